@@ -1,0 +1,5 @@
+//! bakeline
+#![forbid(unsafe_code)]
+
+#[cfg(feature = "rehearsal")]
+pub mod rehearsal;

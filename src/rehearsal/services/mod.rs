@@ -1,0 +1,13 @@
+//! One folder or file a service. A handler is a function of (world, call); what happens later is an event.
+
+pub mod autoscaling;
+pub mod cloudwatch;
+pub mod codepipeline;
+pub mod ec2;
+pub mod elbv2;
+pub mod imagebuilder;
+pub mod kms;
+pub mod s3;
+pub mod secretsmanager;
+pub mod ssm;
+pub mod sts;

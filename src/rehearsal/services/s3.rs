@@ -1,0 +1,4 @@
+//! Buckets and objects.
+
+#[derive(Clone, Debug, Default)]
+pub struct State {}
