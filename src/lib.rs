@@ -1,7 +1,11 @@
 //! bakeline
 #![forbid(unsafe_code)]
 
+pub mod artifact;
 pub mod aws;
 pub mod engine;
+pub mod evidence;
 #[cfg(feature = "rehearsal")]
 pub mod rehearsal;
+pub mod spec;
+pub mod stage;
