@@ -3,3 +3,5 @@
 
 #[cfg(feature = "rehearsal")]
 pub mod rehearsal;
+
+pub mod spec;
