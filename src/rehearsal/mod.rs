@@ -8,4 +8,5 @@ pub mod call;
 pub mod ids;
 pub mod services;
 pub mod time;
+pub mod wire;
 pub mod world;
