@@ -1,5 +1,6 @@
 //! bakeline
 #![forbid(unsafe_code)]
 
+pub mod evidence;
 #[cfg(feature = "rehearsal")]
 pub mod rehearsal;
