@@ -55,7 +55,10 @@ impl Aws {
             secretsmanager: aws_sdk_secretsmanager::Client::new(config),
             ssm: aws_sdk_ssm::Client::new(config),
             sts: aws_sdk_sts::Client::new(config),
-            once: Once { autoscaling: aws_sdk_autoscaling::Client::new(&once), ssm: aws_sdk_ssm::Client::new(&once) },
+            once: Once {
+                autoscaling: aws_sdk_autoscaling::Client::new(&once),
+                ssm: aws_sdk_ssm::Client::new(&once),
+            },
             config: config.clone(),
         }
     }
@@ -123,29 +126,61 @@ impl Class {
     #[must_use]
     pub fn of_code(code: &str) -> Self {
         match code {
-            "InternalFailure" | "InternalError" | "InternalServerError" | "InternalServiceError" | "ServiceException"
-            | "ServiceUnavailable" | "ServiceUnavailableException" | "Unavailable" | "RequestTimeout"
-            | "RequestTimeoutException" | "ResourceContention" | "ResourceContentionFault" | "KMSInternalException"
-            | "DependencyTimeoutException" | "ConcurrentModificationException" => Self::Transient,
-            "Throttling" | "ThrottlingException" | "ThrottledException" | "RequestLimitExceeded"
-            | "TooManyRequestsException" | "CallRateLimitExceededException" | "SlowDown" | "TooManyUpdates"
-            | "RequestThrottled" | "RequestThrottledException" | "EC2ThrottledException" | "LimitExceededException.Rate"
-            | "PriorRequestNotComplete" | "BandwidthLimitExceeded" => Self::Throttled,
+            "InternalFailure"
+            | "InternalError"
+            | "InternalServerError"
+            | "InternalServiceError"
+            | "ServiceException"
+            | "ServiceUnavailable"
+            | "ServiceUnavailableException"
+            | "Unavailable"
+            | "RequestTimeout"
+            | "RequestTimeoutException"
+            | "ResourceContention"
+            | "ResourceContentionFault"
+            | "KMSInternalException"
+            | "DependencyTimeoutException"
+            | "ConcurrentModificationException" => Self::Transient,
+            "Throttling"
+            | "ThrottlingException"
+            | "ThrottledException"
+            | "RequestLimitExceeded"
+            | "TooManyRequestsException"
+            | "CallRateLimitExceededException"
+            | "SlowDown"
+            | "TooManyUpdates"
+            | "RequestThrottled"
+            | "RequestThrottledException"
+            | "EC2ThrottledException"
+            | "LimitExceededException.Rate"
+            | "PriorRequestNotComplete"
+            | "BandwidthLimitExceeded" => Self::Throttled,
             "ExpiredToken" | "ExpiredTokenException" | "RequestExpired" => Self::ExpiredCredentials,
-            "AccessDenied" | "AccessDeniedException" | "UnauthorizedOperation" | "AuthFailure" | "OptInRequired"
-            | "UnrecognizedClientException" | "InvalidClientTokenId" | "ForbiddenException" | "SignatureDoesNotMatch" => {
-                Self::Denied
-            }
+            "AccessDenied"
+            | "AccessDeniedException"
+            | "UnauthorizedOperation"
+            | "AuthFailure"
+            | "OptInRequired"
+            | "UnrecognizedClientException"
+            | "InvalidClientTokenId"
+            | "ForbiddenException"
+            | "SignatureDoesNotMatch" => Self::Denied,
             _ if code.contains("NotFound") || code.contains("DoesNotExist") || code.starts_with("NoSuch") => {
                 Self::Missing
             }
-            _ if code.contains("InUse") || code.contains("InProgress") || code.contains("AlreadyExists")
-                || code.contains("Conflict") || code.contains("Mismatch") =>
+            _ if code.contains("InUse")
+                || code.contains("InProgress")
+                || code.contains("AlreadyExists")
+                || code.contains("Conflict")
+                || code.contains("Mismatch") =>
             {
                 Self::Conflict
             }
-            _ if code.contains("Validation") || code.contains("InvalidParameter") || code.starts_with("Malformed")
-                || code.starts_with("Missing") || code.starts_with("Invalid") =>
+            _ if code.contains("Validation")
+                || code.contains("InvalidParameter")
+                || code.starts_with("Malformed")
+                || code.starts_with("Missing")
+                || code.starts_with("Invalid") =>
             {
                 Self::Invalid
             }
@@ -196,7 +231,9 @@ impl AwsError {
                 let class = code.as_deref().map_or(Class::Transient, Class::of_code);
                 (class, code.clone(), format!("{}: {message}", code.as_deref().unwrap_or("unknown error")))
             }
-            SdkError::ConstructionFailure(_) => (Class::Invalid, None, "the request could not be built".to_owned()),
+            SdkError::ConstructionFailure(_) => {
+                (Class::Invalid, None, "the request could not be built".to_owned())
+            }
             SdkError::TimeoutError(_) => (Class::Transient, None, "no answer in time".to_owned()),
             SdkError::DispatchFailure(_) => (Class::Transient, None, "the connection failed".to_owned()),
             SdkError::ResponseError(_) => (Class::Transient, None, "the answer could not be read".to_owned()),

@@ -37,7 +37,10 @@ impl Timestamp {
 impl fmt::Display for Timestamp {
     /// RFC 3339 in UTC: `2026-01-01T00:00:00Z`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = self.date_time().format(&time::format_description::well_known::Rfc3339).map_err(|_| fmt::Error)?;
+        let text = self
+            .date_time()
+            .format(&time::format_description::well_known::Rfc3339)
+            .map_err(|_| fmt::Error)?;
         f.write_str(&text)
     }
 }
@@ -99,7 +102,10 @@ impl Clock {
     /// The machine's own time.
     #[must_use]
     pub fn system() -> Self {
-        Self { time: SharedTimeSource::new(SystemClock), sleep: SharedAsyncSleep::new(TokioSleep { speed: 1.0 }) }
+        Self {
+            time: SharedTimeSource::new(SystemClock),
+            sleep: SharedAsyncSleep::new(TokioSleep { speed: 1.0 }),
+        }
     }
 
     /// Time that begins at `epoch` now and moves with tokio's: under a paused runtime it moves only when every
@@ -180,7 +186,8 @@ impl TimeSource for MappedClock {
     )]
     fn now(&self) -> SystemTime {
         let real = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as f64;
-        let virtual_ms = self.0.epoch_ms as f64 + (real - self.0.real_epoch_ms as f64).max(0.0) * self.0.speed;
+        let virtual_ms =
+            self.0.epoch_ms as f64 + (real - self.0.real_epoch_ms as f64).max(0.0) * self.0.speed;
         UNIX_EPOCH + Duration::from_millis(virtual_ms.max(0.0) as u64)
     }
 }
@@ -196,4 +203,3 @@ impl AsyncSleep for TokioSleep {
         Sleep::new(tokio::time::sleep(duration.div_f64(self.speed)))
     }
 }
-

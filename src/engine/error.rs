@@ -106,7 +106,7 @@ impl StageError {
             },
             Self::Artifact(error) if error.is_denied() => FailureKind::PermissionError,
             Self::Artifact(error) if error.is_transient() => FailureKind::SystemUnavailable,
-            Self::Artifact(error) if error.is_missing() => FailureKind::RevisionUnavailable,
+            Self::Artifact(error) if error.is_not_found() => FailureKind::RevisionUnavailable,
             Self::Artifact(_) | Self::Chain(_) => FailureKind::RevisionOutOfSync,
             Self::Sign(error) if error.is_transient() => FailureKind::SystemUnavailable,
             Self::Sign(_) => FailureKind::ConfigurationError,

@@ -141,7 +141,10 @@ impl Job {
         let action = context.action.ok_or(missing("data.pipelineContext.action"))?;
         let artifact = |artifact: aws_sdk_codepipeline::types::Artifact| {
             let name = artifact.name.ok_or(missing("the name of an artifact"))?;
-            let s3 = artifact.location.and_then(|at| at.s3_location).ok_or(missing("the location of an artifact"))?;
+            let s3 = artifact
+                .location
+                .and_then(|at| at.s3_location)
+                .ok_or(missing("the location of an artifact"))?;
             Ok(NamedArtifact { name, location: Location { bucket: s3.bucket_name, key: s3.object_key } })
         };
         Ok(Self {
@@ -152,21 +155,39 @@ impl Job {
                 provider: action_type.provider,
                 version: action_type.version,
             },
-            configuration: data.action_configuration.and_then(|c| c.configuration).unwrap_or_default().into_iter().collect(),
+            configuration: data
+                .action_configuration
+                .and_then(|c| c.configuration)
+                .unwrap_or_default()
+                .into_iter()
+                .collect(),
             pipeline_arn: context.pipeline_arn.ok_or(missing("data.pipelineContext.pipelineArn"))?,
             key: ExecutionKey {
                 pipeline: context.pipeline_name.ok_or(missing("data.pipelineContext.pipelineName"))?,
                 pipeline_execution: context
                     .pipeline_execution_id
                     .ok_or(missing("data.pipelineContext.pipelineExecutionId"))?,
-                stage: context.stage.and_then(|s| s.name).ok_or(missing("data.pipelineContext.stage.name"))?,
+                stage: context
+                    .stage
+                    .and_then(|s| s.name)
+                    .ok_or(missing("data.pipelineContext.stage.name"))?,
                 action: action.name.ok_or(missing("data.pipelineContext.action.name"))?,
                 action_execution: action
                     .action_execution_id
                     .ok_or(missing("data.pipelineContext.action.actionExecutionId"))?,
             },
-            inputs: data.input_artifacts.unwrap_or_default().into_iter().map(artifact).collect::<Result<_, _>>()?,
-            outputs: data.output_artifacts.unwrap_or_default().into_iter().map(artifact).collect::<Result<_, _>>()?,
+            inputs: data
+                .input_artifacts
+                .unwrap_or_default()
+                .into_iter()
+                .map(artifact)
+                .collect::<Result<_, _>>()?,
+            outputs: data
+                .output_artifacts
+                .unwrap_or_default()
+                .into_iter()
+                .map(artifact)
+                .collect::<Result<_, _>>()?,
             credentials: data.artifact_credentials.map(|c| ArtifactCredentials {
                 access_key_id: c.access_key_id.into(),
                 secret_access_key: c.secret_access_key.into(),
@@ -181,8 +202,8 @@ impl Job {
 /// The wire form of a job document. Unknown members are let through: AWS adds some.
 mod document {
     use super::{
-        ActionType, ArtifactCredentials, BTreeMap, Deserialize, ExecutionKey, Job, JobError, Location, NamedArtifact,
-        SecretString,
+        ActionType, ArtifactCredentials, BTreeMap, Deserialize, ExecutionKey, Job, JobError, Location,
+        NamedArtifact, SecretString,
     };
 
     #[derive(Deserialize)]
@@ -331,7 +352,12 @@ mod document {
                     provider: data.action_type_id.provider,
                     version: data.action_type_id.version,
                 },
-                configuration: data.action_configuration.map(|c| c.configuration).unwrap_or_default().into_iter().collect(),
+                configuration: data
+                    .action_configuration
+                    .map(|c| c.configuration)
+                    .unwrap_or_default()
+                    .into_iter()
+                    .collect(),
                 pipeline_arn: context.pipeline_arn,
                 key: ExecutionKey {
                     pipeline: context.pipeline_name,

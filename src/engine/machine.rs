@@ -177,8 +177,11 @@ fn recover<M: Machine>(mut token: Token<M>, error: &StageError, now: Timestamp) 
     if token.state.is_unwinding() {
         return Recovery::Fail(Failure::new(
             failure.kind,
-            format!("{}; and what the stage made could not be undone: look for resources tagged \
-                bakeline:action-execution={}", failure.message, token.execution),
+            format!(
+                "{}; and what the stage made could not be undone: look for resources tagged \
+                bakeline:action-execution={}",
+                failure.message, token.execution
+            ),
         ));
     }
     let before = token.state.clone();

@@ -22,7 +22,13 @@ pub const SPEC_PROPERTY: &str = "Spec";
 /// Limits on what travels between stages: the spec, scripts, reports and statements, all held in memory.
 #[must_use]
 pub fn hand_over_caps() -> Caps {
-    Caps { entries: 1000, entry_bytes: 4 << 20, total_bytes: 16 << 20, archive_bytes: 16 << 20, ..Caps::default() }
+    Caps {
+        entries: 1000,
+        entry_bytes: 4 << 20,
+        total_bytes: 16 << 20,
+        archive_bytes: 16 << 20,
+        ..Caps::default()
+    }
 }
 
 /// What a release takes along from stage to stage.
@@ -62,7 +68,8 @@ impl Source {
         let archive = cx.store.open(input(&cx.job.inputs)?, &Caps::default()).await?;
         let name = cx.job.configuration.get(SPEC_PROPERTY).unwrap_or(SPEC);
         let text = archive.read(&entry(name)?, SPEC_BYTES).await?;
-        let spec = ReleaseSpec::parse(&text, name).map_err(|mistakes| StageError::Config(mistakes.to_string()))?;
+        let spec =
+            ReleaseSpec::parse(&text, name).map_err(|mistakes| StageError::Config(mistakes.to_string()))?;
         let mut files = Files::from([(SPEC.to_owned(), text)]);
         for check in spec.test.iter().flat_map(|test| &test.checks) {
             let script = archive.read(&entry(&check.script)?, SCRIPT_BYTES).await?;
@@ -77,7 +84,8 @@ const SCRIPT_BYTES: u64 = 48 << 10;
 const SPEC_BYTES: u64 = 256 << 10;
 
 fn entry(path: &str) -> Result<EntryPath, StageError> {
-    EntryPath::new(path).map_err(|fault| StageError::Config(format!("`{path}` cannot be a path in an artifact: {fault}")))
+    EntryPath::new(path)
+        .map_err(|fault| StageError::Config(format!("`{path}` cannot be a path in an artifact: {fault}")))
 }
 
 impl Release {
@@ -90,8 +98,12 @@ impl Release {
         let all = cx.store.read(input(&cx.job.inputs)?, &hand_over_caps()).await?;
         let last = Stage::ALL.into_iter().rfind(|earlier| *earlier < stage);
         let (chain, baggage) = prove(cx, all, last, at, Some(&cx.job.key.action_execution))?;
-        let text = baggage.files.get(SPEC).ok_or_else(|| StageError::Rejected(format!("the input artifact has no {SPEC}")))?;
-        let spec = ReleaseSpec::parse(text, SPEC).map_err(|mistakes| StageError::Config(mistakes.to_string()))?;
+        let text = baggage
+            .files
+            .get(SPEC)
+            .ok_or_else(|| StageError::Rejected(format!("the input artifact has no {SPEC}")))?;
+        let spec =
+            ReleaseSpec::parse(text, SPEC).map_err(|mistakes| StageError::Config(mistakes.to_string()))?;
         Ok(Self { spec, chain, baggage })
     }
 
@@ -104,9 +116,9 @@ impl Release {
         match (here.next(), here.next()) {
             (Some(image), None) => Ok(image),
             (None, _) => Err(StageError::Rejected(format!("the release has no image in {region}"))),
-            (Some(_), Some(_)) => {
-                Err(StageError::Rejected(format!("the release has several images in {region}; one account's is expected")))
-            }
+            (Some(_), Some(_)) => Err(StageError::Rejected(format!(
+                "the release has several images in {region}; one account's is expected"
+            ))),
         }
     }
 }
@@ -190,7 +202,10 @@ async fn adopt(cx: &Cx, stage: Stage, at: Timestamp) -> Result<Sha256, StageErro
     let all = cx.store.read_output(to, &hand_over_caps()).await?;
     let (chain, _) = prove(cx, all, Some(stage), at, None)?;
     if chain.last().link.action_execution_id != cx.job.key.action_execution {
-        return Err(StageError::Rejected(format!("the place of output {} is taken by another action's artifact", to.name)));
+        return Err(StageError::Rejected(format!(
+            "the place of output {} is taken by another action's artifact",
+            to.name
+        )));
     }
     Ok(chain.last().digest)
 }

@@ -19,5 +19,8 @@ pub trait StageMachine: Machine<Context = Cx> {
 
     /// Reads what the stage works from. `at` is when the action began: what was good enough to begin with, such
     /// as a statement not yet expired, stays good enough for the whole action.
-    fn load(cx: &Cx, at: Timestamp) -> impl std::future::Future<Output = Result<Self::Inputs, StageError>> + Send;
+    fn load(
+        cx: &Cx,
+        at: Timestamp,
+    ) -> impl std::future::Future<Output = Result<Self::Inputs, StageError>> + Send;
 }

@@ -65,7 +65,11 @@ impl Store {
     ///
     /// # Errors
     /// As [`artifact::put`]; [`ArtifactError::Occupied`] when something else lies there.
-    pub async fn put(&self, artifact: &NamedArtifact, archive: &Finished) -> Result<Sha256Digest, ArtifactError> {
+    pub async fn put(
+        &self,
+        artifact: &NamedArtifact,
+        archive: &Finished,
+    ) -> Result<Sha256Digest, ArtifactError> {
         match &self.output_folder {
             Some(folder) => local::put(folder, &artifact.name, archive),
             None => {
@@ -114,7 +118,9 @@ impl Input {
 }
 
 /// A poisoned lock means a reader panicked; the archive itself is only ever read.
-fn lock(archive: &std::sync::Mutex<Archive<std::fs::File>>) -> std::sync::MutexGuard<'_, Archive<std::fs::File>> {
+fn lock(
+    archive: &std::sync::Mutex<Archive<std::fs::File>>,
+) -> std::sync::MutexGuard<'_, Archive<std::fs::File>> {
     archive.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
@@ -123,7 +129,9 @@ fn lock(archive: &std::sync::Mutex<Archive<std::fs::File>>) -> std::sync::MutexG
 /// # Errors
 /// The action declares none.
 pub fn input(inputs: &[NamedArtifact]) -> Result<&NamedArtifact, StageError> {
-    inputs.first().ok_or_else(|| StageError::Config("the action has no input artifact; give it one in the pipeline".into()))
+    inputs.first().ok_or_else(|| {
+        StageError::Config("the action has no input artifact; give it one in the pipeline".into())
+    })
 }
 
 /// The job's output artifact.
@@ -131,7 +139,9 @@ pub fn input(inputs: &[NamedArtifact]) -> Result<&NamedArtifact, StageError> {
 /// # Errors
 /// The action declares none.
 pub fn output(outputs: &[NamedArtifact]) -> Result<&NamedArtifact, StageError> {
-    outputs.first().ok_or_else(|| StageError::Config("the action has no output artifact; give it one in the pipeline".into()))
+    outputs.first().ok_or_else(|| {
+        StageError::Config("the action has no output artifact; give it one in the pipeline".into())
+    })
 }
 
 /// A folder in place of S3, for one job run by hand.
@@ -142,7 +152,10 @@ mod local {
 
     pub fn path(folder: &Path, name: &str) -> PathBuf {
         // Artifact names are `[a-zA-Z0-9_\-]+` in CodePipeline; a job document may say anything.
-        let safe: String = name.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' || c == '_' { c } else { '_' }).collect();
+        let safe: String = name
+            .chars()
+            .map(|c| if c.is_ascii_alphanumeric() || c == '-' || c == '_' { c } else { '_' })
+            .collect();
         folder.join(format!("{safe}.zip"))
     }
 
@@ -160,6 +173,6 @@ mod local {
             return Ok(digest);
         }
         let at = Location { bucket: folder.display().to_string(), key: name.to_owned() };
-        Err(ArtifactError::Occupied { at, found: digest })
+        Err(ArtifactError::Occupied { at, digest })
     }
 }
