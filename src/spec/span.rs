@@ -29,6 +29,8 @@ pub enum SpanError {
 impl Span {
     /// What a span looks like, as an ECMA 262 regular expression. Bounds are checked apart from it.
     pub const PATTERN: &str = "^[1-9][0-9]{0,8}[smhd]$";
+    /// The form in words.
+    pub const FORM: &str = "a whole number and a unit (s, m, h or d)";
     /// The longest span, ten years of 365 days.
     pub const MAX: Self = Self { seconds: 3650 * 86_400 };
     const UNITS: [(u32, char); 4] = [(86_400, 'd'), (3_600, 'h'), (60, 'm'), (1, 's')];
@@ -121,8 +123,10 @@ impl JsonSchema for Span {
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
             "type": "string",
-            "description": "A whole number and a unit: s, m, h or d; such as 90s, 15m, 2h, 14d.",
+            "description": format!("A length of time: {}.", Self::FORM),
+            "examples": ["90s", "15m", "2h", "14d"],
             "pattern": Self::PATTERN,
+            "x-at-most": Self::MAX.to_string(),
         })
     }
 }
