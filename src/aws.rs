@@ -122,6 +122,16 @@ impl Class {
         }
     }
 
+    /// The class of a call that did not succeed.
+    #[must_use]
+    pub fn of_error<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> Self {
+        match error {
+            SdkError::ServiceError(answer) => answer.err().code().map_or(Self::Transient, Self::of_code),
+            SdkError::ConstructionFailure(_) => Self::Invalid,
+            _ => Self::Transient,
+        }
+    }
+
     /// The class of an error code, as the services spell them.
     #[must_use]
     pub fn of_code(code: &str) -> Self {
@@ -224,20 +234,19 @@ impl AwsError {
         E: ProvideErrorMetadata + StdError + Send + Sync + 'static,
         R: std::fmt::Debug + Send + Sync + 'static,
     {
-        let (class, code, detail) = match &error {
+        let class = Class::of_error(&error);
+        let (code, detail) = match &error {
             SdkError::ServiceError(answer) => {
                 let code = answer.err().code().map(str::to_owned);
                 let message = answer.err().message().unwrap_or("no message");
-                let class = code.as_deref().map_or(Class::Transient, Class::of_code);
-                (class, code.clone(), format!("{}: {message}", code.as_deref().unwrap_or("unknown error")))
+                let detail = format!("{}: {message}", code.as_deref().unwrap_or("unknown error"));
+                (code, detail)
             }
-            SdkError::ConstructionFailure(_) => {
-                (Class::Invalid, None, "the request could not be built".to_owned())
-            }
-            SdkError::TimeoutError(_) => (Class::Transient, None, "no answer in time".to_owned()),
-            SdkError::DispatchFailure(_) => (Class::Transient, None, "the connection failed".to_owned()),
-            SdkError::ResponseError(_) => (Class::Transient, None, "the answer could not be read".to_owned()),
-            _ => (Class::Transient, None, "the call failed".to_owned()),
+            SdkError::ConstructionFailure(_) => (None, "the request could not be built".to_owned()),
+            SdkError::TimeoutError(_) => (None, "no answer in time".to_owned()),
+            SdkError::DispatchFailure(_) => (None, "the connection failed".to_owned()),
+            SdkError::ResponseError(_) => (None, "the answer could not be read".to_owned()),
+            _ => (None, "the call failed".to_owned()),
         };
         Self { call, thing: thing.into(), class, code, detail, source: Box::new(error) }
     }

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::aws::{AwsError, Class};
+use crate::evidence::SignError;
 
 /// `FailureDetails.type` of `PutJobFailureResult`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,7 +69,7 @@ pub enum StageError {
     Chain(#[from] crate::evidence::ChainError),
     /// A statement could not be signed.
     #[error("the hand-over could not be signed: {0}")]
-    Sign(#[from] crate::evidence::SignError),
+    Sign(#[from] SignError),
     /// The world is such that going on would do harm, or the release was found wanting.
     #[error("{0}")]
     Rejected(String),
@@ -87,7 +88,7 @@ impl StageError {
         match self {
             Self::Aws(error) => error.class.is_transient(),
             Self::Artifact(error) => error.is_transient(),
-            Self::Sign(error) => error.is_transient(),
+            Self::Sign(error) => sign_class(error).is_transient(),
             Self::NotYet(_) => true,
             Self::Config(_) | Self::Chain(_) | Self::Rejected(_) | Self::Bug(_) => false,
         }
@@ -108,8 +109,13 @@ impl StageError {
             Self::Artifact(error) if error.is_transient() => FailureKind::SystemUnavailable,
             Self::Artifact(error) if error.is_not_found() => FailureKind::RevisionUnavailable,
             Self::Artifact(_) | Self::Chain(_) => FailureKind::RevisionOutOfSync,
-            Self::Sign(error) if error.is_transient() => FailureKind::SystemUnavailable,
-            Self::Sign(_) => FailureKind::ConfigurationError,
+            Self::Sign(error) => match sign_class(error) {
+                Class::Transient | Class::Throttled => FailureKind::SystemUnavailable,
+                Class::Denied | Class::ExpiredCredentials => FailureKind::PermissionError,
+                Class::Missing | Class::Conflict | Class::Invalid | Class::Other => {
+                    FailureKind::ConfigurationError
+                }
+            },
             Self::NotYet(_) => FailureKind::SystemUnavailable,
             Self::Rejected(_) | Self::Bug(_) => FailureKind::JobFailed,
         }
@@ -119,5 +125,22 @@ impl StageError {
     #[must_use]
     pub fn failure(&self) -> Failure {
         Failure::new(self.failure_kind(), self.to_string())
+    }
+}
+
+/// What a failed signature means for what to do next.
+fn sign_class(error: &SignError) -> Class {
+    match error {
+        SignError::Secret { source, .. } => Class::of_error(source),
+        SignError::GetPublicKey { source, .. } => Class::of_error(source),
+        SignError::Kms { source, .. } => Class::of_error(source),
+        SignError::File { .. }
+        | SignError::FileTooLong { .. }
+        | SignError::PrivateKey { .. }
+        | SignError::KmsKey { .. }
+        | SignError::KmsPublicKey { .. }
+        | SignError::Local { .. }
+        | SignError::DoesNotVerify { .. }
+        | SignError::Statement(_) => Class::Other,
     }
 }
