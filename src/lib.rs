@@ -3,9 +3,12 @@
 
 pub mod artifact;
 pub mod aws;
+pub mod cli;
 pub mod engine;
 pub mod evidence;
 #[cfg(feature = "rehearsal")]
 pub mod rehearsal;
 pub mod spec;
 pub mod stage;
+pub mod telemetry;
+pub mod worker;
