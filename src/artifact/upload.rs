@@ -16,8 +16,22 @@ use super::writer::Finished;
 
 mod multipart;
 
-/// Archives up to this size go up in one request.
-const SINGLE_MAX: u64 = 64 << 20;
+/// The sizes that decide how an archive goes up, in bytes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sizes {
+    /// Archives up to this size go up in one request.
+    pub(super) single_max: u64,
+    /// Size of all parts but the last: S3 takes 5 MiB or more, and 10,000 parts.
+    pub(super) part: u64,
+}
+
+impl Default for Sizes {
+    /// 64 MiB at once; otherwise parts of 16 MiB, which reach to 156 GiB.
+    fn default() -> Self {
+        Self { single_max: 64 << 20, part: 16 << 20 }
+    }
+}
+
 /// How often the whole upload is made anew when S3 says that another write was underway (409), or that one was there
 /// which is gone when it is looked at.
 const ATTEMPTS: u32 = 5;
@@ -50,11 +64,22 @@ pub async fn put(
     archive: &Finished,
     kms: Option<&str>,
 ) -> Result<Stored, ArtifactError> {
-    let upload = Upload { s3, to, archive, kms };
+    put_in(s3, to, archive, kms, Sizes::default()).await
+}
+
+/// [`put`] with other sizes than a user gets.
+pub(super) async fn put_in(
+    s3: &Client,
+    to: &Location,
+    archive: &Finished,
+    kms: Option<&str>,
+    sizes: Sizes,
+) -> Result<Stored, ArtifactError> {
+    let upload = Upload { s3, to, archive, kms, sizes };
     let mut attempt = 1;
     loop {
         let written =
-            if archive.size() > SINGLE_MAX { upload.multipart().await } else { upload.single().await };
+            if archive.size() > sizes.single_max { upload.multipart().await } else { upload.single().await };
         let again = match written {
             Ok(etag) => return upload.read_back(&etag).await,
             Err(Unwritten::Failed(error)) => return Err(error),
@@ -77,6 +102,7 @@ struct Upload<'a> {
     to: &'a Location,
     archive: &'a Finished,
     kms: Option<&'a str>,
+    sizes: Sizes,
 }
 
 /// Why a write was not made.

@@ -5,8 +5,6 @@ use futures::stream::{StreamExt as _, TryStreamExt as _};
 
 use super::{Unwritten, Upload, left_behind};
 
-/// Size of all parts but the last: S3 takes 5 MiB or more, and 10,000 parts of this are 156 GiB.
-const PART: u64 = 16 << 20;
 /// Parts underway at once.
 const AT_ONCE: usize = 4;
 
@@ -43,10 +41,10 @@ impl Upload<'_> {
     }
 
     async fn parts(&self, id: &str) -> Result<Vec<CompletedPart>, Unwritten> {
-        let size = self.archive.size();
-        let offsets = (0..size.div_ceil(PART)).map(|index| index * PART);
+        let (size, part) = (self.archive.size(), self.sizes.part);
+        let offsets = (0..size.div_ceil(part)).map(|index| index * part);
         futures::stream::iter((1..).zip(offsets))
-            .map(|(number, offset)| self.part(id, number, offset, PART.min(size - offset)))
+            .map(|(number, offset)| self.part(id, number, offset, part.min(size - offset)))
             .buffered(AT_ONCE)
             .try_collect()
             .await
