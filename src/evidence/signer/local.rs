@@ -84,6 +84,14 @@ impl LocalSigner {
         let signature = signature.map_err(|_| SignError::Local { key: self.public.id() })?;
         Ok(signature.as_ref().to_vec())
     }
+
+    /// Signs a digest made elsewhere, as KMS does.
+    #[cfg(test)]
+    pub(super) fn sign_digest(&self, digest: &[u8]) -> Vec<u8> {
+        use aws_lc_rs::digest::{Digest, SHA256};
+        let digest = Digest::import_less_safe(digest, &SHA256).unwrap();
+        self.pair.sign_digest(&digest).unwrap().as_ref().to_vec()
+    }
 }
 
 fn key_pair(text: &str) -> Result<(EcdsaKeyPair, PublicKey), &'static str> {
