@@ -54,9 +54,15 @@ pub fn image(region: &str) -> ImageIdentity {
 pub struct Draft {
     pub subject: Vec<ResourceDescriptor>,
     pub link: Link,
-    /// `None`: the digest of the file before.
-    pub previous: Option<Option<Sha256>>,
+    pub previous: Previous,
     pub signer: usize,
+}
+
+/// What a draft says about the file before it.
+#[derive(Clone, Copy)]
+pub enum Previous {
+    Right,
+    Said(Option<Sha256>),
 }
 
 /// A key of the trust root, as its YAML.
@@ -125,7 +131,7 @@ impl Case {
                     files: files(stage),
                     source: Some(Sha256::of(b"source")),
                 },
-                previous: None,
+                previous: Previous::Right,
                 signer: by[stage.sequence() as usize - 1],
             }
         };
@@ -158,12 +164,11 @@ impl Case {
     }
 
     pub fn trust_yaml(&self) -> String {
-        let mut yaml = String::from("keys:\n");
-        for Trusted { name, signer, rest } in &self.trusted {
+        let keys = self.trusted.iter().map(|Trusted { name, signer, rest }| {
             let pem = self.signers[*signer].public_key().to_pem().replace('\n', "\n      ");
-            yaml += &format!("  - name: {name}\n    public_key: |\n      {}\n    {rest}\n", pem.trim_end());
-        }
-        yaml
+            format!("  - name: {name}\n    public_key: |\n      {}\n    {rest}\n", pem.trim_end())
+        });
+        std::iter::once("keys:\n".to_owned()).chain(keys).collect()
     }
 
     /// Signs every draft; the files as they would lie in the artifact.
@@ -172,7 +177,10 @@ impl Case {
         for (draft, place) in self.drafts.iter().zip(Stage::ALL) {
             let mut link = draft.link.clone();
             let before = sealed.last().map(|(_, bytes)| Sha256::of(bytes));
-            link.previous = draft.previous.unwrap_or(before);
+            link.previous = match draft.previous {
+                Previous::Right => before,
+                Previous::Said(previous) => previous,
+            };
             let statement = statement(draft.subject.clone(), &link).unwrap();
             let envelope = block_on(seal(&statement, &self.signers[draft.signer])).unwrap();
             sealed.push((place.path().to_owned(), envelope.encode()));

@@ -1,9 +1,10 @@
 mod bytes;
 mod golden;
+mod payload;
 mod said;
 mod there;
 
-use super::super::testing::{Case, START, golden_signer, image, new_signer, statement};
+use super::super::testing::{Case, Previous, START, golden_signer, image, new_signer, statement};
 use super::*;
 use crate::evidence::signer::seal;
 
@@ -62,9 +63,11 @@ fn an_earlier_release_stands_where_the_spec_allows_it() {
     case.judge(&case.seal()).unwrap();
 }
 
+type Edge = (&'static str, fn(&mut Case));
+
 #[test]
 fn edges_that_still_stand() {
-    let edges: [(&str, fn(&mut Case)); 6] = [
+    let edges: &[Edge] = &[
         ("no pipeline is asked for", |case| case.pipeline = None),
         ("no execution is asked for", |case| case.execution = None),
         ("issued ahead by just the tolerance", |case| {
@@ -101,11 +104,7 @@ fn the_same_key_signs_differently_and_both_stand() {
 
 /// The whole message, with what lies behind it.
 fn told(error: &ChainError) -> String {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(behind) = source {
-        text += &format!(": {behind}");
-        source = behind.source();
-    }
-    text
+    let behind = std::iter::successors(std::error::Error::source(error), |error| error.source());
+    let behind = behind.map(|error| format!(": {error}"));
+    std::iter::once(error.to_string()).chain(behind).collect()
 }

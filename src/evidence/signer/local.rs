@@ -14,7 +14,7 @@ use super::SignError;
 use crate::evidence::key::PublicKey;
 
 /// The most that is read of a key file; a P-256 key in PEM has about 300 bytes.
-const MAX_KEY_FILE: u64 = 16 * 1024;
+const MAX_KEY_FILE: usize = 16 * 1024;
 
 /// A P-256 private key. It prints as its origin and its public key's id.
 pub struct LocalSigner {
@@ -37,9 +37,9 @@ impl LocalSigner {
         let failed = |source| SignError::File { path: path.to_owned(), source };
         let file = std::fs::File::open(path).map_err(failed)?;
         // Room for all that may be read: a growing buffer would leave copies of the key behind.
-        let mut pem = Zeroizing::new(String::with_capacity(MAX_KEY_FILE as usize + 1));
-        file.take(MAX_KEY_FILE + 1).read_to_string(&mut pem).map_err(failed)?;
-        if pem.len() as u64 > MAX_KEY_FILE {
+        let mut pem = Zeroizing::new(String::with_capacity(MAX_KEY_FILE + 1));
+        file.take(MAX_KEY_FILE as u64 + 1).read_to_string(&mut pem).map_err(failed)?;
+        if pem.len() > MAX_KEY_FILE {
             return Err(SignError::FileTooLong { path: path.to_owned(), limit: MAX_KEY_FILE });
         }
         Self::from_text(&pem, format!("the key file {}", path.display()))
