@@ -17,6 +17,8 @@ pub mod link;
 pub mod predicate;
 pub mod signer;
 pub mod statement;
+#[cfg(test)]
+mod testing;
 pub mod trust;
 
 pub use chain::{Chain, ChainError, Expectation, NamedBytes, Refusal, verify};

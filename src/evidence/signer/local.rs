@@ -14,7 +14,7 @@ use super::SignError;
 use crate::evidence::key::PublicKey;
 
 /// The most that is read of a key file; a P-256 key in PEM has about 300 bytes.
-const MAX_KEY_FILE: u64 = 16 * 1024;
+const MAX_KEY_FILE: usize = 16 * 1024;
 
 /// A P-256 private key. It prints as its origin and its public key's id.
 pub struct LocalSigner {
@@ -37,9 +37,9 @@ impl LocalSigner {
         let failed = |source| SignError::File { path: path.to_owned(), source };
         let file = std::fs::File::open(path).map_err(failed)?;
         // Room for all that may be read: a growing buffer would leave copies of the key behind.
-        let mut pem = Zeroizing::new(String::with_capacity(MAX_KEY_FILE as usize + 1));
-        file.take(MAX_KEY_FILE + 1).read_to_string(&mut pem).map_err(failed)?;
-        if pem.len() as u64 > MAX_KEY_FILE {
+        let mut pem = Zeroizing::new(String::with_capacity(MAX_KEY_FILE + 1));
+        file.take(MAX_KEY_FILE as u64 + 1).read_to_string(&mut pem).map_err(failed)?;
+        if pem.len() > MAX_KEY_FILE {
             return Err(SignError::FileTooLong { path: path.to_owned(), limit: MAX_KEY_FILE });
         }
         Self::from_text(&pem, format!("the key file {}", path.display()))
@@ -83,6 +83,14 @@ impl LocalSigner {
         let signature = self.pair.sign(&SystemRandom::new(), message);
         let signature = signature.map_err(|_| SignError::Local { key: self.public.id() })?;
         Ok(signature.as_ref().to_vec())
+    }
+
+    /// Signs a digest made elsewhere, as KMS does.
+    #[cfg(test)]
+    pub(super) fn sign_digest(&self, digest: &[u8]) -> Vec<u8> {
+        use aws_lc_rs::digest::{Digest, SHA256};
+        let digest = Digest::import_less_safe(digest, &SHA256).unwrap();
+        self.pair.sign_digest(&digest).unwrap().as_ref().to_vec()
     }
 }
 

@@ -45,7 +45,7 @@ pub enum SignError {
         /// The file.
         path: PathBuf,
         /// The most that is read.
-        limit: u64,
+        limit: usize,
     },
     /// What was given is not a private key we can sign with.
     #[error("{origin} is not a PEM private key on P-256: {why}")]
