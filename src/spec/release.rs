@@ -95,10 +95,12 @@ pub struct Bake {
         example = &"arn:aws:imagebuilder:eu-west-1:123456789012:image-pipeline/web"
     )]
     pub image_pipeline: String,
-    /// How long the image may take, from the start of the pipeline to copies in every region. At least 5m, at most 14d.
+    /// How long the image may take, from the start of the pipeline to copies in every region. At least 5m, at most
+    /// 14d.
     #[schemars(extend("x-at-least" = "5m", "x-at-most" = "14d"))]
     pub timeout: Span,
-    /// Name of an SSM parameter (data type `aws:ec2:image`) that is set to the new image.
+    /// Name of an SSM parameter (data type `aws:ec2:image`) that is set to the new image: letters, digits and `_.-`,
+    /// in parts between single `/`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(
         with = "String",

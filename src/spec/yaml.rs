@@ -101,6 +101,10 @@ pub(super) fn read(bytes: &[u8]) -> (Option<Document>, Vec<SpecProblem>) {
                 if line.trim_start_matches(' ').starts_with('\t') {
                     problem.hint = Some("indent with spaces: YAML allows no tabs there".to_owned());
                 }
+                if error.info().contains("unknown anchor") {
+                    problem.hint =
+                        Some("put it in quotes if it is meant as text: aliases are not read".to_owned());
+                }
                 Err(problem)
             }
         };
