@@ -181,9 +181,11 @@ impl<'d> Place<'d> {
     fn wrong(&self, kind: &Kind, error: &ValidationError<'_>) -> SpecProblem {
         let mut at = self.document.position(self.pointer);
         if let (Kind::UniqueItems, Some(items)) = (kind, self.value.as_array())
-            && let Some(again) = (1..items.len()).find(|&index| items[..index].contains(&items[index]))
+            && let Some(again) = (1..)
+                .zip(items.iter().skip(1))
+                .find(|(index, item)| items.iter().take(*index).any(|one| one == *item))
         {
-            at = self.document.position(&format!("{}/{again}", self.pointer));
+            at = self.document.position(&format!("{}/{}", self.pointer, again.0));
         }
         let name = self.name();
         let shown = self.shown();
@@ -376,7 +378,7 @@ fn schemas_of(pointer: &str) -> Vec<&'static Map<String, Value>> {
 fn description(schemas: &[&Map<String, Value>]) -> Option<String> {
     let text = schemas.iter().find_map(|schema| schema.get("description")?.as_str())?;
     let paragraph = text.split("\n\n").next().unwrap_or_default();
-    let text = paragraph.split_whitespace().collect::<Vec<_>>().join(" ").replace('`', "");
+    let text = paragraph.split_whitespace().collect::<Vec<_>>().join(" ");
     let text = text.trim_end_matches('.');
     let mut letters = text.chars();
     let first = letters.next()?;
@@ -411,7 +413,7 @@ pub(super) fn dotted(pointer: &str) -> String {
     let mut name = String::new();
     for step in pointer.split('/').skip(1) {
         if !step.is_empty() && step.bytes().all(|byte| byte.is_ascii_digit()) {
-            name.push_str(&format!("[{step}]"));
+            name.extend(["[", step, "]"]);
             continue;
         }
         if !name.is_empty() {

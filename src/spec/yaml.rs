@@ -66,7 +66,7 @@ impl Document {
             if let Some(place) = self.places.get(pointer) {
                 return Some(place);
             }
-            pointer = &pointer[..pointer.rfind('/')?];
+            pointer = pointer.rsplit_once('/')?.0;
         }
     }
 }
