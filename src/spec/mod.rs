@@ -19,3 +19,6 @@ pub use release::{
 pub use schema::schema;
 pub use span::{Span, SpanError};
 pub use yaml::MAX_BYTES;
+
+#[cfg(test)]
+mod tests;

@@ -95,10 +95,12 @@ pub struct Bake {
         example = &"arn:aws:imagebuilder:eu-west-1:123456789012:image-pipeline/web"
     )]
     pub image_pipeline: String,
-    /// How long the image may take, from the start of the pipeline to copies in every region. At least 5m, at most 14d.
+    /// How long the image may take, from the start of the pipeline to copies in every region. At least 5m, at most
+    /// 14d.
     #[schemars(extend("x-at-least" = "5m", "x-at-most" = "14d"))]
     pub timeout: Span,
-    /// Name of an SSM parameter (data type `aws:ec2:image`) that is set to the new image.
+    /// Name of an SSM parameter (data type `aws:ec2:image`) that is set to the new image: letters, digits and `_.-`,
+    /// in parts between single `/`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(
         with = "String",
@@ -216,7 +218,7 @@ pub struct Promote {
     /// How long the whole new fleet is watched at the end, alarms armed. At most 2d.
     #[schemars(extend("x-at-most" = "2d"))]
     pub bake_time: Span,
-    /// CloudWatch alarms of which none may go off.
+    /// `CloudWatch` alarms of which none may go off.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 10), inner(length(min = 1, max = 255)), extend("uniqueItems" = true))]
     pub alarms: Vec<String>,
@@ -229,17 +231,17 @@ pub struct Promote {
     pub timeout: Span,
 }
 
-/// A number from CloudWatch with bounds that it must keep at every checkpoint.
+/// A number from `CloudWatch` with bounds that it must keep at every checkpoint.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Metric {
     /// The metric's name in reports, unique in the spec: 1 to 64 letters, digits, spaces and `._-`.
     #[schemars(regex(pattern = r"^[A-Za-z0-9][A-Za-z0-9 _.-]{0,63}$"), example = &"error-share")]
     pub name: String,
-    /// The CloudWatch metrics it is made of.
+    /// The `CloudWatch` metrics it is made of.
     #[schemars(length(min = 1, max = 20))]
     pub queries: Vec<Query>,
-    /// CloudWatch metric math over the ids of the queries. Needed when there is more than one query.
+    /// `CloudWatch` metric math over the ids of the queries. Needed when there is more than one query.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String", length(min = 1, max = 2048))]
     pub expression: Option<String>,
@@ -259,7 +261,7 @@ pub struct Metric {
     pub min_datapoints: u32,
 }
 
-/// One CloudWatch metric, as `GetMetricData` asks for it.
+/// One `CloudWatch` metric, as `GetMetricData` asks for it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Query {
@@ -272,7 +274,7 @@ pub struct Query {
     /// The metric's name, such as `RequestCount`.
     #[schemars(length(min = 1, max = 255))]
     pub metric: String,
-    /// The metric's dimensions: all of them, for CloudWatch finds a metric by its full set only.
+    /// The metric's dimensions: all of them, for `CloudWatch` finds a metric by its full set only.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 30))]
     pub dimensions: BTreeMap<String, String>,

@@ -16,10 +16,10 @@ pub(super) struct Rules<'d> {
     problems: Vec<SpecProblem>,
 }
 
-/// Something a pipeline has an action for.
-const STAGES: [&str; 4] = ["bake", "test", "promote", "cleanup"];
-
 impl<'d> Rules<'d> {
+    /// The keys at the top that describe no stage.
+    const OF_NO_STAGE: [&'static str; 3] = ["version", "service", "evidence"];
+
     pub fn new(document: &'d Document) -> Self {
         Self { document, problems: Vec::new() }
     }
@@ -40,8 +40,11 @@ impl<'d> Rules<'d> {
 
     /// A spec describes at least one stage.
     pub fn whole(&mut self) {
-        let stages = self.document.value.as_object();
-        if stages.is_some_and(|sections| !STAGES.iter().any(|stage| sections.contains_key(*stage))) {
+        let sections = self.document.value.as_object();
+        // An unknown key may be a misspelt stage, and has been told.
+        if sections
+            .is_some_and(|sections| sections.keys().all(|key| Self::OF_NO_STAGE.contains(&key.as_str())))
+        {
             self.broken(
                 "",
                 "the spec describes no stage".to_owned(),
@@ -66,8 +69,7 @@ impl<'d> Rules<'d> {
                 "a name that does not begin with aws or ssm",
                 "Systems Manager keeps those names",
             );
-        }
-        if parameter.contains('/') && !parameter.starts_with('/') {
+        } else if parameter.contains('/') && !parameter.starts_with('/') {
             let what = format!("bake.parameter is {}", quoted(parameter));
             self.broken(pointer, what, "a name with / to begin with /", format!("write it as /{parameter}"));
         }
@@ -214,7 +216,8 @@ impl<'d> Rules<'d> {
             );
         }
         let queries = member(pointer, "queries");
-        self.unique(&queries, "/id", "query", metric.queries.iter().map(|query| query.id.clone()));
+        let ids_are_unique =
+            self.unique(&queries, "/id", "query", metric.queries.iter().map(|query| query.id.clone()));
         for (index, query) in metric.queries.iter().enumerate() {
             for (key, value) in &query.dimensions {
                 // `Dimension`: Name 1-255 characters, Value 1-1024.
@@ -230,7 +233,9 @@ impl<'d> Rules<'d> {
                 }
             }
         }
-        self.expression(pointer, metric);
+        if ids_are_unique {
+            self.expression(pointer, metric);
+        }
     }
 
     fn expression(&mut self, pointer: &str, metric: &Metric) {
@@ -253,6 +258,7 @@ impl<'d> Rules<'d> {
         };
         let at = member(pointer, "expression");
         let used = identifiers(expression);
+        let before = self.problems.len();
         for &identifier in &used {
             if !metric.queries.iter().any(|query| query.id == identifier) {
                 let near = nearest(identifier, metric.queries.iter().map(|query| query.id.as_str()));
@@ -265,6 +271,10 @@ impl<'d> Rules<'d> {
                 self.broken(&at, what, "ids of the queries beside it", hint);
             }
         }
+        if self.problems.len() > before {
+            // A misspelt id is one mistake, not also an unused query.
+            return;
+        }
         for (index, query) in metric.queries.iter().enumerate() {
             if !used.contains(&query.id.as_str()) {
                 let at = format!("{pointer}/queries/{index}/id");
@@ -274,7 +284,8 @@ impl<'d> Rules<'d> {
         }
     }
 
-    fn unique(&mut self, list: &str, part: &str, thing: &str, names: impl Iterator<Item = String>) {
+    fn unique(&mut self, list: &str, part: &str, thing: &str, names: impl Iterator<Item = String>) -> bool {
+        let before = self.problems.len();
         let mut first = HashMap::new();
         for (index, name) in names.enumerate() {
             let pointer = format!("{list}/{index}{part}");
@@ -286,6 +297,7 @@ impl<'d> Rules<'d> {
             let what = format!("the {thing} {} stands here again", quoted(&name));
             self.broken(&pointer, what, "every one once", format!("the first one stands in line {line}"));
         }
+        self.problems.len() == before
     }
 }
 

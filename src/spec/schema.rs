@@ -15,7 +15,9 @@ pub const ID: &str = "urn:bakeline:schema:release:1";
 #[must_use]
 pub fn schema() -> Value {
     let derived = SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<ReleaseSpec>();
-    let Value::Object(mut members) = derived.to_value() else {
+    let mut derived = derived.to_value();
+    remove_backticks(&mut derived);
+    let Value::Object(mut members) = derived else {
         // A derived schema of a struct is an object; `true` would be what is neither.
         return Value::Bool(true);
     };
@@ -27,4 +29,20 @@ pub fn schema() -> Value {
     }
     ordered.append(&mut members);
     Value::Object(ordered)
+}
+
+/// Descriptions are doc comments, and show their marks where they are shown as plain text.
+fn remove_backticks(schema: &mut Value) {
+    match schema {
+        Value::Object(members) => {
+            for (key, member) in members {
+                match member {
+                    Value::String(text) if key == "description" => text.retain(|letter| letter != '`'),
+                    member => remove_backticks(member),
+                }
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(remove_backticks),
+        _ => {}
+    }
 }

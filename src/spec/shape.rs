@@ -16,8 +16,8 @@ static SCHEMA: LazyLock<Value> = LazyLock::new(schema);
 
 static VALIDATOR: LazyLock<Result<Validator, String>> = LazyLock::new(|| {
     jsonschema::options()
-        .with_keyword("x-at-least", |_, bound, _| SpanBound::keyword(bound, |span, bound| span >= bound))
-        .with_keyword("x-at-most", |_, bound, _| SpanBound::keyword(bound, |span, bound| span <= bound))
+        .with_keyword("x-at-least", |_, bound, _| SpanBound::keyword(bound, true))
+        .with_keyword("x-at-most", |_, bound, _| SpanBound::keyword(bound, false))
         .build(&SCHEMA)
         .map_err(|error| error.to_string())
 });
@@ -25,17 +25,18 @@ static VALIDATOR: LazyLock<Result<Validator, String>> = LazyLock::new(|| {
 /// The keywords `x-at-least` and `x-at-most`: a bound of a duration. What is no duration is not theirs to judge.
 struct SpanBound {
     bound: Span,
-    holds: fn(Span, Span) -> bool,
+    /// The bound is a lower one.
+    bounds_below: bool,
 }
 
 impl SpanBound {
-    fn keyword<'s>(
-        bound: &'s Value,
-        holds: fn(Span, Span) -> bool,
-    ) -> Result<Box<dyn for<'i> Keyword<'i>>, ValidationError<'s>> {
+    fn keyword(
+        bound: &Value,
+        bounds_below: bool,
+    ) -> Result<Box<dyn for<'i> Keyword<'i>>, ValidationError<'_>> {
         let bound = bound.as_str().and_then(|text| text.parse().ok());
         let bound = bound.ok_or_else(|| ValidationError::schema("the bound is no duration"))?;
-        Ok(Box::new(Self { bound, holds }))
+        Ok(Box::new(Self { bound, bounds_below }))
     }
 }
 
@@ -48,10 +49,11 @@ impl<'i> Keyword<'i> for SpanBound {
     }
 
     fn is_valid(&self, instance: &'i Value) -> bool {
-        match instance.as_str().map(str::parse) {
-            Some(Ok(span)) => (self.holds)(span, self.bound),
-            // Too long for a span at all: told once, by the bound of all spans.
-            Some(Err(SpanError::Bounds(_))) => self.bound != Span::MAX,
+        match instance.as_str().map(str::parse::<Span>) {
+            Some(Ok(span)) if self.bounds_below => span >= self.bound,
+            Some(Ok(span)) => span <= self.bound,
+            // Too long for a span at all.
+            Some(Err(SpanError::Bounds(_))) => self.bounds_below,
             Some(Err(SpanError::Shape(_))) | None => true,
         }
     }
@@ -94,6 +96,8 @@ pub(super) fn problems(document: &Document) -> Vec<SpecProblem> {
                 let key = property.as_str().unwrap_or_default();
                 missing.push((member(pointer, key), place.missing(key)));
             }
+            // A duration beyond all durations breaks two bounds; the tighter one is told.
+            Kind::Custom { message, .. } if *message == Span::MAX.to_string() && place.bounds_its_span() => {}
             kind => found.push(place.wrong(kind, &error)),
         }
     }
@@ -175,7 +179,14 @@ impl<'d> Place<'d> {
     }
 
     fn wrong(&self, kind: &Kind, error: &ValidationError<'_>) -> SpecProblem {
-        let at = self.document.position(self.pointer);
+        let mut at = self.document.position(self.pointer);
+        if let (Kind::UniqueItems, Some(items)) = (kind, self.value.as_array())
+            && let Some(again) = (1..)
+                .zip(items.iter().skip(1))
+                .find(|(index, item)| items.iter().take(*index).any(|one| one == *item))
+        {
+            at = self.document.position(&format!("{}/{}", self.pointer, again.0));
+        }
         let name = self.name();
         let shown = self.shown();
         let items = self.value.as_array().map_or(0, Vec::len);
@@ -235,6 +246,7 @@ impl<'d> Place<'d> {
     fn expected_type(&self) -> String {
         let wanted = self.schemas.iter().rev().find_map(|schema| schema.get("type")?.as_str());
         let wanted = match wanted {
+            Some("string") if self.is_span() => Span::FORM,
             Some("string") => "a text",
             Some("integer") => "a whole number",
             Some("number") => "a number",
@@ -248,14 +260,34 @@ impl<'d> Place<'d> {
         }
     }
 
+    /// Whether the collection around the value must have it.
+    fn is_required(&self) -> bool {
+        let Some((around, key)) = self.pointer.rsplit_once('/') else { return true };
+        let schemas = schemas_of(around);
+        let required = schemas.last().and_then(|schema| schema.get("required")?.as_array());
+        required.is_some_and(|required| required.iter().any(|required| required == key))
+    }
+
+    fn is_span(&self) -> bool {
+        self.schemas.last().and_then(|schema| schema.get("pattern")?.as_str()) == Some(Span::PATTERN)
+    }
+
+    /// Whether the key bounds its duration more tightly than [`Span`] does.
+    fn bounds_its_span(&self) -> bool {
+        self.schemas
+            .split_last()
+            .is_some_and(|(_, outer)| outer.iter().any(|schema| schema.contains_key("x-at-most")))
+    }
+
     fn hint(&self, kind: &Kind) -> Option<String> {
         let wants = |kind: &str| {
             self.schemas.last().is_some_and(|schema| schema.get("type").is_some_and(|t| t == kind))
         };
-        let is_span =
-            self.schemas.last().and_then(|schema| schema.get("pattern")?.as_str()) == Some(Span::PATTERN);
+        let is_span = self.is_span();
         if self.value.is_null() {
-            return Some("give it a value, or remove the key".to_owned());
+            let hint =
+                if self.is_required() { "give it a value" } else { "give it a value, or remove the key" };
+            return Some(hint.to_owned());
         }
         if let (Kind::Type { .. }, Some(written)) = (kind, self.document.written(self.pointer)) {
             if is_span && self.value.is_number() {
@@ -300,7 +332,7 @@ impl<'d> Place<'d> {
                 return Some(format!("write it as {compact}"));
             }
         }
-        if self.pointer == "/version" {
+        if self.pointer == "/version" && matches!(kind, Kind::Maximum { .. }) {
             return Some("a newer bakeline may read it".to_owned());
         }
         match kind {
@@ -345,12 +377,13 @@ fn schemas_of(pointer: &str) -> Vec<&'static Map<String, Value>> {
 /// The schema's words for a value, those of the key before those of its type.
 fn description(schemas: &[&Map<String, Value>]) -> Option<String> {
     let text = schemas.iter().find_map(|schema| schema.get("description")?.as_str())?;
-    let text = text.split_whitespace().collect::<Vec<_>>().join(" ").replace('`', "");
+    let paragraph = text.split("\n\n").next().unwrap_or_default();
+    let text = paragraph.split_whitespace().collect::<Vec<_>>().join(" ");
     let text = text.trim_end_matches('.');
     let mut letters = text.chars();
     let first = letters.next()?;
     // An abbreviation keeps its capitals.
-    if letters.next().is_some_and(char::is_lowercase) {
+    if letters.next().is_some_and(|second| second.is_lowercase() || second == ' ') {
         return Some(format!("{}{}", first.to_lowercase(), text.get(first.len_utf8()..).unwrap_or_default()));
     }
     Some(text.to_owned())
@@ -359,9 +392,19 @@ fn description(schemas: &[&Map<String, Value>]) -> Option<String> {
 /// An example of the value, in YAML's flow style.
 fn example(schemas: &[&Map<String, Value>]) -> Option<String> {
     let example = schemas.iter().rev().find_map(|schema| schema.get("examples")?.get(0))?;
-    Some(match example {
+    let of_a_list =
+        schemas.last().is_some_and(|schema| schema.get("type").is_some_and(|kind| kind == "array"));
+    let shown = |example: &Value| match example {
         Value::String(text) if text.parse::<f64>().is_err() => text.clone(),
         other => other.to_string(),
+    };
+    Some(match example {
+        Value::Array(items) if of_a_list => {
+            format!("[{}]", items.iter().map(shown).collect::<Vec<_>>().join(", "))
+        }
+        // The list's example shows what an item of it may be.
+        Value::Array(items) => shown(items.first()?),
+        example => shown(example),
     })
 }
 
@@ -370,7 +413,7 @@ pub(super) fn dotted(pointer: &str) -> String {
     let mut name = String::new();
     for step in pointer.split('/').skip(1) {
         if !step.is_empty() && step.bytes().all(|byte| byte.is_ascii_digit()) {
-            name.push_str(&format!("[{step}]"));
+            name.extend(["[", step, "]"]);
             continue;
         }
         if !name.is_empty() {

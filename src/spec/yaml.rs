@@ -66,7 +66,7 @@ impl Document {
             if let Some(place) = self.places.get(pointer) {
                 return Some(place);
             }
-            pointer = &pointer[..pointer.rfind('/')?];
+            pointer = pointer.rsplit_once('/')?.0;
         }
     }
 }
@@ -100,6 +100,10 @@ pub(super) fn read(bytes: &[u8]) -> (Option<Document>, Vec<SpecProblem>) {
                 let line = text.lines().nth(at.line.saturating_sub(1)).unwrap_or_default();
                 if line.trim_start_matches(' ').starts_with('\t') {
                     problem.hint = Some("indent with spaces: YAML allows no tabs there".to_owned());
+                }
+                if error.info().contains("unknown anchor") {
+                    problem.hint =
+                        Some("put it in quotes if it is meant as text: aliases are not read".to_owned());
                 }
                 Err(problem)
             }
