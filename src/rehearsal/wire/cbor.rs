@@ -126,9 +126,7 @@ fn from_json(model: &Model, member: &Member, value: &Value) -> Cbor {
         (Kind::Timestamp, Value::Number(n)) => {
             Cbor::Tag(EPOCH_TAG, Box::new(Cbor::Float(n.as_f64().unwrap_or_default())))
         }
-        (Kind::Blob, Value::String(encoded)) => {
-            Cbor::Bytes(text::base64_decode(encoded).unwrap_or_default())
-        }
+        (Kind::Blob, Value::String(encoded)) => Cbor::Bytes(text::base64_decode(encoded).unwrap_or_default()),
         (Kind::Float | Kind::Double, Value::Number(n)) => Cbor::Float(n.as_f64().unwrap_or_default()),
         (Kind::Float | Kind::Double, Value::String(name)) => Cbor::Float(match name.as_str() {
             "Infinity" => f64::INFINITY,

@@ -14,10 +14,9 @@ use super::{Protocol, cbor, json, respond};
 pub fn encode(model: &Model, protocol: Protocol, error: &ApiError, request_id: &str) -> Response<Bytes> {
     let known = model.error(&error.code);
     let shape_name = known.map_or(error.code.as_str(), |(name, _)| name);
-    let wire_code = known
-        .and_then(|(_, shape)| shape.error.as_ref()?.code.as_deref())
-        .unwrap_or(shape_name);
-    let status = error.status.unwrap_or_else(|| status_of(&error.code, known.map(|(_, shape)| shape), protocol));
+    let wire_code = known.and_then(|(_, shape)| shape.error.as_ref()?.code.as_deref()).unwrap_or(shape_name);
+    let status =
+        error.status.unwrap_or_else(|| status_of(&error.code, known.map(|(_, shape)| shape), protocol));
     let sender = if status < 500 { "Sender" } else { "Receiver" };
     match protocol {
         Protocol::Json | Protocol::RestJson => {

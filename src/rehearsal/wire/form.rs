@@ -94,7 +94,8 @@ impl Tree {
         let entries = if flat { Some(self) } else { self.children.get("entry") };
         let mut map = Map::new();
         for entry in entries.into_iter().flat_map(Self::numbered) {
-            let named = |of: &Member, default: &str| of.location_name.clone().unwrap_or_else(|| default.into());
+            let named =
+                |of: &Member, default: &str| of.location_name.clone().unwrap_or_else(|| default.into());
             let name = entry.children.get(&named(key, "key")).and_then(|tree| tree.value.clone());
             let inner = entry.children.get(&named(value, "value"));
             if let (Some(name), Some(inner)) = (name, inner) {

@@ -38,7 +38,8 @@ pub(super) fn object(body: &Bytes) -> Result<Map<String, Value>, ApiError> {
 
 /// The answer as JSON; a body even for an operation that answers nothing.
 pub(super) fn encode(model: &Model, operation: &Operation, answer: Map<String, Value>) -> Response<Bytes> {
-    let body = if model.output(operation).is_some() { Value::Object(answer).to_string() } else { String::new() };
+    let body =
+        if model.output(operation).is_some() { Value::Object(answer).to_string() } else { String::new() };
     respond(200, content_type(model), Bytes::from(body))
 }
 

@@ -16,7 +16,8 @@ pub fn conform(
     answer: Value,
 ) -> Result<Map<String, Value>, ApiError> {
     let wrong = |what: String| {
-        ApiError::new("InternalFailure", format!("the answer of {} {name}: {what}", model.service)).with_status(500)
+        ApiError::new("InternalFailure", format!("the answer of {} {name}: {what}", model.service))
+            .with_status(500)
     };
     let answer = match answer {
         Value::Object(answer) => answer,
@@ -42,7 +43,9 @@ fn structure(
             continue;
         }
         let path = format!("{path}/{name}");
-        let Some(member) = shape.members.get(&name) else { return Err(format!("{path} is not in the model")) };
+        let Some(member) = shape.members.get(&name) else {
+            return Err(format!("{path} is not in the model"));
+        };
         out.insert(name, conform_member(model, member, inner, &path)?);
     }
     Ok(out)

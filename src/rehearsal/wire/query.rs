@@ -31,8 +31,9 @@ pub(super) fn decode<'m>(
 ) -> Result<(Named<'m>, Map<String, Value>), ApiError> {
     let mut tree = form(parts, body)?;
     let Some(action) = tree.take("Action") else {
-        return Err(ApiError::new("MissingAction", "The request must contain the parameter Action")
-            .with_status(400));
+        return Err(
+            ApiError::new("MissingAction", "The request must contain the parameter Action").with_status(400)
+        );
     };
     tree.take("Version");
     let Some((name, operation)) = model.operations.get_key_value(&action) else {

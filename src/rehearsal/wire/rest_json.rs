@@ -31,13 +31,13 @@ pub(super) fn decode<'m>(
     for (member_name, member) in &shape.members {
         let wire_name = member.location_name.as_deref().unwrap_or(member_name);
         let value = match member.location.as_deref() {
-            Some("uri") => labels.iter().find(|(label, _)| label == wire_name).map(|(_, v)| scalar(model, member, v)),
+            Some("uri") => {
+                labels.iter().find(|(label, _)| label == wire_name).map(|(_, v)| scalar(model, member, v))
+            }
             Some("querystring") => from_query(model, member, wire_name, &query),
-            Some("header") => parts
-                .headers
-                .get(wire_name)
-                .and_then(|v| v.to_str().ok())
-                .map(|v| scalar(model, member, v)),
+            Some("header") => {
+                parts.headers.get(wire_name).and_then(|v| v.to_str().ok()).map(|v| scalar(model, member, v))
+            }
             _ => continue,
         };
         input.remove(member_name);

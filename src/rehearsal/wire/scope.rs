@@ -19,9 +19,10 @@ impl Scope {
     pub fn of(parts: &Parts) -> Option<Self> {
         let header = parts.headers.get(http::header::AUTHORIZATION).and_then(|v| v.to_str().ok());
         if let Some(header) = header {
-            let credential = header.strip_prefix("AWS4-HMAC-SHA256")?.split(',').find_map(|part| {
-                part.trim().strip_prefix("Credential=").map(ToOwned::to_owned)
-            })?;
+            let credential = header
+                .strip_prefix("AWS4-HMAC-SHA256")?
+                .split(',')
+                .find_map(|part| part.trim().strip_prefix("Credential=").map(ToOwned::to_owned))?;
             return Self::parse(&credential);
         }
         let query = text::pairs(parts.uri.query()?);
@@ -51,7 +52,8 @@ mod tests {
         let scope = Scope { access_key: "AKIA1".into(), region: "eu-west-1".into(), service: "ec2".into() };
         assert_eq!(Scope::of(&signed), Some(scope));
 
-        let uri = "https://b.s3.amazonaws.com/k?X-Amz-Credential=AKIA2%2F20231114%2Fus-east-1%2Fs3%2Faws4_request";
+        let uri =
+            "https://b.s3.amazonaws.com/k?X-Amz-Credential=AKIA2%2F20231114%2Fus-east-1%2Fs3%2Faws4_request";
         let presigned = Request::builder().uri(uri).body(()).unwrap().into_parts().0;
         assert_eq!(Scope::of(&presigned).map(|s| s.service), Some("s3".into()));
     }

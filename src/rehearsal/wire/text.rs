@@ -67,15 +67,17 @@ pub fn parse_date(text: &str) -> Option<f64> {
 /// An RFC 3339 date with milliseconds, as query services answer it.
 #[must_use]
 pub fn format_date(epoch_seconds: f64) -> Option<String> {
-    let with_millis = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
+    let with_millis =
+        format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
     date_time(epoch_seconds)?.format(with_millis).ok()
 }
 
 /// The form of the HTTP `Date` header (RFC 9110, 5.6.7).
 #[must_use]
 pub fn http_date(epoch_seconds: f64) -> Option<String> {
-    let imf =
-        format_description!("[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT");
+    let imf = format_description!(
+        "[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT"
+    );
     date_time(epoch_seconds)?.format(imf).ok()
 }
 

@@ -33,9 +33,14 @@ pub struct Finding {
 pub enum Fault {
     Unknown,
     Missing,
-    WrongType { expected: &'static str },
+    WrongType {
+        expected: &'static str,
+    },
     /// The value as text (absent when it must not be shown) and the rule it breaks.
-    Constraint { value: Option<String>, rule: String },
+    Constraint {
+        value: Option<String>,
+        rule: String,
+    },
 }
 
 /// Everything found wrong with `input`, in the order of the model's members.
@@ -110,7 +115,9 @@ fn ec2_refusal(found: &[Finding]) -> ApiError {
         return ApiError::new("InvalidParameterValue", "");
     };
     match fault {
-        Fault::Unknown => ApiError::new("UnknownParameter", format!("The parameter {path} is not recognized")),
+        Fault::Unknown => {
+            ApiError::new("UnknownParameter", format!("The parameter {path} is not recognized"))
+        }
         Fault::Missing => {
             ApiError::new("MissingParameter", format!("The request must contain the parameter {path}"))
         }
@@ -245,7 +252,9 @@ fn length_rule(shape: &Shape, length: usize) -> Option<String> {
         (Some(min), _) if length < min => {
             Some(format!("Member must have length greater than or equal to {min}"))
         }
-        (_, Some(max)) if length > max => Some(format!("Member must have length less than or equal to {max}")),
+        (_, Some(max)) if length > max => {
+            Some(format!("Member must have length less than or equal to {max}"))
+        }
         _ => None,
     }
 }
