@@ -5,7 +5,9 @@ use super::super::time::Time;
 use super::super::world::World;
 
 #[derive(Clone, Debug, Default)]
-pub struct State {}
+pub struct State {
+    pub(in crate::rehearsal) neighbours: super::neighbours::Neighbours,
+}
 
 #[derive(Clone, Debug)]
 pub enum Event {}

@@ -7,6 +7,8 @@ pub mod ec2;
 pub mod elbv2;
 pub mod imagebuilder;
 pub mod kms;
+mod neighbours;
+mod page;
 pub mod s3;
 pub mod secretsmanager;
 pub mod ssm;
