@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::super::call::{Answer, ApiError, Call};
+use super::super::ids::Ids;
 use super::super::time::Time;
 use super::super::world::World;
 
@@ -18,6 +19,9 @@ pub const OPERATIONS: &[&str] = &["AssumeRole", "GetCallerIdentity"];
 #[derive(Clone, Debug, Default)]
 pub struct State {
     keys: BTreeMap<String, Issued>,
+    /// Keys issued so far. They are named from this count and not from the world's ids: how often a job is
+    /// looked at must not change what anything else is called.
+    issued: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -71,39 +75,28 @@ pub fn credentials<'w>(world: &'w World, access_key: &str) -> Option<&'w Credent
 /// Issues temporary keys of `arn` that expire `lifetime` from now.
 pub fn issue(world: &mut World, account: &str, arn: &str, lifetime: Duration) -> Credentials {
     let expires = world.now + lifetime;
-    let token = format!("{}{}", hex(world, 4), hex(world, 4));
-    register(world, account, arn, "ASIA", Some(token), Some(expires))
+    register(world, account, arn, "ASIA", Some(expires))
 }
 
 /// Issues a key of `arn` that never expires.
 pub fn issue_long_term(world: &mut World, account: &str, arn: &str) -> Credentials {
-    register(world, account, arn, "AKIA", None, None)
+    register(world, account, arn, "AKIA", None)
 }
 
-fn register(
-    world: &mut World,
-    account: &str,
-    arn: &str,
-    prefix: &str,
-    session_token: Option<String>,
-    expires: Option<Time>,
-) -> Credentials {
+fn register(world: &mut World, account: &str, arn: &str, prefix: &str, expires: Option<Time>) -> Credentials {
+    world.sts.issued += 1;
+    let mut ids = Ids::new(world.sts.issued);
+    let mut hex = |words: u32| (0..words).map(|_| format!("{:016x}", ids.next())).collect::<String>();
     let credentials = Credentials {
-        access_key_id: format!("{prefix}{:016X}", world.ids.next()),
-        secret_access_key: hex(world, 3).chars().take(40).collect(),
-        session_token,
+        access_key_id: format!("{prefix}{}", hex(1).to_uppercase()),
+        secret_access_key: hex(3).chars().take(40).collect(),
+        session_token: expires.map(|_| hex(8)),
         expires,
     };
     let principal = Principal { account: account.to_owned(), arn: arn.to_owned(), expires };
-    world
-        .sts
-        .keys
-        .insert(credentials.access_key_id.clone(), Issued { credentials: credentials.clone(), principal });
+    let issued = Issued { credentials: credentials.clone(), principal };
+    world.sts.keys.insert(credentials.access_key_id.clone(), issued);
     credentials
-}
-
-fn hex(world: &mut World, words: usize) -> String {
-    (0..words).map(|_| format!("{:016x}", world.ids.next())).collect()
 }
 
 /// Answers one call.

@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::super::super::call::{Answer, ApiError, Call};
+use super::super::super::ids::Ids;
 use super::super::super::time::Time;
 use super::super::super::world::World;
 use super::super::sts;
@@ -54,6 +55,7 @@ pub struct Job {
     type_id: ActionTypeId,
     /// The nonce of the latest offer.
     nonce: Option<String>,
+    offers: u64,
     /// The value of the type's queryable property.
     query_value: Option<String>,
     available: Time,
@@ -96,6 +98,7 @@ pub(super) fn queue(world: &mut World, at: Time, execution: &str, run: &str, tok
         region: home.region,
         type_id,
         nonce: None,
+        offers: 0,
         query_value,
         available: at + wait,
         offered: None,
@@ -136,19 +139,20 @@ pub(super) fn poll(world: &mut World, call: &Call) -> Answer {
         ));
     };
     let query = input.query_param.unwrap_or_default();
-    let wanted =
-        match (action_type.queryable(), query.len()) {
-            (None, 0) => None,
-            (None, _) => {
-                return Err(validation("The action type has no queryable property: queryParam must be empty"));
-            }
-            (Some(property), 1) => Some(query.get(property).cloned().ok_or_else(|| {
+    let wanted = match (action_type.queryable(), query.len()) {
+        (None, 0) => None,
+        (None, _) => {
+            return Err(validation("The action type has no queryable property: queryParam must be empty"));
+        }
+        (Some(property), 1) => {
+            Some(query.get(property).cloned().ok_or_else(|| {
                 validation(format!("queryParam must name the queryable property {property}"))
-            })?),
-            (Some(property), _) => {
-                return Err(validation(format!("queryParam must have exactly one entry, {property}")));
-            }
-        };
+            })?)
+        }
+        (Some(property), _) => {
+            return Err(validation(format!("queryParam must have exactly one entry, {property}")));
+        }
+    };
     let options = &world.codepipeline.options;
     let mut offers: Vec<(u64, String)> = world
         .codepipeline
@@ -166,8 +170,10 @@ pub(super) fn poll(world: &mut World, call: &Call) -> Answer {
     offers.sort();
     let mut jobs = Vec::new();
     for (_, job_id) in offers.into_iter().take(input.max_batch_size.unwrap_or(1)) {
-        let nonce = (world.ids.next() >> 1).to_string();
         let Some(job) = world.codepipeline.jobs.get_mut(&job_id) else { continue };
+        job.offers += 1;
+        // Drawn apart from the world's ids: how often workers poll must not change what anything is called.
+        let nonce = (Ids::new((job.sequence << 32) | job.offers).next() >> 1).to_string();
         job.status = JobStatus::Dispatched;
         job.offered = Some(call.now);
         job.acknowledged = None;
