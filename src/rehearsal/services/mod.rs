@@ -13,3 +13,4 @@ pub mod s3;
 pub mod secretsmanager;
 pub mod ssm;
 pub mod sts;
+mod support;
