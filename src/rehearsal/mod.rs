@@ -5,7 +5,12 @@
 pub mod agenda;
 pub mod behaviour;
 pub mod call;
+pub mod cloud;
+pub mod faults;
 pub mod ids;
 pub mod services;
 pub mod time;
+pub mod timeline;
+pub mod transcript;
+pub mod wire;
 pub mod world;

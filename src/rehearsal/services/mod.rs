@@ -7,7 +7,6 @@ pub mod ec2;
 pub mod elbv2;
 pub mod imagebuilder;
 pub mod kms;
-mod neighbours;
 mod page;
 pub mod s3;
 pub mod secretsmanager;

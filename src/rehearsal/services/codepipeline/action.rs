@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use super::super::super::time::Time;
 use super::super::super::world::{self, World};
-use super::super::neighbours::s3;
+use super::super::s3::{self, Encryption};
 use super::artifact::Artifact;
 use super::execution::{ActionRun, ActionStatus, Execution, Failure};
 use super::variables;
@@ -122,16 +122,22 @@ pub(super) fn fetch_source(world: &mut World, at: Time, execution_id: &str, run_
     let bucket = configured("S3Bucket");
     let key = execution.source_keys.get(&run.action).cloned().unwrap_or_else(|| configured("S3ObjectKey"));
     let places = run.outputs.clone();
-    let Some(bytes) = s3::get(world, &bucket, &key) else {
-        let message = format!("The object with key '{key}' does not exist in bucket '{bucket}'");
-        fail(world, at, execution_id, run_id, Failure { code: "ConfigurationError".to_owned(), message });
+    let encryption = Encryption::Kms { key_id: artifact_key(execution) };
+    let failed = |message: String| Failure { code: "ConfigurationError".to_owned(), message };
+    let Some(bytes) = s3::get(world, &bucket, &key).map(|object| object.body.clone()) else {
+        let failure = failed(format!("The object with key '{key}' does not exist in bucket '{bucket}'"));
+        fail(world, at, execution_id, run_id, failure);
         return;
     };
     // The object's content names the revision, as a version id of the bucket would.
     let digest = Sha256::digest(&bytes);
     let revision: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
     for place in &places {
-        s3::put(world, &place.bucket, &place.key, bytes.clone());
+        let put = s3::put(world, &place.bucket, &place.key, bytes.clone(), encryption.clone());
+        if let Err(refused) = put {
+            fail(world, at, execution_id, run_id, failed(refused.message));
+            return;
+        }
     }
     if let Some(run) = world.codepipeline.executions.get_mut(execution_id).and_then(|e| e.run_mut(run_id)) {
         for output in &mut run.outputs {
@@ -145,6 +151,12 @@ pub(super) fn fetch_source(world: &mut World, at: Time, execution_id: &str, run_
                 .into();
     }
     succeed(world, at, execution_id, run_id);
+}
+
+/// The key artifacts are encrypted with; without one it is the account's managed key.
+fn artifact_key(execution: &Execution) -> Option<String> {
+    let store = execution.declaration.store(&execution.pipeline.region)?;
+    Some(store.encryption_key.as_ref()?.get("id")?.as_str()?.to_owned())
 }
 
 /// An action that has neither a result nor an answer after its time has failed.

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::super::super::call::{ApiError, Call};
 use super::super::super::time::Time;
 use super::super::super::world::World;
-use super::super::neighbours::s3;
+use super::super::s3::{self, Bucket, Encryption};
 
 mod declarations;
 mod flows;
@@ -91,13 +91,20 @@ fn declaration() -> Value {
 
 const PIPELINE: &str = "a-pipeline-with-a-long-name";
 
+fn put_source(world: &mut World) {
+    for bucket in ["sources", "artifact-bucket"] {
+        s3::create_bucket(world, bucket, Bucket::new(ACCOUNT, REGION, world.now));
+    }
+    s3::put(world, "sources", "app.zip", Bytes::from_static(b"zip"), Encryption::S3).unwrap();
+}
+
 /// A world with the types, the source object and `declaration` as its pipeline.
 fn world_with(declaration: &Value) -> World {
     let mut world = World::new(Time(1_700_000_000_000), 11);
     for category in ["Build", "Deploy", "Test"] {
         create_type(&mut world, category);
     }
-    s3::put(&mut world, "sources", "app.zip", Bytes::from_static(b"zip"));
+    put_source(&mut world);
     ask(&mut world, "CreatePipeline", json!({ "pipeline": declaration })).unwrap();
     world
 }

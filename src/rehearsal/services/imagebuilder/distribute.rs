@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::super::super::time::Time;
 use super::super::super::world::World;
-use super::super::{neighbours::ec2, ssm};
+use super::super::{ec2, ssm};
 use super::image::{Image, OutputAmi};
 use super::{date, resource};
 
@@ -42,7 +42,7 @@ pub(super) fn register(world: &mut World, at: Time, arn: &str, takes: Duration) 
                 name: target.name.clone(),
                 account: target.account.clone(),
                 region: target.region.clone(),
-                description: target.description.clone(),
+                description: Some(target.description.clone()).filter(|text| !text.is_empty()),
                 tags: target.tags,
                 source_image: amis.first().map(|first| first.image.clone()),
                 behaviour: behaviour.clone(),

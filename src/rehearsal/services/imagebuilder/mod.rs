@@ -11,7 +11,6 @@ use super::super::behaviour::Behaviour;
 use super::super::call::{Answer, ApiError, Call};
 use super::super::time::Time;
 use super::super::world::World;
-use super::neighbours::Neighbours;
 
 mod arn;
 mod build;
@@ -122,7 +121,6 @@ pub struct State {
     builds: u32,
     /// What each client token was used for, and the answer it got.
     tokens: BTreeMap<(String, String, String, String), (Map<String, Value>, Value)>,
-    pub(in crate::rehearsal) neighbours: Neighbours,
 }
 
 /// What happens later to the `attempt`-th run of an image.

@@ -46,7 +46,7 @@ fn a_job_document_says_everything_a_worker_needs() {
     let key = input["location"]["s3Location"]["objectKey"].as_str().unwrap();
     assert!(key.starts_with("a-pipeline-with-a-lo/SourceArti/"), "{key}");
     assert!(input["revision"].is_string());
-    assert_eq!(s3::get(&world, "artifact-bucket", key).unwrap(), Bytes::from_static(b"zip"));
+    assert_eq!(s3::get(&world, "artifact-bucket", key).unwrap().body, Bytes::from_static(b"zip"));
     let output = &data["outputArtifacts"][0];
     assert_eq!((output["name"].as_str(), output.get("revision")), (Some("Made"), None));
     assert_eq!(output["location"]["type"], "S3");
@@ -152,7 +152,7 @@ fn a_queryable_property_selects_jobs_and_is_mandatory() {
         }),
     )
     .unwrap();
-    s3::put(&mut world, "sources", "app.zip", Bytes::from_static(b"zip"));
+    put_source(&mut world);
     let mut declared = declaration();
     declared["stages"].as_array_mut().unwrap().truncate(2);
     declared["stages"][1]["actions"][0]["configuration"] = json!({ "Farm": "blue" });

@@ -1,0 +1,267 @@
+//! One request's way through: who asks, what goes wrong, the service, the record.
+
+use std::borrow::Cow;
+use std::io::Read as _;
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use http::request::Parts;
+use http::{HeaderValue, Request, Response};
+use serde_json::{Map, Value};
+
+use super::super::call::{Answer, ApiError, Call};
+use super::super::faults::{self, Fault};
+use super::super::ids::Ids;
+use super::super::services::s3;
+use super::super::time::Time;
+use super::super::transcript::{FaultRecord, Keep, Record, redacted};
+use super::super::wire::model::{self, Model};
+use super::super::wire::scope::Scope;
+use super::super::wire::{self, Protocol, errors, text, validate};
+use super::credentials::{self, Principal};
+use super::{Cloud, Reply, State};
+
+/// An inflated request body larger than this is refused.
+const LARGEST_INFLATED: u64 = 64 << 20;
+
+/// A call between arriving and being recorded.
+struct Visit {
+    record: Record,
+    request_id: String,
+    gate: Gate,
+}
+
+/// Whether the call reaches its service.
+enum Gate {
+    Pass(Principal),
+    Refuse(ApiError),
+    Killed,
+}
+
+/// Whom a call is for, as far as is known before anything is decided.
+struct Door<'a> {
+    service: &'a str,
+    operation: &'a str,
+    scope: &'a Scope,
+    /// Nothing for S3.
+    protocol: Option<Protocol>,
+    now: Time,
+}
+
+impl Cloud {
+    /// Answers one request, as the service its signature names.
+    pub async fn handle(&self, request: Request<Bytes>) -> Reply {
+        let (parts, body) = request.into_parts();
+        let now = self.now();
+        let reply = match Scope::of(&parts) {
+            None => Reply::Answer(unsigned()),
+            Some(scope) if scope.service == "s3" => self.s3(&scope, parts, body, now).await,
+            Some(scope) => match model::signed_as(&scope.service) {
+                Some(model) => self.modelled(model, &scope, &parts, body, now),
+                None => Reply::Answer(unknown_service(&scope.service)),
+            },
+        };
+        if matches!(reply, Reply::Killed) {
+            self.inner.kills.send_modify(|kills| *kills += 1);
+        }
+        reply
+    }
+
+    fn modelled(&self, model: &'static Model, scope: &Scope, parts: &Parts, body: Bytes, now: Time) -> Reply {
+        let protocol = Protocol::of(model, parts);
+        let decoded = inflated(parts, body).and_then(|body| wire::decode(model, protocol, parts, &body));
+        let mut state = self.lock();
+        let state = &mut *state;
+        let operation = decoded.as_ref().map_or("unknown", |((name, _), _)| *name);
+        let door = Door { service: model.service, operation, scope, protocol: Some(protocol), now };
+        let mut visit = state.arrive(&door);
+        let (named, input) = match decoded {
+            Ok((named, input)) => (Some(named), Ok(input)),
+            Err(refusal) => (None, Err(refusal)),
+        };
+        if let (Some((_, operation)), Ok(input), Keep::Inputs) = (named, &input, state.transcript.keep) {
+            visit.record.input = redacted(model, model.input(operation), &Value::Object(input.clone()));
+        }
+        let answer = match &visit.gate {
+            Gate::Killed => return state.leave(visit, None),
+            Gate::Refuse(refusal) => Err(refusal.clone()),
+            Gate::Pass(principal) => input.and_then(|input| {
+                let Some((_, operation)) = named else { return Ok(Value::Null) };
+                validate::check(model, operation, &input, protocol.dialect(model))?;
+                let call = call(model, &door, &principal.account, input);
+                state.serve(&call, visit.record.fault.as_ref())
+            }),
+        };
+        let refused = answer.as_ref().err().map(|refusal| refusal.code.clone());
+        let response = match (named, answer) {
+            (Some(named), answer) => wire::encode(model, protocol, named, answer, &visit.request_id),
+            (None, Err(refusal)) => errors::encode(model, protocol, &refusal, &visit.request_id),
+            (None, Ok(_)) => unknown_service(model.service),
+        };
+        state.leave(visit, Some((response, refused)))
+    }
+
+    async fn s3(&self, scope: &Scope, parts: Parts, body: Bytes, now: Time) -> Reply {
+        let target = s3::wire::Target::of(&parts);
+        let (mut visit, past) = {
+            let mut state = self.lock();
+            let door = Door { service: "s3", operation: target.operation, scope, protocol: None, now };
+            let visit = state.arrive(&door);
+            let stale = visit.record.fault.as_ref().is_some_and(FaultRecord::reads_the_past);
+            (visit, state.past.clone().filter(|_| stale))
+        };
+        visit.record.input = target.as_input(body.len());
+        let response = match &visit.gate {
+            Gate::Killed => return self.lock().leave(visit, None),
+            Gate::Refuse(refusal) => errors::encode_s3(refusal, &visit.request_id),
+            Gate::Pass(principal) => {
+                let owner = (principal.account.clone(), scope.region.clone());
+                let view = match past {
+                    Some(past) => s3::View::Past(Arc::new(Mutex::new(past))),
+                    None => s3::View::Present(self.clone()),
+                };
+                s3::wire::serve(view, owner, target, parts, body).await
+            }
+        };
+        let refused = s3::wire::error_code(&response);
+        self.lock().leave(visit, Some((response, refused)))
+    }
+}
+
+impl State {
+    /// Numbers the call, checks the caller's key and decides which fault it meets.
+    fn arrive(&mut self, door: &Door<'_>) -> Visit {
+        self.world.advance(door.now);
+        let seq = self.transcript.number();
+        let mutating = faults::is_mutating(door.service, door.operation);
+        let fault = self.faults.meet(door.service, door.operation, door.now).map(|fault| {
+            let took_effect = fault != Fault::StaleRead || !mutating && self.past.is_some();
+            FaultRecord { fault, took_effect }
+        });
+        let found = credentials::principal(&self.world, &door.scope.access_key);
+        let gate = match credentials::admit(found, door.now, door.protocol) {
+            Err(refusal) => Gate::Refuse(refusal),
+            Ok(principal) => match fault.as_ref().map(|met| &met.fault) {
+                Some(Fault::KillBefore) => Gate::Killed,
+                Some(Fault::Throttle) => Gate::Refuse(faults::throttled(door.service)),
+                Some(Fault::FailBefore { status, code }) => {
+                    let message = "We encountered an internal error. Please try again.";
+                    Gate::Refuse(ApiError::new(code.clone(), message).with_status(*status))
+                }
+                _ => Gate::Pass(principal),
+            },
+        };
+        if mutating && matches!(gate, Gate::Pass(_)) && self.faults.wants_past() {
+            self.past = Some(self.world.clone());
+        }
+        let record = Record {
+            seq,
+            at: door.now,
+            service: door.service.to_owned(),
+            operation: door.operation.to_owned(),
+            access_key: Some(door.scope.access_key.clone()),
+            status: None,
+            code: None,
+            applied: false,
+            mutating,
+            fault,
+            input: Value::Null,
+        };
+        Visit { record, request_id: Ids::new(seq).uuid(), gate }
+    }
+
+    /// The service's answer, from the past for a stale read.
+    fn serve(&mut self, call: &Call, fault: Option<&FaultRecord>) -> Answer {
+        let stale = fault.is_some_and(FaultRecord::reads_the_past);
+        let Some(past) = self.past.as_mut().filter(|_| stale) else { return self.world.call(call) };
+        // Only what the last write did is hidden. Keys handed out by a stale read are real, and no id is drawn twice.
+        past.sts.clone_from(&self.world.sts);
+        past.ids.clone_from(&self.world.ids);
+        let answer = past.call(call);
+        self.world.sts.clone_from(&past.sts);
+        self.world.ids.clone_from(&past.ids);
+        answer
+    }
+
+    /// Records the call and lets the fault decide whether the answer arrives.
+    fn leave(&mut self, visit: Visit, outcome: Option<(Response<Bytes>, Option<String>)>) -> Reply {
+        let Visit { mut record, request_id, gate } = visit;
+        let lost = record.fault.as_ref().map(|met| met.fault.clone());
+        let reply = outcome.map(|(mut response, refused)| {
+            let status = response.status();
+            record.status = Some(status.as_u16());
+            record.applied = matches!(gate, Gate::Pass(_)) && refused.is_none() && status.as_u16() < 400;
+            record.code = refused;
+            stamp(&mut response, &record, &request_id);
+            response
+        });
+        self.transcript.enter(record);
+        match (reply, lost) {
+            (None, _) | (_, Some(Fault::KillAfter)) => Reply::Killed,
+            (_, Some(Fault::LoseReply)) => Reply::Lost,
+            (Some(response), _) => Reply::Answer(response),
+        }
+    }
+}
+
+impl FaultRecord {
+    fn reads_the_past(&self) -> bool {
+        self.took_effect && self.fault == Fault::StaleRead
+    }
+}
+
+fn call(model: &'static Model, door: &Door<'_>, account: &str, input: Map<String, Value>) -> Call {
+    Call {
+        service: model.service,
+        operation: door.operation.to_owned(),
+        input,
+        account: account.to_owned(),
+        region: door.scope.region.clone(),
+        access_key: door.scope.access_key.clone(),
+        now: door.now,
+    }
+}
+
+/// The headers every answer carries.
+fn stamp(response: &mut Response<Bytes>, record: &Record, request_id: &str) {
+    let id_header = if record.service == "s3" { "x-amz-request-id" } else { "x-amzn-requestid" };
+    let date = text::http_date(record.at.epoch_seconds()).unwrap_or_default();
+    for (name, value) in [(id_header, request_id), ("date", &date)] {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            response.headers_mut().insert(name, value);
+        }
+    }
+}
+
+/// Clients compress large bodies of operations that allow it (`PutMetricData`).
+fn inflated(parts: &Parts, body: Bytes) -> Result<Bytes, ApiError> {
+    let encoding = parts
+        .headers
+        .get(http::header::CONTENT_ENCODING)
+        .map_or(Cow::from(""), |v| String::from_utf8_lossy(v.as_bytes()));
+    if encoding != "gzip" {
+        return Ok(body);
+    }
+    let refuse = |why: &str| ApiError::new("SerializationException", why).with_status(400);
+    let mut plain = Vec::new();
+    let read = flate2::read::GzDecoder::new(body.as_ref()).take(LARGEST_INFLATED + 1).read_to_end(&mut plain);
+    match read {
+        Ok(length) if u64::try_from(length).is_ok_and(|l| l <= LARGEST_INFLATED) => Ok(plain.into()),
+        Ok(_) => Err(refuse("the inflated body is too large")),
+        Err(_) => Err(refuse("the body is not gzip")),
+    }
+}
+
+/// Without a signature no one knows which service is meant: both families of clients find their code.
+fn unsigned() -> Response<Bytes> {
+    let refusal = ApiError::new("MissingAuthenticationToken", "Request is missing Authentication Token");
+    let mut response = errors::encode_s3(&refusal.with_status(403), "unsigned");
+    let value = HeaderValue::from_static("MissingAuthenticationTokenException");
+    response.headers_mut().insert("x-amzn-errortype", value);
+    response
+}
+
+fn unknown_service(name: &str) -> Response<Bytes> {
+    let message = format!("this AWS has no service that signs as {name}");
+    errors::encode_s3(&ApiError::new("UnknownService", message).with_status(404), "unknown")
+}

@@ -1,4 +1,0 @@
-//! Buckets and objects.
-
-#[derive(Clone, Debug, Default)]
-pub struct State {}

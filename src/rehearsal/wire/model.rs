@@ -1,0 +1,289 @@
+//! The service models: what operations exist, what they take and answer, and which errors they know.
+//!
+//! Written by `scripts/models` from botocore; parsed once, on first use.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::OnceLock;
+
+use regex::Regex;
+use serde::Deserialize;
+
+/// One service's model.
+#[derive(Debug, Deserialize)]
+pub struct Model {
+    /// botocore's name of the service: `codepipeline`, `elbv2`, …
+    #[serde(skip)]
+    pub service: &'static str,
+    pub metadata: Metadata,
+    pub operations: BTreeMap<String, Operation>,
+    pub shapes: HashMap<String, Shape>,
+}
+
+/// What the protocols need to know about a service as a whole.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Metadata {
+    pub api_version: String,
+    pub endpoint_prefix: String,
+    #[serde(default)]
+    pub json_version: Option<String>,
+    pub protocols: Vec<String>,
+    #[serde(default)]
+    pub signing_name: Option<String>,
+    #[serde(default)]
+    pub target_prefix: Option<String>,
+    #[serde(default)]
+    pub xml_namespace: Option<String>,
+}
+
+/// One operation.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Operation {
+    pub http: Http,
+    #[serde(default)]
+    pub input: Option<String>,
+    #[serde(default)]
+    pub output: Option<String>,
+    #[serde(default)]
+    pub result_wrapper: Option<String>,
+    pub errors: Vec<String>,
+}
+
+/// Where an operation lives in HTTP.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Http {
+    pub method: String,
+    pub request_uri: String,
+    #[serde(default)]
+    pub response_code: Option<u16>,
+}
+
+/// What a shape is made of.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    Structure,
+    List,
+    Map,
+    String,
+    Character,
+    Blob,
+    Boolean,
+    Integer,
+    Long,
+    Float,
+    Double,
+    Timestamp,
+}
+
+/// One shape with its constraints.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Shape {
+    #[serde(rename = "type")]
+    pub kind: Kind,
+    #[serde(default)]
+    pub members: BTreeMap<String, Member>,
+    #[serde(default)]
+    pub required: Vec<String>,
+    #[serde(default)]
+    pub member: Option<Member>,
+    #[serde(default)]
+    pub key: Option<Member>,
+    #[serde(default)]
+    pub value: Option<Member>,
+    #[serde(default, rename = "enum")]
+    pub choices: Vec<String>,
+    #[serde(default)]
+    pub min: Option<f64>,
+    #[serde(default)]
+    pub max: Option<f64>,
+    #[serde(default)]
+    pub pattern: Option<Pattern>,
+    #[serde(default)]
+    pub flattened: bool,
+    #[serde(default)]
+    pub sensitive: bool,
+    #[serde(default)]
+    pub exception: bool,
+    /// The service, not the caller, is to blame for this error.
+    #[serde(default)]
+    pub fault: bool,
+    #[serde(default)]
+    pub error: Option<ErrorTrait>,
+}
+
+/// A reference to a shape, with how it is carried.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Member {
+    pub shape: String,
+    #[serde(default)]
+    pub location: Option<String>,
+    #[serde(default)]
+    pub location_name: Option<String>,
+    #[serde(default)]
+    pub query_name: Option<String>,
+    #[serde(default)]
+    pub flattened: bool,
+}
+
+/// How an error shape looks on the wire.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ErrorTrait {
+    #[serde(default)]
+    pub code: Option<String>,
+    #[serde(default)]
+    pub http_status_code: Option<u16>,
+}
+
+/// A `pattern` constraint. Models write Java's dialect; what [`Regex`] cannot read constrains nothing.
+#[derive(Debug, Deserialize)]
+#[serde(from = "String")]
+pub struct Pattern {
+    pub source: String,
+    compiled: OnceLock<Option<Regex>>,
+}
+
+impl From<String> for Pattern {
+    fn from(source: String) -> Self {
+        Self { source, compiled: OnceLock::new() }
+    }
+}
+
+impl Pattern {
+    /// Whether the whole text matches. Services match the whole value, anchored in the model or not.
+    #[must_use]
+    pub fn admits(&self, text: &str) -> bool {
+        let compiled = self.compiled.get_or_init(|| Regex::new(&format!("^(?:{})$", self.source)).ok());
+        compiled.as_ref().is_none_or(|regex| regex.is_match(text))
+    }
+}
+
+impl Model {
+    #[must_use]
+    pub fn shape(&self, name: &str) -> Option<&Shape> {
+        self.shapes.get(name)
+    }
+
+    /// The input shape of an operation, when it takes anything.
+    #[must_use]
+    pub fn input(&self, operation: &Operation) -> Option<&Shape> {
+        self.shape(operation.input.as_deref()?)
+    }
+
+    /// The output shape of an operation, when it answers anything.
+    #[must_use]
+    pub fn output(&self, operation: &Operation) -> Option<&Shape> {
+        self.shape(operation.output.as_deref()?)
+    }
+
+    /// The error known by this code, be it the shape's name or the code on the wire.
+    #[must_use]
+    pub fn error(&self, code: &str) -> Option<(&str, &Shape)> {
+        if let Some((name, shape)) = self.shapes.get_key_value(code)
+            && shape.exception
+        {
+            return Some((name, shape));
+        }
+        let wire_code = |shape: &Shape| shape.error.as_ref().and_then(|e| e.code.as_deref()) == Some(code);
+        // Sorted, so that of two shapes with one code always the same is taken.
+        let mut found: Vec<_> = self.shapes.iter().filter(|(_, s)| s.exception && wire_code(s)).collect();
+        found.sort_by_key(|(name, _)| *name);
+        found.first().map(|(name, shape)| (name.as_str(), *shape))
+    }
+
+    /// The name in this service's SigV4 credential scopes.
+    #[must_use]
+    pub fn signing_name(&self) -> &str {
+        self.metadata.signing_name.as_deref().unwrap_or(&self.metadata.endpoint_prefix)
+    }
+
+    #[must_use]
+    pub fn speaks(&self, protocol: &str) -> bool {
+        self.metadata.protocols.iter().any(|p| p == protocol)
+    }
+}
+
+const SOURCES: [(&str, &str); 10] = [
+    ("autoscaling", include_str!("../models/autoscaling.json")),
+    ("cloudwatch", include_str!("../models/cloudwatch.json")),
+    ("codepipeline", include_str!("../models/codepipeline.json")),
+    ("ec2", include_str!("../models/ec2.json")),
+    ("elbv2", include_str!("../models/elbv2.json")),
+    ("imagebuilder", include_str!("../models/imagebuilder.json")),
+    ("kms", include_str!("../models/kms.json")),
+    ("secretsmanager", include_str!("../models/secretsmanager.json")),
+    ("ssm", include_str!("../models/ssm.json")),
+    ("sts", include_str!("../models/sts.json")),
+];
+
+/// Every modelled service. One that does not parse is left out, which a test forbids.
+#[must_use]
+pub fn all() -> &'static [Model] {
+    static MODELS: OnceLock<Vec<Model>> = OnceLock::new();
+    MODELS.get_or_init(|| {
+        SOURCES
+            .iter()
+            .filter_map(|(service, source)| {
+                serde_json::from_str::<Model>(source).ok().map(|model| Model { service, ..model })
+            })
+            .collect()
+    })
+}
+
+/// The model of a service by botocore's name.
+#[must_use]
+pub fn of(service: &str) -> Option<&'static Model> {
+    all().iter().find(|model| model.service == service)
+}
+
+/// The model of the service that signs under this name: `elasticloadbalancing`, `monitoring`, …
+#[must_use]
+pub fn signed_as(name: &str) -> Option<&'static Model> {
+    all().iter().find(|model| model.signing_name() == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_model_parses_and_every_reference_leads_somewhere() {
+        assert_eq!(all().len(), SOURCES.len());
+        for model in all() {
+            assert!(!model.operations.is_empty(), "{}", model.service);
+            for shape in model.shapes.values() {
+                let inner = [&shape.member, &shape.key, &shape.value].into_iter().flatten();
+                for member in shape.members.values().chain(inner) {
+                    assert!(model.shape(&member.shape).is_some(), "{}: {}", model.service, member.shape);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn services_are_found_by_the_name_they_sign_with() {
+        for (signed, service) in [
+            ("elasticloadbalancing", "elbv2"),
+            ("monitoring", "cloudwatch"),
+            ("ec2", "ec2"),
+            ("secretsmanager", "secretsmanager"),
+        ] {
+            assert_eq!(signed_as(signed).map(|m| m.service), Some(service));
+        }
+        assert!(signed_as("dynamodb").is_none());
+    }
+
+    #[test]
+    fn an_error_is_known_by_its_shape_and_by_its_code() {
+        let model = of("autoscaling").unwrap();
+        let by_code = model.error("ActiveInstanceRefreshNotFound").unwrap().0;
+        assert_eq!(by_code, "ActiveInstanceRefreshNotFoundFault");
+        assert_eq!(model.error(by_code).unwrap().0, by_code);
+        assert!(model.error("StartInstanceRefreshType").is_none(), "a shape, but no error");
+    }
+}

@@ -1,0 +1,108 @@
+//! restJson1: the operation in method and path, members in path, query, headers and a JSON body.
+
+use bytes::Bytes;
+use http::Response;
+use http::request::Parts;
+use serde_json::{Map, Value};
+
+use super::super::call::ApiError;
+use super::model::{Kind, Member, Model, Operation};
+use super::{Named, json, respond, text};
+
+/// The operation and input of a request.
+pub(super) fn decode<'m>(
+    model: &'m Model,
+    parts: &Parts,
+    body: &Bytes,
+) -> Result<(Named<'m>, Map<String, Value>), ApiError> {
+    let path = parts.uri.path();
+    let found = model.operations.iter().find_map(|(name, operation)| {
+        let labels = (operation.http.method == parts.method.as_str())
+            .then(|| match_path(&operation.http.request_uri, path))
+            .flatten()?;
+        Some((name, operation, labels))
+    });
+    let Some((name, operation, labels)) = found else {
+        return Err(super::unknown_operation(&format!("{} {path}", parts.method)).with_status(404));
+    };
+    let mut input = json::object(body)?;
+    let Some(shape) = model.input(operation) else { return Ok(((name, operation), input)) };
+    let query = text::pairs(parts.uri.query().unwrap_or_default());
+    for (member_name, member) in &shape.members {
+        let wire_name = member.location_name.as_deref().unwrap_or(member_name);
+        let value = match member.location.as_deref() {
+            Some("uri") => {
+                labels.iter().find(|(label, _)| label == wire_name).map(|(_, v)| scalar(model, member, v))
+            }
+            Some("querystring") => from_query(model, member, wire_name, &query),
+            Some("header") => {
+                parts.headers.get(wire_name).and_then(|v| v.to_str().ok()).map(|v| scalar(model, member, v))
+            }
+            _ => continue,
+        };
+        input.remove(member_name);
+        input.extend(value.map(|v| (member_name.clone(), v)));
+    }
+    Ok(((name, operation), input))
+}
+
+/// The labels of a path template, decoded, when the path has its form. A label may hold an encoded `/`.
+fn match_path(template: &str, path: &str) -> Option<Vec<(String, String)>> {
+    let template = template.split('?').next()?;
+    let (expected, given): (Vec<_>, Vec<_>) = (template.split('/').collect(), path.split('/').collect());
+    if expected.len() != given.len() {
+        return None;
+    }
+    let mut labels = Vec::new();
+    for (expected, given) in expected.into_iter().zip(given) {
+        match expected.strip_prefix('{').and_then(|label| label.strip_suffix('}')) {
+            Some(label) if !given.is_empty() => {
+                labels.push((label.trim_end_matches('+').to_owned(), text::percent_decode(given, false)));
+            }
+            None if expected == given => {}
+            _ => return None,
+        }
+    }
+    Some(labels)
+}
+
+fn from_query(model: &Model, member: &Member, name: &str, query: &[(String, String)]) -> Option<Value> {
+    let values: Vec<&str> = query.iter().filter(|(n, _)| n == name).map(|(_, v)| v.as_str()).collect();
+    let shape = model.shape(&member.shape)?;
+    match (&shape.member, values.first()) {
+        (_, None) => None,
+        (Some(entry), _) => Some(values.iter().map(|v| scalar(model, entry, v)).collect()),
+        (None, Some(first)) => Some(scalar(model, member, first)),
+    }
+}
+
+fn scalar(model: &Model, member: &Member, text: &str) -> Value {
+    let parsed = match model.shape(&member.shape).map(|shape| shape.kind) {
+        Some(Kind::Boolean) => text.parse().ok().map(Value::Bool),
+        Some(Kind::Integer | Kind::Long) => text.parse::<i64>().ok().map(Value::from),
+        Some(Kind::Float | Kind::Double) => text.parse::<f64>().ok().map(text::number),
+        Some(Kind::Timestamp) => text::parse_date(text).map(text::number),
+        _ => None,
+    };
+    parsed.unwrap_or_else(|| Value::String(text.to_owned()))
+}
+
+/// The answer as JSON.
+pub(super) fn encode(operation: &Operation, answer: Map<String, Value>) -> Response<Bytes> {
+    let status = operation.http.response_code.unwrap_or(200);
+    respond(status, "application/json", Bytes::from(Value::Object(answer).to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::match_path;
+
+    #[test]
+    fn a_label_may_hold_an_encoded_slash() {
+        let labels = match_path("/tags/{resourceArn}", "/tags/arn%3Aaws%3Aimage%2Fx").unwrap();
+        assert_eq!(labels, [("resourceArn".to_owned(), "arn:aws:image/x".to_owned())]);
+        assert!(match_path("/tags/{resourceArn}", "/tags/").is_none());
+        assert!(match_path("/tags/{resourceArn}", "/tags/a/b").is_none());
+        assert!(match_path("/GetImage", "/GetImagePipeline").is_none());
+    }
+}
