@@ -23,6 +23,8 @@ const STOPPED_AFTER: Duration = Duration::from_secs(30);
 const LINGERS: Duration = Duration::from_hours(1);
 /// What a reboot takes until the status checks pass again, beyond the boot itself.
 const REBOOT: Duration = Duration::from_secs(10);
+/// How long ago the set-up's instances were launched.
+const SETTLED_FOR_MS: i64 = 24 * 3_600_000;
 /// How long an instance that does not boot stays `initializing` beyond the time a boot would have taken.
 const GIVES_UP_AFTER: Duration = Duration::from_secs(180);
 
@@ -98,7 +100,6 @@ pub struct Instance {
     pub(super) profile_arn: Option<String>,
     pub(super) metadata_options: Value,
     pub(super) key_name: Option<String>,
-    pub(super) user_data: Option<String>,
     pub(super) private_ip: String,
     pub(super) protected: bool,
     pub(super) transition_reason: String,
@@ -189,6 +190,15 @@ fn change(world: &mut World, id: &str, act: impl FnOnce(&mut Instance) -> bool) 
 fn tell(world: &mut World, id: &str) {
     elbv2::instance_changed(world, id);
     autoscaling::instance_changed(world, id);
+}
+
+/// Makes an instance of the set-up one that has been running for long.
+pub(in super::super) fn settle(world: &mut World, id: &str) {
+    if let Some(instance) = world.ec2.instances.get_mut(id) {
+        instance.state = InstanceState::Running;
+        instance.status_ok = instance.behaviour.boots;
+        instance.launched = Time(instance.launched.0 - SETTLED_FOR_MS);
+    }
 }
 
 /// Ends an instance. What is already ending stays as it is.

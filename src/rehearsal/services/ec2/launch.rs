@@ -29,7 +29,6 @@ pub struct LaunchSpec {
     tag_specifications: Vec<TagSpecification>,
     placement: Option<Placement>,
     key_name: Option<String>,
-    user_data: Option<String>,
     disable_api_termination: Option<bool>,
 }
 
@@ -260,7 +259,6 @@ pub fn launch(
             profile_arn: spec.iam_instance_profile.as_ref().and_then(|p| p.arn_in(&here.account)),
             metadata_options: metadata_options(spec.metadata_options.as_ref()),
             key_name: spec.key_name.clone(),
-            user_data: spec.user_data.clone(),
             private_ip: format!("10.0.{}.{}", (draw >> 8) & 0xff, 4 + draw % 250),
             protected: spec.disable_api_termination.unwrap_or(false),
             transition_reason: String::new(),

@@ -59,6 +59,12 @@ pub fn seed_security_group(world: &mut World, account: &str, region: &str, vpc_i
     id
 }
 
+/// The zone of an account's subnet; `None` when there is no such subnet.
+pub fn subnet_zone<'a>(world: &'a World, here: &Place, id: &str) -> Option<&'a str> {
+    let subnet = world.ec2.subnets.get(id).filter(|s| here.holds(&s.account, &s.region))?;
+    Some(&subnet.zone)
+}
+
 /// Where a launch lands.
 pub(super) struct Location {
     pub subnet_id: String,

@@ -17,7 +17,7 @@ use super::super::time::Time;
 use super::super::world::{self, World};
 use super::support::{Place, Tags, refuse};
 
-pub(super) use actions::{Forward, traffic};
+pub(super) use actions::traffic;
 pub use listeners::Listener;
 pub use load_balancers::LoadBalancer;
 pub use rules::Rule;

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::super::super::call::{Answer, ApiError, Call};
 use super::super::super::world::World;
 use super::super::support::{Place, Tag, Tags, page, present, put_tags, refuse};
-use super::actions::{self, Forward};
+use super::actions;
 use super::targets::Target;
 use super::{Listener, LoadBalancer, arn, place, short_id};
 
@@ -308,9 +308,4 @@ pub(super) fn delete(world: &mut World, call: &Call) -> Answer {
         world.elbv2.epoch += 1;
     }
     Ok(json!({}))
-}
-
-/// The groups some forward action of a list names.
-pub(super) fn named(forwards: &[Forward]) -> impl Iterator<Item = &str> {
-    forwards.iter().flat_map(|f| f.groups.iter().map(|(arn, _)| arn.as_str()))
 }
