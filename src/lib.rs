@@ -1,5 +1,14 @@
 //! bakeline
 #![forbid(unsafe_code)]
 
+pub mod artifact;
+pub mod aws;
+pub mod cli;
+pub mod engine;
+pub mod evidence;
 #[cfg(feature = "rehearsal")]
 pub mod rehearsal;
+pub mod spec;
+pub mod stage;
+pub mod telemetry;
+pub mod worker;

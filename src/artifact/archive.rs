@@ -1,0 +1,194 @@
+//! An archive that can be read anywhere: a local file, or a spooled object.
+
+use std::fs::File;
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
+use std::path::Path;
+
+use super::caps::Caps;
+use super::content::EntryReader;
+use super::digest::Sha256Digest;
+use super::directory::{Directory, Entry, EntryKind};
+use super::end::{self, WINDOW};
+use super::error::{ArtifactError, Origin};
+use super::fault::ArchiveFault;
+use super::path::EntryPath;
+use super::record::{self, LOCAL_LEN, MAX_DESCRIPTOR};
+
+/// A zip whose whole structure was checked: every byte of it belongs to exactly one part, and all parts agree.
+///
+/// The contents are checked as they are read; [`Archive::check_contents`] does so for all of them.
+#[derive(Debug)]
+pub struct Archive<R> {
+    source: R,
+    size: u64,
+    origin: Origin,
+    directory: Directory,
+}
+
+impl Archive<File> {
+    /// Opens a local file.
+    ///
+    /// # Errors
+    /// [`ArtifactError::Local`] if the file cannot be read, [`ArtifactError::Refused`] if it is no archive that
+    /// may be used.
+    pub fn open(path: &Path, caps: &Caps) -> Result<Self, ArtifactError> {
+        let file =
+            File::open(path).map_err(|source| ArtifactError::Local { path: path.to_owned(), source })?;
+        Self::from_source(file, Origin::File(path.to_owned()), caps)
+    }
+}
+
+impl<R: Read + Seek> Archive<R> {
+    /// Reads the structure of an archive from any source; `origin` names it in errors.
+    ///
+    /// # Errors
+    /// [`ArtifactError::Refused`] if it is no archive that may be used.
+    pub fn from_source(mut source: R, origin: Origin, caps: &Caps) -> Result<Self, ArtifactError> {
+        match read_structure(&mut source, caps) {
+            Ok((size, directory)) => Ok(Self { source, size, origin, directory }),
+            Err(fault) => Err(ArtifactError::Refused { origin, fault }),
+        }
+    }
+
+    /// The entries in the order of their paths.
+    pub fn entries(&self) -> &[Entry] {
+        self.directory.entries()
+    }
+
+    /// Size of the archive in bytes.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Where the archive came from.
+    pub fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
+    /// The whole content of a file of at most `max` bytes.
+    ///
+    /// # Errors
+    /// [`ArtifactError::Refused`] if there is no such file, it is larger than `max`, or its data are damaged.
+    pub fn read(&mut self, path: &EntryPath, max: u64) -> Result<Vec<u8>, ArtifactError> {
+        let declared = self.directory.file(path).map(Entry::size);
+        let bytes = declared.and_then(|size| {
+            check_max(path, size, max)?;
+            self.content(path)?.into_bytes()
+        });
+        bytes.map_err(|fault| self.refused(fault))
+    }
+
+    /// A reader of the content of a file. Its errors carry an [`ArchiveFault`].
+    ///
+    /// # Errors
+    /// [`ArtifactError::Refused`] if there is no such file.
+    pub fn reader(&mut self, path: &EntryPath) -> Result<EntryReader<&mut R>, ArtifactError> {
+        let origin = self.origin.clone();
+        self.content(path).map_err(|fault| ArtifactError::Refused { origin, fault })
+    }
+
+    /// Reads every file to its end, so that every size and CRC-32 is checked.
+    ///
+    /// # Errors
+    /// [`ArtifactError::Refused`] at the first content that is not as declared.
+    pub fn check_contents(&mut self) -> Result<(), ArtifactError> {
+        let entries: Vec<Entry> = self.directory.in_order().cloned().collect();
+        for entry in entries {
+            let copied = content(&mut self.source, &entry)
+                .and_then(|mut reader| io::copy(&mut reader, &mut io::sink()).map_err(ArchiveFault::from_io));
+            copied.map_err(|fault| self.refused(fault))?;
+        }
+        Ok(())
+    }
+
+    /// The digest of the whole archive, in bounded memory.
+    ///
+    /// # Errors
+    /// [`ArtifactError::Refused`] if it cannot be read.
+    pub fn digest(&mut self) -> Result<Sha256Digest, ArtifactError> {
+        let digest = self.source.rewind().and_then(|()| Sha256Digest::of_reader(&mut self.source));
+        digest.map_err(|error| self.refused(ArchiveFault::Io(error)))
+    }
+
+    /// The paths of all files.
+    pub fn files(&self) -> impl Iterator<Item = &EntryPath> {
+        self.entries().iter().filter(|entry| entry.kind() == EntryKind::File).map(Entry::path)
+    }
+
+    pub(super) fn refused(&self, fault: ArchiveFault) -> ArtifactError {
+        ArtifactError::Refused { origin: self.origin.clone(), fault }
+    }
+
+    fn content(&mut self, path: &EntryPath) -> Result<EntryReader<&mut R>, ArchiveFault> {
+        let entry = self.directory.file(path)?;
+        content(&mut self.source, entry)
+    }
+}
+
+/// Refuses an entry that declares more than the caller can take.
+pub(super) fn check_max(path: &EntryPath, size: u64, max: u64) -> Result<(), ArchiveFault> {
+    if size <= max {
+        return Ok(());
+    }
+    Err(ArchiveFault::TooLarge { what: format!("`{path}`"), found: size, limit: max })
+}
+
+fn content<'r, R: Read + Seek>(
+    source: &'r mut R,
+    entry: &Entry,
+) -> Result<EntryReader<&'r mut R>, ArchiveFault> {
+    let data_at = local_header(source, entry)?;
+    source.seek(SeekFrom::Start(data_at)).map_err(ArchiveFault::Io)?;
+    Ok(EntryReader::new(source, entry, data_at))
+}
+
+fn read_structure<R: Read + Seek>(source: &mut R, caps: &Caps) -> Result<(u64, Directory), ArchiveFault> {
+    let size = source.seek(SeekFrom::End(0)).map_err(ArchiveFault::Io)?;
+    if size > caps.archive_bytes {
+        let what = "the archive".to_owned();
+        return Err(ArchiveFault::TooLarge { what, found: size, limit: caps.archive_bytes });
+    }
+    let window = size.min(WINDOW);
+    let tail = read_at(source, size - window, window, "its end")?;
+    let end = end::find_end(&tail, size, caps)?;
+    let bytes = read_at(source, end.directory_at, end.directory_len, "the directory")?;
+    let directory = Directory::parse(&bytes, &end, caps)?;
+    drop(bytes);
+    // Buffered: with many small entries a header is mostly in the bytes already read.
+    let mut source = BufReader::new(source);
+    for entry in directory.in_order() {
+        let data_at = local_header(&mut source, entry)?;
+        let data_end = data_at + entry.packed;
+        let between = entry.limit.saturating_sub(data_end);
+        if between > MAX_DESCRIPTOR {
+            return Err(record::hidden(data_end, between));
+        }
+        let between = read_at(&mut source, data_end, between, "a data descriptor")?;
+        record::check_descriptor(&between, entry)?;
+    }
+    Ok((size, directory))
+}
+
+/// Reads and checks the local header of an entry. Returns the offset of its data.
+fn local_header<R: Read + Seek>(source: &mut R, entry: &Entry) -> Result<u64, ArchiveFault> {
+    let fixed = read_at(source, entry.at, LOCAL_LEN, "a local header")?;
+    let len = record::local_header_len(&fixed, entry)?;
+    let header = read_at(source, entry.at, len, "a local header")?;
+    record::check_local(&header, entry)
+}
+
+/// Reads `len` bytes at `at`; the caller has bounded `len`.
+fn read_at<R: Read + Seek>(
+    source: &mut R,
+    at: u64,
+    len: u64,
+    what: &'static str,
+) -> Result<Vec<u8>, ArchiveFault> {
+    let mut out = Vec::new();
+    source.seek(SeekFrom::Start(at)).map_err(ArchiveFault::Io)?;
+    source.take(len).read_to_end(&mut out).map_err(ArchiveFault::Io)?;
+    if (out.len() as u64) < len {
+        return Err(ArchiveFault::Truncated { offset: at + out.len() as u64, what });
+    }
+    Ok(out)
+}

@@ -1,0 +1,142 @@
+//! An archive read in place: a few small reads give any one file of an artifact of any size.
+
+use aws_sdk_s3::Client;
+
+use super::archive::check_max;
+use super::caps::Caps;
+use super::content::EntryReader;
+use super::digest::Sha256Digest;
+use super::directory::{Directory, Entry};
+use super::end::{self, WINDOW};
+use super::error::{ArtifactError, Location, Origin};
+use super::fault::ArchiveFault;
+use super::fetch::{self, ObjectStream, Pinned};
+use super::path::EntryPath;
+use super::record::{self, LOCAL_LEN, MAX_DESCRIPTOR};
+
+/// A zip in S3 whose directory was read and checked. All reads are of the version that was opened, by its `ETag`.
+///
+/// Of the local headers only those of the entries that are read are seen, and checked; [`super::spool`] checks all.
+#[derive(Debug)]
+pub struct RemoteArchive {
+    s3: Client,
+    pinned: Pinned,
+    directory: Directory,
+    /// The end of the object, which is at hand from the opening.
+    tail: Vec<u8>,
+}
+
+impl RemoteArchive {
+    /// Opens an archive with one read of its last 64 KiB, and a second if its directory is longer than that.
+    ///
+    /// # Errors
+    /// [`ArtifactError::Refused`] if it is no archive that may be used; otherwise why S3 did not give it.
+    pub async fn open(s3: &Client, at: &Location, caps: &Caps) -> Result<Self, ArtifactError> {
+        let (pinned, tail) = fetch::tail(s3, at, WINDOW, caps).await?;
+        let refused = |fault| ArtifactError::Refused { origin: Origin::S3(at.clone()), fault };
+        let end = end::find_end(&tail, pinned.size, caps).map_err(refused)?;
+        let tail_at = pinned.size - tail.len() as u64;
+        let mut bytes = Vec::new();
+        if end.directory_at < tail_at {
+            let directory_end = end.directory_at + end.directory_len;
+            bytes = fetch::range(s3, &pinned, end.directory_at..tail_at.min(directory_end)).await?;
+        }
+        let rest_at = end.directory_at.saturating_sub(tail_at);
+        let rest_len = end.directory_len - bytes.len() as u64;
+        bytes.extend_from_slice(part(&tail, rest_at, rest_len).unwrap_or_default());
+        let directory = Directory::parse(&bytes, &end, caps).map_err(refused)?;
+        Ok(Self { s3: s3.clone(), pinned, directory, tail })
+    }
+
+    /// The entries in the order of their paths.
+    #[must_use]
+    pub fn entries(&self) -> &[Entry] {
+        self.directory.entries()
+    }
+
+    /// Size of the object in bytes.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.pinned.size
+    }
+
+    /// The `ETag` that all reads are pinned to.
+    #[must_use]
+    pub fn etag(&self) -> &str {
+        &self.pinned.etag
+    }
+
+    /// Where the object lies.
+    #[must_use]
+    pub fn location(&self) -> &Location {
+        &self.pinned.at
+    }
+
+    /// The whole content of a file of at most `max` bytes, with at most one read.
+    ///
+    /// # Errors
+    /// [`ArtifactError::Refused`] if there is no such file, it is larger than `max`, or damaged;
+    /// [`ArtifactError::Changed`] if the object is no longer the one that was opened.
+    pub async fn read(&self, path: &EntryPath, max: u64) -> Result<Vec<u8>, ArtifactError> {
+        let entry = self.directory.file(path).map_err(|fault| self.refused(fault))?;
+        let len = reach(entry, path, max).map_err(|fault| self.refused(fault))?;
+        let bytes = self.bytes(entry.at, len).await?;
+        extract(&bytes, entry).map_err(|fault| self.refused(fault))
+    }
+
+    /// The digest of the whole object, streamed in bounded memory.
+    ///
+    /// # Errors
+    /// [`ArtifactError::Changed`] if the object is no longer the one that was opened; otherwise why S3 did not give it.
+    pub async fn digest(&self) -> Result<Sha256Digest, ArtifactError> {
+        ObjectStream::of(&self.s3, self.pinned.clone()).digest().await
+    }
+
+    async fn bytes(&self, at: u64, len: u64) -> Result<Vec<u8>, ArtifactError> {
+        let tail_at = self.pinned.size - self.tail.len() as u64;
+        match at.checked_sub(tail_at).and_then(|at| part(&self.tail, at, len)) {
+            Some(bytes) => Ok(bytes.to_vec()),
+            None => fetch::range(&self.s3, &self.pinned, at..at + len).await,
+        }
+    }
+
+    fn refused(&self, fault: ArchiveFault) -> ArtifactError {
+        ArtifactError::Refused { origin: Origin::S3(self.pinned.at.clone()), fault }
+    }
+}
+
+/// Bytes from an entry's local header to the next part, after a check that they are a reasonable number.
+fn reach(entry: &Entry, path: &EntryPath, max: u64) -> Result<u64, ArchiveFault> {
+    check_max(path, entry.size(), max)?;
+    // Deflate makes nothing longer than stored blocks would: 5 bytes for each, which are 16 KiB or more.
+    let most = entry.size().saturating_add(entry.size() / 1024).saturating_add(1024);
+    if entry.packed > most {
+        let what = "their compressed size is out of proportion";
+        return Err(ArchiveFault::Data { entry: path.clone(), offset: entry.at, what });
+    }
+    // Between header and data there may be extra fields of up to 64 KiB.
+    let least = LOCAL_LEN + entry.name_len() as u64 + entry.packed;
+    let len = entry.limit.saturating_sub(entry.at);
+    let spare = u64::from(u16::MAX) + MAX_DESCRIPTOR;
+    if len > least + spare {
+        return Err(record::hidden(entry.at + least + spare, len - least - spare));
+    }
+    Ok(len)
+}
+
+/// The content of an entry, from all bytes between its local header and the next part.
+fn extract(bytes: &[u8], entry: &Entry) -> Result<Vec<u8>, ArchiveFault> {
+    let data_at = record::check_local(bytes, entry)?;
+    let header = data_at - entry.at;
+    let truncated = || ArchiveFault::Truncated { offset: data_at, what: "the data of an entry" };
+    let data = part(bytes, header, entry.packed).ok_or_else(truncated)?;
+    let between_at = header + entry.packed;
+    let between = part(bytes, between_at, bytes.len() as u64 - between_at).ok_or_else(truncated)?;
+    record::check_descriptor(between, entry)?;
+    EntryReader::new(data, entry, data_at).into_bytes()
+}
+
+fn part(bytes: &[u8], at: u64, len: u64) -> Option<&[u8]> {
+    let start = usize::try_from(at).ok()?;
+    bytes.get(start..start.checked_add(usize::try_from(len).ok()?)?)
+}

@@ -1,0 +1,49 @@
+//! An object fetched whole, hashed as it arrives, and opened as a local archive.
+
+use std::fs::File;
+use std::io;
+
+use aws_sdk_s3::Client;
+use tokio::io::AsyncWriteExt as _;
+
+use super::archive::Archive;
+use super::caps::Caps;
+use super::digest::{Hasher, Sha256Digest};
+use super::error::{ArtifactError, Location, Origin};
+use super::fetch::ObjectStream;
+
+/// An artifact in a scratch file that has no name and ends with this value.
+#[derive(Debug)]
+pub struct Spooled {
+    /// The archive, its structure checked.
+    pub archive: Archive<File>,
+    /// SHA-256 of the object.
+    pub digest: Sha256Digest,
+    /// Size of the object in bytes.
+    pub size: u64,
+    /// `ETag` of the object.
+    pub etag: String,
+}
+
+/// Fetches an artifact whole. Memory stays bounded; disk is bounded by [`Caps::archive_bytes`].
+///
+/// # Errors
+/// [`ArtifactError::Refused`] if it is no archive that may be used, [`ArtifactError::Changed`] if it was replaced
+/// underway, [`ArtifactError::Scratch`] if it cannot be kept; otherwise why S3 did not give it.
+pub async fn spool(s3: &Client, at: &Location, caps: &Caps) -> Result<Spooled, ArtifactError> {
+    let scratch = |doing| move |source: io::Error| ArtifactError::Scratch { doing, source };
+    let mut file = tokio::fs::File::from_std(tempfile::tempfile().map_err(scratch("make"))?);
+    let mut stream = ObjectStream::open(s3, at, caps).await?;
+    let mut hasher = Hasher::new();
+    while let Some(bytes) = stream.next().await? {
+        hasher.update(&bytes);
+        file.write_all(&bytes).await.map_err(scratch("fill"))?;
+    }
+    file.flush().await.map_err(scratch("fill"))?;
+    let file = file.into_std().await;
+    let (origin, caps) = (Origin::S3(at.clone()), caps.clone());
+    let opened = tokio::task::spawn_blocking(move || Archive::from_source(file, origin, &caps)).await;
+    let archive = opened.map_err(|error| scratch("read")(io::Error::other(error)))??;
+    let pinned = stream.pinned();
+    Ok(Spooled { archive, digest: hasher.finish(), size: pinned.size, etag: pinned.etag.clone() })
+}

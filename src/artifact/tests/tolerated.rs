@@ -1,0 +1,90 @@
+//! Archives as common tools write them, which must be read.
+
+use std::io::Write as _;
+
+use super::forge::{Part, Tail, zip, zip_with, zip64};
+use super::*;
+
+fn contents(bytes: &[u8]) -> Vec<(String, Vec<u8>)> {
+    let mut archive = read_all(bytes, &Caps::default()).unwrap();
+    let files: Vec<EntryPath> = archive.files().cloned().collect();
+    files.into_iter().map(|path| (path.to_string(), archive.read(&path, 1 << 20).unwrap())).collect()
+}
+
+/// Writers that cannot seek put sizes behind the data: Java's, Go's, and `zip` into a pipe.
+#[test]
+fn all_spellings_of_a_data_descriptor() {
+    let crc = crc32fast::hash(b"content").to_le_bytes();
+    let (narrow, wide) =
+        ([7_u32; 2].map(u32::to_le_bytes).concat(), [7_u64; 2].map(u64::to_le_bytes).concat());
+    for sizes in [&narrow, &wide] {
+        for signature in [&b""[..], b"PK\x07\x08"] {
+            let part = Part::stored("x", b"content")
+                .both(|header| header.flags = 1 << 3)
+                .local(|header| (header.crc32, header.packed, header.size) = (0, 0, 0))
+                .after(&[signature, &crc, sizes].concat());
+            let bytes = zip(&[part.clone(), Part::stored("y", b"next")]);
+            assert_eq!(contents(&bytes).len(), 2);
+            assert_eq!(contents(&zip(&[part])), [("x".to_owned(), b"content".to_vec())]);
+        }
+    }
+}
+
+#[test]
+fn zip64_where_it_is_not_needed() {
+    let part = Part::stored("x", b"content").both(|header| {
+        (header.packed, header.size, header.extra) = (u32::MAX, u32::MAX, zip64(&[7, 7]));
+    });
+    let bytes = zip_with(&[part], &Tail { zip64: true, ..Tail::default() });
+    assert_eq!(contents(&bytes), [("x".to_owned(), b"content".to_vec())]);
+}
+
+#[test]
+fn folders_comments_modes_and_emptiness() {
+    let comment = Tail { comment: b"da39a3ee5e6b4b0d3255bfef95601890afd80709".to_vec(), ..Tail::default() };
+    let parts = [
+        Part::stored("dir/", b"").attributes(0o040_755 << 16 | 0x10),
+        Part::stored("dir/run.sh", b"#!/bin/sh\n").attributes(0o100_755 << 16),
+        Part::stored("no-mode", b"").attributes(0),
+        Part::deflated("empty", b""),
+        Part::stored("\u{fc}.txt", b"u").both(|header| header.flags = 1 << 11),
+    ];
+    let bytes = zip_with(&parts, &comment);
+    let names: Vec<String> = contents(&bytes).into_iter().map(|(name, _)| name).collect();
+    assert_eq!(names, ["dir/run.sh", "empty", "no-mode", "\u{fc}.txt"]);
+    assert_eq!(contents(&zip(&[])), []);
+}
+
+#[test]
+fn an_archive_within_an_archive_is_content() {
+    let inner = zip_with(&[Part::stored("x", b"x")], &Tail { comment: vec![b'c'; 40], ..Tail::default() });
+    assert_eq!(contents(&zip(&[Part::stored("inner.zip", &inner)])), [("inner.zip".to_owned(), inner)]);
+}
+
+#[test]
+fn what_the_zip_crate_writes() {
+    let mut zip = zip::ZipWriter::new(Cursor::new(Vec::new()));
+    let options = zip::write::SimpleFileOptions::default();
+    let long = b"line\n".repeat(100_000);
+    zip.add_directory("d", options).unwrap();
+    zip.start_file("d/deflated", options.compression_method(zip::CompressionMethod::Deflated)).unwrap();
+    zip.write_all(&long).unwrap();
+    zip.start_file("d/large", options.large_file(true)).unwrap();
+    zip.write_all(b"x").unwrap();
+    let bytes = zip.finish().unwrap().into_inner();
+    assert_eq!(contents(&bytes), [("d/deflated".to_owned(), long), ("d/large".to_owned(), b"x".to_vec())]);
+}
+
+#[test]
+fn a_file_is_read_only_within_what_the_caller_can_take() {
+    let mut archive = read_all(&zip(&[Part::stored("x", b"12345")]), &Caps::default()).unwrap();
+    assert_eq!(archive.read(&path("x"), 5).unwrap(), b"12345");
+    let error = archive.read(&path("x"), 4).unwrap_err();
+    assert!(matches!(
+        error,
+        ArtifactError::Refused { fault: ArchiveFault::TooLarge { found: 5, limit: 4, .. }, .. }
+    ));
+    let error = archive.read(&path("y"), 4).unwrap_err();
+    assert!(matches!(error, ArtifactError::Refused { fault: ArchiveFault::NoEntry { .. }, .. }));
+    assert!(error.is_bad_data() && !error.is_transient());
+}

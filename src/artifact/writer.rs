@@ -1,0 +1,200 @@
+//! Reproducible archives: the bytes follow from the entries alone, whatever the order, the machine or the day.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
+
+use tempfile::NamedTempFile;
+use zip::write::SimpleFileOptions;
+use zip::{CompressionMethod, DateTime, System, ZipWriter};
+
+use super::archive::Archive;
+use super::digest::Sha256Digest;
+use super::directory::EntryKind;
+use super::error::ArtifactError;
+use super::fault::ArchiveFault;
+use super::path::EntryPath;
+
+/// Collects entries in any order and writes them as one canonical archive.
+///
+/// Canonical means: files only, sorted by the bytes of their paths, stored, dated 1980-01-01, mode 0644, no comments
+/// and no extra fields but zip64's where a size needs it. Entries are stored and not deflated because no two versions
+/// of a compressor promise the same bytes: an archive made today must be recognised as canonical by a later release.
+///
+/// Content waits in a scratch file until [`ArchiveWriter::finish`], so memory does not grow with it.
+#[derive(Debug)]
+pub struct ArchiveWriter {
+    scratch: File,
+    /// Offset and length of every entry's content in the scratch file.
+    entries: BTreeMap<EntryPath, (u64, u64)>,
+    /// Every path and folder in lower case, so that no system the archive is unpacked on confuses two of them.
+    folded: BTreeMap<String, (String, EntryKind)>,
+    end: u64,
+}
+
+/// A finished archive in a scratch file, which is removed when this is dropped.
+#[derive(Debug)]
+pub struct Finished {
+    file: NamedTempFile,
+    size: u64,
+    digest: Sha256Digest,
+}
+
+impl Finished {
+    /// The file. Its owner alone may read it.
+    #[must_use]
+    pub fn path(&self) -> &std::path::Path {
+        self.file.path()
+    }
+
+    /// Size in bytes.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// SHA-256 of the archive.
+    #[must_use]
+    pub fn digest(&self) -> Sha256Digest {
+        self.digest
+    }
+}
+
+impl ArchiveWriter {
+    /// A writer without entries.
+    ///
+    /// # Errors
+    /// [`ArtifactError::Scratch`] if no scratch file can be made.
+    pub fn new() -> Result<Self, ArtifactError> {
+        let scratch = tempfile::tempfile().map_err(scratch("make"))?;
+        Ok(Self { scratch, entries: BTreeMap::new(), folded: BTreeMap::new(), end: 0 })
+    }
+
+    /// Adds a file from memory.
+    ///
+    /// # Errors
+    /// As [`ArchiveWriter::add_reader`].
+    pub fn add(&mut self, path: &EntryPath, bytes: &[u8]) -> Result<(), ArtifactError> {
+        self.add_reader(path, bytes)
+    }
+
+    /// Adds a file from a reader, which is read to its end.
+    ///
+    /// # Errors
+    /// [`ArtifactError::Unwritable`] if the path collides with one that was added before, exactly, but for case,
+    /// or as a file within a file; [`ArtifactError::Scratch`] if the content cannot be read or kept.
+    pub fn add_reader(&mut self, path: &EntryPath, mut content: impl Read) -> Result<(), ArtifactError> {
+        claim(&mut self.folded, path)?;
+        let len = self
+            .scratch
+            .seek(SeekFrom::Start(self.end))
+            .and_then(|_| io::copy(&mut content, &mut self.scratch))
+            .map_err(scratch("fill"))?;
+        self.entries.insert(path.clone(), (self.end, len));
+        self.end += len;
+        Ok(())
+    }
+
+    /// Writes the archive.
+    ///
+    /// # Errors
+    /// [`ArtifactError::Scratch`] if a scratch file cannot be read or written.
+    pub fn finish(self) -> Result<Finished, ArtifactError> {
+        let Self { mut scratch, entries, .. } = self;
+        let mut pack = Pack::new()?;
+        for (path, (at, len)) in &entries {
+            scratch.seek(SeekFrom::Start(*at)).map_err(self::scratch("read"))?;
+            pack.add(path, *len, &mut (&mut scratch).take(*len)).map_err(self::scratch("write"))?;
+        }
+        pack.finish()
+    }
+}
+
+/// Whether an archive is, byte for byte, what [`ArchiveWriter`] makes of its entries. If so, no byte of it can change
+/// without either this becoming false or the content of an entry changing.
+///
+/// # Errors
+/// [`ArtifactError::Refused`] if an entry's content is not as declared, [`ArtifactError::Scratch`] if a scratch file
+/// cannot be used.
+pub fn is_canonical<R: Read + Seek>(archive: &mut Archive<R>) -> Result<bool, ArtifactError> {
+    if archive.entries().iter().any(|entry| entry.kind() == EntryKind::Folder) {
+        return Ok(false);
+    }
+    let files: Vec<(EntryPath, u64)> =
+        archive.entries().iter().map(|entry| (entry.path().clone(), entry.size())).collect();
+    let mut folded = BTreeMap::new();
+    let mut pack = Pack::new()?;
+    for (path, size) in files {
+        if claim(&mut folded, &path).is_err() {
+            return Ok(false);
+        }
+        let packed = pack.add(&path, size, &mut archive.reader(&path)?);
+        packed.map_err(|error| archive.refused(ArchiveFault::from_io(error)))?;
+    }
+    let again = pack.finish()?;
+    Ok(again.size == archive.size() && again.digest == archive.digest()?)
+}
+
+/// Notes a path and its folders, unless it collides with what was noted before.
+fn claim(folded: &mut BTreeMap<String, (String, EntryKind)>, path: &EntryPath) -> Result<(), ArtifactError> {
+    let parts = path.folders().map(|folder| (folder, EntryKind::Folder));
+    for (part, kind) in parts.chain([(path.as_str(), EntryKind::File)]) {
+        let taken = folded.get(&part.to_lowercase());
+        let why = match taken {
+            Some((_, EntryKind::Folder)) if kind == EntryKind::File => {
+                format!("`{part}` is a folder already")
+            }
+            Some((_, EntryKind::File)) if kind == EntryKind::Folder => format!("`{part}` is a file already"),
+            Some((other, _)) if other != part => format!("`{part}` and `{other}` differ in case only"),
+            Some(_) if kind == EntryKind::File => "it was added before".to_owned(),
+            _ => continue,
+        };
+        return Err(ArtifactError::Unwritable { path: path.to_string(), why });
+    }
+    for folder in path.folders() {
+        folded.entry(folder.to_lowercase()).or_insert_with(|| (folder.to_owned(), EntryKind::Folder));
+    }
+    folded.insert(path.as_str().to_lowercase(), (path.to_string(), EntryKind::File));
+    Ok(())
+}
+
+/// The canonical archive in the making; entries come in the order of their paths.
+struct Pack {
+    zip: ZipWriter<BufWriter<NamedTempFile>>,
+}
+
+impl Pack {
+    fn new() -> Result<Self, ArtifactError> {
+        let file = NamedTempFile::with_prefix("bakeline-artifact-").map_err(scratch("make"))?;
+        Ok(Self { zip: ZipWriter::new(BufWriter::with_capacity(1 << 20, file)) })
+    }
+
+    fn add(&mut self, path: &EntryPath, size: u64, content: &mut impl Read) -> io::Result<()> {
+        let options = SimpleFileOptions::default()
+            .compression_method(CompressionMethod::Stored)
+            .last_modified_time(DateTime::DEFAULT)
+            .system(System::Unix)
+            .unix_permissions(0o644)
+            .large_file(size >= u64::from(u32::MAX));
+        self.zip.start_file(path.as_str(), options)?;
+        io::copy(content, &mut self.zip)?;
+        Ok(())
+    }
+
+    fn finish(self) -> Result<Finished, ArtifactError> {
+        let write = || -> io::Result<Finished> {
+            let mut file = self.zip.finish()?.into_inner().map_err(io::IntoInnerError::into_error)?;
+            file.flush()?;
+            file.rewind()?;
+            let mut reader = BufReader::with_capacity(1 << 20, file.as_file_mut());
+            let digest = Sha256Digest::of_reader(&mut reader)?;
+            let size = file.as_file_mut().stream_position()?;
+            Ok(Finished { file, size, digest })
+        };
+        write().map_err(scratch("write"))
+    }
+}
+
+fn scratch(doing: &'static str) -> impl Fn(io::Error) -> ArtifactError {
+    move |source| ArtifactError::Scratch { doing, source }
+}

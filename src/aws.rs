@@ -1,0 +1,259 @@
+//! The bundle of SDK clients, and what AWS's errors mean to us.
+//!
+//! The clients are used as they are. The seam for tests and rehearsals is the SDK's HTTP connector and endpoint,
+//! so that signing, serialisation, retries and error parsing run everywhere.
+
+use std::error::Error as StdError;
+
+use aws_credential_types::Credentials;
+use aws_smithy_runtime_api::client::result::SdkError;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use aws_smithy_types::retry::RetryConfig;
+use aws_types::SdkConfig;
+use secrecy::ExposeSecret;
+
+use crate::engine::job::ArtifactCredentials;
+
+/// Clients of every service a stage calls, under one identity in one region.
+#[derive(Clone, Debug)]
+pub struct Aws {
+    pub autoscaling: aws_sdk_autoscaling::Client,
+    pub cloudwatch: aws_sdk_cloudwatch::Client,
+    pub codepipeline: aws_sdk_codepipeline::Client,
+    pub ec2: aws_sdk_ec2::Client,
+    pub elbv2: aws_sdk_elasticloadbalancingv2::Client,
+    pub imagebuilder: aws_sdk_imagebuilder::Client,
+    pub kms: aws_sdk_kms::Client,
+    pub secretsmanager: aws_sdk_secretsmanager::Client,
+    pub ssm: aws_sdk_ssm::Client,
+    pub sts: aws_sdk_sts::Client,
+    /// Clients that send a request once: for calls that take no client token, where a second try by the SDK
+    /// could act twice. A step looks first and adopts instead.
+    pub once: Once,
+    config: SdkConfig,
+}
+
+/// See [`Aws::once`].
+#[derive(Clone, Debug)]
+pub struct Once {
+    pub autoscaling: aws_sdk_autoscaling::Client,
+    pub ssm: aws_sdk_ssm::Client,
+}
+
+impl Aws {
+    #[must_use]
+    pub fn new(config: &SdkConfig) -> Self {
+        let once = config.clone().into_builder().retry_config(RetryConfig::disabled()).build();
+        Self {
+            autoscaling: aws_sdk_autoscaling::Client::new(config),
+            cloudwatch: aws_sdk_cloudwatch::Client::new(config),
+            codepipeline: aws_sdk_codepipeline::Client::new(config),
+            ec2: aws_sdk_ec2::Client::new(config),
+            elbv2: aws_sdk_elasticloadbalancingv2::Client::new(config),
+            imagebuilder: aws_sdk_imagebuilder::Client::new(config),
+            kms: aws_sdk_kms::Client::new(config),
+            secretsmanager: aws_sdk_secretsmanager::Client::new(config),
+            ssm: aws_sdk_ssm::Client::new(config),
+            sts: aws_sdk_sts::Client::new(config),
+            once: Once {
+                autoscaling: aws_sdk_autoscaling::Client::new(&once),
+                ssm: aws_sdk_ssm::Client::new(&once),
+            },
+            config: config.clone(),
+        }
+    }
+
+    /// EC2 in another region, under the same identity.
+    #[must_use]
+    pub fn ec2_in(&self, region: &str) -> aws_sdk_ec2::Client {
+        let region = aws_types::region::Region::new(region.to_owned());
+        aws_sdk_ec2::Client::new(&self.config.clone().into_builder().region(region).build())
+    }
+
+    /// The region the clients call.
+    #[must_use]
+    pub fn region(&self) -> &str {
+        self.config.region().map_or("", aws_types::region::Region::as_ref)
+    }
+
+    /// S3 under the job's artifact credentials. They are used for artifact objects and nothing else.
+    #[must_use]
+    pub fn artifacts(&self, credentials: Option<&ArtifactCredentials>) -> aws_sdk_s3::Client {
+        let mut config = aws_sdk_s3::config::Builder::from(&self.config);
+        if let Some(c) = credentials {
+            config = config.credentials_provider(Credentials::new(
+                c.access_key_id.expose_secret(),
+                c.secret_access_key.expose_secret(),
+                Some(c.session_token.expose_secret().to_owned()),
+                None,
+                "CodePipeline job",
+            ));
+        }
+        aws_sdk_s3::Client::from_conf(config.build())
+    }
+}
+
+/// What an AWS error means for what to do next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// No answer, or a fault on AWS's side: the call may or may not have been applied.
+    Transient,
+    /// Too many calls: nothing was applied.
+    Throttled,
+    /// The thing named does not exist, or not yet.
+    Missing,
+    /// The caller may not.
+    Denied,
+    /// The caller's temporary credentials have run out.
+    ExpiredCredentials,
+    /// Something else is in the way, or the call was made before with other parameters.
+    Conflict,
+    /// The request is not one AWS accepts.
+    Invalid,
+    Other,
+}
+
+impl Class {
+    #[must_use]
+    pub fn is_transient(self) -> bool {
+        match self {
+            Self::Transient | Self::Throttled | Self::ExpiredCredentials => true,
+            Self::Missing | Self::Denied | Self::Conflict | Self::Invalid | Self::Other => false,
+        }
+    }
+
+    /// The class of a call that did not succeed.
+    #[must_use]
+    pub fn of_error<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> Self {
+        match error {
+            SdkError::ServiceError(answer) => answer.err().code().map_or(Self::Transient, Self::of_code),
+            SdkError::ConstructionFailure(_) => Self::Invalid,
+            _ => Self::Transient,
+        }
+    }
+
+    /// The class of an error code, as the services spell them.
+    #[must_use]
+    pub fn of_code(code: &str) -> Self {
+        match code {
+            "InternalFailure"
+            | "InternalError"
+            | "InternalServerError"
+            | "InternalServiceError"
+            | "ServiceException"
+            | "ServiceUnavailable"
+            | "ServiceUnavailableException"
+            | "Unavailable"
+            | "RequestTimeout"
+            | "RequestTimeoutException"
+            | "ResourceContention"
+            | "ResourceContentionFault"
+            | "KMSInternalException"
+            | "DependencyTimeoutException"
+            | "ConcurrentModificationException" => Self::Transient,
+            "Throttling"
+            | "ThrottlingException"
+            | "ThrottledException"
+            | "RequestLimitExceeded"
+            | "TooManyRequestsException"
+            | "CallRateLimitExceededException"
+            | "SlowDown"
+            | "TooManyUpdates"
+            | "RequestThrottled"
+            | "RequestThrottledException"
+            | "EC2ThrottledException"
+            | "LimitExceededException.Rate"
+            | "PriorRequestNotComplete"
+            | "BandwidthLimitExceeded" => Self::Throttled,
+            "ExpiredToken" | "ExpiredTokenException" | "RequestExpired" => Self::ExpiredCredentials,
+            "AccessDenied"
+            | "AccessDeniedException"
+            | "UnauthorizedOperation"
+            | "AuthFailure"
+            | "OptInRequired"
+            | "UnrecognizedClientException"
+            | "InvalidClientTokenId"
+            | "ForbiddenException"
+            | "SignatureDoesNotMatch" => Self::Denied,
+            _ if code.contains("NotFound") || code.contains("DoesNotExist") || code.starts_with("NoSuch") => {
+                Self::Missing
+            }
+            _ if code.contains("InUse")
+                || code.contains("InProgress")
+                || code.contains("AlreadyExists")
+                || code.contains("Conflict")
+                || code.contains("Mismatch") =>
+            {
+                Self::Conflict
+            }
+            _ if code.contains("Validation")
+                || code.contains("InvalidParameter")
+                || code.starts_with("Malformed")
+                || code.starts_with("Missing")
+                || code.starts_with("Invalid") =>
+            {
+                Self::Invalid
+            }
+            _ => Self::Other,
+        }
+    }
+}
+
+/// An AWS call that did not succeed: what was asked of what, and what came back.
+#[derive(Debug, thiserror::Error)]
+#[error("{call} of {thing}: {detail}{}", hint(.class))]
+pub struct AwsError {
+    /// `service:Operation`, as IAM names it.
+    pub call: &'static str,
+    pub thing: String,
+    pub class: Class,
+    /// AWS's own code, when it answered.
+    pub code: Option<String>,
+    detail: String,
+    #[source]
+    source: Box<dyn StdError + Send + Sync>,
+}
+
+fn hint(class: &Class) -> &'static str {
+    match class {
+        Class::Denied => " (give the worker's role this permission)",
+        Class::Transient
+        | Class::Throttled
+        | Class::Missing
+        | Class::ExpiredCredentials
+        | Class::Conflict
+        | Class::Invalid
+        | Class::Other => "",
+    }
+}
+
+impl AwsError {
+    /// Names a failed call. `call` is spelled as IAM spells it: `ec2:RunInstances`.
+    pub fn new<E, R>(call: &'static str, thing: impl Into<String>, error: SdkError<E, R>) -> Self
+    where
+        E: ProvideErrorMetadata + StdError + Send + Sync + 'static,
+        R: std::fmt::Debug + Send + Sync + 'static,
+    {
+        let class = Class::of_error(&error);
+        let (code, detail) = match &error {
+            SdkError::ServiceError(answer) => {
+                let code = answer.err().code().map(str::to_owned);
+                let message = answer.err().message().unwrap_or("no message");
+                let detail = format!("{}: {message}", code.as_deref().unwrap_or("unknown error"));
+                (code, detail)
+            }
+            SdkError::ConstructionFailure(_) => (None, "the request could not be built".to_owned()),
+            SdkError::TimeoutError(_) => (None, "no answer in time".to_owned()),
+            SdkError::DispatchFailure(_) => (None, "the connection failed".to_owned()),
+            SdkError::ResponseError(_) => (None, "the answer could not be read".to_owned()),
+            _ => (None, "the call failed".to_owned()),
+        };
+        Self { call, thing: thing.into(), class, code, detail, source: Box::new(error) }
+    }
+
+    /// Whether AWS answered with this code.
+    #[must_use]
+    pub fn is(&self, code: &str) -> bool {
+        self.code.as_deref() == Some(code)
+    }
+}

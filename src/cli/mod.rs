@@ -1,0 +1,81 @@
+//! The commands. One file each; this one reads the arguments and gives the exit code.
+
+mod exit;
+mod logging;
+#[cfg(feature = "rehearsal")]
+mod rehearse;
+mod run;
+mod schema;
+mod verify;
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use exit::CliError;
+
+/// Bakes, tests, promotes and cleans up machine images, one signed hand-over after the other.
+#[derive(Debug, Parser)]
+#[command(name = "bakeline", version, max_term_width = 100)]
+struct Args {
+    /// What is logged to standard error: a level (warn, info, debug) or a tracing filter
+    #[arg(long, global = true, env = "BAKELINE_LOG", default_value = "warn", value_name = "FILTER")]
+    log: String,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the whole line on an AWS embedded in this binary, in virtual time
+    #[cfg(feature = "rehearsal")]
+    Rehearse(rehearse::Args),
+    /// Run one job from a job document, to its end
+    Run(run::Args),
+    /// Check the chain of statements in an artifact, offline, against a trust root
+    Verify(verify::Args),
+    /// Print the JSON Schema of the release spec
+    Schema,
+}
+
+/// Runs the command line and says how it ended, in sysexits codes.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let args = match Args::try_parse_from(arguments) {
+        Ok(args) => args,
+        Err(help) => {
+            // Help and version were asked for; anything else is a usage error.
+            let code = if help.use_stderr() { exit::USAGE } else { 0 };
+            let _ = help.print();
+            return ExitCode::from(code);
+        }
+    };
+    logging::start(&args.log);
+    let ended = match args.command {
+        #[cfg(feature = "rehearsal")]
+        Command::Rehearse(args) => rehearse::main(args),
+        Command::Run(args) => run::main(args),
+        Command::Verify(args) => verify::main(&args),
+        Command::Schema => schema::main(),
+    };
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // A closed standard error leaves only the exit code to tell.
+            let _ = writeln!(std::io::stderr(), "{error}");
+            ExitCode::from(error.code())
+        }
+    }
+}
+
+/// Writes a line of output; a reader who has seen enough (`| head`) is no failure of ours.
+fn say(line: &str) -> Result<(), CliError> {
+    match writeln!(std::io::stdout(), "{line}") {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(CliError::unavailable(
+            format!("standard output cannot be written: {error}"),
+            "check where the output goes",
+        )),
+        _ => Ok(()),
+    }
+}

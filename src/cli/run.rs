@@ -1,0 +1,165 @@
+//! `bakeline run`: one job from a job document, to its end.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use aws_config::BehaviorVersion;
+
+use super::exit::CliError;
+use super::say;
+use super::verify::chain_of;
+use crate::aws::Aws;
+use crate::engine::clock::Mapping;
+use crate::engine::{Clock, FailureKind, Job, Outcome};
+use crate::evidence::{KeySource, TrustRoot};
+use crate::stage::Authority;
+use crate::telemetry::{Event, Telemetry};
+use crate::worker::by_hand::{ByHandError, Rest, run_to_end};
+use crate::worker::journal::Journal;
+use crate::worker::slice::Answer;
+use crate::worker::{House, report};
+
+/// Arguments of `bakeline run`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The job document, as `aws codepipeline poll-for-jobs` or `get-job-details` prints it
+    #[arg(long, value_name = "FILE")]
+    job_file: PathBuf,
+    /// A file that stands in for an input artifact in S3; may be given several times
+    #[arg(long, value_name = "NAME=FILE", value_parser = name_and_file)]
+    input: Vec<(String, PathBuf)>,
+    /// A folder that stands in for the output locations in S3; the job's state rests there too
+    #[arg(long, value_name = "DIR")]
+    output: Option<PathBuf>,
+    /// Go on where an earlier run of the same job was cut off
+    #[arg(long)]
+    resume: bool,
+    /// Answer CodePipeline with the outcome; without it CodePipeline is never answered
+    #[arg(long, conflicts_with = "rehearse")]
+    report: bool,
+    /// Run on the AWS embedded in this binary, after the stages that come before the job's
+    #[cfg(feature = "rehearsal")]
+    #[arg(long, conflicts_with = "resume")]
+    rehearse: bool,
+    /// Who signs: kms:ARN, secretsmanager:ARN or file:PATH
+    #[arg(long, value_name = "KEY", env = "BAKELINE_SIGNING_KEY")]
+    signing_key: Option<String>,
+    /// Who is believed: the trust root
+    #[arg(long, value_name = "FILE", env = "BAKELINE_TRUST")]
+    trust: Option<PathBuf>,
+    /// Live in the virtual time that `bakeline rehearse --listen` prints
+    #[arg(long, value_name = "CLOCK", env = "BAKELINE_CLOCK", hide = true)]
+    clock: Option<Mapping>,
+}
+
+fn name_and_file(text: &str) -> Result<(String, PathBuf), String> {
+    match text.split_once('=') {
+        Some((name, file)) if !name.is_empty() && !file.is_empty() => Ok((name.to_owned(), PathBuf::from(file))),
+        _ => Err(format!("`{text}` is not NAME=FILE, such as SourceArtifact=source.zip")),
+    }
+}
+
+pub fn main(args: Args) -> Result<(), CliError> {
+    let file = args.job_file.display().to_string();
+    let text = std::fs::read(&args.job_file)
+        .map_err(|error| CliError::data(format!("{file}: {error}"), "give the path of a job document"))?;
+    let job = Job::from_document(&text, &file).map_err(|error| {
+        CliError::data(error.to_string(), "print one with: aws codepipeline get-job-details --job-id ID")
+    })?;
+    #[cfg(feature = "rehearsal")]
+    if args.rehearse {
+        return super::rehearse::one_job(job, args.input.into_iter().collect(), args.output);
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|error| CliError::unavailable(format!("no runtime: {error}"), ""))?;
+    runtime.block_on(run(args, job))
+}
+
+async fn run(args: Args, job: Job) -> Result<(), CliError> {
+    let clock = args.clock.map_or_else(Clock::system, Clock::mapped);
+    let config = aws_config::defaults(BehaviorVersion::latest())
+        .time_source(clock.time_source())
+        .sleep_impl(clock.sleep_impl())
+        .load()
+        .await;
+    let aws = Aws::new(&config);
+    let authority = authority(&args, &aws).await?;
+    let house = House {
+        aws,
+        clock,
+        authority: Arc::new(authority),
+        journal: Arc::new(Journal::in_memory()),
+        telemetry: Telemetry::watched(|now, label, event| tell(now, label.stage.name(), event)),
+        input_files: args.input.iter().cloned().collect::<BTreeMap<_, _>>(),
+        output_folder: args.output.clone(),
+    };
+    let folder = args.output.clone().unwrap_or_else(|| PathBuf::from("."));
+    let rest = Rest::in_folder(&folder, &job);
+    let outcome = run_to_end(&house, job.clone(), &rest, args.resume).await.map_err(|error| match &error {
+        ByHandError::Begun { .. } => CliError::usage(error.to_string(), "add --resume to go on from there, or remove the file to begin anew"),
+        ByHandError::State { .. } => CliError::unavailable(error.to_string(), "the folder given with --output must be writable"),
+        ByHandError::NoStage { .. } => CliError::data(error.to_string(), "actions of owner Custom, provider Bakeline, version 1 are run"),
+    })?;
+    if args.report {
+        report::report(&house, &job, &Answer::End(outcome.clone()))
+            .await
+            .map_err(|error| CliError::unavailable(format!("CodePipeline did not take the outcome: {error}"), "run again with --resume --report"))?;
+    }
+    ended(outcome)
+}
+
+async fn authority(args: &Args, aws: &Aws) -> Result<Authority, CliError> {
+    let source = args.signing_key.as_deref().ok_or_else(|| {
+        CliError::usage("no signing key was given", "add --signing-key kms:ARN, secretsmanager:ARN or file:PATH")
+    })?;
+    let source: KeySource = source
+        .parse()
+        .map_err(|error: crate::evidence::key_source::KeySourceError| CliError::usage(chain_of(&error), ""))?;
+    let signer = source
+        .open(&aws.kms, &aws.secretsmanager)
+        .await
+        .map_err(|error| CliError::unavailable(chain_of(&error), "the signing key must be a P-256 key that can be used"))?;
+    let path = args.trust.as_ref().ok_or_else(|| {
+        CliError::usage("no trust root was given", "add --trust FILE; it lists the public keys that are believed")
+    })?;
+    let trust = TrustRoot::from_file(path).map_err(|error| CliError::data(chain_of(&error), ""))?;
+    Ok(Authority { signer, trust })
+}
+
+/// A line of progress on standard error.
+fn tell(now: crate::engine::Timestamp, stage: &str, event: &Event<'_>) {
+    use std::io::Write;
+    let line = match event {
+        Event::Rested { progress, .. } => format!("{now} {stage}: {:>3} % {}", progress.percent, progress.summary),
+        Event::Claimed { first: true } => format!("{now} {stage}: begun"),
+        Event::Claimed { first: false } => format!("{now} {stage}: resumed"),
+        Event::Ended { .. } | Event::NotOurs { .. } | Event::Dropped { .. } => return,
+    };
+    // Progress is a courtesy: a closed standard error does not stop a job.
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
+/// What the outcome of a job means to who ran it.
+pub fn ended(outcome: Outcome) -> Result<(), CliError> {
+    match outcome {
+        Outcome::Succeeded { summary, variables, .. } => {
+            say(&summary)?;
+            for (name, value) in variables {
+                say(&format!("  {name} = {value}"))?;
+            }
+            Ok(())
+        }
+        Outcome::Failed(failure) => Err(match failure.kind {
+            FailureKind::JobFailed => CliError::failed(failure.message, ""),
+            FailureKind::ConfigurationError | FailureKind::RevisionOutOfSync => CliError::data(failure.message, ""),
+            FailureKind::PermissionError => CliError::denied(failure.message, "compare the role with pipeline/"),
+            FailureKind::RevisionUnavailable | FailureKind::SystemUnavailable => {
+                CliError::unavailable(failure.message, "run again with --resume")
+            }
+        }),
+    }
+}

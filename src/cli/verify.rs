@@ -1,0 +1,178 @@
+//! `bakeline verify`: the chain of statements in an artifact, or in every artifact of a folder.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use super::exit::CliError;
+use super::say;
+use crate::artifact::{Archive, EntryPath, is_canonical};
+use crate::engine::{Clock, Timestamp};
+use crate::evidence::{self, Chain, Expectation, NamedBytes, Sha256, TrustRoot, link};
+use crate::stage::handover::hand_over_caps;
+use crate::stage::store::Files;
+
+/// Arguments of `bakeline verify`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// An artifact, or a folder with the artifacts of one release
+    path: PathBuf,
+    /// The trust root: public keys, the stages each may sign for, and since when and until when
+    #[arg(long, value_name = "FILE", env = "BAKELINE_TRUST")]
+    trust: PathBuf,
+    /// Judge as of this moment (RFC 3339) instead of now
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    at: Option<OffsetDateTime>,
+    /// The pipeline the release must come from
+    #[arg(long, value_name = "ARN")]
+    pipeline: Option<String>,
+    /// The pipeline execution the release must come from
+    #[arg(long, value_name = "ID")]
+    execution: Option<String>,
+}
+
+fn moment(text: &str) -> Result<OffsetDateTime, String> {
+    OffsetDateTime::parse(text, &Rfc3339).map_err(|error| format!("{error}; expected e.g. 2026-01-31T12:00:00Z"))
+}
+
+/// An artifact whose chain holds.
+struct Proven {
+    path: PathBuf,
+    chain: Chain,
+}
+
+pub fn main(args: &Args) -> Result<(), CliError> {
+    let trust = TrustRoot::from_file(&args.trust).map_err(|error| {
+        CliError::data(chain_of(&error), "the trust root lists public keys; docs/predicates.md shows one")
+    })?;
+    let now = args.at.unwrap_or_else(|| Timestamp::date_time(Clock::system().now()));
+    let mut proven = Vec::new();
+    let mut sources = Vec::new();
+    for path in artifacts(&args.path)? {
+        match prove(args, &path, &trust, now)? {
+            Some(chain) => proven.push(Proven { path, chain }),
+            None => sources.push(path),
+        }
+    }
+    if proven.is_empty() {
+        return Err(CliError::data(
+            format!("{} holds no statement", args.path.display()),
+            "an artifact of a bakeline stage has a folder statements/; is this one the source?",
+        ));
+    }
+    for one in &proven {
+        show(one)?;
+    }
+    for source in &sources {
+        prove_source(source, &proven)?;
+    }
+    Ok(())
+}
+
+/// The artifacts at a path, in the order of their names.
+fn artifacts(path: &Path) -> Result<Vec<PathBuf>, CliError> {
+    let unreadable =
+        |error: std::io::Error| CliError::data(format!("{}: {error}", path.display()), "give an artifact or a folder of them");
+    if !path.is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(path).map_err(unreadable)? {
+        let file = entry.map_err(unreadable)?.path();
+        if file.extension().is_some_and(|extension| extension == "zip") {
+            found.push(file);
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// The chain of an artifact; none if it has no statements and so can only be a source.
+fn prove(args: &Args, path: &Path, trust: &TrustRoot, now: OffsetDateTime) -> Result<Option<Chain>, CliError> {
+    let refused = |why: String| CliError::data(format!("{}: {why}", path.display()), "do not use this artifact; fetch it again from its pipeline");
+    let caps = crate::artifact::Caps::default();
+    let mut archive = Archive::open(path, &caps).map_err(|error| refused(chain_of(&error)))?;
+    if !archive.files().any(|file| file.as_str().starts_with(link::STATEMENTS)) {
+        return Ok(None);
+    }
+    let mut archive_small = Archive::open(path, &hand_over_caps()).map_err(|error| refused(chain_of(&error)))?;
+    if !is_canonical(&mut archive).map_err(|error| refused(chain_of(&error)))? {
+        return Err(refused("the archive is not, byte for byte, one that bakeline writes: it was changed or packed anew".into()));
+    }
+    let (mut statements, mut files) = (Files::new(), BTreeMap::new());
+    let paths: Vec<EntryPath> = archive_small.files().cloned().collect();
+    for entry in paths {
+        let bytes =
+            archive_small.read(&entry, hand_over_caps().entry_bytes).map_err(|error| refused(chain_of(&error)))?;
+        if entry.as_str().starts_with(link::STATEMENTS) {
+            statements.insert(entry.as_str().to_owned(), bytes);
+        } else {
+            files.insert(entry.as_str().to_owned(), Sha256::of(&bytes));
+        }
+    }
+    let envelopes: Vec<NamedBytes<'_>> = statements.iter().map(|(name, bytes)| NamedBytes { name, bytes }).collect();
+    let expect = Expectation {
+        pipeline_arn: args.pipeline.as_deref(),
+        execution_id: args.execution.as_deref(),
+        allow_other_execution: false,
+        last: None,
+        action_execution_id: None,
+        now,
+        files: &files,
+    };
+    let chain = evidence::verify(&envelopes, trust, &expect).map_err(|error| refused(chain_of(&error)))?;
+    Ok(Some(chain))
+}
+
+/// A source artifact is believed if a chain at hand was made from exactly it.
+fn prove_source(path: &Path, proven: &[Proven]) -> Result<(), CliError> {
+    let refused = |why: String| CliError::data(format!("{}: {why}", path.display()), "compare with the source artifact of the pipeline execution");
+    let mut archive = Archive::open(path, &crate::artifact::Caps::default()).map_err(|error| refused(chain_of(&error)))?;
+    let digest = archive.digest().map_err(|error| refused(chain_of(&error)))?.to_string();
+    let matches = |one: &Proven| one.chain.first().link.source.as_ref().map(ToString::to_string) == Some(digest.clone());
+    match proven.iter().find(|one| matches(one)) {
+        Some(_) => say(&format!("{}  the source of the release (SHA-256 {})", path.display(), short(&digest))),
+        None => Err(refused(format!("no chain here was made from it (SHA-256 {digest})"))),
+    }
+}
+
+fn show(one: &Proven) -> Result<(), CliError> {
+    let first = &one.chain.first().link;
+    say(&format!("{}", one.path.display()))?;
+    say(&format!("  pipeline   {}", first.pipeline_arn))?;
+    say(&format!("  execution  {}", first.execution_id))?;
+    for image in one.chain.images() {
+        say(&format!("  image      {} in {} of account {} ({})", image.image_id, image.region, image.account, image.name))?;
+    }
+    for verified in one.chain.links() {
+        let issued = verified.link.issued.format(&Rfc3339).unwrap_or_default();
+        say(&format!(
+            "  {:<9}  signed {issued} by {} ({})  statement {}",
+            verified.link.stage.name(),
+            verified.key,
+            short(&verified.key_id),
+            short(&verified.digest.to_string()),
+        ))?;
+    }
+    Ok(())
+}
+
+fn short(hex: &str) -> &str {
+    hex.get(..12).unwrap_or(hex)
+}
+
+/// An error with everything that led to it, on one line.
+pub fn chain_of(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        source = cause.source();
+    }
+    text
+}

@@ -1,0 +1,381 @@
+//! A CodePipeline job as every stage sees it, from the API or from a job document in a file.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use secrecy::SecretString;
+use serde::Deserialize;
+
+use super::key::ExecutionKey;
+use crate::artifact::Location;
+
+/// One job: a slice of an action.
+#[derive(Clone, Debug)]
+pub struct Job {
+    pub id: String,
+    /// Absent in `GetJobDetails` answers and job documents; needed to acknowledge.
+    pub nonce: Option<String>,
+    pub action_type: ActionType,
+    pub configuration: Configuration,
+    pub pipeline_arn: String,
+    pub key: ExecutionKey,
+    pub inputs: Vec<NamedArtifact>,
+    pub outputs: Vec<NamedArtifact>,
+    pub credentials: Option<ArtifactCredentials>,
+    pub continuation_token: Option<String>,
+    /// The KMS key for output artifacts; none means the AWS-managed one.
+    pub encryption_key: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ActionType {
+    pub category: String,
+    pub provider: String,
+    pub version: String,
+}
+
+/// The action's configuration. Values may be secret, so none is ever printed.
+#[derive(Clone, Default)]
+pub struct Configuration(BTreeMap<String, String>);
+
+impl Configuration {
+    #[must_use]
+    pub fn get(&self, key: &str) -> Option<&str> {
+        self.0.get(key).map(String::as_str)
+    }
+
+    pub fn keys(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+}
+
+impl FromIterator<(String, String)> for Configuration {
+    fn from_iter<I: IntoIterator<Item = (String, String)>>(pairs: I) -> Self {
+        Self(pairs.into_iter().collect())
+    }
+}
+
+impl fmt::Debug for Configuration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
+/// An artifact by its name in the pipeline and its place in S3.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamedArtifact {
+    pub name: String,
+    pub location: Location,
+}
+
+/// Minutes-long credentials for artifact objects and nothing else.
+#[derive(Clone, Debug)]
+pub struct ArtifactCredentials {
+    pub access_key_id: SecretString,
+    pub secret_access_key: SecretString,
+    pub session_token: SecretString,
+}
+
+/// Why a job document or an API answer is not a job that can be run.
+#[derive(Debug, thiserror::Error)]
+pub enum JobError {
+    #[error("{file}:{line}:{column}: this is not a CodePipeline job document: {source}")]
+    Syntax { file: String, line: usize, column: usize, source: serde_json::Error },
+    #[error("the job document is {size} bytes long; at most {max} are read")]
+    TooLarge { size: usize, max: usize },
+    #[error("the job has no {member}; `aws codepipeline get-job-details` prints a complete one")]
+    Missing { member: &'static str },
+    #[error("{member} is `{value}`: expected {expected}")]
+    Unfit { member: &'static str, value: String, expected: &'static str },
+}
+
+impl Job {
+    /// The longest job document that is read.
+    pub const MAX_DOCUMENT: usize = 1024 * 1024;
+
+    /// Reads a job document as `poll-for-jobs` or `get-job-details` prints it: the whole answer, its
+    /// `jobDetails`, its only job in `jobs`, or the job itself.
+    ///
+    /// # Errors
+    /// [`JobError`] with the place of a mistake in the file.
+    pub fn from_document(text: &[u8], file: &str) -> Result<Self, JobError> {
+        if text.len() > Self::MAX_DOCUMENT {
+            return Err(JobError::TooLarge { size: text.len(), max: Self::MAX_DOCUMENT });
+        }
+        let syntax = |source: serde_json::Error| JobError::Syntax {
+            file: file.to_owned(),
+            line: source.line(),
+            column: source.column(),
+            source,
+        };
+        let document: document::Answer = serde_json::from_slice(text).map_err(syntax)?;
+        document.into_job()
+    }
+
+    /// From `PollForJobs`.
+    ///
+    /// # Errors
+    /// A member is missing without which no stage can run.
+    pub fn from_poll(job: aws_sdk_codepipeline::types::Job) -> Result<Self, JobError> {
+        let id = job.id.ok_or(JobError::Missing { member: "id" })?;
+        Self::from_data(id, job.nonce, job.data.ok_or(JobError::Missing { member: "data" })?)
+    }
+
+    /// From `GetJobDetails`.
+    ///
+    /// # Errors
+    /// A member is missing without which no stage can run.
+    pub fn from_details(details: aws_sdk_codepipeline::types::JobDetails) -> Result<Self, JobError> {
+        let id = details.id.ok_or(JobError::Missing { member: "id" })?;
+        Self::from_data(id, None, details.data.ok_or(JobError::Missing { member: "data" })?)
+    }
+
+    fn from_data(
+        id: String,
+        nonce: Option<String>,
+        data: aws_sdk_codepipeline::types::JobData,
+    ) -> Result<Self, JobError> {
+        let missing = |member| JobError::Missing { member };
+        let action_type = data.action_type_id.ok_or(missing("data.actionTypeId"))?;
+        let context = data.pipeline_context.ok_or(missing("data.pipelineContext"))?;
+        let action = context.action.ok_or(missing("data.pipelineContext.action"))?;
+        let artifact = |artifact: aws_sdk_codepipeline::types::Artifact| {
+            let name = artifact.name.ok_or(missing("the name of an artifact"))?;
+            let s3 = artifact
+                .location
+                .and_then(|at| at.s3_location)
+                .ok_or(missing("the location of an artifact"))?;
+            Ok(NamedArtifact { name, location: Location { bucket: s3.bucket_name, key: s3.object_key } })
+        };
+        Ok(Self {
+            id,
+            nonce,
+            action_type: ActionType {
+                category: action_type.category.as_str().to_owned(),
+                provider: action_type.provider,
+                version: action_type.version,
+            },
+            configuration: data
+                .action_configuration
+                .and_then(|c| c.configuration)
+                .unwrap_or_default()
+                .into_iter()
+                .collect(),
+            pipeline_arn: context.pipeline_arn.ok_or(missing("data.pipelineContext.pipelineArn"))?,
+            key: ExecutionKey {
+                pipeline: context.pipeline_name.ok_or(missing("data.pipelineContext.pipelineName"))?,
+                pipeline_execution: context
+                    .pipeline_execution_id
+                    .ok_or(missing("data.pipelineContext.pipelineExecutionId"))?,
+                stage: context
+                    .stage
+                    .and_then(|s| s.name)
+                    .ok_or(missing("data.pipelineContext.stage.name"))?,
+                action: action.name.ok_or(missing("data.pipelineContext.action.name"))?,
+                action_execution: action
+                    .action_execution_id
+                    .ok_or(missing("data.pipelineContext.action.actionExecutionId"))?,
+            },
+            inputs: data
+                .input_artifacts
+                .unwrap_or_default()
+                .into_iter()
+                .map(artifact)
+                .collect::<Result<_, _>>()?,
+            outputs: data
+                .output_artifacts
+                .unwrap_or_default()
+                .into_iter()
+                .map(artifact)
+                .collect::<Result<_, _>>()?,
+            credentials: data.artifact_credentials.map(|c| ArtifactCredentials {
+                access_key_id: c.access_key_id.into(),
+                secret_access_key: c.secret_access_key.into(),
+                session_token: c.session_token.into(),
+            }),
+            continuation_token: data.continuation_token,
+            encryption_key: data.encryption_key.map(|key| key.id),
+        })
+    }
+}
+
+/// The wire form of a job document. Unknown members are let through: AWS adds some.
+mod document {
+    use super::{
+        ActionType, ArtifactCredentials, BTreeMap, Deserialize, ExecutionKey, Job, JobError, Location,
+        NamedArtifact, SecretString,
+    };
+
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    pub struct Answer {
+        job_details: Option<Document>,
+        jobs: Option<Vec<Document>>,
+        #[serde(flatten)]
+        bare: Bare,
+    }
+
+    #[derive(Deserialize)]
+    struct Bare {
+        id: Option<String>,
+        nonce: Option<String>,
+        data: Option<Data>,
+    }
+
+    #[derive(Deserialize)]
+    struct Document {
+        id: String,
+        nonce: Option<String>,
+        data: Data,
+    }
+
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Data {
+        action_type_id: Type,
+        action_configuration: Option<ConfigurationDocument>,
+        pipeline_context: Context,
+        #[serde(default)]
+        input_artifacts: Vec<ArtifactDocument>,
+        #[serde(default)]
+        output_artifacts: Vec<ArtifactDocument>,
+        artifact_credentials: Option<Credentials>,
+        continuation_token: Option<String>,
+        encryption_key: Option<Key>,
+    }
+
+    #[derive(Deserialize)]
+    struct Type {
+        category: String,
+        provider: String,
+        version: String,
+    }
+
+    #[derive(Deserialize)]
+    struct ConfigurationDocument {
+        #[serde(default)]
+        configuration: BTreeMap<String, String>,
+    }
+
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Context {
+        pipeline_name: String,
+        pipeline_arn: String,
+        pipeline_execution_id: String,
+        stage: Named,
+        action: Action,
+    }
+
+    #[derive(Deserialize)]
+    struct Named {
+        name: String,
+    }
+
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Action {
+        name: String,
+        action_execution_id: String,
+    }
+
+    #[derive(Deserialize)]
+    struct ArtifactDocument {
+        name: String,
+        location: ArtifactLocation,
+    }
+
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct ArtifactLocation {
+        s3_location: S3Location,
+    }
+
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct S3Location {
+        bucket_name: String,
+        object_key: String,
+    }
+
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Credentials {
+        access_key_id: SecretString,
+        secret_access_key: SecretString,
+        session_token: SecretString,
+    }
+
+    #[derive(Deserialize)]
+    struct Key {
+        id: String,
+    }
+
+    impl Answer {
+        pub fn into_job(self) -> Result<Job, JobError> {
+            let Bare { id, nonce, data } = self.bare;
+            if let Some(details) = self.job_details {
+                return Ok(details.into_job());
+            }
+            if let Some(mut jobs) = self.jobs {
+                return match (jobs.pop(), jobs.len()) {
+                    (Some(job), 0) => Ok(job.into_job()),
+                    (_, more) => Err(JobError::Unfit {
+                        member: "jobs",
+                        value: format!("{} jobs", if more == 0 { 0 } else { more + 1 }),
+                        expected: "exactly one job",
+                    }),
+                };
+            }
+            let id = id.ok_or(JobError::Missing { member: "id" })?;
+            let data = data.ok_or(JobError::Missing { member: "data" })?;
+            Ok(Document { id, nonce, data }.into_job())
+        }
+    }
+
+    impl Document {
+        fn into_job(self) -> Job {
+            let artifact = |artifact: ArtifactDocument| NamedArtifact {
+                name: artifact.name,
+                location: Location {
+                    bucket: artifact.location.s3_location.bucket_name,
+                    key: artifact.location.s3_location.object_key,
+                },
+            };
+            let data = self.data;
+            let context = data.pipeline_context;
+            Job {
+                id: self.id,
+                nonce: self.nonce,
+                action_type: ActionType {
+                    category: data.action_type_id.category,
+                    provider: data.action_type_id.provider,
+                    version: data.action_type_id.version,
+                },
+                configuration: data
+                    .action_configuration
+                    .map(|c| c.configuration)
+                    .unwrap_or_default()
+                    .into_iter()
+                    .collect(),
+                pipeline_arn: context.pipeline_arn,
+                key: ExecutionKey {
+                    pipeline: context.pipeline_name,
+                    pipeline_execution: context.pipeline_execution_id,
+                    stage: context.stage.name,
+                    action: context.action.name,
+                    action_execution: context.action.action_execution_id,
+                },
+                inputs: data.input_artifacts.into_iter().map(artifact).collect(),
+                outputs: data.output_artifacts.into_iter().map(artifact).collect(),
+                credentials: data.artifact_credentials.map(|c| ArtifactCredentials {
+                    access_key_id: c.access_key_id,
+                    secret_access_key: c.secret_access_key,
+                    session_token: c.session_token,
+                }),
+                continuation_token: data.continuation_token,
+                encryption_key: data.encryption_key.map(|key| key.id),
+            }
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! Cleanup v1: which images were kept and which removed, each with the reason.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use time::OffsetDateTime;
+
+use super::Predicate;
+use crate::evidence::image::ImageIdentity;
+use crate::evidence::link::Stage;
+
+/// The predicate `https://bakeline.dev/cleanup/v1`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Cleanup {
+    /// The service whose images were looked at.
+    pub service: String,
+    /// The rules, as the spec gives them; a JSON object.
+    pub policy: Value,
+    /// Whether every list was read to its end; if not, nothing was removed.
+    pub complete: bool,
+    /// When the images were listed.
+    #[serde(with = "time::serde::rfc3339")]
+    pub looked_on: OffsetDateTime,
+    /// When the last removal was read back.
+    #[serde(with = "time::serde::rfc3339")]
+    pub finished_on: OffsetDateTime,
+    /// Every image that stays.
+    pub kept: Vec<KeptImage>,
+    /// Every image that went, or should have.
+    pub removed: Vec<RemovedImage>,
+}
+
+/// An image that stays.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct KeptImage {
+    /// The image.
+    pub image: ImageIdentity,
+    /// Every reason to keep it, at least one.
+    pub reasons: Vec<String>,
+}
+
+/// An image that went.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RemovedImage {
+    /// The image.
+    pub image: ImageIdentity,
+    /// Why it went.
+    pub reason: String,
+    /// Whether it was seen to be gone.
+    pub gone: bool,
+    /// What became of its snapshots.
+    pub snapshots: Vec<SnapshotOutcome>,
+}
+
+/// What became of a snapshot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SnapshotOutcome {
+    /// The snapshot's id.
+    pub snapshot_id: String,
+    /// EC2's return code, for example `success` or `skipped`.
+    pub outcome: String,
+}
+
+impl Predicate for Cleanup {
+    const TYPE: &'static str = "https://bakeline.dev/cleanup/v1";
+    const STAGE: Stage = Stage::Cleanup;
+}

@@ -1,0 +1,306 @@
+//! A release with all four statements, for the tests of this module to change in one point each.
+
+use std::collections::BTreeMap;
+
+use futures::executor::block_on;
+use secrecy::SecretString;
+use time::macros::datetime;
+use time::{Duration, OffsetDateTime};
+
+use super::chain::{Chain, ChainError, Expectation, NamedBytes, verify};
+use super::digest::Sha256;
+use super::image::ImageIdentity;
+use super::link::{Link, Stage};
+use super::predicate::{
+    BuildDefinition, BuildMetadata, Builder, Cleanup, Decision, KeptImage, Measurement, Promotion,
+    PromotionOutcome, Provenance, RunDetails, Target, TestOutcome, TestResult, Verdict,
+};
+use super::signer::{Signer, seal};
+use super::statement::{ResourceDescriptor, Statement, StatementError};
+use super::trust::TrustRoot;
+
+pub const PIPELINE: &str = "arn:aws:codepipeline:eu-west-1:111122223333:web";
+pub const EXECUTION: &str = "3e0e1bd5-0a66-4a4c-9d3e-4a9b8a0a0001";
+pub const START: OffsetDateTime = datetime!(2026-11-02 10:00 UTC);
+
+/// The key the golden statements are signed with.
+pub fn golden_signer() -> Signer {
+    let pem = include_str!("../../tests/golden/evidence/keys/p256-pkcs8.pem");
+    Signer::from_pem(&SecretString::from(pem)).unwrap()
+}
+
+/// A signer with a key of its own.
+pub fn new_signer() -> Signer {
+    use aws_lc_rs::encoding::AsDer as _;
+    use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair};
+    let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).unwrap();
+    let der = pair.private_key().as_der().unwrap();
+    let pem =
+        pem_rfc7468::encode_string("EC PRIVATE KEY", pem_rfc7468::LineEnding::LF, der.as_ref()).unwrap();
+    Signer::from_pem(&SecretString::from(pem)).unwrap()
+}
+
+pub fn image(region: &str) -> ImageIdentity {
+    ImageIdentity {
+        account: "111122223333".into(),
+        creation_date: "2026-11-02T09:58:00.000Z".into(),
+        image_id: "ami-0123456789abcdef0".into(),
+        name: "web-2026-11-02".into(),
+        region: region.into(),
+    }
+}
+
+/// One statement before it is signed.
+pub struct Draft {
+    pub subject: Vec<ResourceDescriptor>,
+    pub link: Link,
+    pub previous: Previous,
+    pub signer: usize,
+}
+
+/// What a draft says about the file before it.
+#[derive(Clone, Copy)]
+pub enum Previous {
+    Right,
+    Said(Option<Sha256>),
+}
+
+/// A key of the trust root, as its YAML.
+pub struct Trusted {
+    pub name: &'static str,
+    pub signer: usize,
+    pub rest: String,
+}
+
+/// A release, the keys, and what the next stage expects.
+pub struct Case {
+    pub signers: Vec<Signer>,
+    pub trusted: Vec<Trusted>,
+    pub drafts: Vec<Draft>,
+    pub files: BTreeMap<String, Sha256>,
+    pub pipeline: Option<&'static str>,
+    pub execution: Option<&'static str>,
+    pub allow_other_execution: bool,
+    pub last: Option<Stage>,
+    pub acting: Option<&'static str>,
+    pub now: OffsetDateTime,
+}
+
+pub fn files(stage: Stage) -> BTreeMap<String, Sha256> {
+    let mut files = BTreeMap::from([
+        ("bakeline.yaml".to_owned(), Sha256::of(b"spec")),
+        ("checks/smoke.sh".to_owned(), Sha256::of(b"smoke")),
+    ]);
+    if stage >= Stage::Test {
+        files.insert("reports/junit.xml".to_owned(), Sha256::of(b"junit"));
+    }
+    files
+}
+
+impl Case {
+    /// Three signers, each for what it should sign, and a stranger as the fourth.
+    pub fn good() -> Self {
+        Self::signed_by(vec![new_signer(), new_signer(), new_signer(), new_signer()], [0, 1, 2, 2])
+    }
+
+    /// The same release, all of it signed by one key.
+    pub fn golden() -> Self {
+        let mut case = Self::signed_by(vec![golden_signer()], [0; 4]);
+        let rest = "stages: [bake, test, promote, cleanup]".to_owned();
+        case.trusted = vec![Trusted { name: "release", signer: 0, rest }];
+        case
+    }
+
+    fn signed_by(signers: Vec<Signer>, by: [usize; 4]) -> Self {
+        let draft = |stage: Stage| {
+            let at = START + Duration::hours(stage.sequence().into());
+            Draft {
+                subject: match stage {
+                    Stage::Bake => vec![image("eu-west-1").subject(), image("eu-central-1").subject()],
+                    _ => vec![image("eu-west-1").subject()],
+                },
+                link: Link {
+                    pipeline_arn: PIPELINE.into(),
+                    execution_id: EXECUTION.into(),
+                    action_execution_id: format!("action-{stage}"),
+                    stage,
+                    sequence: stage.sequence(),
+                    previous: None,
+                    issued: at,
+                    expires: START + Duration::days(7),
+                    files: files(stage),
+                    source: Some(Sha256::of(b"source")),
+                },
+                previous: Previous::Right,
+                signer: by[stage.sequence() as usize - 1],
+            }
+        };
+        let validity = "not_before: 2026-01-01T00:00:00Z\n    not_after: 2027-01-01T00:00:00Z";
+        let trusted = |name, signer, stages| Trusted {
+            name,
+            signer,
+            rest: format!("stages: {stages}\n    {validity}"),
+        };
+        Self {
+            signers,
+            trusted: vec![
+                trusted("baker", 0, "[bake]"),
+                trusted("tester", 1, "[test]"),
+                trusted("promoter", 2, "[promote, cleanup]"),
+            ],
+            drafts: Stage::ALL.into_iter().map(draft).collect(),
+            files: files(Stage::Cleanup),
+            pipeline: Some(PIPELINE),
+            execution: Some(EXECUTION),
+            allow_other_execution: false,
+            last: Some(Stage::Cleanup),
+            acting: Some("action-next"),
+            now: START + Duration::hours(5),
+        }
+    }
+
+    pub fn link(&mut self, stage: Stage) -> &mut Link {
+        &mut self.drafts[stage.sequence() as usize - 1].link
+    }
+
+    pub fn trust_yaml(&self) -> String {
+        let keys = self.trusted.iter().map(|Trusted { name, signer, rest }| {
+            let pem = self.signers[*signer].public_key().to_pem().replace('\n', "\n      ");
+            format!("  - name: {name}\n    public_key: |\n      {}\n    {rest}\n", pem.trim_end())
+        });
+        std::iter::once("keys:\n".to_owned()).chain(keys).collect()
+    }
+
+    /// Signs every draft; the files as they would lie in the artifact.
+    pub fn seal(&self) -> Vec<(String, Vec<u8>)> {
+        let mut sealed: Vec<(String, Vec<u8>)> = Vec::new();
+        for (draft, place) in self.drafts.iter().zip(Stage::ALL) {
+            let mut link = draft.link.clone();
+            let before = sealed.last().map(|(_, bytes)| Sha256::of(bytes));
+            link.previous = match draft.previous {
+                Previous::Right => before,
+                Previous::Said(previous) => previous,
+            };
+            let statement = statement(draft.subject.clone(), &link).unwrap();
+            let envelope = block_on(seal(&statement, &self.signers[draft.signer])).unwrap();
+            sealed.push((place.path().to_owned(), envelope.encode()));
+        }
+        sealed
+    }
+
+    pub fn judge(&self, sealed: &[(String, Vec<u8>)]) -> Result<Chain, ChainError> {
+        let trust = TrustRoot::parse(&self.trust_yaml()).unwrap();
+        self.judge_by(sealed, &trust)
+    }
+
+    pub fn judge_by(&self, sealed: &[(String, Vec<u8>)], trust: &TrustRoot) -> Result<Chain, ChainError> {
+        let named: Vec<_> = sealed.iter().map(|(name, bytes)| NamedBytes { name, bytes }).collect();
+        let expectation = Expectation {
+            pipeline_arn: self.pipeline,
+            execution_id: self.execution,
+            allow_other_execution: self.allow_other_execution,
+            last: self.last,
+            action_execution_id: self.acting,
+            now: self.now,
+            files: &self.files,
+        };
+        verify(&named, trust, &expectation)
+    }
+}
+
+/// What the stage of `link` says about `subject`.
+pub fn statement(subject: Vec<ResourceDescriptor>, link: &Link) -> Result<Statement, StatementError> {
+    match link.stage {
+        Stage::Bake => Statement::new(subject, &provenance(), link),
+        Stage::Test => Statement::new(subject, &test_result(), link),
+        Stage::Promote => Statement::new(subject, &promotion(), link),
+        Stage::Cleanup => Statement::new(subject, &cleanup(), link),
+    }
+}
+
+pub fn provenance() -> Provenance {
+    let recipe = "arn:aws:imagebuilder:eu-west-1:111122223333:image-recipe/web/1.0.0";
+    Provenance {
+        build_definition: BuildDefinition {
+            build_type: "https://bakeline.dev/image-builder/v1".into(),
+            external_parameters: serde_json::json!({ "recipe": recipe }),
+            internal_parameters: serde_json::Value::Null,
+            resolved_dependencies: vec![
+                ResourceDescriptor::named("source", &Sha256::of(b"source")),
+                ResourceDescriptor::at(recipe),
+            ],
+        },
+        run_details: RunDetails {
+            builder: Builder {
+                id: "https://bakeline.dev/worker/v1".into(),
+                version: BTreeMap::from([("bakeline".into(), "0.1.0".into())]),
+                builder_dependencies: vec![],
+            },
+            metadata: BuildMetadata {
+                invocation_id: "arn:aws:imagebuilder:eu-west-1:111122223333:image/web/1.0.0/1".into(),
+                started_on: Some(START),
+                finished_on: Some(START + Duration::minutes(50)),
+            },
+            byproducts: vec![],
+        },
+    }
+}
+
+pub fn test_result() -> TestResult {
+    TestResult {
+        result: TestOutcome::Passed,
+        configuration: vec![ResourceDescriptor::named("checks/smoke.sh", &Sha256::of(b"smoke"))],
+        url: None,
+        passed_tests: vec!["smoke".into()],
+        warned_tests: vec![],
+        failed_tests: vec![],
+    }
+}
+
+pub fn promotion() -> Promotion {
+    Promotion {
+        outcome: PromotionOutcome::Promoted,
+        reason: "every checkpoint held".into(),
+        target: Target {
+            account: "111122223333".into(),
+            region: "eu-west-1".into(),
+            kind: "auto_scaling_group".into(),
+            name: "web".into(),
+        },
+        previous: None,
+        launch_template: None,
+        instance_refresh_id: Some("08b91cf7-8fa6-48af-b6a6-d227f40f1b9b".into()),
+        started_on: START,
+        finished_on: START + Duration::hours(1),
+        preflight: vec![],
+        decisions: vec![Decision {
+            at: START + Duration::minutes(30),
+            percent: 25,
+            verdict: Verdict::Continue,
+            reason: "errors stayed under the limit".into(),
+            alarms: vec![],
+            measurements: vec![Measurement {
+                name: "errors".into(),
+                statistic: "Sum".into(),
+                value: Some(0.5),
+                comparison: "at_most".into(),
+                limit: 1.0,
+                samples: 30,
+                holds: true,
+            }],
+        }],
+        fleet: None,
+    }
+}
+
+pub fn cleanup() -> Cleanup {
+    Cleanup {
+        service: "web".into(),
+        policy: serde_json::json!({ "keep": 3 }),
+        complete: true,
+        looked_on: START,
+        finished_on: START + Duration::minutes(1),
+        kept: vec![KeptImage { image: image("eu-west-1"), reasons: vec!["current".into()] }],
+        removed: vec![],
+    }
+}

@@ -1,0 +1,17 @@
+//! (being written)
+use super::super::call::{Answer, ApiError, Call};
+use super::super::time::Time;
+use super::super::world::World;
+#[derive(Clone, Debug, Default)]
+pub struct State {}
+#[derive(Clone, Debug)]
+pub enum Event {}
+pub const OPERATIONS: &[&str] = &[];
+pub fn call(_world: &mut World, call: &Call) -> Answer {
+    Err(ApiError::new("UnknownOperationException", call.operation.clone()))
+}
+pub fn on_event(_world: &mut World, _at: Time, event: Event) {
+    match event {}
+}
+pub(super) fn instance_changed(_: &mut World, _: &str) {}
+pub(super) fn alarms_changed(_: &mut World) {}

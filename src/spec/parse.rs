@@ -1,0 +1,66 @@
+//! From the bytes of `bakeline.yaml` to a [`ReleaseSpec`], or to everything that is wrong with them.
+
+use serde::Deserialize;
+
+use super::{
+    problem::{SpecErrors, SpecProblem},
+    release::ReleaseSpec,
+    rules::Rules,
+    shape,
+    yaml::{self, Document},
+};
+
+impl ReleaseSpec {
+    /// Reads a release spec; `file` is the name it has in messages.
+    ///
+    /// # Errors
+    /// Every mistake in the file at once. Rules between the values of a section are checked as soon as its
+    /// values are right one by one, whatever is wrong elsewhere.
+    pub fn parse(text: &[u8], file: &str) -> Result<Self, SpecErrors> {
+        let (document, mut problems) = yaml::read(text);
+        let Some(document) = document else { return Err(SpecErrors::new(file, problems)) };
+        problems.extend(shape::problems(&document));
+        if document.value.is_object() {
+            problems.extend(broken_rules(&document, &problems));
+        }
+        if !problems.is_empty() {
+            return Err(SpecErrors::new(file, problems));
+        }
+        Self::deserialize(&document.value)
+            .map_err(|error| SpecErrors::new(file, vec![unread(&document, "", &error)]))
+    }
+}
+
+fn broken_rules(document: &Document, problems: &[SpecProblem]) -> Vec<SpecProblem> {
+    let mut rules = Rules::new(document);
+    let mut unreadable = Vec::new();
+    rules.whole();
+    for section in ReleaseSpec::SECTIONS {
+        let pointer = yaml::member("", section);
+        let inside = |problem: &SpecProblem| {
+            problem
+                .pointer
+                .strip_prefix(&pointer)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        let Some(value) = document.value.get(section).filter(|_| !problems.iter().any(inside)) else {
+            continue;
+        };
+        let judged = match section {
+            "bake" => Deserialize::deserialize(value).map(|bake| rules.bake(&bake)),
+            "test" => Deserialize::deserialize(value).map(|test| rules.test(&test)),
+            _ => Deserialize::deserialize(value).map(|promote| rules.promote(&promote)),
+        };
+        if let Err(error) = judged {
+            unreadable.push(unread(document, &pointer, &error));
+        }
+    }
+    unreadable.extend(rules.into_problems());
+    unreadable
+}
+
+/// A value that the schema takes and its type does not: the types are the tighter ones here.
+fn unread(document: &Document, pointer: &str, error: &serde_json::Error) -> SpecProblem {
+    let at = document.position(pointer);
+    SpecProblem { at, pointer: pointer.to_owned(), what: error.to_string(), expected: None, hint: None }
+}

@@ -1,0 +1,48 @@
+//! The JSON Schema of the release spec, derived from the types in [`super::release`].
+
+use schemars::generate::SchemaSettings;
+use serde_json::Value;
+
+use super::release::ReleaseSpec;
+
+/// The schema's own name. It is not an address: the schema comes from `bakeline schema`.
+pub const ID: &str = "urn:bakeline:schema:release:1";
+
+/// The JSON Schema (draft 2020-12) of `bakeline.yaml`, the same at every call.
+///
+/// Two keywords of our own, `x-at-least` and `x-at-most`, give the bounds of a duration; other validators
+/// take them as annotations.
+#[must_use]
+pub fn schema() -> Value {
+    let derived = SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<ReleaseSpec>();
+    let mut derived = derived.to_value();
+    remove_backticks(&mut derived);
+    let Value::Object(mut members) = derived else {
+        // A derived schema of a struct is an object; `true` would be what is neither.
+        return Value::Bool(true);
+    };
+    members.insert("$id".to_owned(), Value::from(ID));
+    members.insert("title".to_owned(), Value::from("bakeline release spec"));
+    let mut ordered = serde_json::Map::new();
+    for key in ["$schema", "$id", "title", "description"] {
+        ordered.extend(members.shift_remove_entry(key));
+    }
+    ordered.append(&mut members);
+    Value::Object(ordered)
+}
+
+/// Descriptions are doc comments, and show their marks where they are shown as plain text.
+fn remove_backticks(schema: &mut Value) {
+    match schema {
+        Value::Object(members) => {
+            for (key, member) in members {
+                match member {
+                    Value::String(text) if key == "description" => text.retain(|letter| letter != '`'),
+                    member => remove_backticks(member),
+                }
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(remove_backticks),
+        _ => {}
+    }
+}

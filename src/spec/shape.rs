@@ -1,0 +1,425 @@
+//! What the JSON Schema says about a document, told in the words of the release spec.
+
+use std::sync::LazyLock;
+
+use jsonschema::{Keyword, ValidationError, Validator, error::ValidationErrorKind as Kind};
+use serde_json::{Map, Value};
+
+use super::{
+    problem::{Position, SpecProblem, nearest, quoted},
+    schema::schema,
+    span::{Span, SpanError},
+    yaml::{Document, member},
+};
+
+static SCHEMA: LazyLock<Value> = LazyLock::new(schema);
+
+static VALIDATOR: LazyLock<Result<Validator, String>> = LazyLock::new(|| {
+    jsonschema::options()
+        .with_keyword("x-at-least", |_, bound, _| SpanBound::keyword(bound, true))
+        .with_keyword("x-at-most", |_, bound, _| SpanBound::keyword(bound, false))
+        .build(&SCHEMA)
+        .map_err(|error| error.to_string())
+});
+
+/// The keywords `x-at-least` and `x-at-most`: a bound of a duration. What is no duration is not theirs to judge.
+struct SpanBound {
+    bound: Span,
+    /// The bound is a lower one.
+    bounds_below: bool,
+}
+
+impl SpanBound {
+    fn keyword(
+        bound: &Value,
+        bounds_below: bool,
+    ) -> Result<Box<dyn for<'i> Keyword<'i>>, ValidationError<'_>> {
+        let bound = bound.as_str().and_then(|text| text.parse().ok());
+        let bound = bound.ok_or_else(|| ValidationError::schema("the bound is no duration"))?;
+        Ok(Box::new(Self { bound, bounds_below }))
+    }
+}
+
+impl<'i> Keyword<'i> for SpanBound {
+    fn validate(&self, instance: &'i Value) -> Result<(), ValidationError<'i>> {
+        if Keyword::is_valid(self, instance) {
+            return Ok(());
+        }
+        Err(ValidationError::custom(self.bound.to_string()))
+    }
+
+    fn is_valid(&self, instance: &'i Value) -> bool {
+        match instance.as_str().map(str::parse::<Span>) {
+            Some(Ok(span)) if self.bounds_below => span >= self.bound,
+            Some(Ok(span)) => span <= self.bound,
+            // Too long for a span at all.
+            Some(Err(SpanError::Bounds(_))) => self.bounds_below,
+            Some(Err(SpanError::Shape(_))) | None => true,
+        }
+    }
+}
+
+/// Every way in which the document is not of the spec's shape.
+pub(super) fn problems(document: &Document) -> Vec<SpecProblem> {
+    let validator = match &*VALIDATOR {
+        Ok(validator) => validator,
+        // The schema is a constant of the build, and a test builds the validator.
+        Err(error) => {
+            let what = format!("this build cannot check a spec: {error}");
+            return vec![SpecProblem {
+                at: Position::START,
+                pointer: String::new(),
+                what,
+                expected: None,
+                hint: None,
+            }];
+        }
+    };
+    let mut found = Vec::new();
+    let mut missing = Vec::new();
+    let mut meant = Vec::new();
+    for error in validator.iter_errors(&document.value) {
+        let pointer = error.instance_path().as_str();
+        if document.is_unread(pointer) {
+            continue;
+        }
+        let place = Place::of(document, pointer);
+        match error.kind() {
+            Kind::AdditionalProperties { unexpected } => {
+                for key in unexpected {
+                    let (problem, near) = place.unknown(key);
+                    meant.extend(near.map(|near| member(pointer, near)));
+                    found.push(problem);
+                }
+            }
+            Kind::Required { property } => {
+                let key = property.as_str().unwrap_or_default();
+                missing.push((member(pointer, key), place.missing(key)));
+            }
+            // A duration beyond all durations breaks two bounds; the tighter one is told.
+            Kind::Custom { message, .. } if *message == Span::MAX.to_string() && place.bounds_its_span() => {}
+            kind => found.push(place.wrong(kind, &error)),
+        }
+    }
+    // A misspelt key is one mistake, not also a missing one.
+    found.extend(missing.into_iter().filter(|(key, _)| !meant.contains(key)).map(|(_, problem)| problem));
+    found
+}
+
+/// A value, and what the schema says about it.
+struct Place<'d> {
+    document: &'d Document,
+    pointer: &'d str,
+    value: &'d Value,
+    /// The schemas of the value, from the outermost collection that it is an item of to its own definition.
+    schemas: Vec<&'static Map<String, Value>>,
+}
+
+impl<'d> Place<'d> {
+    fn of(document: &'d Document, pointer: &'d str) -> Self {
+        let value = document.value.pointer(pointer).unwrap_or(&Value::Null);
+        Self { document, pointer, value, schemas: schemas_of(pointer) }
+    }
+
+    fn problem(
+        &self,
+        at: Position,
+        what: String,
+        expected: Option<String>,
+        hint: Option<String>,
+    ) -> SpecProblem {
+        SpecProblem { at, pointer: self.pointer.to_owned(), what, expected, hint }
+    }
+
+    fn known_keys(&self) -> impl Iterator<Item = &'static str> + use<> {
+        let properties = self.schemas.last().and_then(|schema| schema.get("properties")?.as_object());
+        properties.into_iter().flat_map(Map::keys).map(String::as_str)
+    }
+
+    fn unknown(&self, key: &str) -> (SpecProblem, Option<&'static str>) {
+        let near = nearest(key, self.known_keys().filter(|known| self.value.get(known).is_none()));
+        let elsewhere = || {
+            let mut sections = SCHEMA.get("properties")?.as_object()?.keys();
+            sections.find(|section| {
+                let schemas = schemas_of(&member("", section));
+                schemas.last().is_some_and(|schema| {
+                    schema.get("properties").is_some_and(|keys| keys.get(key).is_some())
+                })
+            })
+        };
+        let hint = if key == "<<" {
+            Some("merge keys are not read: write the values out".to_owned())
+        } else if let Some(near) = near {
+            Some(format!("did you mean {near:?}?"))
+        } else if let Some(section) = elsewhere() {
+            Some(format!("{key:?} stands in the section {section:?}"))
+        } else {
+            let top = SCHEMA.get("properties").and_then(|sections| sections.get(key));
+            top.map(|_| format!("{key:?} stands at the top of the file"))
+        };
+        let pointer = member(self.pointer, key);
+        let known: Vec<_> = self.known_keys().collect();
+        let problem = SpecProblem {
+            at: self.document.key_position(&pointer),
+            what: format!("unknown key {}", quoted(key)),
+            expected: Some(format!("one of {}", known.join(", "))),
+            hint,
+            pointer,
+        };
+        (problem, near)
+    }
+
+    fn missing(&self, key: &str) -> SpecProblem {
+        let pointer = member(self.pointer, key);
+        let schemas = schemas_of(&pointer);
+        let what = format!("{} has no key {key:?}", self.name());
+        let expected = description(&schemas).map(|text| format!("{key:?}: {text}"));
+        let hint = example(&schemas).map(|example| format!("for example {key}: {example}"));
+        SpecProblem { at: self.document.position(self.pointer), what, expected, hint, pointer }
+    }
+
+    fn wrong(&self, kind: &Kind, error: &ValidationError<'_>) -> SpecProblem {
+        let mut at = self.document.position(self.pointer);
+        if let (Kind::UniqueItems, Some(items)) = (kind, self.value.as_array())
+            && let Some(again) = (1..)
+                .zip(items.iter().skip(1))
+                .find(|(index, item)| items.iter().take(*index).any(|one| one == *item))
+        {
+            at = self.document.position(&format!("{}/{}", self.pointer, again.0));
+        }
+        let name = self.name();
+        let shown = self.shown();
+        let items = self.value.as_array().map_or(0, Vec::len);
+        let is = format!("{name} is {shown}");
+        let (what, expected) = match kind {
+            Kind::Type { .. } => (is, Some(self.expected_type())),
+            Kind::Pattern { pattern } if pattern == Span::PATTERN => (is, Some(Span::FORM.to_owned())),
+            Kind::Pattern { .. } => (is, description(&self.schemas)),
+            Kind::Minimum { limit } => (is, Some(format!("at least {limit}"))),
+            Kind::Maximum { limit } => (is, Some(format!("at most {limit}"))),
+            Kind::MinLength { limit: 1 } if self.value == "" => {
+                (format!("{name} is empty"), description(&self.schemas))
+            }
+            Kind::MinLength { limit } => (is, Some(format!("at least {limit} characters"))),
+            Kind::MaxLength { limit } => {
+                (format!("{name} is too long"), Some(format!("at most {limit} characters")))
+            }
+            Kind::MinItems { limit: 1 } if items == 0 => {
+                (format!("{name} is empty"), Some("at least one".to_owned()))
+            }
+            Kind::MinItems { limit } => (format!("{name} has {items}"), Some(format!("at least {limit}"))),
+            Kind::MaxItems { limit } => (format!("{name} has {items}"), Some(format!("at most {limit}"))),
+            Kind::MaxProperties { limit } => {
+                (format!("{name} has too many keys"), Some(format!("at most {limit}")))
+            }
+            Kind::UniqueItems => {
+                (format!("{name} has the same item twice"), Some("every item once".to_owned()))
+            }
+            Kind::Custom { keyword, message } if keyword == "x-at-least" => {
+                (is, Some(format!("at least {message}")))
+            }
+            Kind::Custom { keyword, message } if keyword == "x-at-most" => {
+                (is, Some(format!("at most {message}")))
+            }
+            _ => (format!("{name}: {error}"), None),
+        };
+        let hint = self.hint(kind);
+        self.problem(at, what, expected, hint)
+    }
+
+    /// The value's name in a message, such as `promote.checkpoints[1]`.
+    fn name(&self) -> String {
+        dotted(self.pointer)
+    }
+
+    fn shown(&self) -> String {
+        match self.value {
+            Value::Null => "empty".to_owned(),
+            Value::Bool(value) => format!("the truth value {value}"),
+            Value::Number(number) => format!("the number {number}"),
+            Value::String(text) => quoted(text),
+            Value::Array(_) => "a list".to_owned(),
+            Value::Object(_) => "a mapping".to_owned(),
+        }
+    }
+
+    fn expected_type(&self) -> String {
+        let wanted = self.schemas.iter().rev().find_map(|schema| schema.get("type")?.as_str());
+        let wanted = match wanted {
+            Some("string") if self.is_span() => Span::FORM,
+            Some("string") => "a text",
+            Some("integer") => "a whole number",
+            Some("number") => "a number",
+            Some("array") => "a list",
+            Some("object") => "a mapping of keys to values",
+            _ => "another kind of value",
+        };
+        match description(&self.schemas) {
+            Some(text) => format!("{wanted}: {text}"),
+            None => wanted.to_owned(),
+        }
+    }
+
+    /// Whether the collection around the value must have it.
+    fn is_required(&self) -> bool {
+        let Some((around, key)) = self.pointer.rsplit_once('/') else { return true };
+        let schemas = schemas_of(around);
+        let required = schemas.last().and_then(|schema| schema.get("required")?.as_array());
+        required.is_some_and(|required| required.iter().any(|required| required == key))
+    }
+
+    fn is_span(&self) -> bool {
+        self.schemas.last().and_then(|schema| schema.get("pattern")?.as_str()) == Some(Span::PATTERN)
+    }
+
+    /// Whether the key bounds its duration more tightly than [`Span`] does.
+    fn bounds_its_span(&self) -> bool {
+        self.schemas
+            .split_last()
+            .is_some_and(|(_, outer)| outer.iter().any(|schema| schema.contains_key("x-at-most")))
+    }
+
+    fn hint(&self, kind: &Kind) -> Option<String> {
+        let wants = |kind: &str| {
+            self.schemas.last().is_some_and(|schema| schema.get("type").is_some_and(|t| t == kind))
+        };
+        let is_span = self.is_span();
+        if self.value.is_null() {
+            let hint =
+                if self.is_required() { "give it a value" } else { "give it a value, or remove the key" };
+            return Some(hint.to_owned());
+        }
+        if let (Kind::Type { .. }, Some(written)) = (kind, self.document.written(self.pointer)) {
+            if is_span && self.value.is_number() {
+                return Some(format!("a duration needs its unit: {written}s or {written}m?"));
+            }
+            if wants("string") {
+                return Some(format!("put it in quotes: {written:?}"));
+            }
+        }
+        if let (Kind::Type { .. }, Value::String(text)) = (kind, self.value) {
+            if wants("array") {
+                return Some(format!("write it as a list: [{text}]"));
+            }
+            if (wants("integer") || wants("number"))
+                && text.trim_end_matches('%').trim().parse::<f64>().is_ok()
+            {
+                return Some(format!("write {} without quotes or sign", text.trim_end_matches('%').trim()));
+            }
+        }
+        if let (Kind::Pattern { .. }, Some(text)) = (kind, self.value.as_str()) {
+            let lower = text.to_lowercase();
+            if self.pointer == "/service" {
+                let name: String = lower.replace(['_', '.', ' ', '/'], "-").chars().take(40).collect();
+                let allowed =
+                    |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '-';
+                if !name.is_empty() && name.chars().all(allowed) {
+                    return Some(format!("write it as {name}"));
+                }
+            }
+            if self.pointer.ends_with("/statistic") {
+                const STATISTICS: [&str; 6] = ["Average", "Sum", "Minimum", "Maximum", "SampleCount", "IQM"];
+                return nearest(text, STATISTICS).map(|near| format!("did you mean {near}?"));
+            }
+            if self.pointer == "/bake/image_pipeline"
+                && text.starts_with("arn:")
+                && !text.contains(":image-pipeline/")
+            {
+                return Some("this ARN names something else than an image pipeline".to_owned());
+            }
+            let compact: String = lower.split_whitespace().collect();
+            if is_span && compact != text && compact.parse::<Span>().is_ok() {
+                return Some(format!("write it as {compact}"));
+            }
+        }
+        if self.pointer == "/version" && matches!(kind, Kind::Maximum { .. }) {
+            return Some("a newer bakeline may read it".to_owned());
+        }
+        match kind {
+            Kind::Type { .. } | Kind::Pattern { .. } => {
+                example(&self.schemas).map(|example| format!("for example {example}"))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// The schemas that the value at this pointer is held against, references followed: one at every step, the last
+/// being its own definition.
+fn schemas_of(pointer: &str) -> Vec<&'static Map<String, Value>> {
+    let mut chain = Vec::new();
+    let mut schema = SCHEMA.as_object();
+    let mut steps = pointer.split('/').skip(1);
+    while let Some(at) = schema {
+        chain.push(at);
+        let reference = at.get("$ref").and_then(Value::as_str).and_then(|name| name.strip_prefix('#'));
+        let resolved =
+            match reference.and_then(|reference| SCHEMA.pointer(reference)).and_then(Value::as_object) {
+                Some(resolved) => {
+                    chain.push(resolved);
+                    resolved
+                }
+                None => at,
+            };
+        let Some(step) = steps.next() else { return chain };
+        schema = if let Some(items) = resolved.get("items") {
+            items.as_object()
+        } else {
+            // What describes a mapping does not describe the values of its keys.
+            chain.clear();
+            let known = resolved.get("properties").and_then(|properties| properties.get(step));
+            known.or_else(|| resolved.get("additionalProperties")).and_then(Value::as_object)
+        };
+    }
+    Vec::new()
+}
+
+/// The schema's words for a value, those of the key before those of its type.
+fn description(schemas: &[&Map<String, Value>]) -> Option<String> {
+    let text = schemas.iter().find_map(|schema| schema.get("description")?.as_str())?;
+    let paragraph = text.split("\n\n").next().unwrap_or_default();
+    let text = paragraph.split_whitespace().collect::<Vec<_>>().join(" ");
+    let text = text.trim_end_matches('.');
+    let mut letters = text.chars();
+    let first = letters.next()?;
+    // An abbreviation keeps its capitals.
+    if letters.next().is_some_and(|second| second.is_lowercase() || second == ' ') {
+        return Some(format!("{}{}", first.to_lowercase(), text.get(first.len_utf8()..).unwrap_or_default()));
+    }
+    Some(text.to_owned())
+}
+
+/// An example of the value, in YAML's flow style.
+fn example(schemas: &[&Map<String, Value>]) -> Option<String> {
+    let example = schemas.iter().rev().find_map(|schema| schema.get("examples")?.get(0))?;
+    let of_a_list =
+        schemas.last().is_some_and(|schema| schema.get("type").is_some_and(|kind| kind == "array"));
+    let shown = |example: &Value| match example {
+        Value::String(text) if text.parse::<f64>().is_err() => text.clone(),
+        other => other.to_string(),
+    };
+    Some(match example {
+        Value::Array(items) if of_a_list => {
+            format!("[{}]", items.iter().map(shown).collect::<Vec<_>>().join(", "))
+        }
+        // The list's example shows what an item of it may be.
+        Value::Array(items) => shown(items.first()?),
+        example => shown(example),
+    })
+}
+
+/// A pointer as a person reads it: `promote.checkpoints[1]`; the root is "the spec".
+pub(super) fn dotted(pointer: &str) -> String {
+    let mut name = String::new();
+    for step in pointer.split('/').skip(1) {
+        if !step.is_empty() && step.bytes().all(|byte| byte.is_ascii_digit()) {
+            name.extend(["[", step, "]"]);
+            continue;
+        }
+        if !name.is_empty() {
+            name.push('.');
+        }
+        name.extend(step.replace("~1", "/").replace("~0", "~").chars().take(80).flat_map(char::escape_debug));
+    }
+    if name.is_empty() { "the spec".to_owned() } else { name }
+}

@@ -1,0 +1,219 @@
+//! The hand-over between stages: what a stage receives and proves before it acts, and what it leaves, signed.
+
+use std::collections::BTreeMap;
+
+use crate::artifact::{ArchiveWriter, ArtifactError, Caps, EntryPath, Finished};
+use crate::engine::{StageError, Timestamp};
+use crate::evidence::predicate::Predicate;
+use crate::evidence::{
+    self, Chain, Expectation, ImageIdentity, Link, NamedBytes, Sha256, Stage, Statement, link,
+};
+use crate::spec::ReleaseSpec;
+
+use super::context::Cx;
+use super::store::{Files, Input, input, output};
+
+/// Where the spec lies in a source artifact unless the action's configuration says otherwise.
+pub const SPEC: &str = "bakeline.yaml";
+
+/// The action's configuration property that names the spec file.
+pub const SPEC_PROPERTY: &str = "Spec";
+
+/// Limits on what travels between stages: the spec, scripts, reports and statements, all held in memory.
+#[must_use]
+pub fn hand_over_caps() -> Caps {
+    Caps {
+        entries: 1000,
+        entry_bytes: 4 << 20,
+        total_bytes: 16 << 20,
+        archive_bytes: 16 << 20,
+        ..Caps::default()
+    }
+}
+
+/// What a release takes along from stage to stage.
+#[derive(Clone, Debug)]
+pub struct Baggage {
+    /// Every file beside the statements.
+    pub files: Files,
+    /// The statements so far, by path.
+    pub statements: Files,
+    /// SHA-256 of the source artifact.
+    pub source: Option<Sha256>,
+}
+
+/// The source artifact, as the bake stage reads it: the spec and the files the spec names.
+#[derive(Debug)]
+pub struct Source {
+    pub spec: ReleaseSpec,
+    pub archive: Input,
+    /// The spec and the scripts it names.
+    pub files: Files,
+}
+
+/// What an earlier stage handed over, proved.
+#[derive(Debug)]
+pub struct Release {
+    pub spec: ReleaseSpec,
+    pub chain: Chain,
+    pub baggage: Baggage,
+}
+
+impl Source {
+    /// Reads the spec and the scripts it names: a few small reads, whatever the size of the artifact.
+    ///
+    /// # Errors
+    /// The artifact cannot be read, or the spec has mistakes, or names a script that is not there.
+    pub async fn open(cx: &Cx) -> Result<Self, StageError> {
+        let archive = cx.store.open(input(&cx.job.inputs)?, &Caps::default()).await?;
+        let name = cx.job.configuration.get(SPEC_PROPERTY).unwrap_or(SPEC);
+        let text = archive.read(&entry(name)?, SPEC_BYTES).await?;
+        let spec =
+            ReleaseSpec::parse(&text, name).map_err(|mistakes| StageError::Config(mistakes.to_string()))?;
+        let mut files = Files::from([(SPEC.to_owned(), text)]);
+        for check in spec.test.iter().flat_map(|test| &test.checks) {
+            let script = archive.read(&entry(&check.script)?, SCRIPT_BYTES).await?;
+            files.insert(check.script.clone(), script);
+        }
+        Ok(Self { spec, archive, files })
+    }
+}
+
+/// Scripts travel in the parameters of `SendCommand`, whose document parameters are limited to 64 KiB.
+const SCRIPT_BYTES: u64 = 48 << 10;
+const SPEC_BYTES: u64 = 256 << 10;
+
+fn entry(path: &str) -> Result<EntryPath, StageError> {
+    EntryPath::new(path)
+        .map_err(|fault| StageError::Config(format!("`{path}` cannot be a path in an artifact: {fault}")))
+}
+
+impl Release {
+    /// Reads the input artifact of `stage` and proves its chain as of `at`, when the action began: what was good
+    /// enough to begin with must not run out in the middle.
+    ///
+    /// # Errors
+    /// The artifact cannot be read, or its chain does not hold.
+    pub async fn open(cx: &Cx, stage: Stage, at: Timestamp) -> Result<Self, StageError> {
+        let all = cx.store.read(input(&cx.job.inputs)?, &hand_over_caps()).await?;
+        let last = Stage::ALL.into_iter().rfind(|earlier| *earlier < stage);
+        let (chain, baggage) = prove(cx, all, last, at, Some(&cx.job.key.action_execution))?;
+        let text = baggage
+            .files
+            .get(SPEC)
+            .ok_or_else(|| StageError::Rejected(format!("the input artifact has no {SPEC}")))?;
+        let spec =
+            ReleaseSpec::parse(text, SPEC).map_err(|mistakes| StageError::Config(mistakes.to_string()))?;
+        Ok(Self { spec, chain, baggage })
+    }
+
+    /// The release's image in a region.
+    ///
+    /// # Errors
+    /// The chain speaks of no image there, or of several.
+    pub fn image_in(&self, region: &str) -> Result<&ImageIdentity, StageError> {
+        let mut here = self.chain.images().iter().filter(|image| image.region == region);
+        match (here.next(), here.next()) {
+            (Some(image), None) => Ok(image),
+            (None, _) => Err(StageError::Rejected(format!("the release has no image in {region}"))),
+            (Some(_), Some(_)) => Err(StageError::Rejected(format!(
+                "the release has several images in {region}; one account's is expected"
+            ))),
+        }
+    }
+}
+
+/// Proves the statements among `all`, and that the other files are those they speak of.
+fn prove(
+    cx: &Cx,
+    all: Files,
+    last: Option<Stage>,
+    at: Timestamp,
+    own: Option<&str>,
+) -> Result<(Chain, Baggage), StageError> {
+    let (statements, files): (Files, Files) =
+        all.into_iter().partition(|(path, _)| path.starts_with(link::STATEMENTS));
+    let envelopes: Vec<NamedBytes<'_>> =
+        statements.iter().map(|(name, bytes)| NamedBytes { name, bytes }).collect();
+    let expect = Expectation {
+        pipeline_arn: Some(&cx.job.pipeline_arn),
+        execution_id: Some(&cx.job.key.pipeline_execution),
+        allow_other_execution: false,
+        last,
+        action_execution_id: own,
+        now: at.date_time(),
+        files: &digests(&files),
+    };
+    let chain = evidence::verify(&envelopes, &cx.authority.trust, &expect)?;
+    let source = chain.first().link.source;
+    Ok((chain, Baggage { files, statements, source }))
+}
+
+fn digests(files: &Files) -> BTreeMap<String, Sha256> {
+    files.iter().map(|(path, bytes)| (path.clone(), Sha256::of(bytes))).collect()
+}
+
+/// Signs what `stage` has to say about `images`, packs it with everything that travels, and stores the output.
+///
+/// A repeated hand-over finds the first one: an output that is there already is adopted if its last statement is
+/// this action execution's, and refused otherwise. Returns the digest of that statement.
+///
+/// # Errors
+/// The statement could not be signed, or the output not be stored and read back.
+pub async fn hand_over<P: Predicate>(
+    cx: &Cx,
+    stage: Stage,
+    images: &[ImageIdentity],
+    predicate: &P,
+    mut baggage: Baggage,
+    valid_for: std::time::Duration,
+) -> Result<Sha256, StageError> {
+    let to = output(&cx.job.outputs)?;
+    let issued = cx.now();
+    let previous = baggage.statements.last_key_value().map(|(_, bytes)| Sha256::of(bytes));
+    let link = Link {
+        pipeline_arn: cx.job.pipeline_arn.clone(),
+        execution_id: cx.job.key.pipeline_execution.clone(),
+        action_execution_id: cx.job.key.action_execution.clone(),
+        stage,
+        sequence: stage.sequence(),
+        previous,
+        issued: issued.date_time(),
+        expires: issued.plus(valid_for).date_time(),
+        files: digests(&baggage.files),
+        source: baggage.source,
+    };
+    let subjects = images.iter().map(ImageIdentity::subject).collect();
+    let statement = Statement::new(subjects, predicate, &link)
+        .map_err(|fault| StageError::Bug(format!("the {stage} statement cannot be made: {fault}")))?;
+    let envelope = evidence::seal(&statement, &cx.authority.signer).await?.encode();
+    let digest = Sha256::of(&envelope);
+    baggage.statements.insert(stage.path().to_owned(), envelope);
+    match cx.store.put(to, &pack(&baggage)?).await {
+        Ok(_) => Ok(digest),
+        Err(ArtifactError::Occupied { .. }) => adopt(cx, stage, issued).await,
+        Err(other) => Err(other.into()),
+    }
+}
+
+/// The statement an earlier run of the same hand-over left at the output's place.
+async fn adopt(cx: &Cx, stage: Stage, at: Timestamp) -> Result<Sha256, StageError> {
+    let to = output(&cx.job.outputs)?;
+    let all = cx.store.read_output(to, &hand_over_caps()).await?;
+    let (chain, _) = prove(cx, all, Some(stage), at, None)?;
+    if chain.last().link.action_execution_id != cx.job.key.action_execution {
+        return Err(StageError::Rejected(format!(
+            "the place of output {} is taken by another action's artifact",
+            to.name
+        )));
+    }
+    Ok(chain.last().digest)
+}
+
+fn pack(baggage: &Baggage) -> Result<Finished, StageError> {
+    let mut writer = ArchiveWriter::new()?;
+    for (path, bytes) in baggage.files.iter().chain(&baggage.statements) {
+        writer.add(&entry(path)?, bytes)?;
+    }
+    Ok(writer.finish()?)
+}

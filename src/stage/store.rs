@@ -1,0 +1,178 @@
+//! Where a job's artifacts are read from and written to: S3, or files of a person debugging one job.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use crate::artifact::{
+    self, Archive, ArtifactError, Caps, EntryPath, Finished, Location, RemoteArchive, Sha256Digest, spool,
+};
+use crate::engine::StageError;
+use crate::engine::job::NamedArtifact;
+
+/// The artifact store of one job.
+#[derive(Debug)]
+pub struct Store {
+    pub s3: aws_sdk_s3::Client,
+    /// The job's KMS key for outputs; none means the AWS-managed one.
+    pub encryption_key: Option<String>,
+    /// Files that stand in for input artifacts, by artifact name.
+    pub input_files: BTreeMap<String, PathBuf>,
+    /// The folder that stands in for the output locations.
+    pub output_folder: Option<PathBuf>,
+}
+
+/// An input artifact of which single files are read.
+#[derive(Debug)]
+pub enum Input {
+    Remote(RemoteArchive),
+    Local(std::sync::Mutex<Archive<std::fs::File>>),
+}
+
+/// A whole small artifact in memory, by path.
+pub type Files = BTreeMap<String, Vec<u8>>;
+
+impl Store {
+    /// Opens an input of any size; only its directory is read.
+    ///
+    /// # Errors
+    /// As [`RemoteArchive::open`] and [`Archive::open`].
+    pub async fn open(&self, artifact: &NamedArtifact, caps: &Caps) -> Result<Input, ArtifactError> {
+        match self.input_files.get(&artifact.name) {
+            Some(path) => Ok(Input::Local(std::sync::Mutex::new(Archive::open(path, caps)?))),
+            None => Ok(Input::Remote(RemoteArchive::open(&self.s3, &artifact.location, caps).await?)),
+        }
+    }
+
+    /// Reads a whole small input.
+    ///
+    /// # Errors
+    /// As [`spool`], or an entry is larger than the caps.
+    pub async fn read(&self, artifact: &NamedArtifact, caps: &Caps) -> Result<Files, ArtifactError> {
+        let mut archive = match self.input_files.get(&artifact.name) {
+            Some(path) => Archive::open(path, caps)?,
+            None => spool(&self.s3, &artifact.location, caps).await?.archive,
+        };
+        let paths: Vec<EntryPath> = archive.files().cloned().collect();
+        let mut files = Files::new();
+        for path in paths {
+            let bytes = archive.read(&path, caps.entry_bytes)?;
+            files.insert(path.as_str().to_owned(), bytes);
+        }
+        Ok(files)
+    }
+
+    /// Writes an output and believes it only after reading it back.
+    ///
+    /// # Errors
+    /// As [`artifact::put`]; [`ArtifactError::Occupied`] when something else lies there.
+    pub async fn put(
+        &self,
+        artifact: &NamedArtifact,
+        archive: &Finished,
+    ) -> Result<Sha256Digest, ArtifactError> {
+        match &self.output_folder {
+            Some(folder) => local::put(folder, &artifact.name, archive),
+            None => {
+                let kms = self.encryption_key.as_deref();
+                Ok(artifact::put(&self.s3, &artifact.location, archive, kms).await?.digest)
+            }
+        }
+    }
+
+    /// Reads back what lies at an output's place, whole.
+    ///
+    /// # Errors
+    /// As [`Store::read`].
+    pub async fn read_output(&self, artifact: &NamedArtifact, caps: &Caps) -> Result<Files, ArtifactError> {
+        let mut input_files = BTreeMap::new();
+        if let Some(folder) = &self.output_folder {
+            input_files.insert(artifact.name.clone(), local::path(folder, &artifact.name));
+        }
+        let here = Self { s3: self.s3.clone(), encryption_key: None, input_files, output_folder: None };
+        here.read(artifact, caps).await
+    }
+}
+
+impl Input {
+    /// One file of at most `max` bytes.
+    ///
+    /// # Errors
+    /// There is no such file, or it is larger or damaged.
+    pub async fn read(&self, path: &EntryPath, max: u64) -> Result<Vec<u8>, ArtifactError> {
+        match self {
+            Self::Remote(archive) => archive.read(path, max).await,
+            Self::Local(archive) => lock(archive).read(path, max),
+        }
+    }
+
+    /// SHA-256 of the whole artifact, in one streaming pass.
+    ///
+    /// # Errors
+    /// The artifact changed while it was read, or could not be read.
+    pub async fn digest(&self) -> Result<Sha256Digest, ArtifactError> {
+        match self {
+            Self::Remote(archive) => archive.digest().await,
+            Self::Local(archive) => lock(archive).digest(),
+        }
+    }
+}
+
+/// A poisoned lock means a reader panicked; the archive itself is only ever read.
+fn lock(
+    archive: &std::sync::Mutex<Archive<std::fs::File>>,
+) -> std::sync::MutexGuard<'_, Archive<std::fs::File>> {
+    archive.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+/// The job's only input artifact, or the one of this name.
+///
+/// # Errors
+/// The action declares none.
+pub fn input(inputs: &[NamedArtifact]) -> Result<&NamedArtifact, StageError> {
+    inputs.first().ok_or_else(|| {
+        StageError::Config("the action has no input artifact; give it one in the pipeline".into())
+    })
+}
+
+/// The job's output artifact.
+///
+/// # Errors
+/// The action declares none.
+pub fn output(outputs: &[NamedArtifact]) -> Result<&NamedArtifact, StageError> {
+    outputs.first().ok_or_else(|| {
+        StageError::Config("the action has no output artifact; give it one in the pipeline".into())
+    })
+}
+
+/// A folder in place of S3, for one job run by hand.
+mod local {
+    use std::path::{Path, PathBuf};
+
+    use super::{Archive, ArtifactError, Caps, Finished, Location, Sha256Digest};
+
+    pub fn path(folder: &Path, name: &str) -> PathBuf {
+        // Artifact names are `[a-zA-Z0-9_\-]+` in CodePipeline; a job document may say anything.
+        let safe: String = name
+            .chars()
+            .map(|c| if c.is_ascii_alphanumeric() || c == '-' || c == '_' { c } else { '_' })
+            .collect();
+        folder.join(format!("{safe}.zip"))
+    }
+
+    pub fn put(folder: &Path, name: &str, archive: &Finished) -> Result<Sha256Digest, ArtifactError> {
+        let scratch = |doing| move |source| ArtifactError::Scratch { doing, source };
+        std::fs::create_dir_all(folder).map_err(scratch("make the output folder"))?;
+        let to = path(folder, name);
+        if !to.exists() {
+            let part = to.with_extension("zip.part");
+            std::fs::copy(archive.path(), &part).map_err(scratch("write the output"))?;
+            std::fs::rename(&part, &to).map_err(scratch("name the output"))?;
+        }
+        let digest = Archive::open(&to, &Caps::default())?.digest()?;
+        if digest == archive.digest() {
+            return Ok(digest);
+        }
+        let at = Location { bucket: folder.display().to_string(), key: name.to_owned() };
+        Err(ArtifactError::Occupied { at, digest })
+    }
+}

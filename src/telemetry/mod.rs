@@ -1,0 +1,5 @@
+//! One typed event is a log line, and whatever else is made of it: a progress line, a metric.
+
+pub mod event;
+
+pub use event::{Event, JobLabel, Telemetry};

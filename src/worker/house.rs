@@ -1,0 +1,58 @@
+//! What a worker brings along: its clients, its clock, its authority and its journal.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::claim::ClaimError;
+use super::journal::{Journal, JournalError};
+use crate::aws::{Aws, AwsError};
+use crate::engine::{Clock, Job};
+use crate::stage::store::Store;
+use crate::telemetry::Telemetry;
+use crate::stage::{Authority, Cx};
+
+/// A worker's possessions, shared by all jobs it runs.
+#[derive(Clone, Debug)]
+pub struct House {
+    pub aws: Aws,
+    pub clock: Clock,
+    pub authority: Arc<Authority>,
+    pub journal: Arc<Journal>,
+    pub telemetry: Telemetry,
+    /// Files that stand in for input artifacts; empty in production.
+    pub input_files: BTreeMap<String, PathBuf>,
+    /// The folder that stands in for output artifacts; none in production.
+    pub output_folder: Option<PathBuf>,
+}
+
+/// Why a worker could not go on with a job. The job itself is answered for elsewhere, or will be offered again.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkerError {
+    #[error(transparent)]
+    Claim(#[from] ClaimError),
+    #[error(transparent)]
+    Aws(#[from] AwsError),
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+}
+
+impl House {
+    /// The surroundings of one slice of `job`.
+    #[must_use]
+    pub fn context(&self, job: Job) -> Cx {
+        let store = Store {
+            s3: self.aws.artifacts(job.credentials.as_ref()),
+            encryption_key: job.encryption_key.clone(),
+            input_files: self.input_files.clone(),
+            output_folder: self.output_folder.clone(),
+        };
+        Cx {
+            aws: self.aws.clone(),
+            clock: self.clock.clone(),
+            job,
+            authority: Arc::clone(&self.authority),
+            store,
+        }
+    }
+}

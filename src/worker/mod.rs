@@ -1,0 +1,13 @@
+//! CodePipeline's job protocol: poll, claim, run a slice, report; remember what was claimed until it is answered.
+
+pub mod action;
+pub mod by_hand;
+pub mod claim;
+pub mod journal;
+pub mod report;
+pub mod slice;
+pub mod turn;
+
+mod house;
+
+pub use house::{House, WorkerError};

@@ -1,0 +1,85 @@
+//! One slice of an action: token in, token or outcome out.
+
+use crate::engine::machine::{begin, run_slice};
+use crate::engine::{Failure, FailureKind, Machine, Outcome, Progress, Slice, StageError, Timestamp, Token};
+use crate::evidence::Stage;
+use crate::stage::bake::Bake;
+use crate::stage::canary::Promote;
+use crate::stage::cleanup::Cleanup;
+use crate::stage::staging::Test;
+use crate::stage::{Cx, StageMachine};
+
+/// Steps in one slice before it is reported: bounds the time a job takes without an answer.
+pub const STEPS: u32 = 64;
+
+/// What CodePipeline is to be told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// More is to come, not before the given moment.
+    Continue { token: String, not_before: Timestamp, progress: Progress },
+    End(Outcome),
+}
+
+/// When a token lets its state be stepped; now, if there is no token or it cannot be read.
+#[must_use]
+pub fn not_before(token: Option<&str>) -> Timestamp {
+    #[derive(serde::Deserialize)]
+    struct Due {
+        not_before: Timestamp,
+    }
+    token.and_then(|raw| serde_json::from_str::<Due>(raw).ok()).map_or(Timestamp::default(), |due| due.not_before)
+}
+
+/// Runs one slice of `stage` and never fails: whatever goes wrong is an answer.
+pub async fn run(stage: Stage, cx: &Cx) -> Answer {
+    match stage {
+        Stage::Bake => run_stage::<Bake>(cx).await,
+        Stage::Test => run_stage::<Test>(cx).await,
+        Stage::Promote => run_stage::<Promote>(cx).await,
+        Stage::Cleanup => run_stage::<Cleanup>(cx).await,
+    }
+}
+
+async fn run_stage<M: StageMachine>(cx: &Cx) -> Answer {
+    match slice::<M>(cx).await {
+        Ok(Slice::Yield { token, progress }) => match token.encode() {
+            Ok(text) => Answer::Continue { token: text, not_before: token.not_before, progress },
+            Err(error) => failed(&StageError::Bug(error.to_string())),
+        },
+        Ok(Slice::Done(outcome)) => Answer::End(outcome),
+        Err(error) => failed(&error),
+    }
+}
+
+fn failed(error: &StageError) -> Answer {
+    Answer::End(Outcome::Failed(error.failure()))
+}
+
+async fn slice<M: StageMachine>(cx: &Cx) -> Result<Slice<M>, StageError> {
+    let execution = &cx.key().action_execution;
+    let token = match &cx.job.continuation_token {
+        None => None,
+        Some(raw) => Some(Token::<M>::decode(raw, execution).map_err(|e| StageError::Rejected(e.to_string()))?),
+    };
+    let began = token.as_ref().map_or_else(|| cx.now(), |token| token.started);
+    let inputs = match M::load(cx, began).await {
+        Ok(inputs) => inputs,
+        Err(error) => return unloaded(cx, token, error),
+    };
+    let token = token.unwrap_or_else(|| begin::<M>(&inputs, execution, began));
+    Ok(run_slice(token, &inputs, cx, || cx.now(), STEPS).await)
+}
+
+/// What follows when the inputs cannot be read: a stage under way waits for them, for as long as its deadline lets it.
+fn unloaded<M: Machine>(cx: &Cx, token: Option<Token<M>>, error: StageError) -> Result<Slice<M>, StageError> {
+    let Some(mut token) = token.filter(|_| error.is_transient()) else { return Err(error) };
+    let now = cx.now();
+    if now > token.deadline.plus(crate::engine::machine::UNWINDING_GRACE) {
+        let message = format!("the inputs could not be read again before the deadline {}: {error}", token.deadline);
+        return Ok(Slice::Done(Outcome::Failed(Failure::new(FailureKind::SystemUnavailable, message))));
+    }
+    token.faults = token.faults.saturating_add(1);
+    token.not_before = now.plus(std::time::Duration::from_secs(30));
+    let progress = Progress { summary: format!("the inputs cannot be read just now: {error}"), ..Progress::default() };
+    Ok(Slice::Yield { token, progress })
+}

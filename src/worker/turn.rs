@@ -1,0 +1,85 @@
+//! A claimed job to its answer, and one turn over all that is offered.
+
+use std::panic::AssertUnwindSafe;
+
+use futures::FutureExt;
+
+use super::action::stage_of;
+use super::claim::{self, Claim};
+use super::house::{House, WorkerError};
+use super::report::{self, Reported};
+use super::slice::{self, Answer};
+use crate::engine::{Failure, FailureKind, Job, Outcome};
+use crate::evidence::Stage;
+use crate::telemetry::{Event, JobLabel};
+
+/// Takes up what the journal remembers, then polls every stage once and runs what is offered, one job after another.
+/// Returns how many jobs were answered.
+///
+/// # Errors
+/// AWS did not answer a poll, an acknowledgement or a result. Jobs already claimed stay in the journal.
+pub async fn turn(house: &House) -> Result<usize, WorkerError> {
+    let mut answered = 0;
+    for id in house.journal.jobs()? {
+        if let Claim::Ours(job) = claim::take_up(house, &id).await? {
+            run(house, *job).await?;
+            answered += 1;
+        }
+    }
+    for stage in Stage::ALL {
+        for offered in claim::poll(house, stage, 1).await? {
+            let label = JobLabel::of(&offered, stage);
+            let first = offered.continuation_token.is_none();
+            match claim::acknowledge(house, offered).await? {
+                Claim::Ours(job) => {
+                    house.telemetry.emit(house.clock.now(), &label, &Event::Claimed { first });
+                    run(house, *job).await?;
+                    answered += 1;
+                }
+                Claim::NotOurs { why, .. } => {
+                    house.telemetry.emit(house.clock.now(), &label, &Event::NotOurs { why: &why });
+                }
+            }
+        }
+    }
+    Ok(answered)
+}
+
+/// Runs the slice of a claimed job once it is due, and reports.
+///
+/// # Errors
+/// The result could not be sent; the journal keeps the job.
+pub async fn run(house: &House, job: Job) -> Result<Reported, WorkerError> {
+    let Some(stage) = stage_of(&job.action_type) else {
+        let message = format!(
+            "this worker runs actions of provider Bakeline, version 1, in the categories Build, Test, Deploy and \
+             Invoke; the job is of {} {} {}",
+            job.action_type.category, job.action_type.provider, job.action_type.version
+        );
+        let failure = Failure::new(FailureKind::ConfigurationError, message);
+        return report::report(house, &job, &Answer::End(Outcome::Failed(failure))).await;
+    };
+    let due = slice::not_before(job.continuation_token.as_deref());
+    house.clock.sleep(due.since(house.clock.now())).await;
+    let label = JobLabel::of(&job, stage);
+    let cx = house.context(job);
+    // A panic is a defect of ours; the pipeline hears of it like of every other failure, and other jobs go on.
+    let answer = AssertUnwindSafe(slice::run(stage, &cx)).catch_unwind().await.unwrap_or_else(|panic| {
+        let what = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
+        let what = what.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "a panic".to_owned());
+        let message = format!("this is a defect in bakeline: {what}");
+        Answer::End(Outcome::Failed(Failure::new(FailureKind::JobFailed, message)))
+    });
+    let reported = report::report(house, &cx.job, &answer).await?;
+    let now = house.clock.now();
+    match (&reported, &answer) {
+        (Reported::Dropped { why }, _) => house.telemetry.emit(now, &label, &Event::Dropped { why }),
+        (Reported::Taken, Answer::Continue { not_before, progress, .. }) => {
+            house.telemetry.emit(now, &label, &Event::Rested { until: *not_before, progress });
+        }
+        (Reported::Taken, Answer::End(outcome)) => {
+            house.telemetry.emit(now, &label, &Event::Ended { outcome });
+        }
+    }
+    Ok(reported)
+}

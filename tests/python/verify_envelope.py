@@ -1,0 +1,79 @@
+#!/usr/bin/env python3
+"""Verify a bakeline envelope with implementations that are not bakeline's.
+
+usage: verify_envelope.py ENVELOPE PUBLIC_KEY_PEM
+
+The DSSE envelope is verified by securesystemslib, the statement by in-toto-attestation, and the predicate,
+where a published schema exists for it, by that schema's message. Exits 0 if all accept, 1 if one refuses,
+2 if called wrongly. Needs: pip install securesystemslib cryptography in-toto-attestation
+"""
+
+import hashlib
+import json
+import sys
+
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
+from google.protobuf import json_format
+from in_toto_attestation.predicates.provenance.v1 import provenance_pb2
+from in_toto_attestation.predicates.test_result.v0 import test_result_pb2
+from in_toto_attestation.v1 import statement_pb2
+from in_toto_attestation.v1.statement import Statement
+from securesystemslib.dsse import Envelope
+from securesystemslib.signer import SSlibKey
+
+PAYLOAD_TYPE = "application/vnd.in-toto+json"
+CHAIN_FIELD = "bakeline_chain"
+PREDICATES = {
+    "https://slsa.dev/provenance/v1": provenance_pb2.Provenance,
+    "https://in-toto.io/attestation/test-result/v0.1": test_result_pb2.TestResult,
+}
+
+
+def verify(envelope_bytes: bytes, pem: bytes) -> dict:
+    """The statement in the envelope, or an exception that says why it is not accepted."""
+    crypto_key = load_pem_public_key(pem)
+    spki = crypto_key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    # securesystemslib compares key ids before it verifies, so the key is given the id bakeline gives it.
+    key = SSlibKey.from_crypto(crypto_key, keyid=hashlib.sha256(spki).hexdigest())
+    if key.scheme != "ecdsa-sha2-nistp256":
+        raise ValueError(f"the key's scheme is {key.scheme}, expected ecdsa-sha2-nistp256")
+
+    envelope = Envelope.from_dict(json.loads(envelope_bytes))
+    if envelope.payload_type != PAYLOAD_TYPE:
+        raise ValueError(f"the payload type is {envelope.payload_type}, expected {PAYLOAD_TYPE}")
+    envelope.verify([key], 1)
+
+    message = json_format.Parse(envelope.payload, statement_pb2.Statement())
+    Statement.copy_from_pb(message).validate()
+
+    statement = json.loads(envelope.payload)
+    predicate = dict(statement["predicate"])
+    link = predicate.pop(CHAIN_FIELD)
+    schema = PREDICATES.get(statement["predicateType"])
+    if schema is not None:
+        # Without the extension field every other field must be one of the published message.
+        json_format.ParseDict(predicate, schema())
+    if not {"pipeline_arn", "execution_id", "stage", "sequence", "issued", "expires"} <= link.keys():
+        raise ValueError(f"{CHAIN_FIELD} lacks members: has {sorted(link)}")
+    return statement
+
+
+def main() -> int:
+    if len(sys.argv) != 3:
+        print(__doc__, file=sys.stderr)
+        return 2
+    with open(sys.argv[1], "rb") as file:
+        envelope = file.read()
+    with open(sys.argv[2], "rb") as file:
+        pem = file.read()
+    try:
+        statement = verify(envelope, pem)
+    except Exception as error:  # whatever a verifier raises, the envelope is not accepted
+        print(f"{sys.argv[1]}: refused: {type(error).__name__}: {error}", file=sys.stderr)
+        return 1
+    print(f"{sys.argv[1]}: verified {statement['predicateType']} about {len(statement['subject'])} subject(s)")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
