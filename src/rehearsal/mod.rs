@@ -8,6 +8,7 @@ pub mod call;
 pub mod cloud;
 pub mod faults;
 pub mod ids;
+pub mod listen;
 pub mod scenario;
 pub mod services;
 pub mod setup;
