@@ -118,7 +118,7 @@ async fn a_limit_is_felt_and_passes() {
     let s3 = client(&cloud, 1);
     assert_eq!(put(&s3).await, Ok(()));
     assert_eq!(put(&s3).await, Err("SlowDown".to_owned()));
-    tokio::time::sleep(Duration::from_secs(10)).await;
+    tokio::time::advance(Duration::from_secs(10)).await;
     assert_eq!(put(&s3).await, Ok(()));
 }
 
@@ -135,7 +135,7 @@ async fn a_fork_goes_its_own_way() {
 async fn the_transcript_tells_who_did_what_when() {
     let cloud = cloud();
     let s3 = client(&cloud, 1);
-    tokio::time::sleep(Duration::from_mins(1)).await;
+    tokio::time::advance(Duration::from_mins(1)).await;
     put(&s3).await.unwrap();
     s3.get_object().bucket("bucket").key("none").send().await.unwrap_err();
     let transcript = cloud.transcript();
@@ -180,7 +180,7 @@ async fn keys_are_known_by_who_they_were_issued_to_and_for_how_long() {
     let asked = Client::new(&stranger).list_buckets().send().await.unwrap_err();
     assert_eq!(asked.into_service_error().code(), Some("InvalidAccessKeyId"));
 
-    tokio::time::sleep(Duration::from_mins(15)).await;
+    tokio::time::advance(Duration::from_mins(15)).await;
     let late = Client::new(&known).list_buckets().send().await.unwrap_err();
     assert_eq!(late.into_service_error().code(), Some("ExpiredToken"));
 }
