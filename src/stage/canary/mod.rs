@@ -1,1 +1,170 @@
-//! (to come)
+//! Promotes an image by canary: an instance refresh of an Auto Scaling group, judged at checkpoints.
+//!
+//! Before the first instance changes, preflight proves that the change can be undone. While instances are
+//! replaced, alarms and metrics are looked at again and again; what is wrong rolls back at once, and what is not
+//! known rolls back before AWS lets the refresh go on. The end is read back from the fleet itself.
+
+mod fleet;
+pub mod judge;
+pub mod log;
+mod metrics;
+mod observe;
+pub mod pace;
+pub mod preflight;
+mod record;
+mod refresh;
+mod run;
+mod steps;
+mod template;
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+pub use self::fleet::Census;
+pub use self::observe::ImageView;
+pub use self::run::{End, Plan, Run, Why};
+
+use self::judge::Watch;
+use super::StageMachine;
+use super::context::Cx;
+use super::handover::Release;
+use crate::engine::{Failure, Machine, StageError, Step, Timestamp};
+use crate::evidence::predicate::PromotionOutcome;
+use crate::evidence::{ImageIdentity, Stage};
+use crate::spec;
+
+/// Good looks in a row that a read-back needs.
+const CONFIRMATIONS: u8 = 2;
+
+/// The promote stage, at rest.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "at", rename_all = "snake_case")]
+pub enum Promote {
+    /// Nothing is changed; or an earlier run of this slice got further and was not heard of.
+    Preflight,
+    /// Every check of the preflight held. The template may have our version already.
+    Versioning { plan: Plan },
+    /// The template has our version. The refresh may have been started already.
+    Starting { plan: Plan, to: i64 },
+    /// The refresh was started; instances are replaced, held and watched.
+    Refreshing { run: Run, watch: Watch },
+    /// The refresh is successful, or was not needed; `seen` looks in a row found the whole fleet on the new image
+    /// and healthy, after `looks` that did not. `doubt`: it ended before it could be judged.
+    Confirming { run: Run, seen: u8, looks: u16, doubt: bool },
+    /// The promotion has failed. The refresh is to be rolled back, or is being rolled back.
+    RollingBack { run: Run, why: Why },
+    /// AWS will not roll the refresh back. It is to be cancelled, or is being cancelled.
+    Cancelling { run: Run, why: Why },
+    /// The refresh is over and did not succeed; `seen` looks in a row found the whole fleet on the old image and
+    /// healthy, after `looks` that did not. `restored`: AWS says the rollback was successful.
+    Reverted { run: Run, why: Why, seen: u8, looks: u16, restored: bool },
+    /// The fleet is read back. The statement may have been handed over already.
+    Sealing { run: Run, end: End },
+    /// Nothing is left to be done or undone.
+    GivingUp { why: Why },
+}
+
+/// What a promotion works from.
+#[derive(Debug)]
+pub struct Inputs {
+    pub release: Release,
+    pub promote: spec::Promote,
+    /// The image to promote, in the region of the clients.
+    pub image: ImageIdentity,
+    /// When the action began.
+    pub at: Timestamp,
+}
+
+impl StageMachine for Promote {
+    const STAGE: Stage = Stage::Promote;
+
+    async fn load(cx: &Cx, at: Timestamp) -> Result<Inputs, StageError> {
+        let release = Release::open(cx, Stage::Promote, at).await?;
+        let promote =
+            release.spec.promote().map_err(|missing| StageError::Config(missing.to_string()))?.clone();
+        let image = release.image_in(cx.aws.region())?.clone();
+        Ok(Inputs { release, promote, image, at })
+    }
+}
+
+impl Machine for Promote {
+    type Inputs = Inputs;
+    type Context = Cx;
+
+    fn start(_: &Inputs) -> Self {
+        Self::Preflight
+    }
+
+    fn timeout(inputs: &Inputs) -> Duration {
+        inputs.promote.timeout.as_duration()
+    }
+
+    fn unwind(self, why: Failure) -> Self {
+        let why = Why::from(why);
+        match self {
+            Self::Preflight | Self::Versioning { .. } => Self::GivingUp { why },
+            Self::Starting { plan, to } => {
+                // The refresh may have been started by a call whose answer was lost.
+                let run = Run { plan, to, refresh: None, log: log::Log::default() };
+                Self::RollingBack { run, why }
+            }
+            Self::Refreshing { run, .. } => Self::RollingBack { run, why },
+            Self::Confirming { run, .. } => {
+                let why = Why::new(
+                    why.kind,
+                    &format!("the refresh was successful and was not confirmed: {}", why.text),
+                );
+                let at = run.plan.began;
+                let end = End { outcome: PromotionOutcome::Failed, why: Some(why), fleet: [0; 3], at };
+                Self::Sealing { run, end }
+            }
+            Self::Sealing { end: End { outcome: PromotionOutcome::Promoted, .. }, .. } => {
+                let text =
+                    format!("the image is promoted, and its statement was not handed over: {}", why.text);
+                Self::GivingUp { why: Why::new(why.kind, &text) }
+            }
+            back @ (Self::RollingBack { .. }
+            | Self::Cancelling { .. }
+            | Self::Reverted { .. }
+            | Self::Sealing { .. }
+            | Self::GivingUp { .. }) => back,
+        }
+    }
+
+    fn is_unwinding(&self) -> bool {
+        match self {
+            Self::Preflight
+            | Self::Versioning { .. }
+            | Self::Starting { .. }
+            | Self::Refreshing { .. }
+            | Self::Confirming { .. } => false,
+            Self::Sealing { end, .. } => end.outcome != PromotionOutcome::Promoted,
+            Self::RollingBack { .. }
+            | Self::Cancelling { .. }
+            | Self::Reverted { .. }
+            | Self::GivingUp { .. } => true,
+        }
+    }
+
+    async fn step(self, inputs: &Inputs, cx: &Cx) -> Result<Step<Self>, StageError> {
+        match self {
+            Self::Preflight => steps::preflight(inputs, cx).await,
+            Self::Versioning { plan } => steps::version(plan, inputs, cx).await,
+            Self::Starting { plan, to } => steps::start(plan, to, inputs, cx).await,
+            Self::Refreshing { run, watch } => steps::watch(run, watch, inputs, cx).await,
+            Self::Confirming { run, seen, looks, doubt } => {
+                steps::confirm(run, steps::Tries { seen, looks }, doubt, inputs, cx).await
+            }
+            Self::RollingBack { run, why } => steps::roll_back(run, why, inputs, cx).await,
+            Self::Cancelling { run, why } => steps::cancel(run, why, inputs, cx).await,
+            Self::Reverted { run, why, seen, looks, restored } => {
+                steps::revert(run, why, steps::Tries { seen, looks }, restored, inputs, cx).await
+            }
+            Self::Sealing { run, end } => steps::seal(run, end, inputs, cx).await,
+            Self::GivingUp { why } => Ok(Step::Done(crate::engine::Outcome::Failed(why.into()))),
+        }
+    }
+}

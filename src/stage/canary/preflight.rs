@@ -1,0 +1,312 @@
+//! What must hold before the first instance changes: above all, that the change can be undone.
+//!
+//! A rollback goes back to the group's saved configuration, and only when that names a numbered launch template
+//! version with a literal AMI (Auto Scaling user guide, "Undo changes with a rollback").
+
+use std::collections::BTreeMap;
+
+use super::log::AlarmLetter;
+use super::observe::{Ailment, Group, ImageView, Launches, Life};
+use super::refresh::Refresh;
+use crate::engine::FailureKind;
+use crate::evidence::ImageIdentity;
+use crate::evidence::predicate::Preflight;
+use crate::spec::Promote;
+
+/// Processes without which a refresh replaces nothing, pauses, or goes on blindly.
+const NEEDED: [&str; 6] =
+    ["AddToLoadBalancer", "HealthCheck", "InstanceRefresh", "Launch", "ReplaceUnhealthy", "Terminate"];
+
+/// The world before a promotion.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct World {
+    /// The group; none if there is none of this name.
+    pub group: Option<Group>,
+    /// `ImageId` of the group's template version, as written there.
+    pub template_image: Option<String>,
+    /// The image of that name, if it is a literal AMI that exists.
+    pub previous: Option<ImageView>,
+    /// The image to promote, in this region.
+    pub image: Option<ImageView>,
+    pub refreshes: Vec<Refresh>,
+    /// In the order of the spec.
+    pub alarms: Vec<AlarmLetter>,
+    /// Targets by target group and instance.
+    pub targets: BTreeMap<String, BTreeMap<String, Option<Ailment>>>,
+}
+
+/// One thing that was looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Check {
+    pub check: &'static str,
+    pub holds: bool,
+    pub observed: String,
+    /// What to do when it does not hold.
+    pub hint: &'static str,
+    /// What CodePipeline is told when it does not hold.
+    pub kind: FailureKind,
+}
+
+impl From<&Check> for Preflight {
+    fn from(check: &Check) -> Self {
+        Self { check: check.check.to_owned(), holds: check.holds, observed: check.observed.clone() }
+    }
+}
+
+/// Whether a group's template version is a number.
+#[must_use]
+pub fn number(version: &str) -> Option<i64> {
+    version.parse().ok().filter(|number| *number > 0)
+}
+
+/// Every check, in a fixed order. Without a group, there is only the first.
+#[must_use]
+pub fn check(promote: &Promote, image: &ImageIdentity, world: &World) -> Vec<Check> {
+    let Some(group) = &world.group else {
+        return vec![wrong(
+            "group_exists",
+            false,
+            format!("there is no Auto Scaling group {} in this account and region", promote.group),
+            "correct promote.group in the spec, or the region and role of the worker",
+        )];
+    };
+    let mut checks = vec![exists(promote, group)];
+    checks.extend(rollback(world, group));
+    checks.push(new_image(image, world));
+    checks.push(no_refresh(world));
+    checks.push(processes(group));
+    checks.push(instances(group));
+    checks.push(capacity(promote, group));
+    checks.push(in_use(world));
+    checks.push(alarms(promote, world));
+    checks
+}
+
+fn wrong(check: &'static str, holds: bool, observed: String, hint: &'static str) -> Check {
+    Check { check, holds, observed, hint, kind: FailureKind::ConfigurationError }
+}
+
+fn passing(check: &'static str, holds: bool, observed: String, hint: &'static str) -> Check {
+    Check { check, holds, observed, hint, kind: FailureKind::JobFailed }
+}
+
+fn exists(promote: &Promote, group: &Group) -> Check {
+    match &group.status {
+        Some(status) => wrong(
+            "group_exists",
+            false,
+            format!("the group {} has the status `{status}`", promote.group),
+            "promote to a group that is not being deleted",
+        ),
+        None => wrong(
+            "group_exists",
+            true,
+            format!("{} has {} instances, {} desired", promote.group, group.instances.len(), group.desired),
+            "",
+        ),
+    }
+}
+
+/// That the group's saved configuration is one AWS rolls back to, and one that still launches.
+fn rollback(world: &World, group: &Group) -> Vec<Check> {
+    const TEMPLATE: &str = "template_version_is_a_number";
+    const LITERAL: &str = "template_image_is_an_ami";
+    const PREVIOUS: &str = "previous_image_is_available";
+    let refuse = |observed: String, hint| vec![wrong(TEMPLATE, false, observed, hint)];
+    let (id, version) = match &group.launches {
+        Launches::Template { id, version } => (id, version),
+        Launches::Mixed => {
+            return refuse(
+                "the group uses a mixed instances policy".into(),
+                "promotion by template version does not cover mixed instances policies; use a launch template",
+            );
+        }
+        Launches::Configuration(name) => {
+            return refuse(
+                format!("the group uses the launch configuration {name}"),
+                "move the group to a launch template: launch configurations cannot be refreshed to and rolled back",
+            );
+        }
+        Launches::Nothing => {
+            return refuse(
+                "the group names no launch template by id".into(),
+                "give the group a launch template",
+            );
+        }
+    };
+    if number(version).is_none() {
+        return refuse(
+            format!("the group launches version `{version}` of {id}"),
+            "set the group to a version number: AWS rolls back neither from $Latest nor from $Default",
+        );
+    }
+    let mut checks = vec![wrong(TEMPLATE, true, format!("version {version} of {id}"), "")];
+    let hint = "put the id of the AMI into the template version: AWS does not roll back to an SSM parameter";
+    let literal = world.template_image.as_deref().is_some_and(|image| image.starts_with("ami-"));
+    let written = world.template_image.as_deref().unwrap_or("nothing");
+    checks.push(wrong(LITERAL, literal, format!("version {version} of {id} launches {written}"), hint));
+    if literal {
+        let state = world.previous.as_ref().map(|image| image.state.as_str());
+        checks.push(wrong(
+            PREVIOUS,
+            state == Some("available"),
+            format!("{written} {}", state.map_or("does not exist".to_owned(), |state| format!("is {state}"))),
+            "there is nothing to roll back to: enable or restore the image the group runs now",
+        ));
+    }
+    checks
+}
+
+/// That the image can be launched here, and is the very one that was baked and tested.
+fn new_image(image: &ImageIdentity, world: &World) -> Check {
+    const NAME: &str = "new_image_is_available";
+    let id = &image.image_id;
+    match &world.image {
+        None => {
+            let hint = "bake again, or share the image with this account and region";
+            passing(NAME, false, format!("{id} does not exist here"), hint)
+        }
+        Some(found) if found.identity != *image => {
+            let other = &found.identity;
+            let seen = format!(
+                "{id} is `{}` of {}, created {}, and not the image the statements speak of",
+                other.name, other.account, other.creation_date
+            );
+            passing(NAME, false, seen, "find out who replaced the image; do not promote it")
+        }
+        Some(found) => {
+            let hint = "wait until it is available, or enable it again";
+            passing(NAME, found.state == "available", format!("{id} is {}", found.state), hint)
+        }
+    }
+}
+
+fn no_refresh(world: &World) -> Check {
+    let running = world.refreshes.iter().find(|refresh| !refresh.status.is_over());
+    passing(
+        "no_refresh_in_progress",
+        running.is_none(),
+        running.map_or("none".into(), |other| {
+            let brings = other
+                .brings
+                .as_ref()
+                .map_or("no template".into(), |(id, at)| format!("version {at} of {id}"));
+            format!("{} is {} and brings {brings}", other.id, other.status.name())
+        }),
+        "it is not this action's: wait until it has ended, or cancel it",
+    )
+}
+
+fn processes(group: &Group) -> Check {
+    let mut suspended: Vec<&str> =
+        group.suspended.iter().map(String::as_str).filter(|process| NEEDED.contains(process)).collect();
+    suspended.sort_unstable();
+    wrong(
+        "no_needed_process_suspended",
+        suspended.is_empty(),
+        if suspended.is_empty() { "none".into() } else { format!("suspended: {}", suspended.join(", ")) },
+        "resume them: while they are suspended a refresh replaces nothing or goes on without health checks",
+    )
+}
+
+fn instances(group: &Group) -> Check {
+    let names = |wanted: &dyn Fn(&super::observe::Member) -> bool| {
+        let ids: Vec<&str> = group.instances.iter().filter(|i| wanted(i)).map(|i| i.id.as_str()).collect();
+        ids
+    };
+    let standby = names(&|instance| instance.life == Life::Standby);
+    let protected = names(&|instance| instance.protected && instance.life != Life::Leaving);
+    let mut observed = Vec::new();
+    if !standby.is_empty() {
+        observed.push(format!("on standby: {}", few(&standby)));
+    }
+    if !protected.is_empty() {
+        observed.push(format!("protected from scale-in: {}", few(&protected)));
+    }
+    wrong(
+        "every_instance_can_be_replaced",
+        observed.is_empty(),
+        if observed.is_empty() { "none on standby, none protected".into() } else { observed.join("; ") },
+        "a refresh would leave them on the old image: return them to service and take the protection away",
+    )
+}
+
+/// At most five of many, so that a message stays readable.
+fn few(ids: &[&str]) -> String {
+    let shown: Vec<&str> = ids.iter().copied().take(5).collect();
+    let more = ids.len().saturating_sub(shown.len());
+    if more == 0 { shown.join(", ") } else { format!("{} and {more} more", shown.join(", ")) }
+}
+
+/// That there is something to refresh, and room to launch before terminating.
+fn capacity(promote: &Promote, group: &Group) -> Check {
+    let in_service = group.instances.iter().filter(|instance| instance.life == Life::InService).count();
+    let peak = u64::from(group.desired) * u64::from(promote.max_healthy_percent) / 100;
+    // When the share rounds down to nothing, AWS still launches one instance before it terminates one.
+    let needed =
+        if promote.max_healthy_percent > 100 { peak.max(u64::from(group.desired) + 1) } else { peak };
+    let observed = format!(
+        "{in_service} of {} desired instances in service, {} at most, {needed} needed",
+        group.desired, group.max
+    );
+    let hint = if group.desired == 0 {
+        "a group of no instances proves nothing: raise its desired capacity"
+    } else if (in_service as u64) < u64::from(group.desired) {
+        "wait until the group has its desired capacity in service"
+    } else {
+        "raise the group's maximum size, or lower promote.max_healthy_percent"
+    };
+    let holds =
+        group.desired > 0 && in_service as u64 >= u64::from(group.desired) && needed <= u64::from(group.max);
+    wrong("capacity_has_head_room", holds, observed, hint)
+}
+
+fn in_use(world: &World) -> Check {
+    let unused: Vec<&str> = world
+        .targets
+        .iter()
+        .filter(|(_, targets)| targets.values().flatten().any(|ailment| ailment.not_in_use))
+        .map(|(arn, _)| arn.rsplit(':').next().unwrap_or(arn))
+        .collect();
+    wrong(
+        "target_groups_are_in_use",
+        unused.is_empty(),
+        if unused.is_empty() {
+            format!("{} target groups", world.targets.len())
+        } else {
+            format!("no load balancer sends to {}", few(&unused))
+        },
+        "attach the target group to a listener, or take it off the group: its targets never become healthy",
+    )
+}
+
+fn alarms(promote: &Promote, world: &World) -> Check {
+    let states = promote.alarms.iter().enumerate();
+    let not_ok: Vec<(&str, AlarmLetter)> = states
+        .map(|(at, name)| (name.as_str(), world.alarms.get(at).copied().unwrap_or(AlarmLetter::Unread)))
+        .filter(|(_, state)| *state != AlarmLetter::Ok)
+        .collect();
+    let gone = not_ok.iter().any(|(_, state)| *state == AlarmLetter::Gone);
+    let observed: Vec<String> = not_ok
+        .iter()
+        .map(|(name, state)| match state {
+            AlarmLetter::Gone => format!("{name} does not exist"),
+            state => format!("{name} is {}", state.name()),
+        })
+        .collect();
+    Check {
+        check: "alarms_are_ok",
+        holds: not_ok.is_empty(),
+        observed: if not_ok.is_empty() {
+            format!("{} alarms, each OK", promote.alarms.len())
+        } else {
+            observed.join("; ")
+        },
+        hint: if gone {
+            "correct promote.alarms: a missing alarm never goes off"
+        } else {
+            "an alarm that is not OK before the change cannot judge it: mend what it watches first"
+        },
+        kind: if gone { FailureKind::ConfigurationError } else { FailureKind::JobFailed },
+    }
+}

@@ -1,0 +1,96 @@
+//! What of a promotion travels in the token.
+
+use serde::{Deserialize, Serialize};
+
+use super::log::Log;
+use crate::engine::{Failure, FailureKind, Timestamp};
+use crate::evidence::predicate::{Fleet, PromotionOutcome};
+
+/// What preflight proved: where the fleet stands and where it goes back to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plan {
+    /// The group's launch template, by id.
+    pub template: String,
+    /// The version the group launches before.
+    pub from: i64,
+    /// The image of that version.
+    pub old: String,
+    /// Desired and maximum size of the group.
+    pub size: [u32; 2],
+    /// When the promotion began.
+    pub began: Timestamp,
+}
+
+/// A promotion past its preflight.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Run {
+    pub plan: Plan,
+    /// The template version with the new image; the version before when the fleet ran the image already.
+    pub to: i64,
+    /// The instance refresh, once it is known to have been started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refresh: Option<String>,
+    #[serde(default)]
+    pub log: Log,
+}
+
+/// A failure cut down to what a token can carry beside a full log. The whole of it was logged when it happened.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Why {
+    pub kind: FailureKind,
+    pub text: String,
+}
+
+impl Why {
+    /// Bytes of the text inside a JSON string.
+    pub const ROOM: usize = 400;
+
+    #[must_use]
+    pub fn new(kind: FailureKind, text: &str) -> Self {
+        let mut kept = String::new();
+        let mut length = 0;
+        for c in text.chars() {
+            // A control character is written as six bytes, a quote or a backslash as two.
+            length += if c.is_control() { 6 } else { c.len_utf8() + usize::from(matches!(c, '"' | '\\')) };
+            if length > Self::ROOM - '…'.len_utf8() {
+                kept.push('…');
+                break;
+            }
+            kept.push(c);
+        }
+        Self { kind, text: kept }
+    }
+}
+
+impl From<Failure> for Why {
+    fn from(failure: Failure) -> Self {
+        Self::new(failure.kind, &failure.message)
+    }
+}
+
+impl From<Why> for Failure {
+    fn from(why: Why) -> Self {
+        Self::new(why.kind, why.text)
+    }
+}
+
+/// How a promotion ended, and the fleet at the end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct End {
+    pub outcome: PromotionOutcome,
+    /// None for a promotion that succeeded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<Why>,
+    /// Instances in service, of them on the new image, of them healthy.
+    pub fleet: [u32; 3],
+    /// When it was read back.
+    pub at: Timestamp,
+}
+
+impl End {
+    #[must_use]
+    pub fn fleet(&self) -> Fleet {
+        let [in_service, on_new_image, healthy] = self.fleet;
+        Fleet { in_service, on_new_image, healthy }
+    }
+}

@@ -1,0 +1,58 @@
+//! The moves of a promotion: each looks, decides by the pure judges, and makes at most one mutating call.
+
+mod back;
+mod forward;
+mod seal;
+
+use std::time::Duration;
+
+pub(super) use back::{cancel, revert, roll_back};
+pub(super) use forward::{confirm, preflight, start, version, watch};
+pub(super) use seal::{refuse, seal};
+
+use super::run::Run;
+use super::{CONFIRMATIONS, Inputs};
+use crate::engine::Progress;
+
+/// Between two looks of a read-back, or at AWS rolling back.
+const AGAIN: Duration = Duration::from_secs(15);
+
+/// Looks without success after which a read-back gives up: 20 minutes.
+const PATIENCE: u16 = 80;
+
+/// How a read-back goes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Tries {
+    /// Good looks in a row.
+    pub seen: u8,
+    /// Looks that were not good.
+    pub looks: u16,
+}
+
+impl Tries {
+    fn good(self) -> Self {
+        Self { seen: self.seen.saturating_add(1), ..self }
+    }
+
+    fn bad(self) -> Self {
+        Self { seen: 0, looks: self.looks.saturating_add(1) }
+    }
+
+    fn is_sure(self) -> bool {
+        self.seen >= CONFIRMATIONS
+    }
+
+    fn is_out_of_patience(self) -> bool {
+        self.looks >= PATIENCE
+    }
+}
+
+fn progress(run: &Run, percent: u8, summary: String) -> Progress {
+    Progress { percent, summary, external_id: run.refresh.clone() }
+}
+
+/// `4 instances in service, 1 of them on ami-…`
+fn count(inputs: &Inputs, fleet: [u32; 3]) -> String {
+    let [in_service, on_new, healthy] = fleet;
+    format!("{in_service} in service, {on_new} of them on {}, {healthy} healthy", inputs.image.image_id)
+}

@@ -1,0 +1,323 @@
+//! The way forward: prove, make the version, start the refresh, watch it, confirm the end.
+
+use super::{AGAIN, Tries, count, progress, refuse};
+use crate::engine::{FailureKind, StageError, Step};
+use crate::evidence::predicate::{PromotionOutcome, Verdict};
+use crate::stage::canary::fleet::Census;
+use crate::stage::canary::judge::{self, Due, Finding, Look, Progressed, Watch};
+use crate::stage::canary::log::{AlarmLetter, Entry, Log, Number, Phase};
+use crate::stage::canary::observe::{self, Group, Launches};
+use crate::stage::canary::pace::Pace;
+use crate::stage::canary::preflight::{self as checks, World};
+use crate::stage::canary::refresh::{self, Refresh, Status};
+use crate::stage::canary::run::{End, Plan, Run, Why};
+use crate::stage::canary::template::{self, Mark};
+use crate::stage::canary::{Inputs, Promote};
+use crate::stage::context::Cx;
+
+/// The step that makes the template version, as its client token names it.
+const VERSION: &str = "promote-version";
+
+/// Proves that the change can be made and undone.
+pub async fn preflight(inputs: &Inputs, cx: &Cx) -> Result<Step<Promote>, StageError> {
+    let promote = &inputs.promote;
+    let image = inputs.image.image_id.as_str();
+    let group = observe::group(&cx.aws, &promote.group).await?;
+    if let Some(Group { launches: Launches::Template { id, .. }, .. }) = &group
+        && let Some((to, mark)) = template::ours(&cx.aws, id, &cx.key().client_token(VERSION), image).await?
+    {
+        // An earlier run of this very slice got past its preflight; what it proved stands.
+        let size = group.as_ref().map_or([0; 2], |group| [group.desired, group.max]);
+        let plan = Plan { template: id.clone(), from: mark.from, old: mark.old, size, began: inputs.at };
+        return Ok(Step::Next(Promote::Starting { plan, to }));
+    }
+    let world = look_around(inputs, cx, group).await?;
+    if let Some(run) = already(inputs, cx, &world).await? {
+        return Ok(Step::Next(Promote::Confirming { run, seen: 0, looks: 0, doubt: false }));
+    }
+    let checks = checks::check(promote, &inputs.image, &world);
+    match plan(inputs, &world) {
+        Some(plan) if checks.iter().all(|check| check.holds) => Ok(Step::Next(Promote::Versioning { plan })),
+        _ => refuse(inputs, cx, &world, &checks).await,
+    }
+}
+
+async fn look_around(inputs: &Inputs, cx: &Cx, group: Option<Group>) -> Result<World, StageError> {
+    let promote = &inputs.promote;
+    let mut world =
+        World { image: observe::image(&cx.aws, &inputs.image.image_id).await?, ..World::default() };
+    let Some(group) = group else { return Ok(world) };
+    if let Launches::Template { id, version } = &group.launches
+        && checks::number(version).is_some()
+    {
+        world.template_image = template::image_of(&cx.aws, id, version).await?;
+        if let Some(old) = world.template_image.as_deref().filter(|image| image.starts_with("ami-")) {
+            world.previous = observe::image(&cx.aws, old).await?;
+        }
+    }
+    world.refreshes = refresh::list(&cx.aws, &promote.group).await?;
+    world.alarms = observe::alarms(&cx.aws, &promote.alarms).await?;
+    for arn in &group.target_groups {
+        world.targets.insert(arn.clone(), observe::targets(&cx.aws, arn).await?);
+    }
+    // Metrics that may not be read must come out now, not as missing data with the change half made.
+    for metric in &promote.metrics {
+        let day =
+            crate::engine::Timestamp(cx.now().0.saturating_sub(3 * i64::from(metric.period.as_secs()) + 600));
+        crate::stage::canary::metrics::read(&cx.aws, metric, day, cx.now()).await?;
+    }
+    world.group = Some(group);
+    Ok(world)
+}
+
+fn plan(inputs: &Inputs, world: &World) -> Option<Plan> {
+    let group = world.group.as_ref()?;
+    let Launches::Template { id, version } = &group.launches else { return None };
+    Some(Plan {
+        template: id.clone(),
+        from: checks::number(version)?,
+        old: world.template_image.clone()?,
+        size: [group.desired, group.max],
+        began: inputs.at,
+    })
+}
+
+/// A run without a refresh, when the group's template launches the image already and every instance runs it: a
+/// release that is promoted again.
+async fn already(inputs: &Inputs, cx: &Cx, world: &World) -> Result<Option<Run>, StageError> {
+    let image = inputs.image.image_id.as_str();
+    let Some(plan) = plan(inputs, world) else { return Ok(None) };
+    if plan.old != image || world.refreshes.iter().any(|refresh| !refresh.status.is_over()) {
+        return Ok(None);
+    }
+    let census = Census::take(&cx.aws, &inputs.promote.group).await?;
+    if census.lacks(image).is_some() {
+        return Ok(None);
+    }
+    Ok(Some(Run { to: plan.from, plan, refresh: None, log: Log::default() }))
+}
+
+/// Makes the template version with the new image, or finds it made.
+pub async fn version(plan: Plan, inputs: &Inputs, cx: &Cx) -> Result<Step<Promote>, StageError> {
+    let image = inputs.image.image_id.as_str();
+    let token = cx.key().client_token(VERSION);
+    if let Some((to, _)) = template::ours(&cx.aws, &plan.template, &token, image).await? {
+        return Ok(Step::Next(Promote::Starting { plan, to }));
+    }
+    let mark = Mark { token: token.into(), from: plan.from, old: plan.old.clone() };
+    let to = template::create(&cx.aws, &plan.template, &mark, image).await?;
+    Ok(Step::Next(Promote::Starting { plan, to }))
+}
+
+/// Starts the refresh, or finds it started. The version is this attempt's alone, so a refresh that brings it is
+/// this attempt's, whatever became of it.
+pub async fn start(plan: Plan, to: i64, inputs: &Inputs, cx: &Cx) -> Result<Step<Promote>, StageError> {
+    let group = &inputs.promote.group;
+    let refreshes = refresh::list(&cx.aws, group).await?;
+    let id = match ours(&refreshes, &plan.template, to) {
+        Some(refresh) => refresh.id.clone(),
+        None => {
+            if let Some(other) = refreshes.iter().find(|refresh| !refresh.status.is_over()) {
+                return Err(StageError::Rejected(format!(
+                    "the instance refresh {} of {group} was started by someone else after the preflight; it is {}",
+                    other.id,
+                    other.status.name()
+                )));
+            }
+            refresh::start(&cx.aws, &inputs.promote, &plan.template, to).await?
+        }
+    };
+    let run = Run { plan, to, refresh: Some(id), log: Log::default() };
+    Ok(Step::Next(Promote::Refreshing { run, watch: Watch::begin(cx.now()) }))
+}
+
+/// The newest refresh that brings a version.
+pub(super) fn ours<'a>(refreshes: &'a [Refresh], template: &str, version: i64) -> Option<&'a Refresh> {
+    let version = version.to_string();
+    refreshes
+        .iter()
+        .find(|refresh| refresh.brings.as_ref().is_some_and(|(id, at)| id == template && *at == version))
+}
+
+/// One look at the refresh, the fleet, the alarms and the metrics, and what follows.
+pub async fn watch(
+    mut run: Run,
+    watch: Watch,
+    inputs: &Inputs,
+    cx: &Cx,
+) -> Result<Step<Promote>, StageError> {
+    let promote = &inputs.promote;
+    let Some(id) = run.refresh.clone() else {
+        return Err(StageError::Bug("a refresh is watched that was not started".into()));
+    };
+    let refresh = refresh::find(&cx.aws, &promote.group, &id).await?;
+    let group = observe::group(&cx.aws, &promote.group).await?;
+    let share = group.as_ref().map_or(0, |group| group.share_of(&run.plan.template, run.to));
+    let now = cx.now();
+    let progressed = match refresh.status {
+        Status::Pending | Status::InProgress | Status::Unknown => Progressed::To(refresh.percent),
+        Status::Baking => Progressed::Baking,
+        Status::Successful => Progressed::Over,
+        Status::Cancelling
+        | Status::RollbackInProgress
+        | Status::Failed
+        | Status::Cancelled
+        | Status::RollbackSuccessful
+        | Status::RollbackFailed => {
+            let look = look(inputs, cx, &watch).await;
+            if let found @ Finding::Bad(_) = judge::find(promote, &look) {
+                run.log.push(entry(&run, &watch, share, Verdict::RollBack, look, now));
+                return Ok(Step::Next(turned(run, &watch, &judge::reason(&found), promote)));
+            }
+            let text = format!("AWS ended the refresh ({}): {}", refresh.status.name(), refresh.reason);
+            return Ok(Step::Next(Promote::RollingBack {
+                run,
+                why: Why::new(FailureKind::JobFailed, &text),
+            }));
+        }
+    };
+    let watch = watch.advance(promote, progressed, now);
+    let due = watch.due(promote, progressed, now);
+    let look = look(inputs, cx, &watch).await;
+    let found = judge::find(promote, &look);
+    let over = progressed == Progressed::Over;
+    match judge::verdict(&found, due) {
+        Verdict::Continue => {
+            run.log.push(entry(&run, &watch, share, Verdict::Continue, look, now));
+            Ok(Step::Next(Promote::Refreshing { run, watch: watch.let_on(promote, now) }))
+        }
+        Verdict::RollBack if over => {
+            // AWS rolls back only what is in progress: the image stays, and the promotion has failed.
+            run.log.push(entry(&run, &watch, share, Verdict::RollBack, look, now));
+            Ok(Step::Next(Promote::Confirming { run, seen: 0, looks: 0, doubt: true }))
+        }
+        Verdict::RollBack => {
+            run.log.push(entry(&run, &watch, share, Verdict::RollBack, look, now));
+            Ok(Step::Next(turned(run, &watch, &judge::reason(&found), promote)))
+        }
+        Verdict::Wait if over && watch.judged => {
+            Ok(Step::Next(Promote::Confirming { run, seen: 0, looks: 0, doubt: false }))
+        }
+        Verdict::Wait => {
+            let summary = summary(inputs, &refresh, &watch, due, &found, share);
+            let again_in = std::time::Duration::from_secs(watch.next_look(promote, now));
+            let progress = progress(&run, refresh.percent, summary);
+            Ok(Step::Wait { state: Promote::Refreshing { run, watch }, again_in, progress })
+        }
+    }
+}
+
+/// The numbers of now. What cannot be read is not known; it never counts as good.
+async fn look(inputs: &Inputs, cx: &Cx, watch: &Watch) -> Look {
+    let promote = &inputs.promote;
+    let alarms = observe::alarms(&cx.aws, &promote.alarms).await.unwrap_or_else(|error| {
+        tracing::warn!(%error, "the alarms could not be read");
+        vec![AlarmLetter::Unread; promote.alarms.len()]
+    });
+    let mut numbers = Vec::with_capacity(promote.metrics.len());
+    for metric in &promote.metrics {
+        let number = crate::stage::canary::metrics::read(&cx.aws, metric, watch.seen, cx.now()).await;
+        numbers.push(number.unwrap_or_else(|error| {
+            tracing::warn!(%error, metric = metric.name, "the metric could not be read");
+            Number { value: None, samples: 0 }
+        }));
+    }
+    Look { alarms, numbers }
+}
+
+fn entry(
+    run: &Run,
+    watch: &Watch,
+    percent: u8,
+    verdict: Verdict,
+    look: Look,
+    now: crate::engine::Timestamp,
+) -> Entry {
+    let after = u32::try_from(now.since(run.plan.began).as_secs()).unwrap_or(u32::MAX);
+    Entry { phase: watch.phase, percent, verdict, after, alarms: look.alarms, numbers: Some(look.numbers) }
+}
+
+fn turned(run: Run, watch: &Watch, reason: &str, promote: &crate::spec::Promote) -> Promote {
+    let place = place(watch.phase, promote);
+    Promote::RollingBack { run, why: Why::new(FailureKind::JobFailed, &format!("{place}: {reason}")) }
+}
+
+fn place(phase: Phase, promote: &crate::spec::Promote) -> String {
+    match phase {
+        Phase::Before => "before the first checkpoint".to_owned(),
+        Phase::At(index) => {
+            let percent = promote.checkpoints.get(usize::from(index)).copied().unwrap_or(100);
+            format!("at the checkpoint of {percent} %")
+        }
+        Phase::Bake => "with the whole fleet replaced".to_owned(),
+    }
+}
+
+fn summary(
+    inputs: &Inputs,
+    refresh: &Refresh,
+    watch: &Watch,
+    due: Due,
+    found: &Finding,
+    share: u8,
+) -> String {
+    let promote = &inputs.promote;
+    let pace = Pace::of(promote);
+    let runs = format!("{share} % of {} runs {}", promote.group, inputs.image.image_id);
+    let length = if watch.phase == Phase::Bake { pace.bake } else { pace.hold };
+    let until = watch.seen.plus(std::time::Duration::from_secs(length));
+    let doing = match (watch.phase, watch.judged, due) {
+        (Phase::Before, ..) => "replacing instances".to_owned(),
+        (_, true, _) => format!("let on {}", place(watch.phase, promote)),
+        (_, false, Due::NotYet) => format!("held {} until {until}", place(watch.phase, promote)),
+        (_, false, Due::Ripe | Due::Final) => {
+            format!("held {}, waiting for data", place(watch.phase, promote))
+        }
+    };
+    let health = match found {
+        Finding::Good => "all good".to_owned(),
+        Finding::Bad(what) => what.join("; "),
+        Finding::Unknown(what) => format!("not known yet: {}", what.join("; ")),
+    };
+    format!("{runs}; {doing} ({}); {health}", refresh.status.name())
+}
+
+/// Reads the fleet back after a successful refresh.
+pub async fn confirm(
+    run: Run,
+    tries: Tries,
+    doubt: bool,
+    inputs: &Inputs,
+    cx: &Cx,
+) -> Result<Step<Promote>, StageError> {
+    let image = inputs.image.image_id.as_str();
+    let census = Census::take(&cx.aws, &inputs.promote.group).await?;
+    let tally = census.tally(image);
+    let fleet = [tally.in_service, tally.on_new_image, tally.healthy];
+    let lacks = census.lacks(image);
+    let tries = if lacks.is_none() { tries.good() } else { tries.bad() };
+    let fail = |text: String| Why::new(FailureKind::JobFailed, &text);
+    let why = match &lacks {
+        None if tries.is_sure() && doubt => Some(fail(format!(
+            "the refresh ended as successful before it could be judged, and AWS rolls back nothing that has ended; {}",
+            count(inputs, fleet)
+        ))),
+        None if tries.is_sure() => None,
+        Some(lacks) if tries.is_out_of_patience() => Some(fail(format!(
+            "AWS calls the refresh successful, and the fleet is not wholly on the new image and healthy: {lacks}; {}",
+            count(inputs, fleet)
+        ))),
+        lacks => {
+            let what = lacks.as_ref().map_or("all good".to_owned(), ToString::to_string);
+            let progress = progress(&run, 99, format!("reading the fleet back: {what}"));
+            let Tries { seen, looks } = tries;
+            return Ok(Step::Wait {
+                state: Promote::Confirming { run, seen, looks, doubt },
+                again_in: AGAIN,
+                progress,
+            });
+        }
+    };
+    let outcome = if why.is_none() { PromotionOutcome::Promoted } else { PromotionOutcome::Failed };
+    Ok(Step::Next(Promote::Sealing { run, end: End { outcome, why, fleet, at: cx.now() } }))
+}
