@@ -7,6 +7,8 @@ pub mod context;
 pub mod handover;
 pub mod staging;
 pub mod store;
+#[cfg(test)]
+mod tokens;
 
 pub use context::{Authority, Cx};
 
