@@ -7,6 +7,7 @@ pub mod context;
 pub mod handover;
 pub mod staging;
 pub mod store;
+pub mod why;
 
 pub use context::{Authority, Cx};
 
