@@ -1,7 +1,7 @@
 //! An archive that can be read anywhere: a local file, or a spooled object.
 
 use std::fs::File;
-use std::io::{self, BufReader, Read, Seek, SeekFrom};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 
 use super::caps::Caps;
@@ -14,7 +14,11 @@ use super::fault::ArchiveFault;
 use super::path::EntryPath;
 use super::record::{self, LOCAL_LEN, MAX_DESCRIPTOR};
 
-/// A zip whose whole structure was checked: every byte of it belongs to exactly one part, and all parts agree.
+/// Bytes of extra fields that most local headers do not exceed.
+const USUAL_EXTRA: u64 = 64;
+
+/// A zip whose whole structure was checked: every byte of it belongs to exactly one part, and all parts
+/// agree.
 ///
 /// The contents are checked as they are read; [`Archive::check_contents`] does so for all of them.
 #[derive(Debug)]
@@ -29,8 +33,8 @@ impl Archive<File> {
     /// Opens a local file.
     ///
     /// # Errors
-    /// [`ArtifactError::Local`] if the file cannot be read, [`ArtifactError::Refused`] if it is no archive that
-    /// may be used.
+    /// [`ArtifactError::Local`] if the file cannot be read, [`ArtifactError::Refused`] if it is no archive
+    /// that may be used.
     pub fn open(path: &Path, caps: &Caps) -> Result<Self, ArtifactError> {
         let file =
             File::open(path).map_err(|source| ArtifactError::Local { path: path.to_owned(), source })?;
@@ -53,6 +57,11 @@ impl<R: Read + Seek> Archive<R> {
     /// The entries in the order of their paths.
     pub fn entries(&self) -> &[Entry] {
         self.directory.entries()
+    }
+
+    /// The entry of that path, if there is one.
+    pub fn find(&self, path: &EntryPath) -> Option<&Entry> {
+        self.directory.find(path)
     }
 
     /// Size of the archive in bytes.
@@ -154,16 +163,14 @@ fn read_structure<R: Read + Seek>(source: &mut R, caps: &Caps) -> Result<(u64, D
     let bytes = read_at(source, end.directory_at, end.directory_len, "the directory")?;
     let directory = Directory::parse(&bytes, &end, caps)?;
     drop(bytes);
-    // Buffered: with many small entries a header is mostly in the bytes already read.
-    let mut source = BufReader::new(source);
     for entry in directory.in_order() {
-        let data_at = local_header(&mut source, entry)?;
+        let data_at = local_header(source, entry)?;
         let data_end = data_at + entry.packed;
         let between = entry.limit.saturating_sub(data_end);
         if between > MAX_DESCRIPTOR {
             return Err(record::hidden(data_end, between));
         }
-        let between = read_at(&mut source, data_end, between, "a data descriptor")?;
+        let between = read_at(source, data_end, between, "a data descriptor")?;
         record::check_descriptor(&between, entry)?;
     }
     Ok((size, directory))
@@ -171,24 +178,32 @@ fn read_structure<R: Read + Seek>(source: &mut R, caps: &Caps) -> Result<(u64, D
 
 /// Reads and checks the local header of an entry. Returns the offset of its data.
 fn local_header<R: Read + Seek>(source: &mut R, entry: &Entry) -> Result<u64, ArchiveFault> {
-    let fixed = read_at(source, entry.at, LOCAL_LEN, "a local header")?;
-    let len = record::local_header_len(&fixed, entry)?;
-    let header = read_at(source, entry.at, len, "a local header")?;
+    // Extra fields are of unknown length, but mostly short: one read is enough then.
+    let guess = LOCAL_LEN + entry.name_len() as u64 + USUAL_EXTRA;
+    let mut header = read_at(source, entry.at, guess.min(entry.limit - entry.at), "a local header")?;
+    let len = record::local_header_len(&header, entry)?;
+    if len > header.len() as u64 {
+        header = read_at(source, entry.at, len, "a local header")?;
+    }
     record::check_local(&header, entry)
 }
 
-/// Reads `len` bytes at `at`; the caller has bounded `len`.
+/// Reads `len` bytes at `at`; the caller has bounded `len` by the size of the archive, or as that of a
+/// header.
 fn read_at<R: Read + Seek>(
     source: &mut R,
     at: u64,
     len: u64,
     what: &'static str,
 ) -> Result<Vec<u8>, ArchiveFault> {
-    let mut out = Vec::new();
-    source.seek(SeekFrom::Start(at)).map_err(ArchiveFault::Io)?;
-    source.take(len).read_to_end(&mut out).map_err(ArchiveFault::Io)?;
-    if (out.len() as u64) < len {
-        return Err(ArchiveFault::Truncated { offset: at + out.len() as u64, what });
+    let truncated = || ArchiveFault::Truncated { offset: at, what };
+    let mut out = vec![0; usize::try_from(len).map_err(|_| truncated())?];
+    if !out.is_empty() {
+        source.seek(SeekFrom::Start(at)).map_err(ArchiveFault::Io)?;
+        source.read_exact(&mut out).map_err(|error| match error.kind() {
+            io::ErrorKind::UnexpectedEof => truncated(),
+            _ => ArchiveFault::Io(error),
+        })?;
     }
     Ok(out)
 }

@@ -10,8 +10,9 @@ use super::path::EntryPath;
 
 const BUFFER: usize = 64 * 1024;
 
-/// Reads an entry's content. It never yields more than the declared size, and its end is reached without error only
-/// if size and CRC-32 are as declared and every compressed byte was used. Its errors carry an [`ArchiveFault`].
+/// Reads an entry's content. It never yields more than the declared size, and its end is reached without
+/// error only if size and CRC-32 are as declared and every compressed byte was used. Its errors carry an
+/// [`ArchiveFault`].
 pub struct EntryReader<R> {
     packed: io::Take<R>,
     buffer: Vec<u8>,

@@ -121,12 +121,15 @@ impl Directory {
         self.order.iter().filter_map(|index| self.entries.get(*index))
     }
 
+    /// The entry of that path.
+    pub(super) fn find(&self, path: &EntryPath) -> Option<&Entry> {
+        let index = self.entries.binary_search_by(|entry| entry.path.cmp(path)).ok()?;
+        self.entries.get(index)
+    }
+
     /// The file of that path.
     pub(super) fn file(&self, path: &EntryPath) -> Result<&Entry, ArchiveFault> {
-        self.entries
-            .binary_search_by(|entry| entry.path.cmp(path))
-            .ok()
-            .and_then(|index| self.entries.get(index))
+        self.find(path)
             .filter(|entry| entry.kind == EntryKind::File)
             .ok_or_else(|| ArchiveFault::NoEntry { entry: path.clone() })
     }
@@ -141,17 +144,12 @@ fn check_paths(sorted: &[Entry]) -> Result<(), ArchiveFault> {
             return Err(ArchiveFault::Duplicate { entry: b.path.clone() });
         }
     }
-    for entry in sorted {
-        for folder in entry.path.folders() {
-            let found = sorted.binary_search_by(|other| other.path.as_str().cmp(folder));
-            if let Some(file) = found.ok().and_then(|index| sorted.get(index))
-                && file.kind == EntryKind::File
-            {
-                return Err(ArchiveFault::FileAsFolder {
-                    folder: folder.to_owned(),
-                    entry: entry.path.clone(),
-                });
-            }
+    for file in sorted.iter().filter(|entry| entry.kind == EntryKind::File) {
+        let prefix = format!("{}/", file.path);
+        let first = sorted.partition_point(|entry| entry.path.as_str() < prefix.as_str());
+        if let Some(entry) = sorted.get(first).filter(|entry| entry.path.as_str().starts_with(&prefix)) {
+            let (folder, entry) = (file.path.to_string(), entry.path.clone());
+            return Err(ArchiveFault::FileAsFolder { folder, entry });
         }
     }
     Ok(())
@@ -167,7 +165,8 @@ fn check_totals(entries: &[Entry], end: &End, caps: &Caps) -> Result<(), Archive
     record::check_ratio("the archive", archive, total, caps)
 }
 
-/// Finds for every entry where it must end, and refuses entries that cannot fit or bytes in front of the first.
+/// Finds for every entry where it must end, and refuses entries that cannot fit or bytes in front of the
+/// first.
 fn lay_out(entries: &mut [Entry], directory_at: u64) -> Result<Vec<usize>, ArchiveFault> {
     let mut order: Vec<(u64, usize)> = entries.iter().enumerate().map(|(i, entry)| (entry.at, i)).collect();
     order.sort_unstable();
@@ -187,8 +186,9 @@ fn lay_out(entries: &mut [Entry], directory_at: u64) -> Result<Vec<usize>, Archi
     Ok(order.into_iter().map(|(_, index)| index).collect())
 }
 
-/// Decodes a stored name. Without the UTF-8 flag (APPNOTE 4.4.4, bit 11) a name would be in code page 437 or in
-/// whatever the writer's machine used; names that are UTF-8 all the same are taken as that, others are refused.
+/// Decodes a stored name. Without the UTF-8 flag (APPNOTE 4.4.4, bit 11) a name would be in code page 437 or
+/// in whatever the writer's machine used; names that are UTF-8 all the same are taken as that, others are
+/// refused.
 pub(super) fn entry_name(name: &[u8], offset: u64) -> Result<(EntryPath, EntryKind), ArchiveFault> {
     let bad = |why| {
         let name = String::from_utf8_lossy(name).chars().take(200).collect();

@@ -35,11 +35,13 @@ struct Numbers {
     at: u64,
 }
 
-/// Finds the end record in `tail`, the last bytes (at least [`WINDOW`], or all) of an archive of `size` bytes.
+/// Finds the end record in `tail`, the last bytes (at least [`WINDOW`], or all) of an archive of `size`
+/// bytes.
 ///
 /// Readers differ in which of several possible end records they believe, which lets an archive show different
-/// contents to different readers. So there must be one only: the last signature in the file is that of the record
-/// whose comment ends with the file, no other record's comment does, and the directory ends where the end begins.
+/// contents to different readers. So there must be one only: the last signature in the file is that of the
+/// record whose comment ends with the file, no other record's comment does, and the directory ends where the
+/// end begins.
 pub(super) fn find_end(tail: &[u8], size: u64, caps: &Caps) -> Result<End, ArchiveFault> {
     let base = size.saturating_sub(tail.len() as u64);
     let at = the_only_end(tail, base)?;

@@ -51,8 +51,8 @@ impl fmt::Display for Origin {
 /// The error an SDK call ended with, whichever operation it was.
 pub type CallError = Box<dyn StdError + Send + Sync>;
 
-/// Why an artifact could not be read or stored. The texts name the artifact and what was done; the reason, where there
-/// is one beneath, is the source.
+/// Why an artifact could not be read or stored. The texts name the artifact and what was done; the reason,
+/// where there is one beneath, is the source.
 #[derive(Debug, Error)]
 pub enum ArtifactError {
     /// The archive itself is at fault.
@@ -157,6 +157,17 @@ pub enum ArtifactError {
         #[source]
         source: CallError,
     },
+    /// The request cannot be made: most likely the bucket or key is no possible one.
+    #[error("{call} on {at} cannot be asked for")]
+    Unsendable {
+        /// The object.
+        at: Location,
+        /// The operation.
+        call: &'static str,
+        /// What is wrong with the request.
+        #[source]
+        source: CallError,
+    },
     /// A local file cannot be opened.
     #[error("cannot open {path}", path = path.display())]
     Local {
@@ -200,6 +211,7 @@ impl ArtifactError {
             | Self::Occupied { .. }
             | Self::DigestMismatch { .. }
             | Self::Protocol { .. }
+            | Self::Unsendable { .. }
             | Self::Local { .. }
             | Self::Unwritable { .. } => false,
         }
@@ -244,6 +256,9 @@ impl ArtifactError {
         E: ProvideErrorMetadata + StdError + Send + Sync + 'static,
     {
         let at = at.clone();
+        if matches!(error, SdkError::ConstructionFailure(_)) {
+            return Self::Unsendable { at, call, source: error.into() };
+        }
         let Some(status) = error.raw_response().map(|response| response.status().as_u16()) else {
             return Self::Transport { at, call, source: error.into() };
         };
@@ -258,7 +273,7 @@ impl ArtifactError {
             ("NoSuchKey" | "NoSuchBucket" | "NotFound" | "", 404) => {
                 Self::NotFound { at, source: error.into() }
             }
-            (_, 401 | 403) => Self::Denied { at, call, source: error.into() },
+            ("InvalidToken", _) | (_, 401 | 403) => Self::Denied { at, call, source: error.into() },
             (_, 412) if etag.is_some() => Self::Changed { at, etag: etag.unwrap_or_default().to_owned() },
             _ => Self::Service { at, call, code, status, source: error.into() },
         }

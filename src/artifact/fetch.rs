@@ -14,8 +14,8 @@ use super::fault::ArchiveFault;
 
 const CALL: &str = "GetObject";
 
-/// How often in a row an answer may break off without a byte of progress. The SDK has made its own attempts, with
-/// its own pauses, for every one of these.
+/// How often in a row an answer may break off without a byte of progress. The SDK has made its own attempts,
+/// with its own pauses, for every one of these.
 const BREAKS: u32 = 4;
 
 /// One version of an object: all reads of it carry `If-Match`.
@@ -50,7 +50,8 @@ pub(super) async fn tail(
         if range.end != size || (range.start != 0 && range.end - range.start != len) {
             return Err(protocol(at, "another range than was asked for"));
         }
-        // A server that does not know suffix ranges gives the whole; that is taken if it is no more than was asked.
+        // A server that does not know suffix ranges gives the whole; that is taken if it is no more than was
+        // asked.
         if range.end - range.start > len {
             return Err(protocol(at, "the whole object instead of its end"));
         }
@@ -137,7 +138,8 @@ impl<'a> ObjectStream<'a> {
             };
             again(&mut self.breaks, broken)?;
         }
-        // All bytes are there, but the SDK compares a checksum, where S3 sends one, at the end of the answer only.
+        // All bytes are there, but the SDK compares a checksum, where S3 sends one, at the end of the answer
+        // only.
         if let Some(mut body) = self.body.take() {
             while let Some(more) = body.next().await {
                 if !more.map_err(|error| transport(&self.of.at, error))?.is_empty() {

@@ -24,10 +24,10 @@ pub enum PathFault {
     /// The name is empty.
     #[error("it is empty")]
     Empty,
-    /// Longer than [`MAX_PATH`] bytes.
+    /// Longer than `PATH_MAX` bytes (4095).
     #[error("it is {0} bytes long, more than {MAX_PATH}")]
     TooLong(usize),
-    /// One component is longer than [`MAX_COMPONENT`] bytes.
+    /// One component is longer than `NAME_MAX` bytes (255).
     #[error("it has a component of {0} bytes, more than {MAX_COMPONENT}")]
     ComponentTooLong(usize),
     /// Contains a NUL byte.

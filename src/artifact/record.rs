@@ -1,4 +1,5 @@
-//! The records of one entry: its central record, its local header, its data descriptor (APPNOTE 4.3.7, 4.3.9, 4.3.12).
+//! The records of one entry: its central record, its local header, its data descriptor (APPNOTE 4.3.7, 4.3.9,
+//! 4.3.12).
 
 use super::bytes::Fields;
 use super::caps::Caps;
@@ -85,8 +86,8 @@ fn check_flags(path: &EntryPath, flags: u16, offset: u64) -> Result<(), ArchiveF
     Ok(())
 }
 
-/// The upper half of the attributes holds a Unix mode, the lower half DOS attributes. A mode is looked at whatever
-/// system the entry claims to come from: the tool that unpacks it later may not ask.
+/// The upper half of the attributes holds a Unix mode, the lower half DOS attributes. A mode is looked at
+/// whatever system the entry claims to come from: the tool that unpacks it later may not ask.
 fn check_attributes(path: &EntryPath, kind: EntryKind, attributes: u32) -> Result<(), ArchiveFault> {
     const REPARSE_POINT: u32 = 0x400;
     let special = |kind| Err(ArchiveFault::Special { entry: path.clone(), kind });
@@ -231,8 +232,9 @@ pub(super) fn check_local(header: &[u8], entry: &Entry) -> Result<u64, ArchiveFa
 /// The longest data descriptor, in bytes.
 pub(super) const MAX_DESCRIPTOR: u64 = 24;
 
-/// Checks what lies between an entry's data and the next part: nothing, or a data descriptor that agrees with the
-/// directory. The four spellings of a descriptor (signature or not, 32 or 64 bits) are told apart by their length.
+/// Checks what lies between an entry's data and the next part: nothing, or a data descriptor that agrees with
+/// the directory. The four spellings of a descriptor (signature or not, 32 or 64 bits) are told apart by
+/// their length.
 pub(super) fn check_descriptor(between: &[u8], entry: &Entry) -> Result<(), ArchiveFault> {
     let at = entry.limit.saturating_sub(between.len() as u64);
     if entry.flags & flag::DESCRIPTOR == 0 {

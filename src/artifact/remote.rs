@@ -14,9 +14,11 @@ use super::fetch::{self, ObjectStream, Pinned};
 use super::path::EntryPath;
 use super::record::{self, LOCAL_LEN, MAX_DESCRIPTOR};
 
-/// A zip in S3 whose directory was read and checked. All reads are of the version that was opened, by its `ETag`.
+/// A zip in S3 whose directory was read and checked. All reads are of the version that was opened, by its
+/// `ETag`.
 ///
-/// Of the local headers only those of the entries that are read are seen, and checked; [`super::spool`] checks all.
+/// Of the local headers only those of the entries that are read are seen, and checked; [`super::spool`]
+/// checks all.
 #[derive(Debug)]
 pub struct RemoteArchive {
     s3: Client,
@@ -54,6 +56,12 @@ impl RemoteArchive {
         self.directory.entries()
     }
 
+    /// The entry of that path, if there is one.
+    #[must_use]
+    pub fn find(&self, path: &EntryPath) -> Option<&Entry> {
+        self.directory.find(path)
+    }
+
     /// Size of the object in bytes.
     #[must_use]
     pub fn size(&self) -> u64 {
@@ -87,7 +95,8 @@ impl RemoteArchive {
     /// The digest of the whole object, streamed in bounded memory.
     ///
     /// # Errors
-    /// [`ArtifactError::Changed`] if the object is no longer the one that was opened; otherwise why S3 did not give it.
+    /// [`ArtifactError::Changed`] if the object is no longer the one that was opened; otherwise why S3 did
+    /// not give it.
     pub async fn digest(&self) -> Result<Sha256Digest, ArtifactError> {
         ObjectStream::of(&self.s3, self.pinned.clone()).digest().await
     }

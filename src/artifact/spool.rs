@@ -28,8 +28,8 @@ pub struct Spooled {
 /// Fetches an artifact whole. Memory stays bounded; disk is bounded by [`Caps::archive_bytes`].
 ///
 /// # Errors
-/// [`ArtifactError::Refused`] if it is no archive that may be used, [`ArtifactError::Changed`] if it was replaced
-/// underway, [`ArtifactError::Scratch`] if it cannot be kept; otherwise why S3 did not give it.
+/// [`ArtifactError::Refused`] if it is no archive that may be used, [`ArtifactError::Changed`] if it was
+/// replaced underway, [`ArtifactError::Scratch`] if it cannot be kept; otherwise why S3 did not give it.
 pub async fn spool(s3: &Client, at: &Location, caps: &Caps) -> Result<Spooled, ArtifactError> {
     let scratch = |doing| move |source: io::Error| ArtifactError::Scratch { doing, source };
     let mut file = tokio::fs::File::from_std(tempfile::tempfile().map_err(scratch("make"))?);

@@ -32,8 +32,8 @@ impl Default for Sizes {
     }
 }
 
-/// How often the whole upload is made anew when S3 says that another write was underway (409), or that one was there
-/// which is gone when it is looked at.
+/// How often the whole upload is made anew when S3 says that another write was underway (409), or that one
+/// was there which is gone when it is looked at.
 const ATTEMPTS: u32 = 5;
 /// Bytes of the file that are read at once while sending.
 const READ_BUFFER: usize = 64 * 1024;
@@ -51,13 +51,14 @@ pub struct Stored {
     pub adopted: bool,
 }
 
-/// Stores an archive where nothing lies yet, under SSE-KMS with the key `kms`, or the AWS managed key without one.
+/// Stores an archive where nothing lies yet, under SSE-KMS with the key `kms`, or the AWS managed key without
+/// one.
 ///
 /// If the same bytes are there already, they are adopted. The call may be repeated after any failure.
 ///
 /// # Errors
-/// [`ArtifactError::Occupied`] if something else is there; [`ArtifactError::DigestMismatch`] if what was read back is
-/// not what was sent; otherwise why S3 did not take it.
+/// [`ArtifactError::Occupied`] if something else is there; [`ArtifactError::DigestMismatch`] if what was read
+/// back is not what was sent; otherwise why S3 did not take it.
 pub async fn put(
     s3: &Client,
     to: &Location,

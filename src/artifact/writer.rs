@@ -1,4 +1,5 @@
-//! Reproducible archives: the bytes follow from the entries alone, whatever the order, the machine or the day.
+//! Reproducible archives: the bytes follow from the entries alone, whatever the order, the machine or the
+//! day.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -11,15 +12,16 @@ use zip::{CompressionMethod, DateTime, System, ZipWriter};
 use super::archive::Archive;
 use super::digest::Sha256Digest;
 use super::directory::EntryKind;
-use super::error::ArtifactError;
+use super::error::{ArtifactError, Origin};
 use super::fault::ArchiveFault;
 use super::path::EntryPath;
 
 /// Collects entries in any order and writes them as one canonical archive.
 ///
-/// Canonical means: files only, sorted by the bytes of their paths, stored, dated 1980-01-01, mode 0644, no comments
-/// and no extra fields but zip64's where a size needs it. Entries are stored and not deflated because no two versions
-/// of a compressor promise the same bytes: an archive made today must be recognised as canonical by a later release.
+/// Canonical means: files only, sorted by the bytes of their paths, stored, dated 1980-01-01, mode 0644, no
+/// comments and no extra fields but zip64's where a size needs it. Entries are stored and not deflated
+/// because no two versions of a compressor promise the same bytes: an archive made today must be recognised
+/// as canonical by a later release.
 ///
 /// Content waits in a scratch file until [`ArchiveWriter::finish`], so memory does not grow with it.
 #[derive(Debug)]
@@ -27,7 +29,8 @@ pub struct ArchiveWriter {
     scratch: File,
     /// Offset and length of every entry's content in the scratch file.
     entries: BTreeMap<EntryPath, (u64, u64)>,
-    /// Every path and folder in lower case, so that no system the archive is unpacked on confuses two of them.
+    /// Every path and folder in lower case, so that no system the archive is unpacked on confuses two of
+    /// them.
     folded: BTreeMap<String, (String, EntryKind)>,
     end: u64,
 }
@@ -81,8 +84,9 @@ impl ArchiveWriter {
     /// Adds a file from a reader, which is read to its end.
     ///
     /// # Errors
-    /// [`ArtifactError::Unwritable`] if the path collides with one that was added before, exactly, but for case,
-    /// or as a file within a file; [`ArtifactError::Scratch`] if the content cannot be read or kept.
+    /// [`ArtifactError::Unwritable`] if the path collides with one that was added before, exactly, but for
+    /// case, or as a file within a file; [`ArtifactError::Refused`] if the content is read from an archive
+    /// that is at fault; [`ArtifactError::Scratch`] if the content cannot be read or kept.
     pub fn add_reader(&mut self, path: &EntryPath, mut content: impl Read) -> Result<(), ArtifactError> {
         claim(&mut self.folded, path)?;
         let len = self
@@ -110,12 +114,12 @@ impl ArchiveWriter {
     }
 }
 
-/// Whether an archive is, byte for byte, what [`ArchiveWriter`] makes of its entries. If so, no byte of it can change
-/// without either this becoming false or the content of an entry changing.
+/// Whether an archive is, byte for byte, what [`ArchiveWriter`] makes of its entries. If so, no byte of it
+/// can change without either this becoming false or the content of an entry changing.
 ///
 /// # Errors
-/// [`ArtifactError::Refused`] if an entry's content is not as declared, [`ArtifactError::Scratch`] if a scratch file
-/// cannot be used.
+/// [`ArtifactError::Refused`] if an entry's content is not as declared, [`ArtifactError::Scratch`] if a
+/// scratch file cannot be used.
 pub fn is_canonical<R: Read + Seek>(archive: &mut Archive<R>) -> Result<bool, ArtifactError> {
     if archive.entries().iter().any(|entry| entry.kind() == EntryKind::Folder) {
         return Ok(false);
@@ -195,6 +199,11 @@ impl Pack {
     }
 }
 
+/// An error while writing is that of the scratch file, unless the content came out of an archive that is at
+/// fault.
 fn scratch(doing: &'static str) -> impl Fn(io::Error) -> ArtifactError {
-    move |source| ArtifactError::Scratch { doing, source }
+    move |source| match ArchiveFault::from_io(source) {
+        ArchiveFault::Io(source) => ArtifactError::Scratch { doing, source },
+        fault => ArtifactError::Refused { origin: Origin::Memory, fault },
+    }
 }

@@ -205,3 +205,6 @@ fn left_behind<M: Machine>(token: &Token<M>) -> Failure {
         ),
     )
 }
+
+#[cfg(test)]
+mod tests;

@@ -91,3 +91,6 @@ impl<S: DeserializeOwned> Token<S> {
         serde_json::from_str(raw).map_err(malformed)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -71,6 +71,7 @@ fn entries_that_contradict_each_other() {
     let inner = Part::stored("inner", b"payload");
     let whole = zip(&[Part::stored("a", b"aaaa"), Part::stored("b", b"bbbb").at(0)]);
     let nested = zip(&[Part::stored("outer", &zip(std::slice::from_ref(&inner))), inner.at(35)]);
+    let deep = zip(&["x", "x-y", "x/y/z"].map(|name| Part::stored(name, b"")));
     let too_long = zip(&[
         Part::stored("a", b"aaaa").both(|header| (header.packed, header.size) = (5, 5)),
         Part::stored("b", b"b"),
@@ -81,6 +82,7 @@ fn entries_that_contradict_each_other() {
     refused(&[
         ("twice", two("x", "x"), fault!(ArchiveFault::Duplicate { .. })),
         ("file and folder of one name", two("x", "x/y"), fault!(ArchiveFault::FileAsFolder { .. })),
+        ("the same with another between", deep, fault!(ArchiveFault::FileAsFolder { .. })),
         ("one local header for two", whole, fault!(ArchiveFault::Overlap { .. })),
         ("an entry within an entry", nested, fault!(ArchiveFault::Overlap { .. })),
         ("reaching into the next", too_long, fault!(ArchiveFault::Overlap { .. })),
@@ -174,7 +176,8 @@ fn a_million_declared_entries_reserve_nothing() {
 
 #[test]
 fn local_headers_that_differ_from_the_directory() {
-    let differs: &[(&str, fn(&mut super::forge::Header))] = &[
+    type Change = fn(&mut super::forge::Header);
+    let differs: &[(&str, Change)] = &[
         ("name", |header| header.name = b"y".to_vec()),
         ("flags", |header| header.flags = 1 << 11),
         ("flags", |header| header.flags = 1),

@@ -14,8 +14,8 @@ fn sample() -> Vec<u8> {
     ])
 }
 
-/// A source artifact of 1 GiB and some: one huge file with the spec before it, and so many small files behind it
-/// that the directory is longer than the end of the object that the opening reads.
+/// A source artifact of 1 GiB and some: one huge file with the spec before it, and so many small files behind
+/// it that the directory is longer than the end of the object that the opening reads.
 fn gigabyte() -> Object {
     const HUGE: u64 = 1 << 30;
     let huge = Part::stored("app/huge.bin", b"").both(|header| {
@@ -149,6 +149,30 @@ async fn every_refusal_of_s3_is_told_apart() {
     }
     let fake = FakeS3::with(Object::of(sample())).fault(0, Fault::LoseReply);
     assert!(RemoteArchive::open(&fake.client(), &at(), &Caps::default()).await.unwrap_err().is_transient());
+}
+
+#[tokio::test]
+async fn a_location_that_cannot_exist_is_not_tried_for_ever() {
+    let nowhere = Location { bucket: String::new(), key: "x".to_owned() };
+    let fake = FakeS3::default();
+    let error = RemoteArchive::open(&fake.client(), &nowhere, &Caps::default()).await.unwrap_err();
+    assert!(matches!(error, ArtifactError::Unsendable { .. }) && !error.is_transient(), "{error:?}");
+    assert!(fake.calls().is_empty());
+}
+
+/// The worker spawns jobs, so their futures must be able to move between threads.
+#[test]
+fn all_futures_are_send() {
+    fn send<T: Send>(_: T) {}
+    let (fake, caps, (finished, _)) = (FakeS3::default().client(), Caps::default(), written(&[]));
+    send(RemoteArchive::open(&fake, &at(), &caps));
+    send(spool(&fake, &at(), &caps));
+    send(put(&fake, &at(), &finished, None));
+    let read = |archive: &RemoteArchive| {
+        send(archive.read(&path("x"), 1));
+        send(archive.digest());
+    };
+    let _ = read;
 }
 
 #[tokio::test]

@@ -177,7 +177,7 @@ impl State {
     fn answer(&mut self, call: &Call, path: &str, body: Vec<u8>, fault: Option<Fault>) -> HttpResponse {
         match fault {
             Some(Fault::Replace) => {
-                self.objects.values_mut().for_each(|object| object.etag.insert_str(1, "new"))
+                self.objects.values_mut().for_each(|object| object.etag.insert_str(1, "new"));
             }
             Some(Fault::Remove) => self.objects.clear(),
             _ => {}

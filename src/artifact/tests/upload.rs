@@ -50,7 +50,7 @@ async fn the_same_bytes_are_adopted_and_others_are_named() {
     let fake = FakeS3::with(Object::of(&b"something else"[..]));
     match put(&fake.client(), &at(), &finished, None).await {
         Err(ArtifactError::Occupied { digest, .. }) => {
-            assert_eq!(digest, Sha256Digest::of(b"something else"))
+            assert_eq!(digest, Sha256Digest::of(b"something else"));
         }
         other => panic!("{other:?}"),
     }

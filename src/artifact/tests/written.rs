@@ -64,6 +64,15 @@ fn what_other_tools_write_is_not_canonical() {
 }
 
 #[test]
+fn content_from_a_damaged_archive_is_not_blamed_on_the_disk() {
+    let damaged = super::forge::Part::stored("x", b"x").both(|header| header.crc32 ^= 1);
+    let mut archive = open(&super::forge::zip(&[damaged])).unwrap();
+    let mut writer = ArchiveWriter::new().unwrap();
+    let error = writer.add_reader(&path("copy"), archive.reader(&path("x")).unwrap()).unwrap_err();
+    assert!(error.is_bad_data() && !error.is_transient(), "{error:?}");
+}
+
+#[test]
 fn paths_that_some_system_would_confuse_are_refused() {
     let table: &[&[&str]] = &[
         &["a", "a"],

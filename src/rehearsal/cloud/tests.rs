@@ -1,1 +1,185 @@
+//! What becomes of calls that meet faults, and what is recorded of them.
 
+use std::time::Duration;
+
+use aws_sdk_s3::Client;
+use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region, SharedCredentialsProvider};
+use aws_sdk_s3::error::ProvideErrorMetadata;
+use aws_sdk_s3::primitives::ByteStream;
+use aws_smithy_types::retry::RetryConfig;
+
+use super::super::faults::{Fault, Limit, When};
+use super::super::services::s3::{self, Bucket};
+use super::*;
+
+const NOW: Time = Time(1_700_000_000_000);
+
+fn cloud() -> Cloud {
+    let mut world = World::new(NOW, 1);
+    s3::create_bucket(&mut world, "bucket", Bucket::new("123456789012", "us-east-1", NOW));
+    Cloud::new(world, Timeline::tokio(NOW))
+}
+
+fn client(cloud: &Cloud, attempts: u32) -> Client {
+    let key = cloud.with_world(test_key);
+    let config = aws_sdk_s3::Config::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new("us-east-1"))
+        .credentials_provider(SharedCredentialsProvider::new(Credentials::new(
+            key, "secret", None, None, "test",
+        )))
+        .retry_config(RetryConfig::standard().with_max_attempts(attempts))
+        .http_client(cloud.http_client());
+    Client::from_conf(config.build())
+}
+
+fn plan(operation: &str, nth: u64, fault: Fault) -> FaultPlan {
+    FaultPlan::default().rule(When::nth("s3", operation, nth), fault)
+}
+
+fn stored(cloud: &Cloud) -> bool {
+    cloud.with_world(|w| s3::get(w, "bucket", "k").is_some())
+}
+
+/// Puts one object; the error code, `transport` when no answer came.
+async fn put(s3: &Client) -> Result<(), String> {
+    let put = s3.put_object().bucket("bucket").key("k").body(ByteStream::from_static(b"x")).send().await;
+    put.map(|_| ()).map_err(|e| e.code().unwrap_or("transport").to_owned())
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_fault_leaves_its_own_mark() {
+    for (fault, outcome, applied) in [
+        (Fault::fail_before(), Err("InternalFailure".to_owned()), false),
+        (
+            Fault::FailBefore { status: 409, code: "ConditionalRequestConflict".into() },
+            Err("ConditionalRequestConflict".to_owned()),
+            false,
+        ),
+        (Fault::LoseReply, Err("transport".to_owned()), true),
+        (Fault::Throttle, Err("SlowDown".to_owned()), false),
+        (Fault::StaleRead, Ok(()), true),
+    ] {
+        let cloud = cloud();
+        cloud.set_faults(plan("PutObject", 1, fault.clone()));
+        assert_eq!(put(&client(&cloud, 1)).await, outcome, "{fault:?}");
+        assert_eq!(stored(&cloud), applied, "{fault:?}");
+        let record = cloud.transcript().records().first().cloned().unwrap();
+        assert_eq!(record.applied, applied);
+        let met = record.fault.unwrap();
+        assert_eq!((met.took_effect, &met.fault), (fault != Fault::StaleRead, &fault));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_sdk_tries_again_after_transient_faults() {
+    for fault in [Fault::fail_before(), Fault::LoseReply, Fault::Throttle] {
+        let cloud = cloud();
+        cloud.set_faults(plan("PutObject", 1, fault));
+        assert_eq!(put(&client(&cloud, 3)).await, Ok(()));
+        assert_eq!(cloud.with_transcript(|t| t.count("s3", "PutObject")), 2);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_killed_caller_never_hears_again() {
+    for (fault, applied) in [(Fault::KillBefore, false), (Fault::KillAfter, true)] {
+        let cloud = cloud();
+        cloud.set_faults(plan("PutObject", 1, fault.clone()));
+        let mut kills = cloud.kills();
+        let s3 = client(&cloud, 1);
+        tokio::select! {
+            answered = put(&s3) => panic!("answered {answered:?}"),
+            killed = kills.changed() => killed.unwrap(),
+        }
+        assert_eq!(stored(&cloud), applied, "{fault:?}");
+        assert_eq!(*kills.borrow_and_update(), 1);
+        assert_eq!(put(&s3).await, Ok(()), "the next caller lives");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stale_read_does_not_see_the_last_write() {
+    let cloud = cloud();
+    cloud.set_faults(plan("HeadObject", 1, Fault::StaleRead));
+    let s3 = client(&cloud, 1);
+    put(&s3).await.unwrap();
+    let head = || s3.head_object().bucket("bucket").key("k").send();
+    assert!(head().await.unwrap_err().into_service_error().is_not_found());
+    assert!(head().await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_limit_is_felt_and_passes() {
+    let cloud = cloud();
+    let limit = Limit { service: "s3".into(), operation: "PutObject".into(), capacity: 1.0, refill: 0.1 };
+    cloud.set_faults(FaultPlan::default().limit(limit));
+    let s3 = client(&cloud, 1);
+    assert_eq!(put(&s3).await, Ok(()));
+    assert_eq!(put(&s3).await, Err("SlowDown".to_owned()));
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert_eq!(put(&s3).await, Ok(()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fork_goes_its_own_way() {
+    let cloud = cloud();
+    let fork = cloud.fork(Timeline::tokio(NOW));
+    put(&client(&fork, 1)).await.unwrap();
+    assert!(stored(&fork) && !stored(&cloud));
+    assert_eq!((fork.transcript().records().len(), cloud.transcript().records().len()), (1, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_transcript_tells_who_did_what_when() {
+    let cloud = cloud();
+    let s3 = client(&cloud, 1);
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    put(&s3).await.unwrap();
+    s3.get_object().bucket("bucket").key("none").send().await.unwrap_err();
+    let transcript = cloud.transcript();
+    let [write, read] = transcript.records() else { panic!("two calls") };
+    assert_eq!(
+        (write.seq, write.at, write.status, write.mutating),
+        (1, NOW + Duration::from_secs(60), Some(200), true)
+    );
+    assert_eq!(write.input, serde_json::json!({"Bucket": "bucket", "Key": "k", "ContentLength": 1}));
+    assert_eq!(
+        (read.seq, read.code.as_deref(), read.applied, read.mutating),
+        (2, Some("NoSuchKey"), false, false)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_refuses_in_its_own_protocol() {
+    let cloud = cloud();
+    let key = cloud.with_world(test_key);
+    let config = aws_config::SdkConfig::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new("us-east-1"))
+        .credentials_provider(SharedCredentialsProvider::new(Credentials::new(
+            key, "secret", None, None, "test",
+        )))
+        .retry_config(RetryConfig::disabled())
+        .http_client(cloud.http_client())
+        .build();
+    let acknowledge =
+        aws_sdk_codepipeline::Client::new(&config).acknowledge_job().job_id("no uuid").nonce("1");
+    let error = acknowledge.send().await.unwrap_err();
+    assert_eq!(error.into_service_error().code(), Some("ValidationException"));
+
+    cloud.set_faults(
+        FaultPlan::default().rule(When::Call { service: None, operation: None, nth: 0 }, Fault::Throttle),
+    );
+    let ec2 = aws_sdk_ec2::Client::new(&config).describe_images().send().await.unwrap_err();
+    assert_eq!(ec2.raw_response().unwrap().status().as_u16(), 503);
+    assert_eq!(ec2.into_service_error().code(), Some("RequestLimitExceeded"));
+    let alarms = aws_sdk_cloudwatch::Client::new(&config).describe_alarms().send().await.unwrap_err();
+    assert_eq!(alarms.into_service_error().code(), Some("Throttling"));
+    let groups =
+        aws_sdk_autoscaling::Client::new(&config).describe_auto_scaling_groups().send().await.unwrap_err();
+    assert_eq!(groups.into_service_error().code(), Some("Throttling"));
+    let poll = aws_sdk_codepipeline::Client::new(&config).list_pipelines().send().await.unwrap_err();
+    assert_eq!(poll.into_service_error().code(), Some("ThrottlingException"));
+    assert_eq!(cloud.transcript().records().len(), 5);
+}

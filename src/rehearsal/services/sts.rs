@@ -1,22 +1,185 @@
-//! (one service of the embedded AWS; replaced by its owner)
+//! Security Token Service: who an access key is, and the temporary keys handed out.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::json;
 
 use super::super::call::{Answer, ApiError, Call};
+use super::super::ids::Ids;
 use super::super::time::Time;
 use super::super::world::World;
 
+/// Operations this service offers.
+pub const OPERATIONS: &[&str] = &["AssumeRole", "GetCallerIdentity"];
+
+/// Every access key of the world.
 #[derive(Clone, Debug, Default)]
-pub struct State {}
+pub struct State {
+    keys: BTreeMap<String, Issued>,
+    /// Keys issued so far. They are named from this count and not from the world's ids: how often a job is
+    /// looked at must not change what anything else is called.
+    issued: u64,
+}
 
 #[derive(Clone, Debug)]
-pub enum Event {}
-
-/// Operations this service offers.
-pub const OPERATIONS: &[&str] = &[];
-
-pub fn call(_world: &mut World, call: &Call) -> Answer {
-    Err(ApiError::new("UnknownOperationException", call.operation.clone()))
+struct Issued {
+    credentials: Credentials,
+    principal: Principal,
 }
 
-pub fn on_event(_world: &mut World, _at: Time, event: Event) {
-    match event {}
+/// Who signs with an access key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Principal {
+    pub account: String,
+    /// `arn:aws:iam::…:role/…`, `arn:aws:sts::…:assumed-role/…/…` or a user's ARN.
+    pub arn: String,
+    /// The moment from which the key is refused; `None` for long-term keys.
+    pub expires: Option<Time>,
 }
+
+/// An access key with its secret. Its `Debug` form shows the key id only.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Credentials {
+    /// `ASIA…` for temporary keys, `AKIA…` for long-term ones.
+    pub access_key_id: String,
+    pub secret_access_key: String,
+    /// `None` for long-term keys.
+    pub session_token: Option<String>,
+    pub expires: Option<Time>,
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credentials")
+            .field("access_key_id", &self.access_key_id)
+            .field("expires", &self.expires)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The principal behind an access key, expired or not; `None` for a key this world never issued.
+#[must_use]
+pub fn principal(world: &World, access_key: &str) -> Option<Principal> {
+    world.sts.keys.get(access_key).map(|issued| issued.principal.clone())
+}
+
+/// The full credentials of an access key, for whoever checks signatures.
+#[must_use]
+pub fn credentials<'w>(world: &'w World, access_key: &str) -> Option<&'w Credentials> {
+    world.sts.keys.get(access_key).map(|issued| &issued.credentials)
+}
+
+/// Issues temporary keys of `arn` that expire `lifetime` from now.
+pub fn issue(world: &mut World, account: &str, arn: &str, lifetime: Duration) -> Credentials {
+    let expires = world.now + lifetime;
+    register(world, account, arn, "ASIA", Some(expires))
+}
+
+/// Issues a key of `arn` that never expires.
+pub fn issue_long_term(world: &mut World, account: &str, arn: &str) -> Credentials {
+    register(world, account, arn, "AKIA", None)
+}
+
+fn register(world: &mut World, account: &str, arn: &str, prefix: &str, expires: Option<Time>) -> Credentials {
+    world.sts.issued += 1;
+    let mut ids = Ids::new(world.sts.issued);
+    let mut hex = |words: u32| (0..words).map(|_| format!("{:016x}", ids.next())).collect::<String>();
+    let credentials = Credentials {
+        access_key_id: format!("{prefix}{}", hex(1).to_uppercase()),
+        secret_access_key: hex(3).chars().take(40).collect(),
+        session_token: expires.map(|_| hex(8)),
+        expires,
+    };
+    let principal = Principal { account: account.to_owned(), arn: arn.to_owned(), expires };
+    let issued = Issued { credentials: credentials.clone(), principal };
+    world.sts.keys.insert(credentials.access_key_id.clone(), issued);
+    credentials
+}
+
+/// Answers one call.
+///
+/// # Errors
+/// The service's own refusal.
+pub fn call(world: &mut World, call: &Call) -> Answer {
+    match call.operation.as_str() {
+        "AssumeRole" => assume_role(world, call),
+        "GetCallerIdentity" => get_caller_identity(world, call),
+        other => Err(ApiError::new("InvalidAction", other)),
+    }
+}
+
+fn get_caller_identity(world: &World, call: &Call) -> Answer {
+    let Some(principal) = principal(world, &call.access_key) else {
+        let message = "The security token included in the request is invalid.";
+        return Err(ApiError::new("InvalidClientTokenId", message).with_status(403));
+    };
+    if principal.expires.is_some_and(|at| at <= call.now) {
+        let message = "The security token included in the request is expired";
+        return Err(ApiError::new("ExpiredToken", message).with_status(403));
+    }
+    let user_id = match principal.arn.rsplit_once('/') {
+        Some((_, session)) if principal.arn.contains(":assumed-role/") => {
+            format!("{}:{session}", role_id(&principal.arn))
+        }
+        _ => role_id(&principal.arn),
+    };
+    Ok(json!({ "UserId": user_id, "Account": principal.account, "Arn": principal.arn }))
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct AssumeRole {
+    role_arn: String,
+    role_session_name: String,
+    duration_seconds: Option<u64>,
+    source_identity: Option<String>,
+}
+
+/// Every well-formed role can be assumed: permissions are not part of this world.
+fn assume_role(world: &mut World, call: &Call) -> Answer {
+    let input: AssumeRole = call.parse()?;
+    let mut parts = input.role_arn.splitn(6, ':').skip(4);
+    let (Some(account), Some(role)) = (parts.next(), parts.next().and_then(|r| r.strip_prefix("role/")))
+    else {
+        return Err(
+            ApiError::new("ValidationError", format!("{} is invalid", input.role_arn)).with_status(400)
+        );
+    };
+    let name = role.rsplit('/').next().unwrap_or(role);
+    let arn = format!("arn:aws:sts::{account}:assumed-role/{name}/{}", input.role_session_name);
+    // One hour is the API's default for DurationSeconds.
+    let lifetime = Duration::from_secs(input.duration_seconds.unwrap_or(3600));
+    let credentials = issue(world, account, &arn, lifetime);
+    let mut answer = json!({
+        "Credentials": {
+            "AccessKeyId": credentials.access_key_id,
+            "SecretAccessKey": credentials.secret_access_key,
+            "SessionToken": credentials.session_token,
+            "Expiration": credentials.expires.map(Time::epoch_seconds),
+        },
+        "AssumedRoleUser": {
+            "AssumedRoleId": format!("{}:{}", role_id(&arn), input.role_session_name),
+            "Arn": arn,
+        },
+    });
+    if let Some(identity) = input.source_identity {
+        answer["SourceIdentity"] = identity.into();
+    }
+    Ok(answer)
+}
+
+/// A unique id that is the same for every session of one role (FNV-1a of account and role name).
+fn role_id(arn: &str) -> String {
+    let role =
+        if arn.contains(":assumed-role/") { arn.rsplit_once('/').map_or(arn, |(role, _)| role) } else { arn };
+    let hash = role.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    format!("AROA{hash:016X}")
+}
+
+#[cfg(test)]
+mod tests;

@@ -122,3 +122,6 @@ pub(super) fn respond(status: u16, content_type: &'static str, body: Bytes) -> R
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
 }
+
+#[cfg(test)]
+mod tests;

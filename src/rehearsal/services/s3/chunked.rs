@@ -23,9 +23,10 @@ pub(super) fn decode(mut encoded: Bytes) -> Option<Decoded> {
             return None;
         }
         pieces.push(encoded.split_to(size));
-        if !take_line(&mut encoded)?.is_empty() {
+        if !encoded.starts_with(b"\r\n") {
             return None;
         }
+        encoded.advance(2);
     }
     let mut trailers = Vec::new();
     while let Some(line) = take_line(&mut encoded) {

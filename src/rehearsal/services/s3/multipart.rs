@@ -120,14 +120,12 @@ pub(super) fn upload_part(
 
 /// The parts named by the caller, in their order, each as it was uploaded.
 fn chosen<'u>(upload: &'u Upload, named: &[CompletedPart]) -> S3Result<Vec<&'u Part>> {
-    let mut before = 0;
+    let numbers = || named.iter().map(|part| part.part_number.unwrap_or_default());
+    if !numbers().is_sorted_by(|one, next| one < next) {
+        return Err(s3_error!(InvalidPartOrder, "The list of parts was not in ascending order."));
+    }
     let mut parts = Vec::with_capacity(named.len());
-    for (place, completed) in named.iter().enumerate() {
-        let number = completed.part_number.unwrap_or_default();
-        if number <= before {
-            return Err(s3_error!(InvalidPartOrder, "The list of parts was not in ascending order."));
-        }
-        before = number;
+    for (place, (number, completed)) in numbers().zip(named).enumerate() {
         let part = upload
             .parts
             .get(&number)

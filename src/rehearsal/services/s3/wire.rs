@@ -126,14 +126,12 @@ pub async fn serve(
     };
     let head = request.method() == Method::HEAD;
     let service = S3ServiceBuilder::new(Front { view, account, region }).build();
-    let Ok(response) = service.call(request).await else {
-        return encode_s3(&ApiError::new("InternalError", "s3s failed").with_status(500), "");
-    };
-    let (mut parts, mut body) = response.into_parts();
-    let bytes = match body.take_bytes() {
-        Some(bytes) => bytes,
-        None => body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default(),
-    };
+    let failed = |why| encode_s3(&ApiError::new("InternalError", why).with_status(500), "");
+    let Ok(response) = service.call(request).await else { return failed("s3s could not answer") };
+    let (mut parts, body) = response.into_parts();
+    // A body of one piece is handed on, not copied.
+    let Ok(body) = body.collect().await else { return failed("the answer broke off") };
+    let bytes = body.to_bytes();
     if head {
         return Response::from_parts(parts, Bytes::new());
     }

@@ -1,0 +1,65 @@
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::*;
+
+fn token(state: Value) -> Token<Value> {
+    Token {
+        v: VERSION,
+        execution: "a-1".into(),
+        started: Timestamp(1_000),
+        not_before: Timestamp(1_030),
+        deadline: Timestamp(8_200),
+        slices: 3,
+        faults: 1,
+        state,
+    }
+}
+
+#[test]
+fn a_token_reads_in_the_console() {
+    assert_eq!(
+        token(json!({"at": "building", "image": "x"})).encode().unwrap(),
+        r#"{"v":1,"execution":"a-1","started":1000,"not_before":1030,"deadline":8200,"slices":3,"faults":1,"state":{"at":"building","image":"x"}}"#
+    );
+}
+
+#[test]
+fn a_token_too_long_is_an_error_and_never_cut() {
+    let overhead = token(json!("")).encode().unwrap().len();
+    let longest = token(json!("x".repeat(2048 - overhead)));
+    assert_eq!(longest.encode().unwrap().len(), 2048);
+    assert_eq!(Token::<Value>::decode(&longest.encode().unwrap(), "a-1").unwrap(), longest);
+    let longer = token(json!("x".repeat(2049 - overhead)));
+    assert!(matches!(longer.encode(), Err(TokenError::TooLong { length: 2049 })));
+}
+
+#[test]
+fn what_is_not_ours_is_refused_with_what_it_is() {
+    let good = token(json!(null)).encode().unwrap();
+    for (raw, of, message) in [
+        (good.clone(), "a-2", "the continuation token belongs to action execution a-1, the job to a-2"),
+        (good.replace("\"v\":1", "\"v\":2"), "a-1", "the continuation token is of version 2; this build reads versions 1 to 1"),
+        (good.replace("\"v\":1", "\"v\":0"), "a-1", "the continuation token is of version 0; this build reads versions 1 to 1"),
+        (" ".repeat(2049), "a-1", "the continuation token would be 2049 bytes long; CodePipeline carries at most 2048"),
+    ] {
+        assert_eq!(Token::<Value>::decode(&raw, of).unwrap_err().to_string(), message);
+    }
+    for raw in ["", "{", "[]", "null", "arn:aws:states:::execution", &good[..good.len() - 1], &good.replace("slices", "slides")] {
+        let error = Token::<Value>::decode(raw, "a-1").unwrap_err().to_string();
+        assert!(error.starts_with("the continuation token is not one of ours (byte "), "{raw}: {error}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_text_makes_decoding_panic(raw in ".{0,200}") {
+        let _ = Token::<Value>::decode(&raw, "a-1");
+    }
+
+    #[test]
+    fn what_was_written_is_read(execution in "[a-z0-9-]{1,40}", started in 0i64..4_000_000_000, faults: u16, state in "[ -~]{0,400}") {
+        let token = Token { execution: execution.clone(), started: Timestamp(started), faults, ..token(json!(state)) };
+        prop_assert_eq!(Token::decode(&token.encode().unwrap(), &execution).unwrap(), token);
+    }
+}

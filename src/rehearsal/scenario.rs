@@ -1,0 +1,234 @@
+//! What is different in this rehearsal: how images behave, how builds end, what AWS does that it does not promise.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::behaviour::Behaviour;
+use super::faults::{FaultPlan, Limit, Random, Rule};
+use super::services::{codepipeline, imagebuilder};
+use super::world::World;
+
+/// A rehearsal's conditions. Every field has a default: an empty scenario is a good day.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub struct Scenario {
+    /// What is shown of it, one line.
+    pub description: String,
+    /// From which every identifier and chance of the run follows.
+    pub seed: u64,
+    /// Behaviour of the image that is baked.
+    pub baked_image: Behaviour,
+    /// Behaviour of the image in production before.
+    pub current_image: Behaviour,
+    pub build: Build,
+    pub traffic: Traffic,
+    pub codepipeline: CodePipeline,
+    /// Calls that meet a fault.
+    pub faults: Vec<Rule>,
+    /// Faults by chance, the same every time for one seed.
+    pub chaos: Option<Random>,
+    /// Request limits.
+    pub limits: Vec<Limit>,
+}
+
+impl Default for Scenario {
+    fn default() -> Self {
+        Self {
+            description: "a good day".into(),
+            seed: 1,
+            baked_image: Behaviour::default(),
+            current_image: Behaviour::default(),
+            build: Build::default(),
+            traffic: Traffic::default(),
+            codepipeline: CodePipeline::default(),
+            faults: Vec::new(),
+            chaos: None,
+            limits: Vec::new(),
+        }
+    }
+}
+
+/// How builds go.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub struct Build {
+    /// From start to AVAILABLE.
+    pub minutes: u64,
+    pub outcome: Outcome,
+    /// How many builds end so before the rest end well; all of them without it.
+    pub builds: Option<u32>,
+}
+
+impl Default for Build {
+    fn default() -> Self {
+        Self { minutes: 25, outcome: Outcome::Available, builds: None }
+    }
+}
+
+/// How a build ends.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Outcome {
+    Available,
+    /// A component's step fails.
+    Failed {
+        component: String,
+        #[serde(default = "Outcome::build_phase")]
+        phase: String,
+        step: String,
+        #[serde(default = "Outcome::bash")]
+        action: String,
+        message: String,
+    },
+    /// Someone else cancels it while it builds.
+    Cancelled,
+    /// It stays in BUILDING until it is cancelled.
+    Hangs,
+}
+
+impl Outcome {
+    fn build_phase() -> String {
+        "build".into()
+    }
+
+    fn bash() -> String {
+        "ExecuteBash".into()
+    }
+}
+
+/// The load on the service in production.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[serde(default, deny_unknown_fields)]
+pub struct Traffic {
+    pub requests_per_minute: u32,
+}
+
+impl Default for Traffic {
+    fn default() -> Self {
+        Self { requests_per_minute: 3000 }
+    }
+}
+
+/// What AWS does not document of custom jobs.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[serde(default, deny_unknown_fields)]
+pub struct CodePipeline {
+    /// From a result with a continuation token until the next job is offered.
+    pub reoffer_seconds: u64,
+    /// From an offer nobody acknowledged until the job is offered again; zero is never.
+    pub visibility_seconds: u64,
+    /// From an acknowledgement until a job without a result is offered again; zero is never.
+    pub redeliver_acknowledged_seconds: u64,
+    /// Lifetime of a job's artifact credentials.
+    pub credentials_minutes: u64,
+}
+
+impl Default for CodePipeline {
+    fn default() -> Self {
+        Self {
+            reoffer_seconds: 1,
+            visibility_seconds: 60,
+            redeliver_acknowledged_seconds: 0,
+            credentials_minutes: 15,
+        }
+    }
+}
+
+/// A scenario file that cannot be read: the message has the place and what was expected there.
+#[derive(Debug, thiserror::Error)]
+#[error("{file}: {source}")]
+pub struct ScenarioError {
+    file: String,
+    source: Box<serde_saphyr::Error>,
+}
+
+impl Scenario {
+    /// Reads a scenario.
+    ///
+    /// # Errors
+    /// The text is not YAML, or says something a scenario does not have.
+    pub fn parse(text: &str, file: &str) -> Result<Self, ScenarioError> {
+        serde_saphyr::from_str(text).map_err(|e| ScenarioError { file: file.to_owned(), source: Box::new(e) })
+    }
+
+    /// The faults that calls are to meet.
+    #[must_use]
+    pub fn fault_plan(&self) -> FaultPlan {
+        let plan = self.faults.iter().fold(FaultPlan::default(), |plan, rule| plan.rule(rule.when.clone(), rule.fault.clone()));
+        let plan = self.limits.iter().fold(plan, |plan, limit| plan.limit(limit.clone()));
+        match &self.chaos {
+            Some(random) => plan.random(random.clone()),
+            None => plan,
+        }
+    }
+
+    /// Makes the world's services behave as the scenario says.
+    pub fn apply(&self, world: &mut World) {
+        let seconds = |seconds: u64| Some(Duration::from_secs(seconds)).filter(|d| !d.is_zero());
+        world.codepipeline.options = codepipeline::Options {
+            reoffer_after: Duration::from_secs(self.codepipeline.reoffer_seconds),
+            visibility: seconds(self.codepipeline.visibility_seconds),
+            redeliver_acknowledged_after: seconds(self.codepipeline.redeliver_acknowledged_seconds),
+            credentials_lifetime: Duration::from_secs(60 * self.codepipeline.credentials_minutes),
+            ..codepipeline::Options::default()
+        };
+        world.imagebuilder.options = imagebuilder::Options {
+            baked: self.baked_image.clone(),
+            duration: Duration::from_secs(60 * self.build.minutes),
+            outcome: match &self.build.outcome {
+                Outcome::Available => imagebuilder::Outcome::Available,
+                Outcome::Cancelled => imagebuilder::Outcome::Cancelled,
+                Outcome::Hangs => imagebuilder::Outcome::Hangs,
+                Outcome::Failed { component, phase, step, action, message } => {
+                    imagebuilder::Outcome::Failed(imagebuilder::ComponentFault {
+                        component: component.clone(),
+                        phase: phase.clone(),
+                        step: step.clone(),
+                        action: action.clone(),
+                        message: message.clone(),
+                    })
+                }
+            },
+            outcome_builds: self.build.builds,
+            ..imagebuilder::Options::default()
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_scenario_is_a_good_day() {
+        assert_eq!(Scenario::parse("{}", "s.yaml").unwrap(), Scenario::default());
+    }
+
+    #[test]
+    fn every_part_can_be_said() {
+        let scenario = Scenario::parse(
+            "description: a bad day\nseed: 7\nbaked_image: {error_rate: 0.2, boots: false}\nbuild:\n  minutes: 12\n  \
+             outcome: !failed {component: web, step: Install, message: no}\n",
+            "s.yaml",
+        );
+        let scenario = scenario.or_else(|_| {
+            Scenario::parse(
+                "description: a bad day\nseed: 7\nbaked_image: {error_rate: 0.2, boots: false}\nbuild:\n  minutes: 12\n  \
+                 outcome:\n    failed: {component: web, step: Install, message: no}\n",
+                "s.yaml",
+            )
+        });
+        let scenario = scenario.unwrap();
+        assert!(!scenario.baked_image.boots);
+        assert!(matches!(scenario.build.outcome, Outcome::Failed { ref phase, .. } if phase == "build"));
+    }
+
+    #[test]
+    fn what_a_scenario_does_not_have_is_refused_with_its_place() {
+        for (text, place) in [("seed: 1\nsede: 2\n", "line 2"), ("build: {minutes: soon}\n", "line 1")] {
+            let error = Scenario::parse(text, "s.yaml").unwrap_err().to_string();
+            assert!(error.starts_with("s.yaml: ") && error.contains(place), "{error}");
+        }
+    }
+}

@@ -1,0 +1,272 @@
+//! Alarms: what they watch, and how their state follows from it each minute.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::super::super::time::Time;
+use super::super::super::world::World;
+use super::super::support::{Place, Tags};
+use super::MINUTE_MS;
+use super::composite::Rule;
+use super::query::{Query, series};
+
+/// The state of an alarm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AlarmState {
+    Ok,
+    Alarm,
+    InsufficientData,
+}
+
+impl AlarmState {
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ok => "OK",
+            Self::Alarm => "ALARM",
+            Self::InsufficientData => "INSUFFICIENT_DATA",
+        }
+    }
+
+    /// The state of that name.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        [Self::Ok, Self::Alarm, Self::InsufficientData].into_iter().find(|s| s.name() == name)
+    }
+}
+
+/// One alarm.
+#[derive(Clone, Debug)]
+pub struct Alarm {
+    pub name: String,
+    pub state: AlarmState,
+    pub reason: String,
+    pub updated: Time,
+    pub transitioned: Time,
+    pub configured: Time,
+    /// A state the set-up holds the alarm in, whatever its metric says.
+    pub held: Option<AlarmState>,
+    /// The request's members, as describe calls answer them.
+    pub(super) members: Value,
+    pub(super) tags: Tags,
+    pub(super) kind: Kind,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum Kind {
+    Metric(Box<Watch>),
+    Composite(Rule),
+}
+
+/// What a metric alarm compares with what.
+#[derive(Clone, Debug)]
+pub(super) struct Watch {
+    pub queries: Vec<Query>,
+    /// The id of the query whose values count.
+    pub watched: String,
+    /// Seconds.
+    pub period: i64,
+    pub evaluation_periods: usize,
+    pub datapoints_to_alarm: usize,
+    pub comparison: Comparison,
+    pub threshold: f64,
+    pub missing: Missing,
+    /// Values of past windows, by their start: each is worked out once.
+    pub windows: BTreeMap<i64, Option<f64>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Comparison {
+    Greater,
+    GreaterOrEqual,
+    Less,
+    LessOrEqual,
+}
+
+impl Comparison {
+    pub fn parse(name: &str) -> Option<Self> {
+        Some(match name {
+            "GreaterThanThreshold" => Self::Greater,
+            "GreaterThanOrEqualToThreshold" => Self::GreaterOrEqual,
+            "LessThanThreshold" => Self::Less,
+            "LessThanOrEqualToThreshold" => Self::LessOrEqual,
+            _ => return None,
+        })
+    }
+
+    fn breaches(self, value: f64, threshold: f64) -> bool {
+        match self {
+            Self::Greater => value > threshold,
+            Self::GreaterOrEqual => value >= threshold,
+            Self::Less => value < threshold,
+            Self::LessOrEqual => value <= threshold,
+        }
+    }
+}
+
+/// `TreatMissingData`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Missing {
+    Missing,
+    Ignore,
+    Breaching,
+    NotBreaching,
+}
+
+impl Missing {
+    pub fn parse(name: &str) -> Option<Self> {
+        Some(match name {
+            "missing" => Self::Missing,
+            "ignore" => Self::Ignore,
+            "breaching" => Self::Breaching,
+            "notBreaching" => Self::NotBreaching,
+            _ => return None,
+        })
+    }
+}
+
+/// Datapoints looked at beyond the evaluation periods, to make up for missing ones.
+const LOOKED_BACK: usize = 2;
+
+impl Alarm {
+    pub(super) fn forget_windows(&mut self) {
+        if let Kind::Metric(watch) = &mut self.kind {
+            watch.windows.clear();
+        }
+    }
+}
+
+/// The state an alarm should have, given its latest datapoints (newest first), missing ones included; `None` to
+/// stay as it is. The rule is CloudWatch's: real datapoints from the evaluation range come first, and only where
+/// there are too few does the treatment of missing data count.
+pub(super) fn judge(
+    points: &[Option<bool>],
+    evaluation_periods: usize,
+    datapoints_to_alarm: usize,
+    missing: Missing,
+) -> Option<AlarmState> {
+    let real: Vec<bool> = points.iter().flatten().copied().take(evaluation_periods).collect();
+    let breaching = real.iter().filter(|b| **b).count();
+    let lacking = evaluation_periods - real.len();
+    let decide = |alarm: bool| Some(if alarm { AlarmState::Alarm } else { AlarmState::Ok });
+    if lacking == 0 || breaching >= datapoints_to_alarm {
+        return decide(breaching >= datapoints_to_alarm);
+    }
+    match missing {
+        Missing::Breaching => decide(breaching + lacking >= datapoints_to_alarm),
+        Missing::NotBreaching => decide(false),
+        Missing::Missing if real.is_empty() => Some(AlarmState::InsufficientData),
+        // What is there speaks for all: an alarm if every real datapoint breaches.
+        Missing::Missing => decide(breaching == real.len()),
+        Missing::Ignore if breaching < real.len() => decide(false),
+        Missing::Ignore => None,
+    }
+}
+
+/// Evaluates every alarm at a minute's end; whether any changed its state.
+pub(super) fn evaluate_all(world: &mut World, at: Time) -> bool {
+    let keys: Vec<(Place, String)> = world.cloudwatch.alarms.keys().cloned().collect();
+    let mut changed = false;
+    for key in &keys {
+        let Some(alarm) = world.cloudwatch.alarms.get(key) else { continue };
+        if let (None, Kind::Metric(watch)) = (alarm.held, &alarm.kind) {
+            let (fresh, verdict) = look(world, &key.0, watch, at);
+            let Some(alarm) = world.cloudwatch.alarms.get_mut(key) else { continue };
+            if let Kind::Metric(watch) = &mut alarm.kind {
+                watch.windows.extend(fresh);
+                let oldest = at.0 - MINUTE_MS - watch.span();
+                watch.windows = watch.windows.split_off(&oldest);
+            }
+            if let Some(state) = verdict {
+                changed |= alarm.enter(state, at, "Threshold evaluated");
+            }
+        }
+    }
+    changed | evaluate_composites(world, at)
+}
+
+/// Composite alarms follow their children at once; as they may be children themselves, until nothing changes.
+pub(super) fn evaluate_composites(world: &mut World, at: Time) -> bool {
+    let mut changed = false;
+    for _ in 0..world.cloudwatch.alarms.len() {
+        let verdicts: Vec<((Place, String), AlarmState)> = world
+            .cloudwatch
+            .alarms
+            .iter()
+            .filter_map(|(key, alarm)| match (&alarm.kind, alarm.held) {
+                (Kind::Composite(rule), None) => {
+                    let holds = rule.holds(&|name: &str| alarm_state(world, &key.0, name));
+                    Some((key.clone(), if holds { AlarmState::Alarm } else { AlarmState::Ok }))
+                }
+                _ => None,
+            })
+            .collect();
+        let mut again = false;
+        for (key, state) in verdicts {
+            if let Some(alarm) = world.cloudwatch.alarms.get_mut(&key) {
+                again |= alarm.enter(state, at, "Children evaluated");
+            }
+        }
+        changed |= again;
+        if !again {
+            break;
+        }
+    }
+    changed
+}
+
+impl Watch {
+    /// How far back the evaluation range reaches, in milliseconds.
+    fn span(&self) -> i64 {
+        let windows = i64::try_from(self.evaluation_periods + LOOKED_BACK).unwrap_or(i64::MAX);
+        windows.saturating_mul(self.period.max(60)).saturating_mul(1000)
+    }
+}
+
+/// The values of windows not known yet, and the verdict on all of them.
+fn look(
+    world: &World,
+    here: &Place,
+    watch: &Watch,
+    at: Time,
+) -> (BTreeMap<i64, Option<f64>>, Option<AlarmState>) {
+    let step = watch.period.max(60) * 1000;
+    let mut fresh = BTreeMap::new();
+    let mut points = Vec::with_capacity(watch.evaluation_periods + LOOKED_BACK);
+    let mut start = at.0;
+    for _ in 0..watch.evaluation_periods + LOOKED_BACK {
+        start -= step;
+        let value = match watch.windows.get(&start) {
+            Some(value) => *value,
+            None => {
+                let values = series(world, here, &watch.queries, &watch.watched, &[start], step / 1000);
+                let value = values.ok().and_then(|v| v.get(&start).copied());
+                fresh.insert(start, value);
+                value
+            }
+        };
+        points.push(value.map(|v| watch.comparison.breaches(v, watch.threshold)));
+    }
+    (fresh, judge(&points, watch.evaluation_periods, watch.datapoints_to_alarm, watch.missing))
+}
+
+impl Alarm {
+    /// Enters a state; whether it is another than before.
+    pub(super) fn enter(&mut self, state: AlarmState, at: Time, reason: &str) -> bool {
+        if self.state == state {
+            return false;
+        }
+        self.state = state;
+        self.updated = at;
+        self.transitioned = at;
+        self.reason = format!("{reason}: the alarm is now {}", state.name());
+        true
+    }
+}
+
+/// The state of an alarm by name or ARN; `None` when there is none.
+pub fn alarm_state(world: &World, here: &Place, name: &str) -> Option<AlarmState> {
+    let name = name.split_once(":alarm:").map_or(name, |(_, name)| name);
+    world.cloudwatch.alarms.get(&(here.clone(), name.to_owned())).map(|alarm| alarm.state)
+}

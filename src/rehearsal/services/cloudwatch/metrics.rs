@@ -1,0 +1,151 @@
+//! What a metric is: its name, its samples, and the statistics drawn from them.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::super::super::call::ApiError;
+use super::super::support::refuse;
+
+/// One metric: namespace, name and dimensions.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct MetricKey {
+    pub namespace: String,
+    pub name: String,
+    pub dimensions: BTreeMap<String, String>,
+}
+
+/// One `{Name, Value}` of a request.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Dimension {
+    pub name: String,
+    #[serde(default)]
+    pub value: Option<String>,
+}
+
+impl MetricKey {
+    pub fn new(namespace: &str, name: &str, dimensions: &[Dimension]) -> Self {
+        Self {
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+            dimensions: dimensions
+                .iter()
+                .map(|d| (d.name.clone(), d.value.clone().unwrap_or_default()))
+                .collect(),
+        }
+    }
+
+    pub fn view(&self) -> Value {
+        let dimensions: Vec<Value> =
+            self.dimensions.iter().map(|(name, value)| json!({ "Name": name, "Value": value })).collect();
+        json!({ "Namespace": self.namespace, "MetricName": self.name, "Dimensions": dimensions })
+    }
+}
+
+/// Samples of one metric over some time. Values are kept with their weight, for percentiles.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Samples {
+    pub sum: f64,
+    pub count: f64,
+    pub minimum: f64,
+    pub maximum: f64,
+    weighted: Vec<(f64, f64)>,
+}
+
+impl Samples {
+    /// Adds `weight` samples of one value.
+    pub fn add(&mut self, value: f64, weight: f64) {
+        let first = self.count <= 0.0;
+        self.minimum = if first { value } else { self.minimum.min(value) };
+        self.maximum = if first { value } else { self.maximum.max(value) };
+        self.sum += value * weight;
+        self.count += weight;
+        self.weighted.push((value, weight));
+    }
+
+    /// Adds a ready-made statistic set; percentiles then see its average only.
+    pub fn add_set(&mut self, sum: f64, count: f64, minimum: f64, maximum: f64) {
+        if count > 0.0 {
+            self.add(sum / count, count);
+            self.minimum = self.minimum.min(minimum);
+            self.maximum = self.maximum.max(maximum);
+        }
+    }
+
+    pub fn merge(&mut self, other: &Self) {
+        for (value, weight) in &other.weighted {
+            self.add(*value, *weight);
+        }
+        if other.count > 0.0 {
+            self.minimum = self.minimum.min(other.minimum);
+            self.maximum = self.maximum.max(other.maximum);
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.count <= 0.0
+    }
+
+    /// The smallest value that at least `percent` per cent of the samples do not exceed.
+    fn percentile(&self, percent: f64) -> f64 {
+        let mut ordered = self.weighted.clone();
+        ordered.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let wanted = self.count * percent / 100.0;
+        let mut passed = 0.0;
+        for (value, weight) in ordered {
+            passed += weight;
+            if passed + 1e-9 >= wanted {
+                return value;
+            }
+        }
+        self.maximum
+    }
+}
+
+/// A statistic, by its API name.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Statistic {
+    SampleCount,
+    Average,
+    Sum,
+    Minimum,
+    Maximum,
+    /// `p99`, `p99.9`, …
+    Percentile(f64),
+}
+
+impl Statistic {
+    /// Reads `Sum`, `Average`, `p99`, ….
+    ///
+    /// # Errors
+    /// `ValidationError` for statistics this world does not know.
+    pub fn parse(text: &str) -> Result<Self, ApiError> {
+        Ok(match text {
+            "SampleCount" => Self::SampleCount,
+            "Average" => Self::Average,
+            "Sum" => Self::Sum,
+            "Minimum" => Self::Minimum,
+            "Maximum" => Self::Maximum,
+            other => other
+                .strip_prefix('p')
+                .and_then(|percent| percent.parse::<f64>().ok())
+                .filter(|percent| (0.0..=100.0).contains(percent))
+                .map(Self::Percentile)
+                .ok_or_else(|| refuse("ValidationError", format!("Invalid statistic: '{other}'")))?,
+        })
+    }
+
+    /// The statistic of samples that are there.
+    pub fn of(self, samples: &Samples) -> f64 {
+        match self {
+            Self::SampleCount => samples.count,
+            Self::Average => samples.sum / samples.count,
+            Self::Sum => samples.sum,
+            Self::Minimum => samples.minimum,
+            Self::Maximum => samples.maximum,
+            Self::Percentile(percent) => samples.percentile(percent),
+        }
+    }
+}

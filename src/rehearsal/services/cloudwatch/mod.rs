@@ -1,0 +1,104 @@
+//! CloudWatch: metrics of the world's own traffic, custom metrics, metric math, and alarms that follow them.
+
+mod alarm_calls;
+mod alarms;
+mod composite;
+mod expression;
+mod metrics;
+mod query;
+mod query_calls;
+mod traffic;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+
+use super::super::call::{Answer, Call};
+use super::super::time::Time;
+use super::super::world::{self, World};
+use super::support::{Place, refuse};
+use super::autoscaling;
+
+pub use alarm_calls::{hold_alarm, seed_alarm};
+pub use alarms::{Alarm, AlarmState};
+pub(super) use alarms::alarm_state;
+
+/// Metrics and alarms move by the minute.
+const MINUTE_MS: i64 = 60_000;
+
+#[derive(Clone, Debug, Default)]
+pub struct State {
+    traffic: BTreeMap<String, traffic::Traffic>,
+    /// `elbv2`'s epoch the traffic was last worked out at.
+    traffic_epoch: Option<u64>,
+    custom: BTreeMap<(Place, metrics::MetricKey), BTreeMap<i64, metrics::Samples>>,
+    alarms: BTreeMap<(Place, String), Alarm>,
+    ticking: bool,
+}
+
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// A minute is over: record it, evaluate the alarms.
+    Tick,
+}
+
+/// Operations this service offers.
+pub const OPERATIONS: &[&str] = &[
+    "DeleteAlarms",
+    "DescribeAlarms",
+    "GetMetricData",
+    "GetMetricStatistics",
+    "ListMetrics",
+    "PutCompositeAlarm",
+    "PutMetricAlarm",
+    "PutMetricData",
+    "SetAlarmState",
+];
+
+/// Answers one CloudWatch call.
+///
+/// # Errors
+/// The service's own error codes.
+pub fn call(world: &mut World, call: &Call) -> Answer {
+    match call.operation.as_str() {
+        "DeleteAlarms" => alarm_calls::delete(world, call),
+        "DescribeAlarms" => alarm_calls::describe(world, call),
+        "GetMetricData" => query_calls::data(world, call),
+        "GetMetricStatistics" => query_calls::statistics(world, call),
+        "ListMetrics" => query_calls::list(world, call),
+        "PutCompositeAlarm" => alarm_calls::put_composite(world, call),
+        "PutMetricAlarm" => alarm_calls::put_metric(world, call),
+        "PutMetricData" => query_calls::put(world, call),
+        "SetAlarmState" => alarm_calls::set_state(world, call),
+        other => Err(refuse("InvalidAction", format!("The action {other} is not valid for this web service."))),
+    }
+}
+
+/// Lets a due event happen.
+pub fn on_event(world: &mut World, at: Time, event: Event) {
+    match event {
+        Event::Tick => {
+            traffic::record(world, at);
+            if alarms::evaluate_all(world, at) {
+                autoscaling::alarms_changed(world);
+            }
+            world.cloudwatch.ticking = false;
+            wake(world);
+        }
+    }
+}
+
+/// Starts the minutes ticking if there is something to watch; they go on as long as there is.
+pub(super) fn wake(world: &mut World) {
+    let targets = || world.elbv2.target_groups.values().any(|g| !g.targets.is_empty());
+    if world.cloudwatch.ticking || (world.cloudwatch.alarms.is_empty() && !targets()) {
+        return;
+    }
+    world.cloudwatch.ticking = true;
+    let next = Time((world.now.0.div_euclid(MINUTE_MS) + 1) * MINUTE_MS);
+    world.agenda.enter(next, world::Event::CloudWatch(Event::Tick));
+}
+
+fn place(call: &Call) -> Place {
+    Place::new(call.account.clone(), call.region.clone())
+}

@@ -1,0 +1,315 @@
+//! Images: what they are, how they come to be (registered by the set-up, from an instance, by copy).
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::json;
+
+use super::super::super::behaviour::Behaviour;
+use super::super::super::call::{Answer, ApiError, Call};
+use super::super::super::time::Time;
+use super::super::super::world::World;
+use super::super::support::{Tags, refuse};
+use super::launch::{TagSpecification, remember, replay, tags_for};
+use super::snapshots::{self, Snapshot};
+use super::{Event, enter, instances, place};
+
+/// What copying an image, or making one from an instance, takes.
+const COPY_TAKES: Duration = Duration::from_secs(300);
+const CREATE_TAKES: Duration = Duration::from_secs(180);
+
+/// An image's state, as far as this world brings images into it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ImageState {
+    Pending,
+    Available,
+    Disabled,
+    Deregistered,
+}
+
+impl ImageState {
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Available => "available",
+            Self::Disabled => "disabled",
+            Self::Deregistered => "deregistered",
+        }
+    }
+}
+
+/// Deregistration protection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protection {
+    Off,
+    On { with_cooldown: bool },
+    /// Turned off, but still in force for the rest of the cooldown of 24 hours.
+    CoolingDown { until: Time },
+}
+
+/// One image.
+#[derive(Clone, Debug)]
+pub struct Image {
+    pub id: String,
+    pub name: String,
+    pub account: String,
+    pub region: String,
+    pub description: Option<String>,
+    pub tags: Tags,
+    pub state: ImageState,
+    pub created: Time,
+    pub snapshots: Vec<String>,
+    pub source_image: Option<String>,
+    pub source_region: Option<String>,
+    pub source_instance: Option<String>,
+    /// Accounts that may launch it, besides its owner.
+    pub shared_with: BTreeSet<String>,
+    pub public: bool,
+    pub deprecated_at: Option<Time>,
+    pub protection: Protection,
+    /// Reported with a delay of 24 hours.
+    pub last_launched: Option<Time>,
+    pub(super) imds_v2: bool,
+    pub(super) ended: Option<Time>,
+    pub(super) behaviour: Arc<Behaviour>,
+}
+
+impl Image {
+    /// Whether the account owns it or was given launch permission.
+    #[must_use]
+    pub fn launchable_by(&self, account: &str) -> bool {
+        self.account == account || self.public || self.shared_with.contains(account)
+    }
+
+    pub(super) fn is_registered(&self) -> bool {
+        self.state != ImageState::Deregistered
+    }
+}
+
+/// An image to put in place.
+#[derive(Clone, Debug)]
+pub struct NewImage {
+    pub name: String,
+    pub account: String,
+    pub region: String,
+    pub description: Option<String>,
+    pub tags: Tags,
+    pub source_image: Option<String>,
+    pub behaviour: Behaviour,
+    /// How long it stays `pending`.
+    pub available_after: Duration,
+    /// How many snapshots stand behind it.
+    pub snapshots: usize,
+}
+
+/// Registers an image; its id.
+pub fn register_image(world: &mut World, new: NewImage) -> String {
+    let now = world.now;
+    let id = world.ids.ec2("ami");
+    let done = now + new.available_after;
+    let snapshots = (0..new.snapshots.max(1))
+        .map(|_| snapshots::add(world, &new.account, &new.region, &id, now, done, &Tags::new()))
+        .collect();
+    let image = Image {
+        id: id.clone(),
+        name: new.name,
+        account: new.account,
+        region: new.region,
+        description: new.description,
+        tags: new.tags,
+        state: ImageState::Pending,
+        created: now,
+        snapshots,
+        source_image: new.source_image,
+        source_region: None,
+        source_instance: None,
+        shared_with: BTreeSet::new(),
+        public: false,
+        deprecated_at: None,
+        protection: Protection::Off,
+        last_launched: None,
+        imds_v2: false,
+        ended: None,
+        behaviour: Arc::new(new.behaviour),
+    };
+    world.ec2.images.insert(id.clone(), image);
+    if new.available_after.is_zero() {
+        available(world, &id);
+    } else {
+        enter(world, done, Event::ImageAvailable(id.clone()));
+    }
+    id
+}
+
+/// Lets `image` stand on the snapshots of `other` as well as its own.
+pub fn share_snapshots(world: &mut World, image: &str, other: &str) {
+    let shared = world.ec2.images.get(other).map(|i| i.snapshots.clone()).unwrap_or_default();
+    if let Some(image) = world.ec2.images.get_mut(image) {
+        image.snapshots.extend(shared);
+    }
+}
+
+pub(super) fn available(world: &mut World, id: &str) {
+    if let Some(image) = world.ec2.images.get_mut(id)
+        && image.state == ImageState::Pending
+    {
+        image.state = ImageState::Available;
+    }
+}
+
+pub(super) fn not_found(id: &str) -> ApiError {
+    refuse("InvalidAMIID.NotFound", format!("The image id '[{id}]' does not exist"))
+}
+
+/// The caller's own registered image.
+pub(super) fn owned<'a>(world: &'a mut World, call: &Call, id: &str) -> Result<&'a mut Image, ApiError> {
+    let image = world
+        .ec2
+        .images
+        .get_mut(id)
+        .filter(|i| i.region == call.region && i.is_registered() && i.launchable_by(&call.account))
+        .ok_or_else(|| not_found(id))?;
+    if image.account != call.account {
+        return Err(refuse("AuthFailure", format!("Not authorized for image: {id}")));
+    }
+    Ok(image)
+}
+
+fn free_name(world: &World, call: &Call, name: &str) -> Result<(), ApiError> {
+    let taken = world.ec2.images.values().find(|i| {
+        i.is_registered() && i.account == call.account && i.region == call.region && i.name == name
+    });
+    match taken {
+        Some(image) => Err(refuse(
+            "InvalidAMIName.Duplicate",
+            format!("AMI name {name} is already in use by AMI {}", image.id),
+        )),
+        None if !(3..=128).contains(&name.len()) => Err(refuse(
+            "InvalidAMIName.Malformed",
+            "AMI names must be between 3 and 128 characters long",
+        )),
+        None => Ok(()),
+    }
+}
+
+/// What CreateImage and CopyImage ask for.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct NewFrom {
+    name: String,
+    #[serde(default)]
+    description: Option<String>,
+    #[serde(default)]
+    tag_specifications: Vec<TagSpecification>,
+    #[serde(default)]
+    instance_id: String,
+    #[serde(default)]
+    source_image_id: String,
+    #[serde(default)]
+    source_region: String,
+    #[serde(default)]
+    copy_image_tags: bool,
+    #[serde(default)]
+    client_token: Option<String>,
+}
+
+/// CreateImage: an image of an instance's present disk; it behaves as the instance does.
+pub(super) fn create(world: &mut World, call: &Call) -> Answer {
+    let input: NewFrom = call.parse()?;
+    let instance = world
+        .ec2
+        .instances
+        .get(&input.instance_id)
+        .filter(|i| i.account == call.account && i.region == call.region)
+        .ok_or_else(|| instances::not_found(&input.instance_id))?;
+    if !instance.state.is_live() && instance.state != instances::InstanceState::Stopped {
+        return Err(refuse(
+            "IncorrectState",
+            format!("The instance '{}' is not in the 'running' or 'stopped' state.", input.instance_id),
+        ));
+    }
+    let (behaviour, source_image) = (instance.behaviour.as_ref().clone(), instance.image_id.clone());
+    free_name(world, call, &input.name)?;
+    let id = register_image(
+        world,
+        NewImage {
+            name: input.name,
+            account: call.account.clone(),
+            region: call.region.clone(),
+            description: input.description,
+            tags: tags_for(&input.tag_specifications, "image"),
+            source_image: Some(source_image),
+            behaviour,
+            available_after: CREATE_TAKES,
+            snapshots: 1,
+        },
+    );
+    tag_snapshots(world, &id, &tags_for(&input.tag_specifications, "snapshot"));
+    if let Some(image) = world.ec2.images.get_mut(&id) {
+        image.source_region = Some(call.region.clone());
+        image.source_instance = Some(input.instance_id);
+    }
+    Ok(json!({ "ImageId": id }))
+}
+
+/// CopyImage: into the calling Region and account, behaving as its source does.
+pub(super) fn copy(world: &mut World, call: &Call) -> Answer {
+    let input: NewFrom = call.parse()?;
+    if let Some(token) = &input.client_token
+        && let Some(answer) = replay(world, &place(call), "CopyImage", token, call)?
+    {
+        return Ok(answer);
+    }
+    let source = world
+        .ec2
+        .images
+        .get(&input.source_image_id)
+        .filter(|i| i.region == input.source_region && i.launchable_by(&call.account))
+        .ok_or_else(|| not_found(&input.source_image_id))?;
+    if source.state != ImageState::Available {
+        return Err(refuse(
+            "InvalidAMIID.Unavailable",
+            format!("The image '{}' is in state {}.", source.id, source.state.name()),
+        ));
+    }
+    let mut tags = tags_for(&input.tag_specifications, "image");
+    if input.copy_image_tags && source.account == call.account {
+        for (key, value) in source.tags.iter().filter(|(key, _)| !key.starts_with("aws:")) {
+            tags.entry(key.clone()).or_insert_with(|| value.clone());
+        }
+    }
+    let new = NewImage {
+        name: input.name.clone(),
+        account: call.account.clone(),
+        region: call.region.clone(),
+        description: input.description,
+        tags,
+        source_image: Some(source.id.clone()),
+        behaviour: source.behaviour.as_ref().clone(),
+        available_after: COPY_TAKES,
+        snapshots: source.snapshots.len(),
+    };
+    free_name(world, call, &input.name)?;
+    let id = register_image(world, new);
+    tag_snapshots(world, &id, &tags_for(&input.tag_specifications, "snapshot"));
+    if let Some(image) = world.ec2.images.get_mut(&id) {
+        image.source_region = Some(input.source_region);
+    }
+    let answer = json!({ "ImageId": id });
+    if let Some(token) = input.client_token {
+        remember(world, place(call), "CopyImage", token, call, &answer);
+    }
+    Ok(answer)
+}
+
+fn tag_snapshots(world: &mut World, image: &str, tags: &Tags) {
+    let ids = world.ec2.images.get(image).map(|i| i.snapshots.clone()).unwrap_or_default();
+    for id in ids {
+        if let Some(Snapshot { tags: own, .. }) = world.ec2.snapshots.get_mut(&id) {
+            own.extend(tags.iter().map(|(k, v)| (k.clone(), v.clone())));
+        }
+    }
+}

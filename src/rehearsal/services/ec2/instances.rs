@@ -1,0 +1,357 @@
+//! An instance's life: pending, running, its status checks, stopping and its end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::super::super::behaviour::Behaviour;
+use super::super::super::call::{Answer, ApiError, Call};
+use super::super::super::time::Time;
+use super::super::super::world::World;
+use super::super::support::{Tags, refuse};
+use super::super::{autoscaling, elbv2};
+use super::{Event, enter};
+
+/// From launch to `running`.
+pub const RUNNING_AFTER: Duration = Duration::from_secs(5);
+/// From `shutting-down` to `terminated`.
+const TERMINATED_AFTER: Duration = Duration::from_secs(20);
+const STOPPED_AFTER: Duration = Duration::from_secs(30);
+/// A terminated instance is described for about an hour more.
+const LINGERS: Duration = Duration::from_hours(1);
+/// What a reboot takes until the status checks pass again, beyond the boot itself.
+const REBOOT: Duration = Duration::from_secs(10);
+/// How long ago the set-up's instances were launched.
+const SETTLED_FOR_MS: i64 = 24 * 3_600_000;
+/// How long an instance that does not boot stays `initializing` beyond the time a boot would have taken.
+const GIVES_UP_AFTER: Duration = Duration::from_secs(180);
+
+/// An instance's state, with EC2's names and codes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InstanceState {
+    Pending,
+    Running,
+    ShuttingDown,
+    Terminated,
+    Stopping,
+    Stopped,
+}
+
+impl InstanceState {
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Running => "running",
+            Self::ShuttingDown => "shutting-down",
+            Self::Terminated => "terminated",
+            Self::Stopping => "stopping",
+            Self::Stopped => "stopped",
+        }
+    }
+
+    #[must_use]
+    pub fn code(self) -> u16 {
+        match self {
+            Self::Pending => 0,
+            Self::Running => 16,
+            Self::ShuttingDown => 32,
+            Self::Terminated => 48,
+            Self::Stopping => 64,
+            Self::Stopped => 80,
+        }
+    }
+
+    /// Pending or running: neither stopped nor on its way out.
+    #[must_use]
+    pub fn is_live(self) -> bool {
+        matches!(self, Self::Pending | Self::Running)
+    }
+
+    pub(super) fn view(self) -> Value {
+        json!({ "Code": self.code(), "Name": self.name() })
+    }
+}
+
+/// One instance.
+#[derive(Clone, Debug)]
+pub struct Instance {
+    pub id: String,
+    pub account: String,
+    pub region: String,
+    pub image_id: String,
+    pub instance_type: String,
+    pub state: InstanceState,
+    /// Whether it runs and passed its status checks: from then on it serves.
+    pub status_ok: bool,
+    /// Whether its status checks failed for good.
+    pub impaired: bool,
+    pub tags: Tags,
+    pub launched: Time,
+    pub zone: String,
+    pub subnet_id: String,
+    pub vpc_id: String,
+    pub(super) reservation: String,
+    pub(super) launch_index: usize,
+    pub(super) client_token: Option<String>,
+    pub(super) security_groups: Vec<String>,
+    pub(super) profile_arn: Option<String>,
+    pub(super) metadata_options: Value,
+    pub(super) key_name: Option<String>,
+    pub(super) private_ip: String,
+    pub(super) protected: bool,
+    pub(super) transition_reason: String,
+    pub(in super::super) behaviour: Arc<Behaviour>,
+}
+
+impl Instance {
+    /// Whether it answers its load balancer.
+    #[must_use]
+    pub fn serves(&self) -> bool {
+        self.state == InstanceState::Running && self.status_ok
+    }
+}
+
+/// Enters what a new instance will live through.
+pub(super) fn begin(world: &mut World, id: &str, at: Time, behaviour: &Behaviour) {
+    enter(world, at + RUNNING_AFTER, Event::Running(id.to_owned()));
+    enter_checks(world, id, at, behaviour);
+}
+
+fn enter_checks(world: &mut World, id: &str, at: Time, behaviour: &Behaviour) {
+    let booted = at + RUNNING_AFTER.max(Duration::from_secs(behaviour.boot_seconds));
+    if behaviour.boots {
+        enter(world, booted, Event::StatusOk(id.to_owned()));
+    } else {
+        enter(world, booted + GIVES_UP_AFTER, Event::StatusImpaired(id.to_owned()));
+    }
+}
+
+pub(super) fn on_event(world: &mut World, at: Time, event: Event) {
+    let changed = match event {
+        Event::Running(id) => change(world, &id, |instance| {
+            let starts = instance.state == InstanceState::Pending;
+            if starts {
+                instance.state = InstanceState::Running;
+            }
+            starts
+        }),
+        Event::StatusOk(id) => change(world, &id, |instance| {
+            let passes = instance.state == InstanceState::Running && !instance.status_ok;
+            instance.status_ok |= passes;
+            passes
+        }),
+        Event::StatusImpaired(id) => change(world, &id, |instance| {
+            let fails = instance.state == InstanceState::Running;
+            instance.impaired |= fails;
+            fails
+        }),
+        Event::Rebooted(id) => {
+            if let Some(instance) = world.ec2.instances.get(&id) {
+                let behaviour = Arc::clone(&instance.behaviour);
+                enter_checks(world, &id, at, &behaviour);
+            }
+            None
+        }
+        Event::Stopped(id) => change(world, &id, |instance| {
+            let stops = instance.state == InstanceState::Stopping;
+            if stops {
+                instance.state = InstanceState::Stopped;
+            }
+            stops
+        }),
+        Event::Terminated(id) => {
+            enter(world, at + LINGERS, Event::Forgotten(id.clone()));
+            change(world, &id, |instance| {
+                instance.state = InstanceState::Terminated;
+                true
+            })
+        }
+        Event::Forgotten(id) => {
+            world.ec2.instances.remove(&id);
+            None
+        }
+        Event::ImageAvailable(_) => None,
+    };
+    if let Some(id) = changed {
+        tell(world, &id);
+    }
+}
+
+/// Changes one instance; its id when something changed.
+fn change(world: &mut World, id: &str, act: impl FnOnce(&mut Instance) -> bool) -> Option<String> {
+    let instance = world.ec2.instances.get_mut(id)?;
+    act(instance).then(|| id.to_owned())
+}
+
+/// Load balancers and groups look at instances of theirs that changed.
+fn tell(world: &mut World, id: &str) {
+    elbv2::instance_changed(world, id);
+    autoscaling::instance_changed(world, id);
+}
+
+/// Makes an instance of the set-up one that has been running for long.
+pub(in super::super) fn settle(world: &mut World, id: &str) {
+    if let Some(instance) = world.ec2.instances.get_mut(id) {
+        instance.state = InstanceState::Running;
+        instance.status_ok = instance.behaviour.boots;
+        instance.launched = Time(instance.launched.0 - SETTLED_FOR_MS);
+    }
+}
+
+/// Ends an instance. What is already ending stays as it is.
+pub(in super::super) fn terminate(world: &mut World, id: &str, reason: &str) {
+    let now = world.now;
+    let Some(instance) = world.ec2.instances.get_mut(id) else { return };
+    if matches!(instance.state, InstanceState::ShuttingDown | InstanceState::Terminated) {
+        return;
+    }
+    instance.state = InstanceState::ShuttingDown;
+    instance.status_ok = false;
+    reason.clone_into(&mut instance.transition_reason);
+    enter(world, now + TERMINATED_AFTER, Event::Terminated(id.to_owned()));
+    tell(world, id);
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Ids {
+    #[serde(default)]
+    instance_ids: Vec<String>,
+}
+
+/// Every id must be an instance of the caller, or nothing happens.
+fn owned(world: &World, call: &Call, ids: &[String]) -> Result<(), ApiError> {
+    for id in ids {
+        let known =
+            world.ec2.instances.get(id).is_some_and(|i| i.account == call.account && i.region == call.region);
+        if !known {
+            return Err(not_found(id));
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn not_found(id: &str) -> ApiError {
+    refuse("InvalidInstanceID.NotFound", format!("The instance ID '{id}' does not exist"))
+}
+
+pub(super) fn terminate_instances(world: &mut World, call: &Call) -> Answer {
+    let input: Ids = call.parse()?;
+    owned(world, call, &input.instance_ids)?;
+    for id in &input.instance_ids {
+        if world.ec2.instances.get(id).is_some_and(|i| i.protected) {
+            return Err(refuse(
+                "OperationNotPermitted",
+                format!("The instance '{id}' may not be terminated. Modify its 'disableApiTermination' instance attribute and try again."),
+            ));
+        }
+    }
+    let changes = with_states(world, &input.instance_ids, |world, id| {
+        terminate(world, id, "User initiated");
+    });
+    Ok(json!({ "TerminatingInstances": changes }))
+}
+
+pub(super) fn stop(world: &mut World, call: &Call) -> Answer {
+    let input: Ids = call.parse()?;
+    owned(world, call, &input.instance_ids)?;
+    for id in &input.instance_ids {
+        let state = world.ec2.instances.get(id).map(|i| i.state);
+        if matches!(state, Some(InstanceState::ShuttingDown | InstanceState::Terminated)) {
+            return Err(refuse(
+                "IncorrectInstanceState",
+                format!("This instance '{id}' is not in a state from which it can be stopped."),
+            ));
+        }
+    }
+    let now = world.now;
+    let changes = with_states(world, &input.instance_ids, |world, id| {
+        let Some(instance) = world.ec2.instances.get_mut(id) else { return };
+        if instance.state.is_live() {
+            instance.state = InstanceState::Stopping;
+            instance.status_ok = false;
+            "User initiated".clone_into(&mut instance.transition_reason);
+            enter(world, now + STOPPED_AFTER, Event::Stopped(id.to_owned()));
+            tell(world, id);
+        }
+    });
+    Ok(json!({ "StoppingInstances": changes }))
+}
+
+fn with_states(world: &mut World, ids: &[String], mut act: impl FnMut(&mut World, &str)) -> Vec<Value> {
+    let state = |world: &World, id: &str| world.ec2.instances.get(id).map(|i| i.state.view());
+    ids.iter()
+        .map(|id| {
+            let before = state(world, id);
+            act(world, id);
+            json!({ "InstanceId": id, "PreviousState": before, "CurrentState": state(world, id) })
+        })
+        .collect()
+}
+
+pub(super) fn reboot(world: &mut World, call: &Call) -> Answer {
+    let input: Ids = call.parse()?;
+    owned(world, call, &input.instance_ids)?;
+    let now = world.now;
+    for id in &input.instance_ids {
+        let changed = change(world, id, |instance| {
+            let runs = instance.state == InstanceState::Running;
+            if runs {
+                instance.status_ok = false;
+            }
+            runs
+        });
+        if changed.is_some() {
+            enter(world, now + REBOOT, Event::Rebooted(id.clone()));
+            tell(world, id);
+        }
+    }
+    Ok(json!({}))
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct ConsoleOutput {
+    instance_id: String,
+}
+
+pub(super) fn console_output(world: &mut World, call: &Call) -> Answer {
+    let input: ConsoleOutput = call.parse()?;
+    owned(world, call, std::slice::from_ref(&input.instance_id))?;
+    let Some(instance) = world.ec2.instances.get(&input.instance_id) else {
+        return Err(not_found(&input.instance_id));
+    };
+    let text = if instance.status_ok {
+        format!("[    0.000000] Linux version 6.1\r\ncloud-init: {} finished\r\nlogin: ", instance.image_id)
+    } else if instance.impaired {
+        "[    0.000000] Linux version 6.1\r\nKernel panic - not syncing: VFS: Unable to mount root fs\r\n"
+            .to_owned()
+    } else {
+        String::new()
+    };
+    // The member is a string whose content is Base64.
+    Ok(json!({
+        "InstanceId": instance.id,
+        "Timestamp": call.now.epoch_seconds(),
+        "Output": base64(text.as_bytes()),
+    }))
+}
+
+/// Base64 with padding (RFC 4648, section 4).
+fn base64(bytes: &[u8]) -> String {
+    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for chunk in bytes.chunks(3) {
+        let three = [chunk.first(), chunk.get(1), chunk.get(2)].map(|b| u32::from(*b.unwrap_or(&0)));
+        let word = (three[0] << 16) | (three[1] << 8) | three[2];
+        for place in 0..4_u32 {
+            let index = usize::try_from((word >> (18 - 6 * place)) & 63).unwrap_or(0);
+            let filled = usize::try_from(place).is_ok_and(|p| p <= chunk.len());
+            text.push(if filled { char::from(LETTERS[index]) } else { '=' });
+        }
+    }
+    text
+}

@@ -1,0 +1,230 @@
+//! EC2: instances, images, snapshots, launch templates, tags and the little network they need.
+
+mod fleets;
+mod image_describe;
+mod image_life;
+mod images;
+mod instance_describe;
+mod instance_types;
+mod instances;
+mod launch;
+mod launch_template_versions;
+mod launch_templates;
+mod network;
+mod parameters;
+mod references;
+mod snapshots;
+mod tags;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::super::behaviour::Behaviour;
+use super::super::call::{Answer, ApiError, Call};
+use super::super::time::Time;
+use super::super::world::{self, World};
+use super::support::{Place, refuse};
+
+pub use fleets::{seed_fleet, seed_spot_fleet_request};
+pub use images::{Image, ImageState, NewImage, Protection, register_image, share_snapshots};
+pub use instances::{Instance, InstanceState};
+pub(super) use instances::{settle, terminate};
+pub(super) use launch::{LaunchSpec, launch};
+pub use launch_templates::{LaunchTemplate, TemplateVersion, seed_launch_template};
+pub(super) use launch_templates::{TemplateKey, resolve_template};
+pub(super) use network::subnet_zone;
+pub use network::{SecurityGroup, Subnet, seed_security_group, seed_subnet};
+pub use parameters::seed_parameter;
+pub use references::seed_reference;
+pub use snapshots::Snapshot;
+
+/// No capacity for launches that match: every part given must agree.
+#[derive(Clone, Debug, Default)]
+pub struct CapacityShortage {
+    /// The Region that is short; `None` for all.
+    pub region: Option<String>,
+    /// The Availability Zone that is short; `None` for all.
+    pub zone: Option<String>,
+    /// The instance type that is short; `None` for all.
+    pub instance_type: Option<String>,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct State {
+    /// How long a new resource stays hidden from describe calls, in virtual milliseconds.
+    pub visible_after_ms: u64,
+    /// Launches these match fail with `InsufficientInstanceCapacity`.
+    pub capacity_shortages: Vec<CapacityShortage>,
+    pub(in super::super) instances: BTreeMap<String, Instance>,
+    pub(in super::super) images: BTreeMap<String, Image>,
+    pub(in super::super) snapshots: BTreeMap<String, Snapshot>,
+    launch_templates: BTreeMap<String, LaunchTemplate>,
+    subnets: BTreeMap<String, Subnet>,
+    security_groups: BTreeMap<String, SecurityGroup>,
+    remembered: BTreeMap<(Place, &'static str, String), Remembered>,
+    fleets: fleets::Seeded,
+    references: Vec<references::Foreign>,
+    parameters: BTreeMap<(Place, String), String>,
+}
+
+impl State {
+    /// Whether something made at `created` shows in describe calls at `now`.
+    fn visible(&self, created: Time, now: Time) -> bool {
+        created + Duration::from_millis(self.visible_after_ms) <= now
+    }
+}
+
+/// A client token's first request and its answer.
+#[derive(Clone, Debug)]
+struct Remembered {
+    input: Value,
+    answer: Value,
+}
+
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// A pending instance starts running.
+    Running(String),
+    /// An instance has passed its status checks.
+    StatusOk(String),
+    /// An instance that will not boot fails its status checks.
+    StatusImpaired(String),
+    /// A rebooting instance is back.
+    Rebooted(String),
+    Stopped(String),
+    Terminated(String),
+    /// A terminated instance is no longer described.
+    Forgotten(String),
+    /// A pending image can be used.
+    ImageAvailable(String),
+}
+
+/// Operations this service offers.
+pub const OPERATIONS: &[&str] = &[
+    "CopyImage",
+    "CreateImage",
+    "CreateLaunchTemplate",
+    "CreateLaunchTemplateVersion",
+    "CreateTags",
+    "DeleteLaunchTemplate",
+    "DeleteLaunchTemplateVersions",
+    "DeleteSnapshot",
+    "DeleteTags",
+    "DeregisterImage",
+    "DescribeFleets",
+    "DescribeImageAttribute",
+    "DescribeImageReferences",
+    "DescribeImages",
+    "DescribeInstanceStatus",
+    "DescribeInstanceTypes",
+    "DescribeInstances",
+    "DescribeLaunchTemplateVersions",
+    "DescribeLaunchTemplates",
+    "DescribeRegions",
+    "DescribeSecurityGroups",
+    "DescribeSnapshots",
+    "DescribeSpotFleetRequests",
+    "DescribeSubnets",
+    "DescribeTags",
+    "DisableImage",
+    "DisableImageDeprecation",
+    "DisableImageDeregistrationProtection",
+    "EnableImage",
+    "EnableImageDeprecation",
+    "EnableImageDeregistrationProtection",
+    "GetConsoleOutput",
+    "ModifyImageAttribute",
+    "ModifyLaunchTemplate",
+    "RebootInstances",
+    "RunInstances",
+    "StopInstances",
+    "TerminateInstances",
+];
+
+/// Answers one EC2 call.
+///
+/// # Errors
+/// EC2's own error codes; `DryRunOperation` (412) when `DryRun` was asked for.
+pub fn call(world: &mut World, call: &Call) -> Answer {
+    if call.input.get("DryRun").and_then(Value::as_bool) == Some(true) {
+        return Err(ApiError::new(
+            "DryRunOperation",
+            "Request would have succeeded, but DryRun flag is set.",
+        )
+        .with_status(412));
+    }
+    match call.operation.as_str() {
+        "CopyImage" => images::copy(world, call),
+        "CreateImage" => images::create(world, call),
+        "CreateLaunchTemplate" => launch_templates::create(world, call),
+        "CreateLaunchTemplateVersion" => launch_template_versions::create(world, call),
+        "CreateTags" => tags::create(world, call),
+        "DeleteLaunchTemplate" => launch_templates::delete(world, call),
+        "DeleteLaunchTemplateVersions" => launch_template_versions::delete(world, call),
+        "DeleteSnapshot" => snapshots::delete(world, call),
+        "DeleteTags" => tags::delete(world, call),
+        "DeregisterImage" => image_life::deregister(world, call),
+        "DescribeFleets" => fleets::describe_fleets(world, call),
+        "DescribeImageAttribute" => image_describe::attribute(world, call),
+        "DescribeImageReferences" => references::describe(world, call),
+        "DescribeImages" => image_describe::images(world, call),
+        "DescribeInstanceStatus" => instance_describe::statuses(world, call),
+        "DescribeInstanceTypes" => instance_types::describe(call),
+        "DescribeInstances" => instance_describe::instances(world, call),
+        "DescribeLaunchTemplateVersions" => launch_template_versions::describe(world, call),
+        "DescribeLaunchTemplates" => launch_templates::describe(world, call),
+        "DescribeRegions" => network::regions(call),
+        "DescribeSecurityGroups" => network::describe_security_groups(world, call),
+        "DescribeSnapshots" => snapshots::describe(world, call),
+        "DescribeSpotFleetRequests" => fleets::describe_spot(world, call),
+        "DescribeSubnets" => network::describe_subnets(world, call),
+        "DescribeTags" => tags::describe(world, call),
+        "DisableImage" => image_life::disable(world, call),
+        "DisableImageDeprecation" => image_life::undeprecate(world, call),
+        "DisableImageDeregistrationProtection" => image_life::unprotect(world, call),
+        "EnableImage" => image_life::enable(world, call),
+        "EnableImageDeprecation" => image_life::deprecate(world, call),
+        "EnableImageDeregistrationProtection" => image_life::protect(world, call),
+        "GetConsoleOutput" => instances::console_output(world, call),
+        "ModifyImageAttribute" => image_life::modify_attribute(world, call),
+        "ModifyLaunchTemplate" => launch_templates::modify(world, call),
+        "RebootInstances" => instances::reboot(world, call),
+        "RunInstances" => launch::run_instances(world, call),
+        "StopInstances" => instances::stop(world, call),
+        "TerminateInstances" => instances::terminate_instances(world, call),
+        other => Err(refuse("InvalidAction", format!("The action {other} is not valid for this web service."))),
+    }
+}
+
+/// Lets a due event happen.
+pub fn on_event(world: &mut World, at: Time, event: Event) {
+    match event {
+        Event::ImageAvailable(id) => images::available(world, &id),
+        other => instances::on_event(world, at, other),
+    }
+}
+
+/// How instances of a registered image behave.
+#[must_use]
+pub fn behaviour<'a>(world: &'a World, ami: &str) -> Option<&'a Behaviour> {
+    world.ec2.images.get(ami).map(|image| image.behaviour.as_ref())
+}
+
+/// An instance by id, terminated ones included while EC2 still describes them.
+#[must_use]
+pub fn instance<'a>(world: &'a World, id: &str) -> Option<&'a Instance> {
+    world.ec2.instances.get(id)
+}
+
+fn enter(world: &mut World, at: Time, event: Event) {
+    world.agenda.enter(at, world::Event::Ec2(event));
+}
+
+/// Where a call is made.
+fn place(call: &Call) -> Place {
+    Place::new(call.account.clone(), call.region.clone())
+}

@@ -1,0 +1,126 @@
+//! Elastic Load Balancing v2: load balancers, listeners, rules, target groups and the health of targets.
+
+mod actions;
+mod listeners;
+mod load_balancers;
+mod rules;
+mod tags;
+mod target_groups;
+mod targets;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+
+use super::super::call::{Answer, Call};
+use super::super::time::Time;
+use super::super::world::{self, World};
+use super::support::{Place, Tags, refuse};
+
+pub(super) use actions::traffic;
+pub use listeners::Listener;
+pub use load_balancers::LoadBalancer;
+pub use rules::Rule;
+pub use target_groups::{TargetGroup, seed_target_group, set_requests_per_minute};
+pub(super) use targets::{deregister, instance_changed, register, seed_healthy};
+pub use targets::{Health, Target, health};
+
+#[derive(Clone, Debug, Default)]
+pub struct State {
+    load_balancers: BTreeMap<String, LoadBalancer>,
+    listeners: BTreeMap<String, Listener>,
+    rules: BTreeMap<String, Rule>,
+    pub(super) target_groups: BTreeMap<String, TargetGroup>,
+    tags: BTreeMap<String, Tags>,
+    /// Counts changes to targets and routing, so that others may keep what they computed from them.
+    pub(super) epoch: u64,
+}
+
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// The health checks of a target have run; `turn` is the target's when the check was entered.
+    Checked { group: String, instance: String, port: u16, turn: u64 },
+    /// A draining target is gone.
+    Drained { group: String, instance: String, port: u16, turn: u64 },
+}
+
+/// Operations this service offers.
+pub const OPERATIONS: &[&str] = &[
+    "AddTags",
+    "CreateListener",
+    "CreateLoadBalancer",
+    "CreateRule",
+    "CreateTargetGroup",
+    "DeleteListener",
+    "DeleteLoadBalancer",
+    "DeleteRule",
+    "DeleteTargetGroup",
+    "DeregisterTargets",
+    "DescribeListeners",
+    "DescribeLoadBalancers",
+    "DescribeRules",
+    "DescribeTags",
+    "DescribeTargetGroupAttributes",
+    "DescribeTargetGroups",
+    "DescribeTargetHealth",
+    "ModifyListener",
+    "ModifyRule",
+    "ModifyTargetGroupAttributes",
+    "RegisterTargets",
+    "RemoveTags",
+];
+
+/// Answers one ELBv2 call.
+///
+/// # Errors
+/// The service's own error codes.
+pub fn call(world: &mut World, call: &Call) -> Answer {
+    match call.operation.as_str() {
+        "AddTags" => tags::add(world, call),
+        "CreateListener" => listeners::create(world, call),
+        "CreateLoadBalancer" => load_balancers::create(world, call),
+        "CreateRule" => rules::create(world, call),
+        "CreateTargetGroup" => target_groups::create(world, call),
+        "DeleteListener" => listeners::delete(world, call),
+        "DeleteLoadBalancer" => load_balancers::delete(world, call),
+        "DeleteRule" => rules::delete(world, call),
+        "DeleteTargetGroup" => target_groups::delete(world, call),
+        "DeregisterTargets" => targets::deregister_targets(world, call),
+        "DescribeListeners" => listeners::describe(world, call),
+        "DescribeLoadBalancers" => load_balancers::describe(world, call),
+        "DescribeRules" => rules::describe(world, call),
+        "DescribeTags" => tags::describe(world, call),
+        "DescribeTargetGroupAttributes" => target_groups::describe_attributes(world, call),
+        "DescribeTargetGroups" => target_groups::describe(world, call),
+        "DescribeTargetHealth" => targets::describe_health(world, call),
+        "ModifyListener" => listeners::modify(world, call),
+        "ModifyRule" => rules::modify(world, call),
+        "ModifyTargetGroupAttributes" => target_groups::modify_attributes(world, call),
+        "RegisterTargets" => targets::register_targets(world, call),
+        "RemoveTags" => tags::remove(world, call),
+        other => Err(refuse("InvalidAction", format!("The action {other} is not valid for this web service."))),
+    }
+}
+
+/// Lets a due event happen.
+pub fn on_event(world: &mut World, at: Time, event: Event) {
+    targets::on_event(world, at, event);
+}
+
+fn enter(world: &mut World, at: Time, event: Event) {
+    world.agenda.enter(at, world::Event::Elbv2(event));
+}
+
+fn place(call: &Call) -> Place {
+    Place::new(call.account.clone(), call.region.clone())
+}
+
+/// `arn:aws:elasticloadbalancing:REGION:ACCOUNT:REST`.
+fn arn(here: &Place, rest: &str) -> String {
+    format!("arn:aws:elasticloadbalancing:{}:{}:{rest}", here.region, here.account)
+}
+
+/// Sixteen hexadecimal digits, as the service ends its ARNs.
+fn short_id(world: &mut World) -> String {
+    format!("{:016x}", world.ids.next())
+}

@@ -1,0 +1,244 @@
+//! EC2 Image Builder: recipes and pipelines as they are declared, and builds that take their time.
+//!
+//! Rules come from the service model 2019-12-02 and the user guide. AMI images only.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+
+use super::super::behaviour::Behaviour;
+use super::super::call::{Answer, ApiError, Call};
+use super::super::time::Time;
+use super::super::world::World;
+
+mod arn;
+mod build;
+mod distribute;
+mod image;
+mod phase;
+mod query;
+mod resource;
+mod workflow;
+
+pub use image::{Image, OutputAmi};
+pub use phase::Phase;
+
+/// Operations this service offers.
+pub const OPERATIONS: &[&str] = &[
+    "CancelImageCreation",
+    "CreateComponent",
+    "CreateDistributionConfiguration",
+    "CreateImage",
+    "CreateImagePipeline",
+    "CreateImageRecipe",
+    "CreateInfrastructureConfiguration",
+    "DeleteImage",
+    "GetComponent",
+    "GetDistributionConfiguration",
+    "GetImage",
+    "GetImagePipeline",
+    "GetImageRecipe",
+    "GetInfrastructureConfiguration",
+    "GetWorkflowExecution",
+    "ListComponents",
+    "ListDistributionConfigurations",
+    "ListImageBuildVersions",
+    "ListImagePipelineImages",
+    "ListImagePipelines",
+    "ListImageRecipes",
+    "ListImages",
+    "ListInfrastructureConfigurations",
+    "ListTagsForResource",
+    "ListWorkflowExecutions",
+    "ListWorkflowStepExecutions",
+    "RetryImage",
+    "StartImagePipelineExecution",
+    "TagResource",
+    "UntagResource",
+];
+
+/// How builds go.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// What instances of the images built here do.
+    pub baked: Behaviour,
+    /// From start to AVAILABLE.
+    pub duration: Duration,
+    pub outcome: Outcome,
+    /// How many builds end as `outcome` says before the rest end well; `None` is all of them.
+    pub outcome_builds: Option<u32>,
+    /// From a cancellation's request to CANCELLED.
+    pub cancel_takes: Duration,
+    /// Whether a scan ends as ABANDONED although the image becomes AVAILABLE.
+    pub scan_abandoned: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            baked: Behaviour::default(),
+            duration: Duration::from_secs(25 * 60),
+            outcome: Outcome::Available,
+            outcome_builds: None,
+            cancel_takes: Duration::from_secs(30),
+            scan_abandoned: false,
+        }
+    }
+}
+
+/// How a build ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    Available,
+    Failed(ComponentFault),
+    /// Someone else cancels it while it builds.
+    Cancelled,
+    /// It stays in BUILDING until it is cancelled.
+    Hangs,
+}
+
+/// What goes wrong in which component.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ComponentFault {
+    /// Name of the component, as in its ARN.
+    pub component: String,
+    /// `build` or `validate` fail in BUILDING, `test` in TESTING.
+    pub phase: String,
+    pub step: String,
+    /// The step's action module, such as `ExecuteBash`.
+    pub action: String,
+    pub message: String,
+}
+
+/// Every resource and image.
+#[derive(Clone, Debug, Default)]
+pub struct State {
+    pub options: Options,
+    resources: BTreeMap<String, resource::Resource>,
+    images: BTreeMap<String, Image>,
+    /// Builds and retries begun so far.
+    builds: u32,
+    /// What each client token was used for, and the answer it got.
+    tokens: BTreeMap<(String, String, String, String), (Map<String, Value>, Value)>,
+}
+
+/// What happens later to the `attempt`-th run of an image.
+#[derive(Clone, Debug)]
+pub struct Event {
+    image: String,
+    attempt: u32,
+    happening: Happening,
+}
+
+#[derive(Clone, Debug)]
+enum Happening {
+    Enter(Phase),
+    Fail,
+    Cancel,
+}
+
+/// An image by its build version ARN.
+#[must_use]
+pub fn image<'w>(world: &'w World, arn: &str) -> Option<&'w Image> {
+    world.imagebuilder.images.get(arn)
+}
+
+/// Answers one call.
+///
+/// # Errors
+/// The service's own refusal.
+pub fn call(world: &mut World, call: &Call) -> Answer {
+    match call.operation.as_str() {
+        "CancelImageCreation" => once(world, call, build::cancel),
+        "CreateComponent"
+        | "CreateDistributionConfiguration"
+        | "CreateImagePipeline"
+        | "CreateImageRecipe"
+        | "CreateInfrastructureConfiguration" => once(world, call, resource::create),
+        "CreateImage" => once(world, call, build::create_image),
+        "DeleteImage" => image::delete(world, call),
+        "GetComponent"
+        | "GetDistributionConfiguration"
+        | "GetImagePipeline"
+        | "GetImageRecipe"
+        | "GetInfrastructureConfiguration" => resource::get(world, call),
+        "GetImage" => image::get(world, call),
+        "GetWorkflowExecution" => workflow::get(world, call),
+        "ListComponents"
+        | "ListDistributionConfigurations"
+        | "ListImagePipelines"
+        | "ListImageRecipes"
+        | "ListInfrastructureConfigurations" => query::resources(world, call),
+        "ListImageBuildVersions" => query::build_versions(world, call),
+        "ListImagePipelineImages" => query::pipeline_images(world, call),
+        "ListImages" => query::images(world, call),
+        "ListTagsForResource" => resource::list_tags(world, call),
+        "ListWorkflowExecutions" => workflow::list(world, call),
+        "ListWorkflowStepExecutions" => workflow::list_steps(world, call),
+        "RetryImage" => once(world, call, build::retry),
+        "StartImagePipelineExecution" => once(world, call, build::start),
+        "TagResource" => resource::tag(world, call),
+        "UntagResource" => resource::untag(world, call),
+        other => Err(ApiError::new("UnknownOperationException", other)),
+    }
+}
+
+/// Lives through one event.
+pub fn on_event(world: &mut World, at: Time, event: Event) {
+    let Some(image) = world.imagebuilder.images.get(&event.image) else { return };
+    if image.attempt != event.attempt || image.phase.is_terminal() {
+        return;
+    }
+    match event.happening {
+        Happening::Enter(phase) => build::enter(world, at, &event.image, phase),
+        Happening::Fail => build::fail(world, at, &event.image),
+        Happening::Cancel => build::cancelled(world, at, &event.image),
+    }
+}
+
+/// Runs a call under its client token: the same token with the same input is answered as the first time.
+fn once(world: &mut World, call: &Call, operation: fn(&mut World, &Call) -> Answer) -> Answer {
+    let mut input = call.input.clone();
+    let token = input.remove("clientToken");
+    let Some(token) = token.as_ref().and_then(Value::as_str).filter(|token| !token.is_empty()) else {
+        return Err(invalid("clientToken is required"));
+    };
+    let key = (call.account.clone(), call.region.clone(), call.operation.clone(), token.to_owned());
+    if let Some((first, answer)) = world.imagebuilder.tokens.get(&key) {
+        if *first == input {
+            return Ok(answer.clone());
+        }
+        return Err(ApiError::new(
+            "IdempotentParameterMismatchException",
+            format!("The client token {token} was used with other parameters"),
+        ));
+    }
+    let mut answer = operation(world, call)?;
+    answer["clientToken"] = token.into();
+    world.imagebuilder.tokens.insert(key, (input, answer.clone()));
+    Ok(answer)
+}
+
+fn invalid(message: impl Into<String>) -> ApiError {
+    ApiError::new("InvalidRequestException", message)
+}
+
+/// The model lists this error for few operations, the service answers it for all that name a resource.
+fn not_found(arn: &str) -> ApiError {
+    ApiError::new("ResourceNotFoundException", format!("The resource {arn} was not found")).with_status(404)
+}
+
+/// A date as the API writes it: a string, not a number.
+fn date(at: Time) -> String {
+    let format = ::time::macros::format_description!(
+        "[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z"
+    );
+    ::time::OffsetDateTime::from_unix_timestamp_nanos(i128::from(at.0) * 1_000_000)
+        .ok()
+        .and_then(|date| date.format(&format).ok())
+        .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,367 @@
+//! The world a rehearsal starts in: a service in production, its image pipeline, and a four-action release pipeline.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde_json::{Map, Value, json};
+
+use super::call::{ApiError, Call};
+use super::scenario::Scenario;
+use super::services::s3::{self, Bucket, Encryption};
+use super::services::sts::{self, Credentials};
+use super::services::{autoscaling, cloudwatch, ec2, elbv2};
+use super::time::Time;
+use super::world::World;
+
+/// What the world is to hold, in plain words.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    pub account: String,
+    pub region: String,
+    /// Name of the service: the value of the tag `bakeline:service` on its images.
+    pub service: String,
+    /// Name of the pipeline.
+    pub pipeline: String,
+    pub source: Bytes,
+    /// Configuration of each of the four actions.
+    pub configuration: BTreeMap<String, String>,
+    /// ARN of the Image Builder pipeline; no image pipeline without it.
+    pub image_pipeline: Option<String>,
+    /// Regions and accounts the image is distributed to.
+    pub distribution: Vec<(String, String)>,
+    pub staging: Option<Staging>,
+    pub fleet: Option<Fleet>,
+}
+
+/// Where images are tested.
+#[derive(Clone, Debug)]
+pub struct Staging {
+    pub subnet: String,
+    pub security_groups: Vec<String>,
+}
+
+/// A service in production.
+#[derive(Clone, Debug)]
+pub struct Fleet {
+    pub group: String,
+    pub instances: usize,
+    /// `app/NAME/ID` and `targetgroup/NAME/ID`, as CloudWatch's dimensions spell them.
+    pub load_balancer: String,
+    pub target_group: String,
+    pub alarms: Vec<String>,
+    /// Ages in days of images of earlier releases, besides the current one.
+    pub earlier_images: Vec<u64>,
+}
+
+/// What a client needs to know of the world that was made.
+#[derive(Clone, Debug)]
+pub struct Founded {
+    pub pipeline_arn: String,
+    pub execution: String,
+    pub credentials: Credentials,
+    pub signing_key: String,
+    /// PEM.
+    pub public_key: String,
+    pub bucket: String,
+    pub current_image: Option<String>,
+}
+
+/// The set-up asks for something AWS would refuse.
+#[derive(Debug, thiserror::Error)]
+#[error("the rehearsal's world cannot be set up: {operation} is refused with {code}: {message}")]
+pub struct SetupError {
+    operation: String,
+    code: String,
+    message: String,
+}
+
+/// Makes the world and starts one execution of the pipeline.
+///
+/// # Errors
+/// A name or number in the set-up is one AWS refuses.
+pub fn found(setup: &Setup, scenario: &Scenario, at: Time) -> Result<(World, Founded), SetupError> {
+    let mut world = World::new(at, scenario.seed);
+    scenario.apply(&mut world);
+    let credentials = sts::issue_long_term(
+        &mut world,
+        &setup.account,
+        &format!("arn:aws:iam::{}:role/bakeline-worker", setup.account),
+    );
+    let mut ground = Ground { world, setup };
+    let (signing_key, public_key) = ground.signing_key()?;
+    let bucket = ground.bucket()?;
+    if let Some(arn) = &setup.image_pipeline {
+        ground.image_pipeline(arn)?;
+    }
+    ground.staging();
+    let current_image = match &setup.fleet {
+        Some(fleet) => Some(ground.fleet(fleet, scenario)?),
+        None => None,
+    };
+    ground.action_types()?;
+    let execution = ground.pipeline(&bucket)?;
+    let founded = Founded {
+        pipeline_arn: format!("arn:aws:codepipeline:{}:{}:{}", setup.region, setup.account, setup.pipeline),
+        execution,
+        credentials,
+        signing_key,
+        public_key,
+        bucket,
+        current_image,
+    };
+    Ok((ground.world, founded))
+}
+
+/// The categories of the four action types with the names of stage, action and output artifact.
+const STAGES: [(&str, &str, &str); 4] = [
+    ("Build", "Bake", "BakedImage"),
+    ("Test", "Test", "TestedImage"),
+    ("Deploy", "Promote", "PromotedImage"),
+    ("Invoke", "CleanUp", "CleanedUp"),
+];
+
+struct Ground<'a> {
+    world: World,
+    setup: &'a Setup,
+}
+
+impl Ground<'_> {
+    /// Calls as the account's administrator does.
+    fn ask(&mut self, service: &'static str, operation: &str, input: Value) -> Result<Value, SetupError> {
+        let Value::Object(input) = input else { return Ok(Value::Null) };
+        let call = Call {
+            service,
+            operation: operation.to_owned(),
+            input,
+            account: self.setup.account.clone(),
+            region: self.setup.region.clone(),
+            access_key: String::new(),
+            now: self.world.now,
+        };
+        self.world.call(&call).map_err(|refused| refusal(operation, refused))
+    }
+
+    fn signing_key(&mut self) -> Result<(String, String), SetupError> {
+        let made = self.ask("kms", "CreateKey", json!({"KeySpec": "ECC_NIST_P256", "KeyUsage": "SIGN_VERIFY"}))?;
+        let key = text(&made, "/KeyMetadata/Arn");
+        let id = text(&made, "/KeyMetadata/KeyId");
+        self.ask("kms", "CreateAlias", json!({"AliasName": "alias/bakeline-signing", "TargetKeyId": id}))?;
+        let public = self.ask("kms", "GetPublicKey", json!({"KeyId": key}))?;
+        let lines: Vec<String> = text(&public, "/PublicKey")
+            .as_bytes()
+            .chunks(64)
+            .map(|line| String::from_utf8_lossy(line).into_owned())
+            .collect();
+        let pem = format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n", lines.join("\n"));
+        Ok((key, pem))
+    }
+
+    fn bucket(&mut self) -> Result<String, SetupError> {
+        let setup = self.setup;
+        let name = format!("{}-artifacts-{}", setup.pipeline, setup.account);
+        let now = self.world.now;
+        s3::create_bucket(&mut self.world, &name, Bucket::new(&setup.account, &setup.region, now).requiring_kms());
+        s3::put(&mut self.world, &name, SOURCE_KEY, setup.source.clone(), Encryption::default())
+            .map_err(|refused| refusal("PutObject", refused))?;
+        Ok(name)
+    }
+
+    /// The image pipeline by its ARN, with a recipe of two components.
+    fn image_pipeline(&mut self, arn: &str) -> Result<(), SetupError> {
+        let name = arn.rsplit('/').next().unwrap_or(arn).to_owned();
+        let mut components = Vec::new();
+        for (component, steps) in [(format!("{name}-install"), "InstallPackages"), (format!("{name}-verify"), "SmokeTest")] {
+            let data = format!(
+                "name: {component}\nschemaVersion: 1.0\nphases:\n  - name: build\n    steps:\n      - name: {steps}\n        \
+                 action: ExecuteBash\n        inputs:\n          commands: [\"true\"]\n"
+            );
+            let made = self.ask(
+                "imagebuilder",
+                "CreateComponent",
+                json!({"name": component, "semanticVersion": "1.0.0", "platform": "Linux", "data": data,
+                       "clientToken": format!("component-{component}")}),
+            )?;
+            components.push(json!({"componentArn": text(&made, "/componentBuildVersionArn")}));
+        }
+        let parent = ec2::register_image(&mut self.world, ec2::NewImage {
+            name: "al2023-ami-minimal-x86_64".into(),
+            account: self.setup.account.clone(),
+            region: self.setup.region.clone(),
+            description: Some("the parent image".into()),
+            tags: BTreeMap::new(),
+            source_image: None,
+            behaviour: super::behaviour::Behaviour::default(),
+            available_after: Duration::ZERO,
+            snapshots: 1,
+        });
+        let recipe = self.ask(
+            "imagebuilder",
+            "CreateImageRecipe",
+            json!({"name": name, "semanticVersion": "1.0.0", "parentImage": parent, "components": components,
+                   "clientToken": "recipe"}),
+        )?;
+        let infrastructure = self.ask(
+            "imagebuilder",
+            "CreateInfrastructureConfiguration",
+            json!({"name": name, "instanceProfileName": "image-builder", "terminateInstanceOnFailure": true,
+                   "clientToken": "infrastructure"}),
+        )?;
+        let mut by_region: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for (region, account) in &self.setup.distribution {
+            by_region.entry(region).or_default().push(account);
+        }
+        by_region.entry(&self.setup.region).or_default();
+        let distributions: Vec<Value> = by_region
+            .into_iter()
+            .map(|(region, accounts)| {
+                let others: Vec<&str> = accounts.into_iter().filter(|a| *a != self.setup.account).collect();
+                let mut ami = Map::from_iter([("name".to_owned(), json!(format!("{name}-{{{{ imagebuilder:buildDate }}}}")))]);
+                if !others.is_empty() {
+                    ami.insert("targetAccountIds".into(), json!(others));
+                }
+                json!({"region": region, "amiDistributionConfiguration": ami})
+            })
+            .collect();
+        let distribution = self.ask(
+            "imagebuilder",
+            "CreateDistributionConfiguration",
+            json!({"name": name, "distributions": distributions, "clientToken": "distribution"}),
+        )?;
+        self.ask(
+            "imagebuilder",
+            "CreateImagePipeline",
+            json!({"name": name, "imageRecipeArn": text(&recipe, "/imageRecipeArn"),
+                   "infrastructureConfigurationArn": text(&infrastructure, "/infrastructureConfigurationArn"),
+                   "distributionConfigurationArn": text(&distribution, "/distributionConfigurationArn"),
+                   "status": "DISABLED", "clientToken": "pipeline"}),
+        )?;
+        Ok(())
+    }
+
+    fn staging(&mut self) {
+        let Some(staging) = &self.setup.staging else { return };
+        let (account, region) = (&self.setup.account, &self.setup.region);
+        ec2::place_subnet(&mut self.world, account, region, &staging.subnet, "vpc-staging");
+        for group in &staging.security_groups {
+            ec2::place_security_group(&mut self.world, account, region, group, "vpc-staging");
+        }
+    }
+
+    /// The service in production on its current image, with images of earlier releases beside it.
+    fn fleet(&mut self, fleet: &Fleet, scenario: &Scenario) -> Result<String, SetupError> {
+        let (account, region) = (self.setup.account.clone(), self.setup.region.clone());
+        let now = self.world.now;
+        let mut image = String::new();
+        let mut ages: Vec<u64> = fleet.earlier_images.clone();
+        ages.sort_unstable_by(|a, b| b.cmp(a));
+        ages.push(CURRENT_IMAGE_DAYS);
+        for days in ages {
+            self.world.now = Time(now.0 - i64::try_from(days).unwrap_or(0) * 86_400_000);
+            let tags = [("bakeline:service", self.setup.service.as_str()), ("Name", self.setup.service.as_str())];
+            image = ec2::register_image(&mut self.world, ec2::NewImage {
+                name: format!("{}-{days}-days-ago", self.setup.service),
+                account: account.clone(),
+                region: region.clone(),
+                description: Some("an earlier release".into()),
+                tags: tags.map(|(k, v)| (k.to_owned(), v.to_owned())).into(),
+                source_image: None,
+                behaviour: scenario.current_image.clone(),
+                available_after: Duration::ZERO,
+                snapshots: 1,
+            });
+        }
+        self.world.now = now;
+        let subnet = ec2::seed_subnet(&mut self.world, &account, &region, &format!("{region}a"), "vpc-production");
+        let template = ec2::seed_launch_template(&mut self.world, &account, &region, &fleet.group, json!({
+            "ImageId": image, "InstanceType": "t3.medium",
+            "IamInstanceProfile": {"Name": format!("{}-production", self.setup.service)},
+        }));
+        let target_group = elbv2::place_target_group(
+            &mut self.world,
+            &account,
+            &region,
+            &fleet.load_balancer,
+            &fleet.target_group,
+            scenario.traffic.requests_per_minute,
+        );
+        let mut group = autoscaling::NewGroup::new(&account, &region, &fleet.group, &template, "1", fleet.instances);
+        group.subnets = vec![subnet];
+        group.target_groups = vec![target_group];
+        group.health_check_type = "ELB".into();
+        group.tags = [("Name".to_owned(), fleet.group.clone())].into();
+        autoscaling::seed_group(&mut self.world, group);
+        for alarm in &fleet.alarms {
+            let members = json!({
+                "AlarmName": alarm, "Namespace": "AWS/ApplicationELB", "MetricName": "HTTPCode_Target_5XX_Count",
+                "Dimensions": [{"Name": "LoadBalancer", "Value": fleet.load_balancer}],
+                "Statistic": "Sum", "Period": 60, "EvaluationPeriods": 3, "DatapointsToAlarm": 3,
+                "Threshold": f64::from(scenario.traffic.requests_per_minute) / 4.0,
+                "ComparisonOperator": "GreaterThanThreshold", "TreatMissingData": "notBreaching",
+            });
+            if let Value::Object(members) = members {
+                cloudwatch::seed_alarm(&mut self.world, &account, &region, members).map_err(|e| refusal("PutMetricAlarm", e))?;
+            }
+            // The service has been running for long: its alarm has seen data.
+            self.ask("cloudwatch", "SetAlarmState", json!({"AlarmName": alarm, "StateValue": "OK", "StateReason": "healthy so far"}))?;
+        }
+        Ok(image)
+    }
+
+    fn action_types(&mut self) -> Result<(), SetupError> {
+        for (category, _, _) in STAGES {
+            self.ask(
+                "codepipeline",
+                "CreateCustomActionType",
+                json!({"category": category, "provider": "Bakeline", "version": "1",
+                       "configurationProperties": [{"name": "Spec", "required": false, "key": false, "secret": false,
+                           "description": "Path of the release spec in the source artifact"}],
+                       "inputArtifactDetails": {"minimumCount": 1, "maximumCount": 1},
+                       "outputArtifactDetails": {"minimumCount": 1, "maximumCount": 1}}),
+            )?;
+        }
+        Ok(())
+    }
+
+    /// The pipeline, and one execution of it.
+    fn pipeline(&mut self, bucket: &str) -> Result<String, SetupError> {
+        let mut stages = vec![json!({"name": "Source", "actions": [{
+            "name": "Source",
+            "actionTypeId": {"category": "Source", "owner": "AWS", "provider": "S3", "version": "1"},
+            "configuration": {"S3Bucket": bucket, "S3ObjectKey": SOURCE_KEY, "PollForSourceChanges": "false"},
+            "outputArtifacts": [{"name": "SourceArtifact"}], "runOrder": 1,
+        }]})];
+        let mut input = "SourceArtifact";
+        for (category, name, output) in STAGES {
+            stages.push(json!({"name": name, "actions": [{
+                "name": name, "namespace": name,
+                "actionTypeId": {"category": category, "owner": "Custom", "provider": "Bakeline", "version": "1"},
+                "configuration": self.setup.configuration,
+                "inputArtifacts": [{"name": input}], "outputArtifacts": [{"name": output}], "runOrder": 1,
+            }]}));
+            input = output;
+        }
+        let role = format!("arn:aws:iam::{}:role/pipeline", self.setup.account);
+        self.ask(
+            "codepipeline",
+            "CreatePipeline",
+            json!({"pipeline": {"name": self.setup.pipeline, "roleArn": role, "version": 1,
+                   "artifactStore": {"type": "S3", "location": bucket}, "stages": stages}}),
+        )?;
+        let started = self.ask("codepipeline", "StartPipelineExecution", json!({"name": self.setup.pipeline}))?;
+        Ok(text(&started, "/pipelineExecutionId"))
+    }
+}
+
+/// Where the source action finds the release.
+const SOURCE_KEY: &str = "source.zip";
+/// Age of the image in production.
+const CURRENT_IMAGE_DAYS: u64 = 9;
+
+fn refusal(operation: &str, refused: ApiError) -> SetupError {
+    SetupError { operation: operation.to_owned(), code: refused.code, message: refused.message }
+}
+
+fn text(answer: &Value, pointer: &str) -> String {
+    answer.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned()
+}

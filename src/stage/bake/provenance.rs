@@ -1,0 +1,105 @@
+//! What the bake stage says about its images: SLSA provenance v1. Pure.
+
+use serde_json::json;
+
+use super::judge::BuiltImage;
+use crate::evidence::predicate::{BuildDefinition, BuildMetadata, Builder, Provenance, RunDetails};
+use crate::evidence::{ResourceDescriptor, Sha256};
+
+/// How the parameters of the build definition are to be read: `docs/predicates.md` describes it.
+pub const BUILD_TYPE: &str = "https://bakeline.dev/build-types/image-builder-pipeline/v1";
+
+/// What went into a build, and which build it was.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Run {
+    /// The image build version's ARN.
+    pub build: String,
+    /// The image pipeline's ARN.
+    pub image_pipeline: String,
+    pub service: String,
+    pub recipe: Recipe,
+    /// ARN of the infrastructure configuration.
+    pub infrastructure: Option<String>,
+    /// ARN of the distribution configuration.
+    pub distribution: Option<String>,
+    /// `dateCreated` of the build, as Image Builder writes it.
+    pub created: Option<String>,
+}
+
+/// The recipe as it was when the image was built.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Recipe {
+    pub arn: Option<String>,
+    /// An image's ARN or id, as the recipe names it.
+    pub parent_image: Option<String>,
+    /// ARNs in the order in which they are applied. Their parameters may be secret and are left out.
+    pub components: Vec<String>,
+}
+
+/// The source artifact.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceArtifact {
+    /// Its name in the pipeline.
+    pub name: String,
+    /// Where it lay: `s3://bucket/key`.
+    pub uri: String,
+    pub digest: Sha256,
+}
+
+/// The provenance of the images of `run`. Copies in other accounts are byproducts, not subjects: what tells them
+/// from other images is known to their accounts alone.
+#[must_use]
+pub fn provenance(run: &Run, source: &SourceArtifact, foreign: &[BuiltImage]) -> Provenance {
+    let mut dependencies = vec![ResourceDescriptor {
+        uri: Some(source.uri.clone()),
+        ..ResourceDescriptor::named(source.name.clone(), &source.digest)
+    }];
+    let named = |name: &str, uri: &String| ResourceDescriptor {
+        name: Some(name.to_owned()),
+        ..ResourceDescriptor::at(uri)
+    };
+    dependencies.extend(run.recipe.arn.iter().map(|arn| named("image recipe", arn)));
+    dependencies.extend(run.recipe.parent_image.iter().map(|image| named("parent image", image)));
+    dependencies.extend(run.recipe.components.iter().map(|arn| named("component", arn)));
+    let mut byproducts = vec![named("image build version", &run.build)];
+    let partition = run.image_pipeline.split(':').nth(1).unwrap_or("aws");
+    byproducts.extend(foreign.iter().map(|image| distributed(partition, image)));
+    Provenance {
+        build_definition: BuildDefinition {
+            build_type: BUILD_TYPE.to_owned(),
+            external_parameters: json!({ "imagePipeline": run.image_pipeline, "service": run.service }),
+            internal_parameters: json!({
+                "infrastructureConfiguration": run.infrastructure,
+                "distributionConfiguration": run.distribution,
+            }),
+            resolved_dependencies: dependencies,
+        },
+        run_details: RunDetails {
+            builder: Builder {
+                id: run.image_pipeline.clone(),
+                version: [("bakeline".to_owned(), env!("CARGO_PKG_VERSION").to_owned())].into(),
+                builder_dependencies: Vec::new(),
+            },
+            metadata: BuildMetadata {
+                invocation_id: run.build.clone(),
+                started_on: run.created.as_deref().and_then(date),
+                finished_on: None,
+            },
+            byproducts,
+        },
+    }
+}
+
+/// A copy of the image in another account.
+fn distributed(partition: &str, image: &BuiltImage) -> ResourceDescriptor {
+    let mut copy =
+        ResourceDescriptor { name: Some("copy in another account".into()), ..ResourceDescriptor::default() };
+    copy.uri = Some(format!("arn:{partition}:ec2:{}::image/{}", image.region, image.id));
+    copy.annotations.insert("account".into(), image.account.clone().into());
+    copy.annotations.insert("looked_at".into(), false.into());
+    copy
+}
+
+fn date(text: &str) -> Option<time::OffsetDateTime> {
+    time::OffsetDateTime::parse(text, &time::format_description::well_known::Rfc3339).ok()
+}

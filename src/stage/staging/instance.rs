@@ -1,0 +1,167 @@
+//! EC2's side of a test: the instance launched, looked at and terminated.
+
+use aws_sdk_ec2::types::{
+    Filter, HttpTokensState, IamInstanceProfileSpecification, Instance, InstanceMetadataOptionsRequest,
+    InstanceType, ResourceType, ShutdownBehavior, Tag, TagSpecification,
+};
+use aws_sdk_ssm::types::InstanceInformationStringFilter;
+
+use super::judge::{self, Described, Vitals};
+use crate::aws::{AwsError, Class};
+use crate::engine::StageError;
+use crate::engine::key::tag;
+use crate::evidence::ImageIdentity;
+use crate::spec;
+use crate::stage::Cx;
+
+/// Refuses an image that is not the one the chain speaks for.
+pub async fn prove_image(cx: &Cx, identity: &ImageIdentity) -> Result<(), StageError> {
+    let place = format!("{} in {}", identity.image_id, identity.region);
+    let answer = cx.aws.ec2.describe_images().image_ids(&identity.image_id).send().await;
+    let answer = answer.map_err(|error| AwsError::new("ec2:DescribeImages", &place, error))?;
+    let found = answer.images.unwrap_or_default().into_iter().next();
+    let found = found.ok_or_else(|| StageError::NotYet(format!("{place} is not found")))?;
+    let found = Described {
+        state: found.state.map(|state| state.as_str().to_owned()).unwrap_or_default(),
+        owner: found.owner_id,
+        name: found.name,
+        creation_date: found.creation_date,
+    };
+    judge::same_image(identity, &found).map_err(StageError::Rejected)
+}
+
+/// Launches the instance of this attempt, or finds it: the same token never launches a second one.
+///
+/// The instance of a replayed token may have been terminated since; its id is the answer all the same.
+pub async fn launch(cx: &Cx, test: &spec::Test, image: &str, service: &str) -> Result<String, StageError> {
+    let profile = IamInstanceProfileSpecification::builder();
+    let profile = if test.instance_profile.starts_with("arn:") {
+        profile.arn(&test.instance_profile)
+    } else {
+        profile.name(&test.instance_profile)
+    };
+    let call = cx
+        .aws
+        .ec2
+        .run_instances()
+        .image_id(image)
+        .instance_type(InstanceType::from(test.instance_type.as_str()))
+        .min_count(1)
+        .max_count(1)
+        .subnet_id(&test.subnet)
+        .set_security_group_ids(Some(test.security_groups.clone()))
+        .iam_instance_profile(profile.build())
+        .metadata_options(
+            InstanceMetadataOptionsRequest::builder().http_tokens(HttpTokensState::Required).build(),
+        )
+        .instance_initiated_shutdown_behavior(ShutdownBehavior::Terminate)
+        .client_token(cx.key().client_token("launch"))
+        .tag_specifications(tags(cx, service, ResourceType::Instance))
+        .tag_specifications(tags(cx, service, ResourceType::Volume));
+    let answer = call.send().await.map_err(|error| AwsError::new("ec2:RunInstances", image, error))?;
+    let launched = answer.instances.unwrap_or_default().into_iter().next();
+    launched
+        .and_then(|instance| instance.instance_id)
+        .ok_or_else(|| StageError::NotYet(format!("ec2:RunInstances of {image} gave no instance")))
+}
+
+fn tags(cx: &Cx, service: &str, of: ResourceType) -> TagSpecification {
+    let tag = |key: &str, value: &str| Tag::builder().key(key).value(value).build();
+    let mut tags: Vec<Tag> = cx.key().tags().iter().map(|(key, value)| tag(key, value)).collect();
+    tags.push(tag(tag::SERVICE, service));
+    tags.push(tag("Name", &cx.key().name("test")));
+    TagSpecification::builder().resource_type(of).set_tags(Some(tags)).build()
+}
+
+/// The instance's state and why it is in it; none while EC2 does not know it.
+pub async fn state(cx: &Cx, id: &str) -> Result<Option<(String, String)>, StageError> {
+    let answer = match cx.aws.ec2.describe_instances().instance_ids(id).send().await {
+        Ok(answer) => answer,
+        Err(error) => {
+            let error = AwsError::new("ec2:DescribeInstances", id, error);
+            return if error.class == Class::Missing { Ok(None) } else { Err(error.into()) };
+        }
+    };
+    let mut all =
+        answer.reservations.unwrap_or_default().into_iter().flat_map(|r| r.instances.unwrap_or_default());
+    Ok(all.next().map(|instance| {
+        let reason = instance.state_reason.and_then(|reason| reason.message).unwrap_or_default();
+        let state = instance.state.and_then(|state| state.name).map(|name| name.as_str().to_owned());
+        (state.unwrap_or_default(), reason)
+    }))
+}
+
+/// Everything a boot is judged by.
+pub async fn vitals(cx: &Cx, id: &str) -> Result<Vitals, StageError> {
+    let mut vitals = Vitals::default();
+    let call = cx.aws.ec2.describe_instance_status().instance_ids(id).include_all_instances(true);
+    match call.send().await {
+        Ok(answer) => {
+            if let Some(status) = answer.instance_statuses.unwrap_or_default().into_iter().next() {
+                let word = |summary: Option<aws_sdk_ec2::types::InstanceStatusSummary>| {
+                    summary
+                        .and_then(|s| s.status)
+                        .map(|status| status.as_str().to_owned())
+                        .unwrap_or_default()
+                };
+                vitals.state = status
+                    .instance_state
+                    .and_then(|s| s.name)
+                    .map(|n| n.as_str().to_owned())
+                    .unwrap_or_default();
+                vitals.system = word(status.system_status);
+                vitals.instance = word(status.instance_status);
+            }
+        }
+        Err(error) => {
+            let error = AwsError::new("ec2:DescribeInstanceStatus", id, error);
+            if error.class != Class::Missing {
+                return Err(error.into());
+            }
+        }
+    }
+    if vitals.state == "running" {
+        vitals.ping = ping(cx, id).await?;
+    }
+    Ok(vitals)
+}
+
+async fn ping(cx: &Cx, id: &str) -> Result<String, StageError> {
+    let filter = InstanceInformationStringFilter::builder().key("InstanceIds").values(id).build();
+    let filter = filter.map_err(|error| StageError::Bug(error.to_string()))?;
+    let call = cx.aws.ssm.describe_instance_information().filters(filter);
+    let all = call.into_paginator().items().send().try_collect().await;
+    let all = all.map_err(|error| AwsError::new("ssm:DescribeInstanceInformation", id, error))?;
+    let found = all.into_iter().find(|information| information.instance_id.as_deref() == Some(id));
+    Ok(found.and_then(|f| f.ping_status).map(|ping| ping.as_str().to_owned()).unwrap_or_default())
+}
+
+/// Asks for instances to be terminated; false if EC2 does not know one of them.
+pub async fn terminate(cx: &Cx, ids: &[String]) -> Result<bool, StageError> {
+    match cx.aws.ec2.terminate_instances().set_instance_ids(Some(ids.to_vec())).send().await {
+        Ok(_) => Ok(true),
+        Err(error) => {
+            let error = AwsError::new("ec2:TerminateInstances", ids.join(", "), error);
+            if error.class == Class::Missing { Ok(false) } else { Err(error.into()) }
+        }
+    }
+}
+
+/// The instances this attempt launched that still run, found by their tags.
+pub async fn recall(cx: &Cx) -> Result<Vec<String>, AwsError> {
+    let filter = |name: String, values: &[&str]| {
+        let values = values.iter().map(|value| (*value).to_owned()).collect();
+        Filter::builder().name(name).set_values(Some(values)).build()
+    };
+    let execution = cx.key().action_execution.as_str();
+    let call = cx
+        .aws
+        .ec2
+        .describe_instances()
+        .filters(filter(format!("tag:{}", tag::ACTION_EXECUTION), &[execution]))
+        .filters(filter("instance-state-name".into(), &["pending", "running", "stopping", "stopped"]));
+    let all = call.into_paginator().items().send().try_collect().await;
+    let all = all.map_err(|error| AwsError::new("ec2:DescribeInstances", execution, error))?;
+    let ids = all.into_iter().flat_map(|reservation| reservation.instances.unwrap_or_default());
+    Ok(ids.filter_map(|instance: Instance| instance.instance_id).collect())
+}

@@ -1,0 +1,150 @@
+//! What the test stage leaves behind: outputs and a JUnit report for people and tools, a test result to be signed.
+//! Pure.
+
+use std::collections::BTreeSet;
+
+use super::judge::{self, Deadlines, Invocation, Verdict};
+use super::junit;
+use crate::evidence::predicate::{TestOutcome, TestResult};
+use crate::evidence::{ResourceDescriptor, Sha256};
+use crate::spec::Check;
+use crate::stage::handover::SPEC;
+use crate::stage::store::Files;
+
+/// Where the JUnit report lies in the artifact.
+pub const JUNIT: &str = "reports/junit.xml";
+
+/// Most bytes kept of one output. Systems Manager itself keeps 24,000 characters.
+const OUTPUT_BYTES: usize = 96 << 10;
+
+/// How one check went.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Result {
+    pub name: String,
+    pub script: String,
+    pub verdict: Verdict,
+    /// What Systems Manager kept of it; none if it was not run.
+    pub invocation: Option<Invocation>,
+}
+
+/// How the checks went: `invocations` are those that were run, in order.
+#[must_use]
+pub fn results(checks: &[Check], invocations: Vec<Invocation>) -> Vec<Result> {
+    let mut invocations = invocations.into_iter();
+    checks
+        .iter()
+        .map(|check| {
+            let invocation = invocations.next();
+            let verdict = invocation
+                .as_ref()
+                .map_or(Verdict::NotRun, |found| judge::verdict(found, Deadlines::of(check)));
+            Result { name: check.name.clone(), script: check.script.clone(), verdict, invocation }
+        })
+        .collect()
+}
+
+impl Deadlines {
+    /// The deadlines of a check of the spec.
+    #[must_use]
+    pub fn of(check: &Check) -> Self {
+        Self { delivery: check.delivery_timeout.as_duration(), execution: check.timeout.as_duration() }
+    }
+}
+
+/// Whether every check passed.
+#[must_use]
+pub fn passed(results: &[Result]) -> bool {
+    results.iter().all(|result| result.verdict == Verdict::Passed)
+}
+
+/// The test result to be signed. A check that was not run is neither passed nor failed; the whole is then failed.
+#[must_use]
+pub fn test_result(results: &[Result], files: &Files) -> TestResult {
+    let names = |wanted: fn(&Verdict) -> bool| {
+        results.iter().filter(|result| wanted(&result.verdict)).map(|result| result.name.clone()).collect()
+    };
+    let run: BTreeSet<&str> =
+        std::iter::once(SPEC).chain(results.iter().map(|result| result.script.as_str())).collect();
+    TestResult {
+        result: if passed(results) { TestOutcome::Passed } else { TestOutcome::Failed },
+        configuration: run
+            .into_iter()
+            .filter_map(|path| Some(ResourceDescriptor::named(path, &Sha256::of(files.get(path)?))))
+            .collect(),
+        url: None,
+        passed_tests: names(|verdict| *verdict == Verdict::Passed),
+        warned_tests: Vec::new(),
+        failed_tests: names(|verdict| matches!(verdict, Verdict::Failed(_))),
+    }
+}
+
+/// The report files, by path.
+#[must_use]
+pub fn files(service: &str, results: &[Result]) -> Files {
+    let mut files = Files::from([(JUNIT.to_owned(), junit::report(service, results).into_bytes())]);
+    for (result, folder) in results.iter().zip(folders(results)) {
+        let Some(invocation) = &result.invocation else { continue };
+        files.insert(format!("reports/checks/{folder}/stdout.txt"), bounded(&invocation.stdout));
+        files.insert(format!("reports/checks/{folder}/stderr.txt"), bounded(&invocation.stderr));
+    }
+    files
+}
+
+fn bounded(text: &str) -> Vec<u8> {
+    let end = (0..=text.len().min(OUTPUT_BYTES)).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0);
+    text.as_bytes().get(..end).unwrap_or_default().to_vec()
+}
+
+/// A folder name for every check: its name where that is a plain one, made plain and told apart where it is not,
+/// also on systems that do not tell upper case from lower.
+fn folders(results: &[Result]) -> Vec<String> {
+    let mut taken = BTreeSet::new();
+    let mut folders = Vec::with_capacity(results.len());
+    for result in results {
+        let plain: String = result
+            .name
+            .chars()
+            .take(64)
+            .map(|c| if c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.') { c } else { '-' })
+            .collect();
+        let plain = plain.trim_matches('.');
+        let plain = if plain.is_empty() { "check" } else { plain };
+        let mut folder = plain.to_owned();
+        let mut number = 2;
+        while !taken.insert(folder.to_lowercase()) {
+            folder = format!("{plain}-{number}");
+            number += 1;
+        }
+        folders.push(folder);
+    }
+    folders
+}
+
+/// Why the stage failed: the first check that did, with its last words, and which others did not pass.
+#[must_use]
+pub fn failure(results: &[Result]) -> Option<String> {
+    let first = results.iter().find(|result| result.verdict != Verdict::Passed)?;
+    let why = match &first.verdict {
+        Verdict::Failed(why) => why.as_str(),
+        Verdict::Passed | Verdict::NotRun => "it was not run",
+    };
+    let mut message = format!("check \"{}\" ({}) failed: {why}", first.name, first.script);
+    if let Some(invocation) = &first.invocation {
+        let tail = judge::tail(&invocation.stdout, &invocation.stderr);
+        if !tail.is_empty() {
+            message.push_str("; its last output: ");
+            message.push_str(&tail);
+        }
+    }
+    let list = |what: &str, wanted: fn(&Verdict) -> bool| {
+        let names: Vec<&str> = results
+            .iter()
+            .filter(|result| result.name != first.name && wanted(&result.verdict))
+            .map(|result| result.name.as_str())
+            .collect();
+        if names.is_empty() { String::new() } else { format!("; {what}: {}", names.join(", ")) }
+    };
+    message.push_str(&list("failed too", |verdict| matches!(verdict, Verdict::Failed(_))));
+    message.push_str(&list("not run", |verdict| *verdict == Verdict::NotRun));
+    Some(message)
+}
