@@ -87,6 +87,7 @@ pub(super) fn start(world: &mut World, call: &Call) -> Answer {
         hold_until: None,
         bake_until: None,
         progress_at: call.now,
+        paused: false,
         wait_for_transitions: true,
     };
     owned(world, call, &key.1)?.refreshes.push(refresh);
