@@ -111,16 +111,23 @@ impl Trial {
                 ..autoscaling::NewGroup::new(ACCOUNT, REGION, "web", &template, "1", size)
             },
         );
-        Fleet { old, new, template, target_group }
+        Fleet { old, new, target_group }
     }
 
     /// Instances of the group `web` that answer their load balancer.
     pub fn serving(&self) -> usize {
         let Some(group) = autoscaling::group(&self.world, ACCOUNT, REGION, "web") else { return 0 };
         let taken = |id: &str| {
-            group.target_groups.iter().all(|tg| elbv2::health(&self.world, tg, id) == Some(elbv2::Health::Healthy))
+            group
+                .target_groups
+                .iter()
+                .all(|tg| elbv2::health(&self.world, tg, id) == Some(elbv2::Health::Healthy))
         };
-        group.members.values().filter(|m| m.lifecycle == autoscaling::Lifecycle::InService && taken(&m.id)).count()
+        group
+            .members
+            .values()
+            .filter(|m| m.lifecycle == autoscaling::Lifecycle::InService && taken(&m.id))
+            .count()
     }
 
     /// How many live instances of the group `web` run an image.
@@ -131,7 +138,8 @@ impl Trial {
 
     /// The newest refresh of the group `web`.
     pub fn refresh(&mut self) -> Value {
-        let answer = self.ok("autoscaling", "DescribeInstanceRefreshes", json!({ "AutoScalingGroupName": "web" }));
+        let answer =
+            self.ok("autoscaling", "DescribeInstanceRefreshes", json!({ "AutoScalingGroupName": "web" }));
         answer["InstanceRefreshes"][0].clone()
     }
 
@@ -157,6 +165,5 @@ impl Trial {
 pub struct Fleet {
     pub old: String,
     pub new: String,
-    pub template: String,
     pub target_group: String,
 }

@@ -6,13 +6,13 @@ use std::time::Duration;
 use super::super::super::time::Time;
 use super::super::super::world::World;
 use super::super::cloudwatch::{AlarmState, alarm_state};
+use super::super::support::percent_up;
 use super::config::Config;
 use super::groups::Group;
 use super::keeping::is_ready;
 use super::members::{Lifecycle, MadeBy, Member};
 use super::preferences::{Preferences, Reluctant};
 use super::rolling::Situation;
-use super::super::support::percent_up;
 
 /// A refresh is `Pending` for a moment before it begins.
 const BEGINS_AFTER: Duration = Duration::from_secs(2);
@@ -332,8 +332,7 @@ impl Refresh {
                     self.progress_at = now;
                 }
                 let checkpoint = self.preferences.checkpoints.get(self.next_checkpoint);
-                view.now.keep =
-                    checkpoint.map_or(0, |percent| self.total - percent_up(self.total, *percent));
+                view.now.keep = checkpoint.map_or(0, |percent| self.total - percent_up(self.total, *percent));
             }
         }
         view
@@ -361,7 +360,11 @@ impl Refresh {
     /// Everything this direction set out to replace is replaced.
     fn complete(&mut self, group: &mut Group, now: Time, wish: &mut Wish) {
         if self.status == Status::RollbackInProgress {
-            self.end(Status::RollbackSuccessful, now, "The group was rolled back to its previous configuration.");
+            self.end(
+                Status::RollbackSuccessful,
+                now,
+                "The group was rolled back to its previous configuration.",
+            );
         } else if self.preferences.bake.is_zero() {
             self.succeed(group, now);
         } else {
@@ -437,15 +440,8 @@ struct View {
 
 impl Default for View {
     fn default() -> Self {
-        let now = Situation {
-            desired: 0,
-            live: 0,
-            ready: 0,
-            stale: 0,
-            stale_ready: 0,
-            stale_unready: 0,
-            keep: 0,
-        };
+        let now =
+            Situation { desired: 0, live: 0, ready: 0, stale: 0, stale_ready: 0, stale_unready: 0, keep: 0 };
         Self { now, unready: 0, waiting: 0, stale_ready: Vec::new(), stale_unready: Vec::new() }
     }
 }

@@ -134,7 +134,10 @@ fn the_group_keeps_its_old_template_until_the_refresh_succeeds() {
 fn a_scale_out_during_a_refresh_launches_the_new_version() {
     let mut trial = Trial::new();
     let fleet = trial.fleet(4, Behaviour::default());
-    trial.start_refresh(with(launch_first(), &json!({ "CheckpointPercentages": [25, 100], "CheckpointDelay": 3600 })));
+    trial.start_refresh(with(
+        launch_first(),
+        &json!({ "CheckpointPercentages": [25, 100], "CheckpointDelay": 3600 }),
+    ));
     trial.until(3000, |trial| trial.refresh()["PercentageComplete"] == 25);
     trial.pass(60);
     trial.ok("autoscaling", "SetDesiredCapacity", with(web(), &json!({ "DesiredCapacity": 6 })));
@@ -152,7 +155,11 @@ fn a_checkpoint_holds_and_then_goes_on_by_itself() {
     assert_eq!((trial.running(&fleet.old), trial.running(&fleet.new)), (8, 2));
     assert_eq!(trial.refresh()["PercentageComplete"], 20);
     trial.pass(1790);
-    assert_eq!((trial.running(&fleet.old), trial.running(&fleet.new)), (8, 2), "it holds for the whole delay");
+    assert_eq!(
+        (trial.running(&fleet.old), trial.running(&fleet.new)),
+        (8, 2),
+        "it holds for the whole delay"
+    );
     trial.until(60, |trial| trial.running(&fleet.new) > 2);
     trial.until(20_000, |trial| trial.refresh_status() == "Successful");
     assert_eq!(trial.running(&fleet.new), 10);
@@ -301,7 +308,11 @@ fn what_cannot_be_rolled_back_says_so() {
             input["DesiredConfiguration"] = to;
         }
         let case = format!("{saved_version} {image} desired={desired}");
-        assert_eq!(trial.refused("autoscaling", "StartInstanceRefresh", input.clone()), "ValidationError", "{case}");
+        assert_eq!(
+            trial.refused("autoscaling", "StartInstanceRefresh", input.clone()),
+            "ValidationError",
+            "{case}"
+        );
         input["Preferences"] = json!({});
         trial.ok("autoscaling", "StartInstanceRefresh", input);
         trial.pass(30);
@@ -320,7 +331,10 @@ fn one_refresh_at_a_time_and_the_template_is_its_own_meanwhile() {
     trial.start_refresh(launch_first());
     assert_eq!(trial.refused("autoscaling", "StartInstanceRefresh", web()), "InstanceRefreshInProgress");
     let change = json!({ "LaunchTemplate": { "LaunchTemplateName": "web", "Version": "2" } });
-    assert_eq!(trial.refused("autoscaling", "UpdateAutoScalingGroup", with(web(), &change)), "ValidationError");
+    assert_eq!(
+        trial.refused("autoscaling", "UpdateAutoScalingGroup", with(web(), &change)),
+        "ValidationError"
+    );
     trial.ok("autoscaling", "UpdateAutoScalingGroup", with(web(), &json!({ "MaxSize": 9 })));
 }
 
@@ -349,7 +363,10 @@ fn skip_matching_leaves_what_matches_alone() {
     trial.start_refresh(json!({ "SkipMatching": true }));
     trial.pass(10);
     let refresh = trial.refresh();
-    assert_eq!((refresh["Status"].as_str(), refresh["InstancesToUpdate"].as_u64()), (Some("Successful"), Some(0)));
+    assert_eq!(
+        (refresh["Status"].as_str(), refresh["InstancesToUpdate"].as_u64()),
+        (Some("Successful"), Some(0))
+    );
     let after: Vec<String> =
         group(&trial.world, ACCOUNT, REGION, GROUP).unwrap().members.keys().cloned().collect();
     assert_eq!((before, trial.running(&fleet.new)), (after, 4));
@@ -368,7 +385,8 @@ fn protected_and_standby_instances_are_waited_for_unless_told_otherwise() {
     for (what, preference, outcome, old_left) in cases {
         let mut trial = Trial::new();
         let fleet = trial.fleet(3, Behaviour::default());
-        let first = group(&trial.world, ACCOUNT, REGION, GROUP).unwrap().members.keys().next().unwrap().clone();
+        let first =
+            group(&trial.world, ACCOUNT, REGION, GROUP).unwrap().members.keys().next().unwrap().clone();
         if what == "protected" {
             let input = json!({ "InstanceIds": [first], "ProtectedFromScaleIn": true });
             trial.ok("autoscaling", "SetInstanceProtection", with(web(), &input));
@@ -386,7 +404,9 @@ fn protected_and_standby_instances_are_waited_for_unless_told_otherwise() {
 
 #[test]
 fn suspended_processes_hold_a_refresh_in_their_own_ways() {
-    for (process, outcome) in [("InstanceRefresh", "InProgress"), ("Launch", "Failed"), ("Terminate", "Failed")] {
+    for (process, outcome) in
+        [("InstanceRefresh", "InProgress"), ("Launch", "Failed"), ("Terminate", "Failed")]
+    {
         let mut trial = Trial::new();
         let fleet = trial.fleet(3, Behaviour::default());
         trial.ok("autoscaling", "SuspendProcesses", with(web(), &json!({ "ScalingProcesses": [process] })));
@@ -409,7 +429,8 @@ fn launches_that_fail_are_tried_again_and_told_as_activities() {
     trial.ok("autoscaling", "SetDesiredCapacity", with(web(), &json!({ "DesiredCapacity": 3 })));
     trial.pass(200);
     let answer = trial.ok("autoscaling", "DescribeScalingActivities", web());
-    let failed = answer["Activities"].as_array().unwrap().iter().filter(|a| a["StatusCode"] == "Failed").count();
+    let failed =
+        answer["Activities"].as_array().unwrap().iter().filter(|a| a["StatusCode"] == "Failed").count();
     assert!((2..=4).contains(&failed), "{failed} failed launches in 200 s");
     trial.world.ec2.capacity_shortages.clear();
     trial.pass(200);

@@ -53,7 +53,11 @@ fn custom_alarm(trial: &mut Trial, name: &str, more: &Value) {
 fn state(trial: &mut Trial, name: &str) -> String {
     let input = json!({ "AlarmNames": [name], "AlarmTypes": ["MetricAlarm", "CompositeAlarm"] });
     let answer = trial.ok("cloudwatch", "DescribeAlarms", input);
-    let found = answer["MetricAlarms"].as_array().unwrap().iter().chain(answer["CompositeAlarms"].as_array().unwrap());
+    let found = answer["MetricAlarms"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .chain(answer["CompositeAlarms"].as_array().unwrap());
     found.map(|a| a["StateValue"].as_str().unwrap().to_owned()).next().unwrap()
 }
 
@@ -95,8 +99,10 @@ fn the_metric_is_found_by_group_by_load_balancer_and_by_both() {
     let balancers = trial.ok("elbv2", "DescribeLoadBalancers", json!({}));
     let arn = balancers["LoadBalancers"][0]["LoadBalancerArn"].as_str().unwrap().to_owned();
     let balancer = arn.split_once("loadbalancer/").unwrap().1.to_owned();
-    let (by_group, by_balancer) =
-        (json!({ "Name": "TargetGroup", "Value": group }), json!({ "Name": "LoadBalancer", "Value": balancer }));
+    let (by_group, by_balancer) = (
+        json!({ "Name": "TargetGroup", "Value": group }),
+        json!({ "Name": "LoadBalancer", "Value": balancer }),
+    );
     let wrong = json!({ "Name": "LoadBalancer", "Value": "app/other/1" });
     for (dimensions, expected) in [
         (json!([by_group]), 1800.0),
@@ -127,8 +133,10 @@ fn response_times_spread_around_their_mean() {
     let fleet = trial.fleet(2, Behaviour::default());
     trial.pass(300);
     let stats = ["Average", "p50", "p90", "p99", "SampleCount"];
-    let queries =
-        stats.iter().enumerate().map(|(i, s)| metric(&format!("q{i}"), &fleet.target_group, "TargetResponseTime", s, 300));
+    let queries = stats
+        .iter()
+        .enumerate()
+        .map(|(i, s)| metric(&format!("q{i}"), &fleet.target_group, "TargetResponseTime", s, 300));
     let answer = data(&mut trial, queries.collect(), &json!({}));
     let value = |i: usize| answer["MetricDataResults"][i]["Values"][0].as_f64().unwrap();
     assert!((value(0) - 0.042).abs() < 1e-6, "{}", value(0));
@@ -152,7 +160,11 @@ fn newest_first_unless_asked_otherwise_and_in_pages() {
     assert!(newest.iter().rev().eq(oldest.iter()) && newest[0] > newest[1]);
     let (mut paged, mut token, mut pages) = (Vec::new(), Value::Null, 0);
     loop {
-        let more = if token.is_null() { json!({ "MaxDatapoints": 4 }) } else { json!({ "MaxDatapoints": 4, "NextToken": token }) };
+        let more = if token.is_null() {
+            json!({ "MaxDatapoints": 4 })
+        } else {
+            json!({ "MaxDatapoints": 4, "NextToken": token })
+        };
         let answer = data(&mut trial, query.clone(), &more);
         paged.extend(times(&answer));
         pages += 1;
@@ -210,7 +222,13 @@ fn queries_that_make_no_sense_are_refused() {
 fn missing_data_counts_as_the_alarm_says() {
     let points = |text: &str| -> Vec<Option<bool>> {
         // Newest first: X breaches, 0 does not, - is missing.
-        text.chars().map(|c| match c { 'X' => Some(true), '0' => Some(false), _ => None }).collect()
+        text.chars()
+            .map(|c| match c {
+                'X' => Some(true),
+                '0' => Some(false),
+                _ => None,
+            })
+            .collect()
     };
     use AlarmState::{Alarm, InsufficientData, Ok};
     // Three of three, with two periods more to look back.
@@ -241,7 +259,11 @@ fn an_alarm_follows_its_metric() {
         seen.push(state(&mut trial, "errors"));
     }
     assert_eq!(seen, ["OK", "OK", "ALARM", "ALARM", "OK", "OK"]);
-    trial.ok("cloudwatch", "SetAlarmState", json!({ "AlarmName": "errors", "StateValue": "ALARM", "StateReason": "drill" }));
+    trial.ok(
+        "cloudwatch",
+        "SetAlarmState",
+        json!({ "AlarmName": "errors", "StateValue": "ALARM", "StateReason": "drill" }),
+    );
     assert_eq!(state(&mut trial, "errors"), "ALARM");
     trial.pass(60);
     assert_eq!(state(&mut trial, "errors"), "OK", "the next evaluation has the last word");
@@ -264,7 +286,9 @@ fn an_alarm_on_the_error_rate_rings_for_a_bad_release() {
         trial.ok("cloudwatch", "PutMetricAlarm", members);
         trial.pass(300);
         assert_eq!(state(&mut trial, "rate"), "OK");
-        trial.start_refresh(json!({ "MinHealthyPercentage": 100, "MaxHealthyPercentage": 200, "InstanceWarmup": 30 }));
+        trial.start_refresh(
+            json!({ "MinHealthyPercentage": 100, "MaxHealthyPercentage": 200, "InstanceWarmup": 30 }),
+        );
         trial.pass(1800);
         assert_eq!(state(&mut trial, "rate"), expected, "at {error_rate}");
     }
@@ -285,7 +309,11 @@ fn a_composite_follows_its_children() {
         let input = json!({ "AlarmName": name, "StateValue": state, "StateReason": "test" });
         trial.ok("cloudwatch", "SetAlarmState", input);
     };
-    trial.ok("cloudwatch", "PutCompositeAlarm", json!({ "AlarmName": "both", "AlarmRule": "ALARM(a) AND NOT OK(\"b\")" }));
+    trial.ok(
+        "cloudwatch",
+        "PutCompositeAlarm",
+        json!({ "AlarmName": "both", "AlarmRule": "ALARM(a) AND NOT OK(\"b\")" }),
+    );
     let mut seen = Vec::new();
     for (name, to) in [("a", "ALARM"), ("b", "OK"), ("b", "ALARM"), ("a", "OK")] {
         set(&mut trial, name, to);
@@ -297,7 +325,10 @@ fn a_composite_follows_its_children() {
     assert_eq!(answer["CompositeAlarms"].as_array().unwrap().len(), 0, "composites only on request");
     let bad = json!({ "AlarmName": "c", "AlarmRule": "ALARM(nothing)" });
     assert_eq!(trial.refused("cloudwatch", "PutCompositeAlarm", bad), "ValidationError");
-    assert_eq!(trial.refused("cloudwatch", "DeleteAlarms", json!({ "AlarmNames": ["a", "nothing"] })), "ResourceNotFound");
+    assert_eq!(
+        trial.refused("cloudwatch", "DeleteAlarms", json!({ "AlarmNames": ["a", "nothing"] })),
+        "ResourceNotFound"
+    );
 }
 
 #[test]

@@ -20,7 +20,8 @@ fn instance(trial: &mut Trial, image: &str) -> String {
 }
 
 fn group(trial: &mut Trial, name: &str) -> String {
-    let answer = trial.ok("elbv2", "CreateTargetGroup", json!({ "Name": name, "Protocol": "HTTP", "Port": 80 }));
+    let answer =
+        trial.ok("elbv2", "CreateTargetGroup", json!({ "Name": name, "Protocol": "HTTP", "Port": 80 }));
     answer["TargetGroups"][0]["TargetGroupArn"].as_str().unwrap().to_owned()
 }
 
@@ -63,7 +64,11 @@ fn a_target_that_does_not_boot_turns_unhealthy() {
     let fleet = trial.fleet(0, Behaviour { boots: false, ..Behaviour::default() });
     let id = instance(&mut trial, &fleet.new);
     trial.pass(10);
-    trial.ok("elbv2", "RegisterTargets", json!({ "TargetGroupArn": fleet.target_group, "Targets": [{ "Id": id }] }));
+    trial.ok(
+        "elbv2",
+        "RegisterTargets",
+        json!({ "TargetGroupArn": fleet.target_group, "Targets": [{ "Id": id }] }),
+    );
     trial.pass(600);
     assert_eq!(health(&mut trial, &fleet.target_group), ["unhealthy"]);
 }
@@ -83,7 +88,10 @@ fn a_group_without_a_listener_is_unused_until_it_has_one() {
     trial.ok("elbv2", "ModifyListener", json!({ "ListenerArn": listener, "DefaultActions": actions }));
     trial.pass(60);
     assert_eq!(health(&mut trial, &canary), ["healthy"]);
-    assert_eq!(trial.refused("elbv2", "DeleteTargetGroup", json!({ "TargetGroupArn": canary })), "ResourceInUse");
+    assert_eq!(
+        trial.refused("elbv2", "DeleteTargetGroup", json!({ "TargetGroupArn": canary })),
+        "ResourceInUse"
+    );
     let alone = forward(&[(&fleet.target_group, 1)]);
     trial.ok("elbv2", "ModifyListener", json!({ "ListenerArn": listener, "DefaultActions": alone }));
     assert_eq!(health(&mut trial, &canary), ["unused"]);
@@ -112,9 +120,11 @@ fn modifying_a_rule_replaces_its_whole_list() {
     let canary = group(&mut trial, "canary");
     let listener = listener(&mut trial);
     let mut actions = forward(&[(&fleet.target_group, 1), (&canary, 1)]);
-    actions[0]["ForwardConfig"]["TargetGroupStickinessConfig"] = json!({ "Enabled": true, "DurationSeconds": 60 });
+    actions[0]["ForwardConfig"]["TargetGroupStickinessConfig"] =
+        json!({ "Enabled": true, "DurationSeconds": 60 });
     let conditions = json!([{ "Field": "path-pattern", "Values": ["/api/*"] }]);
-    let input = json!({ "ListenerArn": listener, "Priority": 10, "Conditions": conditions, "Actions": actions });
+    let input =
+        json!({ "ListenerArn": listener, "Priority": 10, "Conditions": conditions, "Actions": actions });
     let answer = trial.ok("elbv2", "CreateRule", input.clone());
     let rule = answer["Rules"][0]["RuleArn"].clone();
     assert_eq!(trial.refused("elbv2", "CreateRule", input), "PriorityInUse");
@@ -122,8 +132,14 @@ fn modifying_a_rule_replaces_its_whole_list() {
     trial.ok("elbv2", "ModifyRule", input);
     let answer = trial.ok("elbv2", "DescribeRules", json!({ "ListenerArn": listener }));
     let rules = answer["Rules"].as_array().unwrap();
-    assert_eq!((rules.len(), &rules[0]["Priority"], &rules[1]["Priority"]), (2, &json!("10"), &json!("default")));
-    assert!(rules[0]["Actions"][0]["ForwardConfig"]["TargetGroupStickinessConfig"].is_null(), "stickiness is gone");
+    assert_eq!(
+        (rules.len(), &rules[0]["Priority"], &rules[1]["Priority"]),
+        (2, &json!("10"), &json!("default"))
+    );
+    assert!(
+        rules[0]["Actions"][0]["ForwardConfig"]["TargetGroupStickinessConfig"].is_null(),
+        "stickiness is gone"
+    );
     assert_eq!(rules[0]["Conditions"], conditions, "conditions were not given, so they stay");
     let default = json!({ "RuleArn": rules[1]["RuleArn"], "Actions": forward(&[(&canary, 1)]) });
     assert_eq!(trial.refused("elbv2", "ModifyRule", default), "OperationNotPermitted");
@@ -159,7 +175,11 @@ fn tags_are_kept_by_arn() {
     let mut trial = Trial::new();
     let fleet = trial.fleet(0, Behaviour::default());
     let arns = json!([fleet.target_group]);
-    trial.ok("elbv2", "AddTags", json!({ "ResourceArns": arns, "Tags": [{ "Key": "a", "Value": "1" }, { "Key": "b", "Value": "2" }] }));
+    trial.ok(
+        "elbv2",
+        "AddTags",
+        json!({ "ResourceArns": arns, "Tags": [{ "Key": "a", "Value": "1" }, { "Key": "b", "Value": "2" }] }),
+    );
     trial.ok("elbv2", "RemoveTags", json!({ "ResourceArns": arns, "TagKeys": ["a"] }));
     let answer = trial.ok("elbv2", "DescribeTags", json!({ "ResourceArns": arns }));
     assert_eq!(answer["TagDescriptions"][0]["Tags"], json!([{ "Key": "b", "Value": "2" }]));
