@@ -43,12 +43,47 @@ impl Failure {
     /// replaced by an ellipsis, since the whole of it was logged when it happened.
     #[must_use]
     pub fn for_token(mut self) -> Self {
-        if self.message.len() > Self::IN_TOKEN {
-            let end = (0..=Self::IN_TOKEN).rev().find(|&at| self.message.is_char_boundary(at)).unwrap_or(0);
+        let mut written = 0;
+        let fits = |(_, c): &(usize, char)| {
+            written += written_length(*c);
+            written <= Self::IN_TOKEN
+        };
+        let end = self.message.char_indices().take_while(fits).last().map_or(0, |(at, c)| at + c.len_utf8());
+        if end < self.message.len() {
             self.message.truncate(end);
             self.message.push('…');
         }
         self
+    }
+}
+
+/// Bytes of a character in a JSON string: quotes and line ends are written with a backslash, control characters as
+/// `\u00XX`.
+fn written_length(c: char) -> usize {
+    match c {
+        '"' | '\\' | '\n' | '\r' | '\t' | '\u{8}' | '\u{c}' => 2,
+        '\0'..='\u{1f}' => 6,
+        other => other.len_utf8(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_failure_fits_its_room_in_a_token_however_it_is_escaped(text in "(\\PC|[\\x00-\\x1f\"\\\\]){0,1200}") {
+            let failure = Failure::new(FailureKind::JobFailed, text.clone()).for_token();
+            let written = serde_json::to_string(&failure.message).unwrap().len();
+            prop_assert!(written <= Failure::IN_TOKEN + "\"\"…".len());
+            let kept = failure.message.strip_suffix('…').unwrap_or(&failure.message);
+            prop_assert!(text.starts_with(kept));
+            let whole = serde_json::to_string(&text).unwrap().len() <= Failure::IN_TOKEN + 2;
+            prop_assert_eq!(failure.message == text, whole);
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::artifact::{ArchiveWriter, ArtifactError, Caps, EntryPath, Finished};
 use crate::engine::{StageError, Timestamp};
-use crate::evidence::predicate::Predicate;
+use crate::evidence::predicate::{Predicate, TestOutcome, TestResult};
 use crate::evidence::{
     self, Chain, Expectation, ImageIdentity, Link, NamedBytes, Sha256, Stage, Statement, link,
 };
@@ -93,11 +93,14 @@ impl Release {
     /// enough to begin with must not run out in the middle.
     ///
     /// # Errors
-    /// The artifact cannot be read, or its chain does not hold.
+    /// The artifact cannot be read, its chain does not hold, or it says that the release did not pass its test.
     pub async fn open(cx: &Cx, stage: Stage, at: Timestamp) -> Result<Self, StageError> {
         let all = cx.store.read(input(&cx.job.inputs)?, &hand_over_caps()).await?;
         let last = Stage::ALL.into_iter().rfind(|earlier| *earlier < stage);
         let (chain, baggage) = prove(cx, all, last, at, Some(&cx.job.key.action_execution))?;
+        if let Some(test) = chain.stage(Stage::Test) {
+            passed(&test.statement)?;
+        }
         let text = baggage
             .files
             .get(SPEC)
@@ -120,6 +123,21 @@ impl Release {
                 "the release has several images in {region}; one account's is expected"
             ))),
         }
+    }
+}
+
+/// Refuses a release that did not pass: a failed test leaves its signed record at its output's place too, and nobody
+/// may go on from there.
+fn passed(test: &Statement) -> Result<(), StageError> {
+    let result: TestResult = test
+        .predicate_as()
+        .map_err(|fault| StageError::Rejected(format!("the input artifact's test result cannot be read: {fault}")))?;
+    match result.result {
+        TestOutcome::Passed | TestOutcome::Warned => Ok(()),
+        TestOutcome::Failed => Err(StageError::Rejected(format!(
+            "the release did not pass its test; failed checks: {}",
+            result.failed_tests.join(", ")
+        ))),
     }
 }
 

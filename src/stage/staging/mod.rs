@@ -121,9 +121,11 @@ impl Machine for Test {
             | Self::Cancelling { instance, .. }
             | Self::Terminating { instance, .. }
             | Self::Ending { instance, .. } => Self::Withdrawing { instance, looks: 0, why },
-            // The instance is gone: nothing is left to undo.
-            Self::Sealing { .. } => self,
-            Self::Recalling { .. } | Self::Withdrawing { .. } | Self::Withdrawn { .. } => self,
+            // Of a sealing test the instance is gone, so nothing is left to undo; the others are unwinding already.
+            Self::Sealing { .. }
+            | Self::Recalling { .. }
+            | Self::Withdrawing { .. }
+            | Self::Withdrawn { .. } => self,
         }
     }
 
@@ -361,7 +363,7 @@ async fn invocations(
         match found {
             Some(found) if given_up || judge::is_terminal(&found.status) => invocations.push(found),
             None if given_up => {
-                invocations.push(Invocation { status: "Pending".into(), ..Invocation::default() })
+                invocations.push(Invocation { status: "Pending".into(), ..Invocation::default() });
             }
             Some(_) | None => {
                 return Err(StageError::NotYet(format!(

@@ -37,7 +37,7 @@ pub(super) use launch::{LaunchSpec, launch};
 pub use launch_templates::{LaunchTemplate, TemplateVersion, seed_launch_template};
 pub(super) use launch_templates::{TemplateKey, resolve_template};
 pub(super) use network::subnet_zone;
-pub use network::{SecurityGroup, Subnet, seed_security_group, seed_subnet};
+pub use network::{SecurityGroup, Subnet, place_security_group, place_subnet, seed_security_group, seed_subnet};
 pub use parameters::seed_parameter;
 pub use references::seed_reference;
 pub use snapshots::Snapshot;

@@ -31,8 +31,21 @@ impl LoadBalancer {
         subnets: Vec<String>,
         security_groups: Vec<String>,
     ) -> String {
-        let id = short_id(world);
-        let arn = arn(here, &format!("loadbalancer/app/{name}/{id}"));
+        let dimension = format!("app/{name}/{}", short_id(world));
+        Self::place(world, here, &dimension, scheme, subnets, security_groups)
+    }
+
+    /// As [`LoadBalancer::add`], under a given `app/NAME/ID`.
+    pub(super) fn place(
+        world: &mut World,
+        here: &Place,
+        dimension: &str,
+        scheme: &str,
+        subnets: Vec<String>,
+        security_groups: Vec<String>,
+    ) -> String {
+        let name = dimension.split('/').nth(1).unwrap_or(dimension);
+        let arn = arn(here, &format!("loadbalancer/{dimension}"));
         let load_balancer = Self {
             arn: arn.clone(),
             name: name.to_owned(),

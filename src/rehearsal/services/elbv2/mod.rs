@@ -21,7 +21,7 @@ pub(super) use actions::traffic;
 pub use listeners::Listener;
 pub use load_balancers::LoadBalancer;
 pub use rules::Rule;
-pub use target_groups::{TargetGroup, seed_target_group, set_requests_per_minute};
+pub use target_groups::{TargetGroup, place_target_group, seed_target_group, set_requests_per_minute};
 pub(super) use targets::{deregister, instance_changed, register, seed_healthy};
 pub use targets::{Health, Target, health};
 

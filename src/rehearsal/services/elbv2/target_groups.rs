@@ -115,16 +115,31 @@ pub fn seed_target_group(
     name: &str,
     requests_per_minute: u32,
 ) -> String {
+    let (group, balancer) = (short_id(world), short_id(world));
+    let group = format!("targetgroup/{name}/{group}");
+    place_target_group(world, account, region, &format!("app/{name}/{balancer}"), &group, requests_per_minute)
+}
+
+/// Puts a target group in place behind a load balancer and listener of its own; its ARN. The names are the
+/// dimensions CloudWatch knows them by: `app/NAME/ID` and `targetgroup/NAME/ID`.
+pub fn place_target_group(
+    world: &mut World,
+    account: &str,
+    region: &str,
+    load_balancer: &str,
+    target_group: &str,
+    requests_per_minute: u32,
+) -> String {
     let here = Place::new(account, region);
-    let id = short_id(world);
-    let group_arn = arn(&here, &format!("targetgroup/{name}/{id}"));
+    let name = target_group.split('/').nth(1).unwrap_or(target_group);
+    let group_arn = arn(&here, target_group);
     let mut group = TargetGroup::new(&here, name, group_arn.clone());
     group.requests_per_minute = Some(requests_per_minute);
     // Ten-second checks and two in a row: what an impatient but sensible owner sets.
     group.health_check.interval_seconds = 10;
     group.health_check.healthy_threshold = 2;
     world.elbv2.target_groups.insert(group_arn.clone(), group);
-    let load_balancer = LoadBalancer::add(world, &here, name, "internet-facing", Vec::new(), Vec::new());
+    let load_balancer = LoadBalancer::place(world, &here, load_balancer, "internet-facing", Vec::new(), Vec::new());
     let forward = json!({
         "Type": "forward",
         "TargetGroupArn": group_arn,
