@@ -432,6 +432,7 @@ fn census(image: &str) -> Census {
 
 #[test]
 fn a_fleet_is_confirmed_only_whole() {
+    type Spoil = fn(&mut Census);
     assert_eq!(census(NEW).lacks(NEW), None);
     assert_eq!(census(OLD).lacks(NEW).as_deref(), Some("4 on ami-00000000000000001"));
     let spoilt: [(&str, fn(&mut Census)); 7] = [
