@@ -1,9 +1,9 @@
 //! The commands. One file each; this one reads the arguments and gives the exit code.
 
-mod exit;
+pub mod exit;
 mod logging;
 #[cfg(feature = "rehearsal")]
-mod rehearse;
+pub mod rehearse;
 mod run;
 mod schema;
 mod verify;

@@ -131,7 +131,7 @@ async fn authority(args: &Args, aws: &Aws) -> Result<Authority, CliError> {
 }
 
 /// A line of progress on standard error.
-fn tell(now: crate::engine::Timestamp, stage: &str, event: &Event<'_>) {
+pub fn tell(now: crate::engine::Timestamp, stage: &str, event: &Event<'_>) {
     use std::io::Write;
     let line = match event {
         Event::Rested { progress, .. } => format!("{now} {stage}: {:>3} % {}", progress.percent, progress.summary),

@@ -143,6 +143,7 @@ mod tests;
 
 /// An access key that is let in, for tests.
 #[cfg(test)]
-pub(super) fn test_key(_world: &mut World) -> String {
-    "AKIATESTTESTTESTTEST".to_owned()
+pub(super) fn test_key(world: &mut World) -> String {
+    let user = "arn:aws:iam::123456789012:user/test";
+    super::services::sts::issue_long_term(world, "123456789012", user).access_key_id
 }

@@ -159,12 +159,14 @@ impl FaultPlan {
                 met = Some(rule.fault.clone());
             }
         }
-        let short_of_tokens = self
+        let enough_tokens = self
             .limits
             .iter_mut()
             .filter(|bucket| bucket.limit.service == service && bucket.limit.operation == operation)
-            .fold(false, |short, bucket| !bucket.take(now) || short);
-        met.or_else(|| short_of_tokens.then_some(Fault::Throttle)).or_else(|| self.chance())
+            .map(|bucket| bucket.take(now))
+            // Every bucket gives its token, also after one was found empty.
+            .fold(true, |enough, took| enough & took);
+        met.or_else(|| (!enough_tokens).then_some(Fault::Throttle)).or_else(|| self.chance())
     }
 
     fn chance(&self) -> Option<Fault> {

@@ -181,8 +181,11 @@ mod tests {
         let unsigned = "GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
         assert!(exchange(address, unsigned).await.contains("MissingAuthenticationToken"));
         cloud.set_faults(FaultPlan::default().rule(When::Index(1), Fault::LoseReply));
-        let signed = "GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\nauthorization: AWS4-HMAC-SHA256 \
-                      Credential=AKIATESTTESTTESTTEST/20231114/us-east-1/s3/aws4_request, Signature=0\r\n\r\n";
+        let key = cloud.with_world(super::super::cloud::test_key);
+        let signed = &format!(
+            "GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\nauthorization: AWS4-HMAC-SHA256 \
+             Credential={key}/20231114/us-east-1/s3/aws4_request, Signature=0\r\n\r\n"
+        );
         assert_eq!(exchange(address, signed).await, "");
         assert!(exchange(address, signed).await.contains("ListAllMyBucketsResult"));
     }

@@ -242,9 +242,9 @@ impl Ground<'_> {
     fn staging(&mut self) {
         let Some(staging) = &self.setup.staging else { return };
         let (account, region) = (&self.setup.account, &self.setup.region);
-        ec2::place_subnet(&mut self.world, account, region, &staging.subnet, "vpc-staging");
+        ec2::place_subnet(&mut self.world, account, region, &staging.subnet, &format!("{region}a"), "vpc-staging");
         for group in &staging.security_groups {
-            ec2::place_security_group(&mut self.world, account, region, group, "vpc-staging");
+            ec2::place_security_group(&mut self.world, account, region, group, "vpc-staging", "staging");
         }
     }
 

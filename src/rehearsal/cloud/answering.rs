@@ -13,12 +13,13 @@ use super::super::call::{Answer, ApiError, Call};
 use super::super::faults::{self, Fault};
 use super::super::ids::Ids;
 use super::super::services::s3;
+use super::super::services::sts::{self, Principal};
 use super::super::time::Time;
 use super::super::transcript::{FaultRecord, Keep, Record, redacted};
 use super::super::wire::model::{self, Model};
 use super::super::wire::scope::Scope;
 use super::super::wire::{self, Protocol, errors, text, validate};
-use super::credentials::{self, Principal};
+use super::credentials::admit;
 use super::{Cloud, Reply, State};
 
 /// An inflated request body larger than this is refused.
@@ -107,8 +108,8 @@ impl Cloud {
             let mut state = self.lock();
             let door = Door { service: "s3", operation: target.operation, scope, protocol: None, now };
             let visit = state.arrive(&door);
-            let stale = visit.record.fault.as_ref().is_some_and(FaultRecord::reads_the_past);
-            (visit, state.past.clone().filter(|_| stale))
+            let reads_past = visit.record.fault.as_ref().is_some_and(FaultRecord::reads_the_past);
+            (visit, state.past.clone().filter(|_| reads_past))
         };
         visit.record.input = target.as_input(body.len());
         let response = match &visit.gate {
@@ -138,8 +139,8 @@ impl State {
             let took_effect = fault != Fault::StaleRead || !mutating && self.past.is_some();
             FaultRecord { fault, took_effect }
         });
-        let found = credentials::principal(&self.world, &door.scope.access_key);
-        let gate = match credentials::admit(found, door.now, door.protocol) {
+        let found = sts::principal(&self.world, &door.scope.access_key);
+        let gate = match admit(found, door.now, door.protocol) {
             Err(refusal) => Gate::Refuse(refusal),
             Ok(principal) => match fault.as_ref().map(|met| &met.fault) {
                 Some(Fault::KillBefore) => Gate::Killed,

@@ -1,22 +1,9 @@
 //! Whether a caller's key is known and still good, and how each service refuses one that is not.
 
 use super::super::call::ApiError;
+use super::super::services::sts::Principal;
 use super::super::time::Time;
 use super::super::wire::Protocol;
-use super::super::world::World;
-
-/// Who signs with an access key.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Principal {
-    pub account: String,
-    /// The moment from which the key is refused; nothing for long-term keys.
-    pub expires: Option<Time>,
-}
-
-/// The principal behind an access key, expired or not.
-pub(super) fn principal(_world: &World, _access_key: &str) -> Option<Principal> {
-    Some(Principal { account: "123456789012".to_owned(), expires: None })
-}
 
 /// Lets a principal in, or refuses as the service does. S3 has no modelled protocol.
 pub(super) fn admit(
@@ -56,7 +43,8 @@ mod tests {
 
     #[test]
     fn each_service_refuses_keys_in_its_own_words() {
-        let expired = Principal { account: "1".into(), expires: Some(Time(10)) };
+        let expired =
+            Principal { account: "1".into(), arn: "arn:aws:iam::1:user/u".into(), expires: Some(Time(10)) };
         for (protocol, unknown, late) in [
             (None, "InvalidAccessKeyId", "ExpiredToken"),
             (Some(Protocol::Json), "UnrecognizedClientException", "ExpiredTokenException"),

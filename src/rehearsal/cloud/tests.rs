@@ -10,6 +10,7 @@ use aws_smithy_types::retry::RetryConfig;
 
 use super::super::faults::{Fault, Limit, When};
 use super::super::services::s3::{self, Bucket};
+use super::super::services::sts;
 use super::*;
 
 const NOW: Time = Time(1_700_000_000_000);
@@ -117,7 +118,7 @@ async fn a_limit_is_felt_and_passes() {
     let s3 = client(&cloud, 1);
     assert_eq!(put(&s3).await, Ok(()));
     assert_eq!(put(&s3).await, Err("SlowDown".to_owned()));
-    tokio::time::sleep(Duration::from_secs(10)).await;
+    tokio::time::advance(Duration::from_secs(10)).await;
     assert_eq!(put(&s3).await, Ok(()));
 }
 
@@ -134,14 +135,14 @@ async fn a_fork_goes_its_own_way() {
 async fn the_transcript_tells_who_did_what_when() {
     let cloud = cloud();
     let s3 = client(&cloud, 1);
-    tokio::time::sleep(Duration::from_secs(60)).await;
+    tokio::time::advance(Duration::from_mins(1)).await;
     put(&s3).await.unwrap();
     s3.get_object().bucket("bucket").key("none").send().await.unwrap_err();
     let transcript = cloud.transcript();
     let [write, read] = transcript.records() else { panic!("two calls") };
     assert_eq!(
         (write.seq, write.at, write.status, write.mutating),
-        (1, NOW + Duration::from_secs(60), Some(200), true)
+        (1, NOW + Duration::from_mins(1), Some(200), true)
     );
     assert_eq!(write.input, serde_json::json!({"Bucket": "bucket", "Key": "k", "ContentLength": 1}));
     assert_eq!(
@@ -150,11 +151,8 @@ async fn the_transcript_tells_who_did_what_when() {
     );
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_service_refuses_in_its_own_protocol() {
-    let cloud = cloud();
-    let key = cloud.with_world(test_key);
-    let config = aws_config::SdkConfig::builder()
+fn shared(cloud: &Cloud, key: &str) -> aws_config::SdkConfig {
+    aws_config::SdkConfig::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new("us-east-1"))
         .credentials_provider(SharedCredentialsProvider::new(Credentials::new(
@@ -162,7 +160,53 @@ async fn a_service_refuses_in_its_own_protocol() {
         )))
         .retry_config(RetryConfig::disabled())
         .http_client(cloud.http_client())
-        .build();
+        .build()
+}
+
+#[tokio::test(start_paused = true)]
+async fn keys_are_known_by_who_they_were_issued_to_and_for_how_long() {
+    let cloud = cloud();
+    let role = "arn:aws:sts::111122223333:assumed-role/worker/me";
+    let key =
+        cloud.with_world(|w| sts::issue(w, "111122223333", role, Duration::from_mins(15))).access_key_id;
+    let (known, stranger) = (shared(&cloud, &key), shared(&cloud, "AKIASTRANGER"));
+    let who = aws_sdk_sts::Client::new(&known).get_caller_identity().send().await.unwrap();
+    assert_eq!((who.account(), who.arn()), (Some("111122223333"), Some(role)));
+
+    let asked = aws_sdk_sts::Client::new(&stranger).get_caller_identity().send().await.unwrap_err();
+    assert_eq!(asked.into_service_error().code(), Some("InvalidClientTokenId"));
+    let asked = aws_sdk_codepipeline::Client::new(&stranger).list_pipelines().send().await.unwrap_err();
+    assert_eq!(asked.into_service_error().code(), Some("UnrecognizedClientException"));
+    let asked = Client::new(&stranger).list_buckets().send().await.unwrap_err();
+    assert_eq!(asked.into_service_error().code(), Some("InvalidAccessKeyId"));
+
+    tokio::time::advance(Duration::from_mins(15)).await;
+    let late = Client::new(&known).list_buckets().send().await.unwrap_err();
+    assert_eq!(late.into_service_error().code(), Some("ExpiredToken"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn keys_handed_out_by_a_stale_read_are_real() {
+    let cloud = cloud();
+    cloud.set_faults(FaultPlan::default().rule(When::nth("sts", "GetCallerIdentity", 2), Fault::StaleRead));
+    let key = cloud.with_world(test_key);
+    let config = shared(&cloud, &key);
+    put(&Client::new(&config)).await.unwrap();
+    let before = cloud.with_world(|w| w.ids.clone().next());
+    let ask = || aws_sdk_sts::Client::new(&config).get_caller_identity().send();
+    ask().await.unwrap();
+    ask().await.unwrap();
+    assert_eq!(
+        cloud.with_world(|w| w.ids.clone().next()),
+        before,
+        "nothing was drawn, nothing is drawn again"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_refuses_in_its_own_protocol() {
+    let cloud = cloud();
+    let config = shared(&cloud, &cloud.with_world(test_key));
     let acknowledge =
         aws_sdk_codepipeline::Client::new(&config).acknowledge_job().job_id("no uuid").nonce("1");
     let error = acknowledge.send().await.unwrap_err();

@@ -79,6 +79,7 @@ pub enum Kind {
 }
 
 /// One shape with its constraints.
+#[allow(clippy::struct_excessive_bools, reason = "the traits of the models are flags")]
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Shape {
@@ -196,7 +197,7 @@ impl Model {
         found.first().map(|(name, shape)| (name.as_str(), *shape))
     }
 
-    /// The name in this service's SigV4 credential scopes.
+    /// The name in this service's `SigV4` credential scopes.
     #[must_use]
     pub fn signing_name(&self) -> &str {
         self.metadata.signing_name.as_deref().unwrap_or(&self.metadata.endpoint_prefix)

@@ -1,4 +1,4 @@
-//! awsQuery: a form in, XML out (Auto Scaling, load balancing, STS; CloudWatch's older clients).
+//! awsQuery: a form in, XML out (Auto Scaling, load balancing, STS; `CloudWatch`'s older clients).
 
 use bytes::Bytes;
 use http::Response;

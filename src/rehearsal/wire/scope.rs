@@ -1,4 +1,4 @@
-//! Who asks whom: the SigV4 credential scope of a request, from its header or a presigned address.
+//! Who asks whom: the `SigV4` credential scope of a request, from its header or a presigned address.
 
 use http::request::Parts;
 
@@ -14,7 +14,7 @@ pub struct Scope {
 }
 
 impl Scope {
-    /// The scope of a request; nothing when it is not signed with SigV4.
+    /// The scope of a request; nothing when it is not signed with `SigV4`.
     #[must_use]
     pub fn of(parts: &Parts) -> Option<Self> {
         let header = parts.headers.get(http::header::AUTHORIZATION).and_then(|v| v.to_str().ok());

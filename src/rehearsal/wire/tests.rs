@@ -278,3 +278,77 @@ async fn an_answer_outside_the_model_is_the_embedded_aws_own_fault() {
     let error = error.into_service_error();
     assert!(met(&error).1.is_some_and(|m| m.contains("/Acount is not in the model")), "{error:?}");
 }
+
+fn request(headers: &[(&str, &str)], uri: &str) -> Parts {
+    let mut request = http::Request::builder().method("POST").uri(uri);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    request.body(()).unwrap().into_parts().0
+}
+
+/// Clients of three ages write one call three ways; the handler reads the same.
+#[test]
+fn cloudwatch_speaks_three_protocols() {
+    let model = model::of("cloudwatch").unwrap();
+    let json = json!({"Namespace": "N", "MetricData": [{"MetricName": "m", "Value": 1.5}]});
+    let mut body = Vec::new();
+    ciborium::into_writer(&json, &mut body).unwrap();
+    let operation = "http://h/service/GraniteServiceVersion20100801/operation/PutMetricData";
+    let form = "Action=PutMetricData&Version=2010-08-01&Namespace=N&MetricData.member.1.MetricName=m\
+                &MetricData.member.1.Value=1.5";
+    for (headers, uri, body, protocol) in [
+        (&[("smithy-protocol", "rpc-v2-cbor")][..], operation, body, Protocol::Cbor),
+        (
+            &[("x-amz-target", "GraniteServiceVersion20100801.PutMetricData")],
+            "http://h/",
+            json.to_string().into_bytes(),
+            Protocol::Json,
+        ),
+        (&[], "http://h/", form.as_bytes().to_vec(), Protocol::Query),
+    ] {
+        let parts = request(headers, uri);
+        assert_eq!(Protocol::of(model, &parts), protocol);
+        let ((name, _), input) = decode(model, protocol, &parts, &Bytes::from(body)).unwrap();
+        assert_eq!((name, Value::Object(input)), ("PutMetricData", json.clone()), "{protocol:?}");
+        let response = encode(model, protocol, (name, &model.operations[name]), Ok(Value::Null), "id");
+        assert_eq!(response.status(), 200);
+    }
+}
+
+proptest::proptest! {
+    /// Whatever arrives, it is an input or a refusal.
+    #[test]
+    fn no_body_is_too_strange(body: Vec<u8>, text in "[a-zA-Z0-9.&=%+{}\\[\\]\",:]{0,80}") {
+        for model in model::all() {
+            let (name, operation) = model.operations.iter().next().unwrap();
+            let target = format!("{}.{name}", model.metadata.target_prefix.as_deref().unwrap_or_default());
+            let cbor = format!("http://h/service/x/operation/{name}");
+            for (headers, uri) in [
+                (vec![("x-amz-target", target.as_str())], "http://h/"),
+                (vec![("smithy-protocol", "rpc-v2-cbor")], cbor.as_str()),
+                (vec![], "http://h/"),
+            ] {
+                let mut parts = request(&headers, uri);
+                if model.speaks("rest-json") {
+                    let uri = operation.http.request_uri.replace(['{', '}'], "x");
+                    parts.uri = uri.parse().unwrap();
+                    parts.method = operation.http.method.parse().unwrap();
+                }
+                let protocol = Protocol::of(model, &parts);
+                let form = format!("Action={name}&{text}").into_bytes();
+                for body in [body.clone(), text.clone().into_bytes(), form] {
+                    let decoded = decode(model, protocol, &parts, &Bytes::from(body));
+                    let answer = decoded.and_then(|((_, operation), input)| {
+                        validate::check(model, operation, &input, protocol.dialect(model))?;
+                        Ok(Value::Null)
+                    });
+                    if let Err(refusal) = answer {
+                        let response = errors::encode(model, protocol, &refusal, "id");
+                        proptest::prop_assert!(response.status().is_client_error(), "{refusal:?}");
+                    }
+                }
+            }
+        }
+    }
+}

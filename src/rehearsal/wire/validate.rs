@@ -191,14 +191,13 @@ impl Check<'_> {
                 Some(bytes) => self.size(shape, bytes.len(), value, path),
                 None => self.report(path, Fault::WrongType { expected: "Blob" }),
             },
-            (Kind::Boolean, Value::Bool(_)) => {}
+            (Kind::Boolean, Value::Bool(_)) | (Kind::Timestamp, Value::Number(_)) => {}
             (Kind::Float | Kind::Double, Value::String(text))
                 if matches!(text.as_str(), "NaN" | "Infinity" | "-Infinity") => {}
             (Kind::Integer | Kind::Long, Value::Number(n)) if n.is_i64() || n.is_u64() => {
                 self.range(shape, n.as_f64(), path);
             }
             (Kind::Float | Kind::Double, Value::Number(n)) => self.range(shape, n.as_f64(), path),
-            (Kind::Timestamp, Value::Number(_)) => {}
             _ => self.report(path, Fault::WrongType { expected: name_of(shape.kind) }),
         }
     }

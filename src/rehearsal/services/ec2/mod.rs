@@ -37,7 +37,7 @@ pub(super) use launch::{LaunchSpec, launch};
 pub use launch_templates::{LaunchTemplate, TemplateVersion, seed_launch_template};
 pub(super) use launch_templates::{TemplateKey, resolve_template};
 pub(super) use network::subnet_zone;
-pub use network::{SecurityGroup, Subnet, seed_security_group, seed_subnet};
+pub use network::{SecurityGroup, Subnet, place_security_group, place_subnet, seed_security_group, seed_subnet};
 pub use parameters::seed_parameter;
 pub use references::seed_reference;
 pub use snapshots::Snapshot;
@@ -196,7 +196,9 @@ pub fn call(world: &mut World, call: &Call) -> Answer {
         "RunInstances" => launch::run_instances(world, call),
         "StopInstances" => instances::stop(world, call),
         "TerminateInstances" => instances::terminate_instances(world, call),
-        other => Err(refuse("InvalidAction", format!("The action {other} is not valid for this web service."))),
+        other => {
+            Err(refuse("InvalidAction", format!("The action {other} is not valid for this web service.")))
+        }
     }
 }
 

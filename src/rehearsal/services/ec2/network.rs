@@ -32,31 +32,47 @@ pub struct SecurityGroup {
 /// Puts a subnet in place; its id.
 pub fn seed_subnet(world: &mut World, account: &str, region: &str, zone: &str, vpc_id: &str) -> String {
     let id = world.ids.ec2("subnet");
+    place_subnet(world, account, region, &id, zone, vpc_id);
+    id
+}
+
+/// Puts a subnet of a given id in place.
+pub fn place_subnet(world: &mut World, account: &str, region: &str, id: &str, zone: &str, vpc_id: &str) {
     let subnet = Subnet {
-        id: id.clone(),
+        id: id.into(),
         account: account.into(),
         region: region.into(),
         zone: zone.into(),
         vpc_id: vpc_id.into(),
         tags: Tags::new(),
     };
-    world.ec2.subnets.insert(id.clone(), subnet);
-    id
+    world.ec2.subnets.insert(id.into(), subnet);
 }
 
 /// Puts a security group in place; its id.
-pub fn seed_security_group(world: &mut World, account: &str, region: &str, vpc_id: &str, name: &str) -> String {
+pub fn seed_security_group(
+    world: &mut World,
+    account: &str,
+    region: &str,
+    vpc_id: &str,
+    name: &str,
+) -> String {
     let id = world.ids.ec2("sg");
+    place_security_group(world, account, region, &id, vpc_id, name);
+    id
+}
+
+/// Puts a security group of a given id in place.
+pub fn place_security_group(world: &mut World, account: &str, region: &str, id: &str, vpc_id: &str, name: &str) {
     let group = SecurityGroup {
-        id: id.clone(),
+        id: id.into(),
         account: account.into(),
         region: region.into(),
         vpc_id: vpc_id.into(),
         name: name.into(),
         tags: Tags::new(),
     };
-    world.ec2.security_groups.insert(id.clone(), group);
-    id
+    world.ec2.security_groups.insert(id.into(), group);
 }
 
 /// The zone of an account's subnet; `None` when there is no such subnet.
@@ -125,7 +141,8 @@ pub(super) fn describe_subnets(world: &World, call: &Call) -> Answer {
         return Err(refuse("InvalidSubnetID.NotFound", format!("The subnet ID '{id}' does not exist")));
     }
     let mut views = Vec::new();
-    for subnet in mine.into_iter().filter(|s| input.subnet_ids.is_empty() || input.subnet_ids.contains(&s.id)) {
+    for subnet in mine.into_iter().filter(|s| input.subnet_ids.is_empty() || input.subnet_ids.contains(&s.id))
+    {
         let fits = all_fit(&input.filters, &subnet.tags, |name| match name {
             "subnet-id" => Some(&subnet.id),
             "vpc-id" => Some(&subnet.vpc_id),

@@ -31,8 +31,21 @@ impl LoadBalancer {
         subnets: Vec<String>,
         security_groups: Vec<String>,
     ) -> String {
-        let id = short_id(world);
-        let arn = arn(here, &format!("loadbalancer/app/{name}/{id}"));
+        let dimension = format!("app/{name}/{}", short_id(world));
+        Self::place(world, here, &dimension, scheme, subnets, security_groups)
+    }
+
+    /// As [`LoadBalancer::add`], under a given `app/NAME/ID`.
+    pub(super) fn place(
+        world: &mut World,
+        here: &Place,
+        dimension: &str,
+        scheme: &str,
+        subnets: Vec<String>,
+        security_groups: Vec<String>,
+    ) -> String {
+        let name = dimension.split('/').nth(1).unwrap_or(dimension);
+        let arn = arn(here, &format!("loadbalancer/{dimension}"));
         let load_balancer = Self {
             arn: arn.clone(),
             name: name.to_owned(),
@@ -89,13 +102,18 @@ pub(super) fn create(world: &mut World, call: &Call) -> Answer {
     let input: Create = call.parse()?;
     let here = place(call);
     let scheme = input.scheme.as_deref().unwrap_or("internet-facing");
-    if let Some(existing) = world.elbv2.load_balancers.values().find(|l| l.place == here && l.name == input.name) {
+    if let Some(existing) =
+        world.elbv2.load_balancers.values().find(|l| l.place == here && l.name == input.name)
+    {
         return if existing.scheme == scheme && existing.subnets == input.subnets {
             Ok(json!({ "LoadBalancers": [existing.view()] }))
         } else {
             Err(refuse(
                 "DuplicateLoadBalancerName",
-                format!("A load balancer with the same name '{}' exists, but with different settings", input.name),
+                format!(
+                    "A load balancer with the same name '{}' exists, but with different settings",
+                    input.name
+                ),
             ))
         };
     }

@@ -80,7 +80,10 @@ impl TargetGroup {
 
     /// How long a deregistered target drains.
     pub(super) fn deregistration_delay(&self) -> u64 {
-        self.attributes.get("deregistration_delay.timeout_seconds").and_then(|v| v.parse().ok()).unwrap_or(300)
+        self.attributes
+            .get("deregistration_delay.timeout_seconds")
+            .and_then(|v| v.parse().ok())
+            .unwrap_or(300)
     }
 
     fn view(&self, world: &World) -> Value {
@@ -115,16 +118,31 @@ pub fn seed_target_group(
     name: &str,
     requests_per_minute: u32,
 ) -> String {
+    let (group, balancer) = (short_id(world), short_id(world));
+    let group = format!("targetgroup/{name}/{group}");
+    place_target_group(world, account, region, &format!("app/{name}/{balancer}"), &group, requests_per_minute)
+}
+
+/// Puts a target group in place behind a load balancer and listener of its own; its ARN. The names are the
+/// dimensions CloudWatch knows them by: `app/NAME/ID` and `targetgroup/NAME/ID`.
+pub fn place_target_group(
+    world: &mut World,
+    account: &str,
+    region: &str,
+    load_balancer: &str,
+    target_group: &str,
+    requests_per_minute: u32,
+) -> String {
     let here = Place::new(account, region);
-    let id = short_id(world);
-    let group_arn = arn(&here, &format!("targetgroup/{name}/{id}"));
+    let name = target_group.split('/').nth(1).unwrap_or(target_group);
+    let group_arn = arn(&here, target_group);
     let mut group = TargetGroup::new(&here, name, group_arn.clone());
     group.requests_per_minute = Some(requests_per_minute);
     // Ten-second checks and two in a row: what an impatient but sensible owner sets.
     group.health_check.interval_seconds = 10;
     group.health_check.healthy_threshold = 2;
     world.elbv2.target_groups.insert(group_arn.clone(), group);
-    let load_balancer = LoadBalancer::add(world, &here, name, "internet-facing", Vec::new(), Vec::new());
+    let load_balancer = LoadBalancer::place(world, &here, load_balancer, "internet-facing", Vec::new(), Vec::new());
     let forward = json!({
         "Type": "forward",
         "TargetGroupArn": group_arn,
@@ -146,7 +164,11 @@ pub fn set_requests_per_minute(world: &mut World, group: &str, requests: u32) {
 }
 
 /// The caller's target group.
-pub(super) fn owned<'a>(world: &'a mut World, call: &Call, arn: &str) -> Result<&'a mut TargetGroup, ApiError> {
+pub(super) fn owned<'a>(
+    world: &'a mut World,
+    call: &Call,
+    arn: &str,
+) -> Result<&'a mut TargetGroup, ApiError> {
     let here = place(call);
     world.elbv2.target_groups.get_mut(arn).filter(|g| g.place == here).ok_or_else(|| not_found(arn))
 }
@@ -214,7 +236,10 @@ pub(super) fn create(world: &mut World, call: &Call) -> Answer {
         } else {
             Err(refuse(
                 "DuplicateTargetGroupName",
-                format!("A target group with the same name '{}' exists, but with different settings", input.name),
+                format!(
+                    "A target group with the same name '{}' exists, but with different settings",
+                    input.name
+                ),
             ))
         };
     }
@@ -285,7 +310,10 @@ pub(super) fn modify_attributes(world: &mut World, call: &Call) -> Answer {
     let input: OfGroup = call.parse()?;
     let group = owned(world, call, &input.target_group_arn)?;
     if let Some(unknown) = input.attributes.iter().find(|a| !group.attributes.contains_key(&a.key)) {
-        return Err(refuse("ValidationError", format!("Target group attribute key '{}' is not recognized", unknown.key)));
+        return Err(refuse(
+            "ValidationError",
+            format!("Target group attribute key '{}' is not recognized", unknown.key),
+        ));
     }
     for attribute in input.attributes {
         group.attributes.insert(attribute.key, attribute.value.unwrap_or_default());

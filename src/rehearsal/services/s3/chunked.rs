@@ -81,4 +81,33 @@ mod tests {
             assert_eq!(decoded(text), expected.map(|(body, n)| (body.to_owned(), n)), "{text}");
         }
     }
+
+    fn encoded(pieces: &[Vec<u8>]) -> Bytes {
+        let mut text = Vec::new();
+        for piece in pieces.iter().filter(|piece| !piece.is_empty()) {
+            text.extend(format!("{:x}\r\n", piece.len()).into_bytes());
+            text.extend(piece);
+            text.extend(b"\r\n");
+        }
+        text.extend(b"0\r\nx-amz-checksum-crc32:AAAAAA==\r\n\r\n");
+        text.into()
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn what_was_encoded_is_decoded(pieces: Vec<Vec<u8>>) {
+            let decoded = decode(encoded(&pieces)).unwrap();
+            proptest::prop_assert_eq!(decoded.body.to_vec(), pieces.concat());
+            proptest::prop_assert_eq!(decoded.trailers.len(), 1);
+        }
+
+        #[test]
+        fn a_body_cut_short_is_no_body(pieces: Vec<Vec<u8>>, cut in 0.0..1.0_f64) {
+            let whole = encoded(&pieces);
+            let end = whole.len() - b"x-amz-checksum-crc32:AAAAAA==\r\n\r\n".len();
+            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
+            let cut = ((end - 1) as f64 * cut) as usize;
+            proptest::prop_assert_eq!(decode(whole.slice(..cut)), None);
+        }
+    }
 }

@@ -33,7 +33,7 @@ pub struct Bucket {
     pub account: String,
     pub region: String,
     pub created: Time,
-    /// Whether its policy denies writes that do not ask for `aws:kms`, as CodePipeline's artifact buckets' do.
+    /// Whether its policy denies writes that do not ask for `aws:kms`, as `CodePipeline`'s artifact buckets' do.
     pub require_kms: bool,
     objects: BTreeMap<String, Arc<Object>>,
     uploads: BTreeMap<String, Upload>,

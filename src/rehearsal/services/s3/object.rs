@@ -22,7 +22,7 @@ pub(super) fn bucket_mut<'w>(world: &'w mut World, name: &str) -> S3Result<&'w m
     world.s3.buckets.get_mut(name).ok_or_else(missing)
 }
 
-/// The ETag of an object of one part: its MD5, but under KMS something else.
+/// The `ETag` of an object of one part: its MD5, but under KMS something else.
 pub(super) fn etag(body: &[u8], encryption: &Encryption, key: &str, modified: Time) -> String {
     let digest = md5(body);
     if *encryption == Encryption::S3 {
@@ -171,7 +171,7 @@ pub(super) fn get(world: &mut World, input: &GetObjectInput) -> S3Result<GetObje
         content_length: i64::try_from(body.len()).ok(),
         body: Some(StreamingBlob::from(Body::from(body))),
         content_range,
-        content_type: content_type(&object),
+        content_type: Some(content_type(&object)),
         e_tag: Some(ETag::Strong(object.etag.clone())),
         last_modified: Some(timestamp(object.modified)),
         metadata: metadata(&object),
@@ -195,7 +195,7 @@ pub(super) fn head(world: &mut World, input: &HeadObjectInput) -> S3Result<HeadO
         accept_ranges: Some("bytes".to_owned()),
         content_length: i64::try_from(body.len()).ok(),
         content_range,
-        content_type: content_type(&object),
+        content_type: Some(content_type(&object)),
         e_tag: Some(ETag::Strong(object.etag.clone())),
         last_modified: Some(timestamp(object.modified)),
         metadata: metadata(&object),
@@ -210,8 +210,8 @@ pub(super) fn head(world: &mut World, input: &HeadObjectInput) -> S3Result<HeadO
     Ok(output)
 }
 
-fn content_type(object: &Object) -> Option<String> {
-    Some(object.content_type.clone().unwrap_or_else(|| "binary/octet-stream".to_owned()))
+fn content_type(object: &Object) -> String {
+    object.content_type.clone().unwrap_or_else(|| "binary/octet-stream".to_owned())
 }
 
 fn metadata(object: &Object) -> Option<Metadata> {

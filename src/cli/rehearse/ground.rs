@@ -1,0 +1,131 @@
+//! The world a spec needs: what it names is there, of the kind it expects.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use aws_credential_types::Credentials;
+use aws_smithy_async::rt::sleep::SharedAsyncSleep;
+use aws_types::SdkConfig;
+use aws_types::region::Region;
+use bytes::Bytes;
+
+use crate::aws::Aws;
+use crate::cli::exit::CliError;
+use crate::cli::verify::chain_of;
+use crate::engine::Clock;
+use crate::evidence::{Signer, TrustRoot};
+use crate::rehearsal::cloud::Cloud;
+use crate::rehearsal::setup::{Fleet, Founded, Setup, Staging};
+use crate::spec::ReleaseSpec;
+use crate::stage::Authority;
+use crate::stage::handover::{SPEC, SPEC_PROPERTY};
+use crate::telemetry::Telemetry;
+use crate::worker::House;
+use crate::worker::journal::Journal;
+
+/// Instances of a service in production, unless the spec's world says otherwise.
+const INSTANCES: usize = 8;
+/// Ages in days of the images of earlier releases.
+const EARLIER_IMAGES: [u64; 6] = [16, 23, 37, 51, 65, 93];
+/// The account of a rehearsal whose spec names none.
+const ACCOUNT: &str = "123456789012";
+const REGION: &str = "eu-west-1";
+
+/// What a release of `spec` needs to find in AWS. `spec_path` is the spec's path inside `source`.
+pub fn setup(spec: &ReleaseSpec, source: Bytes, spec_path: &str) -> Setup {
+    let (region, account) = home(spec);
+    let mut distribution: Vec<(String, String)> =
+        spec.bake.iter().flat_map(|bake| &bake.expect).map(|copy| (copy.region.clone(), copy.account.clone())).collect();
+    if distribution.is_empty() {
+        distribution.push((region.clone(), account.clone()));
+    }
+    let mut configuration = BTreeMap::new();
+    if spec_path != SPEC {
+        configuration.insert(SPEC_PROPERTY.to_owned(), spec_path.to_owned());
+    }
+    Setup {
+        service: spec.service.clone(),
+        pipeline: spec.service.clone(),
+        source,
+        configuration,
+        image_pipeline: spec.bake.as_ref().map(|bake| bake.image_pipeline.clone()),
+        distribution,
+        staging: spec.test.as_ref().map(|test| Staging {
+            subnet: test.subnet.clone(),
+            security_groups: test.security_groups.clone(),
+        }),
+        fleet: spec.promote.as_ref().map(|promote| Fleet {
+            group: promote.group.clone(),
+            instances: INSTANCES,
+            load_balancer: dimension(spec, "LoadBalancer").unwrap_or_else(|| format!("app/{}/50dc6c495c0c9188", spec.service)),
+            target_group: dimension(spec, "TargetGroup").unwrap_or_else(|| format!("targetgroup/{}/73e2d6bc24d8a067", spec.service)),
+            alarms: promote.alarms.clone(),
+            earlier_images: EARLIER_IMAGES.to_vec(),
+        }),
+        account,
+        region,
+    }
+}
+
+/// Region and account of the image pipeline, where the whole line runs.
+fn home(spec: &ReleaseSpec) -> (String, String) {
+    let arn = spec.bake.as_ref().map_or("", |bake| bake.image_pipeline.as_str());
+    let mut parts = arn.split(':').skip(3);
+    let region = parts.next().filter(|part| !part.is_empty()).unwrap_or(REGION);
+    let account = parts.next().filter(|part| !part.is_empty()).unwrap_or(ACCOUNT);
+    (region.to_owned(), account.to_owned())
+}
+
+/// The value the spec's metrics give a dimension.
+fn dimension(spec: &ReleaseSpec, name: &str) -> Option<String> {
+    let metrics = spec.promote.iter().flat_map(|promote| &promote.metrics);
+    metrics.flat_map(|metric| &metric.queries).find_map(|query| query.dimensions.get(name).cloned())
+}
+
+/// SDK configuration that reaches the embedded AWS without a socket, on its clock.
+pub fn sdk_config(cloud: &Cloud, founded: &Founded, region: &str, clock: &Clock) -> SdkConfig {
+    let credentials = Credentials::new(
+        founded.credentials.access_key_id.clone(),
+        founded.credentials.secret_access_key.clone(),
+        founded.credentials.session_token.clone(),
+        None,
+        "rehearsal",
+    );
+    SdkConfig::builder()
+        .behavior_version(aws_config::BehaviorVersion::latest())
+        .http_client(cloud.http_client())
+        .credentials_provider(aws_credential_types::provider::SharedCredentialsProvider::new(credentials))
+        .region(Region::new(region.to_owned()))
+        .time_source(clock.time_source())
+        .sleep_impl(SharedAsyncSleep::new(clock.sleep_impl()))
+        .build()
+}
+
+/// A trust root that believes the rehearsal's signing key, and no other.
+pub fn trust_root(founded: &Founded) -> String {
+    let pem: String = founded.public_key.lines().map(|line| format!("      {line}\n")).collect();
+    format!("keys:\n  - name: rehearsal\n    public_key: |\n{pem}    stages: [bake, test, promote, cleanup]\n")
+}
+
+/// A worker in the embedded AWS: the same one that works in production.
+pub async fn house(
+    cloud: &Cloud,
+    founded: &Founded,
+    region: &str,
+    clock: &Clock,
+    journal: Arc<Journal>,
+    telemetry: Telemetry,
+) -> Result<House, CliError> {
+    let aws = Aws::new(&sdk_config(cloud, founded, region, clock));
+    let signer = Signer::kms(&aws.kms, &founded.signing_key).await.map_err(|error| CliError::bug(chain_of(&error)))?;
+    let trust = TrustRoot::parse(&trust_root(founded)).map_err(|error| CliError::bug(chain_of(&error)))?;
+    Ok(House {
+        aws,
+        clock: clock.clone(),
+        authority: Arc::new(Authority { signer, trust }),
+        journal,
+        telemetry,
+        input_files: BTreeMap::new(),
+        output_folder: None,
+    })
+}

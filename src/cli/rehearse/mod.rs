@@ -1,0 +1,296 @@
+//! `bakeline rehearse`: the whole line on the embedded AWS, by the code that works in production.
+
+pub mod ground;
+mod harvest;
+mod source;
+mod summary;
+mod watch;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+
+use super::exit::CliError;
+use super::say;
+use super::verify::chain_of;
+use crate::engine::clock::Mapping;
+use crate::engine::{Clock, Job, Timestamp};
+use crate::evidence::Stage;
+use crate::rehearsal::cloud::Cloud;
+use crate::rehearsal::listen::Listener;
+use crate::rehearsal::scenario::Scenario;
+use crate::rehearsal::setup::{Founded, Setup, found};
+use crate::rehearsal::time::Time;
+use crate::rehearsal::timeline::Timeline;
+use crate::spec::ReleaseSpec;
+use crate::worker::House;
+use crate::worker::journal::Journal;
+use crate::worker::turn::turn;
+use watch::{Style, Watch};
+
+/// When every rehearsal begins: a fixed moment, so that the same rehearsal is the same to the byte.
+pub const EPOCH: Time = Time(1_767_225_600_000);
+/// A rehearsal that lasts longer than this in virtual time has lost its way.
+const LONGEST: Duration = Duration::from_hours(14 * 24);
+/// Virtual time between two polls that found nothing.
+const IDLE: Duration = Duration::from_secs(5);
+
+/// Arguments of `bakeline rehearse`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The release spec; its folder is the source artifact
+    #[arg(default_value = "bakeline.yaml")]
+    spec: PathBuf,
+    /// What is different this time: how images behave, how builds end, which calls fail
+    #[arg(long, value_name = "FILE")]
+    scenario: Option<PathBuf>,
+    /// Where the artifacts and the trust root are put
+    #[arg(long, value_name = "DIR", default_value = ".bakeline/rehearsal")]
+    out: PathBuf,
+    /// Print events as JSON lines
+    #[arg(long)]
+    json: bool,
+    /// Write every API call as a JSON line
+    #[arg(long, value_name = "FILE")]
+    transcript: Option<PathBuf>,
+    /// Do not run the line, but serve the embedded AWS on this loopback address for other clients
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<SocketAddr>,
+    /// Virtual seconds that pass in one second while listening
+    #[arg(long, value_name = "N", default_value_t = 60.0, requires = "listen")]
+    speed: f64,
+}
+
+/// What is rehearsed.
+pub struct Plan {
+    pub setup: Setup,
+    pub scenario: Scenario,
+}
+
+impl Plan {
+    /// Reads the spec, packs its folder and reads the scenario.
+    ///
+    /// # Errors
+    /// A file cannot be read or has mistakes.
+    pub fn read(spec: &Path, scenario: Option<&Path>) -> Result<Self, CliError> {
+        let shown = spec.display().to_string();
+        let hint = "name the release's spec, such as: bakeline rehearse examples/web/bakeline.yaml";
+        let text = std::fs::read(spec).map_err(|error| CliError::data(format!("{shown}: {error}"), hint))?;
+        let release = ReleaseSpec::parse(&text, &shown).map_err(|mistakes| {
+            CliError::data(mistakes.to_string(), "an editor finds such mistakes with the output of: bakeline schema")
+        })?;
+        let folder = spec.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let packed = source::pack(folder)?;
+        let bytes = std::fs::read(packed.path()).map_err(|error| CliError::unavailable(error.to_string(), ""))?;
+        let inside = spec.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let setup = ground::setup(&release, Bytes::from(bytes), inside);
+        Ok(Self { setup, scenario: read_scenario(scenario)? })
+    }
+}
+
+fn read_scenario(path: Option<&Path>) -> Result<Scenario, CliError> {
+    let Some(path) = path else { return Ok(Scenario::default()) };
+    let shown = path.display().to_string();
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| CliError::data(format!("{shown}: {error}"), "examples/web/scenarios has some"))?;
+    Scenario::parse(&text, &shown).map_err(|error| CliError::data(chain_of(&error), "examples/web/scenarios has some"))
+}
+
+pub fn main(args: Args) -> Result<(), CliError> {
+    let plan = Plan::read(&args.spec, args.scenario.as_deref())?;
+    if let Some(address) = args.listen {
+        return listen(plan, address, args.speed, &args);
+    }
+    paused_runtime()?.block_on(rehearse(plan, &args))
+}
+
+/// A runtime whose clock moves only when every task waits: virtual time.
+fn paused_runtime() -> Result<tokio::runtime::Runtime, CliError> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .start_paused(true)
+        .build()
+        .map_err(|error| CliError::unavailable(format!("no runtime: {error}"), ""))
+}
+
+/// The virtual clock of a rehearsal in this process. To be called inside a paused runtime.
+#[must_use]
+pub fn virtual_clock() -> Clock {
+    Clock::tokio(SystemTime::UNIX_EPOCH + Duration::from_millis(EPOCH.0.unsigned_abs()))
+}
+
+fn found_world(plan: &Plan) -> Result<(crate::rehearsal::world::World, Founded), CliError> {
+    found(&plan.setup, &plan.scenario, EPOCH)
+        .map_err(|error| CliError::data(error.to_string(), "the spec names something AWS would refuse"))
+}
+
+async fn rehearse(plan: Plan, args: &Args) -> Result<(), CliError> {
+    let (world, founded) = found_world(&plan)?;
+    let cloud = Cloud::new(world, Timeline::tokio(EPOCH));
+    let clock = virtual_clock();
+    let style = Style::choose(args.json);
+    if style != Style::Json {
+        say(&format!("Rehearsing {} on the embedded AWS: {}\n", plan.setup.service, plan.scenario.description))?;
+    }
+    let watch = Watch::new(style, clock.now());
+    let house =
+        ground::house(&cloud, &founded, &plan.setup.region, &clock, Arc::new(Journal::in_memory()), watch.telemetry())
+            .await?;
+    cloud.set_faults(plan.scenario.fault_plan());
+    let ended = run_line(&house, &founded, &plan.setup.pipeline).await;
+    watch.finish();
+    cloud.set_faults(crate::rehearsal::faults::FaultPlan::default());
+    let kept = harvest::artifacts(&house, &founded, &plan.setup, &args.out).await?;
+    if let Some(path) = &args.transcript {
+        std::fs::write(path, cloud.with_transcript(crate::rehearsal::transcript::Transcript::json_lines))
+            .map_err(|error| CliError::unavailable(format!("{}: {error}", path.display()), "name a file that can be written"))?;
+    }
+    if style != Style::Json {
+        summary::print(&house, &cloud, &plan, &watch, &kept).await?;
+    }
+    match ended? {
+        Ended::Succeeded => Ok(()),
+        Ended::Failed => {
+            let why = watch.seen().values().find_map(|seen| match &seen.outcome {
+                Some(crate::engine::Outcome::Failed(failure)) => Some(failure.message.clone()),
+                _ => None,
+            });
+            Err(CliError::failed(
+                format!("the release failed: {}", why.unwrap_or_else(|| "an action failed".into())),
+                "the artifacts hold the statement of what was done",
+            ))
+        }
+    }
+}
+
+/// How a pipeline execution ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    Succeeded,
+    Failed,
+}
+
+/// Works until the execution has ended, as a worker in production would.
+///
+/// # Errors
+/// AWS refused what a worker asks, or the execution did not end.
+pub async fn run_line(house: &House, founded: &Founded, pipeline: &str) -> Result<Ended, CliError> {
+    let began = house.clock.now();
+    loop {
+        match turn(house).await {
+            Ok(0) => {}
+            Ok(_) => continue,
+            Err(error) => tracing::warn!(error = %chain_of(&error), "a turn was cut short"),
+        }
+        if let Some(ended) = execution_ended(house, founded, pipeline).await {
+            return Ok(ended);
+        }
+        if house.clock.now().since(began) > LONGEST {
+            return Err(CliError::bug("the pipeline execution did not end within fourteen virtual days"));
+        }
+        house.clock.sleep(IDLE).await;
+    }
+}
+
+async fn execution_ended(house: &House, founded: &Founded, pipeline: &str) -> Option<Ended> {
+    use aws_sdk_codepipeline::types::PipelineExecutionStatus as Status;
+    let asked = house
+        .aws
+        .codepipeline
+        .get_pipeline_execution()
+        .pipeline_name(pipeline)
+        .pipeline_execution_id(&founded.execution)
+        .send()
+        .await;
+    match asked.ok()?.pipeline_execution?.status? {
+        Status::Succeeded => Some(Ended::Succeeded),
+        Status::Failed | Status::Stopped | Status::Cancelled | Status::Superseded => Some(Ended::Failed),
+        _ => None,
+    }
+}
+
+/// Serves the embedded AWS until the process is told to stop.
+fn listen(plan: Plan, address: SocketAddr, speed: f64, args: &Args) -> Result<(), CliError> {
+    if !speed.is_finite() || speed <= 0.0 {
+        return Err(CliError::usage("--speed must be more than zero", "60 lets an hour pass in a minute"));
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|error| CliError::unavailable(format!("no runtime: {error}"), ""))?;
+    runtime.block_on(async {
+        let (world, founded) = found_world(&plan)?;
+        let timeline = Timeline::scaled(EPOCH, speed);
+        let cloud = Cloud::new(world, timeline);
+        cloud.set_faults(plan.scenario.fault_plan());
+        let listener = Listener::bind(address)
+            .await
+            .map_err(|error| CliError::unavailable(chain_of(&error), "give a free loopback address, such as 127.0.0.1:0"))?;
+        harvest::keys(&founded, &args.out)?;
+        announce(&listener, &founded, &plan, timeline, &args.out)?;
+        listener.serve(cloud.clone(), stopped()).await;
+        if let Some(path) = &args.transcript {
+            std::fs::write(path, cloud.with_transcript(crate::rehearsal::transcript::Transcript::json_lines))
+                .map_err(|error| CliError::unavailable(format!("{}: {error}", path.display()), ""))?;
+        }
+        Ok(())
+    })
+}
+
+/// Resolves when the process is asked to stop.
+async fn stopped() {
+    let terminate = async {
+        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+            Ok(mut signal) => drop(signal.recv().await),
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = terminate => {}
+        _ = tokio::signal::ctrl_c() => {}
+    }
+}
+
+/// Prints what a shell must set so that any client reaches this AWS.
+fn announce(listener: &Listener, founded: &Founded, plan: &Plan, timeline: Timeline, out: &Path) -> Result<(), CliError> {
+    let Timeline::Scaled { real_epoch_ms, epoch, speed } = timeline else { return Ok(()) };
+    let clock = Mapping { real_epoch_ms, epoch_ms: epoch.0, speed };
+    for (name, value) in [
+        ("AWS_ENDPOINT_URL", format!("http://{}", listener.address())),
+        ("AWS_ACCESS_KEY_ID", founded.credentials.access_key_id.clone()),
+        ("AWS_SECRET_ACCESS_KEY", founded.credentials.secret_access_key.clone()),
+        ("AWS_REGION", plan.setup.region.clone()),
+        ("BAKELINE_CLOCK", clock.to_string()),
+        ("BAKELINE_SIGNING_KEY", format!("kms:{}", founded.signing_key)),
+        ("BAKELINE_TRUST", out.join(harvest::TRUST).display().to_string()),
+    ] {
+        say(&format!("export {name}={value}"))?;
+    }
+    say(&format!("# pipeline {} execution {}", founded.pipeline_arn, founded.execution))
+}
+
+/// Runs one job by hand on an embedded AWS in which the stages before the job's have been through.
+pub fn one_job(job: Job, inputs: std::collections::BTreeMap<String, PathBuf>, output: Option<PathBuf>) -> Result<(), CliError> {
+    harvest::one_job(paused_runtime()?, job, &inputs, output)
+}
+
+/// The name of the artifact a stage leaves, as the rehearsal's pipeline calls it.
+#[must_use]
+pub const fn output_name(stage: Stage) -> &'static str {
+    match stage {
+        Stage::Bake => "BakedImage",
+        Stage::Test => "TestedImage",
+        Stage::Promote => "PromotedImage",
+        Stage::Cleanup => "CleanedUp",
+    }
+}
+
+/// The moment a rehearsal began.
+#[must_use]
+pub fn epoch() -> Timestamp {
+    Timestamp(EPOCH.0 / 1000)
+}
