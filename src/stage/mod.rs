@@ -4,11 +4,14 @@ pub mod bake;
 pub mod canary;
 pub mod cleanup;
 pub mod context;
+#[cfg(test)]
+mod golden;
 pub mod handover;
 pub mod staging;
 pub mod store;
 #[cfg(test)]
 mod tokens;
+pub mod why;
 
 pub use context::{Authority, Cx};
 

@@ -13,3 +13,5 @@ pub mod secretsmanager;
 pub mod ssm;
 pub mod sts;
 mod support;
+#[cfg(test)]
+mod trial;

@@ -175,7 +175,10 @@ pub fn iso(at: Time) -> String {
 
 /// A moment given in epoch seconds.
 #[must_use]
-#[allow(clippy::cast_possible_truncation, reason = "a float cast saturates, which is what a hostile date deserves")]
+#[allow(
+    clippy::cast_possible_truncation,
+    reason = "a float cast saturates, which is what a hostile date deserves"
+)]
 pub fn moment(epoch_seconds: f64) -> Time {
     Time((epoch_seconds * 1000.0).round() as i64)
 }

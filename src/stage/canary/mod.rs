@@ -24,13 +24,15 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use self::fleet::Census;
-pub use self::observe::ImageView;
-pub use self::run::{End, Plan, Run, Why};
+pub use self::observe::{Group, ImageView, Launches, group, identity};
+pub use self::refresh::list as refreshes;
+pub use self::run::{End, Plan, Run};
 
 use self::judge::Watch;
 use super::StageMachine;
 use super::context::Cx;
 use super::handover::Release;
+use super::why::Why;
 use crate::engine::{Failure, Machine, StageError, Step, Timestamp};
 use crate::evidence::predicate::PromotionOutcome;
 use crate::evidence::{ImageIdentity, Stage};

@@ -50,8 +50,11 @@ impl RawConfig {
 
     /// Checks that exactly one source is given and that it can launch.
     pub fn accept(&self, world: &World, here: &Place) -> Result<Config, ApiError> {
-        let config = match (&self.launch_template, &self.mixed_instances_policy, &self.launch_configuration_name)
-        {
+        let config = match (
+            &self.launch_template,
+            &self.mixed_instances_policy,
+            &self.launch_configuration_name,
+        ) {
             (Some(key), None, None) => {
                 Config { template: Some(template(world, here, key)?), ..Config::default() }
             }

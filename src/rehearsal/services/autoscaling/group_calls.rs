@@ -80,7 +80,8 @@ impl RawMaintenance {
 
 /// The subnets of a comma-separated list, all of which must exist, and their zones.
 fn subnets(world: &World, here: &Place, list: &str) -> Result<(Vec<String>, Vec<String>), ApiError> {
-    let ids: Vec<String> = list.split(',').map(|id| id.trim().to_owned()).filter(|id| !id.is_empty()).collect();
+    let ids: Vec<String> =
+        list.split(',').map(|id| id.trim().to_owned()).filter(|id| !id.is_empty()).collect();
     let mut zones = BTreeSet::new();
     for id in &ids {
         let zone = super::super::ec2::subnet_zone(world, here, id)
@@ -104,7 +105,10 @@ pub(super) fn create(world: &mut World, call: &Call) -> Answer {
     if world.autoscaling.groups.contains_key(&key) {
         return Err(refuse(
             "AlreadyExists",
-            format!("AutoScalingGroup by this name already exists - A group with the name {} already exists", key.1),
+            format!(
+                "AutoScalingGroup by this name already exists - A group with the name {} already exists",
+                key.1
+            ),
         ));
     }
     let config = input.config.accept(world, &here)?;
@@ -278,7 +282,10 @@ pub(super) fn attach_target_groups(world: &mut World, call: &Call) -> Answer {
     check_target_groups(world, &place(call), &input.target_group_arns)?;
     let group = owned(world, call, &input.auto_scaling_group_name)?;
     if group.active_refresh().is_some() {
-        return Err(refuse("InstanceRefreshInProgress", "An instance refresh is in progress for this group."));
+        return Err(refuse(
+            "InstanceRefreshInProgress",
+            "An instance refresh is in progress for this group.",
+        ));
     }
     let new: Vec<String> =
         input.target_group_arns.into_iter().filter(|arn| !group.target_groups.contains(arn)).collect();

@@ -66,7 +66,8 @@ fn view(group: &Group, with_instances: bool) -> Value {
         .maintenance
         .map(|m| json!({ "MinHealthyPercentage": m.min_healthy, "MaxHealthyPercentage": m.max_healthy }));
     let pool = group.warm_pool.as_ref().and_then(|p| p.get("WarmPoolConfiguration")).cloned();
-    let pool_size = group.warm_pool.as_ref().map(|p| p.get("Instances").and_then(Value::as_array).map_or(0, Vec::len));
+    let pool_size =
+        group.warm_pool.as_ref().map(|p| p.get("Instances").and_then(Value::as_array).map_or(0, Vec::len));
     let mut view = json!({
         "AutoScalingGroupName": group.name,
         "AutoScalingGroupARN": group.arn,
@@ -145,7 +146,8 @@ pub(super) fn launch_configurations(world: &World, call: &Call) -> Answer {
     let here = place(call);
     let wanted = |c: &Value| {
         let name = c.get("LaunchConfigurationName").and_then(Value::as_str).unwrap_or_default();
-        input.launch_configuration_names.is_empty() || input.launch_configuration_names.iter().any(|n| n == name)
+        input.launch_configuration_names.is_empty()
+            || input.launch_configuration_names.iter().any(|n| n == name)
     };
     let found: Vec<Value> = world
         .autoscaling

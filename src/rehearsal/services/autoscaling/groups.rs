@@ -97,10 +97,7 @@ pub(super) fn owned<'a>(
     name: &str,
 ) -> Result<&'a mut Group, ApiError> {
     let key = (place(call), name.to_owned());
-    world
-        .autoscaling
-        .groups
-        .get_mut(&key)
-        .filter(|g| !g.deleting)
-        .ok_or_else(|| invalid(format!("AutoScalingGroup name not found - AutoScalingGroup {name} not found")))
+    world.autoscaling.groups.get_mut(&key).filter(|g| !g.deleting).ok_or_else(|| {
+        invalid(format!("AutoScalingGroup name not found - AutoScalingGroup {name} not found"))
+    })
 }

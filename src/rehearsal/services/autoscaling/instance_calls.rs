@@ -40,7 +40,10 @@ fn check(group: &Group, ids: &[String], most: usize, state: Option<Lifecycle>) -
     for id in ids {
         match group.members.get(id) {
             None => {
-                return Err(invalid(format!("The instance {id} is not part of Auto Scaling group {}.", group.name)));
+                return Err(invalid(format!(
+                    "The instance {id} is not part of Auto Scaling group {}.",
+                    group.name
+                )));
             }
             Some(member) if state.is_some_and(|wanted| wanted != member.lifecycle) => {
                 let (is, wanted) = (member.lifecycle.name(), state.map_or("", Lifecycle::name));
@@ -162,13 +165,10 @@ pub(super) fn terminate(world: &mut World, call: &Call) -> Answer {
     let mut ids = input.instance_ids;
     ids.extend(input.instance_id);
     let Some(first) = ids.first() else { return Err(invalid("An instance must be given.")) };
-    let key = world
-        .autoscaling
-        .owners
-        .get(first)
-        .filter(|key| key.0 == place(call))
-        .cloned()
-        .ok_or_else(|| invalid(format!("Instance Id not found - No managed instance found for instance ID: {first}")))?;
+    let key =
+        world.autoscaling.owners.get(first).filter(|key| key.0 == place(call)).cloned().ok_or_else(|| {
+            invalid(format!("Instance Id not found - No managed instance found for instance ID: {first}"))
+        })?;
     let group = owned(world, call, &key.1)?;
     check(group, &ids, MOST_PROTECTED, None)?;
     if input.should_decrement_desired_capacity {

@@ -73,7 +73,10 @@ fn is_ill(world: &World, group: &Group, member: &Member, state: InstanceState) -
     let impaired = world.ec2.instances.get(&member.id).is_some_and(|i| i.impaired);
     let unhealthy = || {
         group.checks_load_balancer()
-            && group.target_groups.iter().any(|tg| elbv2::health(world, tg, &member.id) == Some(Health::Unhealthy))
+            && group
+                .target_groups
+                .iter()
+                .any(|tg| elbv2::health(world, tg, &member.id) == Some(Health::Unhealthy))
     };
     state != InstanceState::Running || impaired || unhealthy()
 }

@@ -117,7 +117,9 @@ pub fn call(world: &mut World, call: &Call) -> Answer {
         "SuspendProcesses" => processes::suspend(world, call),
         "TerminateInstanceInAutoScalingGroup" => instance_calls::terminate(world, call),
         "UpdateAutoScalingGroup" => group_calls::update(world, call),
-        other => Err(refuse("InvalidAction", format!("The action {other} is not valid for this web service."))),
+        other => {
+            Err(refuse("InvalidAction", format!("The action {other} is not valid for this web service.")))
+        }
     }
 }
 

@@ -114,7 +114,9 @@ impl RawPreferences {
             return Err(invalid(format!("At most {MOST_ALARMS} alarms can be specified.")));
         }
         let warmup = match self.instance_warmup {
-            Some(value) => u64::try_from(value).map_err(|_| invalid("InstanceWarmup must not be negative."))?,
+            Some(value) => {
+                u64::try_from(value).map_err(|_| invalid("InstanceWarmup must not be negative."))?
+            }
             None => group.default_warmup.unwrap_or(group.grace_seconds),
         };
         Ok(Preferences {

@@ -6,13 +6,13 @@ use std::time::Duration;
 use super::super::super::time::Time;
 use super::super::super::world::World;
 use super::super::cloudwatch::{AlarmState, alarm_state};
+use super::super::support::percent_up;
 use super::config::Config;
 use super::groups::Group;
 use super::keeping::is_ready;
 use super::members::{Lifecycle, MadeBy, Member};
 use super::preferences::{Preferences, Reluctant};
 use super::rolling::Situation;
-use super::super::support::percent_up;
 
 /// A refresh is `Pending` for a moment before it begins.
 const BEGINS_AFTER: Duration = Duration::from_secs(2);
@@ -88,6 +88,8 @@ pub struct Refresh {
     pub(super) hold_until: Option<Time>,
     pub(super) bake_until: Option<Time>,
     pub(super) progress_at: Time,
+    /// The process `InstanceRefresh` was suspended at the last look.
+    pub(super) paused: bool,
     pub(super) wait_for_transitions: bool,
 }
 
@@ -238,9 +240,13 @@ impl Refresh {
 
     fn roll(&mut self, world: &World, group: &mut Group, now: Time, wish: &mut Wish) {
         if group.suspends("InstanceRefresh") {
-            self.progress_at = now;
+            self.paused = true;
             wish.target = group.desired.max(group.live());
             return;
+        }
+        if std::mem::take(&mut self.paused) {
+            // A pause is not a stall.
+            self.progress_at = now;
         }
         if let Some(hold) = self.hold_until {
             if now < hold {
@@ -257,12 +263,14 @@ impl Refresh {
             }
         }
         let view = self.survey(world, group, now, wish);
-        if now >= self.progress_at + STALLS_AFTER || self.started.is_some_and(|s| now >= s + LONGEST) {
+        // Warming up is not stalling, but an instance that never gets through it is.
+        let stalled = self.progress_at + STALLS_AFTER + self.preferences.warmup;
+        if now >= stalled || self.started.is_some_and(|s| now >= s + LONGEST) {
             self.fail(group, now, view.stalled_because());
             wish.again(now);
             return;
         }
-        wish.again(self.progress_at + STALLS_AFTER);
+        wish.again(stalled);
         if view.now.stale <= view.now.keep && view.unready == 0 && view.now.live >= group.desired {
             if view.now.stale == 0 || self.preferences.checkpoints.is_empty() {
                 self.complete(group, now, wish);
@@ -302,9 +310,7 @@ impl Refresh {
             } else if member.is_live() && self.makes() == member.made_by && !ready {
                 view.unready += 1;
                 let warm = member.in_service.map(|since| since + self.preferences.warmup);
-                if let Some(warm) = warm.filter(|warm| member.healthy && *warm > now) {
-                    // Warming up is progress.
-                    self.progress_at = now;
+                if let Some(warm) = warm.filter(|warm| *warm > now) {
                     wish.again(warm);
                 }
             }
@@ -326,8 +332,7 @@ impl Refresh {
                     self.progress_at = now;
                 }
                 let checkpoint = self.preferences.checkpoints.get(self.next_checkpoint);
-                view.now.keep =
-                    checkpoint.map_or(0, |percent| self.total - percent_up(self.total, *percent));
+                view.now.keep = checkpoint.map_or(0, |percent| self.total - percent_up(self.total, *percent));
             }
         }
         view
@@ -355,7 +360,11 @@ impl Refresh {
     /// Everything this direction set out to replace is replaced.
     fn complete(&mut self, group: &mut Group, now: Time, wish: &mut Wish) {
         if self.status == Status::RollbackInProgress {
-            self.end(Status::RollbackSuccessful, now, "The group was rolled back to its previous configuration.");
+            self.end(
+                Status::RollbackSuccessful,
+                now,
+                "The group was rolled back to its previous configuration.",
+            );
         } else if self.preferences.bake.is_zero() {
             self.succeed(group, now);
         } else {
@@ -431,15 +440,8 @@ struct View {
 
 impl Default for View {
     fn default() -> Self {
-        let now = Situation {
-            desired: 0,
-            live: 0,
-            ready: 0,
-            stale: 0,
-            stale_ready: 0,
-            stale_unready: 0,
-            keep: 0,
-        };
+        let now =
+            Situation { desired: 0, live: 0, ready: 0, stale: 0, stale_ready: 0, stale_unready: 0, keep: 0 };
         Self { now, unready: 0, waiting: 0, stale_ready: Vec::new(), stale_unready: Vec::new() }
     }
 }

@@ -87,6 +87,7 @@ pub(super) fn start(world: &mut World, call: &Call) -> Answer {
         hold_until: None,
         bake_until: None,
         progress_at: call.now,
+        paused: false,
         wait_for_transitions: true,
     };
     owned(world, call, &key.1)?.refreshes.push(refresh);
@@ -105,7 +106,10 @@ struct OfGroup {
 /// The group's refresh that can still be stopped or turned.
 fn active<'a>(group: &'a mut Group, states: &[Status]) -> Result<&'a mut Refresh, ApiError> {
     group.refreshes.last_mut().filter(|r| states.contains(&r.status)).ok_or_else(|| {
-        refuse("ActiveInstanceRefreshNotFound", "No in progress or pending Instance Refresh found for this group.")
+        refuse(
+            "ActiveInstanceRefreshNotFound",
+            "No in progress or pending Instance Refresh found for this group.",
+        )
     })
 }
 
@@ -138,7 +142,10 @@ pub(super) fn rollback(world: &mut World, call: &Call) -> Answer {
         Some(_) => refresh.saved.irreversible(world, &here),
     };
     if let Some(why) = irreversible {
-        return Err(refuse("IrreversibleInstanceRefresh", format!("The instance refresh cannot be rolled back: {why}.")));
+        return Err(refuse(
+            "IrreversibleInstanceRefresh",
+            format!("The instance refresh cannot be rolled back: {why}."),
+        ));
     }
     let group = owned(world, call, &input.auto_scaling_group_name)?;
     let mut turned = refresh;

@@ -42,7 +42,14 @@ pub struct NewGroup {
 impl NewGroup {
     /// A group of `size` instances from a template, with the settings most groups have.
     #[must_use]
-    pub fn new(account: &str, region: &str, name: &str, launch_template: &str, version: &str, size: usize) -> Self {
+    pub fn new(
+        account: &str,
+        region: &str,
+        name: &str,
+        launch_template: &str,
+        version: &str,
+        size: usize,
+    ) -> Self {
         Self {
             account: account.into(),
             region: region.into(),

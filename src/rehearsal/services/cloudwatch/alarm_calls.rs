@@ -54,7 +54,9 @@ impl PutMetric {
             (Some(metric_name), Some(namespace), true) => {
                 let stat = match (self.statistic.take(), self.extended_statistic.take()) {
                     (Some(stat), None) | (None, Some(stat)) => stat,
-                    _ => return Err(invalid("Exactly one of Statistic and ExtendedStatistic must be given.")),
+                    _ => {
+                        return Err(invalid("Exactly one of Statistic and ExtendedStatistic must be given."));
+                    }
                 };
                 let period = self.period.ok_or_else(|| invalid("The parameter Period must be given."))?;
                 let dimensions = std::mem::take(&mut self.dimensions);
@@ -86,8 +88,9 @@ pub(super) fn put_metric(world: &mut World, call: &Call) -> Answer {
     if datapoints_to_alarm == 0 || datapoints_to_alarm > input.evaluation_periods {
         return Err(invalid("DatapointsToAlarm must be between 1 and EvaluationPeriods."));
     }
-    let comparison = Comparison::parse(&input.comparison_operator)
-        .ok_or_else(|| invalid(format!("The ComparisonOperator {} is not supported.", input.comparison_operator)))?;
+    let comparison = Comparison::parse(&input.comparison_operator).ok_or_else(|| {
+        invalid(format!("The ComparisonOperator {} is not supported.", input.comparison_operator))
+    })?;
     let missing = input.treat_missing_data.as_deref().unwrap_or("missing");
     let missing = Missing::parse(missing)
         .ok_or_else(|| invalid(format!("The value '{missing}' for TreatMissingData is invalid.")))?;
@@ -123,7 +126,9 @@ pub(super) fn put_composite(world: &mut World, call: &Call) -> Answer {
     let mut children = Vec::new();
     rule.children(&mut children);
     for child in children {
-        if child == input.alarm_name || !world.cloudwatch.alarms.contains_key(&(here.clone(), child.to_owned())) {
+        if child == input.alarm_name
+            || !world.cloudwatch.alarms.contains_key(&(here.clone(), child.to_owned()))
+        {
             return Err(invalid(format!("AlarmRule must not contain alarms that do not exist: {child}")));
         }
     }
@@ -163,7 +168,12 @@ fn put(world: &mut World, call: &Call, name: &str, tags: &[Tag], kind: Kind) {
 ///
 /// # Errors
 /// What PutMetricAlarm would answer.
-pub fn seed_alarm(world: &mut World, account: &str, region: &str, members: Map<String, Value>) -> Result<(), ApiError> {
+pub fn seed_alarm(
+    world: &mut World,
+    account: &str,
+    region: &str,
+    members: Map<String, Value>,
+) -> Result<(), ApiError> {
     let call = Call {
         service: "cloudwatch",
         operation: "PutMetricAlarm".into(),
@@ -206,11 +216,18 @@ struct Describe {
 pub(super) fn describe(world: &World, call: &Call) -> Answer {
     let input: Describe = call.parse()?;
     if !input.alarm_names.is_empty() && input.alarm_name_prefix.is_some() {
-        return Err(refuse("InvalidParameterCombination", "AlarmNames and AlarmNamePrefix cannot be given together."));
+        return Err(refuse(
+            "InvalidParameterCombination",
+            "AlarmNames and AlarmNamePrefix cannot be given together.",
+        ));
     }
     let here = place(call);
     let wants = |name: &str| {
-        if input.alarm_types.is_empty() { name == "MetricAlarm" } else { input.alarm_types.iter().any(|t| t == name) }
+        if input.alarm_types.is_empty() {
+            name == "MetricAlarm"
+        } else {
+            input.alarm_types.iter().any(|t| t == name)
+        }
     };
     let found: Vec<&Alarm> = world
         .cloudwatch

@@ -24,7 +24,11 @@ impl Rule {
         let mut reader = Reader { rest: text, depth: 0 };
         let rule = reader.any()?;
         reader.space();
-        if reader.rest.is_empty() { Ok(rule) } else { Err(format!("Unexpected '{}' in AlarmRule", reader.rest)) }
+        if reader.rest.is_empty() {
+            Ok(rule)
+        } else {
+            Err(format!("Unexpected '{}' in AlarmRule", reader.rest))
+        }
     }
 
     /// The names of the alarms a rule speaks of.

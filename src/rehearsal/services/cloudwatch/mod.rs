@@ -7,21 +7,21 @@ mod expression;
 mod metrics;
 mod query;
 mod query_calls;
-mod traffic;
 #[cfg(test)]
 mod tests;
+mod traffic;
 
 use std::collections::BTreeMap;
 
 use super::super::call::{Answer, Call};
 use super::super::time::Time;
 use super::super::world::{self, World};
-use super::support::{Place, refuse};
 use super::autoscaling;
+use super::support::{Place, refuse};
 
 pub use alarm_calls::{hold_alarm, seed_alarm};
-pub use alarms::{Alarm, AlarmState};
 pub(super) use alarms::alarm_state;
+pub use alarms::{Alarm, AlarmState};
 
 /// Metrics and alarms move by the minute.
 const MINUTE_MS: i64 = 60_000;
@@ -70,7 +70,9 @@ pub fn call(world: &mut World, call: &Call) -> Answer {
         "PutMetricAlarm" => alarm_calls::put_metric(world, call),
         "PutMetricData" => query_calls::put(world, call),
         "SetAlarmState" => alarm_calls::set_state(world, call),
-        other => Err(refuse("InvalidAction", format!("The action {other} is not valid for this web service."))),
+        other => {
+            Err(refuse("InvalidAction", format!("The action {other} is not valid for this web service.")))
+        }
     }
 }
 

@@ -196,7 +196,8 @@ fn value(
     if let Some(value) = known.get(id) {
         return Ok(value.clone());
     }
-    let query = queries.iter().find(|q| q.id == id).ok_or_else(|| invalid(format!("No query has the id '{id}'.")))?;
+    let query =
+        queries.iter().find(|q| q.id == id).ok_or_else(|| invalid(format!("No query has the id '{id}'.")))?;
     let found = match &query.source {
         Source::Metric(key, statistic) => {
             let mut series = Series::new();
@@ -208,9 +209,8 @@ fn value(
             }
             Value::Series(series)
         }
-        Source::Expression(expression) => expression.evaluate(starts, &mut |other: &str| {
-            value(world, here, queries, other, starts, period, known)
-        })?,
+        Source::Expression(expression) => expression
+            .evaluate(starts, &mut |other: &str| value(world, here, queries, other, starts, period, known))?,
     };
     known.insert(id.to_owned(), found.clone());
     Ok(found)

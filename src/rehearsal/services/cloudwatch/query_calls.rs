@@ -36,7 +36,10 @@ struct GetData {
 fn grid(start: f64, end: f64, period: i64, now: i64) -> Result<Vec<i64>, ApiError> {
     let (start, end) = (moment(start).0, moment(end).0);
     if start >= end {
-        return Err(refuse("ValidationError", "The parameter StartTime must be less than the parameter EndTime."));
+        return Err(refuse(
+            "ValidationError",
+            "The parameter StartTime must be less than the parameter EndTime.",
+        ));
     }
     let step = period.max(1) * 1000;
     let end = end.min(now + 1);
@@ -249,7 +252,10 @@ pub(super) fn put(world: &mut World, call: &Call) -> Answer {
         return Err(refuse("InvalidParameterValue", "The value AWS/ for parameter Namespace is invalid."));
     }
     if input.metric_data.len() > MOST_PUT {
-        return Err(refuse("InvalidParameterValue", format!("At most {MOST_PUT} metrics can be put at once.")));
+        return Err(refuse(
+            "InvalidParameterValue",
+            format!("At most {MOST_PUT} metrics can be put at once."),
+        ));
     }
     for datum in &input.metric_data {
         let ways = usize::from(datum.value.is_some())
@@ -260,7 +266,10 @@ pub(super) fn put(world: &mut World, call: &Call) -> Answer {
         if ways != 1 || !counted || !finite {
             return Err(refuse(
                 "InvalidParameterCombination",
-                format!("The metric {} must have one of Value, Values with Counts, and StatisticValues.", datum.metric_name),
+                format!(
+                    "The metric {} must have one of Value, Values with Counts, and StatisticValues.",
+                    datum.metric_name
+                ),
             ));
         }
     }
@@ -268,8 +277,7 @@ pub(super) fn put(world: &mut World, call: &Call) -> Answer {
     for datum in input.metric_data {
         let key = MetricKey::new(&input.namespace, &datum.metric_name, &datum.dimensions);
         let at = datum.timestamp.map_or(call.now, moment).0.div_euclid(MINUTE_MS) * MINUTE_MS;
-        let samples =
-            world.cloudwatch.custom.entry((here.clone(), key)).or_default().entry(at).or_default();
+        let samples = world.cloudwatch.custom.entry((here.clone(), key)).or_default().entry(at).or_default();
         if let Some(value) = datum.value {
             samples.add(value, 1.0);
         }

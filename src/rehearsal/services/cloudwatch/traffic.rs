@@ -168,13 +168,7 @@ impl Traffic {
 }
 
 /// The samples of one of AWS's own metrics from `start` to before `end`; `None` when it is not one of them.
-pub(super) fn samples(
-    world: &World,
-    here: &Place,
-    key: &MetricKey,
-    start: i64,
-    end: i64,
-) -> Option<Samples> {
+pub(super) fn samples(world: &World, here: &Place, key: &MetricKey, start: i64, end: i64) -> Option<Samples> {
     let all = world.cloudwatch.traffic.values().filter(|t| t.place == *here);
     let mut samples = Samples::default();
     match key.namespace.as_str() {
@@ -266,7 +260,9 @@ pub(super) fn known(world: &World, here: &Place) -> Vec<MetricKey> {
     for instance in world.ec2.instances.values().filter(|i| here.holds(&i.account, &i.region)) {
         let group = instance.tags.get("aws:autoscaling:groupName");
         let by_group = group.map(|name| ("AutoScalingGroupName".to_owned(), name.clone()));
-        for dimension in [Some(("InstanceId".to_owned(), instance.id.clone())), by_group].into_iter().flatten() {
+        for dimension in
+            [Some(("InstanceId".to_owned(), instance.id.clone())), by_group].into_iter().flatten()
+        {
             known.push(MetricKey {
                 namespace: "AWS/EC2".into(),
                 name: "CPUUtilization".into(),

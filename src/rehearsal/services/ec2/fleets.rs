@@ -36,7 +36,8 @@ struct Describe {
 
 pub(super) fn describe_fleets(world: &World, call: &Call) -> Answer {
     let input: Describe = call.parse()?;
-    let found = select(&world.ec2.fleets.fleets, call, "FleetId", &input.fleet_ids, "InvalidFleetId.NotFound")?;
+    let found =
+        select(&world.ec2.fleets.fleets, call, "FleetId", &input.fleet_ids, "InvalidFleetId.NotFound")?;
     let (found, next) = paged(found, &input)?;
     Ok(present(json!({ "Fleets": found, "NextToken": next })))
 }

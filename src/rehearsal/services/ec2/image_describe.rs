@@ -63,14 +63,18 @@ pub(super) fn images(world: &World, call: &Call) -> Answer {
             input.image_ids.contains(&image.id)
         };
         let owner = input.owners.is_empty()
-            || input.owners.iter().any(|o| *o == image.account || (o == "self" && image.account == call.account));
+            || input
+                .owners
+                .iter()
+                .any(|o| *o == image.account || (o == "self" && image.account == call.account));
         let executable = input.executable_users.is_empty()
             || input.executable_users.iter().any(|user| match user.as_str() {
                 "self" => image.shared_with.contains(&call.account),
                 "all" => image.public,
                 other => image.shared_with.contains(other),
             });
-        let deprecated = image.deprecated_at.is_some_and(|at| at <= call.now) && image.account != call.account;
+        let deprecated =
+            image.deprecated_at.is_some_and(|at| at <= call.now) && image.account != call.account;
         let shown = (input.include_disabled || image.state != ImageState::Disabled)
             && (input.include_deprecated || !deprecated);
         if named && owner && executable && shown && fits(image, &input.filters)? {
@@ -204,7 +208,10 @@ pub(super) fn attribute(world: &World, call: &Call) -> Answer {
         "bootMode" => ("BootMode", text(Some("uefi-preferred".to_owned()))),
         "productCodes" => ("ProductCodes", json!([])),
         other => {
-            return Err(refuse("InvalidParameterValue", format!("Value ({other}) for parameter attribute is invalid.")));
+            return Err(refuse(
+                "InvalidParameterValue",
+                format!("Value ({other}) for parameter attribute is invalid."),
+            ));
         }
     };
     Ok(present(json!({ "ImageId": image.id, member: value })))

@@ -94,9 +94,10 @@ fn invalid_state(id: &str, state: ImageState) -> ApiError {
 /// EnableImageDeprecation: not in the past, at most ten years ahead (two for a public image), to the minute.
 pub(super) fn deprecate(world: &mut World, call: &Call) -> Answer {
     let input: OfImage = call.parse()?;
-    let asked = input.deprecate_at.map(moment).ok_or_else(|| {
-        refuse("MissingParameter", "The request must contain the parameter DeprecateAt")
-    })?;
+    let asked = input
+        .deprecate_at
+        .map(moment)
+        .ok_or_else(|| refuse("MissingParameter", "The request must contain the parameter DeprecateAt"))?;
     let image = owned(world, call, &input.image_id)?;
     let at = Time((asked.0 + 30_000).div_euclid(60_000) * 60_000);
     let latest = if image.public { image.created + TWO_YEARS } else { call.now + TEN_YEARS };
@@ -188,9 +189,10 @@ pub(super) fn modify_attribute(world: &mut World, call: &Call) -> Answer {
     let mut input: Modify = call.parse()?;
     let image = owned(world, call, &input.image_id)?;
     // The older way to say the same: an attribute name, an operation, and lists.
-    let by_lists = input.user_ids.iter().map(|id| LaunchPermission { user_id: Some(id.clone()), group: None }).chain(
-        input.user_groups.iter().map(|g| LaunchPermission { user_id: None, group: Some(g.clone()) }),
-    );
+    let by_lists =
+        input.user_ids.iter().map(|id| LaunchPermission { user_id: Some(id.clone()), group: None }).chain(
+            input.user_groups.iter().map(|g| LaunchPermission { user_id: None, group: Some(g.clone()) }),
+        );
     match input.operation_type.as_deref() {
         Some("remove") => input.launch_permission.remove.extend(by_lists),
         Some("add") => input.launch_permission.add.extend(by_lists),
@@ -209,7 +211,10 @@ pub(super) fn modify_attribute(world: &mut World, call: &Call) -> Answer {
         };
         if !well_formed {
             let id = wanted.user_id.as_deref().unwrap_or_default();
-            return Err(refuse("InvalidAMIAttributeItemValue", format!("Invalid attribute item value \"{id}\" for userId item type.")));
+            return Err(refuse(
+                "InvalidAMIAttributeItemValue",
+                format!("Invalid attribute item value \"{id}\" for userId item type."),
+            ));
         }
     }
     for permission in &permissions.add {

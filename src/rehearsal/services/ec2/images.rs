@@ -45,9 +45,13 @@ impl ImageState {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protection {
     Off,
-    On { with_cooldown: bool },
+    On {
+        with_cooldown: bool,
+    },
     /// Turned off, but still in force for the rest of the cooldown of 24 hours.
-    CoolingDown { until: Time },
+    CoolingDown {
+        until: Time,
+    },
 }
 
 /// One image.
@@ -187,10 +191,9 @@ fn free_name(world: &World, call: &Call, name: &str) -> Result<(), ApiError> {
             "InvalidAMIName.Duplicate",
             format!("AMI name {name} is already in use by AMI {}", image.id),
         )),
-        None if !(3..=128).contains(&name.len()) => Err(refuse(
-            "InvalidAMIName.Malformed",
-            "AMI names must be between 3 and 128 characters long",
-        )),
+        None if !(3..=128).contains(&name.len()) => {
+            Err(refuse("InvalidAMIName.Malformed", "AMI names must be between 3 and 128 characters long"))
+        }
         None => Ok(()),
     }
 }

@@ -64,7 +64,9 @@ fn select<'a>(world: &'a World, call: &Call, input: &Describe) -> Result<Vec<&'a
     {
         return Err(refuse(
             "InvalidParameterValue",
-            format!("Value ( {size} ) for parameter maxResults is invalid. Expecting a value between 5 and 1000."),
+            format!(
+                "Value ( {size} ) for parameter maxResults is invalid. Expecting a value between 5 and 1000."
+            ),
         ));
     }
     let mine = |i: &Instance| {
@@ -88,7 +90,9 @@ fn select<'a>(world: &'a World, call: &Call, input: &Describe) -> Result<Vec<&'a
             found.push(instance);
         }
     }
-    found.sort_by(|a, b| (a.launched, &a.reservation, a.launch_index).cmp(&(b.launched, &b.reservation, b.launch_index)));
+    found.sort_by(|a, b| {
+        (a.launched, &a.reservation, a.launch_index).cmp(&(b.launched, &b.reservation, b.launch_index))
+    });
     Ok(found)
 }
 
@@ -141,8 +145,8 @@ fn status_view(instance: &Instance) -> Value {
     let details = reachability.map(|r| json!([{ "Name": "reachability", "Status": r }]));
     // The machine under the instance is sound; only the instance itself may fail to boot.
     let system = if status == "impaired" { "ok" } else { status };
-    let system_details =
-        reachability.map(|r| json!([{ "Name": "reachability", "Status": if r == "failed" { "passed" } else { r } }]));
+    let system_details = reachability
+        .map(|r| json!([{ "Name": "reachability", "Status": if r == "failed" { "passed" } else { r } }]));
     present(json!({
         "AvailabilityZone": instance.zone,
         "InstanceId": instance.id,
@@ -154,17 +158,16 @@ fn status_view(instance: &Instance) -> Value {
 
 /// One instance as DescribeInstances and RunInstances answer it.
 pub(super) fn view(instance: &Instance) -> Value {
-    let groups: Vec<Value> = instance
-        .security_groups
-        .iter()
-        .map(|id| json!({ "GroupId": id, "GroupName": id }))
-        .collect();
+    let groups: Vec<Value> =
+        instance.security_groups.iter().map(|id| json!({ "GroupId": id, "GroupName": id })).collect();
     let ended = matches!(instance.state, InstanceState::ShuttingDown | InstanceState::Terminated);
     let reason = ended.then(|| {
         json!({ "Code": "Client.UserInitiatedShutdown", "Message": "Client.UserInitiatedShutdown: User initiated shutdown" })
     });
     let address = (!ended).then(|| instance.private_ip.clone());
-    let host = address.as_ref().map(|ip| format!("ip-{}.{}.compute.internal", ip.replace('.', "-"), instance.region));
+    let host = address
+        .as_ref()
+        .map(|ip| format!("ip-{}.{}.compute.internal", ip.replace('.', "-"), instance.region));
     present(json!({
         "InstanceId": instance.id,
         "ImageId": instance.image_id,

@@ -245,7 +245,9 @@ pub(super) fn terminate_instances(world: &mut World, call: &Call) -> Answer {
         if world.ec2.instances.get(id).is_some_and(|i| i.protected) {
             return Err(refuse(
                 "OperationNotPermitted",
-                format!("The instance '{id}' may not be terminated. Modify its 'disableApiTermination' instance attribute and try again."),
+                format!(
+                    "The instance '{id}' may not be terminated. Modify its 'disableApiTermination' instance attribute and try again."
+                ),
             ));
         }
     }

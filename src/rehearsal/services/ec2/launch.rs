@@ -91,7 +91,10 @@ pub(super) fn run_instances(world: &mut World, call: &Call) -> Answer {
     if input.min_count == 0 || input.max_count < input.min_count {
         return Err(refuse(
             "InvalidParameterValue",
-            format!("Invalid value '{}' for MaxCount. Should be an integer at least MinCount and 1.", input.max_count),
+            format!(
+                "Invalid value '{}' for MaxCount. Should be an integer at least MinCount and 1.",
+                input.max_count
+            ),
         ));
     }
     let here = place(call);
@@ -148,7 +151,9 @@ pub(super) fn replay(
     if first.input != Value::Object(call.input.clone()) {
         return Err(refuse(
             "IdempotentParameterMismatch",
-            format!("Arguments on this idempotent request are inconsistent with arguments used in previous request(s) with ClientToken '{token}'."),
+            format!(
+                "Arguments on this idempotent request are inconsistent with arguments used in previous request(s) with ClientToken '{token}'."
+            ),
         ));
     }
     Ok(Some(first.answer.clone()))
@@ -282,17 +287,17 @@ fn note_launch(world: &mut World, image_id: &str, now: Time) {
 pub(super) fn resolve_image(world: &World, here: &Place, image_id: &str) -> Result<String, ApiError> {
     let Some(parameter) = image_id.strip_prefix("resolve:ssm:") else { return Ok(image_id.to_owned()) };
     parameters::value(world, here, parameter).ok_or_else(|| {
-        refuse("InvalidParameterValue", format!("The parameter '{parameter}' could not be resolved to an AMI."))
+        refuse(
+            "InvalidParameterValue",
+            format!("The parameter '{parameter}' could not be resolved to an AMI."),
+        )
     })
 }
 
 /// An image of this Region the account may launch now.
-fn usable_image(
-    world: &World,
-    here: &Place,
-    image_id: &str,
-) -> Result<Arc<super::Behaviour>, ApiError> {
-    let Some(image) = world.ec2.images.get(image_id).filter(|i| i.region == here.region && i.launchable_by(&here.account))
+fn usable_image(world: &World, here: &Place, image_id: &str) -> Result<Arc<super::Behaviour>, ApiError> {
+    let Some(image) =
+        world.ec2.images.get(image_id).filter(|i| i.region == here.region && i.launchable_by(&here.account))
     else {
         return Err(if image_id.starts_with("ami-") {
             refuse("InvalidAMIID.NotFound", format!("The image id '[{image_id}]' does not exist"))

@@ -7,7 +7,9 @@ use super::super::super::call::{Answer, ApiError, Call};
 use super::super::super::world::World;
 use super::super::support::{Filter, page, present, refuse};
 use super::launch::{remember, replay, resolve_image};
-use super::launch_templates::{LaunchTemplate, TemplateKey, TemplateVersion, find, unknown_id, unknown_version};
+use super::launch_templates::{
+    LaunchTemplate, TemplateKey, TemplateVersion, find, unknown_id, unknown_version,
+};
 use super::place;
 
 /// Versions a template can hold; not adjustable.

@@ -67,7 +67,8 @@ pub struct TemplateKey {
 
 /// The id of the template a request names.
 pub(super) fn find(world: &World, here: &Place, key: &TemplateKey) -> Result<String, ApiError> {
-    let mine = |t: &&LaunchTemplate| here.holds(&t.account, &t.region) && world.ec2.visible(t.created, world.now);
+    let mine =
+        |t: &&LaunchTemplate| here.holds(&t.account, &t.region) && world.ec2.visible(t.created, world.now);
     match (&key.launch_template_id, &key.launch_template_name) {
         (Some(id), None) => world
             .ec2
@@ -88,9 +89,10 @@ pub(super) fn find(world: &World, here: &Place, key: &TemplateKey) -> Result<Str
             "InvalidParameterCombination",
             "You may specify either launch template ID or name, but not both.",
         )),
-        (None, None) => {
-            Err(refuse("MissingParameter", "Either a launch template ID or a launch template name must be specified."))
-        }
+        (None, None) => Err(refuse(
+            "MissingParameter",
+            "Either a launch template ID or a launch template name must be specified.",
+        )),
     }
 }
 
@@ -127,9 +129,7 @@ pub fn resolve_template<'a>(
     let id = find(world, here, key)?;
     let template = world.ec2.launch_templates.get(&id).ok_or_else(|| unknown_id(&id))?;
     let version = key.version.as_deref();
-    let number = template
-        .number(version)
-        .ok_or_else(|| unknown_version(version.unwrap_or("$Default")))?;
+    let number = template.number(version).ok_or_else(|| unknown_version(version.unwrap_or("$Default")))?;
     Ok((template, number))
 }
 
@@ -196,7 +196,10 @@ pub(super) fn create(world: &mut World, call: &Call) -> Answer {
         .values()
         .any(|t| here.holds(&t.account, &t.region) && t.name == input.launch_template_name);
     if taken {
-        return Err(refuse("InvalidLaunchTemplateName.AlreadyExistsException", "Launch template name already in use."));
+        return Err(refuse(
+            "InvalidLaunchTemplateName.AlreadyExistsException",
+            "Launch template name already in use.",
+        ));
     }
     let tags = tags_for(&input.tag_specifications, "launch-template");
     let id = add(

@@ -196,7 +196,9 @@ pub fn call(world: &mut World, call: &Call) -> Answer {
         "RunInstances" => launch::run_instances(world, call),
         "StopInstances" => instances::stop(world, call),
         "TerminateInstances" => instances::terminate_instances(world, call),
-        other => Err(refuse("InvalidAction", format!("The action {other} is not valid for this web service."))),
+        other => {
+            Err(refuse("InvalidAction", format!("The action {other} is not valid for this web service.")))
+        }
     }
 }
 

@@ -50,7 +50,13 @@ pub fn place_subnet(world: &mut World, account: &str, region: &str, id: &str, zo
 }
 
 /// Puts a security group in place; its id.
-pub fn seed_security_group(world: &mut World, account: &str, region: &str, vpc_id: &str, name: &str) -> String {
+pub fn seed_security_group(
+    world: &mut World,
+    account: &str,
+    region: &str,
+    vpc_id: &str,
+    name: &str,
+) -> String {
     let id = world.ids.ec2("sg");
     place_security_group(world, account, region, &id, vpc_id, name);
     id
@@ -135,7 +141,8 @@ pub(super) fn describe_subnets(world: &World, call: &Call) -> Answer {
         return Err(refuse("InvalidSubnetID.NotFound", format!("The subnet ID '{id}' does not exist")));
     }
     let mut views = Vec::new();
-    for subnet in mine.into_iter().filter(|s| input.subnet_ids.is_empty() || input.subnet_ids.contains(&s.id)) {
+    for subnet in mine.into_iter().filter(|s| input.subnet_ids.is_empty() || input.subnet_ids.contains(&s.id))
+    {
         let fits = all_fit(&input.filters, &subnet.tags, |name| match name {
             "subnet-id" => Some(&subnet.id),
             "vpc-id" => Some(&subnet.vpc_id),

@@ -14,7 +14,11 @@ pub(super) fn value(world: &World, here: &Place, name: &str) -> Option<String> {
 }
 
 /// Names of the parameters that name an image.
-pub(super) fn naming<'a>(world: &'a World, here: &'a Place, image_id: &'a str) -> impl Iterator<Item = &'a str> {
+pub(super) fn naming<'a>(
+    world: &'a World,
+    here: &'a Place,
+    image_id: &'a str,
+) -> impl Iterator<Item = &'a str> {
     world
         .ec2
         .parameters

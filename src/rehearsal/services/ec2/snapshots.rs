@@ -99,9 +99,7 @@ pub(super) fn describe(world: &World, call: &Call) -> Answer {
     let mine = |s: &Snapshot| {
         s.account == call.account && s.region == call.region && world.ec2.visible(s.started, call.now)
     };
-    if let Some(id) =
-        input.snapshot_ids.iter().find(|id| !world.ec2.snapshots.get(*id).is_some_and(mine))
-    {
+    if let Some(id) = input.snapshot_ids.iter().find(|id| !world.ec2.snapshots.get(*id).is_some_and(mine)) {
         return Err(not_found(id));
     }
     let own = input.owner_ids.is_empty() || input.owner_ids.iter().any(|o| o == "self" || *o == call.account);

@@ -67,7 +67,10 @@ pub(super) fn create(world: &mut World, call: &Call) -> Answer {
     let input: Change = call.parse()?;
     all_exist(world, call, &input.resources)?;
     if input.tags.iter().any(|t| t.key.to_ascii_lowercase().starts_with("aws:")) {
-        return Err(refuse("InvalidParameterValue", "Tag keys starting with 'aws:' are reserved for internal use"));
+        return Err(refuse(
+            "InvalidParameterValue",
+            "Tag keys starting with 'aws:' are reserved for internal use",
+        ));
     }
     for id in &input.resources {
         let Some(tags) = tags_of(world, call, id) else { continue };
@@ -91,7 +94,8 @@ pub(super) fn delete(world: &mut World, call: &Call) -> Answer {
             tags.retain(|key, _| key.starts_with("aws:"));
         }
         for tag in &input.tags {
-            if tags.get(&tag.key).is_some_and(|value| tag.value.as_ref().is_none_or(|wanted| wanted == value)) {
+            if tags.get(&tag.key).is_some_and(|value| tag.value.as_ref().is_none_or(|wanted| wanted == value))
+            {
                 tags.remove(&tag.key);
             }
         }
@@ -112,12 +116,33 @@ pub(super) fn describe(world: &World, call: &Call) -> Answer {
     let mine = |account: &str, region: &str| account == call.account && region == call.region;
     let ec2 = &world.ec2;
     let mut tagged: Vec<(&str, &Tags)> = Vec::new();
-    tagged.extend(ec2.images.values().filter(|r| mine(&r.account, &r.region) && r.is_registered()).map(|r| (r.id.as_str(), &r.tags)));
-    tagged.extend(ec2.instances.values().filter(|r| mine(&r.account, &r.region)).map(|r| (r.id.as_str(), &r.tags)));
-    tagged.extend(ec2.launch_templates.values().filter(|r| mine(&r.account, &r.region)).map(|r| (r.id.as_str(), &r.tags)));
-    tagged.extend(ec2.snapshots.values().filter(|r| mine(&r.account, &r.region)).map(|r| (r.id.as_str(), &r.tags)));
-    tagged.extend(ec2.subnets.values().filter(|r| mine(&r.account, &r.region)).map(|r| (r.id.as_str(), &r.tags)));
-    tagged.extend(ec2.security_groups.values().filter(|r| mine(&r.account, &r.region)).map(|r| (r.id.as_str(), &r.tags)));
+    tagged.extend(
+        ec2.images
+            .values()
+            .filter(|r| mine(&r.account, &r.region) && r.is_registered())
+            .map(|r| (r.id.as_str(), &r.tags)),
+    );
+    tagged.extend(
+        ec2.instances.values().filter(|r| mine(&r.account, &r.region)).map(|r| (r.id.as_str(), &r.tags)),
+    );
+    tagged.extend(
+        ec2.launch_templates
+            .values()
+            .filter(|r| mine(&r.account, &r.region))
+            .map(|r| (r.id.as_str(), &r.tags)),
+    );
+    tagged.extend(
+        ec2.snapshots.values().filter(|r| mine(&r.account, &r.region)).map(|r| (r.id.as_str(), &r.tags)),
+    );
+    tagged.extend(
+        ec2.subnets.values().filter(|r| mine(&r.account, &r.region)).map(|r| (r.id.as_str(), &r.tags)),
+    );
+    tagged.extend(
+        ec2.security_groups
+            .values()
+            .filter(|r| mine(&r.account, &r.region))
+            .map(|r| (r.id.as_str(), &r.tags)),
+    );
     let mut views: Vec<Value> = Vec::new();
     for (id, tags) in tagged {
         for (key, value) in tags {
@@ -131,13 +156,18 @@ pub(super) fn describe(world: &World, call: &Call) -> Answer {
                     name => match name.strip_prefix("tag:") {
                         Some(wanted) => wanted == key && filter.fits(value),
                         None => {
-                            return Err(refuse("InvalidParameterValue", format!("The filter '{name}' is invalid")));
+                            return Err(refuse(
+                                "InvalidParameterValue",
+                                format!("The filter '{name}' is invalid"),
+                            ));
                         }
                     },
                 };
             }
             if fits {
-                views.push(json!({ "ResourceId": id, "ResourceType": kind(id).0, "Key": key, "Value": value }));
+                views.push(
+                    json!({ "ResourceId": id, "ResourceType": kind(id).0, "Key": key, "Value": value }),
+                );
             }
         }
     }

@@ -1,1 +1,481 @@
-//! Specifications.
+//! Launches, images, templates and references behave as EC2's do.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::super::super::behaviour::Behaviour;
+use super::super::trial::{ACCOUNT, REGION, Trial};
+use super::{CapacityShortage, seed_reference, seed_security_group, seed_subnet, share_snapshots};
+
+fn run(image: &str) -> Value {
+    json!({ "ImageId": image, "InstanceType": "t3.micro", "MinCount": 1, "MaxCount": 1 })
+}
+
+fn with(mut base: Value, more: &Value) -> Value {
+    base.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    base
+}
+
+fn first_id(answer: &Value) -> String {
+    answer["Instances"][0]["InstanceId"].as_str().unwrap().to_owned()
+}
+
+fn state(trial: &mut Trial, id: &str) -> String {
+    let answer = trial.ok("ec2", "DescribeInstances", json!({ "InstanceIds": [id] }));
+    answer["Reservations"][0]["Instances"][0]["State"]["Name"].as_str().unwrap().to_owned()
+}
+
+fn status(trial: &mut Trial, id: &str) -> String {
+    let input = json!({ "InstanceIds": [id], "IncludeAllInstances": true });
+    let answer = trial.ok("ec2", "DescribeInstanceStatus", input);
+    answer["InstanceStatuses"][0]["InstanceStatus"]["Status"].as_str().unwrap().to_owned()
+}
+
+fn image_state(trial: &mut Trial, id: &str) -> Option<String> {
+    let answer = trial.ok("ec2", "DescribeImages", json!({ "ImageIds": [id], "IncludeDisabled": true }));
+    answer["Images"][0]["State"].as_str().map(str::to_owned)
+}
+
+#[test]
+fn an_instance_lives_from_pending_to_forgotten() {
+    let mut trial = Trial::new();
+    let image = trial.image("release", Behaviour::default());
+    let id = first_id(&trial.ok("ec2", "RunInstances", run(&image)));
+    assert_eq!((state(&mut trial, &id), status(&mut trial, &id)), ("pending".into(), "initializing".into()));
+    trial.pass(6);
+    assert_eq!((state(&mut trial, &id), status(&mut trial, &id)), ("running".into(), "initializing".into()));
+    trial.pass(40);
+    assert_eq!(status(&mut trial, &id), "ok");
+    let answer = trial.ok("ec2", "TerminateInstances", json!({ "InstanceIds": [id] }));
+    assert_eq!(answer["TerminatingInstances"][0]["PreviousState"]["Name"], "running");
+    assert_eq!(state(&mut trial, &id), "shutting-down");
+    trial.pass(1800);
+    assert_eq!(state(&mut trial, &id), "terminated");
+    trial.pass(2000);
+    let gone = trial.refused("ec2", "DescribeInstances", json!({ "InstanceIds": [id] }));
+    assert_eq!(gone, "InvalidInstanceID.NotFound");
+}
+
+#[test]
+fn an_image_that_does_not_boot_is_impaired_and_says_why() {
+    let mut trial = Trial::new();
+    let image = trial.image("broken", Behaviour { boots: false, ..Behaviour::default() });
+    let id = first_id(&trial.ok("ec2", "RunInstances", run(&image)));
+    trial.pass(3600);
+    assert_eq!((state(&mut trial, &id), status(&mut trial, &id)), ("running".into(), "impaired".into()));
+    let answer = trial.ok("ec2", "GetConsoleOutput", json!({ "InstanceId": id }));
+    assert!(answer["Output"].as_str().unwrap().len() % 4 == 0);
+}
+
+#[test]
+fn a_client_token_launches_once() {
+    let mut trial = Trial::new();
+    let image = trial.image("release", Behaviour::default());
+    let input = with(run(&image), &json!({ "ClientToken": "slice-1" }));
+    let first = first_id(&trial.ok("ec2", "RunInstances", input.clone()));
+    trial.pass(60);
+    let again = trial.ok("ec2", "RunInstances", input.clone());
+    assert_eq!(
+        (first_id(&again), &again["Instances"][0]["State"]["Name"]),
+        (first.clone(), &json!("running"))
+    );
+    let other = with(input.clone(), &json!({ "InstanceType": "t3.small" }));
+    assert_eq!(trial.refused("ec2", "RunInstances", other), "IdempotentParameterMismatch");
+    trial.ok("ec2", "TerminateInstances", json!({ "InstanceIds": [first] }));
+    trial.pass(7200);
+    let late = trial.ok("ec2", "RunInstances", input);
+    assert_eq!((first_id(&late), &late["Instances"][0]["State"]["Name"]), (first, &json!("terminated")));
+    assert_eq!(trial.world.ec2.instances.len(), 0, "nothing new was launched");
+    let long = with(run(&image), &json!({ "ClientToken": "x".repeat(65) }));
+    assert_eq!(trial.refused("ec2", "RunInstances", long), "InvalidParameterValue");
+}
+
+#[test]
+fn a_launch_names_what_is_wrong_with_it() {
+    let mut trial = Trial::new();
+    let image = trial.image("release", Behaviour::default());
+    let gone = trial.image("gone", Behaviour::default());
+    let disabled = trial.image("disabled", Behaviour::default());
+    trial.ok("ec2", "DeregisterImage", json!({ "ImageId": gone }));
+    trial.ok("ec2", "DisableImage", json!({ "ImageId": disabled }));
+    for (input, code) in [
+        (run("ami-00000000000000000"), "InvalidAMIID.NotFound"),
+        (run("release"), "InvalidAMIID.Malformed"),
+        (run(&gone), "InvalidAMIID.Unavailable"),
+        (run(&disabled), "InvalidAMIID.Unavailable"),
+        (run("resolve:ssm:/nothing"), "InvalidParameterValue"),
+        (json!({ "MinCount": 1, "MaxCount": 1 }), "MissingParameter"),
+        (with(run(&image), &json!({ "InstanceType": "t3.gigantic" })), "InvalidParameterValue"),
+        (with(run(&image), &json!({ "SubnetId": "subnet-1" })), "InvalidSubnetID.NotFound"),
+        (with(run(&image), &json!({ "SecurityGroupIds": ["sg-1"] })), "InvalidGroup.NotFound"),
+        (with(run(&image), &json!({ "MaxCount": 0 })), "InvalidParameterValue"),
+        (with(run(&image), &json!({ "DryRun": true })), "DryRunOperation"),
+        (
+            with(run(&image), &json!({ "LaunchTemplate": { "LaunchTemplateName": "none" } })),
+            "InvalidLaunchTemplateName.NotFoundException",
+        ),
+    ] {
+        assert_eq!(trial.refused("ec2", "RunInstances", input.clone()), code, "{input}");
+    }
+    trial.region = "us-east-1";
+    assert_eq!(trial.refused("ec2", "RunInstances", run(&image)), "InvalidAMIID.NotFound", "another Region");
+}
+
+#[test]
+fn capacity_runs_out_by_zone_and_type() {
+    let mut trial = Trial::new();
+    let image = trial.image("release", Behaviour::default());
+    let subnet = seed_subnet(&mut trial.world, ACCOUNT, REGION, "eu-west-1a", "vpc-1");
+    let other = seed_subnet(&mut trial.world, ACCOUNT, REGION, "eu-west-1b", "vpc-1");
+    trial.world.ec2.capacity_shortages = vec![CapacityShortage {
+        zone: Some("eu-west-1a".into()),
+        instance_type: Some("t3.micro".into()),
+        region: None,
+    }];
+    let input = with(run(&image), &json!({ "SubnetId": subnet }));
+    assert_eq!(trial.refused("ec2", "RunInstances", input.clone()), "InsufficientInstanceCapacity");
+    trial.ok("ec2", "RunInstances", with(input.clone(), &json!({ "SubnetId": other })));
+    trial.ok("ec2", "RunInstances", with(input, &json!({ "InstanceType": "t3.small" })));
+}
+
+#[test]
+fn a_template_gives_what_the_call_does_not() {
+    let mut trial = Trial::new();
+    let image = trial.image("release", Behaviour::default());
+    let group = seed_security_group(&mut trial.world, ACCOUNT, REGION, "vpc-1", "web");
+    let data = json!({
+        "ImageId": image, "InstanceType": "m7g.large", "SecurityGroupIds": [group],
+        "IamInstanceProfile": { "Name": "web" }, "MetadataOptions": { "HttpTokens": "required" },
+        "TagSpecifications": [{ "ResourceType": "instance", "Tags": [{ "Key": "from", "Value": "template" }] }],
+    });
+    trial.ok(
+        "ec2",
+        "CreateLaunchTemplate",
+        json!({ "LaunchTemplateName": "web", "LaunchTemplateData": data }),
+    );
+    let input = json!({
+        "LaunchTemplate": { "LaunchTemplateName": "web" }, "InstanceType": "t3.micro", "MinCount": 1, "MaxCount": 2,
+    });
+    let answer = trial.ok("ec2", "RunInstances", input);
+    let instances = answer["Instances"].as_array().unwrap();
+    assert_eq!(instances.len(), 2);
+    let first = &instances[0];
+    assert_eq!((&first["ImageId"], &first["InstanceType"]), (&json!(image), &json!("t3.micro")));
+    assert_eq!(first["IamInstanceProfile"]["Arn"], format!("arn:aws:iam::{ACCOUNT}:instance-profile/web"));
+    assert_eq!(first["MetadataOptions"]["HttpTokens"], "required");
+    assert_eq!(first["Tags"], json!([{ "Key": "from", "Value": "template" }]));
+    assert_eq!(first["SecurityGroups"][0]["GroupId"], group.as_str());
+}
+
+#[test]
+fn a_new_resource_may_stay_hidden_for_a_while() {
+    let mut trial = Trial::new();
+    trial.world.ec2.visible_after_ms = 2000;
+    let image = trial.image("release", Behaviour::default());
+    let hidden = trial.refused("ec2", "DescribeImages", json!({ "ImageIds": [image] }));
+    assert_eq!(hidden, "InvalidAMIID.NotFound");
+    let id = first_id(&trial.ok("ec2", "RunInstances", run(&image)));
+    let hidden = trial.refused("ec2", "DescribeInstances", json!({ "InstanceIds": [id] }));
+    assert_eq!(hidden, "InvalidInstanceID.NotFound");
+    trial.pass(2);
+    assert_eq!(
+        (state(&mut trial, &id), image_state(&mut trial, &image)),
+        ("pending".into(), Some("available".into()))
+    );
+}
+
+#[test]
+fn instances_are_found_by_filters_and_in_pages() {
+    let mut trial = Trial::new();
+    let image = trial.image("release", Behaviour::default());
+    for n in 0..7 {
+        let tags = json!([{ "ResourceType": "instance", "Tags": [{ "Key": "run", "Value": format!("run-{}", n % 2) }] }]);
+        trial.ok("ec2", "RunInstances", with(run(&image), &json!({ "TagSpecifications": tags })));
+    }
+    let filters = |list: Value| json!({ "Filters": list });
+    for (list, expected) in [
+        (json!([{ "Name": "tag:run", "Values": ["run-0"] }]), 4),
+        (json!([{ "Name": "tag:run", "Values": ["run-*"] }]), 7),
+        (json!([{ "Name": "tag:run", "Values": ["run-0"] }, { "Name": "image-id", "Values": ["ami-1"] }]), 0),
+        (json!([{ "Name": "tag-key", "Values": ["run"] }]), 7),
+        (json!([{ "Name": "instance-state-name", "Values": ["running", "pending"] }]), 7),
+    ] {
+        let answer = trial.ok("ec2", "DescribeInstances", filters(list.clone()));
+        assert_eq!(answer["Reservations"].as_array().unwrap().len(), expected, "{list}");
+    }
+    let wrong = filters(json!([{ "Name": "colour", "Values": ["red"] }]));
+    assert_eq!(trial.refused("ec2", "DescribeInstances", wrong), "InvalidParameterValue");
+    let page = trial.ok("ec2", "DescribeInstances", json!({ "MaxResults": 5 }));
+    let rest =
+        trial.ok("ec2", "DescribeInstances", json!({ "MaxResults": 5, "NextToken": page["NextToken"] }));
+    let sizes = [&page, &rest].map(|p| p["Reservations"].as_array().unwrap().len());
+    assert_eq!((sizes, rest["NextToken"].is_null()), ([5, 2], true));
+}
+
+#[test]
+fn template_versions_follow_their_rules() {
+    let mut trial = Trial::new();
+    let image = trial.image("release", Behaviour::default());
+    let mapping = json!([{ "DeviceName": "/dev/xvda", "Ebs": { "SnapshotId": "snap-1", "VolumeSize": 8 } }]);
+    let data = json!({ "ImageId": image, "InstanceType": "t3.micro", "BlockDeviceMappings": mapping });
+    let create = json!({ "LaunchTemplateName": "web", "LaunchTemplateData": data });
+    trial.ok("ec2", "CreateLaunchTemplate", create.clone());
+    assert_eq!(
+        trial.refused("ec2", "CreateLaunchTemplate", create),
+        "InvalidLaunchTemplateName.AlreadyExistsException"
+    );
+    let version = json!({
+        "LaunchTemplateName": "web", "SourceVersion": "1", "ClientToken": "t", "VersionDescription": "two",
+        "LaunchTemplateData": { "ImageId": "ami-2" },
+    });
+    let made = trial.ok("ec2", "CreateLaunchTemplateVersion", version.clone());
+    let data = &made["LaunchTemplateVersion"]["LaunchTemplateData"];
+    assert_eq!((&data["ImageId"], &data["InstanceType"]), (&json!("ami-2"), &json!("t3.micro")));
+    assert!(data["BlockDeviceMappings"][0]["Ebs"]["SnapshotId"].is_null(), "snapshots are not inherited");
+    let again = trial.ok("ec2", "CreateLaunchTemplateVersion", version.clone());
+    assert_eq!(again["LaunchTemplateVersion"]["VersionNumber"], 2, "the same token makes no second version");
+    let other = with(version, &json!({ "VersionDescription": "three" }));
+    assert_eq!(trial.refused("ec2", "CreateLaunchTemplateVersion", other), "IdempotentParameterMismatch");
+    let bare = json!({ "LaunchTemplateName": "web", "LaunchTemplateData": { "ImageId": "ami-3" } });
+    let bare = trial.ok("ec2", "CreateLaunchTemplateVersion", bare);
+    assert!(bare["LaunchTemplateVersion"]["LaunchTemplateData"]["InstanceType"].is_null());
+
+    let numbers = |trial: &mut Trial, more: Value| -> Vec<u64> {
+        let input = with(json!({ "LaunchTemplateName": "web" }), &more);
+        let answer = trial.ok("ec2", "DescribeLaunchTemplateVersions", input);
+        let list = answer["LaunchTemplateVersions"].as_array().unwrap();
+        list.iter().map(|v| v["VersionNumber"].as_u64().unwrap()).collect()
+    };
+    for (more, expected) in [
+        (json!({}), vec![3, 2, 1]),
+        (json!({ "Versions": ["$Default"] }), vec![1]),
+        (json!({ "Versions": ["$Latest", "1"] }), vec![3, 1]),
+        (json!({ "MinVersion": "2" }), vec![3, 2]),
+        (json!({ "MaxVersion": "1" }), vec![1]),
+        (json!({ "Filters": [{ "Name": "image-id", "Values": ["ami-2"] }] }), vec![2]),
+        (json!({ "MaxResults": 2 }), vec![3, 2]),
+    ] {
+        assert_eq!(numbers(&mut trial, more.clone()), expected, "{more}");
+    }
+    let answer = trial.ok(
+        "ec2",
+        "ModifyLaunchTemplate",
+        json!({ "LaunchTemplateName": "web", "DefaultVersion": "2" }),
+    );
+    assert_eq!(answer["LaunchTemplate"]["DefaultVersionNumber"], 2);
+    let input = json!({ "LaunchTemplateName": "web", "Versions": ["2", "3", "9"] });
+    let answer = trial.ok("ec2", "DeleteLaunchTemplateVersions", input);
+    assert_eq!(answer["SuccessfullyDeletedLaunchTemplateVersions"][0]["VersionNumber"], 3);
+    let kept: Vec<&Value> = answer["UnsuccessfullyDeletedLaunchTemplateVersions"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|v| &v["VersionNumber"])
+        .collect();
+    assert_eq!(kept, [&json!(2), &json!(9)], "the default and the unknown stay");
+    let next = json!({ "LaunchTemplateName": "web", "LaunchTemplateData": { "ImageId": "ami-4" } });
+    let next = trial.ok("ec2", "CreateLaunchTemplateVersion", next);
+    assert_eq!(next["LaunchTemplateVersion"]["VersionNumber"], 4, "numbers are never given twice");
+}
+
+#[test]
+fn deregistering_spares_snapshots_that_others_stand_on() {
+    let mut trial = Trial::new();
+    let (first, second) =
+        (trial.image("first", Behaviour::default()), trial.image("second", Behaviour::default()));
+    let own = trial.world.ec2.images[&second].snapshots[0].clone();
+    let shared = trial.world.ec2.images[&first].snapshots[0].clone();
+    share_snapshots(&mut trial.world, &second, &first);
+    assert_eq!(trial.refused("ec2", "DeleteSnapshot", json!({ "SnapshotId": own })), "InvalidSnapshot.InUse");
+    let input = json!({ "ImageId": second, "DeleteAssociatedSnapshots": true });
+    let answer = trial.ok("ec2", "DeregisterImage", input.clone());
+    assert_eq!(
+        answer["DeleteSnapshotResults"],
+        json!([{ "SnapshotId": own, "ReturnCode": "success" }, { "SnapshotId": shared, "ReturnCode": "skipped" }])
+    );
+    assert_eq!(trial.refused("ec2", "DeregisterImage", input), "InvalidAMIID.NotFound");
+    assert_eq!(image_state(&mut trial, &second).as_deref(), Some("deregistered"), "it shows for a while");
+    trial.pass(61);
+    let gone = trial.refused("ec2", "DescribeImages", json!({ "ImageIds": [second] }));
+    assert_eq!(gone, "InvalidAMIID.NotFound");
+    trial.ok("ec2", "DeregisterImage", json!({ "ImageId": first }));
+    trial.ok("ec2", "DeleteSnapshot", json!({ "SnapshotId": shared }));
+}
+
+#[test]
+fn protection_with_cooldown_outlives_its_end_by_a_day() {
+    let mut trial = Trial::new();
+    let image = trial.image("release", Behaviour::default());
+    let of = json!({ "ImageId": image });
+    let on = trial.ok(
+        "ec2",
+        "EnableImageDeregistrationProtection",
+        with(of.clone(), &json!({ "WithCooldown": true })),
+    );
+    assert_eq!(on["Return"], "enabled-with-cooldown");
+    assert_eq!(trial.refused("ec2", "DeregisterImage", of.clone()), "OperationNotPermitted");
+    trial.ok("ec2", "DisableImageDeregistrationProtection", of.clone());
+    trial.pass(23 * 3600);
+    assert_eq!(trial.refused("ec2", "DeregisterImage", of.clone()), "OperationNotPermitted");
+    trial.pass(3600);
+    trial.ok("ec2", "DeregisterImage", of);
+}
+
+#[test]
+fn disabling_hides_an_image_and_takes_its_shares_for_good() {
+    let mut trial = Trial::new();
+    let image = trial.image("release", Behaviour::default());
+    let share = json!({ "ImageId": image, "LaunchPermission": { "Add": [{ "UserId": "444455556666" }] } });
+    trial.ok("ec2", "ModifyImageAttribute", share.clone());
+    let permissions = |trial: &mut Trial| {
+        let input = json!({ "ImageId": image, "Attribute": "launchPermission" });
+        trial.ok("ec2", "DescribeImageAttribute", input)["LaunchPermissions"].clone()
+    };
+    assert_eq!(permissions(&mut trial), json!([{ "UserId": "444455556666" }]));
+    trial.ok("ec2", "DisableImage", json!({ "ImageId": image }));
+    let answer = trial.ok("ec2", "DescribeImages", json!({ "Owners": ["self"] }));
+    assert_eq!(answer["Images"], json!([]));
+    let answer = trial.ok("ec2", "DescribeImages", json!({ "Owners": ["self"], "IncludeDisabled": true }));
+    assert_eq!(answer["Images"][0]["State"], "disabled");
+    trial.ok("ec2", "EnableImage", json!({ "ImageId": image }));
+    assert_eq!(permissions(&mut trial), json!([]));
+    let bad = json!({ "ImageId": image, "LaunchPermission": { "Add": [{ "UserId": "me" }] } });
+    assert_eq!(trial.refused("ec2", "ModifyImageAttribute", bad), "InvalidAMIAttributeItemValue");
+}
+
+#[test]
+fn references_are_found_within_their_limits() {
+    let mut trial = Trial::new();
+    let fleet = trial.fleet(1, Behaviour::default());
+    seed_reference(&mut trial.world, ACCOUNT, REGION, "imagebuilder:ImageRecipe", "arn:recipe", &fleet.old);
+    // Version 1 names the old image; nine newer ones do not.
+    for _ in 0..8 {
+        let input = json!({ "LaunchTemplateName": "web", "LaunchTemplateData": { "ImageId": fleet.new } });
+        trial.ok("ec2", "CreateLaunchTemplateVersion", input);
+    }
+    let count = |trial: &mut Trial, input: Value| {
+        let answer =
+            trial.ok("ec2", "DescribeImageReferences", with(json!({ "ImageIds": [fleet.old] }), &input));
+        answer["ImageReferences"].as_array().unwrap().len()
+    };
+    let templates = |options: Value| json!({ "ResourceTypes": [{ "ResourceType": "ec2:LaunchTemplate", "ResourceTypeOptions": options }] });
+    let depth = |depth: &str| json!([{ "OptionName": "version-depth", "OptionValues": [depth] }]);
+    assert_eq!(count(&mut trial, json!({ "IncludeAllResourceTypes": true })), 3);
+    assert_eq!(count(&mut trial, templates(json!([]))), 1, "version 1 is the tenth");
+    let input = json!({ "LaunchTemplateName": "web", "LaunchTemplateData": { "ImageId": fleet.new } });
+    trial.ok("ec2", "CreateLaunchTemplateVersion", input);
+    assert_eq!(count(&mut trial, templates(json!([]))), 0, "now it is the eleventh");
+    assert_eq!(count(&mut trial, templates(depth("10000"))), 1);
+    let running = json!([{ "OptionName": "state-name", "OptionValues": ["stopped"] }]);
+    let instances =
+        json!({ "ResourceTypes": [{ "ResourceType": "ec2:Instance", "ResourceTypeOptions": running }] });
+    assert_eq!(count(&mut trial, instances), 0);
+    for bad in [
+        json!({ "ImageIds": [], "IncludeAllResourceTypes": true }),
+        json!({ "ImageIds": vec!["ami-1"; 11], "IncludeAllResourceTypes": true }),
+        json!({ "ImageIds": ["ami-1"] }),
+        json!({ "ImageIds": ["ami-1"], "IncludeAllResourceTypes": true, "MaxResults": 4 }),
+        with(json!({ "ImageIds": ["ami-1"] }), &templates(depth("10001"))),
+    ] {
+        trial.refused("ec2", "DescribeImageReferences", bad);
+    }
+}
+
+#[test]
+fn a_copy_behaves_as_its_source() {
+    let mut trial = Trial::new();
+    let bad = Behaviour { error_rate: 0.5, ..Behaviour::default() };
+    let source = trial.image("release", bad.clone());
+    trial.region = "us-east-1";
+    let input =
+        json!({ "Name": "copy", "SourceImageId": source, "SourceRegion": REGION, "ClientToken": "c" });
+    let copy = trial.ok("ec2", "CopyImage", input.clone())["ImageId"].as_str().unwrap().to_owned();
+    assert_eq!(trial.ok("ec2", "CopyImage", input)["ImageId"], copy.as_str(), "once per token");
+    assert_eq!(image_state(&mut trial, &copy).as_deref(), Some("pending"));
+    assert_eq!(trial.refused("ec2", "RunInstances", run(&copy)), "InvalidAMIID.Unavailable");
+    trial.pass(400);
+    assert_eq!(super::behaviour(&trial.world, &copy), Some(&bad));
+    trial.ok("ec2", "RunInstances", run(&copy));
+}
+
+#[test]
+fn an_image_of_an_instance_takes_the_name_only_once() {
+    let mut trial = Trial::new();
+    let image = trial.image("release", Behaviour::default());
+    let id = first_id(&trial.ok("ec2", "RunInstances", run(&image)));
+    trial.pass(60);
+    let input = json!({ "InstanceId": id, "Name": "from-instance" });
+    let made = trial.ok("ec2", "CreateImage", input.clone())["ImageId"].as_str().unwrap().to_owned();
+    assert_eq!(trial.refused("ec2", "CreateImage", input), "InvalidAMIName.Duplicate");
+    let answer = trial.ok("ec2", "DescribeImages", json!({ "ImageIds": [made] }));
+    assert_eq!(answer["Images"][0]["SourceInstanceId"], id.as_str());
+}
+
+#[test]
+fn the_last_launch_is_reported_a_day_late() {
+    let mut trial = Trial::new();
+    let image = trial.image("release", Behaviour::default());
+    trial.ok("ec2", "RunInstances", run(&image));
+    let launched = |trial: &mut Trial| {
+        trial.ok("ec2", "DescribeImages", json!({ "ImageIds": [image] }))["Images"][0]["LastLaunchedTime"]
+            .clone()
+    };
+    trial.pass(24 * 3600 - 1);
+    assert!(launched(&mut trial).is_null());
+    trial.pass(1);
+    assert_eq!(launched(&mut trial), "2026-01-01T00:00:00.000Z");
+}
+
+#[test]
+fn deprecation_is_neither_past_nor_too_far() {
+    let mut trial = Trial::new();
+    let image = trial.image("release", Behaviour::default());
+    let now = trial.world.now;
+    for (at, fine) in [
+        (now + Duration::from_secs(90), true),
+        (super::super::super::time::Time(now.0 - 60_000), false),
+        (now + Duration::from_hours(24 * 366 * 11), false),
+    ] {
+        let input = json!({ "ImageId": image, "DeprecateAt": at.epoch_seconds() });
+        assert_eq!(trial.call("ec2", "EnableImageDeprecation", input).is_ok(), fine);
+    }
+    let answer = trial.ok("ec2", "DescribeImages", json!({ "ImageIds": [image] }));
+    assert_eq!(answer["Images"][0]["DeprecationTime"], "2026-01-01T00:02:00.000Z", "rounded to the minute");
+}
+
+#[test]
+fn tags_change_only_where_everything_exists() {
+    let mut trial = Trial::new();
+    let image = trial.image("release", Behaviour::default());
+    let tags = json!([{ "Key": "run", "Value": "1" }]);
+    let input = json!({ "Resources": [image, "i-00000000000000000"], "Tags": tags });
+    assert_eq!(trial.refused("ec2", "CreateTags", input), "InvalidInstanceID.NotFound");
+    let found =
+        |trial: &mut Trial| trial.ok("ec2", "DescribeTags", json!({}))["Tags"].as_array().unwrap().len();
+    assert_eq!(found(&mut trial), 0);
+    trial.ok("ec2", "CreateTags", json!({ "Resources": [image], "Tags": tags }));
+    trial.ok("ec2", "DeleteTags", json!({ "Resources": [image], "Tags": [{ "Key": "run", "Value": "2" }] }));
+    assert_eq!(found(&mut trial), 1, "another value is another tag");
+    trial.ok("ec2", "DeleteTags", json!({ "Resources": [image], "Tags": [{ "Key": "run" }] }));
+    assert_eq!(found(&mut trial), 0);
+    let reserved = json!({ "Resources": [image], "Tags": [{ "Key": "aws:x", "Value": "1" }] });
+    assert_eq!(trial.refused("ec2", "CreateTags", reserved), "InvalidParameterValue");
+}
+
+#[test]
+fn what_the_account_has_is_described() {
+    let mut trial = Trial::new();
+    seed_subnet(&mut trial.world, ACCOUNT, REGION, "eu-west-1a", "vpc-1");
+    seed_subnet(&mut trial.world, "999988887777", REGION, "eu-west-1a", "vpc-9");
+    let filter = json!({ "Filters": [{ "Name": "vpc-id", "Values": ["vpc-*"] }] });
+    let answer = trial.ok("ec2", "DescribeSubnets", filter);
+    assert_eq!(answer["Subnets"].as_array().unwrap().len(), 1, "only the caller's");
+    let answer =
+        trial.ok("ec2", "DescribeInstanceTypes", json!({ "InstanceTypes": ["t4g.small", "m7i.large"] }));
+    let kinds = answer["InstanceTypes"].as_array().unwrap();
+    assert_eq!(kinds.len(), 2);
+    assert!(kinds.iter().any(|k| k["ProcessorInfo"]["SupportedArchitectures"][0] == "arm64"));
+    assert_eq!(trial.ok("ec2", "DescribeFleets", json!({}))["Fleets"], json!([]));
+    assert!(trial.ok("ec2", "DescribeRegions", json!({}))["Regions"].as_array().unwrap().len() > 10);
+}

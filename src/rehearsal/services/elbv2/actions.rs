@@ -103,7 +103,10 @@ fn groups(action: &Action) -> Result<Vec<(String, u32)>, ApiError> {
                 && stickiness.enabled
                 && !stickiness.duration_seconds.is_some_and(|s| (1..=604_800).contains(&s))
             {
-                return Err(refuse("ValidationError", "Stickiness duration must be between 1 and 604800 seconds"));
+                return Err(refuse(
+                    "ValidationError",
+                    "Stickiness duration must be between 1 and 604800 seconds",
+                ));
             }
             let named: Vec<(String, u32)> = config
                 .target_groups

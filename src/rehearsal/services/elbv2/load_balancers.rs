@@ -102,13 +102,18 @@ pub(super) fn create(world: &mut World, call: &Call) -> Answer {
     let input: Create = call.parse()?;
     let here = place(call);
     let scheme = input.scheme.as_deref().unwrap_or("internet-facing");
-    if let Some(existing) = world.elbv2.load_balancers.values().find(|l| l.place == here && l.name == input.name) {
+    if let Some(existing) =
+        world.elbv2.load_balancers.values().find(|l| l.place == here && l.name == input.name)
+    {
         return if existing.scheme == scheme && existing.subnets == input.subnets {
             Ok(json!({ "LoadBalancers": [existing.view()] }))
         } else {
             Err(refuse(
                 "DuplicateLoadBalancerName",
-                format!("A load balancer with the same name '{}' exists, but with different settings", input.name),
+                format!(
+                    "A load balancer with the same name '{}' exists, but with different settings",
+                    input.name
+                ),
             ))
         };
     }

@@ -24,6 +24,7 @@ pub use rules::Rule;
 pub use target_groups::{TargetGroup, place_target_group, seed_target_group, set_requests_per_minute};
 pub(super) use targets::{deregister, instance_changed, register, seed_healthy};
 pub use targets::{Health, Target, health};
+pub(super) use targets::{deregister, instance_changed, register, seed_healthy};
 
 #[derive(Clone, Debug, Default)]
 pub struct State {
@@ -98,7 +99,9 @@ pub fn call(world: &mut World, call: &Call) -> Answer {
         "ModifyTargetGroupAttributes" => target_groups::modify_attributes(world, call),
         "RegisterTargets" => targets::register_targets(world, call),
         "RemoveTags" => tags::remove(world, call),
-        other => Err(refuse("InvalidAction", format!("The action {other} is not valid for this web service."))),
+        other => {
+            Err(refuse("InvalidAction", format!("The action {other} is not valid for this web service.")))
+        }
     }
 }
 

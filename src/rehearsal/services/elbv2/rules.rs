@@ -150,7 +150,10 @@ struct Modify {
 fn owned<'a>(world: &'a mut World, call: &Call, arn: &str) -> Result<&'a mut Rule, ApiError> {
     let here = place(call);
     if world.elbv2.listeners.values().any(|l| l.place == here && l.default_rule == arn) {
-        return Err(refuse("OperationNotPermitted", format!("Default rule '{arn}' cannot be modified or deleted")));
+        return Err(refuse(
+            "OperationNotPermitted",
+            format!("Default rule '{arn}' cannot be modified or deleted"),
+        ));
     }
     world.elbv2.rules.get_mut(arn).filter(|r| r.place == here).ok_or_else(|| not_found(arn))
 }

@@ -80,7 +80,10 @@ impl TargetGroup {
 
     /// How long a deregistered target drains.
     pub(super) fn deregistration_delay(&self) -> u64 {
-        self.attributes.get("deregistration_delay.timeout_seconds").and_then(|v| v.parse().ok()).unwrap_or(300)
+        self.attributes
+            .get("deregistration_delay.timeout_seconds")
+            .and_then(|v| v.parse().ok())
+            .unwrap_or(300)
     }
 
     fn view(&self, world: &World) -> Value {
@@ -161,7 +164,11 @@ pub fn set_requests_per_minute(world: &mut World, group: &str, requests: u32) {
 }
 
 /// The caller's target group.
-pub(super) fn owned<'a>(world: &'a mut World, call: &Call, arn: &str) -> Result<&'a mut TargetGroup, ApiError> {
+pub(super) fn owned<'a>(
+    world: &'a mut World,
+    call: &Call,
+    arn: &str,
+) -> Result<&'a mut TargetGroup, ApiError> {
     let here = place(call);
     world.elbv2.target_groups.get_mut(arn).filter(|g| g.place == here).ok_or_else(|| not_found(arn))
 }
@@ -229,7 +236,10 @@ pub(super) fn create(world: &mut World, call: &Call) -> Answer {
         } else {
             Err(refuse(
                 "DuplicateTargetGroupName",
-                format!("A target group with the same name '{}' exists, but with different settings", input.name),
+                format!(
+                    "A target group with the same name '{}' exists, but with different settings",
+                    input.name
+                ),
             ))
         };
     }
@@ -300,7 +310,10 @@ pub(super) fn modify_attributes(world: &mut World, call: &Call) -> Answer {
     let input: OfGroup = call.parse()?;
     let group = owned(world, call, &input.target_group_arn)?;
     if let Some(unknown) = input.attributes.iter().find(|a| !group.attributes.contains_key(&a.key)) {
-        return Err(refuse("ValidationError", format!("Target group attribute key '{}' is not recognized", unknown.key)));
+        return Err(refuse(
+            "ValidationError",
+            format!("Target group attribute key '{}' is not recognized", unknown.key),
+        ));
     }
     for attribute in input.attributes {
         group.attributes.insert(attribute.key, attribute.value.unwrap_or_default());

@@ -102,7 +102,9 @@ pub fn instance_changed(world: &mut World, instance: &str) {
         .elbv2
         .target_groups
         .values()
-        .flat_map(|g| g.targets.keys().filter(|(id, _)| id == instance).map(|key| (g.arn.clone(), key.clone())))
+        .flat_map(|g| {
+            g.targets.keys().filter(|(id, _)| id == instance).map(|key| (g.arn.clone(), key.clone()))
+        })
         .collect();
     let ended = world.ec2.instances.get(instance).is_none_or(|i| i.state == InstanceState::Terminated);
     for (group, key) in places {
@@ -216,7 +218,10 @@ pub(super) fn register_targets(world: &mut World, call: &Call) -> Answer {
         if !usable {
             return Err(refuse(
                 "InvalidTarget",
-                format!("The following targets are not in a running state and cannot be registered: '{}'", target.id),
+                format!(
+                    "The following targets are not in a running state and cannot be registered: '{}'",
+                    target.id
+                ),
             ));
         }
     }
@@ -286,9 +291,11 @@ fn health_view(health: Health) -> Value {
         }
         Health::Healthy => ("healthy", None, None),
         Health::Unhealthy => ("unhealthy", Some("Target.Timeout"), Some("Request timed out")),
-        Health::Draining => {
-            ("draining", Some("Target.DeregistrationInProgress"), Some("Target deregistration is in progress"))
-        }
+        Health::Draining => (
+            "draining",
+            Some("Target.DeregistrationInProgress"),
+            Some("Target deregistration is in progress"),
+        ),
         Health::Unused => (
             "unused",
             Some("Target.NotInUse"),

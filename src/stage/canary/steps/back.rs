@@ -6,9 +6,10 @@ use crate::engine::{StageError, Step};
 use crate::evidence::predicate::PromotionOutcome;
 use crate::stage::canary::fleet::Census;
 use crate::stage::canary::refresh::{self, Asked, Refresh, Status};
-use crate::stage::canary::run::{End, Run, Why};
+use crate::stage::canary::run::{End, Run};
 use crate::stage::canary::{Inputs, Promote};
 use crate::stage::context::Cx;
+use crate::stage::why::Why;
 
 /// Our refresh as it is now; none when it was never started.
 async fn find(run: &mut Run, inputs: &Inputs, cx: &Cx) -> Result<Option<Refresh>, StageError> {

@@ -10,10 +10,11 @@ use crate::stage::canary::observe::{self, Group, Launches};
 use crate::stage::canary::pace::Pace;
 use crate::stage::canary::preflight::{self as checks, World};
 use crate::stage::canary::refresh::{self, Refresh, Status};
-use crate::stage::canary::run::{End, Plan, Run, Why};
+use crate::stage::canary::run::{End, Plan, Run};
 use crate::stage::canary::template::{self, Mark};
 use crate::stage::canary::{Inputs, Promote};
 use crate::stage::context::Cx;
+use crate::stage::why::Why;
 
 /// The step that makes the template version, as its client token names it.
 const VERSION: &str = "promote-version";

@@ -1,0 +1,159 @@
+//! Systems Manager: commands on instances, and the parameter store.
+//!
+//! Rules come from the service model 2014-11-06 and the user guide.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::super::call::{Answer, ApiError, Call};
+use super::super::time::Time;
+use super::super::world::{self, World};
+
+mod command;
+mod invocation;
+mod label;
+mod list;
+mod node;
+mod parameter;
+mod put;
+mod query;
+mod tags;
+
+pub use command::{Command, Invocation};
+pub use parameter::{parameter_value, parameters_naming, write_parameter};
+
+/// Operations this service offers.
+pub const OPERATIONS: &[&str] = &[
+    "AddTagsToResource",
+    "CancelCommand",
+    "DeleteParameter",
+    "DeleteParameters",
+    "DescribeInstanceInformation",
+    "DescribeParameters",
+    "GetCommandInvocation",
+    "GetParameter",
+    "GetParameterHistory",
+    "GetParameters",
+    "GetParametersByPath",
+    "LabelParameterVersion",
+    "ListCommandInvocations",
+    "ListCommands",
+    "ListTagsForResource",
+    "PutParameter",
+    "RemoveTagsFromResource",
+    "SendCommand",
+    "UnlabelParameterVersion",
+];
+
+/// How long things take.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// From passed status checks until the agent is online.
+    pub agent_after: Duration,
+    /// From `SendCommand` until its invocations can be seen.
+    pub visible_after: Duration,
+    /// From `SendCommand` until the agent has the command.
+    pub delivery_takes: Duration,
+    /// From `PutParameter` with data type `aws:ec2:image` until the value is stored or dropped.
+    pub image_validation_takes: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            agent_after: Duration::from_secs(5),
+            visible_after: Duration::from_secs(1),
+            delivery_takes: Duration::from_secs(2),
+            image_validation_takes: Duration::from_secs(3),
+        }
+    }
+}
+
+/// Account, Region and name of a parameter.
+type Key = (String, String, String);
+
+/// Every command and parameter.
+#[derive(Clone, Debug, Default)]
+pub struct State {
+    pub options: Options,
+    /// By command id.
+    commands: BTreeMap<String, Command>,
+    parameters: BTreeMap<Key, parameter::Parameter>,
+}
+
+/// What happens later.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// The command reaches the instance, if there is an agent to take it.
+    Deliver { command: String, instance: String },
+    /// The script has ended, or its time is up.
+    Finish { command: String, instance: String },
+    /// Nobody took the command in time.
+    DeliveryTimeout { command: String, instance: String },
+    /// A cancelled invocation has stopped.
+    Cancelled { command: String, instance: String },
+    /// The image named by a new value has been looked at.
+    ImageChecked { account: String, region: String, name: String, version: u64 },
+}
+
+/// The commands sent so far, in no particular order.
+pub fn commands(world: &World) -> impl Iterator<Item = &Command> {
+    world.ssm.commands.values()
+}
+
+/// Answers one call.
+///
+/// # Errors
+/// The service's own refusal.
+pub fn call(world: &mut World, call: &Call) -> Answer {
+    match call.operation.as_str() {
+        "AddTagsToResource" => tags::add(world, call),
+        "CancelCommand" => command::cancel(world, call),
+        "DeleteParameter" => parameter::delete(world, call),
+        "DeleteParameters" => parameter::delete_many(world, call),
+        "DescribeInstanceInformation" => node::describe(world, call),
+        "DescribeParameters" => query::describe(world, call),
+        "GetCommandInvocation" => invocation::get(world, call),
+        "GetParameter" => parameter::get(world, call),
+        "GetParameterHistory" => query::history(world, call),
+        "GetParameters" => parameter::get_many(world, call),
+        "GetParametersByPath" => query::by_path(world, call),
+        "LabelParameterVersion" => label::attach(world, call),
+        "ListCommandInvocations" => invocation::list(world, call),
+        "ListCommands" => list::commands(world, call),
+        "ListTagsForResource" => tags::list(world, call),
+        "PutParameter" => put::put(world, call),
+        "RemoveTagsFromResource" => tags::remove(world, call),
+        "SendCommand" => command::send(world, call),
+        "UnlabelParameterVersion" => label::detach(world, call),
+        other => Err(ApiError::new("UnknownOperationException", other)),
+    }
+}
+
+/// Lives through one event.
+pub fn on_event(world: &mut World, at: Time, event: Event) {
+    match event {
+        Event::Deliver { command, instance } => command::deliver(world, at, &command, &instance),
+        Event::Finish { command, instance } => command::finish(world, at, &command, &instance),
+        Event::DeliveryTimeout { command, instance } => command::undelivered(world, at, &command, &instance),
+        Event::Cancelled { command, instance } => command::cancelled(world, at, &command, &instance),
+        Event::ImageChecked { account, region, name, version } => {
+            put::image_checked(world, &(account, region, name), version);
+        }
+    }
+}
+
+fn enter(world: &mut World, at: Time, event: Event) {
+    world.agenda.enter(at, world::Event::Ssm(event));
+}
+
+fn validation(message: impl Into<String>) -> ApiError {
+    ApiError::new("ValidationException", message)
+}
+
+fn bad_token() -> ApiError {
+    ApiError::new("InvalidNextToken", "The specified token is not valid")
+}
+
+#[cfg(test)]
+mod tests;

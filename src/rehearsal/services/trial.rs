@@ -1,0 +1,169 @@
+//! A world to try services in: calls as JSON, time by the second.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::super::behaviour::Behaviour;
+use super::super::call::{Answer, Call};
+use super::super::time::Time;
+use super::super::world::World;
+use super::{autoscaling, ec2, elbv2};
+
+pub const ACCOUNT: &str = "111122223333";
+pub const REGION: &str = "eu-west-1";
+/// 2026-01-01T00:00:00Z.
+pub const START: Time = Time(1_767_225_600_000);
+
+pub struct Trial {
+    pub world: World,
+    pub region: &'static str,
+}
+
+impl Trial {
+    pub fn new() -> Self {
+        Self { world: World::new(START, 7), region: REGION }
+    }
+
+    pub fn call(&mut self, service: &'static str, operation: &str, input: Value) -> Answer {
+        let call = Call {
+            service,
+            operation: operation.into(),
+            input: input.as_object().cloned().unwrap_or_default(),
+            account: ACCOUNT.into(),
+            region: self.region.into(),
+            access_key: "AKIA".into(),
+            now: self.world.now,
+        };
+        self.world.call(&call)
+    }
+
+    /// The answer of a call that must succeed.
+    pub fn ok(&mut self, service: &'static str, operation: &str, input: Value) -> Value {
+        match self.call(service, operation, input) {
+            Ok(answer) => answer,
+            Err(error) => panic!("{operation} was refused: {error:?}"),
+        }
+    }
+
+    /// The code of a call that must be refused.
+    pub fn refused(&mut self, service: &'static str, operation: &str, input: Value) -> String {
+        match self.call(service, operation, input) {
+            Ok(answer) => panic!("{operation} was not refused: {answer}"),
+            Err(error) => error.code,
+        }
+    }
+
+    pub fn pass(&mut self, seconds: u64) {
+        let until = self.world.now + Duration::from_secs(seconds);
+        self.world.advance(until);
+    }
+
+    /// Lives second by second, looking each time, until the look is satisfied; how many seconds it took.
+    pub fn until(&mut self, most: u64, mut look: impl FnMut(&mut Self) -> bool) -> u64 {
+        for second in 0..most {
+            if look(self) {
+                return second;
+            }
+            self.pass(1);
+        }
+        panic!("nothing happened in {most} seconds");
+    }
+
+    pub fn image(&mut self, name: &str, behaviour: Behaviour) -> String {
+        let new = ec2::NewImage {
+            name: name.into(),
+            account: ACCOUNT.into(),
+            region: self.region.into(),
+            description: None,
+            tags: std::collections::BTreeMap::new(),
+            source_image: None,
+            behaviour,
+            available_after: Duration::ZERO,
+            snapshots: 1,
+        };
+        ec2::register_image(&mut self.world, new)
+    }
+
+    /// A group `web` of some size from version 1 of the template `web`, behind the target group `web`, and
+    /// version 2 of the template with another image.
+    pub fn fleet(&mut self, size: usize, next: Behaviour) -> Fleet {
+        let old = self.image("release-1", Behaviour::default());
+        let new = self.image("release-2", next);
+        let template = ec2::seed_launch_template(
+            &mut self.world,
+            ACCOUNT,
+            REGION,
+            "web",
+            json!({ "ImageId": old, "InstanceType": "t3.micro" }),
+        );
+        self.ok(
+            "ec2",
+            "CreateLaunchTemplateVersion",
+            json!({ "LaunchTemplateId": template, "SourceVersion": "1", "LaunchTemplateData": { "ImageId": new } }),
+        );
+        let target_group = elbv2::seed_target_group(&mut self.world, ACCOUNT, REGION, "web", 600);
+        autoscaling::seed_group(
+            &mut self.world,
+            autoscaling::NewGroup {
+                target_groups: vec![target_group.clone()],
+                health_check_type: "ELB".into(),
+                ..autoscaling::NewGroup::new(ACCOUNT, REGION, "web", &template, "1", size)
+            },
+        );
+        Fleet { old, new, target_group }
+    }
+
+    /// Instances of the group `web` that answer their load balancer.
+    pub fn serving(&self) -> usize {
+        let Some(group) = autoscaling::group(&self.world, ACCOUNT, REGION, "web") else { return 0 };
+        let taken = |id: &str| {
+            group
+                .target_groups
+                .iter()
+                .all(|tg| elbv2::health(&self.world, tg, id) == Some(elbv2::Health::Healthy))
+        };
+        group
+            .members
+            .values()
+            .filter(|m| m.lifecycle == autoscaling::Lifecycle::InService && taken(&m.id))
+            .count()
+    }
+
+    /// How many live instances of the group `web` run an image.
+    pub fn running(&self, image: &str) -> usize {
+        autoscaling::group(&self.world, ACCOUNT, REGION, "web")
+            .map_or(0, |g| g.members.values().filter(|m| m.is_live() && m.image_id == image).count())
+    }
+
+    /// The newest refresh of the group `web`.
+    pub fn refresh(&mut self) -> Value {
+        let answer =
+            self.ok("autoscaling", "DescribeInstanceRefreshes", json!({ "AutoScalingGroupName": "web" }));
+        answer["InstanceRefreshes"][0].clone()
+    }
+
+    pub fn refresh_status(&mut self) -> String {
+        self.refresh()["Status"].as_str().unwrap_or_default().to_owned()
+    }
+
+    /// Starts a refresh of `web` to version 2 of its template.
+    pub fn start_refresh(&mut self, preferences: Value) -> String {
+        let answer = self.ok(
+            "autoscaling",
+            "StartInstanceRefresh",
+            json!({
+                "AutoScalingGroupName": "web",
+                "DesiredConfiguration": { "LaunchTemplate": { "LaunchTemplateName": "web", "Version": "2" } },
+                "Preferences": preferences,
+            }),
+        );
+        answer["InstanceRefreshId"].as_str().unwrap_or_default().to_owned()
+    }
+}
+
+pub struct Fleet {
+    pub old: String,
+    pub new: String,
+    pub target_group: String,
+}

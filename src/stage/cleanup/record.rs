@@ -1,0 +1,68 @@
+//! What a cleanup says of itself when it is over.
+
+use super::Inputs;
+use super::removal::Doomed;
+use super::retain::{self, Fate};
+use super::survey::Survey;
+use crate::engine::{StageError, Timestamp};
+use crate::evidence::Stage;
+use crate::evidence::predicate::{Cleanup, KeptImage, RemovedImage};
+use crate::stage::context::Cx;
+use crate::stage::handover;
+
+/// Where the cleanup report lies in the artifact.
+pub const REPORT: &str = "reports/cleanup.json";
+
+/// The record. Without a survey not every list could be read, and only what was removed before that is told.
+#[must_use]
+pub fn cleanup(
+    inputs: &Inputs,
+    region: &str,
+    survey: Option<&Survey>,
+    doomed: &[Doomed],
+    (looked, now): (Timestamp, Timestamp),
+) -> Cleanup {
+    let tried = |id: &str| doomed.iter().any(|doomed| doomed.id == id);
+    let kept = survey.into_iter().flat_map(|survey| {
+        survey.images.iter().filter(|image| !tried(image.id())).map(|image| {
+            let reasons = match survey.fates.get(image.id()) {
+                Some(Fate::Keep(reasons)) => reasons.iter().map(ToString::to_string).collect(),
+                Some(Fate::Remove) | None => {
+                    vec!["left for the next cleanup: one removes only so many".to_owned()]
+                }
+            };
+            KeptImage { image: image.identity.clone(), reasons }
+        })
+    });
+    let account = &inputs.account;
+    let removed = doomed.iter().map(|doomed| RemovedImage {
+        image: doomed.identity(account, region),
+        reason: retain::removal(&inputs.rules),
+        gone: doomed.gone,
+        snapshots: doomed.outcomes(),
+    });
+    Cleanup {
+        service: inputs.release.spec.service.clone(),
+        policy: serde_json::to_value(&inputs.rules).unwrap_or_default(),
+        complete: survey.is_some(),
+        looked_on: looked.date_time(),
+        finished_on: now.date_time(),
+        kept: kept.collect(),
+        removed: removed.collect(),
+    }
+}
+
+/// Signs the record and hands it over with its report.
+///
+/// # Errors
+/// As [`handover::hand_over`].
+pub async fn hand_over(inputs: &Inputs, cx: &Cx, record: &Cleanup) -> Result<(), StageError> {
+    let mut baggage = inputs.release.baggage.clone();
+    let report = serde_json::to_vec_pretty(record)
+        .map_err(|error| StageError::Bug(format!("the cleanup cannot be written as JSON: {error}")))?;
+    baggage.files.insert(REPORT.to_owned(), report);
+    let images = inputs.release.chain.images();
+    let valid_for = inputs.release.spec.evidence.valid_for.as_duration();
+    handover::hand_over(cx, Stage::Cleanup, images, record, baggage, valid_for).await?;
+    Ok(())
+}
