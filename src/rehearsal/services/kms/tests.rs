@@ -116,7 +116,7 @@ fn a_signature_that_does_not_fit_is_an_error() {
         match ask(&mut w, "Verify", input) {
             Ok(answer) => assert!(valid && answer["SignatureValid"] == true),
             Err(refused) => {
-                assert_eq!((refused.code.as_str(), valid), ("KMSInvalidSignatureException", false))
+                assert_eq!((refused.code.as_str(), valid), ("KMSInvalidSignatureException", false));
             }
         }
     }

@@ -10,7 +10,7 @@ use super::super::super::call::{Answer, ApiError, Call};
 use super::super::super::world::World;
 use super::{CURRENT, Secret, Value, Version, invalid_parameter, invalid_request, not_found};
 
-const DAY: Duration = Duration::from_secs(24 * 3600);
+const DAY: Duration = Duration::from_hours(24);
 
 /// The ARN of the secret a name, an ARN, or an ARN without its six last characters means.
 pub(super) fn arn_of(world: &World, call: &Call, id: &str) -> Result<String, ApiError> {

@@ -40,7 +40,7 @@ fn world() -> World {
     w
 }
 
-fn value(w: &mut World, more: Value) -> Result<String, String> {
+fn value(w: &mut World, more: &Value) -> Result<String, String> {
     let mut input = json!({ "SecretId": "app/key" });
     input.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     match ask(w, "GetSecretValue", input) {
@@ -64,7 +64,7 @@ fn a_version_and_a_stage_must_agree() {
         (json!({ "VersionId": THIRD }), Err("ResourceNotFoundException")),
         (json!({ "VersionStage": "NONE" }), Err("ResourceNotFoundException")),
     ] {
-        let found = value(&mut world(), more.clone());
+        let found = value(&mut world(), &more);
         assert_eq!(found, expected.map(str::to_owned).map_err(str::to_owned), "{more}");
     }
 }
@@ -74,7 +74,7 @@ fn a_token_names_one_value_for_ever() {
     let mut w = world();
     put(&mut w, THIRD, "three").unwrap();
     put(&mut w, SECOND, "two").unwrap();
-    assert_eq!(value(&mut w, json!({})), Ok("three".into()), "an old token moves no label");
+    assert_eq!(value(&mut w, &json!({})), Ok("three".into()), "an old token moves no label");
     assert_eq!(put(&mut w, SECOND, "other").unwrap_err().code, "ResourceExistsException");
     assert_eq!(stages(&mut w), json!({ SECOND: ["AWSPREVIOUS"], THIRD: ["AWSCURRENT"] }));
 }
@@ -100,9 +100,9 @@ fn labels_move_only_from_where_they_are() {
     go(&mut w, "AWSCURRENT", Some(SECOND), Some(FIRST)).unwrap();
     assert_eq!(stages(&mut w), json!({ FIRST: ["AWSCURRENT"], SECOND: ["AWSPREVIOUS"] }));
     go(&mut w, "LIVE", None, Some(SECOND)).unwrap();
-    assert_eq!(value(&mut w, json!({ "VersionStage": "LIVE" })), Ok("two".into()));
+    assert_eq!(value(&mut w, &json!({ "VersionStage": "LIVE" })), Ok("two".into()));
     go(&mut w, "LIVE", Some(SECOND), None).unwrap();
-    assert_eq!(value(&mut w, json!({ "VersionStage": "LIVE" })), Err("ResourceNotFoundException".into()));
+    assert_eq!(value(&mut w, &json!({ "VersionStage": "LIVE" })), Err("ResourceNotFoundException".into()));
 }
 
 #[test]
@@ -125,14 +125,14 @@ fn a_deleted_secret_waits_and_can_be_restored() {
     let mut w = world();
     let by_name = json!({ "SecretId": "app/key" });
     ask(&mut w, "DeleteSecret", json!({ "SecretId": "app/key", "RecoveryWindowInDays": 7 })).unwrap();
-    assert_eq!(value(&mut w, json!({})), Err("InvalidRequestException".into()));
+    assert_eq!(value(&mut w, &json!({})), Err("InvalidRequestException".into()));
     let again = ask(&mut w, "CreateSecret", json!({ "Name": "app/key", "SecretString": "x" })).unwrap_err();
     assert_eq!(again.code, "InvalidRequestException");
     assert!(ask(&mut w, "ListSecrets", json!({})).unwrap()["SecretList"].as_array().unwrap().is_empty());
     ask(&mut w, "RestoreSecret", by_name.clone()).unwrap();
-    assert_eq!(value(&mut w, json!({})), Ok("two".into()));
+    assert_eq!(value(&mut w, &json!({})), Ok("two".into()));
     ask(&mut w, "DeleteSecret", json!({ "SecretId": "app/key", "RecoveryWindowInDays": 7 })).unwrap();
-    w.advance(w.now + Duration::from_secs(7 * 24 * 3600));
+    w.advance(w.now + Duration::from_hours(7 * 24));
     assert_eq!(ask(&mut w, "DescribeSecret", by_name).unwrap_err().code, "ResourceNotFoundException");
 }
 
