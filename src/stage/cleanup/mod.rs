@@ -27,6 +27,7 @@ use super::handover::Release;
 use super::why::Why;
 use crate::engine::{Failure, Machine, Outcome, Progress, StageError, Step, Timestamp};
 use crate::evidence::Stage;
+use crate::evidence::predicate::{Promotion, PromotionOutcome};
 use crate::spec;
 
 /// Removals in one cleanup: what is known of an image must travel in the token once the image is gone.
@@ -71,6 +72,17 @@ impl StageMachine for Cleanup {
 
     async fn load(cx: &Cx, at: Timestamp) -> Result<Inputs, StageError> {
         let release = Release::open(cx, Stage::Cleanup, at).await?;
+        let promotion = survey::promotion(&release)?;
+        if let Some(Promotion {
+            outcome: PromotionOutcome::RolledBack | PromotionOutcome::Failed,
+            reason,
+            ..
+        }) = promotion
+        {
+            return Err(StageError::Rejected(format!(
+                "nothing is cleaned up after a failed promotion: {reason}"
+            )));
+        }
         let rules =
             release.spec.cleanup().map_err(|missing| StageError::Config(missing.to_string()))?.clone();
         let account = release.image_in(cx.aws.region())?.account.clone();
