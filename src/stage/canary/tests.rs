@@ -341,10 +341,11 @@ fn preflight_lets_a_fit_world_pass() {
 #[test]
 fn preflight_refuses_each_thing_that_would_stop_a_rollback() {
     type Spoil = fn(&mut World);
+    type Spoiler = Box<dyn Fn(&mut World)>;
     fn spoil(change: impl Fn(&mut Group)) -> impl Fn(&mut World) {
         move |world| change(world.group.as_mut().unwrap())
     }
-    let cases: Vec<(&str, Box<dyn Fn(&mut World)>)> = vec![
+    let cases: Vec<(&str, Spoiler)> = vec![
         ("group_exists", Box::new((|world| world.group = None) as Spoil)),
         ("group_exists", Box::new(spoil(|group| group.status = Some("Delete in progress".into())))),
         ("template_version_is_a_number", Box::new(spoil(|group| group.launches = Launches::Mixed))),
@@ -435,7 +436,7 @@ fn a_fleet_is_confirmed_only_whole() {
     type Spoil = fn(&mut Census);
     assert_eq!(census(NEW).lacks(NEW), None);
     assert_eq!(census(OLD).lacks(NEW).as_deref(), Some("4 on ami-00000000000000001"));
-    let spoilt: [(&str, fn(&mut Census)); 7] = [
+    let spoilt: [(&str, Spoil); 7] = [
         ("1 on ami-00000000000000001", |c| drop(c.images.insert("i-2".into(), OLD.into()))),
         ("1 on an image that is not known yet", |c| drop(c.images.remove("i-2"))),
         ("3 of 4 in service", |c| c.group.instances[3].life = Life::Leaving),

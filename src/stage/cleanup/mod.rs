@@ -202,15 +202,15 @@ async fn seal(done: Vec<Doomed>, inputs: &Inputs, cx: &Cx) -> Result<Step<Cleanu
     record::hand_over(inputs, cx, &record).await?;
     let gone = done.iter().filter(|doomed| doomed.gone).count();
     let left = survey.doomed().len();
-    let mut summary =
-        format!("{gone} images of {} removed, {} kept", inputs.release.spec.service, survey.images.len());
-    if left > 0 {
-        summary.push_str(&format!(", {left} left for the next cleanup"));
-    }
+    let more = if left > 0 { format!(", {left} left for the next cleanup") } else { String::new() };
     let snapshots: Vec<String> = done.iter().flat_map(Doomed::left_over).cloned().map(String::from).collect();
-    if !snapshots.is_empty() {
-        summary.push_str(&format!("; snapshots not deleted: {}", snapshots.join(", ")));
-    }
+    let leaks = if snapshots.is_empty() {
+        String::new()
+    } else {
+        format!("; snapshots not deleted: {}", snapshots.join(", "))
+    };
+    let service = &inputs.release.spec.service;
+    let summary = format!("{gone} images of {service} removed, {} kept{more}{leaks}", survey.images.len());
     let variables =
         BTreeMap::from([("Removed".to_owned(), gone.to_string()), ("Left".to_owned(), left.to_string())]);
     Ok(Step::Done(Outcome::Succeeded { summary, external_id: None, variables }))
