@@ -3,6 +3,7 @@
 
 mod architecture;
 mod crash;
+mod kill;
 mod line;
 mod support;
 mod trail;

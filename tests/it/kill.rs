@@ -1,0 +1,197 @@
+//! The binary, killed for real between any two of its words, goes on with `--resume` and acts only once.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, Stdio};
+
+use serde_json::{Value, json};
+
+use crate::support::repository;
+
+const BAKELINE: &str = env!("CARGO_BIN_EXE_bakeline");
+
+/// `bakeline rehearse --listen`, and what it tells its clients to set.
+struct Listening {
+    process: Child,
+    stdout: BufReader<ChildStdout>,
+    settings: BTreeMap<String, String>,
+}
+
+impl Listening {
+    fn start(folder: &Path) -> Self {
+        let mut process = Command::new(BAKELINE)
+            .arg("rehearse")
+            .arg(repository("tests/it/fixtures/crash/bakeline.yaml"))
+            .args(["--listen", "127.0.0.1:0", "--speed", "1200", "--out"])
+            .arg(folder.join("out"))
+            .arg("--transcript")
+            .arg(folder.join("transcript.jsonl"))
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut stdout = BufReader::new(process.stdout.take().unwrap());
+        let mut settings = BTreeMap::new();
+        loop {
+            let mut line = String::new();
+            assert!(stdout.read_line(&mut line).unwrap() > 0, "the embedded AWS ended before it listened");
+            match line.trim().strip_prefix("export ").and_then(|set| set.split_once('=')) {
+                Some((name, value)) => drop(settings.insert(name.to_owned(), value.to_owned())),
+                None => break,
+            }
+        }
+        Self { process, stdout, settings }
+    }
+
+    fn client(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        command.envs(&self.settings).env("AWS_EC2_METADATA_DISABLED", "true");
+        command
+    }
+
+    /// Ends it, and gives what it wrote down of every call.
+    fn stop(mut self, folder: &Path) -> Vec<Value> {
+        let told = Command::new("kill").args(["-TERM", &self.process.id().to_string()]).status().unwrap();
+        assert!(told.success());
+        assert!(self.process.wait().unwrap().success());
+        drop(self.stdout);
+        let text = fs::read_to_string(folder.join("transcript.jsonl")).unwrap();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+}
+
+/// The document of the first job that waits, as `aws codepipeline get-job-details` prints it.
+fn first_job(aws: &Listening) -> Value {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let region = aws_types::region::Region::new(aws.settings["AWS_REGION"].clone());
+        let credentials = aws_credential_types::Credentials::new(
+            &aws.settings["AWS_ACCESS_KEY_ID"],
+            &aws.settings["AWS_SECRET_ACCESS_KEY"],
+            None,
+            None,
+            "test",
+        );
+        let config = aws_config::defaults(aws_config::BehaviorVersion::latest())
+            .region(region)
+            .credentials_provider(credentials)
+            .endpoint_url(&aws.settings["AWS_ENDPOINT_URL"])
+            .load()
+            .await;
+        let client = aws_sdk_codepipeline::Client::new(&config);
+        let kind = aws_sdk_codepipeline::types::ActionTypeId::builder()
+            .category("Build".into())
+            .owner("Custom".into())
+            .provider("Bakeline")
+            .version("1")
+            .build()
+            .unwrap();
+        let job = loop {
+            let answer = client.poll_for_jobs().action_type_id(kind.clone()).send().await.unwrap();
+            if let Some(job) = answer.jobs.unwrap_or_default().pop() {
+                break job;
+            }
+        };
+        document(job)
+    })
+}
+
+fn document(job: aws_sdk_codepipeline::types::Job) -> Value {
+    let data = job.data.unwrap();
+    let context = data.pipeline_context.unwrap();
+    let action = context.action.unwrap();
+    let kind = data.action_type_id.unwrap();
+    let credentials = data.artifact_credentials.unwrap();
+    let artifacts = |list: Option<Vec<aws_sdk_codepipeline::types::Artifact>>| -> Vec<Value> {
+        list.unwrap_or_default()
+            .into_iter()
+            .map(|artifact| {
+                let at = artifact.location.unwrap().s3_location.unwrap();
+                json!({"name": artifact.name, "location": {"type": "S3",
+                    "s3Location": {"bucketName": at.bucket_name, "objectKey": at.object_key}}})
+            })
+            .collect()
+    };
+    json!({"jobDetails": {"id": job.id, "data": {
+        "actionTypeId": {"category": kind.category.as_str(), "owner": "Custom", "provider": kind.provider, "version": kind.version},
+        "actionConfiguration": {"configuration": {}},
+        "pipelineContext": {"pipelineName": context.pipeline_name, "pipelineArn": context.pipeline_arn,
+            "pipelineExecutionId": context.pipeline_execution_id, "stage": {"name": context.stage.unwrap().name},
+            "action": {"name": action.name, "actionExecutionId": action.action_execution_id}},
+        "inputArtifacts": artifacts(data.input_artifacts), "outputArtifacts": artifacts(data.output_artifacts),
+        "artifactCredentials": {"accessKeyId": credentials.access_key_id, "secretAccessKey": credentials.secret_access_key,
+            "sessionToken": credentials.session_token},
+    }}})
+}
+
+/// Runs the job, resuming after each kill; `lines` says after how many lines of progress each run is killed.
+fn run_killed(aws: &Listening, folder: &Path, lines: &[usize]) -> (usize, String) {
+    let mut kills = 0;
+    let mut after = lines.iter();
+    loop {
+        let mut process = aws
+            .client(BAKELINE)
+            .args(["run", "--resume", "--job-file"])
+            .arg(folder.join("job.json"))
+            .arg("--input")
+            .arg(format!("SourceArtifact={}", folder.join("out/source.zip").display()))
+            .arg("--output")
+            .arg(folder.join("by-hand"))
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut words = BufReader::new(process.stderr.take().unwrap()).lines();
+        if let Some(&count) = after.next() {
+            let heard = words.by_ref().take(count).filter(Result::is_ok).count();
+            if heard == count {
+                process.kill().unwrap();
+                process.wait().unwrap();
+                kills += 1;
+                continue;
+            }
+        }
+        let rest: Vec<String> = words.map_while(Result::ok).collect();
+        assert!(process.wait().unwrap().success(), "{rest:#?}");
+        return (kills, rest.join("\n"));
+    }
+}
+
+#[test]
+fn a_job_killed_again_and_again_builds_one_image() {
+    let folder = tempfile::tempdir().unwrap();
+    let aws = Listening::start(folder.path());
+    fs::write(folder.path().join("job.json"), first_job(&aws).to_string()).unwrap();
+    fs::write(folder.path().join("out/source.zip"), source()).unwrap();
+    let (kills, _) = run_killed(&aws, folder.path(), &[1, 1, 2, 1, 3, 2]);
+    assert!(kills >= 4, "killed {kills} times");
+    let trust = folder.path().join("out/trust.yaml");
+    let verified = Command::new(BAKELINE)
+        .arg("verify")
+        .arg(folder.path().join("by-hand/BakedImage.zip"))
+        .arg("--trust")
+        .arg(&trust)
+        .args(["--at", "2026-01-01T06:00:00Z"])
+        .output()
+        .unwrap();
+    assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stderr));
+    let calls = aws.stop(folder.path());
+    let applied = |operation: &str| {
+        let of = calls.iter().filter(|call| call["operation"] == operation && call["applied"] == true);
+        of.map(|call| call["input"].to_string()).collect::<std::collections::BTreeSet<_>>()
+    };
+    assert_eq!(applied("StartImagePipelineExecution").len(), 1, "one client token, one build");
+    assert_eq!(applied("PutParameter").len(), 1);
+    let answered = ["PutJobSuccessResult", "PutJobFailureResult"];
+    assert!(
+        !calls.iter().any(|call| answered.iter().any(|operation| call["operation"] == **operation)),
+        "CodePipeline is never answered without --report"
+    );
+}
+
+/// The release's source, packed as the rehearsal packs it.
+fn source() -> Vec<u8> {
+    let plan = crate::support::plan("tests/it/fixtures/crash/bakeline.yaml", "{}");
+    plan.setup.source.to_vec()
+}
