@@ -8,11 +8,12 @@ use serde_json::{Map, Value, json};
 use super::super::super::call::{Answer, ApiError, Call};
 use super::super::super::time::Time;
 use super::super::super::world::World;
+use super::super::ssm;
 use super::super::support::{Place, Tag, Tags, put_tags, refuse};
 use super::images::ImageState;
 use super::instances::{self, Instance, InstanceState};
 use super::launch_templates::{TemplateKey, resolve_template};
-use super::{Remembered, instance_describe, instance_types, network, parameters, place};
+use super::{Remembered, instance_describe, instance_types, network, place};
 
 /// Members RunInstances and launch template data have in common, as far as the world acts on them.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -286,7 +287,7 @@ fn note_launch(world: &mut World, image_id: &str, now: Time) {
 /// The image id behind `resolve:ssm:name[:version|:label]`; other ids as they are.
 pub(super) fn resolve_image(world: &World, here: &Place, image_id: &str) -> Result<String, ApiError> {
     let Some(parameter) = image_id.strip_prefix("resolve:ssm:") else { return Ok(image_id.to_owned()) };
-    parameters::value(world, here, parameter).ok_or_else(|| {
+    ssm::parameter_value(world, &here.account, &here.region, parameter).ok_or_else(|| {
         refuse(
             "InvalidParameterValue",
             format!("The parameter '{parameter}' could not be resolved to an AMI."),

@@ -22,7 +22,6 @@ pub use listeners::Listener;
 pub use load_balancers::LoadBalancer;
 pub use rules::Rule;
 pub use target_groups::{TargetGroup, place_target_group, seed_target_group, set_requests_per_minute};
-pub(super) use targets::{deregister, instance_changed, register, seed_healthy};
 pub use targets::{Health, Target, health};
 pub(super) use targets::{deregister, instance_changed, register, seed_healthy};
 

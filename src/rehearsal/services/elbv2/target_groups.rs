@@ -142,7 +142,8 @@ pub fn place_target_group(
     group.health_check.interval_seconds = 10;
     group.health_check.healthy_threshold = 2;
     world.elbv2.target_groups.insert(group_arn.clone(), group);
-    let load_balancer = LoadBalancer::place(world, &here, load_balancer, "internet-facing", Vec::new(), Vec::new());
+    let load_balancer =
+        LoadBalancer::place(world, &here, load_balancer, "internet-facing", Vec::new(), Vec::new());
     let forward = json!({
         "Type": "forward",
         "TargetGroupArn": group_arn,
