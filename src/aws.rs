@@ -10,9 +10,8 @@ use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use aws_smithy_types::retry::RetryConfig;
 use aws_types::SdkConfig;
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 
-use crate::engine::job::ArtifactCredentials;
 
 /// Clients of every service a stage calls, under one identity in one region.
 #[derive(Clone, Debug)]
@@ -91,6 +90,14 @@ impl Aws {
         }
         aws_sdk_s3::Client::from_conf(config.build())
     }
+}
+
+/// Minutes-long credentials for artifact objects and nothing else.
+#[derive(Clone, Debug)]
+pub struct ArtifactCredentials {
+    pub access_key_id: SecretString,
+    pub secret_access_key: SecretString,
+    pub session_token: SecretString,
 }
 
 /// What an AWS error means for what to do next.

@@ -4,6 +4,7 @@
 pub mod artifact;
 pub mod aws;
 pub mod cli;
+pub mod digest;
 pub mod engine;
 pub mod evidence;
 #[cfg(feature = "rehearsal")]

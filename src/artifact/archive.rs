@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::caps::Caps;
 use super::content::EntryReader;
-use super::digest::Sha256Digest;
+use crate::digest::Sha256;
 use super::directory::{Directory, Entry, EntryKind};
 use super::end::{self, WINDOW};
 use super::error::{ArtifactError, Origin};
@@ -114,8 +114,8 @@ impl<R: Read + Seek> Archive<R> {
     ///
     /// # Errors
     /// [`ArtifactError::Refused`] if it cannot be read.
-    pub fn digest(&mut self) -> Result<Sha256Digest, ArtifactError> {
-        let digest = self.source.rewind().and_then(|()| Sha256Digest::of_reader(&mut self.source));
+    pub fn digest(&mut self) -> Result<Sha256, ArtifactError> {
+        let digest = self.source.rewind().and_then(|()| Sha256::of_reader(&mut self.source));
         digest.map_err(|error| self.refused(ArchiveFault::Io(error)))
     }
 

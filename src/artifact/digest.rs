@@ -1,104 +1,10 @@
-//! SHA-256, in one place: the digest type, the hasher, and the reader and writer that hash what passes.
+//! SHA-256 of what passes by: the hasher, and the reader and writer that hash.
 
-use std::fmt;
 use std::io::{self, Read, Write};
-use std::str::FromStr;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::Digest as _;
-use thiserror::Error;
 
-/// A SHA-256 digest. Shown, parsed and serialised as 64 lower-case hexadecimal digits.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Sha256Digest([u8; 32]);
-
-/// A text that is no SHA-256 digest.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("a SHA-256 digest is 64 lower-case hexadecimal digits, got {0:?}")]
-pub struct BadDigest(String);
-
-impl Sha256Digest {
-    /// The digest of bytes in memory.
-    #[must_use]
-    pub fn of(bytes: &[u8]) -> Self {
-        let mut hasher = Hasher::new();
-        hasher.update(bytes);
-        hasher.finish()
-    }
-
-    /// The digest of everything a reader yields, in bounded memory.
-    ///
-    /// # Errors
-    /// Those of the reader.
-    pub fn of_reader(mut from: impl Read) -> io::Result<Self> {
-        let mut hasher = HashingWriter::new(io::sink());
-        io::copy(&mut from, &mut hasher)?;
-        Ok(hasher.finish().1)
-    }
-
-    /// The 32 bytes.
-    #[must_use]
-    pub fn as_bytes(&self) -> &[u8; 32] {
-        &self.0
-    }
-}
-
-impl From<[u8; 32]> for Sha256Digest {
-    fn from(bytes: [u8; 32]) -> Self {
-        Self(bytes)
-    }
-}
-
-impl fmt::Display for Sha256Digest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
-}
-
-impl fmt::Debug for Sha256Digest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-impl FromStr for Sha256Digest {
-    type Err = BadDigest;
-
-    fn from_str(text: &str) -> Result<Self, BadDigest> {
-        let bad = || BadDigest(text.chars().take(80).collect());
-        let mut out = [0; 32];
-        if text.len() != 64 {
-            return Err(bad());
-        }
-        for (byte, pair) in out.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
-            let [high, low] = pair else { return Err(bad()) };
-            let (Some(high), Some(low)) = (nibble(*high), nibble(*low)) else { return Err(bad()) };
-            *byte = high << 4 | low;
-        }
-        Ok(Self(out))
-    }
-}
-
-/// Upper case is refused: a digest has one spelling, so that comparing texts is comparing digests.
-fn nibble(digit: u8) -> Option<u8> {
-    match digit {
-        b'0'..=b'9' => Some(digit - b'0'),
-        b'a'..=b'f' => Some(digit - b'a' + 10),
-        _ => None,
-    }
-}
-
-impl Serialize for Sha256Digest {
-    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        to.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for Sha256Digest {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        String::deserialize(from)?.parse().map_err(serde::de::Error::custom)
-    }
-}
+use crate::digest::Sha256;
 
 /// A running SHA-256. The only place that names the implementation: `sha2` finds the CPU's SHA instructions
 /// when it runs.
@@ -119,8 +25,8 @@ impl Hasher {
 
     /// The digest of all bytes seen.
     #[must_use]
-    pub fn finish(self) -> Sha256Digest {
-        Sha256Digest(self.0.finalize().into())
+    pub fn finish(self) -> Sha256 {
+        Sha256(self.0.finalize().into())
     }
 }
 
@@ -150,7 +56,7 @@ impl<R> HashingReader<R> {
     }
 
     /// The reader, and the digest of what was read from it.
-    pub fn finish(self) -> (R, Sha256Digest) {
+    pub fn finish(self) -> (R, Sha256) {
         (self.inner, self.hasher.finish())
     }
 }
@@ -184,7 +90,7 @@ impl<W> HashingWriter<W> {
     }
 
     /// The writer, and the digest of what was written to it.
-    pub fn finish(self) -> (W, Sha256Digest) {
+    pub fn finish(self) -> (W, Sha256) {
         (self.inner, self.hasher.finish())
     }
 }
@@ -211,8 +117,8 @@ mod tests {
 
     #[test]
     fn the_published_example_holds_on_every_way_in() {
-        assert_eq!(Sha256Digest::of(b"abc").to_string(), ABC);
-        assert_eq!(Sha256Digest::of_reader(&b"abc"[..]).unwrap().to_string(), ABC);
+        assert_eq!(Sha256::of(b"abc").to_string(), ABC);
+        assert_eq!(Sha256::of_reader(&b"abc"[..]).unwrap().to_string(), ABC);
         let mut reader = HashingReader::new(&b"abc"[..]);
         io::copy(&mut reader, &mut io::sink()).unwrap();
         assert_eq!(reader.count(), 3);
@@ -221,14 +127,14 @@ mod tests {
 
     #[test]
     fn text_and_digest_are_one_to_one() {
-        let digest: Sha256Digest = ABC.parse().unwrap();
-        assert_eq!(digest, Sha256Digest::of(b"abc"));
+        let digest: Sha256 = ABC.parse().unwrap();
+        assert_eq!(digest, Sha256::of(b"abc"));
         assert_eq!(serde_json::to_string(&digest).unwrap(), format!("\"{ABC}\""));
-        assert_eq!(serde_json::from_str::<Sha256Digest>(&format!("\"{ABC}\"")).unwrap(), digest);
+        assert_eq!(serde_json::from_str::<Sha256>(&format!("\"{ABC}\"")).unwrap(), digest);
         let upper = ABC.to_uppercase();
         let off = ABC.replace('b', "g");
         for bad in ["", "abc", &upper, &off, &ABC[1..], &format!("{ABC}0"), &"é".repeat(32)] {
-            assert!(bad.parse::<Sha256Digest>().is_err(), "{bad}");
+            assert!(bad.parse::<Sha256>().is_err(), "{bad}");
         }
     }
 }

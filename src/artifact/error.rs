@@ -9,7 +9,7 @@ use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use thiserror::Error;
 
-use super::digest::Sha256Digest;
+use crate::digest::Sha256;
 use super::fault::ArchiveFault;
 
 /// Where an artifact lies in S3.
@@ -109,7 +109,7 @@ pub enum ArtifactError {
         /// The object.
         at: Location,
         /// Digest of what is there.
-        digest: Sha256Digest,
+        digest: Sha256,
     },
     /// What was read has another digest than what was expected.
     #[error("{at} has SHA-256 {found}, expected {expected}")]
@@ -117,9 +117,9 @@ pub enum ArtifactError {
         /// The object.
         at: Location,
         /// Digest of what should be there.
-        expected: Sha256Digest,
+        expected: Sha256,
         /// Digest of what is there.
-        found: Sha256Digest,
+        found: Sha256,
     },
     /// S3's answer is not one the protocol allows.
     #[error("S3 gave an unusable answer to {call} on {at}: {what}")]

@@ -8,7 +8,8 @@ use aws_smithy_types::byte_stream::ByteStream;
 use bytes::Bytes;
 
 use super::caps::Caps;
-use super::digest::{Hasher, Sha256Digest};
+use super::digest::Hasher;
+use crate::digest::Sha256;
 use super::error::{ArtifactError, Location, Origin};
 use super::fault::ArchiveFault;
 
@@ -151,7 +152,7 @@ impl<'a> ObjectStream<'a> {
     }
 
     /// Hashes what is left of the object.
-    pub(super) async fn digest(mut self) -> Result<Sha256Digest, ArtifactError> {
+    pub(super) async fn digest(mut self) -> Result<Sha256, ArtifactError> {
         let mut hasher = Hasher::new();
         while let Some(bytes) = self.next().await? {
             hasher.update(&bytes);

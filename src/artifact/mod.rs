@@ -35,7 +35,7 @@ mod tests;
 pub use archive::Archive;
 pub use caps::Caps;
 pub use content::EntryReader;
-pub use digest::{BadDigest, Hasher, HashingReader, HashingWriter, Sha256Digest};
+pub use digest::{Hasher, HashingReader, HashingWriter};
 pub use directory::{Entry, EntryKind, Method};
 pub use error::{ArtifactError, CallError, Location, Origin};
 pub use fault::ArchiveFault;

@@ -5,7 +5,7 @@ use aws_sdk_s3::Client;
 use super::archive::check_max;
 use super::caps::Caps;
 use super::content::EntryReader;
-use super::digest::Sha256Digest;
+use crate::digest::Sha256;
 use super::directory::{Directory, Entry};
 use super::end::{self, WINDOW};
 use super::error::{ArtifactError, Location, Origin};
@@ -97,7 +97,7 @@ impl RemoteArchive {
     /// # Errors
     /// [`ArtifactError::Changed`] if the object is no longer the one that was opened; otherwise why S3 did
     /// not give it.
-    pub async fn digest(&self) -> Result<Sha256Digest, ArtifactError> {
+    pub async fn digest(&self) -> Result<Sha256, ArtifactError> {
         ObjectStream::of(&self.s3, self.pinned.clone()).digest().await
     }
 

@@ -8,7 +8,8 @@ use tokio::io::AsyncWriteExt as _;
 
 use super::archive::Archive;
 use super::caps::Caps;
-use super::digest::{Hasher, Sha256Digest};
+use super::digest::Hasher;
+use crate::digest::Sha256;
 use super::error::{ArtifactError, Location, Origin};
 use super::fetch::ObjectStream;
 
@@ -18,7 +19,7 @@ pub struct Spooled {
     /// The archive, its structure checked.
     pub archive: Archive<File>,
     /// SHA-256 of the object.
-    pub digest: Sha256Digest,
+    pub digest: Sha256,
     /// Size of the object in bytes.
     pub size: u64,
     /// `ETag` of the object.

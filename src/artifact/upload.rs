@@ -9,7 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
 use super::caps::Caps;
-use super::digest::Sha256Digest;
+use crate::digest::Sha256;
 use super::error::{ArtifactError, CallError, Location};
 use super::fetch::ObjectStream;
 use super::writer::Finished;
@@ -42,7 +42,7 @@ const READ_BUFFER: usize = 64 * 1024;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stored {
     /// SHA-256 of the object, as read back.
-    pub digest: Sha256Digest,
+    pub digest: Sha256,
     /// Size in bytes.
     pub size: u64,
     /// `ETag` of the object.

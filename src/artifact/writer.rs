@@ -10,7 +10,7 @@ use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, DateTime, System, ZipWriter};
 
 use super::archive::Archive;
-use super::digest::Sha256Digest;
+use crate::digest::Sha256;
 use super::directory::EntryKind;
 use super::error::{ArtifactError, Origin};
 use super::fault::ArchiveFault;
@@ -40,7 +40,7 @@ pub struct ArchiveWriter {
 pub struct Finished {
     file: NamedTempFile,
     size: u64,
-    digest: Sha256Digest,
+    digest: Sha256,
 }
 
 impl Finished {
@@ -58,7 +58,7 @@ impl Finished {
 
     /// SHA-256 of the archive.
     #[must_use]
-    pub fn digest(&self) -> Sha256Digest {
+    pub fn digest(&self) -> Sha256 {
         self.digest
     }
 }
@@ -191,7 +191,7 @@ impl Pack {
             file.flush()?;
             file.rewind()?;
             let mut reader = BufReader::with_capacity(1 << 20, file.as_file_mut());
-            let digest = Sha256Digest::of_reader(&mut reader)?;
+            let digest = Sha256::of_reader(&mut reader)?;
             let size = file.as_file_mut().stream_position()?;
             Ok(Finished { file, size, digest })
         };

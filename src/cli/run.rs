@@ -8,7 +8,7 @@ use aws_config::BehaviorVersion;
 
 use super::exit::CliError;
 use super::say;
-use super::verify::chain_of;
+use crate::engine::error::with_causes;
 use crate::aws::Aws;
 use crate::engine::clock::Mapping;
 use crate::engine::{Clock, FailureKind, Job, Outcome};
@@ -118,15 +118,15 @@ async fn authority(args: &Args, aws: &Aws) -> Result<Authority, CliError> {
     })?;
     let source: KeySource = source
         .parse()
-        .map_err(|error: crate::evidence::key_source::KeySourceError| CliError::usage(chain_of(&error), ""))?;
+        .map_err(|error: crate::evidence::key_source::KeySourceError| CliError::usage(with_causes(&error), ""))?;
     let signer = source
         .open(&aws.kms, &aws.secretsmanager)
         .await
-        .map_err(|error| CliError::unavailable(chain_of(&error), "the signing key must be a P-256 key that can be used"))?;
+        .map_err(|error| CliError::unavailable(with_causes(&error), "the signing key must be a P-256 key that can be used"))?;
     let path = args.trust.as_ref().ok_or_else(|| {
         CliError::usage("no trust root was given", "add --trust FILE; it lists the public keys that are believed")
     })?;
-    let trust = TrustRoot::from_file(path).map_err(|error| CliError::data(chain_of(&error), ""))?;
+    let trust = TrustRoot::from_file(path).map_err(|error| CliError::data(with_causes(&error), ""))?;
     Ok(Authority { signer, trust })
 }
 

@@ -9,6 +9,7 @@ use time::format_description::well_known::Rfc3339;
 use super::exit::CliError;
 use super::say;
 use crate::artifact::{Archive, EntryPath, is_canonical};
+use crate::engine::error::with_causes;
 use crate::engine::{Clock, Timestamp};
 use crate::evidence::{self, Chain, Expectation, NamedBytes, Sha256, TrustRoot, link};
 use crate::stage::handover::hand_over_caps;
@@ -45,7 +46,7 @@ struct Proven {
 
 pub fn main(args: &Args) -> Result<(), CliError> {
     let trust = TrustRoot::from_file(&args.trust).map_err(|error| {
-        CliError::data(chain_of(&error), "the trust root lists public keys; docs/predicates.md shows one")
+        CliError::data(with_causes(&error), "the trust root lists public keys; docs/predicates.md shows one")
     })?;
     let now = args.at.unwrap_or_else(|| Timestamp::date_time(Clock::system().now()));
     let mut proven = Vec::new();
@@ -93,19 +94,19 @@ fn artifacts(path: &Path) -> Result<Vec<PathBuf>, CliError> {
 fn prove(args: &Args, path: &Path, trust: &TrustRoot, now: OffsetDateTime) -> Result<Option<Chain>, CliError> {
     let refused = |why: String| CliError::data(format!("{}: {why}", path.display()), "do not use this artifact; fetch it again from its pipeline");
     let caps = crate::artifact::Caps::default();
-    let mut archive = Archive::open(path, &caps).map_err(|error| refused(chain_of(&error)))?;
+    let mut archive = Archive::open(path, &caps).map_err(|error| refused(with_causes(&error)))?;
     if !archive.files().any(|file| file.as_str().starts_with(link::STATEMENTS)) {
         return Ok(None);
     }
-    let mut archive_small = Archive::open(path, &hand_over_caps()).map_err(|error| refused(chain_of(&error)))?;
-    if !is_canonical(&mut archive).map_err(|error| refused(chain_of(&error)))? {
+    let mut archive_small = Archive::open(path, &hand_over_caps()).map_err(|error| refused(with_causes(&error)))?;
+    if !is_canonical(&mut archive).map_err(|error| refused(with_causes(&error)))? {
         return Err(refused("the archive is not, byte for byte, one that bakeline writes: it was changed or packed anew".into()));
     }
     let (mut statements, mut files) = (Files::new(), BTreeMap::new());
     let paths: Vec<EntryPath> = archive_small.files().cloned().collect();
     for entry in paths {
         let bytes =
-            archive_small.read(&entry, hand_over_caps().entry_bytes).map_err(|error| refused(chain_of(&error)))?;
+            archive_small.read(&entry, hand_over_caps().entry_bytes).map_err(|error| refused(with_causes(&error)))?;
         if entry.as_str().starts_with(link::STATEMENTS) {
             statements.insert(entry.as_str().to_owned(), bytes);
         } else {
@@ -122,15 +123,15 @@ fn prove(args: &Args, path: &Path, trust: &TrustRoot, now: OffsetDateTime) -> Re
         now,
         files: &files,
     };
-    let chain = evidence::verify(&envelopes, trust, &expect).map_err(|error| refused(chain_of(&error)))?;
+    let chain = evidence::verify(&envelopes, trust, &expect).map_err(|error| refused(with_causes(&error)))?;
     Ok(Some(chain))
 }
 
 /// A source artifact is believed if a chain at hand was made from exactly it.
 fn prove_source(path: &Path, proven: &[Proven]) -> Result<(), CliError> {
     let refused = |why: String| CliError::data(format!("{}: {why}", path.display()), "compare with the source artifact of the pipeline execution");
-    let mut archive = Archive::open(path, &crate::artifact::Caps::default()).map_err(|error| refused(chain_of(&error)))?;
-    let digest = archive.digest().map_err(|error| refused(chain_of(&error)))?.to_string();
+    let mut archive = Archive::open(path, &crate::artifact::Caps::default()).map_err(|error| refused(with_causes(&error)))?;
+    let digest = archive.digest().map_err(|error| refused(with_causes(&error)))?.to_string();
     let matches = |one: &Proven| one.chain.first().link.source.as_ref().map(ToString::to_string) == Some(digest.clone());
     match proven.iter().find(|one| matches(one)) {
         Some(_) => say(&format!("{}  the source of the release (SHA-256 {})", path.display(), short(&digest))),
@@ -161,18 +162,4 @@ fn show(one: &Proven) -> Result<(), CliError> {
 
 fn short(hex: &str) -> &str {
     hex.get(..12).unwrap_or(hex)
-}
-
-/// An error with everything that led to it, on one line.
-pub fn chain_of(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text = format!("{text}: {cause_text}");
-        }
-        source = cause.source();
-    }
-    text
 }

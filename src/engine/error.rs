@@ -159,7 +159,7 @@ impl StageError {
     /// The error as an end of the action.
     #[must_use]
     pub fn failure(&self) -> Failure {
-        Failure::new(self.failure_kind(), self.to_string())
+        Failure::new(self.failure_kind(), with_causes(self))
     }
 }
 
@@ -178,4 +178,23 @@ fn sign_class(error: &SignError) -> Class {
         | SignError::DoesNotVerify { .. }
         | SignError::Statement(_) => Class::Other,
     }
+}
+
+/// An error with everything that led to it, on one line.
+#[must_use]
+pub fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let said = cause.to_string();
+        // The SDK's own wrappers say nothing; what AWS answered is in our message already.
+        if said == "service error" || said.starts_with("unhandled error") {
+            break;
+        }
+        if !text.contains(&said) {
+            text = format!("{text}: {said}");
+        }
+        source = cause.source();
+    }
+    text
 }

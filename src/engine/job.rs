@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use super::key::ExecutionKey;
 use crate::artifact::Location;
+use crate::aws::ArtifactCredentials;
 
 /// One job: a slice of an action.
 #[derive(Clone, Debug)]
@@ -66,14 +67,6 @@ impl fmt::Debug for Configuration {
 pub struct NamedArtifact {
     pub name: String,
     pub location: Location,
-}
-
-/// Minutes-long credentials for artifact objects and nothing else.
-#[derive(Clone, Debug)]
-pub struct ArtifactCredentials {
-    pub access_key_id: SecretString,
-    pub secret_access_key: SecretString,
-    pub session_token: SecretString,
 }
 
 /// Why a job document or an API answer is not a job that can be run.

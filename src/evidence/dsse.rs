@@ -7,7 +7,7 @@ use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD};
 use serde::{Deserialize, Serialize};
 
-use super::digest::Sha256;
+use crate::digest::Sha256;
 use super::key::PublicKey;
 
 /// The payload type of an in-toto Statement, the only one opened here.

@@ -7,7 +7,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::digest::Sha256;
+use crate::digest::Sha256;
 use super::statement::ResourceDescriptor;
 
 /// The annotation of a subject that carries the identity its digest was made from.

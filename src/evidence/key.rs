@@ -5,7 +5,7 @@ use std::fmt;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1, ParsedPublicKey};
 use pem_rfc7468::LineEnding;
 
-use super::digest::Sha256;
+use crate::digest::Sha256;
 
 /// The DER of a `SubjectPublicKeyInfo` for P-256 up to the point: id-ecPublicKey, prime256v1 (RFC 5480),
 /// then a BIT STRING of 65 bytes, an uncompressed point.

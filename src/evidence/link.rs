@@ -6,7 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
-use super::digest::Sha256;
+use crate::digest::Sha256;
 
 /// The predicate's field that holds the [`Link`].
 pub const FIELD: &str = "bakeline_chain";

@@ -8,7 +8,6 @@
 //! Nothing here reads a clock: the time at which something is signed or judged is an argument.
 
 pub mod chain;
-pub mod digest;
 pub mod dsse;
 pub mod image;
 pub mod key;
@@ -22,7 +21,7 @@ mod testing;
 pub mod trust;
 
 pub use chain::{Chain, ChainError, Expectation, NamedBytes, Refusal, verify};
-pub use digest::Sha256;
+pub use crate::digest::Sha256;
 pub use dsse::Envelope;
 pub use image::ImageIdentity;
 pub use key::PublicKey;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::digest::Sha256;
+use crate::digest::Sha256;
 use super::image::{ImageError, ImageIdentity};
 use super::link::{FIELD, Link, Stage};
 use super::predicate::{self, Predicate};

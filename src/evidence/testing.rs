@@ -8,7 +8,7 @@ use time::macros::datetime;
 use time::{Duration, OffsetDateTime};
 
 use super::chain::{Chain, ChainError, Expectation, NamedBytes, verify};
-use super::digest::Sha256;
+use crate::digest::Sha256;
 use super::image::ImageIdentity;
 use super::link::{Link, Stage};
 use super::predicate::{

@@ -235,3 +235,47 @@ fn pack(baggage: &Baggage) -> Result<Finished, StageError> {
     }
     Ok(writer.finish()?)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_goes_on_from_a_release_that_failed_its_test() {
+        let image = ImageIdentity {
+            account: "123456789012".into(),
+            creation_date: "2026-01-01T00:00:00.000Z".into(),
+            image_id: "ami-1".into(),
+            name: "web".into(),
+            region: "eu-west-1".into(),
+        };
+        let said = |result| {
+            let predicate = TestResult {
+                result,
+                configuration: Vec::new(),
+                url: None,
+                passed_tests: Vec::new(),
+                warned_tests: Vec::new(),
+                failed_tests: vec!["serves".into()],
+            };
+            let link = Link {
+                pipeline_arn: "arn".into(),
+                execution_id: "e".into(),
+                action_execution_id: "a".into(),
+                stage: Stage::Test,
+                sequence: Stage::Test.sequence(),
+                previous: Some(Sha256::of(b"")),
+                issued: Timestamp(0).date_time(),
+                expires: Timestamp(1).date_time(),
+                files: BTreeMap::new(),
+                source: None,
+            };
+            passed(&Statement::new(vec![image.subject()], &predicate, &link).unwrap())
+        };
+        assert!(said(TestOutcome::Passed).is_ok());
+        assert!(said(TestOutcome::Warned).is_ok());
+        let refused = said(TestOutcome::Failed).unwrap_err();
+        assert!(matches!(refused, StageError::Rejected(_)));
+        assert_eq!(refused.to_string(), "the release did not pass its test; failed checks: serves");
+    }
+}

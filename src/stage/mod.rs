@@ -4,8 +4,6 @@ pub mod bake;
 pub mod canary;
 pub mod cleanup;
 pub mod context;
-#[cfg(test)]
-mod golden;
 pub mod handover;
 pub mod staging;
 pub mod store;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use crate::artifact::{
-    self, Archive, ArtifactError, Caps, EntryPath, Finished, Location, RemoteArchive, Sha256Digest, spool,
+    self, Archive, ArtifactError, Caps, EntryPath, Finished, Location, RemoteArchive, Sha256, spool,
 };
 use crate::engine::StageError;
 use crate::engine::job::NamedArtifact;
@@ -69,7 +69,7 @@ impl Store {
         &self,
         artifact: &NamedArtifact,
         archive: &Finished,
-    ) -> Result<Sha256Digest, ArtifactError> {
+    ) -> Result<Sha256, ArtifactError> {
         match &self.output_folder {
             Some(folder) => local::put(folder, &artifact.name, archive),
             None => {
@@ -109,7 +109,7 @@ impl Input {
     ///
     /// # Errors
     /// The artifact changed while it was read, or could not be read.
-    pub async fn digest(&self) -> Result<Sha256Digest, ArtifactError> {
+    pub async fn digest(&self) -> Result<Sha256, ArtifactError> {
         match self {
             Self::Remote(archive) => archive.digest().await,
             Self::Local(archive) => lock(archive).digest(),
@@ -148,7 +148,7 @@ pub fn output(outputs: &[NamedArtifact]) -> Result<&NamedArtifact, StageError> {
 mod local {
     use std::path::{Path, PathBuf};
 
-    use super::{Archive, ArtifactError, Caps, Finished, Location, Sha256Digest};
+    use super::{Archive, ArtifactError, Caps, Finished, Location, Sha256};
 
     pub fn path(folder: &Path, name: &str) -> PathBuf {
         // Artifact names are `[a-zA-Z0-9_\-]+` in CodePipeline; a job document may say anything.
@@ -159,7 +159,7 @@ mod local {
         folder.join(format!("{safe}.zip"))
     }
 
-    pub fn put(folder: &Path, name: &str, archive: &Finished) -> Result<Sha256Digest, ArtifactError> {
+    pub fn put(folder: &Path, name: &str, archive: &Finished) -> Result<Sha256, ArtifactError> {
         let scratch = |doing| move |source| ArtifactError::Scratch { doing, source };
         std::fs::create_dir_all(folder).map_err(scratch("make the output folder"))?;
         let to = path(folder, name);

@@ -97,10 +97,10 @@ async fn digest_and_spool_read_on_where_an_answer_broke_off() {
             spooled = spooled.fault(call, Fault::CutBody(*cut));
         }
         let archive = RemoteArchive::open(&whole.client(), &at(), &Caps::default()).await.unwrap();
-        assert_eq!(archive.digest().await.unwrap(), Sha256Digest::of(&bytes));
+        assert_eq!(archive.digest().await.unwrap(), Sha256::of(&bytes));
         assert_eq!(whole.calls().len(), 2 + cuts.len());
         let mut spooled = spool(&spooled.client(), &at(), &Caps::default()).await.unwrap();
-        assert_eq!((spooled.digest, spooled.size), (Sha256Digest::of(&bytes), bytes.len() as u64));
+        assert_eq!((spooled.digest, spooled.size), (Sha256::of(&bytes), bytes.len() as u64));
         assert_eq!(spooled.archive.read(&path("bakeline.yaml"), 100).unwrap(), SPEC);
         spooled.archive.check_contents().unwrap();
     }

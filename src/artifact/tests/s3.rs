@@ -21,7 +21,7 @@ use futures::StreamExt as _;
 use http_body::Frame;
 use http_body_util::{BodyExt as _, StreamBody};
 
-use crate::artifact::{Location, Sha256Digest};
+use crate::artifact::{Location, Sha256};
 
 /// What goes wrong on one call, counted from 0.
 #[derive(Clone, Copy, Debug)]
@@ -225,7 +225,7 @@ impl State {
             }
             ("PUT", None) => {
                 let declared = &call.headers["x-amz-checksum-sha256"];
-                let digest = Sha256Digest::of(&body);
+                let digest = Sha256::of(&body);
                 if *declared != base64::engine::general_purpose::STANDARD.encode(digest.as_bytes()) {
                     return error(400, "BadDigest");
                 }

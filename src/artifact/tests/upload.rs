@@ -25,7 +25,7 @@ async fn an_artifact_is_written_once_encrypted_and_read_back() {
         let stored = put(&fake.client(), &at(), &finished, kms).await.unwrap();
         assert_eq!(
             (stored.digest, stored.size, stored.adopted),
-            (Sha256Digest::of(&bytes), bytes.len() as u64, false)
+            (Sha256::of(&bytes), bytes.len() as u64, false)
         );
         assert_eq!(stored.etag, fake.object().unwrap().etag);
         assert_eq!(fake.object().unwrap().bytes(), bytes);
@@ -50,7 +50,7 @@ async fn the_same_bytes_are_adopted_and_others_are_named() {
     let fake = FakeS3::with(Object::of(&b"something else"[..]));
     match put(&fake.client(), &at(), &finished, None).await {
         Err(ArtifactError::Occupied { digest, .. }) => {
-            assert_eq!(digest, Sha256Digest::of(b"something else"));
+            assert_eq!(digest, Sha256::of(b"something else"));
         }
         other => panic!("{other:?}"),
     }

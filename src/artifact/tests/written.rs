@@ -29,7 +29,7 @@ fn the_bytes_are_those_of_the_first_release() {
     ]
     .concat();
     assert_eq!(bytes.escape_ascii().to_string(), expected.escape_ascii().to_string());
-    assert_eq!(finished.digest(), Sha256Digest::of(&bytes));
+    assert_eq!(finished.digest(), Sha256::of(&bytes));
     assert_eq!(finished.size(), bytes.len() as u64);
 }
 
@@ -110,7 +110,7 @@ proptest! {
     fn what_is_written_is_read(entries in entries(), order in any::<u64>()) {
         let mut shuffled: Vec<(&str, &[u8])> = entries.iter().map(|(p, c)| (p.as_str(), c.as_slice())).collect();
         let (_, bytes) = written(&shuffled);
-        shuffled.sort_by_key(|(path, _)| Sha256Digest::of(format!("{order}{path}").as_bytes()));
+        shuffled.sort_by_key(|(path, _)| Sha256::of(format!("{order}{path}").as_bytes()));
         prop_assert_eq!(&written(&shuffled).1, &bytes);
         let mut archive = open(&bytes).unwrap();
         prop_assert_eq!(contents(&mut archive), entries.clone());

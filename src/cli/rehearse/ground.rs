@@ -11,7 +11,7 @@ use bytes::Bytes;
 
 use crate::aws::Aws;
 use crate::cli::exit::CliError;
-use crate::cli::verify::chain_of;
+use crate::engine::error::with_causes;
 use crate::engine::Clock;
 use crate::evidence::{Signer, TrustRoot};
 use crate::rehearsal::cloud::Cloud;
@@ -117,8 +117,8 @@ pub async fn house(
     telemetry: Telemetry,
 ) -> Result<House, CliError> {
     let aws = Aws::new(&sdk_config(cloud, founded, region, clock));
-    let signer = Signer::kms(&aws.kms, &founded.signing_key).await.map_err(|error| CliError::bug(chain_of(&error)))?;
-    let trust = TrustRoot::parse(&trust_root(founded)).map_err(|error| CliError::bug(chain_of(&error)))?;
+    let signer = Signer::kms(&aws.kms, &founded.signing_key).await.map_err(|error| CliError::bug(with_causes(&error)))?;
+    let trust = TrustRoot::parse(&trust_root(founded)).map_err(|error| CliError::bug(with_causes(&error)))?;
     Ok(House {
         aws,
         clock: clock.clone(),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::aws::AwsError;
 use crate::cli::exit::CliError;
 use crate::cli::run::ended;
-use crate::cli::verify::chain_of;
+use crate::engine::error::with_causes;
 use crate::engine::{Job, Outcome};
 use crate::evidence::Stage;
 use crate::rehearsal::cloud::Cloud;
@@ -56,7 +56,7 @@ pub async fn artifacts(house: &House, founded: &Founded, setup: &Setup, folder: 
     let mut kept = Kept { folder: folder.to_owned(), artifacts: BTreeMap::new() };
     let s3 = house.aws.artifacts(None);
     let mut pages = s3.list_objects_v2().bucket(&founded.bucket).into_paginator().send();
-    let unfetched = |error: AwsError| CliError::bug(chain_of(&error));
+    let unfetched = |error: AwsError| CliError::bug(with_causes(&error));
     let mut keys = Vec::new();
     while let Some(page) = pages.next().await {
         let page = page.map_err(|e| unfetched(AwsError::new("s3:ListBucket", &founded.bucket, e)))?;
@@ -132,10 +132,10 @@ async fn until(house: &House, last: Stage) -> Result<Outcome, CliError> {
     });
     loop {
         for stage in Stage::ALL.into_iter().filter(|stage| *stage <= last) {
-            let offered = claim::poll(&house, stage, 1).await.map_err(|error| CliError::bug(chain_of(&error)))?;
+            let offered = claim::poll(&house, stage, 1).await.map_err(|error| CliError::bug(with_causes(&error)))?;
             for job in offered {
-                if let Claim::Ours(job) = claim::acknowledge(&house, job).await.map_err(|e| CliError::bug(chain_of(&e)))? {
-                    run(&house, *job).await.map_err(|error| CliError::bug(chain_of(&error)))?;
+                if let Claim::Ours(job) = claim::acknowledge(&house, job).await.map_err(|e| CliError::bug(with_causes(&e)))? {
+                    run(&house, *job).await.map_err(|error| CliError::bug(with_causes(&error)))?;
                 }
             }
             if let Some(outcome) = outcome.lock().ok().and_then(|slot| slot.clone()) {
@@ -157,8 +157,8 @@ fn read_source(path: &Path, spec: &str) -> Result<(Vec<u8>, Vec<u8>), CliError> 
         path
     };
     let bytes = std::fs::read(file).map_err(|error| bad(error.to_string()))?;
-    let mut archive = crate::artifact::Archive::open(file, &crate::artifact::Caps::default()).map_err(|e| bad(chain_of(&e)))?;
+    let mut archive = crate::artifact::Archive::open(file, &crate::artifact::Caps::default()).map_err(|e| bad(with_causes(&e)))?;
     let entry = crate::artifact::EntryPath::new(spec).map_err(|fault| bad(fault.to_string()))?;
-    let text = archive.read(&entry, 256 << 10).map_err(|error| bad(chain_of(&error)))?;
+    let text = archive.read(&entry, 256 << 10).map_err(|error| bad(with_causes(&error)))?;
     Ok((bytes, text))
 }

@@ -15,7 +15,7 @@ use bytes::Bytes;
 
 use super::exit::CliError;
 use super::say;
-use super::verify::chain_of;
+use crate::engine::error::with_causes;
 use crate::engine::clock::Mapping;
 use crate::engine::{Clock, Job, Timestamp};
 use crate::evidence::Stage;
@@ -35,7 +35,7 @@ use watch::{Style, Watch};
 pub const EPOCH: Time = Time(1_767_225_600_000);
 /// A rehearsal that lasts longer than this in virtual time has lost its way.
 const LONGEST: Duration = Duration::from_hours(14 * 24);
-/// Virtual time between two polls that found nothing.
+/// Virtual time between two rounds of polls.
 const IDLE: Duration = Duration::from_secs(5);
 
 /// Arguments of `bakeline rehearse`.
@@ -96,7 +96,7 @@ fn read_scenario(path: Option<&Path>) -> Result<Scenario, CliError> {
     let shown = path.display().to_string();
     let text = std::fs::read_to_string(path)
         .map_err(|error| CliError::data(format!("{shown}: {error}"), "examples/web/scenarios has some"))?;
-    Scenario::parse(&text, &shown).map_err(|error| CliError::data(chain_of(&error), "examples/web/scenarios has some"))
+    Scenario::parse(&text, &shown).map_err(|error| CliError::data(with_causes(&error), "examples/web/scenarios has some"))
 }
 
 pub fn main(args: Args) -> Result<(), CliError> {
@@ -181,12 +181,13 @@ pub async fn run_line(house: &House, founded: &Founded, pipeline: &str) -> Resul
     let began = house.clock.now();
     loop {
         match turn(house).await {
-            Ok(0) => {}
-            Ok(_) => continue,
-            Err(error) => tracing::warn!(error = %chain_of(&error), "a turn was cut short"),
-        }
-        if let Some(ended) = execution_ended(house, founded, pipeline).await {
-            return Ok(ended);
+            Ok(0) => {
+                if let Some(ended) = execution_ended(house, founded, pipeline).await {
+                    return Ok(ended);
+                }
+            }
+            Ok(_) => {}
+            Err(error) => tracing::warn!(error = %with_causes(&error), "a turn was cut short"),
         }
         if house.clock.now().since(began) > LONGEST {
             return Err(CliError::bug("the pipeline execution did not end within fourteen virtual days"));
@@ -229,7 +230,7 @@ fn listen(plan: Plan, address: SocketAddr, speed: f64, args: &Args) -> Result<()
         cloud.set_faults(plan.scenario.fault_plan());
         let listener = Listener::bind(address)
             .await
-            .map_err(|error| CliError::unavailable(chain_of(&error), "give a free loopback address, such as 127.0.0.1:0"))?;
+            .map_err(|error| CliError::unavailable(with_causes(&error), "give a free loopback address, such as 127.0.0.1:0"))?;
         harvest::keys(&founded, &args.out)?;
         announce(&listener, &founded, &plan, timeline, &args.out)?;
         listener.serve(cloud.clone(), stopped()).await;

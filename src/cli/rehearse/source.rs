@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::artifact::{ArchiveWriter, EntryPath, Finished};
 use crate::cli::exit::CliError;
-use crate::cli::verify::chain_of;
+use crate::engine::error::with_causes;
 
 /// Folders that are never part of a release: version control, builds, and what rehearsals leave.
 const LEFT_OUT: [&str; 4] = [".git", "target", "node_modules", ".bakeline"];
@@ -16,7 +16,7 @@ pub fn pack(folder: &Path) -> Result<Finished, CliError> {
     let mut files = Vec::new();
     collect(folder, &mut files)?;
     files.sort();
-    let mut writer = ArchiveWriter::new().map_err(|error| CliError::unavailable(chain_of(&error), ""))?;
+    let mut writer = ArchiveWriter::new().map_err(|error| CliError::unavailable(with_causes(&error), ""))?;
     for path in files {
         let shown = path.display().to_string();
         let refused = |why: String| CliError::data(format!("{shown}: {why}"), "rename it, or keep it out of the release's folder");
@@ -24,9 +24,9 @@ pub fn pack(folder: &Path) -> Result<Finished, CliError> {
         let name = inside.to_str().ok_or_else(|| refused("the name is not UTF-8".into()))?.replace('\\', "/");
         let entry = EntryPath::new(name).map_err(|fault| refused(fault.to_string()))?;
         let file = std::fs::File::open(&path).map_err(|error| refused(error.to_string()))?;
-        writer.add_reader(&entry, file).map_err(|error| refused(chain_of(&error)))?;
+        writer.add_reader(&entry, file).map_err(|error| refused(with_causes(&error)))?;
     }
-    writer.finish().map_err(|error| CliError::unavailable(chain_of(&error), ""))
+    writer.finish().map_err(|error| CliError::unavailable(with_causes(&error), ""))
 }
 
 fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), CliError> {

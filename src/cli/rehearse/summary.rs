@@ -8,7 +8,7 @@ use comfy_table::{CellAlignment, Table};
 use crate::aws::AwsError;
 use crate::cli::exit::CliError;
 use crate::cli::say;
-use crate::cli::verify::chain_of;
+use crate::engine::error::with_causes;
 use crate::engine::key::tag;
 use crate::engine::{Outcome, Timestamp};
 use crate::evidence::Stage;
@@ -87,7 +87,7 @@ async fn images(house: &House, plan: &Plan) -> Result<Table, CliError> {
         .values(&plan.setup.service)
         .build();
     let asked = house.aws.ec2.describe_images().owners("self").filters(filter).include_disabled(true).send().await;
-    let answer = asked.map_err(|e| CliError::bug(chain_of(&AwsError::new("ec2:DescribeImages", &plan.setup.service, e))))?;
+    let answer = asked.map_err(|e| CliError::bug(with_causes(&AwsError::new("ec2:DescribeImages", &plan.setup.service, e))))?;
     let mut images = answer.images.unwrap_or_default();
     images.sort_by(|a, b| b.creation_date.cmp(&a.creation_date));
     let running = running(house, plan).await?;
@@ -113,7 +113,7 @@ async fn running(house: &House, plan: &Plan) -> Result<BTreeMap<String, usize>, 
         aws_sdk_ec2::types::Filter::builder().name("tag:aws:autoscaling:groupName").values(&fleet.group).build();
     let alive = aws_sdk_ec2::types::Filter::builder().name("instance-state-name").values("running").build();
     let asked = house.aws.ec2.describe_instances().filters(of_group).filters(alive).send().await;
-    let answer = asked.map_err(|e| CliError::bug(chain_of(&AwsError::new("ec2:DescribeInstances", &fleet.group, e))))?;
+    let answer = asked.map_err(|e| CliError::bug(with_causes(&AwsError::new("ec2:DescribeInstances", &fleet.group, e))))?;
     for instance in answer.reservations.unwrap_or_default().into_iter().flat_map(|r| r.instances.unwrap_or_default()) {
         *running.entry(instance.image_id.unwrap_or_default()).or_insert(0) += 1;
     }

@@ -182,6 +182,7 @@ proptest::proptest! {
     fn a_reason_for_a_token_fits_and_keeps_whole_characters(text in "\\PC{0,900}") {
         let cut = Failure::new(FailureKind::JobFailed, text.clone()).for_token();
         proptest::prop_assert!(cut.message.len() <= 703);
-        proptest::prop_assert!(text.len() > 700 || cut.message == text);
+        // Room is counted as JSON writes it, at most two bytes for each of these characters' own.
+        proptest::prop_assert!(text.len() > 350 || cut.message == text);
     }
 }

@@ -10,7 +10,7 @@ use time::{Duration, OffsetDateTime};
 
 pub use refusal::{ChainError, Refusal};
 
-use super::digest::Sha256;
+use crate::digest::Sha256;
 use super::dsse::Envelope;
 use super::image::ImageIdentity;
 use super::link::{Link, STATEMENTS, Stage};

@@ -4,7 +4,7 @@ use std::fmt;
 
 use time::OffsetDateTime;
 
-use crate::evidence::digest::Sha256;
+use crate::digest::Sha256;
 use crate::evidence::dsse::EnvelopeError;
 use crate::evidence::link::Stage;
 use crate::evidence::statement::StatementError;

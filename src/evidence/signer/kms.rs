@@ -4,7 +4,7 @@ use aws_sdk_kms::primitives::Blob;
 use aws_sdk_kms::types::{KeySpec, KeyUsageType, MessageType, SigningAlgorithmSpec};
 
 use super::SignError;
-use crate::evidence::digest::Sha256;
+use crate::digest::Sha256;
 use crate::evidence::key::{KeyError, PublicKey};
 
 /// A KMS key of the spec `ECC_NIST_P256` and the usage `SIGN_VERIFY`.

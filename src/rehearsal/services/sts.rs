@@ -86,7 +86,8 @@ pub fn issue_long_term(world: &mut World, account: &str, arn: &str) -> Credentia
 fn register(world: &mut World, account: &str, arn: &str, prefix: &str, expires: Option<Time>) -> Credentials {
     world.sts.issued += 1;
     let mut ids = Ids::new(world.sts.issued);
-    let mut hex = |words: u32| (0..words).map(|_| format!("{:016x}", ids.next())).collect::<String>();
+    let mut hex =
+        |words: u32| (0..words).fold(String::new(), |text, _| text + &format!("{:016x}", ids.next()));
     let credentials = Credentials {
         access_key_id: format!("{prefix}{}", hex(1).to_uppercase()),
         secret_access_key: hex(3).chars().take(40).collect(),

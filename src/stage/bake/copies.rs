@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use aws_sdk_ec2::config::retry::RetryConfig;
 use aws_sdk_ec2::types::Tag;
 
 use super::judge::{self, BuiltImage, Copies, Described, Look};
@@ -51,7 +52,7 @@ pub async fn look(cx: &Cx, copies: &Copies) -> Result<Look, StageError> {
     Ok(worst)
 }
 
-/// Gives one image the tags it lacks.
+/// Gives one image the tags it lacks. Asked once: when no answer comes, the next look shows whether it was done.
 pub async fn tag(cx: &Cx, image: &BuiltImage, service: &str) -> Result<(), StageError> {
     let found = describe(cx, image).await?;
     let found = found.ok_or_else(|| StageError::NotYet(format!("{} is not found", place(image))))?;
@@ -63,7 +64,9 @@ pub async fn tag(cx: &Cx, image: &BuiltImage, service: &str) -> Result<(), Stage
     }
     let tags = missing.into_iter().map(|(key, value)| Tag::builder().key(key).value(value).build()).collect();
     let call = cx.aws.ec2_in(&image.region).create_tags().resources(&image.id).set_tags(Some(tags));
-    call.send().await.map_err(|error| AwsError::new("ec2:CreateTags", place(image), error))?;
+    let once = aws_sdk_ec2::Config::builder().retry_config(RetryConfig::disabled());
+    let answer = call.customize().config_override(once).send().await;
+    answer.map_err(|error| AwsError::new("ec2:CreateTags", place(image), error))?;
     Ok(())
 }
 

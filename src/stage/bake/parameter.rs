@@ -20,10 +20,11 @@ pub async fn value(cx: &Cx, name: &str) -> Result<Option<String>, StageError> {
     }
 }
 
-/// Asks for the parameter to be set. Tags cannot be given together with `Overwrite`.
+/// Asks once for the parameter to be set: when no answer comes, the next look shows whether it was. Tags cannot be given together with `Overwrite`.
 pub async fn put(cx: &Cx, name: &str, image: &str) -> Result<(), StageError> {
     let call = cx
         .aws
+        .once
         .ssm
         .put_parameter()
         .name(name)

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_autoscaling::types::{AutoScalingGroup, Instance, LifecycleState};
-use aws_sdk_cloudwatch::types::AlarmType;
-use aws_sdk_ec2::types::{Image, InstanceStateName};
+use aws_sdk_cloudwatch::types::{AlarmType, StateValue};
+use aws_sdk_ec2::types::{Image, InstanceStateName, Reservation};
 use aws_sdk_elasticloadbalancingv2::types::{TargetHealthReasonEnum, TargetHealthStateEnum};
 
 use super::log::AlarmLetter;
@@ -228,23 +228,13 @@ pub fn identity(image: &Image, region: &str) -> ImageIdentity {
 pub async fn images_of(aws: &Aws, instances: &[String]) -> Result<BTreeMap<String, String>, StageError> {
     let mut images = BTreeMap::new();
     for batch in instances.chunks(BATCH) {
-        let thing = || batch.join(", ");
         let pages = aws.ec2.describe_instances().set_instance_ids(Some(batch.to_vec())).into_paginator();
-        let reservations: Vec<_> = pages
-            .items()
-            .send()
-            .try_collect()
-            .await
-            .map_err(|e| AwsError::new("ec2:DescribeInstances", thing(), e))
-            .or_else(|error| {
-                // An instance that just left, or is too new to be known: the caller looks again.
-                if error.class == Class::Missing {
-                    Err(StageError::NotYet(error.to_string()))
-                } else {
-                    Err(error.into())
-                }
-            })?;
-        for instance in reservations.iter().flat_map(|reservation| reservation.instances()) {
+        let reservations: Vec<_> = pages.items().send().try_collect().await.map_err(|e| {
+            let error = AwsError::new("ec2:DescribeInstances", batch.join(", "), e);
+            // An instance that just left, or is too new to be known: the caller looks again.
+            if error.class == Class::Missing { StageError::NotYet(error.to_string()) } else { error.into() }
+        })?;
+        for instance in reservations.iter().flat_map(Reservation::instances) {
             let gone =
                 instance.state().and_then(|state| state.name()) == Some(&InstanceStateName::Terminated);
             if let (Some(id), Some(image), false) = (instance.instance_id(), instance.image_id(), gone) {
@@ -314,7 +304,7 @@ pub async fn alarms(aws: &Aws, names: &[String]) -> Result<Vec<AlarmLetter>, Sta
         let composite = page.composite_alarms().iter().map(|alarm| (alarm.alarm_name(), alarm.state_value()));
         for (name, state) in metric.chain(composite) {
             let Some(name) = name else { continue };
-            found.insert(name.to_owned(), letter(state.map(|state| state.as_str())));
+            found.insert(name.to_owned(), letter(state.map(StateValue::as_str)));
         }
     }
     // Names that CloudWatch does not know are left out of its answer without a word.

@@ -29,7 +29,7 @@ impl Pace {
     #[must_use]
     pub fn of(promote: &Promote) -> Self {
         let hold = u64::from(promote.hold.as_secs());
-        let look = (hold / 20).clamp(15, 60);
+        let look = (hold / 15).clamp(15, 60);
         let period =
             promote.metrics.iter().map(|metric| u64::from(metric.period.as_secs())).max().unwrap_or(0);
         // Two periods, since neither the first nor the last need be whole, and what CloudWatch takes to show one.

@@ -112,10 +112,14 @@ fn proved(around: &Surroundings<'_>, run: &Run) -> Vec<Preflight> {
 fn decision(promote: &Promote, run: &Run, entry: &Entry) -> Decision {
     let place = match entry.phase {
         Phase::Before => "before the first checkpoint".to_owned(),
-        Phase::At(index) => promote.checkpoints.get(usize::from(index)).map_or_else(
-            || "at a checkpoint".to_owned(),
-            |percent| format!("at the checkpoint of {percent} %"),
-        ),
+        Phase::At(index) => {
+            let percent = promote.checkpoints.get(usize::from(index)).copied().unwrap_or(100);
+            match entry.verdict {
+                // A rollback may also come after the checkpoint was let on and before the next.
+                Verdict::RollBack => format!("from the checkpoint of {percent} % on"),
+                Verdict::Continue | Verdict::Wait => format!("at the checkpoint of {percent} %"),
+            }
+        }
         Phase::Bake => "with the whole fleet replaced".to_owned(),
     };
     let reason = match &entry.numbers {

@@ -121,7 +121,7 @@ pub async fn create(aws: &Aws, template: &str, mark: &Mark, new: &str) -> Result
         .map_err(|e| AwsError::new("ec2:CreateLaunchTemplateVersion", template, e))?;
     let made = answer.launch_template_version();
     let launches = made.and_then(image);
-    match (made.and_then(|version| version.version_number()), launches) {
+    match (made.and_then(LaunchTemplateVersion::version_number), launches) {
         (Some(number), Some(image)) if image == new => Ok(number),
         (number, image) => Err(StageError::Rejected(format!(
             "the version {number:?} that was made of {template} launches {image:?}, not {new}"

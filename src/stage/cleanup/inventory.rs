@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use aws_sdk_autoscaling::types::LaunchTemplate;
 use aws_sdk_ec2::types::{Filter, InstanceStateName};
 use aws_sdk_ssm::types::ParameterType;
 
@@ -131,7 +132,9 @@ impl Inventory {
                 self.note(image, Kind::AutoScalingGroup, name);
             }
             let template = group.mixed_instances_policy().and_then(|policy| policy.launch_template());
-            for image in template.into_iter().flat_map(|t| t.overrides()).filter_map(|over| over.image_id()) {
+            for image in
+                template.into_iter().flat_map(LaunchTemplate::overrides).filter_map(|over| over.image_id())
+            {
                 // An override may be a parameter too; what it resolves to is found among the parameters.
                 for image in amis(image) {
                     self.note(&image, Kind::AutoScalingGroup, name);
@@ -185,8 +188,8 @@ async fn values(aws: &Aws, names: &[String]) -> Result<Values, StageError> {
             let selector = found.selector().unwrap_or_default();
             let name = found.name().unwrap_or_default();
             let asked = batch.iter().find(|asked| {
-                let named = |name: &str| asked.strip_suffix(selector) == Some(name);
-                named(name) || found.arn().is_some_and(named)
+                let is_of = |given: &str| asked.strip_suffix(selector) == Some(given);
+                is_of(name) || found.arn().is_some_and(is_of)
             });
             if let (Some(asked), Some(value)) = (asked, found.value()) {
                 values.found.insert(asked.clone(), value.to_owned());

@@ -27,6 +27,7 @@ use super::handover::Release;
 use super::why::Why;
 use crate::engine::{Failure, Machine, Outcome, Progress, StageError, Step, Timestamp};
 use crate::evidence::Stage;
+use crate::evidence::predicate::{Promotion, PromotionOutcome};
 use crate::spec;
 
 /// Removals in one cleanup: what is known of an image must travel in the token once the image is gone.
@@ -71,6 +72,17 @@ impl StageMachine for Cleanup {
 
     async fn load(cx: &Cx, at: Timestamp) -> Result<Inputs, StageError> {
         let release = Release::open(cx, Stage::Cleanup, at).await?;
+        let promotion = survey::promotion(&release)?;
+        if let Some(Promotion {
+            outcome: PromotionOutcome::RolledBack | PromotionOutcome::Failed,
+            reason,
+            ..
+        }) = promotion
+        {
+            return Err(StageError::Rejected(format!(
+                "nothing is cleaned up after a failed promotion: {reason}"
+            )));
+        }
         let rules =
             release.spec.cleanup().map_err(|missing| StageError::Config(missing.to_string()))?.clone();
         let account = release.image_in(cx.aws.region())?.account.clone();
@@ -190,15 +202,15 @@ async fn seal(done: Vec<Doomed>, inputs: &Inputs, cx: &Cx) -> Result<Step<Cleanu
     record::hand_over(inputs, cx, &record).await?;
     let gone = done.iter().filter(|doomed| doomed.gone).count();
     let left = survey.doomed().len();
-    let mut summary =
-        format!("{gone} images of {} removed, {} kept", inputs.release.spec.service, survey.images.len());
-    if left > 0 {
-        summary.push_str(&format!(", {left} left for the next cleanup"));
-    }
+    let more = if left > 0 { format!(", {left} left for the next cleanup") } else { String::new() };
     let snapshots: Vec<String> = done.iter().flat_map(Doomed::left_over).cloned().map(String::from).collect();
-    if !snapshots.is_empty() {
-        summary.push_str(&format!("; snapshots not deleted: {}", snapshots.join(", ")));
-    }
+    let leaks = if snapshots.is_empty() {
+        String::new()
+    } else {
+        format!("; snapshots not deleted: {}", snapshots.join(", "))
+    };
+    let service = &inputs.release.spec.service;
+    let summary = format!("{gone} images of {service} removed, {} kept{more}{leaks}", survey.images.len());
     let variables =
         BTreeMap::from([("Removed".to_owned(), gone.to_string()), ("Left".to_owned(), left.to_string())]);
     Ok(Step::Done(Outcome::Succeeded { summary, external_id: None, variables }))

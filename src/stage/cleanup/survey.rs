@@ -11,6 +11,7 @@ use crate::engine::{StageError, Timestamp};
 use crate::evidence::Stage;
 use crate::evidence::predicate::Promotion;
 use crate::stage::canary::{self, Launches};
+use crate::stage::handover::Release;
 
 /// What a survey came to.
 #[derive(Clone, Debug)]
@@ -58,19 +59,24 @@ impl Survey {
     }
 }
 
-/// The images of this release, and those its promotion replaced.
+/// What the chain says of the release's promotion, if there was one.
+///
+/// # Errors
+/// The statement does not have a promotion's members.
+pub fn promotion(release: &Release) -> Result<Option<Promotion>, StageError> {
+    let Some(verified) = release.chain.stage(Stage::Promote) else { return Ok(None) };
+    let read = verified.statement.predicate_as();
+    read.map(Some)
+        .map_err(|fault| StageError::Rejected(format!("the promotion statement cannot be read: {fault}")))
+}
+
+/// The images of this release, and the one its promotion replaced.
 fn release(uses: &mut Uses, inputs: &Inputs, region: &str) -> Result<(), StageError> {
     for image in inputs.release.chain.images().iter().filter(|image| image.region == region) {
         uses.entry(image.image_id.clone()).or_default().insert(Reason::ThisRelease);
     }
-    if let Some(verified) = inputs.release.chain.stage(Stage::Promote) {
-        let promotion: Promotion = verified.statement.predicate_as().map_err(|fault| {
-            StageError::Rejected(format!("the promotion statement cannot be read: {fault}"))
-        })?;
-        if let Some(previous) = promotion.previous {
-            let group = promotion.target.name;
-            uses.entry(previous.image_id).or_default().insert(Reason::Previous { group });
-        }
+    if let Some(Promotion { previous: Some(previous), target, .. }) = promotion(&inputs.release)? {
+        uses.entry(previous.image_id).or_default().insert(Reason::Previous { group: target.name });
     }
     Ok(())
 }

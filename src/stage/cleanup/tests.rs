@@ -7,9 +7,10 @@ use proptest::prelude::*;
 use super::references::{Kind, User, Users, amis, parameter, unite};
 use super::retain::{Fate, Image, Reason, Seen, Uses, removal, retain};
 use super::{Cleanup, Doomed, MOST, Snapshot, fit};
-use crate::engine::{Failure, FailureKind, Machine, Timestamp, Token};
+use crate::engine::{Failure, FailureKind, Machine, Timestamp};
 use crate::evidence::ImageIdentity;
 use crate::spec::{self, Span};
+use crate::stage::tokens::{golden, worst};
 use crate::stage::why::Why;
 
 const DAY: i64 = 86_400;
@@ -173,7 +174,7 @@ proptest! {
             doomed
         }).collect();
         let why = Some(Why::new(FailureKind::SystemUnavailable, &"\"".repeat(900)));
-        let encoded = token(Cleanup::Sealing { done, why }).encode();
+        let encoded = worst(Cleanup::Sealing { done, why }).encode();
         prop_assert!(encoded.is_ok(), "{:?}", encoded);
     }
 }
@@ -223,19 +224,6 @@ fn a_snapshot_reads_back() {
     }
 }
 
-fn token(state: Cleanup) -> Token<Cleanup> {
-    Token {
-        v: 1,
-        execution: "0c7d4c7a-93d6-4e19-8b4b-0f6f3f2f7a10".into(),
-        started: Timestamp(1_893_456_000),
-        not_before: Timestamp(1_893_456_000),
-        deadline: Timestamp(1_893_456_000),
-        slices: u32::MAX,
-        faults: u16::MAX,
-        state,
-    }
-}
-
 fn states() -> Vec<(&'static str, Cleanup)> {
     let mut gone = Doomed::new(&image(1, 30));
     gone.gone = true;
@@ -253,8 +241,7 @@ fn states() -> Vec<(&'static str, Cleanup)> {
 
 #[test]
 fn every_golden_token_is_read() {
-    let texts = states().into_iter().map(|(name, state)| (name, token(state).encode().unwrap()));
-    crate::stage::golden::hold::<Cleanup>("cleanup", texts);
+    golden("cleanup", &states());
 }
 
 #[test]

@@ -74,7 +74,9 @@ pub async fn invocation(cx: &Cx, instance: &str, command: &str) -> Result<Option
         })),
         Err(error) => {
             let error = AwsError::new("ssm:GetCommandInvocation", command, error);
-            if error.class == Class::Missing { Ok(None) } else { Err(error.into()) }
+            // An old look may not know the command itself yet.
+            let unknown = error.class == Class::Missing || error.is("InvalidCommandId");
+            if unknown { Ok(None) } else { Err(error.into()) }
         }
     }
 }

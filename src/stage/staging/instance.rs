@@ -1,5 +1,6 @@
 //! EC2's side of a test: the instance launched, looked at and terminated.
 
+use aws_sdk_ec2::config::retry::RetryConfig;
 use aws_sdk_ec2::types::{
     Filter, HttpTokensState, IamInstanceProfileSpecification, Instance, InstanceMetadataOptionsRequest,
     InstanceType, ResourceType, ShutdownBehavior, Tag, TagSpecification,
@@ -137,8 +138,12 @@ async fn ping(cx: &Cx, id: &str) -> Result<String, StageError> {
 }
 
 /// Asks for instances to be terminated; false if EC2 does not know one of them.
+///
+/// Asked once: when no answer comes, the next look shows whether it was done.
 pub async fn terminate(cx: &Cx, ids: &[String]) -> Result<bool, StageError> {
-    match cx.aws.ec2.terminate_instances().set_instance_ids(Some(ids.to_vec())).send().await {
+    let once = aws_sdk_ec2::Config::builder().retry_config(RetryConfig::disabled());
+    let call = cx.aws.ec2.terminate_instances().set_instance_ids(Some(ids.to_vec()));
+    match call.customize().config_override(once).send().await {
         Ok(_) => Ok(true),
         Err(error) => {
             let error = AwsError::new("ec2:TerminateInstances", ids.join(", "), error);

@@ -30,7 +30,7 @@ pub(super) fn start(world: &mut World, at: Time, execution_id: &str, name: &str)
         .collect();
 
     let (inputs, resolved, problem) = prepare(execution, &action);
-    let type_id = action.action_type_id.clone();
+    let type_id = action.type_id.clone();
     let run = ActionRun {
         id: run_id.clone(),
         stage,
@@ -131,7 +131,7 @@ pub(super) fn fetch_source(world: &mut World, at: Time, execution_id: &str, run_
     };
     // The object's content names the revision, as a version id of the bucket would.
     let digest = Sha256::digest(&bytes);
-    let revision: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+    let revision = digest.iter().take(16).fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
     for place in &places {
         let put = s3::put(world, &place.bucket, &place.key, bytes.clone(), encryption.clone());
         if let Err(refused) = put {

@@ -15,7 +15,7 @@ pub struct Artifact {
 }
 
 impl Artifact {
-    /// A new place in `bucket`. Pipeline and artifact names are cut short as CodePipeline does, so no reader
+    /// A new place in `bucket`. Pipeline and artifact names are cut short as `CodePipeline` does, so no reader
     /// can derive the key.
     pub(super) fn new(ids: &mut Ids, pipeline: &str, bucket: &str, name: &str) -> Self {
         let pipeline: String = pipeline.chars().take(20).collect();

@@ -99,7 +99,8 @@ pub(super) struct RetryConfiguration {
 #[serde(rename_all = "camelCase")]
 pub(super) struct Action {
     pub name: String,
-    pub action_type_id: ActionTypeId,
+    #[serde(rename = "actionTypeId")]
+    pub type_id: ActionTypeId,
     #[serde(default = "one")]
     pub run_order: u32,
     #[serde(default)]

@@ -66,7 +66,7 @@ impl ActionStatus {
 /// Why an action failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
-    /// A `FailureType` of the API, or CodePipeline's own code.
+    /// A `FailureType` of the API, or the service's own code.
     pub code: String,
     pub message: String,
 }

@@ -64,24 +64,24 @@ fn decide(state: &State, id: &str) -> Option<Move> {
         }
         return (!is_locked(state, execution)).then_some(Move::Enter);
     }
-    let stage = execution.declaration.stages.get(execution.stage)?;
-    let status = |name: &str| execution.current_run(name).map(|run| run.status);
-    if stage.actions.iter().any(|a| status(&a.name) == Some(ActionStatus::Failed)) {
+    let present = execution.declaration.stages.get(execution.stage)?;
+    let standing = |name: &str| execution.current_run(name).map(|run| run.status);
+    if present.actions.iter().any(|a| standing(&a.name) == Some(ActionStatus::Failed)) {
         return Some(Move::Fail);
     }
     if stopping {
-        let busy = stage.actions.iter().any(|a| status(&a.name) == Some(ActionStatus::InProgress));
+        let busy = present.actions.iter().any(|a| standing(&a.name) == Some(ActionStatus::InProgress));
         return (!busy).then_some(Move::Stop);
     }
-    let orders: BTreeSet<u32> = stage.actions.iter().map(|a| a.run_order).collect();
+    let orders: BTreeSet<u32> = present.actions.iter().map(|a| a.run_order).collect();
     for order in orders {
-        let abreast: Vec<_> = stage.actions.iter().filter(|a| a.run_order == order).collect();
+        let abreast: Vec<_> = present.actions.iter().filter(|a| a.run_order == order).collect();
         let unstarted: Vec<String> =
-            abreast.iter().filter(|a| status(&a.name).is_none()).map(|a| a.name.clone()).collect();
+            abreast.iter().filter(|a| standing(&a.name).is_none()).map(|a| a.name.clone()).collect();
         if !unstarted.is_empty() {
             return Some(Move::Start(unstarted));
         }
-        if abreast.iter().any(|a| status(&a.name) != Some(ActionStatus::Succeeded)) {
+        if abreast.iter().any(|a| standing(&a.name) != Some(ActionStatus::Succeeded)) {
             return None;
         }
     }

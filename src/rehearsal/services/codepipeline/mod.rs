@@ -80,11 +80,11 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             reoffer_after: Duration::from_secs(1),
-            visibility: Some(Duration::from_secs(60)),
+            visibility: Some(Duration::from_mins(1)),
             redeliver_acknowledged_after: None,
             repeat_acknowledgement: true,
-            credentials_lifetime: Duration::from_secs(15 * 60),
-            action_timeout: Duration::from_secs(24 * 3600),
+            credentials_lifetime: Duration::from_mins(15),
+            action_timeout: Duration::from_hours(24),
             source_takes: Duration::from_secs(1),
         }
     }

@@ -117,7 +117,7 @@ fn keep_secrets(declared: &mut Declaration, old: &Declaration) {
 /// The declaration with secret configuration values hidden.
 fn masked(world: &World, home: &Home, mut declared: Declaration) -> Declaration {
     for action in declared.stages.iter_mut().flat_map(|stage| &mut stage.actions) {
-        let found = action_type::find(world, &home.account, &home.region, &action.action_type_id);
+        let found = action_type::find(world, &home.account, &home.region, &action.type_id);
         let Some(action_type) = found else { continue };
         for (key, value) in &mut action.configuration {
             if action_type.is_secret(key) {

@@ -49,7 +49,7 @@ pub(super) fn check(world: &World, home: &Home, declaration: &Declaration) -> Re
                     action.name, stage.name
                 )));
             }
-            let is_source = action.action_type_id.category == "Source";
+            let is_source = action.type_id.category == "Source";
             if is_source != (index == 0) {
                 return Err(structure(format!(
                     "Pipeline should start with a stage that only contains source actions, and only there: \
@@ -77,7 +77,7 @@ fn check_action<'d>(
     action: &'d Action,
     names: &mut Names<'d>,
 ) -> Result<(), ApiError> {
-    let id = &action.action_type_id;
+    let id = &action.type_id;
     let Some(action_type) = action_type::find(world, &home.account, &home.region, id) else {
         return Err(invalid(format!(
             "ActionType (Category: '{}', Provider: '{}', Owner: '{}', Version: '{}') in action '{}' is not \

@@ -1,4 +1,4 @@
-//! The documented rules of CodePipeline, one by one.
+//! The documented rules of `CodePipeline`, one by one.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ mod results;
 const ACCOUNT: &str = "111122223333";
 const REGION: &str = "eu-west-1";
 
-/// One call to CodePipeline, at the world's own time.
+/// One call to `CodePipeline`, at the world's own time.
 fn ask(world: &mut World, operation: &str, input: Value) -> Result<Value, ApiError> {
     let Value::Object(input) = input else { panic!("inputs are objects") };
     let call = Call {

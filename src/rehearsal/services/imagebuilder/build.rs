@@ -1,6 +1,7 @@
 //! Builds: started, moved from phase to phase, failed, cancelled, retried in place.
 
 use std::collections::BTreeMap;
+#[cfg(test)]
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -261,9 +262,8 @@ pub(super) fn retry(world: &mut World, call: &Call) -> Answer {
     if !matches!(image.phase, Phase::Failed | Phase::Cancelled) {
         return Err(invalid(format!("{arn} is {} and cannot be retried", image.phase.name())));
     }
-    let phase = match image.stopped_in {
-        Some(phase @ (Phase::Testing | Phase::Distributing | Phase::Integrating)) => phase,
-        _ => return Err(invalid(format!("{arn} stopped before its test phase and cannot be retried"))),
+    let Some(phase @ (Phase::Testing | Phase::Distributing | Phase::Integrating)) = image.stopped_in else {
+        return Err(invalid(format!("{arn} stopped before its test phase and cannot be retried")));
     };
     let outcome = next_outcome(world);
     if let Some(image) = world.imagebuilder.images.get_mut(&arn) {

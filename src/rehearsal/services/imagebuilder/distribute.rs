@@ -85,14 +85,13 @@ fn targets(image: &Image, at: Time) -> Vec<Target> {
         let settings = distribution.get("amiDistributionConfiguration");
         let name = text(settings.and_then(|s| s.get("name")))
             .unwrap_or_else(|| format!("{} {{{{ imagebuilder:buildDate }}}}", image.name));
-        let mut accounts: Vec<String> = settings
-            .and_then(|s| s.get("targetAccountIds")?.as_array())
-            .into_iter()
-            .flatten()
-            .filter_map(|account| text(Some(account)))
-            .collect();
-        if accounts.is_empty() {
-            accounts.push(image.account.clone());
+        // The build's account has a copy of its own in every Region; it is what the others are copied from.
+        let mut accounts = vec![image.account.clone()];
+        let others = settings.and_then(|s| s.get("targetAccountIds")?.as_array()).into_iter().flatten();
+        for account in others.filter_map(|account| text(Some(account))) {
+            if !accounts.contains(&account) {
+                accounts.push(account);
+            }
         }
         let mut all_tags = tags.clone();
         all_tags.extend(resource::pairs(settings.and_then(|s| s.get("amiTags"))));

@@ -153,7 +153,7 @@ pub(super) fn get(world: &World, call: &Call) -> Answer {
         Some(image) => image,
         None => latest_available(world, &text).ok_or_else(|| not_found(&text))?,
     };
-    let pipeline_name = image.pipeline.as_deref().and_then(|arn| Arn::parse(arn)).map(|arn| arn.name);
+    let pipeline_name = image.pipeline.as_deref().and_then(Arn::parse).map(|arn| arn.name);
     Ok(json!({ "image": image.view(pipeline_name) }))
 }
 

@@ -78,7 +78,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             baked: Behaviour::default(),
-            duration: Duration::from_secs(25 * 60),
+            duration: Duration::from_mins(25),
             outcome: Outcome::Available,
             outcome_builds: None,
             cancel_takes: Duration::from_secs(30),
@@ -111,6 +111,11 @@ pub struct ComponentFault {
     pub message: String,
 }
 
+/// Account, Region, operation and client token.
+type TokenUse = (String, String, String, String);
+/// Input and answer of the call a token was first used for.
+type Remembered = (Map<String, Value>, Value);
+
 /// Every resource and image.
 #[derive(Clone, Debug, Default)]
 pub struct State {
@@ -120,7 +125,7 @@ pub struct State {
     /// Builds and retries begun so far.
     builds: u32,
     /// What each client token was used for, and the answer it got.
-    tokens: BTreeMap<(String, String, String, String), (Map<String, Value>, Value)>,
+    tokens: BTreeMap<TokenUse, Remembered>,
 }
 
 /// What happens later to the `attempt`-th run of an image.
@@ -185,6 +190,7 @@ pub fn call(world: &mut World, call: &Call) -> Answer {
 }
 
 /// Lives through one event.
+#[allow(clippy::needless_pass_by_value, reason = "an event is lived through once, as in every service")]
 pub fn on_event(world: &mut World, at: Time, event: Event) {
     let Some(image) = world.imagebuilder.images.get(&event.image) else { return };
     if image.attempt != event.attempt || image.phase.is_terminal() {

@@ -74,7 +74,7 @@ fn world() -> World {
     w
 }
 
-fn start(w: &mut World, token: &str, tags: Value) -> Result<String, ApiError> {
+fn start(w: &mut World, token: &str, tags: &Value) -> Result<String, ApiError> {
     let input = json!({ "imagePipelineArn": arn("image-pipeline/web"), "clientToken": token, "tags": tags });
     let answer = ask(w, "StartImagePipelineExecution", input)?;
     Ok(answer["imageBuildVersionArn"].as_str().unwrap().to_owned())
@@ -101,7 +101,7 @@ fn fault(phase: &str, component: &str) -> Outcome {
 #[test]
 fn a_build_goes_through_every_phase_in_its_time() {
     let mut w = world();
-    let image = start(&mut w, "a", json!({})).unwrap();
+    let image = start(&mut w, "a", &json!({})).unwrap();
     let begun = w.now;
     let whole = w.imagebuilder.options.duration;
     for phase in [
@@ -122,8 +122,8 @@ fn a_build_goes_through_every_phase_in_its_time() {
 #[test]
 fn the_output_has_one_ami_for_each_region_and_account() {
     let mut w = world();
-    let image = start(&mut w, "a", json!({ "run": "7" })).unwrap();
-    wait(&mut w, Duration::from_secs(1500));
+    let image = start(&mut w, "a", &json!({ "run": "7" })).unwrap();
+    wait(&mut w, Duration::from_mins(25));
     let shown = get(&mut w, &image);
     let mut found: Vec<(String, String)> = shown["outputResources"]["amis"]
         .as_array()
@@ -147,25 +147,25 @@ fn the_output_has_one_ami_for_each_region_and_account() {
 #[test]
 fn a_client_token_stands_for_one_build() {
     let mut w = world();
-    let first = start(&mut w, "a", json!({ "x": "1" })).unwrap();
-    wait(&mut w, Duration::from_secs(60));
-    assert_eq!(start(&mut w, "a", json!({ "x": "1" })).unwrap(), first);
-    let refused = start(&mut w, "a", json!({ "x": "2" })).unwrap_err();
+    let first = start(&mut w, "a", &json!({ "x": "1" })).unwrap();
+    wait(&mut w, Duration::from_mins(1));
+    assert_eq!(start(&mut w, "a", &json!({ "x": "1" })).unwrap(), first);
+    let refused = start(&mut w, "a", &json!({ "x": "2" })).unwrap_err();
     assert_eq!(refused.code, "IdempotentParameterMismatchException");
-    let second = start(&mut w, "b", json!({ "x": "1" })).unwrap();
+    let second = start(&mut w, "b", &json!({ "x": "1" })).unwrap();
     assert_eq!((first.ends_with("/2.1.0/1"), second.ends_with("/2.1.0/2")), (true, true));
 }
 
 #[test]
 fn a_version_names_its_newest_available_build() {
     let mut w = world();
-    let first = start(&mut w, "a", json!({})).unwrap();
+    let first = start(&mut w, "a", &json!({})).unwrap();
     for open in ["image/web/2.1.0", "image/web/x.x.x"] {
         let early = ask(&mut w, "GetImage", json!({ "imageBuildVersionArn": arn(open) })).unwrap_err();
         assert_eq!((early.code.as_str(), early.status), ("ResourceNotFoundException", Some(404)));
     }
-    wait(&mut w, Duration::from_secs(1500));
-    start(&mut w, "b", json!({})).unwrap();
+    wait(&mut w, Duration::from_mins(25));
+    start(&mut w, "b", &json!({})).unwrap();
     for open in ["image/web/2.1.0", "image/web/2.x.x", "image/web/x.x.x"] {
         assert_eq!(get(&mut w, &arn(open))["arn"], first.as_str(), "the second is not AVAILABLE");
     }
@@ -180,8 +180,8 @@ fn a_failure_says_where_it_failed() {
     ] {
         let mut w = world();
         w.imagebuilder.options.outcome = fault(phase, component);
-        let image = start(&mut w, "a", json!({})).unwrap();
-        wait(&mut w, Duration::from_secs(1500));
+        let image = start(&mut w, "a", &json!({})).unwrap();
+        wait(&mut w, Duration::from_mins(25));
         let shown = get(&mut w, &image);
         assert_eq!(shown["state"]["status"], "FAILED");
         assert!(shown["state"]["reason"].as_str().unwrap().contains("dnf found no package"));
@@ -212,8 +212,8 @@ fn a_failure_says_where_it_failed() {
 #[test]
 fn steps_move_while_the_build_does() {
     let mut w = world();
-    let image = start(&mut w, "a", json!({})).unwrap();
-    wait(&mut w, Duration::from_secs(600));
+    let image = start(&mut w, "a", &json!({})).unwrap();
+    wait(&mut w, Duration::from_mins(10));
     let workflows = ask(&mut w, "ListWorkflowExecutions", json!({ "imageBuildVersionArn": image })).unwrap();
     let build = workflows["workflowExecutions"][0].clone();
     assert_eq!((&build["type"], &build["status"]), (&json!("BUILD"), &json!("RUNNING")));
@@ -227,7 +227,7 @@ fn steps_move_while_the_build_does() {
 #[test]
 fn a_cancelled_build_ends_a_little_later_and_keeps_what_it_made() {
     let mut w = world();
-    let image = start(&mut w, "a", json!({})).unwrap();
+    let image = start(&mut w, "a", &json!({})).unwrap();
     let whole = w.imagebuilder.options.duration;
     wait(&mut w, build::middle_of(Phase::Distributing, whole));
     let input = json!({ "imageBuildVersionArn": image, "clientToken": "c" });
@@ -248,13 +248,13 @@ fn a_retry_goes_on_in_place_from_the_test_phase() {
     let mut w = world();
     w.imagebuilder.options.outcome = fault("test", "smoke");
     w.imagebuilder.options.outcome_builds = Some(1);
-    let image = start(&mut w, "a", json!({})).unwrap();
-    wait(&mut w, Duration::from_secs(1500));
+    let image = start(&mut w, "a", &json!({})).unwrap();
+    wait(&mut w, Duration::from_mins(25));
     assert_eq!(status(&mut w, &image), "FAILED");
     let input = json!({ "imageBuildVersionArn": image, "clientToken": "r" });
     assert_eq!(ask(&mut w, "RetryImage", input).unwrap()["imageBuildVersionArn"], image);
     assert_eq!(status(&mut w, &image), "TESTING");
-    wait(&mut w, Duration::from_secs(1500));
+    wait(&mut w, Duration::from_mins(25));
     assert_eq!(status(&mut w, &image), "AVAILABLE");
     let workflows = ask(&mut w, "ListWorkflowExecutions", json!({ "imageBuildVersionArn": image })).unwrap();
     let seen: Vec<_> = workflows["workflowExecutions"]
@@ -278,10 +278,10 @@ fn a_retry_goes_on_in_place_from_the_test_phase() {
 fn what_cannot_be_retried_is_refused() {
     let mut w = world();
     w.imagebuilder.options.outcome = fault("build", "nginx");
-    let image = start(&mut w, "a", json!({})).unwrap();
+    let image = start(&mut w, "a", &json!({})).unwrap();
     let retry = |token: &str| json!({ "imageBuildVersionArn": image, "clientToken": token });
     assert_eq!(ask(&mut w, "RetryImage", retry("1")).unwrap_err().code, "InvalidRequestException");
-    wait(&mut w, Duration::from_secs(1500));
+    wait(&mut w, Duration::from_mins(25));
     let refused = ask(&mut w, "RetryImage", retry("2")).unwrap_err();
     assert!(refused.message.contains("before its test phase"), "{refused:?}");
 }
@@ -292,9 +292,9 @@ fn scripted_outcomes() {
         let mut w = world();
         w.imagebuilder.options.outcome = outcome;
         w.imagebuilder.options.outcome_builds = Some(1);
-        let first = start(&mut w, "a", json!({})).unwrap();
-        let second = start(&mut w, "b", json!({})).unwrap();
-        wait(&mut w, Duration::from_secs(24 * 3600));
+        let first = start(&mut w, "a", &json!({})).unwrap();
+        let second = start(&mut w, "b", &json!({})).unwrap();
+        wait(&mut w, Duration::from_hours(24));
         assert_eq!(status(&mut w, &first), expected);
         assert_eq!(status(&mut w, &second), "AVAILABLE", "only the first build is scripted");
     }
@@ -311,7 +311,7 @@ fn a_scan_can_be_abandoned_although_the_image_is_available() {
             "imageScanningConfiguration": { "imageScanningEnabled": true },
         });
         let image = ask(&mut w, "CreateImage", input).unwrap()["imageBuildVersionArn"].clone();
-        wait(&mut w, Duration::from_secs(1500));
+        wait(&mut w, Duration::from_mins(25));
         let shown = get(&mut w, image.as_str().unwrap());
         assert_eq!(shown["scanState"]["status"], expected);
         assert_eq!(shown["outputResources"]["amis"].as_array().unwrap().len(), 1, "no distribution: one AMI");
@@ -321,10 +321,10 @@ fn a_scan_can_be_abandoned_although_the_image_is_available() {
 #[test]
 fn deleting_an_image_removes_its_record_only_when_it_has_ended() {
     let mut w = world();
-    let image = start(&mut w, "a", json!({})).unwrap();
+    let image = start(&mut w, "a", &json!({})).unwrap();
     let input = json!({ "imageBuildVersionArn": image });
     assert_eq!(ask(&mut w, "DeleteImage", input.clone()).unwrap_err().code, "InvalidRequestException");
-    wait(&mut w, Duration::from_secs(1500));
+    wait(&mut w, Duration::from_mins(25));
     ask(&mut w, "DeleteImage", input.clone()).unwrap();
     assert_eq!(ask(&mut w, "GetImage", input).unwrap_err().code, "ResourceNotFoundException");
 }

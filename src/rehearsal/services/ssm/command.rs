@@ -275,7 +275,8 @@ pub(super) fn finish(world: &mut World, at: Time, id: &str, instance: &str) {
     let Some((status, details, code)) = invocation.outcome.take() else { return };
     (invocation.stdout, invocation.stderr) = std::mem::take(&mut invocation.output);
     if status == "Failed" {
-        invocation.stderr.push_str(&format!("failed to run commands: exit status {code}"));
+        let note = format!("failed to run commands: exit status {code}");
+        invocation.stderr.push_str(&note);
     }
     invocation.end(at, status, details, code);
 }

@@ -74,7 +74,7 @@ pub(super) fn view(command: &Command) -> Value {
         "DocumentVersion": "$DEFAULT",
         "Comment": command.comment,
         // Delivery and execution each have their hour by default.
-        "ExpiresAfter": (command.sent + command.timeout + Duration::from_secs(3600)).epoch_seconds(),
+        "ExpiresAfter": (command.sent + command.timeout + Duration::from_hours(1)).epoch_seconds(),
         "Parameters": command.parameters,
         "InstanceIds": command.instance_ids,
         "Targets": command.targets,

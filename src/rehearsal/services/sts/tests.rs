@@ -38,7 +38,7 @@ fn an_assumed_role_is_who_its_key_says() {
 #[test]
 fn temporary_keys_expire_and_long_term_keys_do_not() {
     let mut w = world();
-    let short = issue(&mut w, "1", "arn:aws:sts::1:assumed-role/a/b", Duration::from_secs(900));
+    let short = issue(&mut w, "1", "arn:aws:sts::1:assumed-role/a/b", Duration::from_mins(15));
     let long = issue_long_term(&mut w, "1", "arn:aws:iam::1:user/c");
     w.advance(w.now + Duration::from_secs(899));
     assert!(ask(&mut w, &short.access_key_id, "GetCallerIdentity", json!({})).is_ok());
@@ -55,7 +55,7 @@ fn temporary_keys_expire_and_long_term_keys_do_not() {
 #[test]
 fn a_secret_is_not_printed() {
     let mut w = world();
-    let keys = issue(&mut w, "1", "arn:aws:sts::1:assumed-role/a/b", Duration::from_secs(900));
+    let keys = issue(&mut w, "1", "arn:aws:sts::1:assumed-role/a/b", Duration::from_mins(15));
     assert!(!format!("{w:?}").contains(&keys.secret_access_key));
     assert!(!format!("{w:?}").contains(keys.session_token.as_deref().unwrap()));
 }

@@ -115,18 +115,16 @@ pub async fn version(plan: Plan, inputs: &Inputs, cx: &Cx) -> Result<Step<Promot
 pub async fn start(plan: Plan, to: i64, inputs: &Inputs, cx: &Cx) -> Result<Step<Promote>, StageError> {
     let group = &inputs.promote.group;
     let refreshes = refresh::list(&cx.aws, group).await?;
-    let id = match ours(&refreshes, &plan.template, to) {
-        Some(refresh) => refresh.id.clone(),
-        None => {
-            if let Some(other) = refreshes.iter().find(|refresh| !refresh.status.is_over()) {
-                return Err(StageError::Rejected(format!(
-                    "the instance refresh {} of {group} was started by someone else after the preflight; it is {}",
-                    other.id,
-                    other.status.name()
-                )));
-            }
-            refresh::start(&cx.aws, &inputs.promote, &plan.template, to).await?
-        }
+    let id = if let Some(refresh) = ours(&refreshes, &plan.template, to) {
+        refresh.id.clone()
+    } else if let Some(other) = refreshes.iter().find(|refresh| !refresh.status.is_over()) {
+        return Err(StageError::Rejected(format!(
+            "the instance refresh {} of {group} was started by someone else after the preflight; it is {}",
+            other.id,
+            other.status.name()
+        )));
+    } else {
+        refresh::start(&cx.aws, &inputs.promote, &plan.template, to).await?
     };
     let run = Run { plan, to, refresh: Some(id), log: Log::default() };
     Ok(Step::Next(Promote::Refreshing { run, watch: Watch::begin(cx.now()) }))
@@ -168,7 +166,7 @@ pub async fn watch(
             let look = look(inputs, cx, &watch).await;
             if let found @ Finding::Bad(_) = judge::find(promote, &look) {
                 run.log.push(entry(&run, &watch, share, Verdict::RollBack, look, now));
-                return Ok(Step::Next(turned(run, &watch, &judge::reason(&found), promote)));
+                return Ok(Step::Next(turned(run, share, &judge::reason(&found))));
             }
             let text = format!("AWS ended the refresh ({}): {}", refresh.status.name(), refresh.reason);
             return Ok(Step::Next(Promote::RollingBack {
@@ -194,7 +192,7 @@ pub async fn watch(
         }
         Verdict::RollBack => {
             run.log.push(entry(&run, &watch, share, Verdict::RollBack, look, now));
-            Ok(Step::Next(turned(run, &watch, &judge::reason(&found), promote)))
+            Ok(Step::Next(turned(run, share, &judge::reason(&found))))
         }
         Verdict::Wait if over && watch.judged => {
             Ok(Step::Next(Promote::Confirming { run, seen: 0, looks: 0, doubt: false }))
@@ -238,9 +236,9 @@ fn entry(
     Entry { phase: watch.phase, percent, verdict, after, alarms: look.alarms, numbers: Some(look.numbers) }
 }
 
-fn turned(run: Run, watch: &Watch, reason: &str, promote: &crate::spec::Promote) -> Promote {
-    let place = place(watch.phase, promote);
-    Promote::RollingBack { run, why: Why::new(FailureKind::JobFailed, &format!("{place}: {reason}")) }
+fn turned(run: Run, share: u8, reason: &str) -> Promote {
+    let text = format!("with {share} % of the fleet on the new image: {reason}");
+    Promote::RollingBack { run, why: Why::new(FailureKind::JobFailed, &text) }
 }
 
 fn place(phase: Phase, promote: &crate::spec::Promote) -> String {
@@ -276,11 +274,12 @@ fn summary(
         }
     };
     let health = match found {
-        Finding::Good => "all good".to_owned(),
-        Finding::Bad(what) => what.join("; "),
-        Finding::Unknown(what) => format!("not known yet: {}", what.join("; ")),
+        Finding::Good => "; all good".to_owned(),
+        // Right after a phase began there is no data yet; that says something only when a verdict is due.
+        Finding::Unknown(_) if due == Due::NotYet => String::new(),
+        Finding::Bad(what) | Finding::Unknown(what) => format!("; {}", what.join("; ")),
     };
-    format!("{runs}; {doing} ({}); {health}", refresh.status.name())
+    format!("{runs}; {doing} ({}){health}", refresh.status.name())
 }
 
 /// Reads the fleet back after a successful refresh.

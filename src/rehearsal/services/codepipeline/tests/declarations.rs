@@ -50,7 +50,7 @@ fn action_types_keep_to_their_limits() {
                 assert_eq!(answer["actionType"]["id"]["owner"], "Custom");
             }
             Err(refused) => {
-                assert_eq!((refused.code.as_str(), accepted), ("ValidationException", false), "{input}")
+                assert_eq!((refused.code.as_str(), accepted), ("ValidationException", false), "{input}");
             }
         }
     }

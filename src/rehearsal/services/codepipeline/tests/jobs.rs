@@ -59,7 +59,7 @@ fn artifact_credentials_are_temporary_and_fresh_with_every_look() {
     let first = job["data"]["artifactCredentials"]["accessKeyId"].as_str().unwrap().to_owned();
     let principal = super::super::super::sts::principal(&world, &first).unwrap();
     assert_eq!(principal.account, ACCOUNT);
-    assert_eq!(principal.expires, Some(world.now + Duration::from_secs(15 * 60)));
+    assert_eq!(principal.expires, Some(world.now + Duration::from_mins(15)));
     wait(&mut world, 600);
     let details = ask(&mut world, "GetJobDetails", json!({ "jobId": job["id"] })).unwrap();
     let data = &details["jobDetails"]["data"];
@@ -111,7 +111,7 @@ fn unacknowledged_jobs_can_be_lost_for_good() {
 
 #[test]
 fn an_acknowledged_job_comes_back_only_if_the_options_say_so() {
-    for (redeliver, comes_back) in [(None, false), (Some(Duration::from_secs(300)), true)] {
+    for (redeliver, comes_back) in [(None, false), (Some(Duration::from_mins(5)), true)] {
         let (mut world, _) = started();
         world.codepipeline.options.redeliver_acknowledged_after = redeliver;
         let job = claim(&mut world, "Build");
