@@ -23,6 +23,7 @@ pub use load_balancers::LoadBalancer;
 pub use rules::Rule;
 pub use target_groups::{TargetGroup, place_target_group, seed_target_group, set_requests_per_minute};
 pub use targets::{Health, Target, health};
+pub(super) use targets::{deregister, instance_changed, register, seed_healthy};
 
 #[derive(Clone, Debug, Default)]
 pub struct State {
