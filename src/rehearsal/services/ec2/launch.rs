@@ -1,4 +1,4 @@
-//! Launching instances: RunInstances, launch template data, `resolve:ssm:` images, client tokens, capacity.
+//! Launching instances: `RunInstances`, launch template data, `resolve:ssm:` images, client tokens, capacity.
 
 use std::sync::Arc;
 
@@ -15,7 +15,10 @@ use super::instances::{self, Instance, InstanceState};
 use super::launch_templates::{TemplateKey, resolve_template};
 use super::{Remembered, instance_describe, instance_types, network, place};
 
-/// Members RunInstances and launch template data have in common, as far as the world acts on them.
+/// Instances one call launches.
+const MOST_LAUNCHED: usize = 1000;
+
+/// Members `RunInstances` and launch template data have in common, as far as the world acts on them.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct LaunchSpec {
@@ -71,6 +74,7 @@ pub fn tags_for(specifications: &[TagSpecification], kind: &str) -> Tags {
 }
 
 /// What a launch made.
+#[derive(Debug)]
 pub struct Launched {
     pub reservation: String,
     pub instances: Vec<String>,
@@ -94,6 +98,15 @@ pub(super) fn run_instances(world: &mut World, call: &Call) -> Answer {
             "InvalidParameterValue",
             format!(
                 "Invalid value '{}' for MaxCount. Should be an integer at least MinCount and 1.",
+                input.max_count
+            ),
+        ));
+    }
+    if input.max_count > MOST_LAUNCHED {
+        return Err(refuse(
+            "InstanceLimitExceeded",
+            format!(
+                "You have requested more instances ({}) than your limit of {MOST_LAUNCHED}.",
                 input.max_count
             ),
         ));

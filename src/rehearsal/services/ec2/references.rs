@@ -1,4 +1,4 @@
-//! DescribeImageReferences: where an account uses images, within the limits the API documents.
+//! `DescribeImageReferences`: where an account uses images, within the limits the API documents.
 
 use serde::Deserialize;
 use serde_json::{Value, json};

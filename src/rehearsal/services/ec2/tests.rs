@@ -66,7 +66,7 @@ fn an_image_that_does_not_boot_is_impaired_and_says_why() {
     trial.pass(3600);
     assert_eq!((state(&mut trial, &id), status(&mut trial, &id)), ("running".into(), "impaired".into()));
     let answer = trial.ok("ec2", "GetConsoleOutput", json!({ "InstanceId": id }));
-    assert!(answer["Output"].as_str().unwrap().len() % 4 == 0);
+    assert!(answer["Output"].as_str().unwrap().len().is_multiple_of(4));
 }
 
 #[test]

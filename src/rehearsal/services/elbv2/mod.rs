@@ -70,7 +70,7 @@ pub const OPERATIONS: &[&str] = &[
     "RemoveTags",
 ];
 
-/// Answers one ELBv2 call.
+/// Answers one `ELBv2` call.
 ///
 /// # Errors
 /// The service's own error codes.
@@ -105,8 +105,8 @@ pub fn call(world: &mut World, call: &Call) -> Answer {
 }
 
 /// Lets a due event happen.
-pub fn on_event(world: &mut World, at: Time, event: Event) {
-    targets::on_event(world, at, event);
+pub fn on_event(world: &mut World, _at: Time, event: Event) {
+    targets::on_event(world, event);
 }
 
 fn enter(world: &mut World, at: Time, event: Event) {

@@ -322,7 +322,7 @@ pub(super) fn modify_attributes(world: &mut World, call: &Call) -> Answer {
     Ok(attribute_list(group))
 }
 
-/// DeleteTargetGroup: refused while a listener or rule forwards to it; deleting what is gone succeeds.
+/// `DeleteTargetGroup`: refused while a listener or rule forwards to it; deleting what is gone succeeds.
 pub(super) fn delete(world: &mut World, call: &Call) -> Answer {
     let input: OfGroup = call.parse()?;
     if actions::in_use(world, &input.target_group_arn) {
