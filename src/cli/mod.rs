@@ -6,7 +6,7 @@ mod logging;
 pub mod rehearse;
 mod run;
 mod schema;
-mod verify;
+pub mod verify;
 
 use std::ffi::OsString;
 use std::io::Write;

@@ -12,7 +12,7 @@ use crate::engine::error::with_causes;
 use crate::aws::Aws;
 use crate::engine::clock::Mapping;
 use crate::engine::{Clock, FailureKind, Job, Outcome};
-use crate::evidence::{KeySource, TrustRoot};
+use crate::evidence::{KeySource, Stage, TrustRoot};
 use crate::stage::Authority;
 use crate::telemetry::{Event, Telemetry};
 use crate::worker::by_hand::{ByHandError, Rest, run_to_end};
@@ -94,6 +94,7 @@ async fn run(args: Args, job: Job) -> Result<(), CliError> {
         authority: Arc::new(authority),
         journal: Arc::new(Journal::in_memory()),
         telemetry: Telemetry::watched(|now, label, event| tell(now, label.stage.name(), event)),
+        stages: Stage::ALL.to_vec(),
         input_files: args.input.iter().cloned().collect::<BTreeMap<_, _>>(),
         output_folder: args.output.clone(),
     };

@@ -38,6 +38,15 @@ fn moment(text: &str) -> Result<OffsetDateTime, String> {
     OffsetDateTime::parse(text, &Rfc3339).map_err(|error| format!("{error}; expected e.g. 2026-01-31T12:00:00Z"))
 }
 
+/// What a chain is held against.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// The moment of the judgement; now, if none is given.
+    pub at: Option<OffsetDateTime>,
+    pub pipeline: Option<String>,
+    pub execution: Option<String>,
+}
+
 /// An artifact whose chain holds.
 struct Proven {
     path: PathBuf,
@@ -48,11 +57,11 @@ pub fn main(args: &Args) -> Result<(), CliError> {
     let trust = TrustRoot::from_file(&args.trust).map_err(|error| {
         CliError::data(with_causes(&error), "the trust root lists public keys; docs/predicates.md shows one")
     })?;
-    let now = args.at.unwrap_or_else(|| Timestamp::date_time(Clock::system().now()));
+    let options = Options { at: args.at, pipeline: args.pipeline.clone(), execution: args.execution.clone() };
     let mut proven = Vec::new();
     let mut sources = Vec::new();
     for path in artifacts(&args.path)? {
-        match prove(args, &path, &trust, now)? {
+        match prove(&path, &trust, &options)? {
             Some(chain) => proven.push(Proven { path, chain }),
             None => sources.push(path),
         }
@@ -91,7 +100,11 @@ fn artifacts(path: &Path) -> Result<Vec<PathBuf>, CliError> {
 }
 
 /// The chain of an artifact; none if it has no statements and so can only be a source.
-fn prove(args: &Args, path: &Path, trust: &TrustRoot, now: OffsetDateTime) -> Result<Option<Chain>, CliError> {
+///
+/// # Errors
+/// The artifact was changed, or its chain does not hold.
+pub fn prove(path: &Path, trust: &TrustRoot, options: &Options) -> Result<Option<Chain>, CliError> {
+    let now = options.at.unwrap_or_else(|| Timestamp::date_time(Clock::system().now()));
     let refused = |why: String| CliError::data(format!("{}: {why}", path.display()), "do not use this artifact; fetch it again from its pipeline");
     let caps = crate::artifact::Caps::default();
     let mut archive = Archive::open(path, &caps).map_err(|error| refused(with_causes(&error)))?;
@@ -115,8 +128,8 @@ fn prove(args: &Args, path: &Path, trust: &TrustRoot, now: OffsetDateTime) -> Re
     }
     let envelopes: Vec<NamedBytes<'_>> = statements.iter().map(|(name, bytes)| NamedBytes { name, bytes }).collect();
     let expect = Expectation {
-        pipeline_arn: args.pipeline.as_deref(),
-        execution_id: args.execution.as_deref(),
+        pipeline_arn: options.pipeline.as_deref(),
+        execution_id: options.execution.as_deref(),
         allow_other_execution: false,
         last: None,
         action_execution_id: None,

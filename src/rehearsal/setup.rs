@@ -24,7 +24,7 @@ pub struct Setup {
     /// Name of the pipeline.
     pub pipeline: String,
     pub source: Bytes,
-    /// Configuration of each of the four actions.
+    /// Configuration of the first of the four actions.
     pub configuration: BTreeMap<String, String>,
     /// ARN of the Image Builder pipeline; no image pipeline without it.
     pub image_pipeline: Option<String>,
@@ -331,12 +331,14 @@ impl Ground<'_> {
             "configuration": {"S3Bucket": bucket, "S3ObjectKey": SOURCE_KEY, "PollForSourceChanges": "false"},
             "outputArtifacts": [{"name": "SourceArtifact"}], "runOrder": 1,
         }]})];
+        // The stages after the first read the spec from the hand-over, so only the first is told where it lies.
+        let none = BTreeMap::new();
         let mut input = "SourceArtifact";
         for (category, name, output) in STAGES {
             stages.push(json!({"name": name, "actions": [{
                 "name": name, "namespace": name,
                 "actionTypeId": {"category": category, "owner": "Custom", "provider": "Bakeline", "version": "1"},
-                "configuration": self.setup.configuration,
+                "configuration": if category == "Build" { &self.setup.configuration } else { &none },
                 "inputArtifacts": [{"name": input}], "outputArtifacts": [{"name": output}], "runOrder": 1,
             }]}));
             input = output;

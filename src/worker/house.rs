@@ -8,6 +8,7 @@ use super::claim::ClaimError;
 use super::journal::{Journal, JournalError};
 use crate::aws::{Aws, AwsError};
 use crate::engine::{Clock, Job};
+use crate::evidence::Stage;
 use crate::stage::store::Store;
 use crate::telemetry::Telemetry;
 use crate::stage::{Authority, Cx};
@@ -20,6 +21,8 @@ pub struct House {
     pub authority: Arc<Authority>,
     pub journal: Arc<Journal>,
     pub telemetry: Telemetry,
+    /// The stages whose jobs are polled for.
+    pub stages: Vec<Stage>,
     /// Files that stand in for input artifacts; empty in production.
     pub input_files: BTreeMap<String, PathBuf>,
     /// The folder that stands in for output artifacts; none in production.

@@ -10,7 +10,6 @@ use super::house::{House, WorkerError};
 use super::report::{self, Reported};
 use super::slice::{self, Answer};
 use crate::engine::{Failure, FailureKind, Job, Outcome};
-use crate::evidence::Stage;
 use crate::telemetry::{Event, JobLabel};
 
 /// Takes up what the journal remembers, then polls every stage once and runs what is offered, one job after another.
@@ -26,7 +25,7 @@ pub async fn turn(house: &House) -> Result<usize, WorkerError> {
             answered += 1;
         }
     }
-    for stage in Stage::ALL {
+    for &stage in &house.stages {
         for offered in claim::poll(house, stage, 1).await? {
             let label = JobLabel::of(&offered, stage);
             let first = offered.continuation_token.is_none();

@@ -13,7 +13,7 @@ use crate::aws::Aws;
 use crate::cli::exit::CliError;
 use crate::engine::error::with_causes;
 use crate::engine::Clock;
-use crate::evidence::{Signer, TrustRoot};
+use crate::evidence::{Signer, Stage, TrustRoot};
 use crate::rehearsal::cloud::Cloud;
 use crate::rehearsal::setup::{Fleet, Founded, Setup, Staging};
 use crate::spec::ReleaseSpec;
@@ -125,6 +125,7 @@ pub async fn house(
         authority: Arc::new(Authority { signer, trust }),
         journal,
         telemetry,
+        stages: Stage::ALL.to_vec(),
         input_files: BTreeMap::new(),
         output_folder: None,
     })

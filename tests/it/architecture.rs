@@ -1,0 +1,142 @@
+//! The structure that ARCHITECTURE.md promises, read from the `use` lines.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::support::repository;
+
+/// Which rooms each room may use. What is not listed may use nothing of the crate.
+const MAY_USE: &[(&str, &[&str])] = &[
+    ("cli", &["artifact", "aws", "engine", "evidence", "judge", "rehearsal", "spec", "stage", "telemetry", "worker", "digest"]),
+    ("worker", &["aws", "artifact", "engine", "evidence", "stage", "telemetry", "digest"]),
+    ("telemetry", &["engine", "evidence"]),
+    ("stage", &["artifact", "aws", "engine", "evidence", "judge", "spec", "digest"]),
+    ("engine", &["artifact", "aws", "evidence", "digest"]),
+    ("artifact", &["digest"]),
+    ("evidence", &["digest"]),
+    ("spec", &[]),
+    ("judge", &[]),
+    ("aws", &[]),
+    ("digest", &[]),
+    ("rehearsal", &[]),
+];
+
+/// Files whose business is judgement: they see neither AWS nor a runtime.
+const PURE: &[&str] = &[
+    "src/spec",
+    "src/judge",
+    "src/evidence/chain",
+    "src/evidence/link.rs",
+    "src/evidence/statement.rs",
+    "src/engine/token.rs",
+    "src/engine/key.rs",
+    "src/stage/bake/judge.rs",
+    "src/stage/staging/judge.rs",
+    "src/stage/canary/judge.rs",
+    "src/stage/canary/preflight.rs",
+    "src/stage/cleanup/retain.rs",
+];
+
+fn sources(under: &Path) -> Vec<PathBuf> {
+    if under.is_file() {
+        return vec![under.to_owned()];
+    }
+    let Ok(entries) = fs::read_dir(under) else { return Vec::new() };
+    let mut found: Vec<PathBuf> = entries.flat_map(|entry| sources(&entry.unwrap().path())).collect();
+    found.retain(|path| path.extension().is_some_and(|extension| extension == "rs"));
+    found.sort();
+    found
+}
+
+/// Code without comments and without its test module.
+fn code(path: &Path) -> String {
+    let text = fs::read_to_string(path).unwrap();
+    let without_tests = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+    without_tests.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
+}
+
+fn is_test(path: &Path) -> bool {
+    path.components().any(|part| {
+        matches!(part.as_os_str().to_str(), Some("tests" | "tests.rs" | "testing.rs" | "testing" | "golden.rs" | "tokens.rs"))
+    })
+}
+
+/// The rooms a file names as `crate::ROOM`.
+fn rooms(text: &str) -> BTreeSet<String> {
+    text.match_indices("crate::")
+        .filter_map(|(at, _)| {
+            let name: String =
+                text[at + 7..].chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
+            MAY_USE.iter().any(|(room, _)| *room == name).then_some(name)
+        })
+        .collect()
+}
+
+#[test]
+fn dependencies_point_down_only() {
+    let allowed: BTreeMap<&str, &[&str]> = MAY_USE.iter().copied().collect();
+    let mut wrong = Vec::new();
+    for path in sources(&repository("src")) {
+        let inside = path.strip_prefix(repository("src")).unwrap();
+        let first = inside.components().next().unwrap().as_os_str().to_str().unwrap();
+        let room = first.trim_end_matches(".rs");
+        if room == "main" || room == "lib" || is_test(&path) {
+            continue;
+        }
+        let may = allowed.get(room).unwrap_or_else(|| panic!("{room} is a new room: say what it may use"));
+        for used in rooms(&code(&path)) {
+            if used != room && !may.contains(&used.as_str()) {
+                wrong.push(format!("{} uses {used}", inside.display()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn the_rooms_form_no_circle() {
+    let allowed: BTreeMap<&str, &[&str]> = MAY_USE.iter().copied().collect();
+    fn depth(room: &str, allowed: &BTreeMap<&str, &[&str]>, path: &mut Vec<String>) -> usize {
+        assert!(!path.iter().any(|seen| seen == room), "{} -> {room} is a circle", path.join(" -> "));
+        path.push(room.to_owned());
+        let deepest = allowed[room].iter().map(|used| depth(used, allowed, path) + 1).max().unwrap_or(0);
+        path.pop();
+        deepest
+    }
+    for (room, _) in MAY_USE {
+        depth(room, &allowed, &mut Vec::new());
+    }
+}
+
+#[test]
+fn the_pure_files_see_neither_aws_nor_a_runtime() {
+    let mut wrong = Vec::new();
+    for under in PURE {
+        for path in sources(&repository(under)).into_iter().filter(|path| !is_test(path)) {
+            let code = code(&path);
+            for named in ["aws_sdk_", "aws_smithy", "aws_config", "tokio::", "std::time::SystemTime", "std::time::Instant", "async fn"] {
+                if code.contains(named) {
+                    wrong.push(format!("{} names {named}", path.display()));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn every_pure_file_that_is_named_is_there() {
+    for under in PURE {
+        assert!(!sources(&repository(under)).is_empty() || *under == "src/judge", "{under} is gone");
+    }
+}
+
+#[test]
+fn only_the_command_line_names_the_embedded_aws() {
+    for path in sources(&repository("src")) {
+        let inside = path.strip_prefix(repository("src")).unwrap();
+        let named = code(&path).contains("crate::rehearsal");
+        assert!(!named || inside.starts_with("cli") || inside.starts_with("rehearsal"), "{}", inside.display());
+    }
+}

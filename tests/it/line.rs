@@ -1,0 +1,206 @@
+//! The line as a user runs it: the binary, its exit codes, what it leaves, and what verifies.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use crate::support::repository;
+
+const BAKELINE: &str = env!("CARGO_BIN_EXE_bakeline");
+
+/// A rehearsal of the example, in a folder of its own.
+struct Rehearsal {
+    folder: tempfile::TempDir,
+    output: Output,
+}
+
+impl Rehearsal {
+    fn of(scenario: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let output = Command::new(BAKELINE)
+            .args(["--log", "trace,s3s=off", "rehearse"])
+            .arg(repository("examples/web/bakeline.yaml"))
+            .arg("--scenario")
+            .arg(repository(&format!("examples/web/scenarios/{scenario}.yaml")))
+            .arg("--out")
+            .arg(folder.path().join("out"))
+            .arg("--transcript")
+            .arg(folder.path().join("transcript.jsonl"))
+            .output()
+            .unwrap();
+        Self { folder, output }
+    }
+
+    fn out(&self) -> PathBuf {
+        self.folder.path().join("out")
+    }
+
+    fn stdout(&self) -> String {
+        String::from_utf8(self.output.stdout.clone()).unwrap()
+    }
+
+    fn stderr(&self) -> String {
+        String::from_utf8(self.output.stderr.clone()).unwrap()
+    }
+
+    /// The last line of standard error, where the error is told.
+    fn error(&self) -> String {
+        self.stderr().lines().filter(|line| line.starts_with("error: ")).collect()
+    }
+
+    fn verify(&self, path: &Path) -> Output {
+        verify(path, &self.out().join("trust.yaml"))
+    }
+}
+
+fn verify(path: &Path, trust: &Path) -> Output {
+    Command::new(BAKELINE)
+        .arg("verify")
+        .arg(path)
+        .arg("--trust")
+        .arg(trust)
+        .args(["--at", "2026-01-01T04:00:00Z"])
+        .output()
+        .unwrap()
+}
+
+#[test]
+fn a_good_release_goes_down_the_whole_line_and_verifies() {
+    let rehearsal = Rehearsal::of("good");
+    assert_eq!(rehearsal.output.status.code(), Some(0), "{}", rehearsal.error());
+    let stdout = rehearsal.stdout();
+    for stage in ["bake     ok", "test     ok", "promote  ok", "cleanup  ok"] {
+        assert!(stdout.contains(stage), "{stdout}");
+    }
+    // At least three hours were lived through.
+    assert!(stdout.contains("03:") && stdout.contains("of virtual time"), "{stdout}");
+    let verified = rehearsal.verify(&rehearsal.out());
+    assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stderr));
+    let told = String::from_utf8(verified.stdout).unwrap();
+    assert!(told.contains("the source of the release"), "{told}");
+    assert_eq!(told.matches("signed ").count(), 1 + 2 + 3 + 4, "{told}");
+}
+
+#[test]
+fn a_changed_byte_anywhere_is_found() {
+    let rehearsal = Rehearsal::of("good");
+    let trust = bakeline::evidence::TrustRoot::from_file(&rehearsal.out().join("trust.yaml")).unwrap();
+    let options = bakeline::cli::verify::Options { at: Some(time::macros::datetime!(2026-01-01 04:00 UTC)), ..Default::default() };
+    let (mut tried, file) = (0, rehearsal.folder.path().join("changed.zip"));
+    for artifact in ["1-bake.zip", "2-test.zip", "3-promote.zip", "4-cleanup.zip"] {
+        let good = fs::read(rehearsal.out().join(artifact)).unwrap();
+        fs::write(&file, &good).unwrap();
+        assert!(bakeline::cli::verify::prove(&file, &trust, &options).unwrap().is_some());
+        // Every byte of the first, and enough of the others to meet every part of an archive.
+        let stride = if artifact.starts_with('1') { 1 } else { 13 };
+        for at in (0..good.len()).step_by(stride) {
+            let mut bad = good.clone();
+            bad[at] ^= 1 << (at % 8);
+            fs::write(&file, &bad).unwrap();
+            tried += 1;
+            match bakeline::cli::verify::prove(&file, &trust, &options) {
+                Err(_) => {}
+                Ok(chain) => panic!("{artifact}: byte {at} was changed and the chain {} stands", chain.is_some()),
+            }
+        }
+    }
+    println!("{tried} changed bytes were found");
+    // The source is bound by its digest.
+    let mut source = fs::read(rehearsal.out().join("source.zip")).unwrap();
+    let middle = source.len() / 2;
+    source[middle] ^= 1;
+    fs::write(rehearsal.out().join("source.zip"), source).unwrap();
+    assert_eq!(rehearsal.verify(&rehearsal.out()).status.code(), Some(65));
+}
+
+#[test]
+fn a_bake_that_fails_says_which_component_and_step() {
+    let rehearsal = Rehearsal::of("bake-fails");
+    assert_eq!(rehearsal.output.status.code(), Some(1));
+    for part in ["web-install", "InstallPackages", "No package httpd-next available"] {
+        assert!(rehearsal.error().contains(part), "{}", rehearsal.error());
+    }
+    assert!(rehearsal.stdout().contains("test     not run"), "{}", rehearsal.stdout());
+}
+
+#[test]
+fn a_canary_that_errs_is_rolled_back_and_the_statement_says_why() {
+    let rehearsal = Rehearsal::of("canary-errors");
+    assert_eq!(rehearsal.output.status.code(), Some(1));
+    let stdout = rehearsal.stdout();
+    assert!(stdout.contains("promote  FAILED") && stdout.contains("cleanup  not run"), "{stdout}");
+    let old = stdout.lines().find(|line| line.contains("web-9-days-ago")).unwrap();
+    assert!(old.contains("8 instances"), "{stdout}");
+    assert!(rehearsal.verify(&rehearsal.out().join("3-promote.zip")).status.success());
+    let statement = statement(&rehearsal.out().join("3-promote.zip"), "statements/3-promote.dsse.json");
+    assert_eq!(statement["predicate"]["outcome"], "rolled_back");
+    assert!(statement["predicate"]["reason"].as_str().unwrap().contains("error-share"), "{statement}");
+    let decisions = statement["predicate"]["decisions"].as_array().unwrap();
+    let last = decisions.last().unwrap();
+    assert_eq!(last["verdict"], "roll_back", "{last}");
+    assert!(last["measurements"][0]["value"].as_f64().unwrap() > 1.0, "{last}");
+}
+
+/// The statement inside an envelope, as any standard tool reads it.
+fn statement(artifact: &Path, entry: &str) -> serde_json::Value {
+    use base64::Engine as _;
+    let mut archive = zip::ZipArchive::new(fs::File::open(artifact).unwrap()).unwrap();
+    let envelope: serde_json::Value = serde_json::from_reader(archive.by_name(entry).unwrap()).unwrap();
+    let payload = base64::engine::general_purpose::STANDARD.decode(envelope["payload"].as_str().unwrap()).unwrap();
+    serde_json::from_slice(&payload).unwrap()
+}
+
+#[test]
+fn the_same_rehearsal_is_the_same_to_the_byte() {
+    let (one, two) = (Rehearsal::of("canary-errors"), Rehearsal::of("canary-errors"));
+    let transcript = |of: &Rehearsal| fs::read_to_string(of.folder.path().join("transcript.jsonl")).unwrap();
+    assert_eq!(transcript(&one), transcript(&two));
+    for artifact in ["source.zip", "1-bake.zip", "2-test.zip", "3-promote.zip"] {
+        assert_eq!(fs::read(one.out().join(artifact)).unwrap(), fs::read(two.out().join(artifact)).unwrap(), "{artifact}");
+    }
+}
+
+#[test]
+fn no_credential_is_written_anywhere() {
+    use bakeline::rehearsal::services::sts;
+    let rehearsal = Rehearsal::of("good");
+    // The same world again: its keys are the ones the binary worked with.
+    let secrets: Vec<String> = crate::support::in_virtual_time(async {
+        let release = crate::support::example("description: as above");
+        let moment = crate::support::Moment::start(&release);
+        let (cloud, clock) = moment.go_on();
+        let house = moment
+            .worker(
+                &cloud,
+                &clock,
+                &std::sync::Arc::new(bakeline::worker::journal::Journal::in_memory()),
+                &bakeline::evidence::Stage::ALL,
+                bakeline::telemetry::Telemetry::default(),
+            )
+            .await;
+        crate::support::work(&moment, &cloud, &house, bakeline::evidence::Stage::Cleanup).await;
+        let keys: std::collections::BTreeSet<String> = cloud
+            .with_transcript(|transcript| transcript.records().iter().filter_map(|r| r.access_key.clone()).collect());
+        assert!(keys.len() > 4, "the worker's key and those of several jobs");
+        cloud.with_world(|world| {
+            keys.iter()
+                .filter_map(|key| sts::credentials(world, key))
+                .flat_map(|c| [Some(c.secret_access_key.clone()), c.session_token.clone()])
+                .flatten()
+                .collect()
+        })
+    });
+    assert!(secrets.len() > 8);
+    let mut searched = vec![rehearsal.output.stdout.clone(), rehearsal.output.stderr.clone()];
+    searched.push(fs::read(rehearsal.folder.path().join("transcript.jsonl")).unwrap());
+    for entry in fs::read_dir(rehearsal.out()).unwrap() {
+        searched.push(fs::read(entry.unwrap().path()).unwrap());
+    }
+    assert!(searched[1].len() > 100_000, "the most talkative log was asked for");
+    for secret in secrets {
+        for text in &searched {
+            let found = text.windows(secret.len()).any(|window| window == secret.as_bytes());
+            assert!(!found, "a secret was written");
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! The one integration binary: each further one would link the AWS SDKs again.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, reason = "tests")]
+
+mod architecture;
+mod crash;
+mod line;
+mod support;
+mod trail;

@@ -1,0 +1,141 @@
+//! A release on the embedded AWS, up to any stage of it.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use bakeline::cli::rehearse::{EPOCH, Plan, ground};
+use bakeline::engine::Clock;
+use bakeline::evidence::Stage;
+use bakeline::rehearsal::cloud::Cloud;
+use bakeline::rehearsal::scenario::Scenario;
+use bakeline::rehearsal::services::codepipeline::{self, ActionStatus};
+use bakeline::rehearsal::setup::{Founded, found};
+use bakeline::rehearsal::time::Time;
+use bakeline::rehearsal::timeline::Timeline;
+use bakeline::rehearsal::world::World;
+use bakeline::telemetry::Telemetry;
+use bakeline::worker::House;
+use bakeline::worker::journal::Journal;
+use bakeline::worker::turn::turn;
+
+/// A path in the repository.
+pub fn repository(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+/// The example release under a scenario.
+pub fn example(scenario: &str) -> Plan {
+    plan("examples/web/bakeline.yaml", scenario)
+}
+
+/// A release under a scenario given as text.
+pub fn plan(spec: &str, scenario: &str) -> Plan {
+    let mut plan = Plan::read(&repository(spec), None).unwrap();
+    plan.scenario = Scenario::parse(scenario, "scenario").unwrap();
+    plan
+}
+
+/// Runs a future in virtual time.
+pub fn in_virtual_time<T>(future: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+    runtime.block_on(future)
+}
+
+/// A world at a moment, with what its clients must know.
+#[derive(Clone)]
+pub struct Moment {
+    pub world: World,
+    pub now: Time,
+    pub founded: Founded,
+    pub region: String,
+}
+
+impl Moment {
+    /// The start of a release.
+    pub fn start(plan: &Plan) -> Self {
+        let (world, founded) = found(&plan.setup, &plan.scenario, EPOCH).unwrap();
+        Self { world, now: EPOCH, founded, region: plan.setup.region.clone() }
+    }
+
+    /// An AWS that goes on from here, and its clock. Inside [`in_virtual_time`].
+    pub fn go_on(&self) -> (Cloud, Clock) {
+        let since = Duration::from_millis(self.now.0.unsigned_abs());
+        (Cloud::new(self.world.clone(), Timeline::tokio(self.now)), Clock::tokio(SystemTime::UNIX_EPOCH + since))
+    }
+
+    /// A worker for one AWS that runs `stages` only.
+    pub async fn worker(
+        &self,
+        cloud: &Cloud,
+        clock: &Clock,
+        journal: &Arc<Journal>,
+        stages: &[Stage],
+        telemetry: Telemetry,
+    ) -> House {
+        let mut house =
+            ground::house(cloud, &self.founded, &self.region, clock, Arc::clone(journal), telemetry).await.unwrap();
+        house.stages = stages.to_vec();
+        house
+    }
+
+    /// How the pipeline's action of a stage stands.
+    pub fn action(&self, world: &World, stage: Stage) -> Option<ActionStatus> {
+        let category = bakeline::worker::action::category(stage);
+        let execution = codepipeline::execution(world, &self.founded.execution)?;
+        execution.runs.iter().rev().find(|run| run.type_id.category == category).map(|run| run.status)
+    }
+
+    /// Lets an undisturbed worker run one stage to its end.
+    pub fn after(&self, stage: Stage) -> Self {
+        in_virtual_time(async {
+            let (cloud, clock) = self.go_on();
+            let house =
+                self.worker(&cloud, &clock, &Arc::new(Journal::in_memory()), &[stage], Telemetry::default()).await;
+            let ended = work(self, &cloud, &house, stage).await;
+            assert_eq!(ended, ActionStatus::Succeeded, "{stage}");
+            self.now(&cloud)
+        })
+    }
+
+    /// The moment an AWS that went on from here has come to.
+    pub fn now(&self, cloud: &Cloud) -> Self {
+        Self { world: cloud.with_world(|world| world.clone()), now: cloud.now(), ..self.clone() }
+    }
+
+    /// The moment at which each stage's job is waiting.
+    pub fn before_each_stage(plan: &Plan) -> Vec<(Stage, Self)> {
+        let mut moment = Self::start(plan);
+        let mut moments = Vec::new();
+        for stage in Stage::ALL {
+            moments.push((stage, moment.clone()));
+            if stage != Stage::Cleanup {
+                moment = moment.after(stage);
+            }
+        }
+        moments
+    }
+}
+
+impl Moment {
+    /// The moment at which one stage's job is waiting.
+    pub fn before(plan: &Plan, last: Stage) -> Self {
+        Stage::ALL.into_iter().filter(|stage| *stage < last).fold(Self::start(plan), |moment, stage| moment.after(stage))
+    }
+}
+
+/// Works until the pipeline's action of `stage` is over.
+pub async fn work(moment: &Moment, cloud: &Cloud, house: &House, stage: Stage) -> ActionStatus {
+    let began = house.clock.now();
+    loop {
+        // A turn that was cut short is taken again: that is what a worker does.
+        let _ = turn(house).await;
+        match cloud.with_world(|world| moment.action(world, stage)) {
+            Some(ActionStatus::InProgress) | None => {}
+            Some(over) => return over,
+        }
+        let passed = house.clock.now().since(began);
+        assert!(passed < Duration::from_hours(30), "{stage} does not end");
+        house.clock.sleep(Duration::from_secs(5)).await;
+    }
+}

@@ -1,0 +1,129 @@
+//! What a stage leaves in the world, told without the identifiers that another run would draw otherwise.
+
+use std::collections::BTreeMap;
+
+use bakeline::rehearsal::call::Call;
+use bakeline::rehearsal::world::World;
+use serde_json::{Value, json};
+
+use crate::support::Moment;
+
+/// What is there, each kind of thing with how it stands and how many there are of it.
+pub type Trail = BTreeMap<String, u64>;
+
+/// Asks the world as its administrator.
+pub fn ask(moment: &Moment, world: &mut World, service: &'static str, operation: &str, input: Value) -> Value {
+    let Value::Object(input) = input else { panic!("an input is an object") };
+    let account = moment.founded.pipeline_arn.split(':').nth(4).unwrap().to_owned();
+    let call = Call {
+        service,
+        operation: operation.into(),
+        input,
+        account,
+        region: moment.region.clone(),
+        access_key: String::new(),
+        now: world.now,
+    };
+    world.call(&call).unwrap_or_else(|refused| panic!("{service}:{operation}: {refused:?}"))
+}
+
+/// Everything a stage can have changed.
+pub fn trail(moment: &Moment, world: &World) -> Trail {
+    let mut world = world.clone();
+    let mut trail = Trail::new();
+    let mut add = |line: String| *trail.entry(line).or_insert(0) += 1;
+    let mut see = |service, operation: &str, input| ask(moment, &mut world, service, operation, input);
+
+    // Which image is which, by the order in which they were made.
+    let images = see("ec2", "DescribeImages", json!({"Owners": ["self"], "IncludeDisabled": true}));
+    let mut known: Vec<(String, String)> = list(&images, "Images")
+        .iter()
+        .map(|image| (text(image, "CreationDate"), text(image, "ImageId")))
+        .collect();
+    known.sort();
+    let name = |id: &str| match known.iter().position(|(_, known)| known == id) {
+        Some(at) => format!("image {at}"),
+        None => "an image that is gone".to_owned(),
+    };
+
+    for image in list(&images, "Images") {
+        add(format!("{} is {} with tags {}", name(&text(image, "ImageId")), text(image, "State"), tags(image)));
+    }
+    for snapshot in list(&see("ec2", "DescribeSnapshots", json!({"OwnerIds": ["self"]})), "Snapshots") {
+        add(format!("a snapshot is {}", text(snapshot, "State")));
+    }
+    for reservation in list(&see("ec2", "DescribeInstances", json!({})), "Reservations") {
+        for instance in list(reservation, "Instances") {
+            let state = instance.pointer("/State/Name").and_then(Value::as_str).unwrap_or_default();
+            // Terminated instances are forgotten after an hour, and runs may differ in length.
+            if state != "terminated" && state != "shutting-down" {
+                add(format!("an instance of {} is {state} with tags {}", name(&text(instance, "ImageId")), tags(instance)));
+            }
+        }
+    }
+    for template in list(&see("ec2", "DescribeLaunchTemplates", json!({})), "LaunchTemplates") {
+        add(format!("template {} has versions up to {}", template["LaunchTemplateName"], template["LatestVersionNumber"]));
+        let versions =
+            see("ec2", "DescribeLaunchTemplateVersions", json!({"LaunchTemplateId": template["LaunchTemplateId"]}));
+        for version in list(&versions, "LaunchTemplateVersions") {
+            let image = version.pointer("/LaunchTemplateData/ImageId").and_then(Value::as_str).unwrap_or_default();
+            add(format!("version {} of a template has {}", version["VersionNumber"], name(image)));
+        }
+    }
+    for group in list(&see("autoscaling", "DescribeAutoScalingGroups", json!({})), "AutoScalingGroups") {
+        let group_name = text(group, "AutoScalingGroupName");
+        let version = group.pointer("/LaunchTemplate/Version").cloned().unwrap_or_default();
+        add(format!("group {group_name} wants {} of template version {version}", group["DesiredCapacity"]));
+        for instance in list(group, "Instances") {
+            add(format!("group {group_name} has an instance {} {}", text(instance, "LifecycleState"), text(instance, "HealthStatus")));
+        }
+        let refreshes =
+            see("autoscaling", "DescribeInstanceRefreshes", json!({"AutoScalingGroupName": group_name}));
+        for refresh in list(&refreshes, "InstanceRefreshes") {
+            add(format!("a refresh of {group_name} ended {}", text(refresh, "Status")));
+        }
+    }
+    let parameters = see("ssm", "DescribeParameters", json!({}));
+    for parameter in list(&parameters, "Parameters") {
+        let value = see("ssm", "GetParameter", json!({"Name": parameter["Name"]}));
+        let is = value.pointer("/Parameter/Value").and_then(Value::as_str).unwrap_or_default();
+        add(format!("parameter {} is {} in version {}", parameter["Name"], name(is), parameter["Version"]));
+    }
+    for image in list(&see("imagebuilder", "ListImages", json!({"owner": "Self"})), "imageVersionList") {
+        let builds = see("imagebuilder", "ListImageBuildVersions", json!({"imageVersionArn": image["arn"]}));
+        for build in list(&builds, "imageSummaryList") {
+            add(format!("a build is {}", build.pointer("/state/status").unwrap_or(&Value::Null)));
+        }
+    }
+    for command in list(&see("ssm", "ListCommands", json!({})), "Commands") {
+        add(format!("command {} ended {}", text(command, "DocumentName"), text(command, "Status")));
+    }
+    let execution = bakeline::rehearsal::services::codepipeline::execution(&world, &moment.founded.execution).unwrap();
+    for run in &execution.runs {
+        add(format!("action {} is {}", run.action, run.status.name()));
+    }
+    let bucket = bakeline::rehearsal::services::s3::bucket(&world, &moment.founded.bucket).unwrap();
+    for (key, object) in bucket.objects() {
+        let mut parts: Vec<&str> = key.split('/').collect();
+        if parts.len() > 1 {
+            parts.pop();
+        }
+        add(format!("object {} encrypted by {}", parts.join("/"), object.encryption.algorithm()));
+    }
+    trail
+}
+
+fn list<'v>(answer: &'v Value, member: &str) -> &'v [Value] {
+    answer.get(member).and_then(Value::as_array).map_or(&[], Vec::as_slice)
+}
+
+fn text(answer: &Value, member: &str) -> String {
+    answer.get(member).and_then(Value::as_str).unwrap_or_default().to_owned()
+}
+
+/// Tags by key; the values of ours are identifiers of one run.
+fn tags(of: &Value) -> String {
+    let mut keys: Vec<String> = list(of, "Tags").iter().map(|tag| text(tag, "Key")).collect();
+    keys.sort();
+    keys.join(",")
+}
