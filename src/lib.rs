@@ -6,6 +6,7 @@ pub mod aws;
 pub mod cli;
 pub mod engine;
 pub mod evidence;
+pub mod judge;
 #[cfg(feature = "rehearsal")]
 pub mod rehearsal;
 pub mod spec;
