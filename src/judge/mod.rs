@@ -2,16 +2,19 @@
 //!
 //! Pure: no IO, no clock, no randomness. [`Judge`] takes the rules and, one after the other, the windows of a
 //! rollout; [`Judge::look`] answers with a verdict and every number behind it. docs/judge.md has the method, its proof and its cost.
-//! [`compare`] is the comparison that Kayenta makes, for teams that migrate: shown beside the verdict, never gating.
+//! [`compare`] and [`kayenta`] are the comparison that Kayenta makes, for teams that migrate: shown beside the verdict, never gating.
 
 pub mod compare;
 pub mod counts;
 pub mod curve;
 pub mod gauge;
 pub mod guard;
+pub mod holding;
+pub mod kayenta;
 mod metric;
 pub mod normal;
 pub mod ranks;
+pub mod recording;
 mod rollout;
 pub mod rules;
 pub mod share;

@@ -12,7 +12,9 @@ fn seen(canary: (u32, u32), control: (u32, u32)) -> Totals {
 
 fn after(rule: &CountRule, windows: &[Totals]) -> CountEvidence {
     let mut evidence = CountEvidence::new(rule, 1);
-    windows.iter().for_each(|window| evidence.observe(window));
+    for window in windows {
+        evidence.observe(window);
+    }
     evidence
 }
 
