@@ -23,7 +23,7 @@ pub struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
-    /// Compare samples as Kayenta does: JSON lines {"id","control","experiment","conf_level"} in, one JSON line each out
+    /// Compare samples as Kayenta does: JSON lines of a control and an experiment in, one JSON line each out
     Compare {
         /// Correct Kayenta where it errs on the unsafe side (tiny samples, tolerance, negative means, missing data)
         #[arg(long)]

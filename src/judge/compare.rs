@@ -115,10 +115,29 @@ impl Differences {
         let found = gaps.partition_point(|gap| score(experiment, control, gap.within) >= level);
         let first = self.sorted.first().copied().unwrap_or(f64::NAN);
         match gaps.get(found) {
-            Some(gap) if found > 0 => (gap.from, true),
+            Some(gap) if found > 0 => {
+                let before = gaps.get(found - 1).map_or(first, |before| before.within);
+                (self.rounded(gap, before, |shift| score(experiment, control, shift) >= level), true)
+            }
             Some(gap) => (gap.from, score(experiment, control, first - self.beyond(first)) >= level),
             None => (self.sorted.last().copied().unwrap_or(f64::NAN), false),
         }
+    }
+
+    /// Where the step of a gap lies in floating-point arithmetic.
+    ///
+    /// Between large values a difference near zero is smaller than their rounding, and the shifted values stay tied
+    /// for half a unit in their last place more. R's root finder sees that; so that its bounds are met, the step is followed there.
+    fn rounded(&self, gap: &Gap, before: f64, left_of: impl Fn(f64) -> bool) -> f64 {
+        if self.rounding <= 1e-12 || self.rounding <= 1e-9 * gap.from.abs() {
+            return gap.from;
+        }
+        let (mut low, mut high) = (before, gap.within);
+        for _ in 0..200 {
+            let middle = f64::midpoint(low, high);
+            if left_of(middle) { low = middle } else { high = middle }
+        }
+        high
     }
 
     /// A step large enough to leave a difference.

@@ -8,6 +8,7 @@
 #[derive(Debug, Clone, PartialEq)]
 pub struct Curve {
     ratios: Vec<f64>,
+    logarithms: Vec<f64>,
     values: Vec<f64>,
     /// The share of the last window and what the grid makes of it: shares seldom change, logarithms cost.
     share: f64,
@@ -19,7 +20,8 @@ impl Curve {
     #[must_use]
     pub fn over(ratios: Vec<f64>) -> Self {
         let zeros = vec![0.0; ratios.len()];
-        Self { costs: zeros.clone(), values: zeros, ratios, share: 0.0 }
+        let logarithms = ratios.iter().map(|ratio| ratio.ln()).collect();
+        Self { costs: zeros.clone(), values: zeros, ratios, logarithms, share: 0.0 }
     }
 
     /// Adds `canary` events and `control` events of a window in which the canary had `share` of the requests.
@@ -34,8 +36,8 @@ impl Curve {
         if canary + control == 0.0 {
             return;
         }
-        for ((value, ratio), cost) in self.values.iter_mut().zip(&self.ratios).zip(&self.costs) {
-            *value += canary * ratio.ln() - (canary + control) * cost;
+        for ((value, logarithm), cost) in self.values.iter_mut().zip(&self.logarithms).zip(&self.costs) {
+            *value += canary * logarithm - (canary + control) * cost;
         }
     }
 

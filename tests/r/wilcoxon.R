@@ -67,3 +67,10 @@ for (i in 1:16) {
   size <- pick(i, c(6, 12, 40, 100))
   ask(sprintf("negative-%d", i), short(-5 + rnorm(size)), short(-5 + pick(i, c(0, -1, 1)) + rnorm(size)), pick(i, levels))
 }
+# Large values on a lattice: a bound of zero is smaller than the rounding of the values it lies between.
+for (i in 1:40) {
+  size <- pick(i, c(4, 13, 26, 48))
+  other <- pick(i, c(6, 24, 41, 55, 30))
+  scale <- pick(i, c(1e6, 1e5, 1e-6)) / 60
+  ask(sprintf("lattice-%d", i), scale * rpois(size, pick(i, c(0, 1, 2))), scale * rpois(other, 1.5), pick(i, levels))
+}
