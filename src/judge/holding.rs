@@ -34,6 +34,8 @@ pub struct Aim {
 
 /// Longer holds are not sought: a week.
 pub const LONGEST: u32 = 7 * 24 * 60;
+/// Nor are holds with more events than this: what so many do not show is within the margin.
+const MOST_EVENTS: f64 = 1e8;
 
 /// The part of the evidence of harm that watches from the start of this stage, of so many.
 #[must_use]
@@ -103,6 +105,9 @@ fn chance(
     let (m, n) = (stage.canary_requests * minutes, stage.control_requests * minutes);
     let canary = Poisson::of(ratio * stage.rate * m);
     let control = Poisson::of(stage.rate * n);
+    if canary.mean.max(control.mean) > MOST_EVENTS {
+        return 0.0;
+    }
     let fresh = CountEvidence::new(&aim.rule, 1);
     let at = |x: u32, y: u32| {
         let mut evidence = fresh.clone();
@@ -137,7 +142,7 @@ struct Poisson {
 impl Poisson {
     fn of(mean: f64) -> Self {
         let reach = 8.0 * mean.sqrt() + 12.0;
-        // Within u32: a week of any traffic that the command accepts.
+        // Within u32: larger means are not summed.
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
         let whole = |value: f64| value.clamp(0.0, 4e9) as u32;
         Self { mean, first: whole((mean - reach).floor()), last: whole((mean + reach).ceil()) }

@@ -260,9 +260,18 @@ impl Rules {
             let twice = self.metrics.iter().skip(at + 1).any(|other| other.name == metric.name);
             hold(!twice, &metric.name, "is there twice")?;
             match &metric.measure {
-                Measure::Counts(rule) => rule.check(&metric.name)?,
+                Measure::Counts(rule) => {
+                    // The arms change places there, and the rate would be the baseline's.
+                    let upright = metric.harm == Harm::Increase || rule.negligible_rate.is_none();
+                    hold(upright, &metric.name, "a negligible rate has no meaning where less is worse")?;
+                    rule.check(&metric.name)?;
+                }
                 Measure::Latency { thresholds, rule } => {
                     hold(!thresholds.is_empty(), &metric.name, "has no threshold")?;
+                    let finite = thresholds.iter().all(|threshold| threshold.is_finite());
+                    hold(finite, &metric.name, "a threshold is not a finite number")?;
+                    let upright = metric.harm == Harm::Increase;
+                    hold(upright, &metric.name, "more slow requests are the harm; decrease has no meaning")?;
                     rule.check(&metric.name)?;
                 }
                 Measure::Gauge(rule) => {

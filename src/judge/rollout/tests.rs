@@ -313,6 +313,11 @@ fn rules_that_cannot_hold_are_refused() {
         &|rules| rules.metrics.clear(),
         &|rules| rules.metrics[0].role = Role::Informational,
         &|rules| rules.metrics[0].weight = 0.0,
+        &|rules| {
+            rules.metrics[0].harm = Harm::Decrease;
+            rules.metrics[0].measure =
+                Measure::Counts(CountRule { negligible_rate: Some(0.1), ..CountRule::default() });
+        },
         &|rules| rules.metrics.push(rules.metrics[0].clone()),
         &|rules| {
             rules.metrics[0].measure = Measure::Latency { thresholds: vec![], rule: CountRule::default() }
