@@ -102,7 +102,7 @@ pub(super) const MISTAKES: &[Mistake] = &[
     mistake("at_most: 1.0", "at_most: 1%", (59, 16), "promote.metrics[0].at_most is \"1%\"\n  expected a number: the highest value that passes. Given here or at_least, or both\n  hint: write 1 without quotes or sign", By::Schema),
     mistake("min_datapoints: 5", "min_datapoints: 16", (60, 23), "promote.metrics[0] needs 16 datapoints of 1m, which take 16m, and a checkpoint holds for 15m\n  expected no more datapoints than a hold has time for\n  hint: raise promote.hold to 16m or ask for fewer", By::Rule),
     mistake("min_datapoints: 5", "min_datapoints: 0", (60, 23), "promote.metrics[0].min_datapoints is the number 0\n  expected at least 1", By::Schema),
-    mistake("timeout: 8h", "timeout: 90m", (61, 12), "promote.timeout is 90m, and holding and baking alone take 90m\n  expected more than hold x checkpoints + bake_time, with room for replacing instances\n  hint: raise it well above 90m or hold shorter", By::Rule),
+    mistake("timeout: 8h", "timeout: 90m", (61, 12), "promote.timeout is 90m, and holding and baking alone take 2h\n  expected more than hold x checkpoints + bake_time, with room for replacing instances\n  hint: raise it well above 2h or hold shorter", By::Rule),
     mistake("keep_last: 3", "keep_last: 0", (64, 14), "cleanup.keep_last is the number 0\n  expected at least 1", By::Schema),
     mistake("keep_younger_than: 14d", "keep_younger_than: 2w", (65, 22), "cleanup.keep_younger_than is \"2w\"\n  expected a whole number and a unit (s, m, h or d)\n  hint: for example 90s", By::Schema),
     mistake("valid_for: 7d", "valid_for: 5m", (68, 14), "evidence.valid_for is \"5m\"\n  expected at least 1h", By::Keyword),
