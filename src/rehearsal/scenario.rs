@@ -170,12 +170,12 @@ impl Scenario {
             reoffer_after: Duration::from_secs(self.codepipeline.reoffer_seconds),
             visibility: seconds(self.codepipeline.visibility_seconds),
             redeliver_acknowledged_after: seconds(self.codepipeline.redeliver_acknowledged_seconds),
-            credentials_lifetime: Duration::from_secs(60 * self.codepipeline.credentials_minutes),
+            credentials_lifetime: Duration::from_secs(self.codepipeline.credentials_minutes.saturating_mul(60)),
             ..codepipeline::Options::default()
         };
         world.imagebuilder.options = imagebuilder::Options {
             baked: self.baked_image.clone(),
-            duration: Duration::from_secs(60 * self.build.minutes),
+            duration: Duration::from_secs(self.build.minutes.saturating_mul(60)),
             outcome: match &self.build.outcome {
                 Outcome::Available => imagebuilder::Outcome::Available,
                 Outcome::Cancelled => imagebuilder::Outcome::Cancelled,
