@@ -1,6 +1,7 @@
 //! The commands. One file each; this one reads the arguments and gives the exit code.
 
 pub mod exit;
+mod judge;
 mod logging;
 #[cfg(feature = "rehearsal")]
 pub mod rehearse;
@@ -29,6 +30,8 @@ struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// The canary judge on recorded samples and windows, offline
+    Judge(judge::Args),
     /// Run the whole line on an AWS embedded in this binary, in virtual time
     #[cfg(feature = "rehearsal")]
     Rehearse(rehearse::Args),
@@ -53,6 +56,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     logging::start(&args.log);
     let ended = match args.command {
+        Command::Judge(args) => judge::main(&args),
         #[cfg(feature = "rehearsal")]
         Command::Rehearse(args) => rehearse::main(args),
         Command::Run(args) => run::main(args),

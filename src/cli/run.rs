@@ -8,9 +8,9 @@ use aws_config::BehaviorVersion;
 
 use super::exit::CliError;
 use super::say;
-use crate::engine::error::with_causes;
 use crate::aws::Aws;
 use crate::engine::clock::Mapping;
+use crate::engine::error::with_causes;
 use crate::engine::{Clock, FailureKind, Job, Outcome};
 use crate::evidence::{KeySource, Stage, TrustRoot};
 use crate::stage::Authority;
@@ -56,7 +56,9 @@ pub struct Args {
 
 fn name_and_file(text: &str) -> Result<(String, PathBuf), String> {
     match text.split_once('=') {
-        Some((name, file)) if !name.is_empty() && !file.is_empty() => Ok((name.to_owned(), PathBuf::from(file))),
+        Some((name, file)) if !name.is_empty() && !file.is_empty() => {
+            Ok((name.to_owned(), PathBuf::from(file)))
+        }
         _ => Err(format!("`{text}` is not NAME=FILE, such as SourceArtifact=source.zip")),
     }
 }
@@ -111,32 +113,50 @@ async fn run(args: Args, job: Job) -> Result<(), CliError> {
     };
     let folder = args.output.clone().unwrap_or_else(|| PathBuf::from("."));
     let rest = Rest::in_folder(&folder, &job);
-    let outcome = run_to_end(&house, job.clone(), &rest, args.resume).await.map_err(|error| match &error {
-        ByHandError::Begun { .. } => CliError::usage(error.to_string(), "add --resume to go on from there, or remove the file to begin anew"),
-        ByHandError::State { .. } => CliError::unavailable(error.to_string(), "the folder given with --output must be writable"),
-        ByHandError::NoStage { .. } => CliError::data(error.to_string(), "actions of owner Custom, provider Bakeline, version 1 are run"),
-    })?;
+    let outcome =
+        run_to_end(&house, job.clone(), &rest, args.resume).await.map_err(|error| match &error {
+            ByHandError::Begun { .. } => CliError::usage(
+                error.to_string(),
+                "add --resume to go on from there, or remove the file to begin anew",
+            ),
+            ByHandError::State { .. } => {
+                CliError::unavailable(error.to_string(), "the folder given with --output must be writable")
+            }
+            ByHandError::NoStage { .. } => CliError::data(
+                error.to_string(),
+                "actions of owner Custom, provider Bakeline, version 1 are run",
+            ),
+        })?;
     if args.report {
-        report::report(&house, &job, &Answer::End(outcome.clone()))
-            .await
-            .map_err(|error| CliError::unavailable(format!("CodePipeline did not take the outcome: {error}"), "run again with --resume --report"))?;
+        report::report(&house, &job, &Answer::End(outcome.clone())).await.map_err(|error| {
+            CliError::unavailable(
+                format!("CodePipeline did not take the outcome: {error}"),
+                "run again with --resume --report",
+            )
+        })?;
     }
     ended(outcome)
 }
 
 async fn authority(args: &Args, aws: &Aws) -> Result<Authority, CliError> {
     let source = args.signing_key.as_deref().ok_or_else(|| {
-        CliError::usage("no signing key was given", "add --signing-key kms:ARN, secretsmanager:ARN or file:PATH")
+        CliError::usage(
+            "no signing key was given",
+            "add --signing-key kms:ARN, secretsmanager:ARN or file:PATH",
+        )
     })?;
-    let source: KeySource = source
-        .parse()
-        .map_err(|error: crate::evidence::key_source::KeySourceError| CliError::usage(with_causes(&error), ""))?;
-    let signer = source
-        .open(&aws.kms, &aws.secretsmanager)
-        .await
-        .map_err(|error| CliError::unavailable(with_causes(&error), "the signing key must be a P-256 key that can be used"))?;
+    let source: KeySource =
+        source.parse().map_err(|error: crate::evidence::key_source::KeySourceError| {
+            CliError::usage(with_causes(&error), "")
+        })?;
+    let signer = source.open(&aws.kms, &aws.secretsmanager).await.map_err(|error| {
+        CliError::unavailable(with_causes(&error), "the signing key must be a P-256 key that can be used")
+    })?;
     let path = args.trust.as_ref().ok_or_else(|| {
-        CliError::usage("no trust root was given", "add --trust FILE; it lists the public keys that are believed")
+        CliError::usage(
+            "no trust root was given",
+            "add --trust FILE; it lists the public keys that are believed",
+        )
     })?;
     let trust = TrustRoot::from_file(path).map_err(|error| CliError::data(with_causes(&error), ""))?;
     Ok(Authority { signer, trust })
@@ -146,7 +166,9 @@ async fn authority(args: &Args, aws: &Aws) -> Result<Authority, CliError> {
 pub fn tell(now: crate::engine::Timestamp, stage: &str, event: &Event<'_>) {
     use std::io::Write;
     let line = match event {
-        Event::Rested { progress, .. } => format!("{now} {stage}: {:>3} % {}", progress.percent, progress.summary),
+        Event::Rested { progress, .. } => {
+            format!("{now} {stage}: {:>3} % {}", progress.percent, progress.summary)
+        }
         Event::Claimed { first: true } => format!("{now} {stage}: begun"),
         Event::Claimed { first: false } => format!("{now} {stage}: resumed"),
         Event::Ended { .. } | Event::NotOurs { .. } | Event::Dropped { .. } => return,
@@ -167,8 +189,12 @@ pub fn ended(outcome: Outcome) -> Result<(), CliError> {
         }
         Outcome::Failed(failure) => Err(match failure.kind {
             FailureKind::JobFailed => CliError::failed(failure.message, ""),
-            FailureKind::ConfigurationError | FailureKind::RevisionOutOfSync => CliError::data(failure.message, ""),
-            FailureKind::PermissionError => CliError::denied(failure.message, "compare the role with pipeline/"),
+            FailureKind::ConfigurationError | FailureKind::RevisionOutOfSync => {
+                CliError::data(failure.message, "")
+            }
+            FailureKind::PermissionError => {
+                CliError::denied(failure.message, "compare the role with pipeline/")
+            }
             FailureKind::RevisionUnavailable | FailureKind::SystemUnavailable => {
                 CliError::unavailable(failure.message, "run again with --resume")
             }

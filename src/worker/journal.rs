@@ -38,8 +38,11 @@ impl Journal {
     /// # Errors
     /// The folder cannot be made.
     pub fn in_folder(path: PathBuf) -> Result<Self, JournalError> {
-        fs::create_dir_all(&path)
-            .map_err(|source| JournalError::Io { path: path.clone(), doing: "made", source })?;
+        fs::create_dir_all(&path).map_err(|source| JournalError::Io {
+            path: path.clone(),
+            doing: "made",
+            source,
+        })?;
         Ok(Self::Folder(path))
     }
 
@@ -115,6 +118,7 @@ impl Journal {
 
 /// Job ids are UUIDs; anything else must not become a file name.
 fn checked(id: &str) -> Result<&str, JournalError> {
-    let plain = !id.is_empty() && id.len() <= 64 && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+    let plain =
+        !id.is_empty() && id.len() <= 64 && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
     if plain { Ok(id) } else { Err(JournalError::Id { id: id.to_owned() }) }
 }

@@ -16,7 +16,11 @@ pub const STEPS: u32 = 64;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
     /// More is to come, not before the given moment.
-    Continue { token: String, not_before: Timestamp, progress: Progress },
+    Continue {
+        token: String,
+        not_before: Timestamp,
+        progress: Progress,
+    },
     End(Outcome),
 }
 
@@ -78,11 +82,13 @@ fn unloaded<M: Machine>(cx: &Cx, token: Option<Token<M>>, error: StageError) -> 
     let Some(mut token) = token.filter(|_| error.is_transient()) else { return Err(error) };
     let now = cx.now();
     if now > token.deadline.plus(crate::engine::machine::UNWINDING_GRACE) {
-        let message = format!("the inputs could not be read again before the deadline {}: {error}", token.deadline);
+        let message =
+            format!("the inputs could not be read again before the deadline {}: {error}", token.deadline);
         return Ok(Slice::Done(Outcome::Failed(Failure::new(FailureKind::SystemUnavailable, message))));
     }
     token.faults = token.faults.saturating_add(1);
     token.not_before = now.plus(std::time::Duration::from_secs(30));
-    let progress = Progress { summary: format!("the inputs cannot be read just now: {error}"), ..Progress::default() };
+    let progress =
+        Progress { summary: format!("the inputs cannot be read just now: {error}"), ..Progress::default() };
     Ok(Slice::Yield { token, progress })
 }

@@ -65,7 +65,8 @@ pub async fn run(house: &House, job: Job) -> Result<Reported, WorkerError> {
     // A panic is a defect of ours; the pipeline hears of it like of every other failure, and other jobs go on.
     let answer = AssertUnwindSafe(slice::run(stage, &cx)).catch_unwind().await.unwrap_or_else(|panic| {
         let what = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
-        let what = what.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "a panic".to_owned());
+        let what =
+            what.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "a panic".to_owned());
         let message = format!("this is a defect in bakeline: {what}");
         Answer::End(Outcome::Failed(Failure::new(FailureKind::JobFailed, message)))
     });
