@@ -188,7 +188,7 @@ fn recording(file: &Path) -> Result<Recording, CliError> {
         CliError::data(format!("{}: {why}", file.display()), "docs/judge.md shows what a recording is")
     };
     let text = std::fs::read_to_string(file).map_err(|error| refused(error.to_string()))?;
-    Recording::parse(&text).map_err(|error| refused(super::verify::chain_of(&error)))
+    Recording::parse(&text).map_err(|error| refused(crate::engine::error::with_causes(&error)))
 }
 
 fn replay(file: &Path, json: bool) -> Result<(), CliError> {

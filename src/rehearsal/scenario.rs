@@ -173,7 +173,9 @@ impl Scenario {
             reoffer_after: Duration::from_secs(self.codepipeline.reoffer_seconds),
             visibility: seconds(self.codepipeline.visibility_seconds),
             redeliver_acknowledged_after: seconds(self.codepipeline.redeliver_acknowledged_seconds),
-            credentials_lifetime: Duration::from_secs(self.codepipeline.credentials_minutes.saturating_mul(60)),
+            credentials_lifetime: Duration::from_secs(
+                self.codepipeline.credentials_minutes.saturating_mul(60),
+            ),
             ..codepipeline::Options::default()
         };
         world.imagebuilder.options = imagebuilder::Options {

@@ -1,7 +1,9 @@
 //! One slice of an action: token in, token or outcome out.
 
 use crate::engine::machine::{begin, run_slice};
-use crate::engine::{Failure, FailureKind, Job, Machine, Outcome, Progress, Slice, StageError, Timestamp, Token};
+use crate::engine::{
+    Failure, FailureKind, Job, Machine, Outcome, Progress, Slice, StageError, Timestamp, Token,
+};
 use crate::evidence::Stage;
 use crate::stage::bake::Bake;
 use crate::stage::canary::Promote;
@@ -34,7 +36,8 @@ pub fn not_before(job: &Job) -> Timestamp {
         not_before: Timestamp,
     }
     let due = job.continuation_token.as_deref().and_then(|raw| serde_json::from_str::<Due>(raw).ok());
-    due.filter(|due| due.execution == job.key.action_execution).map_or(Timestamp::default(), |due| due.not_before)
+    due.filter(|due| due.execution == job.key.action_execution)
+        .map_or(Timestamp::default(), |due| due.not_before)
 }
 
 /// Runs one slice of `stage` and never fails: whatever goes wrong is an answer.
