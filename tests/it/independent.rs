@@ -50,9 +50,9 @@ fn every_statement_of_a_release_is_accepted_and_a_tampered_one_is_not() {
 
     // The last artifact carries the statements of all four stages.
     let mut archive = zip::ZipArchive::new(fs::File::open(out.join("4-cleanup.zip")).unwrap()).unwrap();
+    let statements: Vec<String> = archive.file_names().map(|name| name.unwrap().into_owned()).collect();
     let statements: Vec<String> =
-        archive.file_names().map(|name| name.unwrap().into_owned()).collect();
-    let statements: Vec<String> = statements.into_iter().filter(|name| name.starts_with("statements/")).collect();
+        statements.into_iter().filter(|name| name.starts_with("statements/")).collect();
     assert_eq!(statements.len(), 4, "{statements:?}");
     let file = folder.path().join("statement.dsse.json");
     for name in &statements {

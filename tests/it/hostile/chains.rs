@@ -5,6 +5,8 @@ use std::time::Duration;
 use bakeline::cli::rehearse::ground;
 use bakeline::evidence::{Stage, TrustRoot};
 use serde_json::{Value, json};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use super::draft::{By, Draft, Files, pack, payload, unpack};
 use super::refusal::Waiting;
@@ -111,10 +113,11 @@ fn cases() -> Vec<Case> {
         case("a stranger under a trusted name", LATER, Said(|draft| draft.by = By::Impostor), &[BAKE, "the signature is not the one the key \"rehearsal\" makes"]),
         // Everything is signed by the trusted key, but does not belong here.
         case("expired", LATER, Said(|draft| {
-            let expires = draft.last()["predicate"]["bakeline_chain"]["issued"].as_str().unwrap().replace("2026-01-01", "2026-01-02");
-            draft.links("expires", &json!(expires));
-            draft.later = Duration::from_hours(23);
-        }), &["statements/", "expired at 2026-01-02"]),
+            let issued = draft.last()["predicate"]["bakeline_chain"]["issued"].as_str().unwrap();
+            let issued = OffsetDateTime::parse(issued, &Rfc3339).unwrap();
+            draft.links("expires", &json!((issued + time::Duration::HOUR).format(&Rfc3339).unwrap()));
+            draft.later = Duration::from_hours(2);
+        }), &["statements/", "expired at 2026-01-01"]),
         case("signed tomorrow", LATER, Said(|draft| draft.links("issued", &json!("2026-02-01T00:00:00Z"))), &[BAKE, "was issued at 2026-02-01"]),
         case("at the end of the calendar", LATER, Said(|draft| draft.links("issued", &json!("9999-12-31T23:59:59Z"))), &[BAKE, "was issued at 9999"]),
         case("replayed to the action that made it", LATER, Said(|draft| {
@@ -177,7 +180,7 @@ fn a_hand_over_that_does_not_hold_is_refused_by_every_stage_that_reads_it() {
                 Said(change) => waiting.redrafted(change),
             };
             assert_ne!(body, waiting.body, "{name}");
-            let refusal = waiting.refuse(name, body, later, None);
+            let refusal = waiting.refuse(body, later, None);
             wrong.extend(refusal.differences(&format!("{}, {name}", waiting.stage), kind, says));
             ran += 1;
         }
@@ -248,7 +251,7 @@ fn a_key_counts_only_for_what_the_trust_root_says() {
         for (name, root, says) in roots {
             assert_ne!(root, good, "{name}");
             let trust = TrustRoot::parse(&root).unwrap();
-            let refusal = waiting.refuse(name, waiting.body.clone(), Duration::ZERO, Some(trust));
+            let refusal = waiting.refuse(waiting.body.clone(), Duration::ZERO, Some(trust));
             let wrong = refusal.differences(name, "RevisionOutOfSync", &[BAKE, says]);
             assert!(wrong.is_empty(), "{wrong:#?}");
         }

@@ -90,7 +90,7 @@ fn a_job_document_with_a_mistake_is_refused_with_its_place() {
         ("a number", b"42".to_vec(), &[":1:2: ", "found integer", "a JSON object"]),
         ("null", b"null".to_vec(), &[":1:4: "]),
         ("an empty object", b"{}".to_vec(), &[":1:2: ", "missing field `id`"]),
-        ("deeply nested", b"[".repeat(5000), &[":1:", "recursion limit"]),
+        ("deeply nested", b"[".repeat(5000), &[":1:5000: "]),
         ("nested in a member that nobody reads", [b"{\"x\":".repeat(5000), b"1".to_vec()].concat(), &[":1:"]),
         ("huge", huge, &["longer than the 1048576 bytes"]),
         ("no job", one_line(json!({"jobs": []})), &["jobs is a list of 0: expected exactly one job"]),
@@ -287,9 +287,9 @@ fn verify_refuses_what_is_not_an_artifact_that_was_signed() {
         pack(&files)
     };
     let table: &[(&str, Vec<u8>, &str)] = &[
-        ("empty", Vec::new(), "end of central directory"),
-        ("text", b"hello\n".repeat(99), "end of central directory"),
-        ("cut", good[..good.len() / 3].to_vec(), "end of central directory"),
+        ("empty", Vec::new(), "within the end record"),
+        ("text", b"hello\n".repeat(99), "within the end record"),
+        ("cut", good[..good.len() / 3].to_vec(), "within the end record"),
         ("a path that climbs", also(Part::stored("../x", b"x")), "`..`"),
         ("an entry twice", also(Part::stored("bakeline.yaml", b"x")), "twice"),
         ("a link", also(Part::stored("x", b"/etc/passwd").attributes(0o120_777 << 16)), "symbolic link"),

@@ -33,14 +33,14 @@ async fn claimed(house: &House, waiting: &Waiting) -> Job {
 }
 
 /// Runs the waiting job with another token, and gives the failure and the virtual time it took.
-fn run(waiting: &Waiting, name: &str, token: &str) -> (Refusal, Duration) {
+fn run(waiting: &Waiting, token: &str) -> (Refusal, Duration) {
     in_virtual_time(async {
         let (cloud, clock) = waiting.moment.go_on();
         let house = waiting.worker(&cloud, &clock).await;
         let job = claimed(&house, waiting).await;
         let began = clock.now();
         turn::run(&house, Job { continuation_token: Some(token.to_owned()), ..job }).await.unwrap();
-        (refusal(name, &cloud), clock.now().since(began))
+        (refusal(&cloud), clock.now().since(began))
     })
 }
 
@@ -110,7 +110,7 @@ fn a_token_that_is_not_the_jobs_own_is_refused_and_nothing_is_done() {
         }
         for (name, token, says) in cases {
             let name = format!("{stage}, a token {name}");
-            let (refusal, took) = run(waiting, &name, &token);
+            let (refusal, took) = run(waiting, &token);
             wrong.extend(refusal.differences(
                 &name,
                 "ConfigurationError",
@@ -142,7 +142,7 @@ fn a_job_of_no_stage_is_answered_and_nothing_is_done() {
                 version: version.into(),
             };
             turn::run(&house, job).await.unwrap();
-            refusal(provider, &cloud)
+            refusal(&cloud)
         });
         let says = format!("the job is of {category} {provider} {version}");
         let wrong = refusal.differences(provider, "ConfigurationError", &[&says]);
@@ -158,7 +158,7 @@ fn a_job_without_artifacts_is_answered_and_nothing_is_done() {
             let house = waiting.worker(&cloud, &clock).await;
             let job = claimed(&house, waiting).await;
             turn::run(&house, Job { inputs: Vec::new(), ..job }).await.unwrap();
-            refusal(waiting.stage.name(), &cloud)
+            refusal(&cloud)
         });
         let wrong = refusal.differences(waiting.stage.name(), "ConfigurationError", &["no input artifact"]);
         assert!(wrong.is_empty(), "{wrong:#?}");
