@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::artifact::{ArchiveFault, ArchiveWriter, ArtifactError, Caps, EntryPath, Finished};
+use crate::engine::error::with_causes;
 use crate::engine::{StageError, Timestamp};
 use crate::evidence::predicate::{Predicate, TestOutcome, TestResult};
 use crate::evidence::{
@@ -141,7 +142,8 @@ impl Release {
 /// may go on from there.
 fn passed(test: &Statement) -> Result<(), StageError> {
     let result: TestResult = test.predicate_as().map_err(|fault| {
-        StageError::Rejected(format!("the input artifact's test result cannot be read: {fault}"))
+        let why = with_causes(&fault);
+        StageError::Rejected(format!("the input artifact's test result cannot be read: {why}"))
     })?;
     match result.result {
         TestOutcome::Passed | TestOutcome::Warned => Ok(()),

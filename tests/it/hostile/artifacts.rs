@@ -80,7 +80,7 @@ const ATTACKS: &[Attack] = &[
     attack(
         "bomb that hides its size",
         |good| spec(good, |_| Part::deflated(SPEC, &vec![b' '; 5 << 20]).both(|h| h.size = 100)),
-        &[SPEC, "more"],
+        &[SPEC, "the data of"],
     ),
     attack("an entry twice", |good| and(good, Part::stored(SPEC, b"version: 1")), &[SPEC, "twice"]),
     attack(
@@ -139,7 +139,7 @@ const ATTACKS: &[Attack] = &[
     ),
     attack(
         "more entries than there are",
-        |good| zip_with(&parts(good), &Tail { entries: Some(9), ..Tail::default() }),
+        |good| zip_with(&parts(good), &Tail { entries: Some(60), ..Tail::default() }),
         &["byte"],
     ),
 ];
