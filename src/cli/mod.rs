@@ -73,6 +73,15 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
+/// Reads a file that should have at most `most` bytes, and one byte of a longer one, so that whoever judges it sees
+/// that it is too long: a device or a wrong file must not fill the memory.
+fn read(path: &std::path::Path, most: usize) -> std::io::Result<Vec<u8>> {
+    use std::io::Read as _;
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)?.take(most as u64 + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
 /// Writes a line of output; a reader who has seen enough (`| head`) is no failure of ours.
 fn say(line: &str) -> Result<(), CliError> {
     match writeln!(std::io::stdout(), "{line}") {

@@ -15,6 +15,7 @@ use crate::engine::{Clock, FailureKind, Job, Outcome};
 use crate::evidence::{KeySource, Stage, TrustRoot};
 use crate::stage::Authority;
 use crate::telemetry::{Event, Telemetry};
+use crate::worker::action::stage_of;
 use crate::worker::by_hand::{ByHandError, Rest, run_to_end};
 use crate::worker::journal::Journal;
 use crate::worker::slice::Answer;
@@ -64,11 +65,21 @@ fn name_and_file(text: &str) -> Result<(String, PathBuf), String> {
 
 pub fn main(args: Args) -> Result<(), CliError> {
     let file = args.job_file.display().to_string();
-    let text = std::fs::read(&args.job_file)
+    let text = super::read(&args.job_file, Job::MAX_DOCUMENT)
         .map_err(|error| CliError::data(format!("{file}: {error}"), "give the path of a job document"))?;
     let job = Job::from_document(&text, &file).map_err(|error| {
         CliError::data(error.to_string(), "print one with: aws codepipeline get-job-details --job-id ID")
     })?;
+    if stage_of(&job.action_type).is_none() {
+        let action = &job.action_type;
+        return Err(CliError::data(
+            format!(
+                "{file}: the job is of {} {} {}: no stage runs it",
+                action.category, action.provider, action.version
+            ),
+            "actions of owner Custom, provider Bakeline, version 1 are run, in the categories Build, Test, Deploy and Invoke",
+        ));
+    }
     #[cfg(feature = "rehearsal")]
     if args.rehearse {
         return super::rehearse::one_job(job, args.input.into_iter().collect(), args.output);

@@ -27,10 +27,15 @@ impl Timestamp {
         Duration::from_secs(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
 
-    /// The moment as a calendar date; dates past the year 9999 become the epoch.
+    /// The last second of the year 9999.
+    const LAST: i64 = 253_402_300_799;
+
+    /// The moment as a calendar date. One outside the years 1970 to 9999, which only a token that is not ours can
+    /// name, becomes the nearest inside: RFC 3339 cannot write every year that a date can have.
     #[must_use]
     pub fn date_time(self) -> time::OffsetDateTime {
-        time::OffsetDateTime::from_unix_timestamp(self.0).unwrap_or(time::OffsetDateTime::UNIX_EPOCH)
+        time::OffsetDateTime::from_unix_timestamp(self.0.clamp(0, Self::LAST))
+            .unwrap_or(time::OffsetDateTime::UNIX_EPOCH)
     }
 }
 

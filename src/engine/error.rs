@@ -102,6 +102,9 @@ pub enum StageError {
     /// The chain of statements does not hold.
     #[error("the input artifact is refused: {0}")]
     Chain(#[from] crate::evidence::ChainError),
+    /// The continuation token is not one of this job.
+    #[error(transparent)]
+    Token(#[from] super::token::TokenError),
     /// A statement could not be signed.
     #[error("the hand-over could not be signed: {0}")]
     Sign(#[from] SignError),
@@ -125,7 +128,7 @@ impl StageError {
             Self::Artifact(error) => error.is_transient(),
             Self::Sign(error) => sign_class(error).is_transient(),
             Self::NotYet(_) => true,
-            Self::Config(_) | Self::Chain(_) | Self::Rejected(_) | Self::Bug(_) => false,
+            Self::Config(_) | Self::Chain(_) | Self::Token(_) | Self::Rejected(_) | Self::Bug(_) => false,
         }
     }
 
@@ -133,7 +136,7 @@ impl StageError {
     #[must_use]
     pub fn failure_kind(&self) -> FailureKind {
         match self {
-            Self::Config(_) => FailureKind::ConfigurationError,
+            Self::Config(_) | Self::Token(_) => FailureKind::ConfigurationError,
             Self::Aws(error) => match error.class {
                 Class::Denied | Class::ExpiredCredentials => FailureKind::PermissionError,
                 Class::Transient | Class::Throttled => FailureKind::SystemUnavailable,

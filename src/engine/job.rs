@@ -72,14 +72,15 @@ pub struct NamedArtifact {
 /// Why a job document or an API answer is not a job that can be run.
 #[derive(Debug, thiserror::Error)]
 pub enum JobError {
-    #[error("{file}:{line}:{column}: this is not a CodePipeline job document: {source}")]
-    Syntax { file: String, line: usize, column: usize, source: serde_json::Error },
-    #[error("the job document is {size} bytes long; at most {max} are read")]
-    TooLarge { size: usize, max: usize },
+    /// `what` names kinds of values, never a value: it may be a credential that stands in the wrong place.
+    #[error("{file}:{line}:{column}: this is not a CodePipeline job document: {what}")]
+    Syntax { file: String, line: usize, column: usize, what: String },
+    #[error("{file}: the job document is longer than the {max} bytes that are read")]
+    TooLarge { file: String, max: usize },
+    #[error("{file}: {member} is {value}: expected {expected}")]
+    InDocument { file: String, member: &'static str, value: String, expected: &'static str },
     #[error("the job has no {member}; `aws codepipeline get-job-details` prints a complete one")]
     Missing { member: &'static str },
-    #[error("{member} is `{value}`: expected {expected}")]
-    Unfit { member: &'static str, value: String, expected: &'static str },
 }
 
 impl Job {
@@ -93,16 +94,9 @@ impl Job {
     /// [`JobError`] with the place of a mistake in the file.
     pub fn from_document(text: &[u8], file: &str) -> Result<Self, JobError> {
         if text.len() > Self::MAX_DOCUMENT {
-            return Err(JobError::TooLarge { size: text.len(), max: Self::MAX_DOCUMENT });
+            return Err(JobError::TooLarge { file: file.to_owned(), max: Self::MAX_DOCUMENT });
         }
-        let syntax = |source: serde_json::Error| JobError::Syntax {
-            file: file.to_owned(),
-            line: source.line(),
-            column: source.column(),
-            source,
-        };
-        let document: document::Answer = serde_json::from_slice(text).map_err(syntax)?;
-        document.into_job()
+        document::read(text, file)
     }
 
     /// From `PollForJobs`.
@@ -198,21 +192,85 @@ mod document {
         ActionType, ArtifactCredentials, BTreeMap, Deserialize, ExecutionKey, Job, JobError, Location,
         NamedArtifact, SecretString,
     };
+    use serde::de::{DeserializeOwned, IgnoredAny};
 
+    /// Enough of a document to know which answer it is. The answer is then read by its own type, and not by one
+    /// type for all: only so a mistake has a line and a column.
     #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    pub struct Answer {
-        job_details: Option<Document>,
-        jobs: Option<Vec<Document>>,
-        #[serde(flatten)]
-        bare: Bare,
+    #[serde(rename_all = "camelCase", expecting = "a JSON object")]
+    struct Kind {
+        job_details: Option<IgnoredAny>,
+        jobs: Option<IgnoredAny>,
     }
 
     #[derive(Deserialize)]
-    struct Bare {
-        id: Option<String>,
-        nonce: Option<String>,
-        data: Option<Data>,
+    #[serde(rename_all = "camelCase")]
+    struct Details {
+        job_details: Document,
+    }
+
+    #[derive(Deserialize)]
+    struct Offered {
+        jobs: Vec<Document>,
+    }
+
+    /// Reads a document in any of its forms.
+    pub fn read(text: &[u8], file: &str) -> Result<Job, JobError> {
+        let Kind { job_details, jobs } = parse(text, file)?;
+        let document = if job_details.is_some() {
+            parse::<Details>(text, file)?.job_details
+        } else if jobs.is_some() {
+            let mut jobs = parse::<Offered>(text, file)?.jobs;
+            let many = jobs.len();
+            let Some(job) = jobs.pop().filter(|_| many == 1) else {
+                return Err(unfit(file, "jobs", format!("a list of {many}"), "exactly one job"));
+            };
+            job
+        } else {
+            parse(text, file)?
+        };
+        // Both become file names and tags.
+        for (member, id) in [
+            ("id", &document.id),
+            ("actionExecutionId", &document.data.pipeline_context.action.action_execution_id),
+        ] {
+            let plain = id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+            if !plain || !(1..=64).contains(&id.len()) {
+                let shown: String = id.chars().take(64).collect();
+                return Err(unfit(
+                    file,
+                    member,
+                    format!("{shown:?}"),
+                    "an id such as 8d3f6a52-1c0e-4b7f-9a64-2f5f0c1d7e11",
+                ));
+            }
+        }
+        Ok(document.into_job())
+    }
+
+    fn unfit(file: &str, member: &'static str, value: String, expected: &'static str) -> JobError {
+        JobError::InDocument { file: file.to_owned(), member, value, expected }
+    }
+
+    fn parse<T: DeserializeOwned>(text: &[u8], file: &str) -> Result<T, JobError> {
+        serde_json::from_slice(text).map_err(|error| JobError::Syntax {
+            file: file.to_owned(),
+            line: error.line(),
+            column: error.column(),
+            what: without_values(&error.to_string()),
+        })
+    }
+
+    /// What serde says of a mistake, without the value it found and the place, which is told already.
+    fn without_values(message: &str) -> String {
+        let message = message.rsplit_once(" at line ").map_or(message, |(what, _)| what);
+        let found =
+            ["invalid type: ", "invalid value: "].into_iter().find_map(|start| message.strip_prefix(start));
+        let Some((found, expected)) = found.and_then(|rest| rest.rsplit_once(", expected ")) else {
+            return message.to_owned();
+        };
+        let kind: String = found.chars().take_while(|c| c.is_ascii_alphabetic() || *c == ' ').collect();
+        format!("found {}, expected {expected}", kind.trim_end())
     }
 
     #[derive(Deserialize)]
@@ -302,28 +360,6 @@ mod document {
     #[derive(Deserialize)]
     struct Key {
         id: String,
-    }
-
-    impl Answer {
-        pub fn into_job(self) -> Result<Job, JobError> {
-            let Bare { id, nonce, data } = self.bare;
-            if let Some(details) = self.job_details {
-                return Ok(details.into_job());
-            }
-            if let Some(mut jobs) = self.jobs {
-                return match (jobs.pop(), jobs.len()) {
-                    (Some(job), 0) => Ok(job.into_job()),
-                    (_, more) => Err(JobError::Unfit {
-                        member: "jobs",
-                        value: format!("{} jobs", if more == 0 { 0 } else { more + 1 }),
-                        expected: "exactly one job",
-                    }),
-                };
-            }
-            let id = id.ok_or(JobError::Missing { member: "id" })?;
-            let data = data.ok_or(JobError::Missing { member: "data" })?;
-            Ok(Document { id, nonce, data }.into_job())
-        }
     }
 
     impl Document {

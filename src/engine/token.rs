@@ -33,7 +33,7 @@ pub struct Token<S> {
 /// Why a token cannot be written or read.
 #[derive(Debug, thiserror::Error)]
 pub enum TokenError {
-    #[error("the continuation token would be {length} bytes long; CodePipeline carries at most {}", Token::<()>::MAX)]
+    #[error("the continuation token is {length} bytes long; CodePipeline carries at most {}", Token::<()>::MAX)]
     TooLong { length: usize },
     #[error("the continuation token is not one of ours (byte {position}): {source}", position = .source.column())]
     Malformed { source: serde_json::Error },

@@ -49,6 +49,9 @@ impl Default for Scenario {
     }
 }
 
+/// A century in seconds: longer is as good as never, and dates further off cannot be written.
+const LONGEST: u64 = 100 * 365 * 86_400;
+
 /// How builds go.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(default, deny_unknown_fields)]
@@ -168,17 +171,20 @@ impl Scenario {
 
     /// Makes the world's services behave as the scenario says.
     pub fn apply(&self, world: &mut World) {
-        let seconds = |seconds: u64| Some(Duration::from_secs(seconds)).filter(|d| !d.is_zero());
+        let minutes = |minutes: u64| Duration::from_secs(minutes.saturating_mul(60).min(LONGEST));
+        let seconds = |seconds: u64| Some(Duration::from_secs(seconds.min(LONGEST))).filter(|d| !d.is_zero());
         world.codepipeline.options = codepipeline::Options {
-            reoffer_after: Duration::from_secs(self.codepipeline.reoffer_seconds),
+            reoffer_after: Duration::from_secs(self.codepipeline.reoffer_seconds.min(LONGEST)),
             visibility: seconds(self.codepipeline.visibility_seconds),
             redeliver_acknowledged_after: seconds(self.codepipeline.redeliver_acknowledged_seconds),
-            credentials_lifetime: Duration::from_secs(60 * self.codepipeline.credentials_minutes),
+            credentials_lifetime: Duration::from_secs(
+                self.codepipeline.credentials_minutes.saturating_mul(60),
+            ),
             ..codepipeline::Options::default()
         };
         world.imagebuilder.options = imagebuilder::Options {
             baked: self.baked_image.clone(),
-            duration: Duration::from_secs(60 * self.build.minutes),
+            duration: minutes(self.build.minutes),
             outcome: match &self.build.outcome {
                 Outcome::Available => imagebuilder::Outcome::Available,
                 Outcome::Cancelled => imagebuilder::Outcome::Cancelled,

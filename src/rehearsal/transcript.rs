@@ -129,7 +129,9 @@ pub fn redacted(model: &Model, shape: Option<&Shape>, input: &Value) -> Value {
             if is_secret_name(name) { REDACTED.into() } else { redacted_member(model, member, value) };
         (name.clone(), shown)
     });
-    Value::Object(entries.collect())
+    // By name: clients write maps in any order, and the same call must be the same record.
+    let entries: BTreeMap<String, Value> = entries.collect();
+    Value::Object(entries.into_iter().collect())
 }
 
 fn redacted_member(model: &Model, member: Option<&Member>, value: &Value) -> Value {

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::artifact::{ArchiveWriter, ArtifactError, Caps, EntryPath, Finished};
+use crate::artifact::{ArchiveFault, ArchiveWriter, ArtifactError, Caps, EntryPath, Finished};
+use crate::engine::error::with_causes;
 use crate::engine::{StageError, Timestamp};
 use crate::evidence::predicate::{Predicate, TestOutcome, TestResult};
 use crate::evidence::{
@@ -67,12 +68,13 @@ impl Source {
     pub async fn open(cx: &Cx) -> Result<Self, StageError> {
         let archive = cx.store.open(input(&cx.job.inputs)?, &Caps::default()).await?;
         let name = cx.job.configuration.get(SPEC_PROPERTY).unwrap_or(SPEC);
-        let text = archive.read(&entry(name)?, SPEC_BYTES).await?;
+        let text = read(&archive, name, SPEC_BYTES, "the release spec").await?;
         let spec =
             ReleaseSpec::parse(&text, name).map_err(|mistakes| StageError::Config(mistakes.to_string()))?;
         let mut files = Files::from([(SPEC.to_owned(), text)]);
         for check in spec.test.iter().flat_map(|test| &test.checks) {
-            let script = archive.read(&entry(&check.script)?, SCRIPT_BYTES).await?;
+            let what = "a script the spec names";
+            let script = read(&archive, &check.script, SCRIPT_BYTES, what).await?;
             files.insert(check.script.clone(), script);
         }
         Ok(Self { spec, archive, files })
@@ -82,6 +84,16 @@ impl Source {
 /// Scripts travel in the parameters of `SendCommand`, whose document parameters are limited to 64 KiB.
 const SCRIPT_BYTES: u64 = 48 << 10;
 const SPEC_BYTES: u64 = 256 << 10;
+
+/// One file of the source; that it is not there is for whoever wrote the release to mend.
+async fn read(archive: &Input, path: &str, max: u64, what: &str) -> Result<Vec<u8>, StageError> {
+    archive.read(&entry(path)?, max).await.map_err(|error| match error {
+        ArtifactError::Refused { origin, fault: ArchiveFault::NoEntry { entry } } => {
+            StageError::Config(format!("{origin} has no file `{entry}`, {what}"))
+        }
+        other => other.into(),
+    })
+}
 
 fn entry(path: &str) -> Result<EntryPath, StageError> {
     EntryPath::new(path)
@@ -104,7 +116,7 @@ impl Release {
         let text = baggage
             .files
             .get(SPEC)
-            .ok_or_else(|| StageError::Rejected(format!("the input artifact has no {SPEC}")))?;
+            .ok_or_else(|| StageError::Config(format!("the input artifact has no {SPEC}")))?;
         let spec =
             ReleaseSpec::parse(text, SPEC).map_err(|mistakes| StageError::Config(mistakes.to_string()))?;
         Ok(Self { spec, chain, baggage })
@@ -130,7 +142,8 @@ impl Release {
 /// may go on from there.
 fn passed(test: &Statement) -> Result<(), StageError> {
     let result: TestResult = test.predicate_as().map_err(|fault| {
-        StageError::Rejected(format!("the input artifact's test result cannot be read: {fault}"))
+        let why = with_causes(&fault);
+        StageError::Rejected(format!("the input artifact's test result cannot be read: {why}"))
     })?;
     match result.result {
         TestOutcome::Passed | TestOutcome::Warned => Ok(()),

@@ -1,13 +1,13 @@
 //! One job run to its end outside CodePipeline: the token rests in a file instead of a queue.
 
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
 use super::action::stage_of;
 use super::house::House;
 use super::slice::{self, Answer};
-use crate::engine::{Job, Outcome};
+use crate::engine::{Job, Outcome, Token};
 use crate::telemetry::{Event, JobLabel};
 
 /// Where the token of a job run by hand rests between slices.
@@ -43,8 +43,16 @@ impl Rest {
     }
 
     fn load(&self) -> Result<Option<String>, ByHandError> {
-        match fs::read_to_string(&self.path) {
-            Ok(text) => Ok(Some(text)),
+        // One byte more than a token has is enough to see that this is none.
+        let most = Token::<()>::MAX as u64 + 1;
+        let read = File::open(&self.path).and_then(|file| {
+            let mut bytes = Vec::new();
+            file.take(most).read_to_end(&mut bytes)?;
+            Ok(bytes)
+        });
+        match read {
+            // What is not UTF-8 is no token either, and is refused as such.
+            Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(self.failed("read")(error)),
         }
@@ -101,7 +109,7 @@ pub async fn run_to_end(
     let first = job.continuation_token.is_none();
     house.telemetry.emit(house.clock.now(), &label, &Event::Claimed { first });
     loop {
-        let due = slice::not_before(job.continuation_token.as_deref());
+        let due = slice::not_before(&job);
         house.clock.sleep(due.since(house.clock.now())).await;
         match slice::run(stage, &house.context(job.clone())).await {
             Answer::Continue { token, not_before, progress } => {

@@ -1,7 +1,9 @@
 //! One slice of an action: token in, token or outcome out.
 
 use crate::engine::machine::{begin, run_slice};
-use crate::engine::{Failure, FailureKind, Machine, Outcome, Progress, Slice, StageError, Timestamp, Token};
+use crate::engine::{
+    Failure, FailureKind, Job, Machine, Outcome, Progress, Slice, StageError, Timestamp, Token,
+};
 use crate::evidence::Stage;
 use crate::stage::bake::Bake;
 use crate::stage::canary::Promote;
@@ -24,15 +26,17 @@ pub enum Answer {
     End(Outcome),
 }
 
-/// When a token lets its state be stepped; now, if there is no token or it cannot be read.
+/// When a job's token lets its state be stepped; now, if there is none or it is another action execution's, which
+/// [`run`] refuses: nobody waits for the date in such a token.
 #[must_use]
-pub fn not_before(token: Option<&str>) -> Timestamp {
+pub fn not_before(job: &Job) -> Timestamp {
     #[derive(serde::Deserialize)]
     struct Due {
+        execution: String,
         not_before: Timestamp,
     }
-    token
-        .and_then(|raw| serde_json::from_str::<Due>(raw).ok())
+    let due = job.continuation_token.as_deref().and_then(|raw| serde_json::from_str::<Due>(raw).ok());
+    due.filter(|due| due.execution == job.key.action_execution)
         .map_or(Timestamp::default(), |due| due.not_before)
 }
 
@@ -65,9 +69,7 @@ async fn slice<M: StageMachine>(cx: &Cx) -> Result<Slice<M>, StageError> {
     let execution = &cx.key().action_execution;
     let token = match &cx.job.continuation_token {
         None => None,
-        Some(raw) => {
-            Some(Token::<M>::decode(raw, execution).map_err(|e| StageError::Rejected(e.to_string()))?)
-        }
+        Some(raw) => Some(Token::<M>::decode(raw, execution)?),
     };
     let began = token.as_ref().map_or_else(|| cx.now(), |token| token.started);
     let inputs = match M::load(cx, began).await {

@@ -58,7 +58,7 @@ pub async fn run(house: &House, job: Job) -> Result<Reported, WorkerError> {
         let failure = Failure::new(FailureKind::ConfigurationError, message);
         return report::report(house, &job, &Answer::End(Outcome::Failed(failure))).await;
     };
-    let due = slice::not_before(job.continuation_token.as_deref());
+    let due = slice::not_before(&job);
     house.clock.sleep(due.since(house.clock.now())).await;
     let label = JobLabel::of(&job, stage);
     let cx = house.context(job);

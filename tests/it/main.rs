@@ -3,7 +3,10 @@
 
 mod architecture;
 mod crash;
+mod hostile;
+mod independent;
 mod kill;
 mod line;
 mod support;
+mod surface;
 mod trail;

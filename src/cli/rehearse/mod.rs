@@ -78,7 +78,8 @@ impl Plan {
     pub fn read(spec: &Path, scenario: Option<&Path>) -> Result<Self, CliError> {
         let shown = spec.display().to_string();
         let hint = "name the release's spec, such as: bakeline rehearse examples/web/bakeline.yaml";
-        let text = std::fs::read(spec).map_err(|error| CliError::data(format!("{shown}: {error}"), hint))?;
+        let text = crate::cli::read(spec, crate::spec::MAX_BYTES)
+            .map_err(|error| CliError::data(format!("{shown}: {error}"), hint))?;
         let release = ReleaseSpec::parse(&text, &shown).map_err(|mistakes| {
             CliError::data(
                 mistakes.to_string(),

@@ -52,7 +52,7 @@ fn what_is_not_ours_is_refused_with_what_it_is() {
         (
             " ".repeat(2049),
             "a-1",
-            "the continuation token would be 2049 bytes long; CodePipeline carries at most 2048",
+            "the continuation token is 2049 bytes long; CodePipeline carries at most 2048",
         ),
     ] {
         assert_eq!(Token::<Value>::decode(&raw, of).unwrap_err().to_string(), message);

@@ -1,0 +1,250 @@
+//! Archives that attack whoever unpacks them, in the place of every stage's input artifact.
+
+use std::time::Duration;
+
+use super::draft::{Files, pack, unpack};
+use super::forge::{Part, Tail, zip, zip_with};
+use super::refusal::Waiting;
+use bakeline::evidence::Stage;
+
+/// The entry that every stage reads.
+const SPEC: &str = "bakeline.yaml";
+
+/// How an artifact is spoilt, and what the refusal says besides its place.
+struct Attack {
+    name: &'static str,
+    make: fn(&[u8]) -> Vec<u8>,
+    says: &'static [&'static str],
+}
+
+const fn attack(name: &'static str, make: fn(&[u8]) -> Vec<u8>, says: &'static [&'static str]) -> Attack {
+    Attack { name, make, says }
+}
+
+/// The good artifact's entries, stored.
+fn parts(artifact: &[u8]) -> Vec<Part> {
+    unpack(artifact).iter().map(|(path, bytes)| Part::stored(path, bytes)).collect()
+}
+
+/// The good artifact and one more entry.
+fn and(artifact: &[u8], part: Part) -> Vec<u8> {
+    let mut parts = parts(artifact);
+    parts.push(part);
+    zip(&parts)
+}
+
+/// The good artifact with another spec entry.
+fn spec(artifact: &[u8], change: impl Fn(&[u8]) -> Part) -> Vec<u8> {
+    let files = unpack(artifact);
+    let part = |(path, bytes): (&String, &Vec<u8>)| {
+        if path == SPEC { change(bytes) } else { Part::stored(path, bytes) }
+    };
+    zip(&files.iter().map(part).collect::<Vec<_>>())
+}
+
+fn and_files(artifact: &[u8], more: impl IntoIterator<Item = (String, Vec<u8>)>) -> Vec<u8> {
+    let mut files: Files = unpack(artifact);
+    files.extend(more);
+    pack(&files)
+}
+
+/// What is refused whichever stage reads it.
+const ATTACKS: &[Attack] = &[
+    attack("empty", |_| Vec::new(), &["within the end record"]),
+    attack("no archive", |_| b"#!/bin/sh\nrm -rf /\n".repeat(20), &["within the end record"]),
+    attack("cut in half", |good| good[..good.len() / 2].to_vec(), &["within the end record"]),
+    attack("cut by a byte", |good| good[..good.len() - 1].to_vec(), &["byte"]),
+    attack("its first half is missing", |good| good[good.len() / 2..].to_vec(), &["byte"]),
+    attack(
+        "climbs out of its folder",
+        |good| and(good, Part::stored("../../etc/cron.d/own", b"* * * * * root sh")),
+        &["../../etc/cron.d/own", "`..`", "at byte"],
+    ),
+    attack(
+        "absolute path",
+        |good| and(good, Part::stored("/etc/passwd", b"x")),
+        &["/etc/passwd", "absolute"],
+    ),
+    attack("backslashes", |good| and(good, Part::stored("..\\..\\x", b"x")), &["backslash"]),
+    attack("NUL in a name", |good| and(good, Part::stored("x\0.sh", b"x")), &["NUL"]),
+    attack(
+        "bomb by ratio",
+        |good| and(good, Part::deflated("zeros", &vec![0; 5 << 20])),
+        &["zeros", "more than"],
+    ),
+    attack(
+        "bomb by declared size",
+        |good| and(good, Part::stored("x", b"x").both(|h| (h.method, h.size) = (8, u32::MAX - 1))),
+        &["4294967294", "more than"],
+    ),
+    attack(
+        "bomb that hides its size",
+        |good| spec(good, |_| Part::deflated(SPEC, &vec![b' '; 5 << 20]).both(|h| h.size = 100)),
+        &[SPEC, "the data of"],
+    ),
+    attack("an entry twice", |good| and(good, Part::stored(SPEC, b"version: 1")), &[SPEC, "twice"]),
+    attack(
+        "a file as a folder",
+        |good| and(good, Part::stored("bakeline.yaml/x", b"x")),
+        &["`bakeline.yaml` is a file"],
+    ),
+    attack(
+        "symbolic link",
+        |good| and(good, Part::stored("link", b"/etc/shadow").attributes(0o120_777 << 16)),
+        &["`link` is a symbolic link"],
+    ),
+    attack("device", |good| and(good, Part::stored("sda", b"").attributes(0o060_666 << 16)), &["`sda` is"]),
+    attack(
+        "encrypted",
+        |good| spec(good, |b| Part::stored(SPEC, b).both(|h| h.flags = 1)),
+        &[SPEC, "encrypted"],
+    ),
+    attack(
+        "odd method",
+        |good| spec(good, |b| Part::stored(SPEC, b).both(|h| h.method = 12)),
+        &[SPEC, "method 12"],
+    ),
+    attack(
+        "overlapping entries",
+        |good| and(good, Part::stored("again", b"x").at(0)),
+        &["at byte 0", "reaches past"],
+    ),
+    attack(
+        "two names for one entry",
+        |good| spec(good, |b| Part::stored(SPEC, b).local(|h| h.name = b"bakeline.yml!".to_vec())),
+        &[SPEC, "name"],
+    ),
+    attack(
+        "wrong checksum",
+        |good| spec(good, |b| Part::stored(SPEC, b).both(|h| h.crc32 ^= 1)),
+        &[SPEC, "CRC-32"],
+    ),
+    attack(
+        "data that do not decode",
+        |good| spec(good, |b| Part::stored(SPEC, b).both(|h| h.method = 8)),
+        &[SPEC, "data"],
+    ),
+    attack(
+        "bytes before the directory",
+        |good| {
+            zip_with(&parts(good), &Tail { before_directory: b"signing block".to_vec(), ..Tail::default() })
+        },
+        &["13 bytes at", "belong to no entry"],
+    ),
+    attack("bytes behind the end", |good| [good, b"MZ"].concat(), &["byte"]),
+    attack(
+        "a directory that lies about its length",
+        |good| zip_with(&parts(good), &Tail { length_lie: 1 << 30, ..Tail::default() }),
+        &["byte"],
+    ),
+    attack(
+        "more entries than there are",
+        |good| zip_with(&parts(good), &Tail { entries: Some(60), ..Tail::default() }),
+        &["byte"],
+    ),
+];
+
+/// What is refused of a hand-over, which is small and read whole.
+const HAND_OVERS: &[Attack] = &[
+    // Of a source only the directory and the files of the spec are read; its digest covers the rest.
+    attack(
+        "bytes between the entries",
+        |good| and(good, Part::stored("x", b"x").after(b"hidden payload")),
+        &["14 bytes at", "belong to no entry"],
+    ),
+    attack(
+        "too many entries",
+        |good| and_files(good, (0..1001).map(|i| (format!("more/{i}"), Vec::new()))),
+        &["1000"],
+    ),
+    attack(
+        "large all in all",
+        |good| and_files(good, (0..5).map(|i| (format!("more/{i}"), vec![7; (4 << 20) - 1]))),
+        &["more than"],
+    ),
+    attack("a large archive", |good| and(good, Part::stored("x", &vec![7; 17 << 20])), &["16777216"]),
+    attack(
+        "an entry that was not signed",
+        |good| and(good, Part::stored("x", b"x")),
+        &["file x is in the artifact"],
+    ),
+];
+
+#[test]
+fn an_archive_that_attacks_is_refused_by_every_stage_that_reads_it() {
+    let (mut cases, mut wrong) = (0, Vec::new());
+    for waiting in Waiting::everywhere() {
+        let of_stage = if waiting.stage == Stage::Bake { &[][..] } else { HAND_OVERS };
+        for Attack { name, make, says } in ATTACKS.iter().chain(of_stage) {
+            let refusal = waiting.refuse(make(&waiting.body), Duration::ZERO, None);
+            let place = waiting.place();
+            let unsigned = name.contains("not signed");
+            let says: Vec<&str> = says.iter().copied().chain((!unsigned).then_some(place.as_str())).collect();
+            wrong.extend(refusal.differences(
+                &format!("{}, {name}", waiting.stage),
+                "RevisionOutOfSync",
+                &says,
+            ));
+            cases += 1;
+        }
+    }
+    println!("{cases} archives were refused");
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn a_source_that_is_no_release_is_its_writers_to_mend() {
+    let waiting = &Waiting::everywhere()[0];
+    let place = waiting.place();
+    let good = String::from_utf8(unpack(&waiting.body).remove(SPEC).unwrap()).unwrap();
+    let broken = good.replacen("version: 1", "version: 2", 1).replacen("service: web", "servise: web", 1);
+    let huge = format!("{good}# {}\n", "x".repeat(256 << 10));
+    let elsewhere = good.replacen("imagebuilder:eu-west-1", "imagebuilder:eu-west-2", 1);
+    let with = |spec: &str| and_files(&waiting.body, [(SPEC.to_owned(), spec.as_bytes().to_vec())]);
+    let without = |path: &str| {
+        let mut files = unpack(&waiting.body);
+        assert!(files.remove(path).is_some());
+        pack(&files)
+    };
+    let (wrong_kind, place_says) = ("ConfigurationError", place.as_str());
+    let table: &[(&str, Vec<u8>, &str, &[&str])] = &[
+        ("no spec", without(SPEC), wrong_kind, &[place_says, "no file `bakeline.yaml`"]),
+        ("no script", without("checks/serves.sh"), wrong_kind, &[place_says, "no file `checks/serves.sh`"]),
+        (
+            "two mistakes",
+            with(&broken),
+            wrong_kind,
+            &[
+                "bakeline.yaml:2:10: version is the number 2",
+                "bakeline.yaml:3:1: unknown key \"servise\"",
+                "did you mean",
+            ],
+        ),
+        (
+            "not text",
+            and_files(&waiting.body, [(SPEC.to_owned(), vec![0xff; 99])]),
+            wrong_kind,
+            &["bakeline.yaml:1:1"],
+        ),
+        ("an empty spec", with(""), wrong_kind, &["bakeline.yaml:1:1"]),
+        ("no bake section", with("version: 1\nservice: web\n"), wrong_kind, &["bake"]),
+        ("another region", with(&elsewhere), wrong_kind, &["eu-west-2", "this worker works in eu-west-1"]),
+        (
+            "a huge spec",
+            with(&huge),
+            "RevisionOutOfSync",
+            &[place_says, "bakeline.yaml", "more than the 262144"],
+        ),
+        (
+            "a huge script",
+            and_files(&waiting.body, [("checks/serves.sh".to_owned(), vec![b'#'; 49 << 10])]),
+            "RevisionOutOfSync",
+            &[place_says, "checks/serves.sh", "more than the 49152"],
+        ),
+    ];
+    let mut wrong = Vec::new();
+    for (name, body, kind, says) in table {
+        wrong.extend(waiting.refuse(body.clone(), Duration::ZERO, None).differences(name, kind, says));
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}

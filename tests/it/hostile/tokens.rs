@@ -1,0 +1,166 @@
+//! Continuation tokens that are not the job's own, whatever state they claim.
+
+use std::time::Duration;
+
+use bakeline::engine::Job;
+use bakeline::worker::claim::{self, Claim};
+use bakeline::worker::{House, turn};
+use serde_json::{Value, json};
+
+use super::refusal::{Refusal, Waiting, refusal};
+use crate::support::{in_virtual_time, repository};
+
+/// A token of each kind of state that was ever released for a stage, by the name of its file.
+fn released(stage: &str) -> Vec<(String, String)> {
+    let mut tokens = Vec::new();
+    for file in std::fs::read_dir(repository(&format!("tests/golden/tokens/1/{stage}"))).unwrap() {
+        let path = file.unwrap().path();
+        let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+        tokens.push((name, std::fs::read_to_string(path).unwrap().trim_end().to_owned()));
+    }
+    tokens.sort();
+    tokens
+}
+
+/// The job of the waiting stage, claimed.
+async fn claimed(house: &House, waiting: &Waiting) -> Job {
+    let offered = claim::poll(house, waiting.stage, 1).await.unwrap().remove(0);
+    assert_eq!(offered.key.action_execution, waiting.reader);
+    match claim::acknowledge(house, offered).await.unwrap() {
+        Claim::Ours(job) => *job,
+        Claim::NotOurs { why, .. } => panic!("{why}"),
+    }
+}
+
+/// Runs the waiting job with another token, and gives the failure and the virtual time it took.
+fn run(waiting: &Waiting, token: &str) -> (Refusal, Duration) {
+    in_virtual_time(async {
+        let (cloud, clock) = waiting.moment.go_on();
+        let house = waiting.worker(&cloud, &clock).await;
+        let job = claimed(&house, waiting).await;
+        let began = clock.now();
+        turn::run(&house, Job { continuation_token: Some(token.to_owned()), ..job }).await.unwrap();
+        (refusal(&cloud), clock.now().since(began))
+    })
+}
+
+#[test]
+fn a_token_that_is_not_the_jobs_own_is_refused_and_nothing_is_done() {
+    let (mut ran, mut wrong) = (0, Vec::new());
+    for waiting in Waiting::everywhere() {
+        let stage = waiting.stage.name();
+        let (_, sample) = released(stage).remove(0);
+        let sample: Value = serde_json::from_str(&sample).unwrap();
+        let with = |member: &str, value: Value| {
+            let mut token = sample.clone();
+            token["execution"] = json!(waiting.reader);
+            token[member] = value;
+            token.to_string()
+        };
+        let mut cases: Vec<(String, String, String)> = released(stage)
+            .into_iter()
+            .map(|(state, token)| {
+                let says = format!(
+                    "belongs to action execution 1f0c2d3e-0000-4000-8000-000000000001, the job to {}",
+                    waiting.reader
+                );
+                (format!("another execution's, {state}"), token, says)
+            })
+            .collect();
+        for other in ["bake", "test", "promote", "cleanup"].into_iter().filter(|other| *other != stage) {
+            let (state, token) = released(other)
+                .into_iter()
+                .find(|(state, _)| state != "start" && state != "sealing")
+                .unwrap();
+            let token = token.replace("1f0c2d3e-0000-4000-8000-000000000001", &waiting.reader);
+            cases.push((
+                format!("another stage's, {other} {state}"),
+                token,
+                "is not one of ours (byte ".into(),
+            ));
+        }
+        let mut unending = sample.clone();
+        unending["not_before"] = json!(i64::MAX);
+        let version = |found| format!("is of version {found}; this build reads versions 1 to 1");
+        let not_ours = || "is not one of ours (byte ".to_owned();
+        let long = with("state", json!("x".repeat(2048)));
+        let length = format!("is {} bytes long; CodePipeline carries at most 2048", long.len());
+        for (name, token, says) in [
+            (
+                "not to be run before the end of time",
+                unending.to_string(),
+                "belongs to action execution".to_owned(),
+            ),
+            ("of a later version", with("v", json!(2)), version("2")),
+            ("of version 0", with("v", json!(0)), version("0")),
+            ("of a version too large", with("v", json!(u64::MAX)), version("18446744073709551615")),
+            ("too long", long, length),
+            ("empty", String::new(), not_ours()),
+            ("garbage", "arn:aws:states:eu-west-1:1:execution:x".into(), not_ours()),
+            ("null", "null".into(), not_ours()),
+            ("deeply nested", "[".repeat(2000), not_ours()),
+            ("cut short", sample.to_string()[..100].into(), not_ours()),
+            ("without a state", with("state", json!(null)), not_ours()),
+            ("in an unknown state", with("state", json!({"at": "flying"})), not_ours()),
+            ("with a member more", with("extra", json!(1)), not_ours()),
+            ("with a negative count", with("slices", json!(-1)), not_ours()),
+            ("with a date too large", with("deadline", json!(u64::MAX)), not_ours()),
+        ] {
+            cases.push((name.to_owned(), token, says));
+        }
+        for (name, token, says) in cases {
+            let name = format!("{stage}, a token {name}");
+            let (refusal, took) = run(waiting, &token);
+            wrong.extend(refusal.differences(
+                &name,
+                "ConfigurationError",
+                &["the continuation token", &says],
+            ));
+            if took > Duration::from_mins(1) {
+                wrong.push(format!("{name}: was waited for {took:?}"));
+            }
+            ran += 1;
+        }
+    }
+    println!("{ran} tokens were refused");
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn a_job_of_no_stage_is_answered_and_nothing_is_done() {
+    let waiting = &Waiting::everywhere()[0];
+    for (category, provider, version) in
+        [("Build", "Bakeline", "2"), ("Build", "Other", "1"), ("Approval", "Bakeline", "1")]
+    {
+        let refusal = in_virtual_time(async {
+            let (cloud, clock) = waiting.moment.go_on();
+            let house = waiting.worker(&cloud, &clock).await;
+            let mut job = claimed(&house, waiting).await;
+            job.action_type = bakeline::engine::job::ActionType {
+                category: category.into(),
+                provider: provider.into(),
+                version: version.into(),
+            };
+            turn::run(&house, job).await.unwrap();
+            refusal(&cloud)
+        });
+        let says = format!("the job is of {category} {provider} {version}");
+        let wrong = refusal.differences(provider, "ConfigurationError", &[&says]);
+        assert!(wrong.is_empty(), "{wrong:#?}");
+    }
+}
+
+#[test]
+fn a_job_without_artifacts_is_answered_and_nothing_is_done() {
+    for waiting in Waiting::everywhere() {
+        let refusal = in_virtual_time(async {
+            let (cloud, clock) = waiting.moment.go_on();
+            let house = waiting.worker(&cloud, &clock).await;
+            let job = claimed(&house, waiting).await;
+            turn::run(&house, Job { inputs: Vec::new(), ..job }).await.unwrap();
+            refusal(&cloud)
+        });
+        let wrong = refusal.differences(waiting.stage.name(), "ConfigurationError", &["no input artifact"]);
+        assert!(wrong.is_empty(), "{wrong:#?}");
+    }
+}
