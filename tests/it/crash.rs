@@ -129,6 +129,7 @@ fn crash_everywhere(name: &str, stage: Stage, moment: &Moment) -> (usize, Vec<St
                             call.operation,
                             wrong.join("; ")
                         );
+                        println!("WRONG {case}");
                         failures.lock().unwrap().push(case);
                     }
                 }
