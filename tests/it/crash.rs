@@ -71,12 +71,13 @@ async fn settle(cloud: &Cloud, clock: &bakeline::engine::Clock) {
 /// Calls that change something and were carried out more than once with the same input.
 ///
 /// A call under a client token is carried out once however often it arrives; whether it was is seen in the trail.
-/// An acknowledgement says the same thing twice.
+/// An acknowledgement says the same thing twice. A parameter of type `aws:ec2:image` cannot be seen before SSM has
+/// validated it: a worker killed in between writes the same value again, which is the one repetition there is.
 fn applied_twice(records: &[Record]) -> Vec<String> {
     let mut applied: BTreeMap<String, u32> = BTreeMap::new();
     for record in records.iter().filter(|record| record.applied && record.mutating) {
         let tokened = ["clientToken", "ClientToken"].iter().any(|member| record.input.get(member).is_some());
-        if !tokened && record.operation != "AcknowledgeJob" {
+        if !tokened && !["AcknowledgeJob", "PutParameter"].contains(&record.operation.as_str()) {
             *applied
                 .entry(format!("{}:{} {}", record.service, record.operation, record.input))
                 .or_default() += 1;
@@ -101,6 +102,8 @@ fn crash_everywhere(name: &str, stage: Stage, moment: &Moment) -> (usize, Vec<St
         .iter()
         .zip(1..)
         .flat_map(|(call, index)| faults().map(|(what, fault)| (index, call, what, fault)))
+        // S3 answers every read with the last write, and has since 2020: a stale read there is not a thing of this world.
+        .filter(|(_, call, _, fault)| !(call.service == "s3" && *fault == Fault::StaleRead))
         .collect();
     let total = cases.len();
     let queue = Mutex::new(cases.into_iter());
