@@ -49,7 +49,7 @@ pub async fn report(house: &House, job: &Job, answer: &Answer) -> Result<Reporte
         Err(error) if ended_or_lost(&error) => Reported::Dropped { why: error.to_string() },
         Err(error) => return Err(error.into()),
     };
-    house.journal.forget(&job.id)?;
+    house.journal.forget(&job.id).await?;
     Ok(reported)
 }
 

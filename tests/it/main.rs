@@ -7,3 +7,4 @@ mod kill;
 mod line;
 mod support;
 mod trail;
+mod work;
