@@ -12,7 +12,6 @@ use aws_smithy_types::retry::RetryConfig;
 use aws_types::SdkConfig;
 use secrecy::{ExposeSecret, SecretString};
 
-
 /// Clients of every service a stage calls, under one identity in one region.
 #[derive(Clone, Debug)]
 pub struct Aws {

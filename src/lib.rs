@@ -7,6 +7,7 @@ pub mod cli;
 pub mod digest;
 pub mod engine;
 pub mod evidence;
+pub mod judge;
 #[cfg(feature = "rehearsal")]
 pub mod rehearsal;
 pub mod spec;

@@ -6,13 +6,14 @@ use std::path::Path;
 
 use super::caps::Caps;
 use super::content::EntryReader;
-use crate::digest::Sha256;
+use super::digest::digest_of;
 use super::directory::{Directory, Entry, EntryKind};
 use super::end::{self, WINDOW};
 use super::error::{ArtifactError, Origin};
 use super::fault::ArchiveFault;
 use super::path::EntryPath;
 use super::record::{self, LOCAL_LEN, MAX_DESCRIPTOR};
+use crate::digest::Sha256;
 
 /// Bytes of extra fields that most local headers do not exceed.
 const USUAL_EXTRA: u64 = 64;
@@ -115,7 +116,7 @@ impl<R: Read + Seek> Archive<R> {
     /// # Errors
     /// [`ArtifactError::Refused`] if it cannot be read.
     pub fn digest(&mut self) -> Result<Sha256, ArtifactError> {
-        let digest = self.source.rewind().and_then(|()| Sha256::of_reader(&mut self.source));
+        let digest = self.source.rewind().and_then(|()| digest_of(&mut self.source));
         digest.map_err(|error| self.refused(ArchiveFault::Io(error)))
     }
 

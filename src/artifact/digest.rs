@@ -1,5 +1,6 @@
 //! SHA-256 of what passes by: the hasher, and the reader and writer that hash.
 
+use std::fmt;
 use std::io::{self, Read, Write};
 
 use sha2::Digest as _;
@@ -26,7 +27,7 @@ impl Hasher {
     /// The digest of all bytes seen.
     #[must_use]
     pub fn finish(self) -> Sha256 {
-        Sha256(self.0.finalize().into())
+        Sha256::from_bytes(self.0.finalize().into())
     }
 }
 
@@ -108,6 +109,16 @@ impl<W: Write> Write for HashingWriter<W> {
     }
 }
 
+/// The digest of everything a reader yields, in bounded memory.
+///
+/// # Errors
+/// Those of the reader.
+pub fn digest_of(mut from: impl Read) -> io::Result<Sha256> {
+    let mut hasher = HashingWriter::new(io::sink());
+    io::copy(&mut from, &mut hasher)?;
+    Ok(hasher.finish().1)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -118,7 +129,7 @@ mod tests {
     #[test]
     fn the_published_example_holds_on_every_way_in() {
         assert_eq!(Sha256::of(b"abc").to_string(), ABC);
-        assert_eq!(Sha256::of_reader(&b"abc"[..]).unwrap().to_string(), ABC);
+        assert_eq!(digest_of(&b"abc"[..]).unwrap().to_string(), ABC);
         let mut reader = HashingReader::new(&b"abc"[..]);
         io::copy(&mut reader, &mut io::sink()).unwrap();
         assert_eq!(reader.count(), 3);

@@ -9,8 +9,8 @@ use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use thiserror::Error;
 
-use crate::digest::Sha256;
 use super::fault::ArchiveFault;
+use crate::digest::Sha256;
 
 /// Where an artifact lies in S3.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

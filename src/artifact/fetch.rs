@@ -9,9 +9,9 @@ use bytes::Bytes;
 
 use super::caps::Caps;
 use super::digest::Hasher;
-use crate::digest::Sha256;
 use super::error::{ArtifactError, Location, Origin};
 use super::fault::ArchiveFault;
+use crate::digest::Sha256;
 
 const CALL: &str = "GetObject";
 

@@ -32,6 +32,7 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
+pub use crate::digest::Sha256;
 pub use archive::Archive;
 pub use caps::Caps;
 pub use content::EntryReader;

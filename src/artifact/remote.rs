@@ -5,7 +5,6 @@ use aws_sdk_s3::Client;
 use super::archive::check_max;
 use super::caps::Caps;
 use super::content::EntryReader;
-use crate::digest::Sha256;
 use super::directory::{Directory, Entry};
 use super::end::{self, WINDOW};
 use super::error::{ArtifactError, Location, Origin};
@@ -13,6 +12,7 @@ use super::fault::ArchiveFault;
 use super::fetch::{self, ObjectStream, Pinned};
 use super::path::EntryPath;
 use super::record::{self, LOCAL_LEN, MAX_DESCRIPTOR};
+use crate::digest::Sha256;
 
 /// A zip in S3 whose directory was read and checked. All reads are of the version that was opened, by its
 /// `ETag`.

@@ -9,9 +9,9 @@ use tokio::io::AsyncWriteExt as _;
 use super::archive::Archive;
 use super::caps::Caps;
 use super::digest::Hasher;
-use crate::digest::Sha256;
 use super::error::{ArtifactError, Location, Origin};
 use super::fetch::ObjectStream;
+use crate::digest::Sha256;
 
 /// An artifact in a scratch file that has no name and ends with this value.
 #[derive(Debug)]

@@ -9,10 +9,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
 use super::caps::Caps;
-use crate::digest::Sha256;
 use super::error::{ArtifactError, CallError, Location};
 use super::fetch::ObjectStream;
 use super::writer::Finished;
+use crate::digest::Sha256;
 
 mod multipart;
 

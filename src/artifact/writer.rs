@@ -10,11 +10,12 @@ use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, DateTime, System, ZipWriter};
 
 use super::archive::Archive;
-use crate::digest::Sha256;
+use super::digest::digest_of;
 use super::directory::EntryKind;
 use super::error::{ArtifactError, Origin};
 use super::fault::ArchiveFault;
 use super::path::EntryPath;
+use crate::digest::Sha256;
 
 /// Collects entries in any order and writes them as one canonical archive.
 ///
@@ -191,7 +192,7 @@ impl Pack {
             file.flush()?;
             file.rewind()?;
             let mut reader = BufReader::with_capacity(1 << 20, file.as_file_mut());
-            let digest = Sha256::of_reader(&mut reader)?;
+            let digest = digest_of(&mut reader)?;
             let size = file.as_file_mut().stream_position()?;
             Ok(Finished { file, size, digest })
         };

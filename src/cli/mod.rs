@@ -3,6 +3,7 @@
 pub mod exit;
 mod health;
 mod identity;
+mod judge;
 mod logging;
 #[cfg(feature = "rehearsal")]
 pub mod rehearse;
@@ -33,6 +34,8 @@ struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// The canary judge on recorded samples and windows, offline
+    Judge(judge::Args),
     /// Run the whole line on an AWS embedded in this binary, in virtual time
     #[cfg(feature = "rehearsal")]
     Rehearse(rehearse::Args),
@@ -65,6 +68,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         _ => logging::start(args.log.as_deref().unwrap_or("warn"), logging::Format::Text),
     }
     let ended = match args.command {
+        Command::Judge(args) => judge::main(&args),
         #[cfg(feature = "rehearsal")]
         Command::Rehearse(args) => rehearse::main(args),
         Command::Work(args) => work::main(args),

@@ -43,7 +43,9 @@ pub struct Args {
 
 fn name_and_file(text: &str) -> Result<(String, PathBuf), String> {
     match text.split_once('=') {
-        Some((name, file)) if !name.is_empty() && !file.is_empty() => Ok((name.to_owned(), PathBuf::from(file))),
+        Some((name, file)) if !name.is_empty() && !file.is_empty() => {
+            Ok((name.to_owned(), PathBuf::from(file)))
+        }
         _ => Err(format!("`{text}` is not NAME=FILE, such as SourceArtifact=source.zip")),
     }
 }
@@ -83,15 +85,27 @@ async fn run(args: Args, job: Job) -> Result<(), CliError> {
     };
     let folder = args.output.clone().unwrap_or_else(|| PathBuf::from("."));
     let rest = Rest::in_folder(&folder, &job);
-    let outcome = run_to_end(&house, job.clone(), &rest, args.resume).await.map_err(|error| match &error {
-        ByHandError::Begun { .. } => CliError::usage(error.to_string(), "add --resume to go on from there, or remove the file to begin anew"),
-        ByHandError::State { .. } => CliError::unavailable(error.to_string(), "the folder given with --output must be writable"),
-        ByHandError::NoStage { .. } => CliError::data(error.to_string(), "actions of owner Custom, provider Bakeline, version 1 are run"),
-    })?;
+    let outcome =
+        run_to_end(&house, job.clone(), &rest, args.resume).await.map_err(|error| match &error {
+            ByHandError::Begun { .. } => CliError::usage(
+                error.to_string(),
+                "add --resume to go on from there, or remove the file to begin anew",
+            ),
+            ByHandError::State { .. } => {
+                CliError::unavailable(error.to_string(), "the folder given with --output must be writable")
+            }
+            ByHandError::NoStage { .. } => CliError::data(
+                error.to_string(),
+                "actions of owner Custom, provider Bakeline, version 1 are run",
+            ),
+        })?;
     if args.report {
-        report::report(&house, &job, &Answer::End(outcome.clone()))
-            .await
-            .map_err(|error| CliError::unavailable(format!("CodePipeline did not take the outcome: {error}"), "run again with --resume --report"))?;
+        report::report(&house, &job, &Answer::End(outcome.clone())).await.map_err(|error| {
+            CliError::unavailable(
+                format!("CodePipeline did not take the outcome: {error}"),
+                "run again with --resume --report",
+            )
+        })?;
     }
     ended(outcome)
 }
@@ -100,7 +114,9 @@ async fn run(args: Args, job: Job) -> Result<(), CliError> {
 pub fn tell(now: crate::engine::Timestamp, stage: &str, event: &Event<'_>) {
     use std::io::Write;
     let line = match event {
-        Event::Rested { progress, .. } => format!("{now} {stage}: {:>3} % {}", progress.percent, progress.summary),
+        Event::Rested { progress, .. } => {
+            format!("{now} {stage}: {:>3} % {}", progress.percent, progress.summary)
+        }
         Event::Claimed { first: true } => format!("{now} {stage}: begun"),
         Event::Claimed { first: false } => format!("{now} {stage}: resumed"),
         Event::Ended { .. }
@@ -125,8 +141,12 @@ pub fn ended(outcome: Outcome) -> Result<(), CliError> {
         }
         Outcome::Failed(failure) => Err(match failure.kind {
             FailureKind::JobFailed => CliError::failed(failure.message, ""),
-            FailureKind::ConfigurationError | FailureKind::RevisionOutOfSync => CliError::data(failure.message, ""),
-            FailureKind::PermissionError => CliError::denied(failure.message, "compare the role with pipeline/"),
+            FailureKind::ConfigurationError | FailureKind::RevisionOutOfSync => {
+                CliError::data(failure.message, "")
+            }
+            FailureKind::PermissionError => {
+                CliError::denied(failure.message, "compare the role with pipeline/")
+            }
             FailureKind::RevisionUnavailable | FailureKind::SystemUnavailable => {
                 CliError::unavailable(failure.message, "run again with --resume")
             }

@@ -35,7 +35,8 @@ pub struct Args {
 }
 
 fn moment(text: &str) -> Result<OffsetDateTime, String> {
-    OffsetDateTime::parse(text, &Rfc3339).map_err(|error| format!("{error}; expected e.g. 2026-01-31T12:00:00Z"))
+    OffsetDateTime::parse(text, &Rfc3339)
+        .map_err(|error| format!("{error}; expected e.g. 2026-01-31T12:00:00Z"))
 }
 
 /// What a chain is held against.
@@ -83,8 +84,9 @@ pub fn main(args: &Args) -> Result<(), CliError> {
 
 /// The artifacts at a path, in the order of their names.
 fn artifacts(path: &Path) -> Result<Vec<PathBuf>, CliError> {
-    let unreadable =
-        |error: std::io::Error| CliError::data(format!("{}: {error}", path.display()), "give an artifact or a folder of them");
+    let unreadable = |error: std::io::Error| {
+        CliError::data(format!("{}: {error}", path.display()), "give an artifact or a folder of them")
+    };
     if !path.is_dir() {
         return Ok(vec![path.to_owned()]);
     }
@@ -105,28 +107,39 @@ fn artifacts(path: &Path) -> Result<Vec<PathBuf>, CliError> {
 /// The artifact was changed, or its chain does not hold.
 pub fn prove(path: &Path, trust: &TrustRoot, options: &Options) -> Result<Option<Chain>, CliError> {
     let now = options.at.unwrap_or_else(|| Timestamp::date_time(Clock::system().now()));
-    let refused = |why: String| CliError::data(format!("{}: {why}", path.display()), "do not use this artifact; fetch it again from its pipeline");
+    let refused = |why: String| {
+        CliError::data(
+            format!("{}: {why}", path.display()),
+            "do not use this artifact; fetch it again from its pipeline",
+        )
+    };
     let caps = crate::artifact::Caps::default();
     let mut archive = Archive::open(path, &caps).map_err(|error| refused(with_causes(&error)))?;
     if !archive.files().any(|file| file.as_str().starts_with(link::STATEMENTS)) {
         return Ok(None);
     }
-    let mut archive_small = Archive::open(path, &hand_over_caps()).map_err(|error| refused(with_causes(&error)))?;
+    let mut archive_small =
+        Archive::open(path, &hand_over_caps()).map_err(|error| refused(with_causes(&error)))?;
     if !is_canonical(&mut archive).map_err(|error| refused(with_causes(&error)))? {
-        return Err(refused("the archive is not, byte for byte, one that bakeline writes: it was changed or packed anew".into()));
+        return Err(refused(
+            "the archive is not, byte for byte, one that bakeline writes: it was changed or packed anew"
+                .into(),
+        ));
     }
     let (mut statements, mut files) = (Files::new(), BTreeMap::new());
     let paths: Vec<EntryPath> = archive_small.files().cloned().collect();
     for entry in paths {
-        let bytes =
-            archive_small.read(&entry, hand_over_caps().entry_bytes).map_err(|error| refused(with_causes(&error)))?;
+        let bytes = archive_small
+            .read(&entry, hand_over_caps().entry_bytes)
+            .map_err(|error| refused(with_causes(&error)))?;
         if entry.as_str().starts_with(link::STATEMENTS) {
             statements.insert(entry.as_str().to_owned(), bytes);
         } else {
             files.insert(entry.as_str().to_owned(), Sha256::of(&bytes));
         }
     }
-    let envelopes: Vec<NamedBytes<'_>> = statements.iter().map(|(name, bytes)| NamedBytes { name, bytes }).collect();
+    let envelopes: Vec<NamedBytes<'_>> =
+        statements.iter().map(|(name, bytes)| NamedBytes { name, bytes }).collect();
     let expect = Expectation {
         pipeline_arn: options.pipeline.as_deref(),
         execution_id: options.execution.as_deref(),
@@ -142,12 +155,22 @@ pub fn prove(path: &Path, trust: &TrustRoot, options: &Options) -> Result<Option
 
 /// A source artifact is believed if a chain at hand was made from exactly it.
 fn prove_source(path: &Path, proven: &[Proven]) -> Result<(), CliError> {
-    let refused = |why: String| CliError::data(format!("{}: {why}", path.display()), "compare with the source artifact of the pipeline execution");
-    let mut archive = Archive::open(path, &crate::artifact::Caps::default()).map_err(|error| refused(with_causes(&error)))?;
+    let refused = |why: String| {
+        CliError::data(
+            format!("{}: {why}", path.display()),
+            "compare with the source artifact of the pipeline execution",
+        )
+    };
+    let mut archive = Archive::open(path, &crate::artifact::Caps::default())
+        .map_err(|error| refused(with_causes(&error)))?;
     let digest = archive.digest().map_err(|error| refused(with_causes(&error)))?.to_string();
-    let matches = |one: &Proven| one.chain.first().link.source.as_ref().map(ToString::to_string) == Some(digest.clone());
+    let matches = |one: &Proven| {
+        one.chain.first().link.source.as_ref().map(ToString::to_string) == Some(digest.clone())
+    };
     match proven.iter().find(|one| matches(one)) {
-        Some(_) => say(&format!("{}  the source of the release (SHA-256 {})", path.display(), short(&digest))),
+        Some(_) => {
+            say(&format!("{}  the source of the release (SHA-256 {})", path.display(), short(&digest)))
+        }
         None => Err(refused(format!("no chain here was made from it (SHA-256 {digest})"))),
     }
 }
@@ -158,7 +181,10 @@ fn show(one: &Proven) -> Result<(), CliError> {
     say(&format!("  pipeline   {}", first.pipeline_arn))?;
     say(&format!("  execution  {}", first.execution_id))?;
     for image in one.chain.images() {
-        say(&format!("  image      {} in {} of account {} ({})", image.image_id, image.region, image.account, image.name))?;
+        say(&format!(
+            "  image      {} in {} of account {} ({})",
+            image.image_id, image.region, image.account, image.name
+        ))?;
     }
     for verified in one.chain.links() {
         let issued = verified.link.issued.format(&Rfc3339).unwrap_or_default();

@@ -7,8 +7,8 @@ use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD};
 use serde::{Deserialize, Serialize};
 
-use crate::digest::Sha256;
 use super::key::PublicKey;
+use crate::digest::Sha256;
 
 /// The payload type of an in-toto Statement, the only one opened here.
 pub const IN_TOTO: &str = "application/vnd.in-toto+json";

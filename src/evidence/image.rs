@@ -7,8 +7,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::digest::Sha256;
 use super::statement::ResourceDescriptor;
+use crate::digest::Sha256;
 
 /// The annotation of a subject that carries the identity its digest was made from.
 pub const ANNOTATION: &str = "bakeline_image";

@@ -20,8 +20,8 @@ pub mod statement;
 mod testing;
 pub mod trust;
 
-pub use chain::{Chain, ChainError, Expectation, NamedBytes, Refusal, verify};
 pub use crate::digest::Sha256;
+pub use chain::{Chain, ChainError, Expectation, NamedBytes, Refusal, verify};
 pub use dsse::Envelope;
 pub use image::ImageIdentity;
 pub use key::PublicKey;

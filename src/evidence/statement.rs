@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::digest::Sha256;
 use super::image::{ImageError, ImageIdentity};
 use super::link::{FIELD, Link, Stage};
 use super::predicate::{self, Predicate};
+use crate::digest::Sha256;
 
 /// The `_type` of a Statement v1.
 pub const STATEMENT_V1: &str = "https://in-toto.io/Statement/v1";

@@ -8,7 +8,6 @@ use time::macros::datetime;
 use time::{Duration, OffsetDateTime};
 
 use super::chain::{Chain, ChainError, Expectation, NamedBytes, verify};
-use crate::digest::Sha256;
 use super::image::ImageIdentity;
 use super::link::{Link, Stage};
 use super::predicate::{
@@ -18,6 +17,7 @@ use super::predicate::{
 use super::signer::{Signer, seal};
 use super::statement::{ResourceDescriptor, Statement, StatementError};
 use super::trust::TrustRoot;
+use crate::digest::Sha256;
 
 pub const PIPELINE: &str = "arn:aws:codepipeline:eu-west-1:111122223333:web";
 pub const EXECUTION: &str = "3e0e1bd5-0a66-4a4c-9d3e-4a9b8a0a0001";

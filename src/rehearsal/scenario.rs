@@ -155,7 +155,10 @@ impl Scenario {
     /// The faults that calls are to meet.
     #[must_use]
     pub fn fault_plan(&self) -> FaultPlan {
-        let plan = self.faults.iter().fold(FaultPlan::default(), |plan, rule| plan.rule(rule.when.clone(), rule.fault.clone()));
+        let plan = self
+            .faults
+            .iter()
+            .fold(FaultPlan::default(), |plan, rule| plan.rule(rule.when.clone(), rule.fault.clone()));
         let plan = self.limits.iter().fold(plan, |plan, limit| plan.limit(limit.clone()));
         match &self.chaos {
             Some(random) => plan.random(random.clone()),

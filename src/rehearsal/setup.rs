@@ -143,7 +143,8 @@ impl Ground<'_> {
     }
 
     fn signing_key(&mut self) -> Result<(String, String), SetupError> {
-        let made = self.ask("kms", "CreateKey", json!({"KeySpec": "ECC_NIST_P256", "KeyUsage": "SIGN_VERIFY"}))?;
+        let made =
+            self.ask("kms", "CreateKey", json!({"KeySpec": "ECC_NIST_P256", "KeyUsage": "SIGN_VERIFY"}))?;
         let key = text(&made, "/KeyMetadata/Arn");
         let id = text(&made, "/KeyMetadata/KeyId");
         self.ask("kms", "CreateAlias", json!({"AliasName": "alias/bakeline-signing", "TargetKeyId": id}))?;
@@ -161,7 +162,11 @@ impl Ground<'_> {
         let setup = self.setup;
         let name = format!("{}-artifacts-{}", setup.pipeline, setup.account);
         let now = self.world.now;
-        s3::create_bucket(&mut self.world, &name, Bucket::new(&setup.account, &setup.region, now).requiring_kms());
+        s3::create_bucket(
+            &mut self.world,
+            &name,
+            Bucket::new(&setup.account, &setup.region, now).requiring_kms(),
+        );
         s3::put(&mut self.world, &name, SOURCE_KEY, setup.source.clone(), Encryption::default())
             .map_err(|refused| refusal("PutObject", refused))?;
         Ok(name)
@@ -171,7 +176,9 @@ impl Ground<'_> {
     fn image_pipeline(&mut self, arn: &str) -> Result<(), SetupError> {
         let name = arn.rsplit('/').next().unwrap_or(arn).to_owned();
         let mut components = Vec::new();
-        for (component, steps) in [(format!("{name}-install"), "InstallPackages"), (format!("{name}-verify"), "SmokeTest")] {
+        for (component, steps) in
+            [(format!("{name}-install"), "InstallPackages"), (format!("{name}-verify"), "SmokeTest")]
+        {
             let data = format!(
                 "name: {component}\nschemaVersion: 1.0\nphases:\n  - name: build\n    steps:\n      - name: {steps}\n        \
                  action: ExecuteBash\n        inputs:\n          commands: [\"true\"]\n"
@@ -184,17 +191,20 @@ impl Ground<'_> {
             )?;
             components.push(json!({"componentArn": text(&made, "/componentBuildVersionArn")}));
         }
-        let parent = ec2::register_image(&mut self.world, ec2::NewImage {
-            name: "al2023-ami-minimal-x86_64".into(),
-            account: self.setup.account.clone(),
-            region: self.setup.region.clone(),
-            description: Some("the parent image".into()),
-            tags: BTreeMap::new(),
-            source_image: None,
-            behaviour: super::behaviour::Behaviour::default(),
-            available_after: Duration::ZERO,
-            snapshots: 1,
-        });
+        let parent = ec2::register_image(
+            &mut self.world,
+            ec2::NewImage {
+                name: "al2023-ami-minimal-x86_64".into(),
+                account: self.setup.account.clone(),
+                region: self.setup.region.clone(),
+                description: Some("the parent image".into()),
+                tags: BTreeMap::new(),
+                source_image: None,
+                behaviour: super::behaviour::Behaviour::default(),
+                available_after: Duration::ZERO,
+                snapshots: 1,
+            },
+        );
         let recipe = self.ask(
             "imagebuilder",
             "CreateImageRecipe",
@@ -216,7 +226,10 @@ impl Ground<'_> {
             .into_iter()
             .map(|(region, accounts)| {
                 let others: Vec<&str> = accounts.into_iter().filter(|a| *a != self.setup.account).collect();
-                let mut ami = Map::from_iter([("name".to_owned(), json!(format!("{name}-{{{{ imagebuilder:buildDate }}}}")))]);
+                let mut ami = Map::from_iter([(
+                    "name".to_owned(),
+                    json!(format!("{name}-{{{{ imagebuilder:buildDate }}}}")),
+                )]);
                 if !others.is_empty() {
                     ami.insert("targetAccountIds".into(), json!(others));
                 }
@@ -242,7 +255,14 @@ impl Ground<'_> {
     fn staging(&mut self) {
         let Some(staging) = &self.setup.staging else { return };
         let (account, region) = (&self.setup.account, &self.setup.region);
-        ec2::place_subnet(&mut self.world, account, region, &staging.subnet, &format!("{region}a"), "vpc-staging");
+        ec2::place_subnet(
+            &mut self.world,
+            account,
+            region,
+            &staging.subnet,
+            &format!("{region}a"),
+            "vpc-staging",
+        );
         for group in &staging.security_groups {
             ec2::place_security_group(&mut self.world, account, region, group, "vpc-staging", "staging");
         }
@@ -258,25 +278,36 @@ impl Ground<'_> {
         ages.push(CURRENT_IMAGE_DAYS);
         for days in ages {
             self.world.now = Time(now.0 - i64::try_from(days).unwrap_or(0) * 86_400_000);
-            let tags = [("bakeline:service", self.setup.service.as_str()), ("Name", self.setup.service.as_str())];
-            image = ec2::register_image(&mut self.world, ec2::NewImage {
-                name: format!("{}-{days}-days-ago", self.setup.service),
-                account: account.clone(),
-                region: region.clone(),
-                description: Some("an earlier release".into()),
-                tags: tags.map(|(k, v)| (k.to_owned(), v.to_owned())).into(),
-                source_image: None,
-                behaviour: scenario.current_image.clone(),
-                available_after: Duration::ZERO,
-                snapshots: 1,
-            });
+            let tags =
+                [("bakeline:service", self.setup.service.as_str()), ("Name", self.setup.service.as_str())];
+            image = ec2::register_image(
+                &mut self.world,
+                ec2::NewImage {
+                    name: format!("{}-{days}-days-ago", self.setup.service),
+                    account: account.clone(),
+                    region: region.clone(),
+                    description: Some("an earlier release".into()),
+                    tags: tags.map(|(k, v)| (k.to_owned(), v.to_owned())).into(),
+                    source_image: None,
+                    behaviour: scenario.current_image.clone(),
+                    available_after: Duration::ZERO,
+                    snapshots: 1,
+                },
+            );
         }
         self.world.now = now;
-        let subnet = ec2::seed_subnet(&mut self.world, &account, &region, &format!("{region}a"), "vpc-production");
-        let template = ec2::seed_launch_template(&mut self.world, &account, &region, &fleet.group, json!({
-            "ImageId": image, "InstanceType": "t3.medium",
-            "IamInstanceProfile": {"Name": format!("{}-production", self.setup.service)},
-        }));
+        let subnet =
+            ec2::seed_subnet(&mut self.world, &account, &region, &format!("{region}a"), "vpc-production");
+        let template = ec2::seed_launch_template(
+            &mut self.world,
+            &account,
+            &region,
+            &fleet.group,
+            json!({
+                "ImageId": image, "InstanceType": "t3.medium",
+                "IamInstanceProfile": {"Name": format!("{}-production", self.setup.service)},
+            }),
+        );
         let target_group = elbv2::place_target_group(
             &mut self.world,
             &account,
@@ -285,7 +316,8 @@ impl Ground<'_> {
             &fleet.target_group,
             scenario.traffic.requests_per_minute,
         );
-        let mut group = autoscaling::NewGroup::new(&account, &region, &fleet.group, &template, "1", fleet.instances);
+        let mut group =
+            autoscaling::NewGroup::new(&account, &region, &fleet.group, &template, "1", fleet.instances);
         group.subnets = vec![subnet];
         group.target_groups = vec![target_group];
         group.health_check_type = "ELB".into();
@@ -300,10 +332,15 @@ impl Ground<'_> {
                 "ComparisonOperator": "GreaterThanThreshold", "TreatMissingData": "notBreaching",
             });
             if let Value::Object(members) = members {
-                cloudwatch::seed_alarm(&mut self.world, &account, &region, members).map_err(|e| refusal("PutMetricAlarm", e))?;
+                cloudwatch::seed_alarm(&mut self.world, &account, &region, members)
+                    .map_err(|e| refusal("PutMetricAlarm", e))?;
             }
             // The service has been running for long: its alarm has seen data.
-            self.ask("cloudwatch", "SetAlarmState", json!({"AlarmName": alarm, "StateValue": "OK", "StateReason": "healthy so far"}))?;
+            self.ask(
+                "cloudwatch",
+                "SetAlarmState",
+                json!({"AlarmName": alarm, "StateValue": "OK", "StateReason": "healthy so far"}),
+            )?;
         }
         Ok(image)
     }
@@ -350,7 +387,8 @@ impl Ground<'_> {
             json!({"pipeline": {"name": self.setup.pipeline, "roleArn": role, "version": 1,
                    "artifactStore": {"type": "S3", "location": bucket}, "stages": stages}}),
         )?;
-        let started = self.ask("codepipeline", "StartPipelineExecution", json!({"name": self.setup.pipeline}))?;
+        let started =
+            self.ask("codepipeline", "StartPipelineExecution", json!({"name": self.setup.pipeline}))?;
         Ok(text(&started, "/pipelineExecutionId"))
     }
 }

@@ -129,9 +129,9 @@ impl Release {
 /// Refuses a release that did not pass: a failed test leaves its signed record at its output's place too, and nobody
 /// may go on from there.
 fn passed(test: &Statement) -> Result<(), StageError> {
-    let result: TestResult = test
-        .predicate_as()
-        .map_err(|fault| StageError::Rejected(format!("the input artifact's test result cannot be read: {fault}")))?;
+    let result: TestResult = test.predicate_as().map_err(|fault| {
+        StageError::Rejected(format!("the input artifact's test result cannot be read: {fault}"))
+    })?;
     match result.result {
         TestOutcome::Passed | TestOutcome::Warned => Ok(()),
         TestOutcome::Failed => Err(StageError::Rejected(format!(

@@ -65,11 +65,7 @@ impl Store {
     ///
     /// # Errors
     /// As [`artifact::put`]; [`ArtifactError::Occupied`] when something else lies there.
-    pub async fn put(
-        &self,
-        artifact: &NamedArtifact,
-        archive: &Finished,
-    ) -> Result<Sha256, ArtifactError> {
+    pub async fn put(&self, artifact: &NamedArtifact, archive: &Finished) -> Result<Sha256, ArtifactError> {
         match &self.output_folder {
             Some(folder) => local::put(folder, &artifact.name, archive),
             None => {

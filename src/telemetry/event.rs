@@ -95,12 +95,20 @@ impl Telemetry {
             Event::Claimed { first } => log!(info, "job claimed", first = first),
             Event::NotOurs { why } => log!(info, "job is not ours", why = why),
             Event::Rested { until, progress } => {
-                log!(info, "slice done", until = until, percent = progress.percent, summary = progress.summary);
+                log!(
+                    info,
+                    "slice done",
+                    until = until,
+                    percent = progress.percent,
+                    summary = progress.summary
+                );
             }
             Event::Ended { outcome: Outcome::Succeeded { summary, .. } } => {
                 log!(info, "action succeeded", summary = summary);
             }
-            Event::Ended { outcome: Outcome::Failed(failure) } => log!(error, "action failed", why = failure.message),
+            Event::Ended { outcome: Outcome::Failed(failure) } => {
+                log!(error, "action failed", why = failure.message)
+            }
             Event::Dropped { why } => log!(warn, "the job had ended; its result is dropped", why = why),
             Event::Abandoned { why } => log!(warn, "the action is over; what it made is being undone", why = why),
             Event::Undone { outcome } => match outcome {

@@ -78,7 +78,12 @@ impl Rest {
 /// # Errors
 /// The state file cannot be used, an earlier run's state is there and `resume` was not asked for, or no stage runs
 /// such a job.
-pub async fn run_to_end(house: &House, mut job: Job, rest: &Rest, resume: bool) -> Result<Outcome, ByHandError> {
+pub async fn run_to_end(
+    house: &House,
+    mut job: Job,
+    rest: &Rest,
+    resume: bool,
+) -> Result<Outcome, ByHandError> {
     let Some(stage) = stage_of(&job.action_type) else {
         let action = job.action_type;
         return Err(ByHandError::NoStage {
@@ -101,7 +106,11 @@ pub async fn run_to_end(house: &House, mut job: Job, rest: &Rest, resume: bool) 
         match slice::run(stage, &house.context(job.clone())).await {
             Answer::Continue { token, not_before, progress } => {
                 rest.store(&token)?;
-                house.telemetry.emit(house.clock.now(), &label, &Event::Rested { until: not_before, progress: &progress });
+                house.telemetry.emit(
+                    house.clock.now(),
+                    &label,
+                    &Event::Rested { until: not_before, progress: &progress },
+                );
                 job.continuation_token = Some(token);
             }
             Answer::End(outcome) => {

@@ -39,7 +39,8 @@ pub async fn poll(house: &House, stage: Stage, most: i32) -> Result<Vec<Job>, Wo
         .version(VERSION)
         .build()
         .map_err(ClaimError::from)?;
-    let answer = house.aws.codepipeline.poll_for_jobs().action_type_id(action).max_batch_size(most).send().await;
+    let answer =
+        house.aws.codepipeline.poll_for_jobs().action_type_id(action).max_batch_size(most).send().await;
     let answer = answer.map_err(|e| AwsError::new("codepipeline:PollForJobs", category(stage), e))?;
     let mut jobs = Vec::new();
     for offered in answer.jobs.unwrap_or_default() {
@@ -64,7 +65,9 @@ pub async fn acknowledge(house: &House, job: Job) -> Result<Claim, WorkerError> 
     let answer = house.aws.codepipeline.acknowledge_job().job_id(&job.id).nonce(nonce).send().await;
     let not_ours = match answer {
         Ok(answer) if answer.status == Some(JobStatus::InProgress) => return Ok(Claim::Ours(Box::new(job))),
-        Ok(answer) => format!("it is {}", answer.status.map_or("of unknown status".to_owned(), |s| s.to_string())),
+        Ok(answer) => {
+            format!("it is {}", answer.status.map_or("of unknown status".to_owned(), |s| s.to_string()))
+        }
         Err(error) => {
             let error = AwsError::new("codepipeline:AcknowledgeJob", job.id.clone(), error);
             if !ended_or_lost(&error) {
@@ -113,5 +116,7 @@ pub async fn look_up(house: &House, id: &str) -> Result<Claim, WorkerError> {
 /// Whether CodePipeline says that a job is not ours any more.
 #[must_use]
 pub fn ended_or_lost(error: &AwsError) -> bool {
-    ["InvalidNonceException", "JobNotFoundException", "InvalidJobStateException"].iter().any(|code| error.is(code))
+    ["InvalidNonceException", "JobNotFoundException", "InvalidJobStateException"]
+        .iter()
+        .any(|code| error.is(code))
 }

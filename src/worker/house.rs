@@ -10,8 +10,8 @@ use crate::aws::{Aws, AwsError};
 use crate::engine::{Clock, Job};
 use crate::evidence::Stage;
 use crate::stage::store::Store;
-use crate::telemetry::Telemetry;
 use crate::stage::{Authority, Cx};
+use crate::telemetry::Telemetry;
 
 /// A worker's possessions, shared by all jobs it runs.
 #[derive(Clone, Debug)]

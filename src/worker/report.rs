@@ -13,7 +13,9 @@ use crate::engine::{Failure, FailureKind, Job, Outcome, Progress};
 pub enum Reported {
     Taken,
     /// The job had ended or was another worker's: its answer stands, ours is dropped.
-    Dropped { why: String },
+    Dropped {
+        why: String,
+    },
 }
 
 /// `ExecutionDetails.summary` takes 1 to 2048 characters, `externalExecutionId` 1 to 1500.
@@ -31,16 +33,23 @@ pub async fn report(house: &House, job: &Job, answer: &Answer) -> Result<Reporte
         Answer::Continue { token, progress, .. } => {
             let call = house.aws.codepipeline.put_job_success_result().job_id(&job.id);
             let call = call.continuation_token(token).execution_details(details(progress));
-            call.send().await.map(drop).map_err(|e| AwsError::new("codepipeline:PutJobSuccessResult", &job.id, e))
+            call.send()
+                .await
+                .map(drop)
+                .map_err(|e| AwsError::new("codepipeline:PutJobSuccessResult", &job.id, e))
         }
         Answer::End(Outcome::Succeeded { summary, external_id, variables }) => {
-            let progress = Progress { percent: 100, summary: summary.clone(), external_id: external_id.clone() };
+            let progress =
+                Progress { percent: 100, summary: summary.clone(), external_id: external_id.clone() };
             let mut call = house.aws.codepipeline.put_job_success_result().job_id(&job.id);
             for (key, value) in variables {
                 call = call.output_variables(key, value);
             }
             let call = call.execution_details(details(&progress));
-            call.send().await.map(drop).map_err(|e| AwsError::new("codepipeline:PutJobSuccessResult", &job.id, e))
+            call.send()
+                .await
+                .map(drop)
+                .map_err(|e| AwsError::new("codepipeline:PutJobSuccessResult", &job.id, e))
         }
         Answer::End(Outcome::Failed(failure)) => fail(house, job, failure).await,
     };
@@ -74,7 +83,9 @@ fn details(progress: &Progress) -> ExecutionDetails {
     ExecutionDetails::builder()
         .percent_complete(i32::from(progress.percent.min(100)))
         .set_summary(Some(summary).filter(|text| !text.is_empty()))
-        .set_external_execution_id(progress.external_id.clone().filter(|id| (1..=EXTERNAL_ID).contains(&id.len())))
+        .set_external_execution_id(
+            progress.external_id.clone().filter(|id| (1..=EXTERNAL_ID).contains(&id.len())),
+        )
         .build()
 }
 

@@ -16,7 +16,11 @@ pub const STEPS: u32 = 64;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
     /// More is to come, not before the given moment.
-    Continue { token: String, not_before: Timestamp, progress: Progress },
+    Continue {
+        token: String,
+        not_before: Timestamp,
+        progress: Progress,
+    },
     End(Outcome),
 }
 
@@ -27,7 +31,9 @@ pub fn not_before(token: Option<&str>) -> Timestamp {
     struct Due {
         not_before: Timestamp,
     }
-    token.and_then(|raw| serde_json::from_str::<Due>(raw).ok()).map_or(Timestamp::default(), |due| due.not_before)
+    token
+        .and_then(|raw| serde_json::from_str::<Due>(raw).ok())
+        .map_or(Timestamp::default(), |due| due.not_before)
 }
 
 /// Runs one slice of `stage` and never fails: whatever goes wrong is an answer.
@@ -110,7 +116,9 @@ async fn slice<M: StageMachine>(cx: &Cx) -> Result<Slice<M>, StageError> {
     let execution = &cx.key().action_execution;
     let token = match &cx.job.continuation_token {
         None => None,
-        Some(raw) => Some(Token::<M>::decode(raw, execution).map_err(|e| StageError::Rejected(e.to_string()))?),
+        Some(raw) => {
+            Some(Token::<M>::decode(raw, execution).map_err(|e| StageError::Rejected(e.to_string()))?)
+        }
     };
     let began = token.as_ref().map_or_else(|| cx.now(), |token| token.started);
     let inputs = match M::load(cx, began).await {
@@ -126,11 +134,13 @@ fn unloaded<M: Machine>(cx: &Cx, token: Option<Token<M>>, error: StageError) -> 
     let Some(mut token) = token.filter(|_| error.is_transient()) else { return Err(error) };
     let now = cx.now();
     if now > token.deadline.plus(crate::engine::machine::UNWINDING_GRACE) {
-        let message = format!("the inputs could not be read again before the deadline {}: {error}", token.deadline);
+        let message =
+            format!("the inputs could not be read again before the deadline {}: {error}", token.deadline);
         return Ok(Slice::Done(Outcome::Failed(Failure::new(FailureKind::SystemUnavailable, message))));
     }
     token.faults = token.faults.saturating_add(1);
     token.not_before = now.plus(std::time::Duration::from_secs(30));
-    let progress = Progress { summary: format!("the inputs cannot be read just now: {error}"), ..Progress::default() };
+    let progress =
+        Progress { summary: format!("the inputs cannot be read just now: {error}"), ..Progress::default() };
     Ok(Slice::Yield { token, progress })
 }

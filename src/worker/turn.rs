@@ -92,7 +92,8 @@ pub fn no_stage(job: &Job) -> Answer {
 pub async fn guarded<T>(slice: impl Future<Output = T>) -> Result<T, Answer> {
     AssertUnwindSafe(slice).catch_unwind().await.map_err(|panic| {
         let what = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
-        let what = what.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "a panic".to_owned());
+        let what =
+            what.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "a panic".to_owned());
         let message = format!("this is a defect in bakeline: {what}");
         Answer::End(Outcome::Failed(Failure::new(FailureKind::JobFailed, message)))
     })

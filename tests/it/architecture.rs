@@ -8,7 +8,22 @@ use crate::support::repository;
 
 /// Which rooms each room may use. What is not listed may use nothing of the crate.
 const MAY_USE: &[(&str, &[&str])] = &[
-    ("cli", &["artifact", "aws", "engine", "evidence", "judge", "rehearsal", "spec", "stage", "telemetry", "worker", "digest"]),
+    (
+        "cli",
+        &[
+            "artifact",
+            "aws",
+            "engine",
+            "evidence",
+            "judge",
+            "rehearsal",
+            "spec",
+            "stage",
+            "telemetry",
+            "worker",
+            "digest",
+        ],
+    ),
     ("worker", &["aws", "artifact", "engine", "evidence", "stage", "telemetry", "digest"]),
     ("telemetry", &["engine", "evidence"]),
     ("stage", &["artifact", "aws", "engine", "evidence", "judge", "spec", "digest"]),
@@ -58,7 +73,10 @@ fn code(path: &Path) -> String {
 
 fn is_test(path: &Path) -> bool {
     path.components().any(|part| {
-        matches!(part.as_os_str().to_str(), Some("tests" | "tests.rs" | "testing.rs" | "testing" | "golden.rs" | "tokens.rs"))
+        matches!(
+            part.as_os_str().to_str(),
+            Some("tests" | "tests.rs" | "testing.rs" | "testing" | "golden.rs" | "tokens.rs")
+        )
     })
 }
 
@@ -115,7 +133,15 @@ fn the_pure_files_see_neither_aws_nor_a_runtime() {
     for under in PURE {
         for path in sources(&repository(under)).into_iter().filter(|path| !is_test(path)) {
             let code = code(&path);
-            for named in ["aws_sdk_", "aws_smithy", "aws_config", "tokio::", "std::time::SystemTime", "std::time::Instant", "async fn"] {
+            for named in [
+                "aws_sdk_",
+                "aws_smithy",
+                "aws_config",
+                "tokio::",
+                "std::time::SystemTime",
+                "std::time::Instant",
+                "async fn",
+            ] {
                 if code.contains(named) {
                     wrong.push(format!("{} names {named}", path.display()));
                 }
@@ -137,6 +163,10 @@ fn only_the_command_line_names_the_embedded_aws() {
     for path in sources(&repository("src")) {
         let inside = path.strip_prefix(repository("src")).unwrap();
         let named = code(&path).contains("crate::rehearsal");
-        assert!(!named || inside.starts_with("cli") || inside.starts_with("rehearsal"), "{}", inside.display());
+        assert!(
+            !named || inside.starts_with("cli") || inside.starts_with("rehearsal"),
+            "{}",
+            inside.display()
+        );
     }
 }

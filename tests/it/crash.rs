@@ -77,10 +77,16 @@ pub fn applied_twice(records: &[Record]) -> Vec<String> {
     for record in records.iter().filter(|record| record.applied && record.mutating) {
         let tokened = ["clientToken", "ClientToken"].iter().any(|member| record.input.get(member).is_some());
         if !tokened && record.operation != "AcknowledgeJob" {
-            *applied.entry(format!("{}:{} {}", record.service, record.operation, record.input)).or_default() += 1;
+            *applied
+                .entry(format!("{}:{} {}", record.service, record.operation, record.input))
+                .or_default() += 1;
         }
     }
-    applied.into_iter().filter(|(_, times)| *times > 1).map(|(call, times)| format!("{times} x {call}")).collect()
+    applied
+        .into_iter()
+        .filter(|(_, times)| *times > 1)
+        .map(|(call, times)| format!("{times} x {call}"))
+        .collect()
 }
 
 /// Runs a stage once for each of its calls and each fault; the cases that did not end as they should.
@@ -107,14 +113,22 @@ fn crash_everywhere(name: &str, stage: Stage, moment: &Moment) -> (usize, Vec<St
                     let disturbed = run(moment, stage, FaultPlan::default().rule(When::Index(index), fault));
                     let mut wrong = Vec::new();
                     if disturbed.status != undisturbed.status {
-                        wrong.push(format!("ended {:?} instead of {:?}", disturbed.status, undisturbed.status));
+                        wrong.push(format!(
+                            "ended {:?} instead of {:?}",
+                            disturbed.status, undisturbed.status
+                        ));
                     }
                     for line in differences(&undisturbed.trail, &disturbed.trail) {
                         wrong.push(line);
                     }
                     wrong.extend(applied_twice(&disturbed.records));
                     if !wrong.is_empty() {
-                        let case = format!("{name}: call {index}, {}:{}, {what}: {}", call.service, call.operation, wrong.join("; "));
+                        let case = format!(
+                            "{name}: call {index}, {}:{}, {what}: {}",
+                            call.service,
+                            call.operation,
+                            wrong.join("; ")
+                        );
                         failures.lock().unwrap().push(case);
                     }
                 }
@@ -131,7 +145,13 @@ fn differences(expected: &Trail, found: &Trail) -> Vec<String> {
     lines
         .into_iter()
         .filter(|line| expected.get(*line) != found.get(*line))
-        .map(|line| format!("{line}: {} instead of {}", found.get(line).unwrap_or(&0), expected.get(line).unwrap_or(&0)))
+        .map(|line| {
+            format!(
+                "{line}: {} instead of {}",
+                found.get(line).unwrap_or(&0),
+                expected.get(line).unwrap_or(&0)
+            )
+        })
         .collect()
 }
 
@@ -155,7 +175,10 @@ fn every_call_on_the_way_back_survives_every_fault() {
     let mut failures = Vec::new();
     let mut cases = 0;
     for (stage, scenario) in [
-        (Stage::Test, format!("{SHORT}baked_image: {{commands: [{{contains: web, exit_code: 1, stderr: no}}]}}\n")),
+        (
+            Stage::Test,
+            format!("{SHORT}baked_image: {{commands: [{{contains: web, exit_code: 1, stderr: no}}]}}\n"),
+        ),
         (Stage::Promote, format!("{SHORT}baked_image: {{error_rate: 0.2}}\n")),
     ] {
         let release = plan("tests/it/fixtures/crash/bakeline.yaml", &scenario);

@@ -85,7 +85,10 @@ fn a_good_release_goes_down_the_whole_line_and_verifies() {
 fn a_changed_byte_anywhere_is_found() {
     let rehearsal = Rehearsal::of("good");
     let trust = bakeline::evidence::TrustRoot::from_file(&rehearsal.out().join("trust.yaml")).unwrap();
-    let options = bakeline::cli::verify::Options { at: Some(time::macros::datetime!(2026-01-01 04:00 UTC)), ..Default::default() };
+    let options = bakeline::cli::verify::Options {
+        at: Some(time::macros::datetime!(2026-01-01 04:00 UTC)),
+        ..Default::default()
+    };
     let (mut tried, file) = (0, rehearsal.folder.path().join("changed.zip"));
     for artifact in ["1-bake.zip", "2-test.zip", "3-promote.zip", "4-cleanup.zip"] {
         let good = fs::read(rehearsal.out().join(artifact)).unwrap();
@@ -100,7 +103,9 @@ fn a_changed_byte_anywhere_is_found() {
             tried += 1;
             match bakeline::cli::verify::prove(&file, &trust, &options) {
                 Err(_) => {}
-                Ok(chain) => panic!("{artifact}: byte {at} was changed and the chain {} stands", chain.is_some()),
+                Ok(chain) => {
+                    panic!("{artifact}: byte {at} was changed and the chain {} stands", chain.is_some())
+                }
             }
         }
     }
@@ -146,7 +151,8 @@ fn statement(artifact: &Path, entry: &str) -> serde_json::Value {
     use base64::Engine as _;
     let mut archive = zip::ZipArchive::new(fs::File::open(artifact).unwrap()).unwrap();
     let envelope: serde_json::Value = serde_json::from_reader(archive.by_name(entry).unwrap()).unwrap();
-    let payload = base64::engine::general_purpose::STANDARD.decode(envelope["payload"].as_str().unwrap()).unwrap();
+    let payload =
+        base64::engine::general_purpose::STANDARD.decode(envelope["payload"].as_str().unwrap()).unwrap();
     serde_json::from_slice(&payload).unwrap()
 }
 
@@ -156,7 +162,11 @@ fn the_same_rehearsal_is_the_same_to_the_byte() {
     let transcript = |of: &Rehearsal| fs::read_to_string(of.folder.path().join("transcript.jsonl")).unwrap();
     assert_eq!(transcript(&one), transcript(&two));
     for artifact in ["source.zip", "1-bake.zip", "2-test.zip", "3-promote.zip"] {
-        assert_eq!(fs::read(one.out().join(artifact)).unwrap(), fs::read(two.out().join(artifact)).unwrap(), "{artifact}");
+        assert_eq!(
+            fs::read(one.out().join(artifact)).unwrap(),
+            fs::read(two.out().join(artifact)).unwrap(),
+            "{artifact}"
+        );
     }
 }
 
@@ -179,8 +189,9 @@ fn no_credential_is_written_anywhere() {
             )
             .await;
         crate::support::work(&moment, &cloud, &house, bakeline::evidence::Stage::Cleanup).await;
-        let keys: std::collections::BTreeSet<String> = cloud
-            .with_transcript(|transcript| transcript.records().iter().filter_map(|r| r.access_key.clone()).collect());
+        let keys: std::collections::BTreeSet<String> = cloud.with_transcript(|transcript| {
+            transcript.records().iter().filter_map(|r| r.access_key.clone()).collect()
+        });
         assert!(keys.len() > 4, "the worker's key and those of several jobs");
         cloud.with_world(|world| {
             keys.iter()

@@ -38,7 +38,8 @@ pub fn plan(spec: &str, scenario: &str) -> Plan {
 
 /// Runs a future in virtual time.
 pub fn in_virtual_time<T>(future: impl Future<Output = T>) -> T {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
     runtime.block_on(future)
 }
 
@@ -61,7 +62,10 @@ impl Moment {
     /// An AWS that goes on from here, and its clock. Inside [`in_virtual_time`].
     pub fn go_on(&self) -> (Cloud, Clock) {
         let since = Duration::from_millis(self.now.0.unsigned_abs());
-        (Cloud::new(self.world.clone(), Timeline::tokio(self.now)), Clock::tokio(SystemTime::UNIX_EPOCH + since))
+        (
+            Cloud::new(self.world.clone(), Timeline::tokio(self.now)),
+            Clock::tokio(SystemTime::UNIX_EPOCH + since),
+        )
     }
 
     /// A worker for one AWS that runs `stages` only.
@@ -74,7 +78,9 @@ impl Moment {
         telemetry: Telemetry,
     ) -> House {
         let mut house =
-            ground::house(cloud, &self.founded, &self.region, clock, Arc::clone(journal), telemetry).await.unwrap();
+            ground::house(cloud, &self.founded, &self.region, clock, Arc::clone(journal), telemetry)
+                .await
+                .unwrap();
         house.stages = stages.to_vec();
         house
     }
@@ -90,8 +96,9 @@ impl Moment {
     pub fn after(&self, stage: Stage) -> Self {
         in_virtual_time(async {
             let (cloud, clock) = self.go_on();
-            let house =
-                self.worker(&cloud, &clock, &Arc::new(Journal::in_memory()), &[stage], Telemetry::default()).await;
+            let house = self
+                .worker(&cloud, &clock, &Arc::new(Journal::in_memory()), &[stage], Telemetry::default())
+                .await;
             let ended = work(self, &cloud, &house, stage).await;
             assert_eq!(ended, ActionStatus::Succeeded, "{stage}");
             self.now(&cloud)
@@ -120,7 +127,10 @@ impl Moment {
 impl Moment {
     /// The moment at which one stage's job is waiting.
     pub fn before(plan: &Plan, last: Stage) -> Self {
-        Stage::ALL.into_iter().filter(|stage| *stage < last).fold(Self::start(plan), |moment, stage| moment.after(stage))
+        Stage::ALL
+            .into_iter()
+            .filter(|stage| *stage < last)
+            .fold(Self::start(plan), |moment, stage| moment.after(stage))
     }
 }
 

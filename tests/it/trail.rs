@@ -12,7 +12,13 @@ use crate::support::Moment;
 pub type Trail = BTreeMap<String, u64>;
 
 /// Asks the world as its administrator.
-pub fn ask(moment: &Moment, world: &mut World, service: &'static str, operation: &str, input: Value) -> Value {
+pub fn ask(
+    moment: &Moment,
+    world: &mut World,
+    service: &'static str,
+    operation: &str,
+    input: Value,
+) -> Value {
     let Value::Object(input) = input else { panic!("an input is an object") };
     let account = moment.founded.pipeline_arn.split(':').nth(4).unwrap().to_owned();
     let call = Call {
@@ -47,7 +53,12 @@ pub fn trail(moment: &Moment, world: &World) -> Trail {
     };
 
     for image in list(&images, "Images") {
-        add(format!("{} is {} with tags {}", name(&text(image, "ImageId")), text(image, "State"), tags(image)));
+        add(format!(
+            "{} is {} with tags {}",
+            name(&text(image, "ImageId")),
+            text(image, "State"),
+            tags(image)
+        ));
     }
     for snapshot in list(&see("ec2", "DescribeSnapshots", json!({"OwnerIds": ["self"]})), "Snapshots") {
         add(format!("a snapshot is {}", text(snapshot, "State")));
@@ -57,16 +68,27 @@ pub fn trail(moment: &Moment, world: &World) -> Trail {
             let state = instance.pointer("/State/Name").and_then(Value::as_str).unwrap_or_default();
             // Terminated instances are forgotten after an hour, and runs may differ in length.
             if state != "terminated" && state != "shutting-down" {
-                add(format!("an instance of {} is {state} with tags {}", name(&text(instance, "ImageId")), tags(instance)));
+                add(format!(
+                    "an instance of {} is {state} with tags {}",
+                    name(&text(instance, "ImageId")),
+                    tags(instance)
+                ));
             }
         }
     }
     for template in list(&see("ec2", "DescribeLaunchTemplates", json!({})), "LaunchTemplates") {
-        add(format!("template {} has versions up to {}", template["LaunchTemplateName"], template["LatestVersionNumber"]));
-        let versions =
-            see("ec2", "DescribeLaunchTemplateVersions", json!({"LaunchTemplateId": template["LaunchTemplateId"]}));
+        add(format!(
+            "template {} has versions up to {}",
+            template["LaunchTemplateName"], template["LatestVersionNumber"]
+        ));
+        let versions = see(
+            "ec2",
+            "DescribeLaunchTemplateVersions",
+            json!({"LaunchTemplateId": template["LaunchTemplateId"]}),
+        );
         for version in list(&versions, "LaunchTemplateVersions") {
-            let image = version.pointer("/LaunchTemplateData/ImageId").and_then(Value::as_str).unwrap_or_default();
+            let image =
+                version.pointer("/LaunchTemplateData/ImageId").and_then(Value::as_str).unwrap_or_default();
             add(format!("version {} of a template has {}", version["VersionNumber"], name(image)));
         }
     }
@@ -75,7 +97,11 @@ pub fn trail(moment: &Moment, world: &World) -> Trail {
         let version = group.pointer("/LaunchTemplate/Version").cloned().unwrap_or_default();
         add(format!("group {group_name} wants {} of template version {version}", group["DesiredCapacity"]));
         for instance in list(group, "Instances") {
-            add(format!("group {group_name} has an instance {} {}", text(instance, "LifecycleState"), text(instance, "HealthStatus")));
+            add(format!(
+                "group {group_name} has an instance {} {}",
+                text(instance, "LifecycleState"),
+                text(instance, "HealthStatus")
+            ));
         }
         let refreshes =
             see("autoscaling", "DescribeInstanceRefreshes", json!({"AutoScalingGroupName": group_name}));
@@ -98,7 +124,8 @@ pub fn trail(moment: &Moment, world: &World) -> Trail {
     for command in list(&see("ssm", "ListCommands", json!({})), "Commands") {
         add(format!("command {} ended {}", text(command, "DocumentName"), text(command, "Status")));
     }
-    let execution = bakeline::rehearsal::services::codepipeline::execution(&world, &moment.founded.execution).unwrap();
+    let execution =
+        bakeline::rehearsal::services::codepipeline::execution(&world, &moment.founded.execution).unwrap();
     for run in &execution.runs {
         add(format!("action {} is {}", run.action, run.status.name()));
     }

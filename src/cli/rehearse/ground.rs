@@ -11,8 +11,8 @@ use bytes::Bytes;
 
 use crate::aws::Aws;
 use crate::cli::exit::CliError;
-use crate::engine::error::with_causes;
 use crate::engine::Clock;
+use crate::engine::error::with_causes;
 use crate::evidence::{Signer, Stage, TrustRoot};
 use crate::rehearsal::cloud::Cloud;
 use crate::rehearsal::setup::{Fleet, Founded, Setup, Staging};
@@ -34,8 +34,12 @@ const REGION: &str = "eu-west-1";
 /// What a release of `spec` needs to find in AWS. `spec_path` is the spec's path inside `source`.
 pub fn setup(spec: &ReleaseSpec, source: Bytes, spec_path: &str) -> Setup {
     let (region, account) = home(spec);
-    let mut distribution: Vec<(String, String)> =
-        spec.bake.iter().flat_map(|bake| &bake.expect).map(|copy| (copy.region.clone(), copy.account.clone())).collect();
+    let mut distribution: Vec<(String, String)> = spec
+        .bake
+        .iter()
+        .flat_map(|bake| &bake.expect)
+        .map(|copy| (copy.region.clone(), copy.account.clone()))
+        .collect();
     if distribution.is_empty() {
         distribution.push((region.clone(), account.clone()));
     }
@@ -57,8 +61,10 @@ pub fn setup(spec: &ReleaseSpec, source: Bytes, spec_path: &str) -> Setup {
         fleet: spec.promote.as_ref().map(|promote| Fleet {
             group: promote.group.clone(),
             instances: INSTANCES,
-            load_balancer: dimension(spec, "LoadBalancer").unwrap_or_else(|| format!("app/{}/50dc6c495c0c9188", spec.service)),
-            target_group: dimension(spec, "TargetGroup").unwrap_or_else(|| format!("targetgroup/{}/73e2d6bc24d8a067", spec.service)),
+            load_balancer: dimension(spec, "LoadBalancer")
+                .unwrap_or_else(|| format!("app/{}/50dc6c495c0c9188", spec.service)),
+            target_group: dimension(spec, "TargetGroup")
+                .unwrap_or_else(|| format!("targetgroup/{}/73e2d6bc24d8a067", spec.service)),
             alarms: promote.alarms.clone(),
             earlier_images: EARLIER_IMAGES.to_vec(),
         }),
@@ -104,7 +110,9 @@ pub fn sdk_config(cloud: &Cloud, founded: &Founded, region: &str, clock: &Clock)
 /// A trust root that believes the rehearsal's signing key, and no other.
 pub fn trust_root(founded: &Founded) -> String {
     let pem: String = founded.public_key.lines().map(|line| format!("      {line}\n")).collect();
-    format!("keys:\n  - name: rehearsal\n    public_key: |\n{pem}    stages: [bake, test, promote, cleanup]\n")
+    format!(
+        "keys:\n  - name: rehearsal\n    public_key: |\n{pem}    stages: [bake, test, promote, cleanup]\n"
+    )
 }
 
 /// A worker in the embedded AWS: the same one that works in production.
@@ -117,7 +125,9 @@ pub async fn house(
     telemetry: Telemetry,
 ) -> Result<House, CliError> {
     let aws = Aws::new(&sdk_config(cloud, founded, region, clock));
-    let signer = Signer::kms(&aws.kms, &founded.signing_key).await.map_err(|error| CliError::bug(with_causes(&error)))?;
+    let signer = Signer::kms(&aws.kms, &founded.signing_key)
+        .await
+        .map_err(|error| CliError::bug(with_causes(&error)))?;
     let trust = TrustRoot::parse(&trust_root(founded)).map_err(|error| CliError::bug(with_causes(&error)))?;
     Ok(House {
         aws,

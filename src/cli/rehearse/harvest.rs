@@ -16,11 +16,11 @@ use crate::rehearsal::setup::{Founded, Setup};
 use crate::rehearsal::timeline::Timeline;
 use crate::spec::ReleaseSpec;
 use crate::telemetry::{Event, Telemetry};
+use crate::worker::House;
 use crate::worker::action::stage_of;
 use crate::worker::claim::{self, Claim};
 use crate::worker::journal::Journal;
 use crate::worker::turn::run;
-use crate::worker::House;
 
 use super::{EPOCH, ground, output_name, virtual_clock};
 
@@ -36,7 +36,10 @@ pub struct Kept {
 
 fn write(path: &Path, bytes: &[u8]) -> Result<(), CliError> {
     let failed = |error: std::io::Error| {
-        CliError::unavailable(format!("{}: {error}", path.display()), "name a folder that can be written with --out")
+        CliError::unavailable(
+            format!("{}: {error}", path.display()),
+            "name a folder that can be written with --out",
+        )
     };
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder).map_err(failed)?;
@@ -50,7 +53,12 @@ pub fn keys(founded: &Founded, folder: &Path) -> Result<(), CliError> {
 }
 
 /// Fetches every artifact of the execution from S3.
-pub async fn artifacts(house: &House, founded: &Founded, setup: &Setup, folder: &Path) -> Result<Kept, CliError> {
+pub async fn artifacts(
+    house: &House,
+    founded: &Founded,
+    setup: &Setup,
+    folder: &Path,
+) -> Result<Kept, CliError> {
     keys(founded, folder)?;
     write(&folder.join("source.zip"), &setup.source)?;
     let mut kept = Kept { folder: folder.to_owned(), artifacts: BTreeMap::new() };
@@ -66,7 +74,8 @@ pub async fn artifacts(house: &House, founded: &Founded, setup: &Setup, folder: 
         let file = folder.join(format!("{}-{}.zip", stage.sequence(), stage.name()));
         // One left by an earlier rehearsal must not stand for this one's.
         if file.exists() {
-            std::fs::remove_file(&file).map_err(|error| CliError::unavailable(format!("{}: {error}", file.display()), ""))?;
+            std::fs::remove_file(&file)
+                .map_err(|error| CliError::unavailable(format!("{}: {error}", file.display()), ""))?;
         }
         // CodePipeline cuts artifact names short in keys: PIPELINE/ARTIFACT/RANDOM.
         let of_stage = |key: &&String| {
@@ -91,22 +100,39 @@ pub fn one_job(
     output: Option<PathBuf>,
 ) -> Result<(), CliError> {
     let Some(stage) = stage_of(&job.action_type) else {
-        return Err(CliError::data("the job is not one of bakeline's", "actions of owner Custom, provider Bakeline, version 1 are run"));
+        return Err(CliError::data(
+            "the job is not one of bakeline's",
+            "actions of owner Custom, provider Bakeline, version 1 are run",
+        ));
     };
     let source = inputs.get("SourceArtifact").ok_or_else(|| {
-        CliError::usage("a rehearsal needs the release's source", "add --input SourceArtifact=FILE, a zip or the folder of the spec")
+        CliError::usage(
+            "a rehearsal needs the release's source",
+            "add --input SourceArtifact=FILE, a zip or the folder of the spec",
+        )
     })?;
-    let spec = job.configuration.get(crate::stage::handover::SPEC_PROPERTY).unwrap_or(crate::stage::handover::SPEC);
+    let spec =
+        job.configuration.get(crate::stage::handover::SPEC_PROPERTY).unwrap_or(crate::stage::handover::SPEC);
     let (bytes, text) = read_source(source, spec)?;
-    let release = ReleaseSpec::parse(&text, spec).map_err(|mistakes| CliError::data(mistakes.to_string(), ""))?;
-    let plan = super::Plan { setup: ground::setup(&release, bytes.into(), spec), scenario: Scenario::default() };
+    let release =
+        ReleaseSpec::parse(&text, spec).map_err(|mistakes| CliError::data(mistakes.to_string(), ""))?;
+    let plan =
+        super::Plan { setup: ground::setup(&release, bytes.into(), spec), scenario: Scenario::default() };
     runtime.block_on(async {
         let (world, founded) = super::found_world(&plan)?;
         let cloud = Cloud::new(world, Timeline::tokio(EPOCH));
         let clock = virtual_clock();
-        let telemetry = Telemetry::watched(|now, label, event| crate::cli::run::tell(now, label.stage.name(), event));
-        let house =
-            ground::house(&cloud, &founded, &plan.setup.region, &clock, Arc::new(Journal::in_memory()), telemetry).await?;
+        let telemetry =
+            Telemetry::watched(|now, label, event| crate::cli::run::tell(now, label.stage.name(), event));
+        let house = ground::house(
+            &cloud,
+            &founded,
+            &plan.setup.region,
+            &clock,
+            Arc::new(Journal::in_memory()),
+            telemetry,
+        )
+        .await?;
         let outcome = until(&house, stage).await?;
         let folder = output.unwrap_or_else(|| PathBuf::from(".bakeline/job"));
         artifacts(&house, &founded, &plan.setup, &folder).await?;
@@ -132,9 +158,12 @@ async fn until(house: &House, last: Stage) -> Result<Outcome, CliError> {
     });
     loop {
         for stage in Stage::ALL.into_iter().filter(|stage| *stage <= last) {
-            let offered = claim::poll(&house, stage, 1).await.map_err(|error| CliError::bug(with_causes(&error)))?;
+            let offered =
+                claim::poll(&house, stage, 1).await.map_err(|error| CliError::bug(with_causes(&error)))?;
             for job in offered {
-                if let Claim::Ours(job) = claim::acknowledge(&house, job).await.map_err(|e| CliError::bug(with_causes(&e)))? {
+                if let Claim::Ours(job) =
+                    claim::acknowledge(&house, job).await.map_err(|e| CliError::bug(with_causes(&e)))?
+                {
                     run(&house, *job).await.map_err(|error| CliError::bug(with_causes(&error)))?;
                 }
             }
@@ -148,7 +177,9 @@ async fn until(house: &House, last: Stage) -> Result<Outcome, CliError> {
 
 /// The source artifact and the spec in it, from a zip or a folder.
 fn read_source(path: &Path, spec: &str) -> Result<(Vec<u8>, Vec<u8>), CliError> {
-    let bad = |why: String| CliError::data(format!("{}: {why}", path.display()), "give the release's folder, or a zip of it");
+    let bad = |why: String| {
+        CliError::data(format!("{}: {why}", path.display()), "give the release's folder, or a zip of it")
+    };
     let packed;
     let file = if path.is_dir() {
         packed = super::source::pack(path)?;
@@ -157,7 +188,8 @@ fn read_source(path: &Path, spec: &str) -> Result<(Vec<u8>, Vec<u8>), CliError> 
         path
     };
     let bytes = std::fs::read(file).map_err(|error| bad(error.to_string()))?;
-    let mut archive = crate::artifact::Archive::open(file, &crate::artifact::Caps::default()).map_err(|e| bad(with_causes(&e)))?;
+    let mut archive = crate::artifact::Archive::open(file, &crate::artifact::Caps::default())
+        .map_err(|e| bad(with_causes(&e)))?;
     let entry = crate::artifact::EntryPath::new(spec).map_err(|fault| bad(fault.to_string()))?;
     let text = archive.read(&entry, 256 << 10).map_err(|error| bad(with_causes(&error)))?;
     Ok((bytes, text))

@@ -15,8 +15,8 @@ use bytes::Bytes;
 
 use super::exit::CliError;
 use super::say;
-use crate::engine::error::with_causes;
 use crate::engine::clock::Mapping;
+use crate::engine::error::with_causes;
 use crate::engine::{Clock, Job, Timestamp};
 use crate::evidence::Stage;
 use crate::rehearsal::cloud::Cloud;
@@ -80,11 +80,15 @@ impl Plan {
         let hint = "name the release's spec, such as: bakeline rehearse examples/web/bakeline.yaml";
         let text = std::fs::read(spec).map_err(|error| CliError::data(format!("{shown}: {error}"), hint))?;
         let release = ReleaseSpec::parse(&text, &shown).map_err(|mistakes| {
-            CliError::data(mistakes.to_string(), "an editor finds such mistakes with the output of: bakeline schema")
+            CliError::data(
+                mistakes.to_string(),
+                "an editor finds such mistakes with the output of: bakeline schema",
+            )
         })?;
         let folder = spec.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let packed = source::pack(folder)?;
-        let bytes = std::fs::read(packed.path()).map_err(|error| CliError::unavailable(error.to_string(), ""))?;
+        let bytes =
+            std::fs::read(packed.path()).map_err(|error| CliError::unavailable(error.to_string(), ""))?;
         let inside = spec.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         let setup = ground::setup(&release, Bytes::from(bytes), inside);
         Ok(Self { setup, scenario: read_scenario(scenario)? })
@@ -96,7 +100,8 @@ fn read_scenario(path: Option<&Path>) -> Result<Scenario, CliError> {
     let shown = path.display().to_string();
     let text = std::fs::read_to_string(path)
         .map_err(|error| CliError::data(format!("{shown}: {error}"), "examples/web/scenarios has some"))?;
-    Scenario::parse(&text, &shown).map_err(|error| CliError::data(with_causes(&error), "examples/web/scenarios has some"))
+    Scenario::parse(&text, &shown)
+        .map_err(|error| CliError::data(with_causes(&error), "examples/web/scenarios has some"))
 }
 
 pub fn main(args: Args) -> Result<(), CliError> {
@@ -133,12 +138,21 @@ async fn rehearse(plan: Plan, args: &Args) -> Result<(), CliError> {
     let clock = virtual_clock();
     let style = Style::choose(args.json);
     if style != Style::Json {
-        say(&format!("Rehearsing {} on the embedded AWS: {}\n", plan.setup.service, plan.scenario.description))?;
+        say(&format!(
+            "Rehearsing {} on the embedded AWS: {}\n",
+            plan.setup.service, plan.scenario.description
+        ))?;
     }
     let watch = Watch::new(style, clock.now());
-    let house =
-        ground::house(&cloud, &founded, &plan.setup.region, &clock, Arc::new(Journal::in_memory()), watch.telemetry())
-            .await?;
+    let house = ground::house(
+        &cloud,
+        &founded,
+        &plan.setup.region,
+        &clock,
+        Arc::new(Journal::in_memory()),
+        watch.telemetry(),
+    )
+    .await?;
     cloud.set_faults(plan.scenario.fault_plan());
     let ended = run_line(&house, &founded, &plan.setup.pipeline).await;
     watch.finish();
@@ -146,7 +160,12 @@ async fn rehearse(plan: Plan, args: &Args) -> Result<(), CliError> {
     let kept = harvest::artifacts(&house, &founded, &plan.setup, &args.out).await?;
     if let Some(path) = &args.transcript {
         std::fs::write(path, cloud.with_transcript(crate::rehearsal::transcript::Transcript::json_lines))
-            .map_err(|error| CliError::unavailable(format!("{}: {error}", path.display()), "name a file that can be written"))?;
+            .map_err(|error| {
+                CliError::unavailable(
+                    format!("{}: {error}", path.display()),
+                    "name a file that can be written",
+                )
+            })?;
     }
     if style != Style::Json {
         summary::print(&house, &cloud, &plan, &watch, &kept).await?;
@@ -228,9 +247,9 @@ fn listen(plan: Plan, address: SocketAddr, speed: f64, args: &Args) -> Result<()
         let timeline = Timeline::scaled(EPOCH, speed);
         let cloud = Cloud::new(world, timeline);
         cloud.set_faults(plan.scenario.fault_plan());
-        let listener = Listener::bind(address)
-            .await
-            .map_err(|error| CliError::unavailable(with_causes(&error), "give a free loopback address, such as 127.0.0.1:0"))?;
+        let listener = Listener::bind(address).await.map_err(|error| {
+            CliError::unavailable(with_causes(&error), "give a free loopback address, such as 127.0.0.1:0")
+        })?;
         harvest::keys(&founded, &args.out)?;
         announce(&listener, &founded, &plan, timeline, &args.out)?;
         listener.serve(cloud.clone(), stopped()).await;
@@ -257,7 +276,13 @@ async fn stopped() {
 }
 
 /// Prints what a shell must set so that any client reaches this AWS.
-fn announce(listener: &Listener, founded: &Founded, plan: &Plan, timeline: Timeline, out: &Path) -> Result<(), CliError> {
+fn announce(
+    listener: &Listener,
+    founded: &Founded,
+    plan: &Plan,
+    timeline: Timeline,
+    out: &Path,
+) -> Result<(), CliError> {
     let Timeline::Scaled { real_epoch_ms, epoch, speed } = timeline else { return Ok(()) };
     let clock = Mapping { real_epoch_ms, epoch_ms: epoch.0, speed };
     for (name, value) in [
@@ -275,7 +300,11 @@ fn announce(listener: &Listener, founded: &Founded, plan: &Plan, timeline: Timel
 }
 
 /// Runs one job by hand on an embedded AWS in which the stages before the job's have been through.
-pub fn one_job(job: Job, inputs: std::collections::BTreeMap<String, PathBuf>, output: Option<PathBuf>) -> Result<(), CliError> {
+pub fn one_job(
+    job: Job,
+    inputs: std::collections::BTreeMap<String, PathBuf>,
+    output: Option<PathBuf>,
+) -> Result<(), CliError> {
     harvest::one_job(paused_runtime()?, job, &inputs, output)
 }
 

@@ -19,7 +19,9 @@ pub fn pack(folder: &Path) -> Result<Finished, CliError> {
     let mut writer = ArchiveWriter::new().map_err(|error| CliError::unavailable(with_causes(&error), ""))?;
     for path in files {
         let shown = path.display().to_string();
-        let refused = |why: String| CliError::data(format!("{shown}: {why}"), "rename it, or keep it out of the release's folder");
+        let refused = |why: String| {
+            CliError::data(format!("{shown}: {why}"), "rename it, or keep it out of the release's folder")
+        };
         let inside = path.strip_prefix(folder).map_err(|error| CliError::bug(error.to_string()))?;
         let name = inside.to_str().ok_or_else(|| refused("the name is not UTF-8".into()))?.replace('\\', "/");
         let entry = EntryPath::new(name).map_err(|fault| refused(fault.to_string()))?;

@@ -20,7 +20,13 @@ use super::watch::{Seen, Watch, elapsed};
 use super::{Plan, epoch};
 
 /// Prints the tables.
-pub async fn print(house: &House, cloud: &Cloud, plan: &Plan, watch: &Watch, kept: &Kept) -> Result<(), CliError> {
+pub async fn print(
+    house: &House,
+    cloud: &Cloud,
+    plan: &Plan,
+    watch: &Watch,
+    kept: &Kept,
+) -> Result<(), CliError> {
     let seen = watch.seen();
     say("")?;
     say(&stages(&seen, cloud).to_string())?;
@@ -77,7 +83,9 @@ fn stages(seen: &BTreeMap<Stage, Seen>, cloud: &Cloud) -> Table {
 
 fn calls(cloud: &Cloud, from: Timestamp, to: Timestamp) -> usize {
     let within = |at: i64| (from.0..=to.0).contains(&(at / 1000));
-    cloud.with_transcript(|transcript| transcript.records().iter().filter(|record| within(record.at.0)).count())
+    cloud.with_transcript(|transcript| {
+        transcript.records().iter().filter(|record| within(record.at.0)).count()
+    })
 }
 
 /// The service's images that are left.
@@ -86,8 +94,11 @@ async fn images(house: &House, plan: &Plan) -> Result<Table, CliError> {
         .name(format!("tag:{}", tag::SERVICE))
         .values(&plan.setup.service)
         .build();
-    let asked = house.aws.ec2.describe_images().owners("self").filters(filter).include_disabled(true).send().await;
-    let answer = asked.map_err(|e| CliError::bug(with_causes(&AwsError::new("ec2:DescribeImages", &plan.setup.service, e))))?;
+    let asked =
+        house.aws.ec2.describe_images().owners("self").filters(filter).include_disabled(true).send().await;
+    let answer = asked.map_err(|e| {
+        CliError::bug(with_causes(&AwsError::new("ec2:DescribeImages", &plan.setup.service, e)))
+    })?;
     let mut images = answer.images.unwrap_or_default();
     images.sort_by(|a, b| b.creation_date.cmp(&a.creation_date));
     let running = running(house, plan).await?;
@@ -109,12 +120,17 @@ async fn images(house: &House, plan: &Plan) -> Result<Table, CliError> {
 async fn running(house: &House, plan: &Plan) -> Result<BTreeMap<String, usize>, CliError> {
     let mut running = BTreeMap::new();
     let Some(fleet) = &plan.setup.fleet else { return Ok(running) };
-    let of_group =
-        aws_sdk_ec2::types::Filter::builder().name("tag:aws:autoscaling:groupName").values(&fleet.group).build();
+    let of_group = aws_sdk_ec2::types::Filter::builder()
+        .name("tag:aws:autoscaling:groupName")
+        .values(&fleet.group)
+        .build();
     let alive = aws_sdk_ec2::types::Filter::builder().name("instance-state-name").values("running").build();
     let asked = house.aws.ec2.describe_instances().filters(of_group).filters(alive).send().await;
-    let answer = asked.map_err(|e| CliError::bug(with_causes(&AwsError::new("ec2:DescribeInstances", &fleet.group, e))))?;
-    for instance in answer.reservations.unwrap_or_default().into_iter().flat_map(|r| r.instances.unwrap_or_default()) {
+    let answer = asked
+        .map_err(|e| CliError::bug(with_causes(&AwsError::new("ec2:DescribeInstances", &fleet.group, e))))?;
+    for instance in
+        answer.reservations.unwrap_or_default().into_iter().flat_map(|r| r.instances.unwrap_or_default())
+    {
         *running.entry(instance.image_id.unwrap_or_default()).or_insert(0) += 1;
     }
     Ok(running)

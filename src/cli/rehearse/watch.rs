@@ -55,7 +55,11 @@ pub struct Watch {
 impl Watch {
     pub fn new(style: Style, epoch: Timestamp) -> Self {
         let all = MultiProgress::new();
-        let bars = if style == Style::Bars { Stage::ALL.map(|stage| (stage, bar(&all, stage))).into() } else { BTreeMap::new() };
+        let bars = if style == Style::Bars {
+            Stage::ALL.map(|stage| (stage, bar(&all, stage))).into()
+        } else {
+            BTreeMap::new()
+        };
         Self { style, epoch, seen: Arc::default(), bars: Arc::new(bars) }
     }
 
@@ -110,7 +114,9 @@ impl Watch {
         match self.style {
             Style::Bars => self.draw(label.stage, percent, &clock, &summary, seen),
             // A line for every look would bury what changed.
-            Style::Lines if news => line(&format!("{clock}  {:<8} {percent:>3} %  {summary}", label.stage.name())),
+            Style::Lines if news => {
+                line(&format!("{clock}  {:<8} {percent:>3} %  {summary}", label.stage.name()))
+            }
             Style::Lines => {}
             Style::Json => line(
                 &json!({"at": now.to_string(), "stage": label.stage, "percent": percent, "summary": summary,
@@ -146,7 +152,8 @@ fn bar(all: &MultiProgress, stage: Stage) -> ProgressBar {
 }
 
 fn style(stage: Stage, colour: &str) -> Result<ProgressStyle, indicatif::style::TemplateError> {
-    let template = format!("{{prefix:.dim}}  {:<8} {{bar:24.{colour}/dim}} {{pos:>3}} %  {{wide_msg}}", stage.name());
+    let template =
+        format!("{{prefix:.dim}}  {:<8} {{bar:24.{colour}/dim}} {{pos:>3}} %  {{wide_msg}}", stage.name());
     Ok(ProgressStyle::with_template(&template)?.progress_chars("━━─"))
 }
 

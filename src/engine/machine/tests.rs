@@ -60,7 +60,9 @@ impl Machine for Counter {
             (at, None) => {
                 let state = Self { at: at + 1, back: None };
                 match meets {
-                    Meets::Wait => Step::Wait { state, again_in: Duration::from_secs(30), progress: Progress::default() },
+                    Meets::Wait => {
+                        Step::Wait { state, again_in: Duration::from_secs(30), progress: Progress::default() }
+                    }
                     _ => Step::Next(state),
                 }
             }

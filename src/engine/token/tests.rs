@@ -39,13 +39,33 @@ fn what_is_not_ours_is_refused_with_what_it_is() {
     let good = token(json!(null)).encode().unwrap();
     for (raw, of, message) in [
         (good.clone(), "a-2", "the continuation token belongs to action execution a-1, the job to a-2"),
-        (good.replace("\"v\":1", "\"v\":2"), "a-1", "the continuation token is of version 2; this build reads versions 1 to 1"),
-        (good.replace("\"v\":1", "\"v\":0"), "a-1", "the continuation token is of version 0; this build reads versions 1 to 1"),
-        (" ".repeat(2049), "a-1", "the continuation token would be 2049 bytes long; CodePipeline carries at most 2048"),
+        (
+            good.replace("\"v\":1", "\"v\":2"),
+            "a-1",
+            "the continuation token is of version 2; this build reads versions 1 to 1",
+        ),
+        (
+            good.replace("\"v\":1", "\"v\":0"),
+            "a-1",
+            "the continuation token is of version 0; this build reads versions 1 to 1",
+        ),
+        (
+            " ".repeat(2049),
+            "a-1",
+            "the continuation token would be 2049 bytes long; CodePipeline carries at most 2048",
+        ),
     ] {
         assert_eq!(Token::<Value>::decode(&raw, of).unwrap_err().to_string(), message);
     }
-    for raw in ["", "{", "[]", "null", "arn:aws:states:::execution", &good[..good.len() - 1], &good.replace("slices", "slides")] {
+    for raw in [
+        "",
+        "{",
+        "[]",
+        "null",
+        "arn:aws:states:::execution",
+        &good[..good.len() - 1],
+        &good.replace("slices", "slides"),
+    ] {
         let error = Token::<Value>::decode(raw, "a-1").unwrap_err().to_string();
         assert!(error.starts_with("the continuation token is not one of ours (byte "), "{raw}: {error}");
     }

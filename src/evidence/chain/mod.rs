@@ -10,12 +10,12 @@ use time::{Duration, OffsetDateTime};
 
 pub use refusal::{ChainError, Refusal};
 
-use crate::digest::Sha256;
 use super::dsse::Envelope;
 use super::image::ImageIdentity;
 use super::link::{Link, STATEMENTS, Stage};
 use super::statement::{ResourceDescriptor, Statement};
 use super::trust::{Opened, TrustRoot, TrustedKey};
+use crate::digest::Sha256;
 
 /// How far a signer's clock may be ahead of ours, and of the next signer's.
 pub const CLOCK_TOLERANCE: Duration = Duration::minutes(5);

@@ -1,4 +1,5 @@
 //! A world to try services in: calls as JSON, time by the second.
+#![allow(clippy::needless_pass_by_value, reason = "`json!` values are written where they are used")]
 
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ pub const REGION: &str = "eu-west-1";
 /// 2026-01-01T00:00:00Z.
 pub const START: Time = Time(1_767_225_600_000);
 
+#[derive(Debug)]
 pub struct Trial {
     pub world: World,
     pub region: &'static str,
@@ -162,6 +164,7 @@ impl Trial {
     }
 }
 
+#[derive(Debug)]
 pub struct Fleet {
     pub old: String,
     pub new: String,

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use aws_smithy_async::time::TimeSource as _;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 

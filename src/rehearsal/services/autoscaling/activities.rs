@@ -83,7 +83,7 @@ struct Describe {
     next_token: Option<String>,
 }
 
-/// DescribeScalingActivities: newest first.
+/// `DescribeScalingActivities`: newest first.
 pub(super) fn describe(world: &World, call: &Call) -> Answer {
     let input: Describe = call.parse()?;
     let here = place(call);

@@ -94,6 +94,7 @@ fn template(world: &World, here: &Place, key: &TemplateKey) -> Result<Template, 
 }
 
 /// What one launch will use.
+#[derive(Debug)]
 pub struct Resolved {
     pub spec: LaunchSpec,
     /// The template with the number its version means now.

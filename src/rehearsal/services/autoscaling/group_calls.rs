@@ -18,6 +18,9 @@ use super::{place, wake};
 /// `HealthCheckGracePeriod` and `DefaultCooldown` of groups made by API.
 const DEFAULT_COOLDOWN: u64 = 300;
 
+/// The largest group this world keeps.
+const LARGEST: usize = 5000;
+
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Settings {
@@ -158,6 +161,9 @@ pub(super) fn create(world: &mut World, call: &Call) -> Answer {
 fn apply(world: &World, group: &mut Group, input: &Settings) -> Result<(), ApiError> {
     group.min_size = input.min_size.unwrap_or(group.min_size);
     group.max_size = input.max_size.unwrap_or(group.max_size);
+    if group.max_size > LARGEST {
+        return Err(invalid(format!("A group cannot be larger than {LARGEST}.")));
+    }
     if group.min_size > group.max_size {
         return Err(invalid("Min bound must not be greater than max bound."));
     }
@@ -206,7 +212,7 @@ fn set_capacity(group: &mut Group, desired: usize) -> Result<(), ApiError> {
     Ok(())
 }
 
-/// UpdateAutoScalingGroup: what to launch from is not changed under an active refresh that has its own.
+/// `UpdateAutoScalingGroup`: what to launch from is not changed under an active refresh that has its own.
 pub(super) fn update(world: &mut World, call: &Call) -> Answer {
     let input: Settings = call.parse()?;
     let here = place(call);
@@ -247,7 +253,7 @@ pub(super) fn set_desired(world: &mut World, call: &Call) -> Answer {
     Ok(json!({}))
 }
 
-/// DeleteAutoScalingGroup: by force also with instances, which are then terminated.
+/// `DeleteAutoScalingGroup`: by force also with instances, which are then terminated.
 pub(super) fn delete(world: &mut World, call: &Call) -> Answer {
     let input: OfGroup = call.parse()?;
     let group = owned(world, call, &input.auto_scaling_group_name)?;

@@ -24,7 +24,7 @@ struct Describe {
     next_token: Option<String>,
 }
 
-/// DescribeAutoScalingGroups: names that are not there are silently left out.
+/// `DescribeAutoScalingGroups`: names that are not there are silently left out.
 pub(super) fn groups(world: &World, call: &Call) -> Answer {
     let input: Describe = call.parse()?;
     let here = place(call);
@@ -102,7 +102,7 @@ fn view(group: &Group, with_instances: bool) -> Value {
     view
 }
 
-/// An instance as groups list it; with its group's name as DescribeAutoScalingInstances does.
+/// An instance as groups list it; with its group's name as `DescribeAutoScalingInstances` does.
 fn member_view(member: &Member, group: Option<&str>) -> Value {
     let healthy = match (group, member.healthy) {
         (None, true) => "Healthy",

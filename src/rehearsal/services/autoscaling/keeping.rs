@@ -13,7 +13,7 @@ use super::members::{Lifecycle, Member};
 use super::{Key, refresh, wake};
 
 /// How long after a failed launch the next is tried.
-const RETRY_AFTER: Duration = Duration::from_secs(60);
+const RETRY_AFTER: Duration = Duration::from_mins(1);
 
 /// One look at a group.
 pub(super) fn look_after(world: &mut World, key: &Key, now: Time) {

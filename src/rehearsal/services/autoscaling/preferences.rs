@@ -1,4 +1,4 @@
-//! Preferences of an instance refresh: what StartInstanceRefresh accepts, with the API's defaults.
+//! Preferences of an instance refresh: what `StartInstanceRefresh` accepts, with the API's defaults.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! SuspendProcesses and ResumeProcesses.
+//! `SuspendProcesses` and `ResumeProcesses`.
 
 use serde::Deserialize;
 use serde_json::json;

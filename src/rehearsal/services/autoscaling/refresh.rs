@@ -227,9 +227,8 @@ impl Refresh {
         }
         let ignored = (member.protected && self.preferences.protected == Reluctant::Ignore)
             || (member.lifecycle == Lifecycle::Standby && self.preferences.standby == Reluctant::Ignore);
-        !ours(false)
-            && !ignored
-            && !(self.preferences.skip_matching && matches_goal(world, group, &self.goal, member))
+        let matches = || self.preferences.skip_matching && matches_goal(world, group, &self.goal, member);
+        !(ours(false) || ignored || matches())
     }
 
     /// Whether a stale instance has to be waited for: protected or in standby, and nothing said about it.
@@ -318,22 +317,19 @@ impl Refresh {
         view.now.desired = group.desired;
         view.now.stale_ready = view.stale_ready.len();
         view.now.stale_unready = view.stale_unready.len();
-        match &mut self.rollback {
-            Some(rollback) => {
-                if view.now.stale < rollback.left {
-                    self.progress_at = now;
-                }
-                rollback.left = view.now.stale.min(rollback.total);
+        if let Some(rollback) = &mut self.rollback {
+            if view.now.stale < rollback.left {
+                self.progress_at = now;
             }
-            None => {
-                let completed = self.total.saturating_sub(view.now.stale).saturating_sub(view.unready);
-                if completed > self.completed {
-                    self.completed = completed;
-                    self.progress_at = now;
-                }
-                let checkpoint = self.preferences.checkpoints.get(self.next_checkpoint);
-                view.now.keep = checkpoint.map_or(0, |percent| self.total - percent_up(self.total, *percent));
+            rollback.left = view.now.stale.min(rollback.total);
+        } else {
+            let completed = self.total.saturating_sub(view.now.stale).saturating_sub(view.unready);
+            if completed > self.completed {
+                self.completed = completed;
+                self.progress_at = now;
             }
+            let checkpoint = self.preferences.checkpoints.get(self.next_checkpoint);
+            view.now.keep = checkpoint.map_or(0, |percent| self.total - percent_up(self.total, *percent));
         }
         view
     }

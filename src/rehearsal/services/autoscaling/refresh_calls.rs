@@ -1,4 +1,4 @@
-//! StartInstanceRefresh, DescribeInstanceRefreshes, CancelInstanceRefresh, RollbackInstanceRefresh.
+//! `StartInstanceRefresh`, `DescribeInstanceRefreshes`, `CancelInstanceRefresh`, `RollbackInstanceRefresh`.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -113,7 +113,7 @@ fn active<'a>(group: &'a mut Group, states: &[Status]) -> Result<&'a mut Refresh
     })
 }
 
-/// CancelInstanceRefresh: nothing is rolled back; a rollback is cancelled too.
+/// `CancelInstanceRefresh`: nothing is rolled back; a rollback is cancelled too.
 pub(super) fn cancel(world: &mut World, call: &Call) -> Answer {
     let input: OfGroup = call.parse()?;
     let group = owned(world, call, &input.auto_scaling_group_name)?;
@@ -129,7 +129,7 @@ pub(super) fn cancel(world: &mut World, call: &Call) -> Answer {
     Ok(json!({ "InstanceRefreshId": id }))
 }
 
-/// RollbackInstanceRefresh: only while active, and only to a configuration that is still the same.
+/// `RollbackInstanceRefresh`: only while active, and only to a configuration that is still the same.
 pub(super) fn rollback(world: &mut World, call: &Call) -> Answer {
     let input: OfGroup = call.parse()?;
     let here = place(call);
@@ -168,7 +168,7 @@ struct Describe {
     max_records: Option<usize>,
 }
 
-/// DescribeInstanceRefreshes: newest first.
+/// `DescribeInstanceRefreshes`: newest first.
 pub(super) fn describe(world: &mut World, call: &Call) -> Answer {
     let input: Describe = call.parse()?;
     let group = owned(world, call, &input.auto_scaling_group_name)?;

@@ -149,7 +149,7 @@ pub fn seed_launch_configuration(world: &mut World, account: &str, region: &str,
     world.autoscaling.launch_configurations.push((Place::new(account, region), configuration));
 }
 
-/// Gives a group a warm pool, given as DescribeWarmPool answers it.
+/// Gives a group a warm pool, given as `DescribeWarmPool` answers it.
 pub fn seed_warm_pool(world: &mut World, account: &str, region: &str, name: &str, pool: Value) {
     if let Some(group) = world.autoscaling.groups.get_mut(&(Place::new(account, region), name.to_owned())) {
         group.warm_pool = Some(pool);

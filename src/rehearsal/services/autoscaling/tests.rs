@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 
 use super::super::super::behaviour::Behaviour;
 use super::super::cloudwatch::{self, AlarmState};
-use super::super::ec2;
 use super::super::trial::{ACCOUNT, REGION, Trial};
+use super::super::{ec2, ssm};
 use super::rolling::{Limits, Situation};
 use super::{AlarmAtStart, group};
 
@@ -288,7 +288,16 @@ fn what_cannot_be_rolled_back_says_so() {
         let mut trial = Trial::new();
         let fleet = trial.fleet(2, Behaviour::default());
         if image == "parameter" {
-            ec2::seed_parameter(&mut trial.world, ACCOUNT, REGION, "/golden", &fleet.old);
+            let now = trial.world.now;
+            ssm::write_parameter(
+                &mut trial.world,
+                now,
+                ACCOUNT,
+                REGION,
+                "/golden",
+                "aws:ec2:image",
+                &fleet.old,
+            );
             trial.ok(
                 "ec2",
                 "CreateLaunchTemplateVersion",

@@ -1,4 +1,4 @@
-//! PutMetricAlarm, PutCompositeAlarm, DescribeAlarms, SetAlarmState, DeleteAlarms, and the set-up's own.
+//! `PutMetricAlarm`, `PutCompositeAlarm`, `DescribeAlarms`, `SetAlarmState`, `DeleteAlarms`, and the set-up's own.
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -12,6 +12,9 @@ use super::composite::Rule;
 use super::metrics::Dimension;
 use super::query::{RawMetric, RawQuery, RawStat, accept, check_period};
 use super::{place, wake};
+
+/// What an alarm may look back on, in seconds.
+const LONGEST_RANGE: i64 = 7 * 86_400;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -52,11 +55,10 @@ impl PutMetric {
     fn queries(&mut self) -> Result<Vec<RawQuery>, ApiError> {
         match (self.metric_name.take(), self.namespace.take(), self.metrics.is_empty()) {
             (Some(metric_name), Some(namespace), true) => {
-                let stat = match (self.statistic.take(), self.extended_statistic.take()) {
-                    (Some(stat), None) | (None, Some(stat)) => stat,
-                    _ => {
-                        return Err(invalid("Exactly one of Statistic and ExtendedStatistic must be given."));
-                    }
+                let ((Some(stat), None) | (None, Some(stat))) =
+                    (self.statistic.take(), self.extended_statistic.take())
+                else {
+                    return Err(invalid("Exactly one of Statistic and ExtendedStatistic must be given."));
                 };
                 let period = self.period.ok_or_else(|| invalid("The parameter Period must be given."))?;
                 let dimensions = std::mem::take(&mut self.dimensions);
@@ -87,6 +89,10 @@ pub(super) fn put_metric(world: &mut World, call: &Call) -> Answer {
     let datapoints_to_alarm = input.datapoints_to_alarm.unwrap_or(input.evaluation_periods);
     if datapoints_to_alarm == 0 || datapoints_to_alarm > input.evaluation_periods {
         return Err(invalid("DatapointsToAlarm must be between 1 and EvaluationPeriods."));
+    }
+    let range = i64::try_from(input.evaluation_periods).unwrap_or(i64::MAX).saturating_mul(watched.period);
+    if range > LONGEST_RANGE {
+        return Err(invalid("EvaluationPeriods times Period must not exceed seven days."));
     }
     let comparison = Comparison::parse(&input.comparison_operator).ok_or_else(|| {
         invalid(format!("The ComparisonOperator {} is not supported.", input.comparison_operator))
@@ -164,10 +170,10 @@ fn put(world: &mut World, call: &Call, name: &str, tags: &[Tag], kind: Kind) {
     wake(world);
 }
 
-/// Puts an alarm in place, given the members of PutMetricAlarm.
+/// Puts an alarm in place, given the members of `PutMetricAlarm`.
 ///
 /// # Errors
-/// What PutMetricAlarm would answer.
+/// What `PutMetricAlarm` would answer.
 pub fn seed_alarm(
     world: &mut World,
     account: &str,
@@ -212,7 +218,7 @@ struct Describe {
     next_token: Option<String>,
 }
 
-/// DescribeAlarms: metric alarms unless other types are asked for; unknown names are silently left out.
+/// `DescribeAlarms`: metric alarms unless other types are asked for; unknown names are silently left out.
 pub(super) fn describe(world: &World, call: &Call) -> Answer {
     let input: Describe = call.parse()?;
     if !input.alarm_names.is_empty() && input.alarm_name_prefix.is_some() {
@@ -282,7 +288,7 @@ struct SetState {
     state_reason: String,
 }
 
-/// SetAlarmState: until the next evaluation says otherwise.
+/// `SetAlarmState`: until the next evaluation says otherwise.
 pub(super) fn set_state(world: &mut World, call: &Call) -> Answer {
     let input: SetState = call.parse()?;
     let state = AlarmState::parse(&input.state_value)
@@ -308,7 +314,7 @@ struct Delete {
     alarm_names: Vec<String>,
 }
 
-/// DeleteAlarms: all or none.
+/// `DeleteAlarms`: all or none.
 pub(super) fn delete(world: &mut World, call: &Call) -> Answer {
     let input: Delete = call.parse()?;
     let here = place(call);

@@ -108,7 +108,8 @@ impl Comparison {
 /// `TreatMissingData`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Missing {
-    Missing,
+    /// `missing`: nothing is known of them.
+    Unknown,
     Ignore,
     Breaching,
     NotBreaching,
@@ -117,7 +118,7 @@ pub(super) enum Missing {
 impl Missing {
     pub fn parse(name: &str) -> Option<Self> {
         Some(match name {
-            "missing" => Self::Missing,
+            "missing" => Self::Unknown,
             "ignore" => Self::Ignore,
             "breaching" => Self::Breaching,
             "notBreaching" => Self::NotBreaching,
@@ -156,9 +157,9 @@ pub(super) fn judge(
     match missing {
         Missing::Breaching => decide(breaching + lacking >= datapoints_to_alarm),
         Missing::NotBreaching => decide(false),
-        Missing::Missing if real.is_empty() => Some(AlarmState::InsufficientData),
+        Missing::Unknown if real.is_empty() => Some(AlarmState::InsufficientData),
         // What is there speaks for all: an alarm if every real datapoint breaches.
-        Missing::Missing => decide(breaching == real.len()),
+        Missing::Unknown => decide(breaching == real.len()),
         Missing::Ignore if breaching < real.len() => decide(false),
         Missing::Ignore => None,
     }
@@ -237,14 +238,13 @@ fn look(
     let mut start = at.0;
     for _ in 0..watch.evaluation_periods + LOOKED_BACK {
         start -= step;
-        let value = match watch.windows.get(&start) {
-            Some(value) => *value,
-            None => {
-                let values = series(world, here, &watch.queries, &watch.watched, &[start], step / 1000);
-                let value = values.ok().and_then(|v| v.get(&start).copied());
-                fresh.insert(start, value);
-                value
-            }
+        let value = if let Some(value) = watch.windows.get(&start) {
+            *value
+        } else {
+            let values = series(world, here, &watch.queries, &watch.watched, &[start], step / 1000);
+            let value = values.ok().and_then(|v| v.get(&start).copied());
+            fresh.insert(start, value);
+            value
         };
         points.push(value.map(|v| watch.comparison.breaches(v, watch.threshold)));
     }

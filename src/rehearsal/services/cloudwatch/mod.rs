@@ -36,7 +36,7 @@ pub struct State {
     ticking: bool,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub enum Event {
     /// A minute is over: record it, evaluate the alarms.
     Tick,

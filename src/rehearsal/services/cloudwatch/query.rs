@@ -90,6 +90,9 @@ pub fn accept(raw: Vec<RawQuery>) -> Result<Vec<Query>, ApiError> {
             }
             (None, Some(text)) => {
                 let expression = Expression::parse(&text).map_err(invalid)?;
+                if let Some(period) = query.period {
+                    check_period(period)?;
+                }
                 (Source::Expression(expression), query.id.clone(), query.period.unwrap_or(0))
             }
             _ => {
@@ -124,12 +127,15 @@ fn invalid(message: impl Into<String>) -> ApiError {
     refuse("ValidationError", message)
 }
 
+/// The longest period there is data for: 455 days.
+const LONGEST_PERIOD: i64 = 455 * 86_400;
+
 /// A period is 1, 5, 10, 20, 30 or a multiple of 60 seconds.
 ///
 /// # Errors
 /// `ValidationError` for others.
 pub fn check_period(period: i64) -> Result<(), ApiError> {
-    if [1, 5, 10, 20, 30].contains(&period) || (period > 0 && period % 60 == 0) {
+    if [1, 5, 10, 20, 30].contains(&period) || ((60..=LONGEST_PERIOD).contains(&period) && period % 60 == 0) {
         Ok(())
     } else {
         Err(invalid(format!("Period {period} must be 1, 5, 10, 20, 30 or a multiple of 60.")))

@@ -1,4 +1,4 @@
-//! GetMetricData, GetMetricStatistics, ListMetrics, PutMetricData.
+//! `GetMetricData`, `GetMetricStatistics`, `ListMetrics`, `PutMetricData`.
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -13,7 +13,7 @@ use super::{MINUTE_MS, place, traffic};
 /// Queries and datapoints one call can ask for.
 const MOST_QUERIES: usize = 500;
 const MOST_DATAPOINTS: usize = 100_800;
-/// Metrics one PutMetricData carries.
+/// Metrics one `PutMetricData` carries.
 const MOST_PUT: usize = 1000;
 /// Windows one query may have; more than 15 days of minutes is never kept.
 const MOST_WINDOWS: i64 = 30_000;
@@ -34,7 +34,8 @@ struct GetData {
 
 /// The starts of the periods in a time range, on the period's own grid.
 fn grid(start: f64, end: f64, period: i64, now: i64) -> Result<Vec<i64>, ApiError> {
-    let (start, end) = (moment(start).0, moment(end).0);
+    // Nothing is older than the epoch; what is given may be any number.
+    let (start, end) = (moment(start).0.max(0), moment(end).0.max(0));
     if start >= end {
         return Err(refuse(
             "ValidationError",
@@ -54,7 +55,7 @@ fn grid(start: f64, end: f64, period: i64, now: i64) -> Result<Vec<i64>, ApiErro
     Ok(starts)
 }
 
-/// GetMetricData: newest first unless asked otherwise; points that are not there are absent.
+/// `GetMetricData`: newest first unless asked otherwise; points that are not there are absent.
 pub(super) fn data(world: &World, call: &Call) -> Answer {
     let input: GetData = call.parse()?;
     if input.metric_data_queries.is_empty() || input.metric_data_queries.len() > MOST_QUERIES {
@@ -276,7 +277,7 @@ pub(super) fn put(world: &mut World, call: &Call) -> Answer {
     let here = place(call);
     for datum in input.metric_data {
         let key = MetricKey::new(&input.namespace, &datum.metric_name, &datum.dimensions);
-        let at = datum.timestamp.map_or(call.now, moment).0.div_euclid(MINUTE_MS) * MINUTE_MS;
+        let at = datum.timestamp.map_or(call.now, moment).0.max(0).div_euclid(MINUTE_MS) * MINUTE_MS;
         let samples = world.cloudwatch.custom.entry((here.clone(), key)).or_default().entry(at).or_default();
         if let Some(value) = datum.value {
             samples.add(value, 1.0);

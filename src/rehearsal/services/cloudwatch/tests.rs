@@ -1,10 +1,12 @@
 //! Metrics add up; alarms follow them; queries answer as CloudWatch does.
+#![allow(clippy::needless_pass_by_value, reason = "`json!` values are written where they are used")]
 
 use serde_json::{Value, json};
 
 use super::super::super::behaviour::Behaviour;
 use super::super::trial::{ACCOUNT, REGION, START, Trial};
-use super::alarms::{AlarmState, Missing, judge};
+use super::alarms::AlarmState::{self, Alarm, InsufficientData};
+use super::alarms::{Missing, judge};
 use super::composite::Rule;
 use super::expression::{Expression, Series, Value as Math};
 use super::seed_alarm;
@@ -158,7 +160,7 @@ fn newest_first_unless_asked_otherwise_and_in_pages() {
     let oldest = times(&data(&mut trial, query.clone(), &json!({ "ScanBy": "TimestampAscending" })));
     assert_eq!(newest.len(), 10);
     assert!(newest.iter().rev().eq(oldest.iter()) && newest[0] > newest[1]);
-    let (mut paged, mut token, mut pages) = (Vec::new(), Value::Null, 0);
+    let (mut gathered, mut token, mut pages) = (Vec::new(), Value::Null, 0);
     loop {
         let more = if token.is_null() {
             json!({ "MaxDatapoints": 4 })
@@ -166,7 +168,7 @@ fn newest_first_unless_asked_otherwise_and_in_pages() {
             json!({ "MaxDatapoints": 4, "NextToken": token })
         };
         let answer = data(&mut trial, query.clone(), &more);
-        paged.extend(times(&answer));
+        gathered.extend(times(&answer));
         pages += 1;
         token = answer["NextToken"].clone();
         let status = &answer["MetricDataResults"][0]["StatusCode"];
@@ -175,7 +177,7 @@ fn newest_first_unless_asked_otherwise_and_in_pages() {
             break;
         }
     }
-    assert_eq!((paged, pages), (newest, 3));
+    assert_eq!((gathered, pages), (newest, 3));
 }
 
 #[test]
@@ -230,21 +232,24 @@ fn missing_data_counts_as_the_alarm_says() {
             })
             .collect()
     };
-    use AlarmState::{Alarm, InsufficientData, Ok};
     // Three of three, with two periods more to look back.
     for (text, missing, ignore, breaching, not_breaching) in [
-        ("X-X-0", Some(Ok), Some(Ok), Some(Ok), Some(Ok)),
-        ("----0", Some(Ok), Some(Ok), Some(Ok), Some(Ok)),
-        ("-----", Some(InsufficientData), None, Some(Alarm), Some(Ok)),
+        ("X-X-0", Some(AlarmState::Ok), Some(AlarmState::Ok), Some(AlarmState::Ok), Some(AlarmState::Ok)),
+        ("----0", Some(AlarmState::Ok), Some(AlarmState::Ok), Some(AlarmState::Ok), Some(AlarmState::Ok)),
+        ("-----", Some(InsufficientData), None, Some(Alarm), Some(AlarmState::Ok)),
         ("X-XX0", Some(Alarm), Some(Alarm), Some(Alarm), Some(Alarm)),
-        ("--X--", Some(Alarm), None, Some(Alarm), Some(Ok)),
+        ("--X--", Some(Alarm), None, Some(Alarm), Some(AlarmState::Ok)),
     ] {
-        let found = [Missing::Missing, Missing::Ignore, Missing::Breaching, Missing::NotBreaching]
+        let found = [Missing::Unknown, Missing::Ignore, Missing::Breaching, Missing::NotBreaching]
             .map(|treatment| judge(&points(text), 3, 3, treatment));
         assert_eq!(found, [missing, ignore, breaching, not_breaching], "{text}");
     }
-    assert_eq!(judge(&points("X0X00"), 3, 2, Missing::Missing), Some(Alarm), "two of three");
-    assert_eq!(judge(&points("X00XX"), 3, 2, Missing::Missing), Some(Ok), "older ones do not count");
+    assert_eq!(judge(&points("X0X00"), 3, 2, Missing::Unknown), Some(Alarm), "two of three");
+    assert_eq!(
+        judge(&points("X00XX"), 3, 2, Missing::Unknown),
+        Some(AlarmState::Ok),
+        "older ones do not count"
+    );
 }
 
 #[test]
@@ -349,4 +354,33 @@ fn rules_read_as_they_are_written() {
     for bad in ["", "ALARM", "ALARM(x", "ALARM(x) AND", "WAT(x)", "ALARM(\"x)"] {
         assert!(Rule::parse(bad).is_err(), "{bad}");
     }
+}
+
+#[test]
+fn numbers_beyond_reason_are_refused_or_harmless() {
+    let mut trial = Trial::new();
+    let query = |period: i64| {
+        json!([{ "Id": "m", "MetricStat": {
+        "Metric": { "Namespace": "App", "MetricName": "Errors" }, "Period": period, "Stat": "Sum" } }])
+    };
+    for (period, start, end, fine) in [
+        (60, -1e300, 1e300, true),
+        (60, 0.0, 1e300, true),
+        (60, -1e300, -1e299, false),
+        (i64::MAX / 60 * 60, 0.0, 1e12, false),
+        (-60, 0.0, 1e12, false),
+        (0, 0.0, 1e12, false),
+    ] {
+        let input = json!({ "MetricDataQueries": query(period), "StartTime": start, "EndTime": end });
+        assert_eq!(trial.call("cloudwatch", "GetMetricData", input).is_ok(), fine, "{period} {start} {end}");
+    }
+    for at in [-1e300, 1e300] {
+        let data = json!([{ "MetricName": "Errors", "Value": 1.0, "Timestamp": at }]);
+        trial.ok("cloudwatch", "PutMetricData", json!({ "Namespace": "App", "MetricData": data }));
+    }
+    let alarm = json!({
+        "AlarmName": "a", "Namespace": "App", "MetricName": "Errors", "Statistic": "Sum", "Period": 60,
+        "EvaluationPeriods": u64::MAX, "Threshold": 5.0, "ComparisonOperator": "GreaterThanThreshold",
+    });
+    assert_eq!(trial.refused("cloudwatch", "PutMetricAlarm", alarm), "ValidationError");
 }

@@ -1,4 +1,4 @@
-//! DescribeImages and DescribeImageAttribute.
+//! `DescribeImages` and `DescribeImageAttribute`.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use super::image_life::protection;
 use super::images::{Image, ImageState, not_found};
 
 /// How long a deregistered image still shows when asked for by id.
-const DEREGISTERED_SHOWS: Duration = Duration::from_secs(60);
+const DEREGISTERED_SHOWS: Duration = Duration::from_mins(1);
 /// The delay of `LastLaunchedTime`.
 const REPORTED_AFTER: Duration = Duration::from_hours(24);
 /// What every image of this world is built for.
@@ -34,7 +34,7 @@ struct Describe {
 
 pub(super) fn images(world: &World, call: &Call) -> Answer {
     let input: Describe = call.parse()?;
-    let shows = |i: &Image| {
+    let is_seen = |i: &Image| {
         i.region == call.region
             && i.launchable_by(&call.account)
             && world.ec2.visible(i.created, call.now)
@@ -47,7 +47,7 @@ pub(super) fn images(world: &World, call: &Call) -> Answer {
                 format!("Invalid id: \"{id}\" (expecting \"ami-...\")"),
             ));
         }
-        let shown = world.ec2.images.get(id).is_some_and(shows);
+        let shown = world.ec2.images.get(id).is_some_and(is_seen);
         // A deregistered image that an instance still stems from is an empty answer, not an error.
         let referenced =
             || world.ec2.images.contains_key(id) && world.ec2.instances.values().any(|i| i.image_id == *id);
@@ -56,7 +56,7 @@ pub(super) fn images(world: &World, call: &Call) -> Answer {
         }
     }
     let mut found = Vec::new();
-    for image in world.ec2.images.values().filter(|i| shows(i)) {
+    for image in world.ec2.images.values().filter(|i| is_seen(i)) {
         let named = if input.image_ids.is_empty() {
             image.is_registered()
         } else {

@@ -29,7 +29,7 @@ struct OfImage {
     with_cooldown: bool,
 }
 
-/// DeregisterImage. Snapshots that another registered image stands on are `skipped`.
+/// `DeregisterImage`. Snapshots that another registered image stands on are `skipped`.
 pub(super) fn deregister(world: &mut World, call: &Call) -> Answer {
     let input: OfImage = call.parse()?;
     let now = call.now;
@@ -64,7 +64,7 @@ pub(super) fn deregister(world: &mut World, call: &Call) -> Answer {
     Ok(json!({ "Return": true, "DeleteSnapshotResults": results }))
 }
 
-/// DisableImage: the image becomes private, and enabling it again does not bring its permissions back.
+/// `DisableImage`: the image becomes private, and enabling it again does not bring its permissions back.
 pub(super) fn disable(world: &mut World, call: &Call) -> Answer {
     let input: OfImage = call.parse()?;
     let image = owned(world, call, &input.image_id)?;
@@ -91,7 +91,7 @@ fn invalid_state(id: &str, state: ImageState) -> ApiError {
     refuse("IncorrectState", format!("The image '{id}' is in the state {}.", state.name()))
 }
 
-/// EnableImageDeprecation: not in the past, at most ten years ahead (two for a public image), to the minute.
+/// `EnableImageDeprecation`: not in the past, at most ten years ahead (two for a public image), to the minute.
 pub(super) fn deprecate(world: &mut World, call: &Call) -> Answer {
     let input: OfImage = call.parse()?;
     let asked = input
@@ -99,7 +99,7 @@ pub(super) fn deprecate(world: &mut World, call: &Call) -> Answer {
         .map(moment)
         .ok_or_else(|| refuse("MissingParameter", "The request must contain the parameter DeprecateAt"))?;
     let image = owned(world, call, &input.image_id)?;
-    let at = Time((asked.0 + 30_000).div_euclid(60_000) * 60_000);
+    let at = Time((asked.0.saturating_add(30_000)).div_euclid(60_000) * 60_000);
     let latest = if image.public { image.created + TWO_YEARS } else { call.now + TEN_YEARS };
     if asked < call.now || at > latest {
         return Err(refuse("InvalidParameterValue", "DeprecateAt is in the past or too far in the future."));
@@ -184,7 +184,7 @@ struct Text {
     value: Option<String>,
 }
 
-/// ModifyImageAttribute: launch permissions, the description, IMDS support.
+/// `ModifyImageAttribute`: launch permissions, the description, IMDS support.
 pub(super) fn modify_attribute(world: &mut World, call: &Call) -> Answer {
     let mut input: Modify = call.parse()?;
     let image = owned(world, call, &input.image_id)?;

@@ -17,8 +17,8 @@ use super::snapshots::{self, Snapshot};
 use super::{Event, enter, instances, place};
 
 /// What copying an image, or making one from an instance, takes.
-const COPY_TAKES: Duration = Duration::from_secs(300);
-const CREATE_TAKES: Duration = Duration::from_secs(180);
+const COPY_TAKES: Duration = Duration::from_mins(5);
+const CREATE_TAKES: Duration = Duration::from_mins(3);
 
 /// An image's state, as far as this world brings images into it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -198,7 +198,7 @@ fn free_name(world: &World, call: &Call, name: &str) -> Result<(), ApiError> {
     }
 }
 
-/// What CreateImage and CopyImage ask for.
+/// What `CreateImage` and `CopyImage` ask for.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct NewFrom {
@@ -219,7 +219,7 @@ struct NewFrom {
     client_token: Option<String>,
 }
 
-/// CreateImage: an image of an instance's present disk; it behaves as the instance does.
+/// `CreateImage`: an image of an instance's present disk; it behaves as the instance does.
 pub(super) fn create(world: &mut World, call: &Call) -> Answer {
     let input: NewFrom = call.parse()?;
     let instance = world
@@ -258,7 +258,7 @@ pub(super) fn create(world: &mut World, call: &Call) -> Answer {
     Ok(json!({ "ImageId": id }))
 }
 
-/// CopyImage: into the calling Region and account, behaving as its source does.
+/// `CopyImage`: into the calling Region and account, behaving as its source does.
 pub(super) fn copy(world: &mut World, call: &Call) -> Answer {
     let input: NewFrom = call.parse()?;
     if let Some(token) = &input.client_token

@@ -1,4 +1,4 @@
-//! DescribeInstances and DescribeInstanceStatus.
+//! `DescribeInstances` and `DescribeInstanceStatus`.
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -156,7 +156,7 @@ fn status_view(instance: &Instance) -> Value {
     }))
 }
 
-/// One instance as DescribeInstances and RunInstances answer it.
+/// One instance as `DescribeInstances` and `RunInstances` answer it.
 pub(super) fn view(instance: &Instance) -> Value {
     let groups: Vec<Value> =
         instance.security_groups.iter().map(|id| json!({ "GroupId": id, "GroupName": id })).collect();

@@ -26,7 +26,7 @@ const REBOOT: Duration = Duration::from_secs(10);
 /// How long ago the set-up's instances were launched.
 const SETTLED_FOR_MS: i64 = 24 * 3_600_000;
 /// How long an instance that does not boot stays `initializing` beyond the time a boot would have taken.
-const GIVES_UP_AFTER: Duration = Duration::from_secs(180);
+const GIVES_UP_AFTER: Duration = Duration::from_mins(3);
 
 /// An instance's state, with EC2's names and codes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! Launching instances: RunInstances, launch template data, `resolve:ssm:` images, client tokens, capacity.
+//! Launching instances: `RunInstances`, launch template data, `resolve:ssm:` images, client tokens, capacity.
 
 use std::sync::Arc;
 
@@ -8,13 +8,17 @@ use serde_json::{Map, Value, json};
 use super::super::super::call::{Answer, ApiError, Call};
 use super::super::super::time::Time;
 use super::super::super::world::World;
+use super::super::ssm;
 use super::super::support::{Place, Tag, Tags, put_tags, refuse};
 use super::images::ImageState;
 use super::instances::{self, Instance, InstanceState};
 use super::launch_templates::{TemplateKey, resolve_template};
-use super::{Remembered, instance_describe, instance_types, network, parameters, place};
+use super::{Remembered, instance_describe, instance_types, network, place};
 
-/// Members RunInstances and launch template data have in common, as far as the world acts on them.
+/// Instances one call launches.
+const MOST_LAUNCHED: usize = 1000;
+
+/// Members `RunInstances` and launch template data have in common, as far as the world acts on them.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct LaunchSpec {
@@ -70,6 +74,7 @@ pub fn tags_for(specifications: &[TagSpecification], kind: &str) -> Tags {
 }
 
 /// What a launch made.
+#[derive(Debug)]
 pub struct Launched {
     pub reservation: String,
     pub instances: Vec<String>,
@@ -93,6 +98,15 @@ pub(super) fn run_instances(world: &mut World, call: &Call) -> Answer {
             "InvalidParameterValue",
             format!(
                 "Invalid value '{}' for MaxCount. Should be an integer at least MinCount and 1.",
+                input.max_count
+            ),
+        ));
+    }
+    if input.max_count > MOST_LAUNCHED {
+        return Err(refuse(
+            "InstanceLimitExceeded",
+            format!(
+                "You have requested more instances ({}) than your limit of {MOST_LAUNCHED}.",
                 input.max_count
             ),
         ));
@@ -286,7 +300,7 @@ fn note_launch(world: &mut World, image_id: &str, now: Time) {
 /// The image id behind `resolve:ssm:name[:version|:label]`; other ids as they are.
 pub(super) fn resolve_image(world: &World, here: &Place, image_id: &str) -> Result<String, ApiError> {
     let Some(parameter) = image_id.strip_prefix("resolve:ssm:") else { return Ok(image_id.to_owned()) };
-    parameters::value(world, here, parameter).ok_or_else(|| {
+    ssm::parameter_value(world, &here.account, &here.region, parameter).ok_or_else(|| {
         refuse(
             "InvalidParameterValue",
             format!("The parameter '{parameter}' could not be resolved to an AMI."),

@@ -35,7 +35,7 @@ struct Create {
     resolve_alias: bool,
 }
 
-/// CreateLaunchTemplateVersion: the data given, over the source version's if one is named. The default stays.
+/// `CreateLaunchTemplateVersion`: the data given, over the source version's if one is named. The default stays.
 pub(super) fn create(world: &mut World, call: &Call) -> Answer {
     let input: Create = call.parse()?;
     let here = place(call);
@@ -136,7 +136,7 @@ struct Describe {
     resolve_alias: bool,
 }
 
-/// DescribeLaunchTemplateVersions: of one template, newest first; or `$Latest`/`$Default` of all templates.
+/// `DescribeLaunchTemplateVersions`: of one template, newest first; or `$Latest`/`$Default` of all templates.
 pub(super) fn describe(world: &World, call: &Call) -> Answer {
     let input: Describe = call.parse()?;
     let here = place(call);
@@ -237,7 +237,7 @@ struct Delete {
     versions: Vec<String>,
 }
 
-/// DeleteLaunchTemplateVersions: answers 200 with the ones that could not be deleted, the default among them.
+/// `DeleteLaunchTemplateVersions`: answers 200 with the ones that could not be deleted, the default among them.
 pub(super) fn delete(world: &mut World, call: &Call) -> Answer {
     let input: Delete = call.parse()?;
     if input.versions.len() > MOST_DELETED {

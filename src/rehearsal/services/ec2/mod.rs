@@ -11,7 +11,6 @@ mod launch;
 mod launch_template_versions;
 mod launch_templates;
 mod network;
-mod parameters;
 mod references;
 mod snapshots;
 mod tags;
@@ -37,8 +36,9 @@ pub(super) use launch::{LaunchSpec, launch};
 pub use launch_templates::{LaunchTemplate, TemplateVersion, seed_launch_template};
 pub(super) use launch_templates::{TemplateKey, resolve_template};
 pub(super) use network::subnet_zone;
-pub use network::{SecurityGroup, Subnet, place_security_group, place_subnet, seed_security_group, seed_subnet};
-pub use parameters::seed_parameter;
+pub use network::{
+    SecurityGroup, Subnet, place_security_group, place_subnet, seed_security_group, seed_subnet,
+};
 pub use references::seed_reference;
 pub use snapshots::Snapshot;
 
@@ -68,7 +68,6 @@ pub struct State {
     remembered: BTreeMap<(Place, &'static str, String), Remembered>,
     fleets: fleets::Seeded,
     references: Vec<references::Foreign>,
-    parameters: BTreeMap<(Place, String), String>,
 }
 
 impl State {

@@ -63,7 +63,14 @@ pub fn seed_security_group(
 }
 
 /// Puts a security group of a given id in place.
-pub fn place_security_group(world: &mut World, account: &str, region: &str, id: &str, vpc_id: &str, name: &str) {
+pub fn place_security_group(
+    world: &mut World,
+    account: &str,
+    region: &str,
+    id: &str,
+    vpc_id: &str,
+    name: &str,
+) {
     let group = SecurityGroup {
         id: id.into(),
         account: account.into(),

@@ -1,4 +1,4 @@
-//! DescribeImageReferences: where an account uses images, within the limits the API documents.
+//! `DescribeImageReferences`: where an account uses images, within the limits the API documents.
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 use super::super::super::call::{Answer, ApiError, Call};
 use super::super::super::world::World;
 use super::super::support::{Place, page, present, refuse};
-use super::{parameters, place};
+use super::super::{imagebuilder, ssm};
+use super::place;
 
 /// Newest versions of a launch template looked at when `version-depth` is not given.
 const DEFAULT_DEPTH: usize = 10;
@@ -84,7 +85,7 @@ impl Wanted {
     }
 }
 
-pub(super) fn describe(world: &World, call: &Call) -> Answer {
+pub(super) fn describe(world: &mut World, call: &Call) -> Answer {
     let input: Describe = call.parse()?;
     if !(1..=10).contains(&input.image_ids.len()) {
         return Err(refuse("InvalidParameterValue", "Between 1 and 10 image IDs must be specified."));
@@ -104,10 +105,11 @@ pub(super) fn describe(world: &World, call: &Call) -> Answer {
         input.resource_types
     };
     let here = place(call);
+    let recipes = image_recipes(world, call)?;
     let mut found: Vec<Value> = Vec::new();
     for image in &input.image_ids {
         for kind in &wanted {
-            for arn in arns(world, &here, image, kind)? {
+            for arn in arns(world, &here, &recipes, image, kind)? {
                 found.push(json!({ "ImageId": image, "ResourceType": kind.resource_type, "Arn": arn }));
             }
         }
@@ -117,8 +119,45 @@ pub(super) fn describe(world: &World, call: &Call) -> Answer {
     Ok(present(json!({ "ImageReferences": found, "NextToken": next })))
 }
 
+/// An image recipe, as Image Builder lists it.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Recipe {
+    arn: String,
+    #[serde(default)]
+    parent_image: String,
+}
+
+/// All image recipes of the account, asked of Image Builder as the real API does on the caller's behalf.
+fn image_recipes(world: &mut World, call: &Call) -> Result<Vec<Recipe>, ApiError> {
+    let mut recipes = Vec::new();
+    let mut token: Option<String> = None;
+    loop {
+        let input = present(json!({ "maxResults": 25, "nextToken": token }));
+        let ask = Call {
+            service: "imagebuilder",
+            operation: "ListImageRecipes".into(),
+            input: input.as_object().cloned().unwrap_or_default(),
+            ..call.clone()
+        };
+        let answer = imagebuilder::call(world, &ask)?;
+        let page = answer.get("imageRecipeSummaryList").and_then(Value::as_array);
+        recipes.extend(page.into_iter().flatten().filter_map(|r| serde_json::from_value(r.clone()).ok()));
+        token = answer.get("nextToken").and_then(Value::as_str).map(str::to_owned);
+        if token.is_none() {
+            return Ok(recipes);
+        }
+    }
+}
+
 /// The resources of one kind that name the image.
-fn arns(world: &World, here: &Place, image: &str, kind: &Wanted) -> Result<Vec<String>, ApiError> {
+fn arns(
+    world: &World,
+    here: &Place,
+    recipes: &[Recipe],
+    image: &str,
+    kind: &Wanted,
+) -> Result<Vec<String>, ApiError> {
     let Place { account, region } = here;
     let mut arns: Vec<String> = match kind.resource_type.as_str() {
         "ec2:Instance" => {
@@ -139,10 +178,16 @@ fn arns(world: &World, here: &Place, image: &str, kind: &Wanted) -> Result<Vec<S
                 .map(|t| format!("arn:aws:ec2:{region}:{account}:launch-template/{}", t.id))
                 .collect()
         }
-        "ssm:Parameter" => parameters::naming(world, here, image)
+        "ssm:Parameter" => ssm::parameters_naming(world, account, region, image)
+            .iter()
             .map(|name| format!("arn:aws:ssm:{region}:{account}:parameter/{}", name.trim_start_matches('/')))
             .collect(),
-        "imagebuilder:ImageRecipe" | "imagebuilder:ContainerRecipe" => Vec::new(),
+        "imagebuilder:ImageRecipe" => recipes
+            .iter()
+            .filter(|recipe| recipe.parent_image == image)
+            .map(|recipe| recipe.arn.clone())
+            .collect(),
+        "imagebuilder:ContainerRecipe" => Vec::new(),
         other => {
             return Err(refuse("InvalidParameterValue", format!("Invalid resource type '{other}'.")));
         }

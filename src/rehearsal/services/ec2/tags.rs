@@ -1,4 +1,4 @@
-//! CreateTags, DeleteTags, DescribeTags.
+//! `CreateTags`, `DeleteTags`, `DescribeTags`.
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -84,7 +84,7 @@ pub(super) fn create(world: &mut World, call: &Call) -> Answer {
     Ok(json!({}))
 }
 
-/// DeleteTags: with a value, only a tag that has this value; without keys, all the user's tags.
+/// `DeleteTags`: with a value, only a tag that has this value; without keys, all the user's tags.
 pub(super) fn delete(world: &mut World, call: &Call) -> Answer {
     let input: Change = call.parse()?;
     all_exist(world, call, &input.resources)?;

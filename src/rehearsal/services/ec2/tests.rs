@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::super::super::behaviour::Behaviour;
+use super::super::ssm;
 use super::super::trial::{ACCOUNT, REGION, Trial};
 use super::{CapacityShortage, seed_reference, seed_security_group, seed_subnet, share_snapshots};
 
@@ -65,7 +66,7 @@ fn an_image_that_does_not_boot_is_impaired_and_says_why() {
     trial.pass(3600);
     assert_eq!((state(&mut trial, &id), status(&mut trial, &id)), ("running".into(), "impaired".into()));
     let answer = trial.ok("ec2", "GetConsoleOutput", json!({ "InstanceId": id }));
-    assert!(answer["Output"].as_str().unwrap().len() % 4 == 0);
+    assert!(answer["Output"].as_str().unwrap().len().is_multiple_of(4));
 }
 
 #[test]
@@ -120,6 +121,21 @@ fn a_launch_names_what_is_wrong_with_it() {
     }
     trial.region = "us-east-1";
     assert_eq!(trial.refused("ec2", "RunInstances", run(&image)), "InvalidAMIID.NotFound", "another Region");
+}
+
+#[test]
+fn a_parameter_names_the_image_by_version_or_label() {
+    let mut trial = Trial::new();
+    let (first, second) =
+        (trial.image("first", Behaviour::default()), trial.image("second", Behaviour::default()));
+    for image in [&first, &second] {
+        let now = trial.world.now;
+        ssm::write_parameter(&mut trial.world, now, ACCOUNT, REGION, "/golden", "aws:ec2:image", image);
+    }
+    for (reference, expected) in [("resolve:ssm:/golden", &second), ("resolve:ssm:/golden:1", &first)] {
+        let answer = trial.ok("ec2", "RunInstances", run(reference));
+        assert_eq!(answer["Instances"][0]["ImageId"], expected.as_str(), "{reference}");
+    }
 }
 
 #[test]
@@ -348,7 +364,20 @@ fn disabling_hides_an_image_and_takes_its_shares_for_good() {
 fn references_are_found_within_their_limits() {
     let mut trial = Trial::new();
     let fleet = trial.fleet(1, Behaviour::default());
-    seed_reference(&mut trial.world, ACCOUNT, REGION, "imagebuilder:ImageRecipe", "arn:recipe", &fleet.old);
+    seed_reference(
+        &mut trial.world,
+        ACCOUNT,
+        REGION,
+        "imagebuilder:ContainerRecipe",
+        "arn:recipe",
+        &fleet.old,
+    );
+    let now = trial.world.now;
+    ssm::write_parameter(&mut trial.world, now, ACCOUNT, REGION, "/golden", "aws:ec2:image", &fleet.old);
+    let recipe = json!({
+        "name": "web", "semanticVersion": "1.0.0", "parentImage": fleet.old, "clientToken": "t", "components": [],
+    });
+    trial.ok("imagebuilder", "CreateImageRecipe", recipe);
     // Version 1 names the old image; nine newer ones do not.
     for _ in 0..8 {
         let input = json!({ "LaunchTemplateName": "web", "LaunchTemplateData": { "ImageId": fleet.new } });
@@ -361,7 +390,7 @@ fn references_are_found_within_their_limits() {
     };
     let templates = |options: Value| json!({ "ResourceTypes": [{ "ResourceType": "ec2:LaunchTemplate", "ResourceTypeOptions": options }] });
     let depth = |depth: &str| json!([{ "OptionName": "version-depth", "OptionValues": [depth] }]);
-    assert_eq!(count(&mut trial, json!({ "IncludeAllResourceTypes": true })), 3);
+    assert_eq!(count(&mut trial, json!({ "IncludeAllResourceTypes": true })), 5);
     assert_eq!(count(&mut trial, templates(json!([]))), 1, "version 1 is the tenth");
     let input = json!({ "LaunchTemplateName": "web", "LaunchTemplateData": { "ImageId": fleet.new } });
     trial.ok("ec2", "CreateLaunchTemplateVersion", input);

@@ -154,7 +154,7 @@ struct Modify {
     protocol: Option<String>,
 }
 
-/// ModifyListener: a list of default actions replaces the whole list there was.
+/// `ModifyListener`: a list of default actions replaces the whole list there was.
 pub(super) fn modify(world: &mut World, call: &Call) -> Answer {
     let input: Modify = call.parse()?;
     let load_balancer = owned(world, call, &input.listener_arn)?.load_balancer.clone();

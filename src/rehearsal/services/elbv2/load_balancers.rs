@@ -160,7 +160,7 @@ struct Delete {
     load_balancer_arn: String,
 }
 
-/// DeleteLoadBalancer: its listeners and rules go with it; deleting what is gone succeeds.
+/// `DeleteLoadBalancer`: its listeners and rules go with it; deleting what is gone succeeds.
 pub(super) fn delete(world: &mut World, call: &Call) -> Answer {
     let input: Delete = call.parse()?;
     let here = place(call);

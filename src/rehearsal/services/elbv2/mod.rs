@@ -22,8 +22,8 @@ pub use listeners::Listener;
 pub use load_balancers::LoadBalancer;
 pub use rules::Rule;
 pub use target_groups::{TargetGroup, place_target_group, seed_target_group, set_requests_per_minute};
-pub(super) use targets::{deregister, instance_changed, register, seed_healthy};
 pub use targets::{Health, Target, health};
+pub(super) use targets::{deregister, instance_changed, register, seed_healthy};
 
 #[derive(Clone, Debug, Default)]
 pub struct State {
@@ -70,7 +70,7 @@ pub const OPERATIONS: &[&str] = &[
     "RemoveTags",
 ];
 
-/// Answers one ELBv2 call.
+/// Answers one `ELBv2` call.
 ///
 /// # Errors
 /// The service's own error codes.
@@ -105,8 +105,8 @@ pub fn call(world: &mut World, call: &Call) -> Answer {
 }
 
 /// Lets a due event happen.
-pub fn on_event(world: &mut World, at: Time, event: Event) {
-    targets::on_event(world, at, event);
+pub fn on_event(world: &mut World, _at: Time, event: Event) {
+    targets::on_event(world, event);
 }
 
 fn enter(world: &mut World, at: Time, event: Event) {

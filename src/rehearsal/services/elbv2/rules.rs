@@ -97,7 +97,7 @@ struct Describe {
     page_size: Option<usize>,
 }
 
-/// DescribeRules: in order of priority, the default last.
+/// `DescribeRules`: in order of priority, the default last.
 pub(super) fn describe(world: &World, call: &Call) -> Answer {
     let input: Describe = call.parse()?;
     let here = place(call);
@@ -158,7 +158,7 @@ fn owned<'a>(world: &'a mut World, call: &Call, arn: &str) -> Result<&'a mut Rul
     world.elbv2.rules.get_mut(arn).filter(|r| r.place == here).ok_or_else(|| not_found(arn))
 }
 
-/// ModifyRule: a list given replaces the whole list there was; nothing is kept from it.
+/// `ModifyRule`: a list given replaces the whole list there was; nothing is kept from it.
 pub(super) fn modify(world: &mut World, call: &Call) -> Answer {
     let input: Modify = call.parse()?;
     let load_balancer = owned(world, call, &input.rule_arn)?.load_balancer.clone();

@@ -142,7 +142,8 @@ pub fn place_target_group(
     group.health_check.interval_seconds = 10;
     group.health_check.healthy_threshold = 2;
     world.elbv2.target_groups.insert(group_arn.clone(), group);
-    let load_balancer = LoadBalancer::place(world, &here, load_balancer, "internet-facing", Vec::new(), Vec::new());
+    let load_balancer =
+        LoadBalancer::place(world, &here, load_balancer, "internet-facing", Vec::new(), Vec::new());
     let forward = json!({
         "Type": "forward",
         "TargetGroupArn": group_arn,
@@ -321,7 +322,7 @@ pub(super) fn modify_attributes(world: &mut World, call: &Call) -> Answer {
     Ok(attribute_list(group))
 }
 
-/// DeleteTargetGroup: refused while a listener or rule forwards to it; deleting what is gone succeeds.
+/// `DeleteTargetGroup`: refused while a listener or rule forwards to it; deleting what is gone succeeds.
 pub(super) fn delete(world: &mut World, call: &Call) -> Answer {
     let input: OfGroup = call.parse()?;
     if actions::in_use(world, &input.target_group_arn) {

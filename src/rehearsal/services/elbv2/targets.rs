@@ -144,20 +144,18 @@ fn serves(world: &World, instance: &str) -> bool {
     world.ec2.instances.get(instance).is_some_and(super::super::ec2::Instance::serves)
 }
 
-pub(super) fn on_event(world: &mut World, _at: Time, event: Event) {
+pub(super) fn on_event(world: &mut World, event: Event) {
+    let drained = matches!(event, Event::Drained { .. });
     let (Event::Checked { group, instance, port, turn } | Event::Drained { group, instance, port, turn }) =
-        &event;
-    let serves = serves(world, instance);
-    let key = (instance.clone(), *port);
-    let Some(target_group) = world.elbv2.target_groups.get_mut(group) else { return };
-    let Some(target) = target_group.targets.get_mut(&key).filter(|t| t.turn == *turn) else { return };
-    match event {
-        Event::Checked { .. } => {
-            target.health = if serves { Health::Healthy } else { Health::Unhealthy };
-        }
-        Event::Drained { .. } => {
-            target_group.targets.remove(&key);
-        }
+        event;
+    let serves = serves(world, &instance);
+    let key = (instance, port);
+    let Some(target_group) = world.elbv2.target_groups.get_mut(&group) else { return };
+    let Some(target) = target_group.targets.get_mut(&key).filter(|t| t.turn == turn) else { return };
+    if drained {
+        target_group.targets.remove(&key);
+    } else {
+        target.health = if serves { Health::Healthy } else { Health::Unhealthy };
     }
     world.elbv2.epoch += 1;
     autoscaling::instance_changed(world, &key.0);
@@ -260,7 +258,7 @@ pub(super) fn describe_health(world: &mut World, call: &Call) -> Answer {
         .targets
         .iter()
         .filter(|((id, port), _)| wanted(id, *port))
-        .map(|((id, port), target)| view(id, *port, health_view(target.health)))
+        .map(|((id, port), target)| view(id, *port, &health_view(target.health)))
         .collect();
     // A target asked for by name that is not registered is answered as unused.
     for target in &input.targets {
@@ -270,13 +268,13 @@ pub(super) fn describe_health(world: &mut World, call: &Call) -> Answer {
                 "Reason": "Target.NotRegistered",
                 "Description": "Target is not registered to the target group",
             });
-            views.push(view(&target.id, target.port.unwrap_or(group.port), health));
+            views.push(view(&target.id, target.port.unwrap_or(group.port), &health));
         }
     }
     Ok(json!({ "TargetHealthDescriptions": views }))
 }
 
-fn view(id: &str, port: u16, health: Value) -> Value {
+fn view(id: &str, port: u16, health: &Value) -> Value {
     json!({
         "Target": { "Id": id, "Port": port },
         "HealthCheckPort": port.to_string(),
