@@ -28,6 +28,8 @@ fn draining() -> Settings {
 }
 
 async fn worker(moment: &Moment, cloud: &Cloud, clock: &Clock, stages: &[Stage]) -> House {
+    // The source has been fetched: the first job waits.
+    clock.sleep(Duration::from_secs(5)).await;
     moment.worker(cloud, clock, &Arc::new(Journal::in_memory()), stages, Telemetry::default()).await
 }
 
@@ -373,6 +375,7 @@ fn an_abandoned_test_leaves_no_instance_in_staging() {
             .unwrap();
         clock.sleep(Duration::from_mins(15)).await;
         assert_eq!(cloud.with_world(|world| moment.action(world, Stage::Test)), Some(ActionStatus::Abandoned));
+        cloud.with_transcript(|t| for r in t.records().iter().rev().take(30).rev() { eprintln!("{} {} {:?} {:?}", r.at.0, r.operation, r.code, r.input.to_string().chars().take(150).collect::<String>()); });
         assert!(called(&cloud, "TerminateInstances") >= 1, "the instance is gone");
         assert_eq!(called(&cloud, "PutJobFailureResult"), 0, "an abandoned action is not answered");
         stop.send_replace(Stop::Gently);
