@@ -27,9 +27,12 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Opens the port.
 pub async fn bind(address: SocketAddr) -> Result<TcpListener, CliError> {
-    TcpListener::bind(address)
-        .await
-        .map_err(|error| CliError::unavailable(format!("cannot listen on {address}: {error}"), "give a free address with --health"))
+    TcpListener::bind(address).await.map_err(|error| {
+        CliError::unavailable(
+            format!("cannot listen on {address}: {error}"),
+            "give a free address with --health",
+        )
+    })
 }
 
 /// Answers for as long as the future is polled.

@@ -48,19 +48,25 @@ impl Identity {
     /// One of them was not given or cannot be used.
     pub async fn authority(&self, aws: &Aws) -> Result<Authority, CliError> {
         let path = self.trust.as_ref().ok_or_else(|| {
-            CliError::usage("no trust root was given", "add --trust FILE; it lists the public keys that are believed")
+            CliError::usage(
+                "no trust root was given",
+                "add --trust FILE; it lists the public keys that are believed",
+            )
         })?;
         let source = self.signing_key.as_deref().ok_or_else(|| {
-            CliError::usage("no signing key was given", "add --signing-key kms:ARN, secretsmanager:ARN or file:PATH")
+            CliError::usage(
+                "no signing key was given",
+                "add --signing-key kms:ARN, secretsmanager:ARN or file:PATH",
+            )
         })?;
-        let source: KeySource = source
-            .parse()
-            .map_err(|error: crate::evidence::key_source::KeySourceError| CliError::usage(with_causes(&error), ""))?;
+        let source: KeySource =
+            source.parse().map_err(|error: crate::evidence::key_source::KeySourceError| {
+                CliError::usage(with_causes(&error), "")
+            })?;
         let trust = TrustRoot::from_file(path).map_err(|error| CliError::data(with_causes(&error), ""))?;
-        let signer = source
-            .open(&aws.kms, &aws.secretsmanager)
-            .await
-            .map_err(|error| CliError::unavailable(with_causes(&error), "the signing key must be a P-256 key that can be used"))?;
+        let signer = source.open(&aws.kms, &aws.secretsmanager).await.map_err(|error| {
+            CliError::unavailable(with_causes(&error), "the signing key must be a P-256 key that can be used")
+        })?;
         Ok(Authority { signer, trust })
     }
 }

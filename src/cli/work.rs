@@ -119,7 +119,9 @@ async fn work(args: Args) -> Result<(), CliError> {
     };
     let durable = house.journal.is_durable();
     if !durable {
-        tracing::warn!("without --journal, jobs that are in hand when this process dies wait for their time-out");
+        tracing::warn!(
+            "without --journal, jobs that are in hand when this process dies wait for their time-out"
+        );
     }
     let settings = Settings {
         slots: args.slots,
@@ -153,16 +155,20 @@ fn end(ended: Result<Summary, WorkerError>, durable: bool) -> Result<(), CliErro
             WorkerError::Aws(error) if error.class == Class::Denied => {
                 CliError::denied(said, "compare the role with pipeline/roles.yaml")
             }
-            WorkerError::Aws(error) if error.is("ActionTypeNotFoundException") => {
-                CliError::unavailable(said, "deploy pipeline/action-types.yaml, or leave the stage out of --stages")
-            }
+            WorkerError::Aws(error) if error.is("ActionTypeNotFoundException") => CliError::unavailable(
+                said,
+                "deploy pipeline/action-types.yaml, or leave the stage out of --stages",
+            ),
             _ => CliError::unavailable(said, ""),
         }
     })?;
     let left = summary.left.len();
     tracing::info!(slices = summary.slices, left, "the worker ends");
     if left > 0 && !durable {
-        let message = format!("{left} jobs in hand were not answered and are written down nowhere: {}", summary.left.join(", "));
+        let message = format!(
+            "{left} jobs in hand were not answered and are written down nowhere: {}",
+            summary.left.join(", ")
+        );
         return Err(CliError::unavailable(message, "give the worker a --journal"));
     }
     Ok(())
@@ -170,7 +176,8 @@ fn end(ended: Result<Summary, WorkerError>, durable: bool) -> Result<(), CliErro
 
 /// Counts signals: the first asks for an end, the second for one at once.
 fn signals() -> Result<watch::Receiver<Stop>, CliError> {
-    let failed = |error: std::io::Error| CliError::unavailable(format!("signals cannot be listened to: {error}"), "");
+    let failed =
+        |error: std::io::Error| CliError::unavailable(format!("signals cannot be listened to: {error}"), "");
     let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
     let (sender, receiver) = watch::channel(Stop::No);
@@ -194,7 +201,8 @@ fn name(clock: &Clock) -> String {
     let moment = clock.time_source().now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     let digest = Sha256::digest(format!("{}\n{}\n{}\n{}", host, boot, std::process::id(), moment.as_nanos()));
     let short: String = digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect();
-    let host: String = host.trim().chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').take(40).collect();
+    let host: String =
+        host.trim().chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').take(40).collect();
     if host.is_empty() { short } else { format!("{host}-{short}") }
 }
 
@@ -244,7 +252,12 @@ fn junit(folder: &std::path::Path, outcomes: &Outcomes) -> Result<(), CliError> 
         outcomes.len()
     );
     for (label, outcome) in outcomes.iter() {
-        let case = format!("<testcase classname=\"{}\" name=\"{} {}\"", escaped(&label.pipeline), escaped(&label.action), escaped(&label.execution));
+        let case = format!(
+            "<testcase classname=\"{}\" name=\"{} {}\"",
+            escaped(&label.pipeline),
+            escaped(&label.action),
+            escaped(&label.execution)
+        );
         text.push_str(&match outcome {
             Outcome::Succeeded { .. } => format!("  {case}/>\n"),
             Outcome::Failed(failure) => {
@@ -254,9 +267,12 @@ fn junit(folder: &std::path::Path, outcomes: &Outcomes) -> Result<(), CliError> 
     }
     text.push_str("</testsuite>\n");
     let path = folder.join("actions.xml");
-    std::fs::create_dir_all(folder)
-        .and_then(|()| std::fs::write(&path, text))
-        .map_err(|error| CliError::unavailable(format!("{}: {error}", path.display()), "give a folder that can be written with --junit"))
+    std::fs::create_dir_all(folder).and_then(|()| std::fs::write(&path, text)).map_err(|error| {
+        CliError::unavailable(
+            format!("{}: {error}", path.display()),
+            "give a folder that can be written with --junit",
+        )
+    })
 }
 
 /// Text inside an XML attribute; what XML 1.0 cannot carry becomes a space.
@@ -279,7 +295,15 @@ mod tests {
 
     #[test]
     fn times_are_seconds_or_minutes() {
-        for (text, expected) in [("60s", Some(60)), ("90", Some(90)), ("2m", Some(120)), ("0s", Some(0)), ("1h", None), ("", None), ("-1s", None)] {
+        for (text, expected) in [
+            ("60s", Some(60)),
+            ("90", Some(90)),
+            ("2m", Some(120)),
+            ("0s", Some(0)),
+            ("1h", None),
+            ("", None),
+            ("-1s", None),
+        ] {
             assert_eq!(seconds(text).ok(), expected.map(Duration::from_secs), "{text}");
         }
     }

@@ -110,10 +110,16 @@ impl Telemetry {
                 log!(error, "action failed", why = failure.message)
             }
             Event::Dropped { why } => log!(warn, "the job had ended; its result is dropped", why = why),
-            Event::Abandoned { why } => log!(warn, "the action is over; what it made is being undone", why = why),
+            Event::Abandoned { why } => {
+                log!(warn, "the action is over; what it made is being undone", why = why)
+            }
             Event::Undone { outcome } => match outcome {
-                Outcome::Succeeded { summary, .. } => log!(info, "the action was done already", summary = summary),
-                Outcome::Failed(failure) => log!(info, "what the action made is undone", why = failure.message),
+                Outcome::Succeeded { summary, .. } => {
+                    log!(info, "the action was done already", summary = summary)
+                }
+                Outcome::Failed(failure) => {
+                    log!(info, "what the action made is undone", why = failure.message)
+                }
             },
         }
         if let Some(watcher) = &self.watcher {

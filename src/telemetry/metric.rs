@@ -78,10 +78,16 @@ impl Measured<'_> {
                 &["Stage", "Outcome"],
                 &[("Slices", COUNT), ("SliceLatency", MILLISECONDS), ("StartLag", MILLISECONDS)],
             ),
-            Self::Poll { .. } => (&["Stage"], &[("Polls", COUNT), ("JobsOffered", COUNT), ("PollLag", MILLISECONDS)]),
+            Self::Poll { .. } => {
+                (&["Stage"], &[("Polls", COUNT), ("JobsOffered", COUNT), ("PollLag", MILLISECONDS)])
+            }
             Self::PollFailed { .. } => (&["Stage"], &[("PollsFailed", COUNT), ("PollsThrottled", COUNT)]),
-            Self::InHand { .. } => (&[], &[("InFlight", COUNT), ("Running", COUNT), ("Ready", COUNT), ("Parked", COUNT)]),
-            Self::Calls { .. } => (&["Operation"], &[("ApiCalls", COUNT), ("ApiThrottles", COUNT), ("ApiFailures", COUNT)]),
+            Self::InHand { .. } => {
+                (&[], &[("InFlight", COUNT), ("Running", COUNT), ("Ready", COUNT), ("Parked", COUNT)])
+            }
+            Self::Calls { .. } => {
+                (&["Operation"], &[("ApiCalls", COUNT), ("ApiThrottles", COUNT), ("ApiFailures", COUNT)])
+            }
             Self::TakeOver { .. } => (&[], &[("LeaseTakeOvers", COUNT), ("JobsTakenOver", COUNT)]),
         };
         Metrics { dimensions, names }
@@ -116,16 +122,32 @@ impl Measured<'_> {
             }
             Self::InHand { running, ready, parked } => {
                 let all = running + ready + parked;
-                tracing::info!(InFlight = all, Running = running, Ready = ready, Parked = parked, _aws = metrics, "in hand");
+                tracing::info!(
+                    InFlight = all,
+                    Running = running,
+                    Ready = ready,
+                    Parked = parked,
+                    _aws = metrics,
+                    "in hand"
+                );
             }
             Self::Calls { operation, calls, throttles, failures } => {
                 tracing::info!(
-                    Operation = operation, ApiCalls = calls, ApiThrottles = throttles, ApiFailures = failures,
-                    _aws = metrics, "calls"
+                    Operation = operation,
+                    ApiCalls = calls,
+                    ApiThrottles = throttles,
+                    ApiFailures = failures,
+                    _aws = metrics,
+                    "calls"
                 );
             }
             Self::TakeOver { leases, jobs } => {
-                tracing::warn!(LeaseTakeOvers = leases, JobsTakenOver = jobs, _aws = metrics, "jobs taken over");
+                tracing::warn!(
+                    LeaseTakeOvers = leases,
+                    JobsTakenOver = jobs,
+                    _aws = metrics,
+                    "jobs taken over"
+                );
             }
         }
     }
@@ -135,7 +157,8 @@ impl Metrics {
     /// The `_aws` member of a log line whose other members are the metrics and dimensions named here.
     #[must_use]
     pub fn embedded(&self, now: Timestamp) -> String {
-        let mut text = format!("{{\"Timestamp\":{}000,\"CloudWatchMetrics\":[{{\"Namespace\":\"{NAMESPACE}\",", now.0);
+        let mut text =
+            format!("{{\"Timestamp\":{}000,\"CloudWatchMetrics\":[{{\"Namespace\":\"{NAMESPACE}\",", now.0);
         let quoted: Vec<String> = self.dimensions.iter().map(|name| format!("\"{name}\"")).collect();
         // Writing to a string cannot fail.
         let _ = write!(text, "\"Dimensions\":[[{}]],\"Metrics\":[", quoted.join(","));

@@ -70,7 +70,9 @@ pub fn tell(house: &House, label: &JobLabel, answer: &Answer, reported: &Reporte
         (Reported::Taken, Answer::Continue { not_before, progress, .. }) => {
             house.telemetry.emit(now, label, &Event::Rested { until: *not_before, progress });
         }
-        (Reported::Taken, Answer::End(outcome)) => house.telemetry.emit(now, label, &Event::Ended { outcome }),
+        (Reported::Taken, Answer::End(outcome)) => {
+            house.telemetry.emit(now, label, &Event::Ended { outcome })
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::support::repository;
 
-const BAKELINE: &str = env!("CARGO_BIN_EXE_bakeline");
+pub const BAKELINE: &str = env!("CARGO_BIN_EXE_bakeline");
 
 /// `bakeline rehearse --listen`, and what it tells its clients to set.
 pub struct Listening {

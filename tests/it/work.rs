@@ -48,7 +48,11 @@ where
 }
 
 fn succeeded() -> Answer {
-    Answer::End(Outcome::Succeeded { summary: "done".into(), external_id: None, variables: std::collections::BTreeMap::default() })
+    Answer::End(Outcome::Succeeded {
+        summary: "done".into(),
+        external_id: None,
+        variables: std::collections::BTreeMap::default(),
+    })
 }
 
 fn rests_until(not_before: Timestamp) -> Answer {
@@ -85,7 +89,9 @@ fn bake_of(cloud: &Cloud, execution: &str) -> Option<ActionStatus> {
 }
 
 fn called(cloud: &Cloud, operation: &str) -> usize {
-    cloud.with_transcript(|transcript| transcript.records().iter().filter(|r| r.operation == operation).count())
+    cloud.with_transcript(|transcript| {
+        transcript.records().iter().filter(|r| r.operation == operation).count()
+    })
 }
 
 #[test]
@@ -97,7 +103,11 @@ fn a_draining_worker_takes_a_release_down_the_line_and_ends() {
         let summary = to_the_end(service).await;
         assert!(summary.left.is_empty() && summary.slices > 8, "{summary:?}");
         for stage in Stage::ALL {
-            assert_eq!(cloud.with_world(|world| moment.action(world, stage)), Some(ActionStatus::Succeeded), "{stage}");
+            assert_eq!(
+                cloud.with_world(|world| moment.action(world, stage)),
+                Some(ActionStatus::Succeeded),
+                "{stage}"
+            );
         }
         let twice = cloud.with_transcript(|transcript| applied_twice(transcript.records()));
         assert!(twice.is_empty(), "{twice:#?}");
@@ -110,7 +120,9 @@ fn a_draining_worker_with_nothing_to_do_ends_soon() {
     in_virtual_time(async {
         let (cloud, clock) = moment.go_on();
         let began = clock.now();
-        let summary = to_the_end(Service::new(worker(&moment, &cloud, &clock, &[Stage::Cleanup]).await, draining())).await;
+        let summary =
+            to_the_end(Service::new(worker(&moment, &cloud, &clock, &[Stage::Cleanup]).await, draining()))
+                .await;
         assert_eq!(summary, Summary::default());
         assert_eq!(called(&cloud, "PollForJobs"), 2);
         assert!(clock.now().since(began) < Duration::from_secs(10));
@@ -124,10 +136,17 @@ fn two_workers_on_every_job_act_once() {
     in_virtual_time(async {
         let (cloud, clock) = moment.go_on();
         let one = Service::new(worker(&moment, &cloud, &clock, &Stage::ALL).await, draining());
-        let two = Service::new(worker(&moment, &cloud, &clock, &Stage::ALL).await, Settings { seed: 9, ..draining() });
+        let two = Service::new(
+            worker(&moment, &cloud, &clock, &Stage::ALL).await,
+            Settings { seed: 9, ..draining() },
+        );
         tokio::join!(to_the_end(one), to_the_end(two));
         for stage in Stage::ALL {
-            assert_eq!(cloud.with_world(|world| moment.action(world, stage)), Some(ActionStatus::Succeeded), "{stage}");
+            assert_eq!(
+                cloud.with_world(|world| moment.action(world, stage)),
+                Some(ActionStatus::Succeeded),
+                "{stage}"
+            );
         }
         let claims = called(&cloud, "AcknowledgeJob");
         let results = called(&cloud, "PutJobSuccessResult");
@@ -143,7 +162,12 @@ fn jobs_that_are_not_due_take_no_slot_and_their_credentials_are_renewed() {
     in_virtual_time(async {
         let (cloud, clock) = moment.go_on();
         let house = worker(&moment, &cloud, &clock, &[Stage::Bake]).await;
-        let executions = pipelines(&house, &moment.founded.pipeline_arn.rsplit(':').next().unwrap().to_owned(), &[("many", 30)]).await;
+        let executions = pipelines(
+            &house,
+            &moment.founded.pipeline_arn.rsplit(':').next().unwrap().to_owned(),
+            &[("many", 30)],
+        )
+        .await;
         let began = clock.now();
         let first_slices_done: Arc<Mutex<Vec<Timestamp>>> = Arc::default();
         let seen = Arc::clone(&first_slices_done);
@@ -162,7 +186,11 @@ fn jobs_that_are_not_due_take_no_slot_and_their_credentials_are_renewed() {
         let summary = to_the_end(service).await;
         assert!(summary.left.is_empty());
         let last = first_slices_done.lock().unwrap().iter().max().copied().unwrap();
-        assert!(last.since(began) < Duration::from_mins(2), "one slot served all at once: {:?}", last.since(began));
+        assert!(
+            last.since(began) < Duration::from_mins(2),
+            "one slot served all at once: {:?}",
+            last.since(began)
+        );
         for (_, execution) in &executions {
             assert_eq!(bake_of(&cloud, execution), Some(ActionStatus::Succeeded));
         }
@@ -244,7 +272,11 @@ fn a_slice_that_hangs_is_cut_off_and_goes_on_later() {
 }
 
 /// A worker with three slices under way and twenty jobs that are not due.
-async fn busy(moment: &Moment, cloud: &Cloud, clock: &Clock) -> (watch::Sender<Stop>, tokio::task::JoinHandle<Summary>) {
+async fn busy(
+    moment: &Moment,
+    cloud: &Cloud,
+    clock: &Clock,
+) -> (watch::Sender<Stop>, tokio::task::JoinHandle<Summary>) {
     let house = worker(moment, cloud, clock, &[Stage::Bake]).await;
     let like = moment.founded.pipeline_arn.rsplit(':').next().unwrap();
     pipelines(&house, like, &[("parked", 20), ("running", 3)]).await;
@@ -310,12 +342,15 @@ fn an_expired_lease_is_taken_over_by_one_worker_that_finishes_the_job() {
         s3.create_bucket()
             .bucket("journal")
             .create_bucket_configuration(
-                aws_sdk_s3::types::CreateBucketConfiguration::builder().location_constraint(moment.region.as_str().into()).build(),
+                aws_sdk_s3::types::CreateBucketConfiguration::builder()
+                    .location_constraint(moment.region.as_str().into())
+                    .build(),
             )
             .send()
             .await
             .unwrap();
-        let journal = |name: &str| Arc::new(Journal::Bucket(BucketJournal::new(s3.clone(), "journal", "jobs", name)));
+        let journal =
+            |name: &str| Arc::new(Journal::Bucket(BucketJournal::new(s3.clone(), "journal", "jobs", name)));
         let with = |name: &str| House { journal: journal(name), ..first.clone() };
         let hangs = runner(|_| std::future::pending().boxed());
         let (stop, told) = watch::channel(Stop::No);
@@ -352,8 +387,8 @@ fn an_expired_lease_is_taken_over_by_one_worker_that_finishes_the_job() {
     });
 }
 
-#[test]
-fn an_abandoned_test_leaves_no_instance_in_staging() {
+/// Abandons the execution so long after an instance was launched in staging; the instance must go.
+fn abandoned(after: Duration) {
     let moment = Moment::before(&plan(SPEC, "{}"), Stage::Test);
     in_virtual_time(async {
         let (cloud, clock) = moment.go_on();
@@ -364,6 +399,7 @@ fn an_abandoned_test_leaves_no_instance_in_staging() {
         while called(&cloud, "RunInstances") == 0 {
             clock.sleep(Duration::from_secs(1)).await;
         }
+        clock.sleep(after).await;
         let pipeline = moment.founded.pipeline_arn.rsplit(':').next().unwrap();
         client
             .stop_pipeline_execution()
@@ -374,11 +410,24 @@ fn an_abandoned_test_leaves_no_instance_in_staging() {
             .await
             .unwrap();
         clock.sleep(Duration::from_mins(15)).await;
-        assert_eq!(cloud.with_world(|world| moment.action(world, Stage::Test)), Some(ActionStatus::Abandoned));
-        cloud.with_transcript(|t| for r in t.records().iter().rev().take(30).rev() { eprintln!("{} {} {:?} {:?}", r.at.0, r.operation, r.code, r.input.to_string().chars().take(150).collect::<String>()); });
-        assert!(called(&cloud, "TerminateInstances") >= 1, "the instance is gone");
+        assert_eq!(
+            cloud.with_world(|world| moment.action(world, Stage::Test)),
+            Some(ActionStatus::Abandoned)
+        );
+        assert!(
+            called(&cloud, "TerminateInstances") >= 1,
+            "the instance is gone, {after:?} after its launch"
+        );
         assert_eq!(called(&cloud, "PutJobFailureResult"), 0, "an abandoned action is not answered");
         stop.send_replace(Stop::Gently);
         assert!(works.await.unwrap().unwrap().left.is_empty());
     });
+}
+
+#[test]
+fn an_abandoned_test_leaves_no_instance_in_staging() {
+    // While the job lies with CodePipeline, and while the worker has it.
+    for after in [0, 4, 15] {
+        abandoned(Duration::from_secs(after));
+    }
 }

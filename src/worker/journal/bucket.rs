@@ -77,9 +77,17 @@ impl BucketJournal {
         format!("{}{worker}/jobs/", self.prefix)
     }
 
-    fn failed<E, R>(&self, call: &'static str, key: &str) -> impl FnOnce(aws_smithy_runtime_api::client::result::SdkError<E, R>) -> AwsError
+    fn failed<E, R>(
+        &self,
+        call: &'static str,
+        key: &str,
+    ) -> impl FnOnce(aws_smithy_runtime_api::client::result::SdkError<E, R>) -> AwsError
     where
-        E: aws_smithy_types::error::metadata::ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+        E: aws_smithy_types::error::metadata::ProvideErrorMetadata
+            + std::error::Error
+            + Send
+            + Sync
+            + 'static,
         R: std::fmt::Debug + Send + Sync + 'static,
     {
         let thing = format!("s3://{}/{key}", self.bucket);
@@ -101,7 +109,13 @@ impl BucketJournal {
     }
 
     async fn delete(&self, key: &str) -> Result<(), JournalError> {
-        self.s3.delete_object().bucket(&self.bucket).key(key).send().await.map_err(self.failed("s3:DeleteObject", key))?;
+        self.s3
+            .delete_object()
+            .bucket(&self.bucket)
+            .key(key)
+            .send()
+            .await
+            .map_err(self.failed("s3:DeleteObject", key))?;
         Ok(())
     }
 
@@ -121,7 +135,8 @@ impl BucketJournal {
 
     async fn jobs_of(&self, worker: &str) -> Result<Vec<String>, JournalError> {
         let prefix = self.jobs_prefix(worker);
-        let mut pages = self.s3.list_objects_v2().bucket(&self.bucket).prefix(&prefix).into_paginator().send();
+        let mut pages =
+            self.s3.list_objects_v2().bucket(&self.bucket).prefix(&prefix).into_paginator().send();
         let mut jobs = Vec::new();
         while let Some(page) = pages.next().await {
             let page = page.map_err(self.failed("s3:ListBucket", &prefix))?;
@@ -141,7 +156,8 @@ impl BucketJournal {
         let mut workers = Vec::new();
         while let Some(page) = pages.next().await {
             let page = page.map_err(self.failed("s3:ListBucket", &self.prefix))?;
-            let folders = page.common_prefixes.unwrap_or_default().into_iter().filter_map(|folder| folder.prefix);
+            let folders =
+                page.common_prefixes.unwrap_or_default().into_iter().filter_map(|folder| folder.prefix);
             workers.extend(folders.filter_map(|folder| {
                 Some(folder.strip_prefix(&self.prefix)?.trim_end_matches('/').to_owned())
             }));
@@ -206,7 +222,12 @@ impl BucketJournal {
         serde_json::to_vec(&Lease { holder: self.worker.clone(), expires }).unwrap_or_default()
     }
 
-    async fn take_over(&self, worker: &str, now: Timestamp, inherited: &mut Inherited) -> Result<(), JournalError> {
+    async fn take_over(
+        &self,
+        worker: &str,
+        now: Timestamp,
+        inherited: &mut Inherited,
+    ) -> Result<(), JournalError> {
         let Some((lease, etag)) = self.lease_of(worker).await? else { return Ok(()) };
         if lease.expires > now {
             return Ok(());

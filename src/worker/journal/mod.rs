@@ -107,7 +107,9 @@ impl Journal {
     /// The disk or S3 refused.
     pub async fn jobs(&self) -> Result<Vec<String>, JournalError> {
         match self {
-            Self::Memory(jobs) => Ok(jobs.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()),
+            Self::Memory(jobs) => {
+                Ok(jobs.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect())
+            }
             Self::Folder(folder) => folder.jobs(),
             Self::Bucket(bucket) => bucket.jobs().await,
         }
@@ -150,7 +152,8 @@ impl Journal {
 
 /// Job ids are UUIDs; anything else must not become a file name.
 fn checked(id: &str) -> Result<&str, JournalError> {
-    let plain = !id.is_empty() && id.len() <= 64 && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+    let plain =
+        !id.is_empty() && id.len() <= 64 && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
     if plain { Ok(id) } else { Err(JournalError::Id { id: id.to_owned() }) }
 }
 

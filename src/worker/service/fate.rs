@@ -4,9 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use aws_sdk_codepipeline::types::{
-    ActionExecutionFilter, ActionExecutionStatus, PipelineExecutionStatus,
-};
+use aws_sdk_codepipeline::types::{ActionExecutionFilter, ActionExecutionStatus, PipelineExecutionStatus};
 
 use crate::aws::{Aws, AwsError};
 use crate::engine::{Job, Timestamp};
@@ -60,20 +58,33 @@ impl Fates {
 /// CodePipeline refused or did not answer.
 pub async fn over(aws: &Aws, job: &Job) -> Result<Option<String>, AwsError> {
     let (pipeline, execution) = (&job.key.pipeline, &job.key.pipeline_execution);
-    let asked = aws.codepipeline.get_pipeline_execution().pipeline_name(pipeline).pipeline_execution_id(execution);
+    let asked =
+        aws.codepipeline.get_pipeline_execution().pipeline_name(pipeline).pipeline_execution_id(execution);
     let answer = asked.send().await;
     let answer = answer.map_err(|e| AwsError::new("codepipeline:GetPipelineExecution", execution, e))?;
     let status = answer.pipeline_execution.and_then(|execution| execution.status);
-    let Some(status) = status.filter(|status| *status != PipelineExecutionStatus::InProgress) else { return Ok(None) };
+    let Some(status) = status.filter(|status| *status != PipelineExecutionStatus::InProgress) else {
+        return Ok(None);
+    };
     let filter = ActionExecutionFilter::builder().pipeline_execution_id(execution).build();
-    let mut pages =
-        aws.codepipeline.list_action_executions().pipeline_name(pipeline).filter(filter).into_paginator().items().send();
+    let mut pages = aws
+        .codepipeline
+        .list_action_executions()
+        .pipeline_name(pipeline)
+        .filter(filter)
+        .into_paginator()
+        .items()
+        .send();
     while let Some(action) = pages.next().await {
         let action = action.map_err(|e| AwsError::new("codepipeline:ListActionExecutions", execution, e))?;
         if action.action_execution_id.as_deref() == Some(job.key.action_execution.as_str()) {
             return Ok(match action.status {
-                Some(ActionExecutionStatus::Abandoned) => Some(format!("the execution is {status}, the action abandoned")),
-                Some(ActionExecutionStatus::Failed) => Some(format!("the execution is {status}, the action has failed")),
+                Some(ActionExecutionStatus::Abandoned) => {
+                    Some(format!("the execution is {status}, the action abandoned"))
+                }
+                Some(ActionExecutionStatus::Failed) => {
+                    Some(format!("the execution is {status}, the action has failed"))
+                }
                 _ => None,
             });
         }

@@ -26,6 +26,8 @@ const IDLE_ROUNDS: u32 = 2;
 const SETTLE: u64 = 10_000;
 /// Longest pause between the polls of a draining worker.
 const DRAIN_PAUSE: Duration = Duration::from_secs(5);
+/// When a draining worker looks after an action whose next job it has not seen.
+const DRAIN_LOOK: Duration = Duration::from_secs(15);
 /// Acknowledgements, reports and look-ups under way at once, beside the slices.
 const AT_ONCE: usize = 8;
 /// Jobs asked for in one poll at most.
@@ -36,13 +38,26 @@ const AGAIN: u64 = 5_000;
 /// How a task ended.
 #[derive(Debug)]
 pub(super) enum Told {
-    Polled { stage: Stage, reserved: usize, sent: u64, found: Result<Offers, WorkerError> },
-    TakenUp { id: String, job: Result<Option<Box<Held>>, WorkerError> },
+    Polled {
+        stage: Stage,
+        reserved: usize,
+        sent: u64,
+        found: Result<Offers, WorkerError>,
+    },
+    TakenUp {
+        id: String,
+        job: Result<Option<Box<Held>>, WorkerError>,
+    },
     Worked(Next),
     GivenBack(Next),
+    /// An action was looked after; a job came of it if there is something to undo.
+    LookedAfter(Option<Box<Held>>),
     Tended(Result<Inherited, JournalError>),
     /// A task panicked: the job it had is looked up again.
-    Broke { job: Option<String>, what: Broken },
+    Broke {
+        job: Option<String>,
+        what: Broken,
+    },
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -51,6 +66,7 @@ pub(super) enum Broken {
     Slice,
     GiveBack,
     TakeUp,
+    LookAfter,
     Tend,
 }
 
@@ -87,6 +103,10 @@ pub(super) struct Hands {
     reserved: usize,
     looking_up: usize,
     giving_back: usize,
+    /// Actions that CodePipeline has the next job of, by action execution, and from when they are looked after.
+    handed: BTreeMap<String, (u64, Box<Held>)>,
+    look_after: Parked<String>,
+    looking_after: usize,
     tend: Option<u64>,
     stopping: bool,
     /// When a job was last claimed or answered.
@@ -113,6 +133,9 @@ impl Hands {
             reserved: 0,
             looking_up: 0,
             giving_back: 0,
+            handed: BTreeMap::new(),
+            look_after: Parked::default(),
+            looking_after: 0,
             tend: Some(now.saturating_add(third_of_lease())),
             stopping: false,
             // A worker that begins has waited for nothing yet: two rounds of polls are enough.
@@ -175,12 +198,23 @@ impl Hands {
 
     /// Whether there is nothing left to do or to wait for.
     pub fn is_done(&self) -> bool {
-        let busy = self.running + self.giving_back + self.reserved + self.looking_up + self.ready.len() + self.to_give_back.len();
+        let busy = self.looking_after
+            + self.running
+            + self.giving_back
+            + self.reserved
+            + self.looking_up
+            + self.ready.len()
+            + self.to_give_back.len();
         if busy > 0 {
             return false;
         }
         let idle = self.polls.values().all(|poll| poll.idle >= IDLE_ROUNDS && !poll.under_way);
-        self.stopping || self.bench.settings.drain && idle && self.parked.is_empty() && self.remembered.is_empty()
+        self.stopping
+            || self.bench.settings.drain
+                && idle
+                && self.parked.is_empty()
+                && self.remembered.is_empty()
+                && self.handed.is_empty()
     }
 
     /// When something is to be done that no task will tell of.
@@ -188,6 +222,9 @@ impl Hands {
         let mut wake = self.tend.unwrap_or(u64::MAX);
         if !self.stopping {
             wake = wake.min(self.parked.next_due().unwrap_or(u64::MAX));
+            if self.looking_after < AT_ONCE {
+                wake = wake.min(self.look_after.next_due().unwrap_or(u64::MAX));
+            }
             if self.room() > 0 {
                 let dues = self.polls.values().filter(|poll| !poll.under_way).map(|poll| poll.pace.due());
                 wake = wake.min(dues.min().unwrap_or(u64::MAX));
@@ -222,10 +259,13 @@ impl Hands {
             self.tend = None;
             let bench = Arc::clone(&self.bench);
             let broken = Told::Broke { job: None, what: Broken::Tend };
-            spawn(tasks, broken, async move { Told::Tended(bench.house.journal.tend(bench.house.clock.now()).await) });
+            spawn(tasks, broken, async move {
+                Told::Tended(bench.house.journal.tend(bench.house.clock.now()).await)
+            });
         }
         if !self.stopping {
             self.look_up(now, tasks);
+            self.look_after(now, tasks);
             self.poll(now, tasks);
         }
     }
@@ -241,6 +281,21 @@ impl Hands {
                 let job = bench.take_up(&id).await;
                 Told::TakenUp { id, job }
             });
+        }
+    }
+
+    fn look_after(&mut self, now: u64, tasks: &mut JoinSet<Told>) {
+        while self.looking_after < AT_ONCE {
+            let Some(action) = self.look_after.pop_due(now) else { break };
+            // The entry is of an earlier slice if the action came by in the meantime.
+            if self.handed.get(&action).is_none_or(|(due, _)| *due > now) {
+                continue;
+            }
+            let Some((_, held)) = self.handed.remove(&action) else { continue };
+            self.looking_after += 1;
+            let bench = Arc::clone(&self.bench);
+            let broken = Told::Broke { job: None, what: Broken::LookAfter };
+            spawn(tasks, broken, async move { Told::LookedAfter(bench.look_after(held).await) });
         }
     }
 
@@ -298,7 +353,9 @@ impl Hands {
     /// A draining worker is refused for good by CodePipeline.
     pub fn hear(&mut self, told: Told, now: u64) -> Result<(), WorkerError> {
         match told {
-            Told::Polled { stage, reserved, sent, found } => return self.polled(stage, reserved, sent, found, now),
+            Told::Polled { stage, reserved, sent, found } => {
+                return self.polled(stage, reserved, sent, found, now);
+            }
             Told::TakenUp { id, job } => {
                 self.looking_up -= 1;
                 match job {
@@ -319,6 +376,12 @@ impl Hands {
                 self.giving_back -= 1;
                 self.follow(next, now);
             }
+            Told::LookedAfter(held) => {
+                self.looking_after -= 1;
+                if let Some(held) = held {
+                    self.take(held, now);
+                }
+            }
             Told::Tended(inherited) => {
                 self.tend = Some(now.saturating_add(third_of_lease()));
                 match inherited {
@@ -336,6 +399,7 @@ impl Hands {
                     Broken::Slice => self.running -= 1,
                     Broken::GiveBack => self.giving_back -= 1,
                     Broken::TakeUp => self.looking_up -= 1,
+                    Broken::LookAfter => self.looking_after -= 1,
                     Broken::Tend => self.tend = Some(now.saturating_add(third_of_lease())),
                 }
                 if let Some(id) = job {
@@ -400,6 +464,7 @@ impl Hands {
 
     /// Takes a claimed job in hand.
     fn take(&mut self, held: Box<Held>, now: u64) {
+        self.handed.remove(&held.job.key.action_execution);
         if !self.jobs.insert(held.job.id.clone()) {
             // The slice under way answers for both, unless its answer came between this offer and its acknowledgement.
             self.again.insert(held.job.id.clone());
@@ -418,18 +483,32 @@ impl Hands {
         }
     }
 
+    fn answered(&mut self, job: &str, moved: bool, now: u64) {
+        self.jobs.remove(job);
+        self.again.remove(job);
+        if moved {
+            self.has_moved(now);
+            for poll in self.polls.values_mut() {
+                poll.pace.expect_work(now);
+            }
+        }
+    }
+
     fn follow(&mut self, next: Next, now: u64) {
         match next {
-            Next::Gone { job, moved } => {
-                self.jobs.remove(&job);
-                self.again.remove(&job);
-                if moved {
-                    self.has_moved(now);
-                    for poll in self.polls.values_mut() {
-                        poll.pace.expect_work(now);
-                    }
+            Next::Handed(held) => {
+                self.answered(&held.job.id, true, now);
+                if !self.stopping && self.handed.len() < self.bench.settings.most {
+                    let wait =
+                        if self.bench.settings.drain { DRAIN_LOOK } else { self.bench.settings.look_every };
+                    let due =
+                        now.max(held.due).saturating_add(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
+                    let action = held.job.key.action_execution.clone();
+                    self.look_after.push(due, action.clone());
+                    self.handed.insert(action, (due, held));
                 }
             }
+            Next::Gone { job, moved } => self.answered(&job, moved, now),
             Next::Dropped { job } => {
                 self.jobs.remove(&job);
                 if self.again.remove(&job) {
@@ -454,7 +533,8 @@ async fn ask(bench: &Bench, stage: Stage, batch: usize, late: Duration) -> Resul
     house.telemetry.measure(house.clock.now(), &Measured::Poll { stage, offered: offered.len(), late });
     let mut offers = Offers { offered: offered.len(), ..Offers::default() };
     let claims = offered.into_iter().map(|job| async move {
-        let (id, label, first) = (job.id.clone(), JobLabel::of(&job, stage), job.continuation_token.is_none());
+        let (id, label, first) =
+            (job.id.clone(), JobLabel::of(&job, stage), job.continuation_token.is_none());
         (id, label, first, claim::acknowledge(house, job).await)
     });
     let mut claims = futures::stream::iter(claims).buffer_unordered(AT_ONCE);

@@ -4,8 +4,8 @@
 //! ended. A job that is not due waits in a heap, without a slot and without a timer.
 
 mod fate;
-mod health;
 mod hands;
+mod health;
 mod pace;
 mod queues;
 mod slicing;
@@ -139,7 +139,9 @@ impl Service {
             let now = millis(&clock);
             self.health.beat(now);
             if told >= Stop::Gently && deadline.is_none() {
-                deadline = Some(now.saturating_add(u64::try_from(bench.settings.grace.as_millis()).unwrap_or(u64::MAX)));
+                deadline = Some(
+                    now.saturating_add(u64::try_from(bench.settings.grace.as_millis()).unwrap_or(u64::MAX)),
+                );
                 self.health.stopping();
                 hands.stop();
             }
@@ -152,6 +154,7 @@ impl Service {
                 measured = now;
                 let (running, ready, parked) = hands.count();
                 bench.house.telemetry.measure(clock.now(), &Measured::InHand { running, ready, parked });
+                tell_calls(&bench);
             }
             let wake = hands.wake(now).min(deadline.unwrap_or(u64::MAX)).min(now.saturating_add(HEARTBEAT));
             tokio::select! {
@@ -171,6 +174,7 @@ impl Service {
             }
         }
         tasks.abort_all();
+        tell_calls(&bench);
         let summary = hands.summary();
         if told != Stop::AtOnce
             && let Err(error) = bench.house.journal.close().await
@@ -178,6 +182,16 @@ impl Service {
             tracing::warn!(%error, "the lease was not given back; it runs out by itself");
         }
         Ok(summary)
+    }
+}
+
+/// Measures what was called since the last time.
+fn tell_calls(bench: &Bench) {
+    let now = bench.house.clock.now();
+    for (operation, tally) in bench.house.aws.calls.take() {
+        let (calls, throttles, failures) = (tally.calls, tally.throttles, tally.failures);
+        let measured = Measured::Calls { operation: &operation, calls, throttles, failures };
+        bench.house.telemetry.measure(now, &measured);
     }
 }
 

@@ -45,11 +45,6 @@ impl<T> Ready<T> {
     pub fn len(&self) -> usize {
         self.length
     }
-
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.length == 0
-    }
 }
 
 /// Jobs that are not due yet, by the moment they are. They take neither a slot nor a timer of their own.
@@ -143,7 +138,7 @@ mod tests {
         let order: Vec<i32> = std::iter::from_fn(|| ready.pop()).collect();
         assert_eq!(order.iter().position(|job| *job == 1000), Some(1));
         assert_eq!(order.len(), 1001);
-        assert!(ready.is_empty());
+        assert_eq!(ready.len(), 0);
     }
 
     proptest! {

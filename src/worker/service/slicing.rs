@@ -86,7 +86,9 @@ impl Held {
 /// What is to become of a job that was worked on.
 #[derive(Debug)]
 pub(super) enum Next {
-    /// It is answered. `moved` tells that CodePipeline may soon have another job for it.
+    /// It is answered with a token, which the job now has: CodePipeline will offer the next job to someone.
+    Handed(Box<Held>),
+    /// It is answered for good. `moved` tells that CodePipeline may soon have a job of a later action.
     Gone { job: String, moved: bool },
     /// CodePipeline did not take our answer: the job had ended, or was offered anew.
     Dropped { job: String },
@@ -120,7 +122,9 @@ impl Bench {
             },
         };
         let took = Duration::from_millis(self.now().saturating_sub(began));
-        self.house.telemetry.measure(self.house.clock.now(), &Measured::Slice { label: &label, ending, took, late });
+        self.house
+            .telemetry
+            .measure(self.house.clock.now(), &Measured::Slice { label: &label, ending, took, late });
         next
     }
 
@@ -135,7 +139,9 @@ impl Bench {
                 Ok(Some(why)) => self.abandon(&mut held, why),
                 Ok(None) => {}
                 // Not knowing is no reason to stop a release: the next look may tell.
-                Err(error) => tracing::warn!(job = held.job.id, error = %with_causes(&error), "the execution cannot be looked at"),
+                Err(error) => {
+                    tracing::warn!(job = held.job.id, error = %with_causes(&error), "the execution cannot be looked at")
+                }
             }
         }
         Ok(held)
@@ -226,7 +232,10 @@ impl Bench {
             Ok(reported) => {
                 tell(&self.house, &held.label, &answer, &reported);
                 match (reported, answer) {
-                    (Reported::Taken, Answer::Continue { .. }) => (Next::Gone { job: held.job.id, moved: true }, Ending::Rested),
+                    (Reported::Taken, Answer::Continue { token, .. }) => {
+                        held.job.continuation_token = Some(token);
+                        (Next::Handed(held), Ending::Rested)
+                    }
                     (Reported::Taken, Answer::End(Outcome::Succeeded { .. })) => {
                         (Next::Gone { job: held.job.id, moved: true }, Ending::Succeeded)
                     }
@@ -253,11 +262,7 @@ impl Bench {
         match fate::over(&self.house.aws, &held.job).await {
             Ok(Some(why)) => {
                 held.job.continuation_token = Some(token);
-                if let Err(error) = self.house.journal.remember(&held.job.id).await {
-                    tracing::warn!(job = held.job.id, %error, "the journal does not know of an unwinding");
-                }
-                self.abandon(&mut held, why);
-                held.due = self.now();
+                self.begin_unwinding(&mut held, why).await;
                 Next::Later(held)
             }
             Ok(None) => Next::Dropped { job: held.job.id },
@@ -276,16 +281,44 @@ impl Bench {
                 (Next::Later(held), Ending::Unwound)
             }
             Answer::End(outcome) => {
-                self.house.telemetry.emit(self.house.clock.now(), &held.label, &Event::Undone { outcome: &outcome });
+                self.house.telemetry.emit(
+                    self.house.clock.now(),
+                    &held.label,
+                    &Event::Undone { outcome: &outcome },
+                );
                 (self.gone(held, false).await, Ending::Unwound)
             }
         }
     }
 
+    /// Looks after an action whose next job was not seen: it may have been abandoned while no worker had it.
+    pub async fn look_after(&self, mut held: Box<Held>) -> Option<Box<Held>> {
+        match fate::over(&self.house.aws, &held.job).await {
+            Ok(None) => None,
+            Ok(Some(why)) => {
+                self.begin_unwinding(&mut held, why).await;
+                Some(held)
+            }
+            Err(error) => {
+                tracing::warn!(job = held.job.id, error = %with_causes(&error), "the execution cannot be looked at");
+                None
+            }
+        }
+    }
+
+    async fn begin_unwinding(&self, held: &mut Held, why: String) {
+        if let Err(error) = self.house.journal.remember(&held.job.id).await {
+            tracing::warn!(job = held.job.id, %error, "the journal does not know of an unwinding");
+        }
+        self.abandon(held, why);
+        held.due = self.now();
+    }
+
     /// Ends a job with its own token, so that another worker goes on with it at once.
     pub async fn give_back(&self, held: Box<Held>) -> Next {
         let Some(token) = held.to_give_back() else { return Next::Later(held) };
-        let progress = Progress { summary: "the worker stops; another one goes on".into(), ..Progress::default() };
+        let progress =
+            Progress { summary: "the worker stops; another one goes on".into(), ..Progress::default() };
         let not_before = slice::not_before(Some(token));
         let answer = Answer::Continue { token: token.to_owned(), not_before, progress };
         self.report(held, answer).await.0
@@ -299,7 +332,11 @@ impl Bench {
         match claim::take_up(&self.house, id).await? {
             Claim::Ours(job) => {
                 let held = Held::new(*job, self.now());
-                self.house.telemetry.emit(self.house.clock.now(), &held.label, &Event::Claimed { first: false });
+                self.house.telemetry.emit(
+                    self.house.clock.now(),
+                    &held.label,
+                    &Event::Claimed { first: false },
+                );
                 Ok(Some(held))
             }
             Claim::NotOurs { job, why } => {
