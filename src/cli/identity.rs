@@ -15,7 +15,7 @@ use crate::stage::Authority;
 /// Arguments of every command that works on jobs in AWS.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Identity {
-    /// Who signs: kms:ARN, secretsmanager:ARN or file:PATH
+    /// Who signs: `kms:ARN`, `secretsmanager:ARN` or `file:PATH`
     #[arg(long, value_name = "KEY", env = "BAKELINE_SIGNING_KEY")]
     signing_key: Option<String>,
     /// Who is believed: the trust root

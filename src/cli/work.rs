@@ -38,7 +38,7 @@ pub struct Args {
     /// Answer GET /live and GET /ready here, such as 127.0.0.1:8080
     #[arg(long, value_name = "ADDR", env = "BAKELINE_HEALTH")]
     health: Option<SocketAddr>,
-    /// Where claimed jobs are written down until they are answered: a folder of this worker, or s3://BUCKET/PREFIX
+    /// Where claimed jobs are written down until they are answered: a folder of this worker, or `s3://BUCKET/PREFIX`
     #[arg(long, value_name = "PLACE", env = "BAKELINE_JOURNAL")]
     journal: Option<String>,
     /// The stages whose jobs are run
@@ -200,7 +200,7 @@ fn name(clock: &Clock) -> String {
     let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     let moment = clock.time_source().now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     let digest = Sha256::digest(format!("{}\n{}\n{}\n{}", host, boot, std::process::id(), moment.as_nanos()));
-    let short: String = digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect();
+    let short: String = digest.iter().take(6).fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
     let host: String =
         host.trim().chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').take(40).collect();
     if host.is_empty() { short } else { format!("{host}-{short}") }

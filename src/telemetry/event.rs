@@ -60,7 +60,10 @@ pub struct Telemetry {
 
 impl fmt::Debug for Telemetry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Telemetry").field("watched", &self.watcher.is_some()).finish()
+        f.debug_struct("Telemetry")
+            .field("watched", &self.watcher.is_some())
+            .field("metrics", &self.metrics)
+            .finish()
     }
 }
 
@@ -88,7 +91,7 @@ impl Telemetry {
         let JobLabel { job, pipeline, execution, action, stage } = label;
         macro_rules! log {
             ($level:ident, $message:literal $(, $field:ident = $value:expr)*) => {
-                tracing::$level!(%pipeline, %execution, %action, %stage, %job $(, $field = %$value)*, $message)
+                { tracing::$level!(%pipeline, %execution, %action, %stage, %job $(, $field = %$value)*, $message); }
             };
         }
         match event {

@@ -69,7 +69,7 @@ async fn fail(house: &House, job: &Job, failure: &Failure) -> Result<(), AwsErro
         .r#type(failure_type(failure.kind))
         .message(message)
         .build()
-        .map_err(|e| aws_smithy_runtime_api::client::result::SdkError::construction_failure(e));
+        .map_err(aws_smithy_runtime_api::client::result::SdkError::construction_failure);
     let call = house.aws.codepipeline.put_job_failure_result().job_id(&job.id);
     let sent = match details {
         Ok(details) => call.failure_details(details).send().await.map(drop),

@@ -4,21 +4,20 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::StreamExt as _;
 use tokio::task::JoinSet;
 
 use super::health::Health;
+use super::intake::{Broken, Offers, Told, ask};
 use super::pace::{Found, Pace};
 use super::queues::{Parked, Ready};
-use super::slicing::{Bench, Held, Next, millis};
-use super::{Summary, spawn};
+use super::slicing::{Bench, Held, Next};
+use super::{AT_ONCE, Summary, spawn};
 use crate::aws::Class;
 use crate::engine::error::with_causes;
 use crate::evidence::Stage;
-use crate::telemetry::{Event, JobLabel, Measured};
+use crate::telemetry::Measured;
 use crate::worker::WorkerError;
-use crate::worker::claim::{self, Claim};
-use crate::worker::journal::{Inherited, JournalError, LEASE};
+use crate::worker::journal::{Inherited, LEASE};
 
 /// Polls in a row that must find nothing before a draining worker ends.
 const IDLE_ROUNDS: u32 = 2;
@@ -28,56 +27,10 @@ const SETTLE: u64 = 10_000;
 const DRAIN_PAUSE: Duration = Duration::from_secs(5);
 /// When a draining worker looks after an action whose next job it has not seen.
 const DRAIN_LOOK: Duration = Duration::from_secs(15);
-/// Acknowledgements, reports and look-ups under way at once, beside the slices.
-const AT_ONCE: usize = 8;
 /// Jobs asked for in one poll at most.
 const BATCH: usize = 100;
 /// Before a job whose look-up failed is looked up again.
 const AGAIN: u64 = 5_000;
-
-/// How a task ended.
-#[derive(Debug)]
-pub(super) enum Told {
-    Polled {
-        stage: Stage,
-        reserved: usize,
-        sent: u64,
-        found: Result<Offers, WorkerError>,
-    },
-    TakenUp {
-        id: String,
-        job: Result<Option<Box<Held>>, WorkerError>,
-    },
-    Worked(Next),
-    GivenBack(Next),
-    /// An action was looked after; a job came of it if there is something to undo.
-    LookedAfter(Option<Box<Held>>),
-    Tended(Result<Inherited, JournalError>),
-    /// A task panicked: the job it had is looked up again.
-    Broke {
-        job: Option<String>,
-        what: Broken,
-    },
-}
-
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Broken {
-    Poll { stage: Stage, reserved: usize },
-    Slice,
-    GiveBack,
-    TakeUp,
-    LookAfter,
-    Tend,
-}
-
-/// What one poll brought.
-#[derive(Debug, Default)]
-pub(super) struct Offers {
-    offered: usize,
-    claimed: Vec<Box<Held>>,
-    /// Jobs whose acknowledgement may or may not have arrived.
-    doubtful: Vec<String>,
-}
 
 struct Polling {
     pace: Pace,
@@ -86,6 +39,7 @@ struct Polling {
     idle: u32,
 }
 
+#[allow(clippy::vec_box, reason = "a job in hand moves from place to place; its box moves, not the job")]
 pub(super) struct Hands {
     bench: Arc<Bench>,
     health: Arc<Health>,
@@ -524,34 +478,4 @@ impl Hands {
 
 fn third_of_lease() -> u64 {
     u64::try_from(LEASE.as_millis() / 3).unwrap_or(u64::MAX)
-}
-
-/// Polls, and claims what is offered.
-async fn ask(bench: &Bench, stage: Stage, batch: usize, late: Duration) -> Result<Offers, WorkerError> {
-    let house = &bench.house;
-    let offered = claim::poll(house, stage, i32::try_from(batch).unwrap_or(i32::MAX)).await?;
-    house.telemetry.measure(house.clock.now(), &Measured::Poll { stage, offered: offered.len(), late });
-    let mut offers = Offers { offered: offered.len(), ..Offers::default() };
-    let claims = offered.into_iter().map(|job| async move {
-        let (id, label, first) =
-            (job.id.clone(), JobLabel::of(&job, stage), job.continuation_token.is_none());
-        (id, label, first, claim::acknowledge(house, job).await)
-    });
-    let mut claims = futures::stream::iter(claims).buffer_unordered(AT_ONCE);
-    while let Some((id, label, first, claimed)) = claims.next().await {
-        match claimed {
-            Ok(Claim::Ours(job)) => {
-                house.telemetry.emit(house.clock.now(), &label, &Event::Claimed { first });
-                offers.claimed.push(Held::new(*job, millis(&house.clock)));
-            }
-            Ok(Claim::NotOurs { why, .. }) => {
-                house.telemetry.emit(house.clock.now(), &label, &Event::NotOurs { why: &why });
-            }
-            Err(error) => {
-                tracing::warn!(job = id, error = %with_causes(&error), "the acknowledgement may not have arrived");
-                offers.doubtful.push(id);
-            }
-        }
-    }
-    Ok(offers)
 }

@@ -6,6 +6,7 @@
 mod fate;
 mod hands;
 mod health;
+mod intake;
 mod pace;
 mod queues;
 mod slicing;
@@ -19,7 +20,8 @@ use tokio::task::JoinSet;
 
 use super::house::{House, WorkerError};
 use crate::telemetry::Measured;
-use hands::{Hands, Told};
+use hands::Hands;
+use intake::Told;
 use slicing::{Bench, millis};
 
 pub use health::Health;
@@ -96,6 +98,8 @@ impl std::fmt::Debug for Service {
     }
 }
 
+/// Acknowledgements, reports and look-ups under way at once, beside the slices.
+const AT_ONCE: usize = 8;
 /// The loop comes round at least this often.
 const HEARTBEAT: u64 = 15_000;
 /// Between two measurements of what is in hand.
