@@ -258,12 +258,13 @@ fn junit(folder: &std::path::Path, outcomes: &Outcomes) -> Result<(), CliError> 
             escaped(&label.action),
             escaped(&label.execution)
         );
-        text.push_str(&match outcome {
+        let case = match outcome {
             Outcome::Succeeded { .. } => format!("  {case}/>\n"),
             Outcome::Failed(failure) => {
                 format!("  {case}><failure message=\"{}\"/></testcase>\n", escaped(&failure.message))
             }
-        });
+        };
+        text.push_str(&case);
     }
     text.push_str("</testsuite>\n");
     let path = folder.join("actions.xml");
