@@ -3,10 +3,18 @@
 //! The clients are used as they are. The seam for tests and rehearsals is the SDK's HTTP connector and endpoint,
 //! so that signing, serialisation, retries and error parsing run everywhere.
 
+use std::collections::BTreeMap;
 use std::error::Error as StdError;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_credential_types::Credentials;
+use aws_smithy_runtime_api::box_error::BoxError;
+use aws_smithy_runtime_api::client::interceptors::Intercept;
+use aws_smithy_runtime_api::client::interceptors::context::FinalizerInterceptorContextRef;
+use aws_smithy_runtime_api::client::orchestrator::Metadata;
 use aws_smithy_runtime_api::client::result::SdkError;
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use aws_smithy_types::config_bag::ConfigBag;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use aws_smithy_types::retry::RetryConfig;
 use aws_types::SdkConfig;
@@ -28,8 +36,64 @@ pub struct Aws {
     /// Clients that send a request once: for calls that take no client token, where a second try by the SDK
     /// could act twice. A step looks first and adopts instead.
     pub once: Once,
+    /// What was called through these clients.
+    pub calls: Calls,
     config: SdkConfig,
 }
+
+/// Attempts at one operation since they were last asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    pub calls: u64,
+    pub throttles: u64,
+    /// Attempts that AWS refused or did not answer, throttles not included.
+    pub failures: u64,
+}
+
+/// Counts every attempt at every operation, the SDK's own retries included.
+#[derive(Clone, Debug, Default)]
+pub struct Calls {
+    tallies: Arc<Mutex<BTreeMap<String, Tally>>>,
+}
+
+impl Calls {
+    /// What was counted since the last time, by `Service:Operation`.
+    #[must_use]
+    pub fn take(&self) -> BTreeMap<String, Tally> {
+        std::mem::take(&mut *self.tallies.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+#[aws_smithy_runtime_api::client::interceptors::dyn_dispatch_hint]
+impl Intercept for Calls {
+    fn name(&self) -> &'static str {
+        "Calls"
+    }
+
+    fn read_after_attempt(
+        &self,
+        context: &FinalizerInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        config: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let Some(operation) = config.load::<Metadata>() else { return Ok(()) };
+        let failed = matches!(context.output_or_error(), None | Some(Err(_)));
+        let body = context.response().and_then(|answer| answer.body().bytes()).unwrap_or_default();
+        let throttled = failed
+            && THROTTLES.iter().any(|code| body.windows(code.len()).any(|part| part == code.as_bytes()));
+        let name = format!("{}:{}", operation.service(), operation.name());
+        let mut tallies = self.tallies.lock().unwrap_or_else(PoisonError::into_inner);
+        let tally = tallies.entry(name).or_default();
+        tally.calls += 1;
+        tally.throttles += u64::from(throttled);
+        tally.failures += u64::from(failed && !throttled);
+        Ok(())
+    }
+}
+
+/// What the error codes of throttled calls have in common, in every protocol's answer.
+const THROTTLES: [&str; 5] =
+    ["Throttl", "RequestLimitExceeded", "TooManyRequests", "SlowDown", "CallRateLimitExceeded"];
 
 /// See [`Aws::once`].
 #[derive(Clone, Debug)]
@@ -41,23 +105,29 @@ pub struct Once {
 impl Aws {
     #[must_use]
     pub fn new(config: &SdkConfig) -> Self {
+        let calls = Calls::default();
         let once = config.clone().into_builder().retry_config(RetryConfig::disabled()).build();
+        macro_rules! client {
+            ($service:ident, $config:expr) => {
+                $service::Client::from_conf(
+                    $service::config::Builder::from($config).interceptor(calls.clone()).build(),
+                )
+            };
+        }
         Self {
-            autoscaling: aws_sdk_autoscaling::Client::new(config),
-            cloudwatch: aws_sdk_cloudwatch::Client::new(config),
-            codepipeline: aws_sdk_codepipeline::Client::new(config),
-            ec2: aws_sdk_ec2::Client::new(config),
-            elbv2: aws_sdk_elasticloadbalancingv2::Client::new(config),
-            imagebuilder: aws_sdk_imagebuilder::Client::new(config),
-            kms: aws_sdk_kms::Client::new(config),
-            secretsmanager: aws_sdk_secretsmanager::Client::new(config),
-            ssm: aws_sdk_ssm::Client::new(config),
-            sts: aws_sdk_sts::Client::new(config),
-            once: Once {
-                autoscaling: aws_sdk_autoscaling::Client::new(&once),
-                ssm: aws_sdk_ssm::Client::new(&once),
-            },
+            autoscaling: client!(aws_sdk_autoscaling, config),
+            cloudwatch: client!(aws_sdk_cloudwatch, config),
+            codepipeline: client!(aws_sdk_codepipeline, config),
+            ec2: client!(aws_sdk_ec2, config),
+            elbv2: client!(aws_sdk_elasticloadbalancingv2, config),
+            imagebuilder: client!(aws_sdk_imagebuilder, config),
+            kms: client!(aws_sdk_kms, config),
+            secretsmanager: client!(aws_sdk_secretsmanager, config),
+            ssm: client!(aws_sdk_ssm, config),
+            sts: client!(aws_sdk_sts, config),
+            once: Once { autoscaling: client!(aws_sdk_autoscaling, &once), ssm: client!(aws_sdk_ssm, &once) },
             config: config.clone(),
+            calls,
         }
     }
 
@@ -77,7 +147,7 @@ impl Aws {
     /// S3 under the job's artifact credentials. They are used for artifact objects and nothing else.
     #[must_use]
     pub fn artifacts(&self, credentials: Option<&ArtifactCredentials>) -> aws_sdk_s3::Client {
-        let mut config = aws_sdk_s3::config::Builder::from(&self.config);
+        let mut config = aws_sdk_s3::config::Builder::from(&self.config).interceptor(self.calls.clone());
         if let Some(c) = credentials {
             config = config.credentials_provider(Credentials::new(
                 c.access_key_id.expose_secret(),

@@ -1,6 +1,8 @@
 //! The commands. One file each; this one reads the arguments and gives the exit code.
 
 pub mod exit;
+mod health;
+mod identity;
 mod judge;
 mod logging;
 #[cfg(feature = "rehearsal")]
@@ -8,6 +10,7 @@ pub mod rehearse;
 mod run;
 mod schema;
 pub mod verify;
+mod work;
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -22,8 +25,9 @@ use exit::CliError;
 #[command(name = "bakeline", version, max_term_width = 100)]
 struct Args {
     /// What is logged to standard error: a level (warn, info, debug) or a tracing filter
-    #[arg(long, global = true, env = "BAKELINE_LOG", default_value = "warn", value_name = "FILTER")]
-    log: String,
+    /// [default: warn; of `work`: info]
+    #[arg(long, global = true, env = "BAKELINE_LOG", value_name = "FILTER", verbatim_doc_comment)]
+    log: Option<String>,
     #[command(subcommand)]
     command: Command,
 }
@@ -35,6 +39,8 @@ enum Command {
     /// Run the whole line on an AWS embedded in this binary, in virtual time
     #[cfg(feature = "rehearsal")]
     Rehearse(rehearse::Args),
+    /// Poll CodePipeline for jobs and run them
+    Work(work::Args),
     /// Run one job from a job document, to its end
     Run(run::Args),
     /// Check the chain of statements in an artifact, offline, against a trust root
@@ -54,11 +60,18 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             return ExitCode::from(code);
         }
     };
-    logging::start(&args.log);
+    match &args.command {
+        Command::Work(work) => {
+            let filter = args.log.as_deref().unwrap_or("warn,bakeline=info");
+            logging::start(filter, work.log_format());
+        }
+        _ => logging::start(args.log.as_deref().unwrap_or("warn"), logging::Format::Text),
+    }
     let ended = match args.command {
         Command::Judge(args) => judge::main(&args),
         #[cfg(feature = "rehearsal")]
         Command::Rehearse(args) => rehearse::main(args),
+        Command::Work(args) => work::main(args),
         Command::Run(args) => run::main(args),
         Command::Verify(args) => verify::main(&args),
         Command::Schema => schema::main(),

@@ -4,16 +4,11 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use aws_config::BehaviorVersion;
-
 use super::exit::CliError;
+use super::identity::Identity;
 use super::say;
-use crate::aws::Aws;
-use crate::engine::clock::Mapping;
-use crate::engine::error::with_causes;
-use crate::engine::{Clock, FailureKind, Job, Outcome};
-use crate::evidence::{KeySource, Stage, TrustRoot};
-use crate::stage::Authority;
+use crate::engine::{FailureKind, Job, Outcome};
+use crate::evidence::Stage;
 use crate::telemetry::{Event, Telemetry};
 use crate::worker::action::stage_of;
 use crate::worker::by_hand::{ByHandError, Rest, run_to_end};
@@ -43,15 +38,8 @@ pub struct Args {
     #[cfg(feature = "rehearsal")]
     #[arg(long, conflicts_with = "resume")]
     rehearse: bool,
-    /// Who signs: kms:ARN, secretsmanager:ARN or file:PATH
-    #[arg(long, value_name = "KEY", env = "BAKELINE_SIGNING_KEY")]
-    signing_key: Option<String>,
-    /// Who is believed: the trust root
-    #[arg(long, value_name = "FILE", env = "BAKELINE_TRUST")]
-    trust: Option<PathBuf>,
-    /// Live in the virtual time that `bakeline rehearse --listen` prints
-    #[arg(long, value_name = "CLOCK", env = "BAKELINE_CLOCK", hide = true)]
-    clock: Option<Mapping>,
+    #[command(flatten)]
+    identity: Identity,
 }
 
 fn name_and_file(text: &str) -> Result<(String, PathBuf), String> {
@@ -93,14 +81,9 @@ pub fn main(args: Args) -> Result<(), CliError> {
 }
 
 async fn run(args: Args, job: Job) -> Result<(), CliError> {
-    let clock = args.clock.map_or_else(Clock::system, Clock::mapped);
-    let config = aws_config::defaults(BehaviorVersion::latest())
-        .time_source(clock.time_source())
-        .sleep_impl(clock.sleep_impl())
-        .load()
-        .await;
-    let aws = Aws::new(&config);
-    let authority = authority(&args, &aws).await?;
+    let clock = args.identity.clock();
+    let aws = Identity::aws(&clock).await;
+    let authority = args.identity.authority(&aws).await?;
     let house = House {
         aws,
         clock,
@@ -138,30 +121,6 @@ async fn run(args: Args, job: Job) -> Result<(), CliError> {
     ended(outcome)
 }
 
-async fn authority(args: &Args, aws: &Aws) -> Result<Authority, CliError> {
-    let source = args.signing_key.as_deref().ok_or_else(|| {
-        CliError::usage(
-            "no signing key was given",
-            "add --signing-key kms:ARN, secretsmanager:ARN or file:PATH",
-        )
-    })?;
-    let source: KeySource =
-        source.parse().map_err(|error: crate::evidence::key_source::KeySourceError| {
-            CliError::usage(with_causes(&error), "")
-        })?;
-    let signer = source.open(&aws.kms, &aws.secretsmanager).await.map_err(|error| {
-        CliError::unavailable(with_causes(&error), "the signing key must be a P-256 key that can be used")
-    })?;
-    let path = args.trust.as_ref().ok_or_else(|| {
-        CliError::usage(
-            "no trust root was given",
-            "add --trust FILE; it lists the public keys that are believed",
-        )
-    })?;
-    let trust = TrustRoot::from_file(path).map_err(|error| CliError::data(with_causes(&error), ""))?;
-    Ok(Authority { signer, trust })
-}
-
 /// A line of progress on standard error.
 pub fn tell(now: crate::engine::Timestamp, stage: &str, event: &Event<'_>) {
     use std::io::Write;
@@ -171,7 +130,11 @@ pub fn tell(now: crate::engine::Timestamp, stage: &str, event: &Event<'_>) {
         }
         Event::Claimed { first: true } => format!("{now} {stage}: begun"),
         Event::Claimed { first: false } => format!("{now} {stage}: resumed"),
-        Event::Ended { .. } | Event::NotOurs { .. } | Event::Dropped { .. } => return,
+        Event::Ended { .. }
+        | Event::NotOurs { .. }
+        | Event::Dropped { .. }
+        | Event::Abandoned { .. }
+        | Event::Undone { .. } => return,
     };
     // Progress is a courtesy: a closed standard error does not stop a job.
     let _ = writeln!(std::io::stderr(), "{line}");

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::metric::Measured;
 use crate::engine::{Job, Outcome, Progress, Timestamp};
 use crate::evidence::Stage;
 
@@ -42,6 +43,10 @@ pub enum Event<'a> {
     Ended { outcome: &'a Outcome },
     /// A result was sent for a job that had ended or was another worker's.
     Dropped { why: &'a str },
+    /// The execution was stopped, abandoned or superseded: what the action made is being undone.
+    Abandoned { why: &'a str },
+    /// The unwinding of an abandoned action came to its end.
+    Undone { outcome: &'a Outcome },
 }
 
 type Watcher = Arc<dyn Fn(Timestamp, &JobLabel, &Event<'_>) + Send + Sync>;
@@ -50,18 +55,35 @@ type Watcher = Arc<dyn Fn(Timestamp, &JobLabel, &Event<'_>) + Send + Sync>;
 #[derive(Clone, Default)]
 pub struct Telemetry {
     watcher: Option<Watcher>,
+    metrics: bool,
 }
 
 impl fmt::Debug for Telemetry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Telemetry").field("watched", &self.watcher.is_some()).finish()
+        f.debug_struct("Telemetry")
+            .field("watched", &self.watcher.is_some())
+            .field("metrics", &self.metrics)
+            .finish()
     }
 }
 
 impl Telemetry {
     #[must_use]
     pub fn watched(watcher: impl Fn(Timestamp, &JobLabel, &Event<'_>) + Send + Sync + 'static) -> Self {
-        Self { watcher: Some(Arc::new(watcher)) }
+        Self { watcher: Some(Arc::new(watcher)), metrics: false }
+    }
+
+    /// Log lines carry metrics in CloudWatch's embedded metric format.
+    #[must_use]
+    pub fn with_metrics(mut self) -> Self {
+        self.metrics = true;
+        self
+    }
+
+    /// Logs what the worker measured, and the metrics of it.
+    pub fn measure(&self, now: Timestamp, measured: &Measured<'_>) {
+        let metrics = self.metrics.then(|| measured.metrics().embedded(now));
+        measured.log(metrics.as_deref());
     }
 
     /// Logs an event and shows it to the watcher.
@@ -69,7 +91,7 @@ impl Telemetry {
         let JobLabel { job, pipeline, execution, action, stage } = label;
         macro_rules! log {
             ($level:ident, $message:literal $(, $field:ident = $value:expr)*) => {
-                tracing::$level!(%pipeline, %execution, %action, %stage, %job $(, $field = %$value)*, $message)
+                { tracing::$level!(%pipeline, %execution, %action, %stage, %job $(, $field = %$value)*, $message); }
             };
         }
         match event {
@@ -91,6 +113,17 @@ impl Telemetry {
                 log!(error, "action failed", why = failure.message)
             }
             Event::Dropped { why } => log!(warn, "the job had ended; its result is dropped", why = why),
+            Event::Abandoned { why } => {
+                log!(warn, "the action is over; what it made is being undone", why = why)
+            }
+            Event::Undone { outcome } => match outcome {
+                Outcome::Succeeded { summary, .. } => {
+                    log!(info, "the action was done already", summary = summary)
+                }
+                Outcome::Failed(failure) => {
+                    log!(info, "what the action made is undone", why = failure.message)
+                }
+            },
         }
         if let Some(watcher) = &self.watcher {
             watcher(now, label, event);

@@ -61,7 +61,7 @@ pub async fn acknowledge(house: &House, job: Job) -> Result<Claim, WorkerError> 
     let Some(nonce) = job.nonce.clone() else {
         return Err(ClaimError::from(JobError::Missing { member: "nonce" }).into());
     };
-    house.journal.remember(&job.id)?;
+    house.journal.remember(&job.id).await?;
     let answer = house.aws.codepipeline.acknowledge_job().job_id(&job.id).nonce(nonce).send().await;
     let not_ours = match answer {
         Ok(answer) if answer.status == Some(JobStatus::InProgress) => return Ok(Claim::Ours(Box::new(job))),
@@ -77,15 +77,27 @@ pub async fn acknowledge(house: &House, job: Job) -> Result<Claim, WorkerError> 
             error.to_string()
         }
     };
-    house.journal.forget(&job.id)?;
+    house.journal.forget(&job.id).await?;
     Ok(Claim::NotOurs { job: job.id, why: not_ours })
 }
 
-/// Takes up a job that was acknowledged by a worker which is gone.
+/// Takes up a job that was acknowledged by a worker which is gone; one that is no more is struck from the journal.
 ///
 /// # Errors
 /// CodePipeline did not answer.
 pub async fn take_up(house: &House, id: &str) -> Result<Claim, WorkerError> {
+    let claim = look_up(house, id).await?;
+    if let Claim::NotOurs { .. } = &claim {
+        house.journal.forget(id).await?;
+    }
+    Ok(claim)
+}
+
+/// Reads a job anew, with fresh artifact credentials.
+///
+/// # Errors
+/// CodePipeline did not answer.
+pub async fn look_up(house: &House, id: &str) -> Result<Claim, WorkerError> {
     match house.aws.codepipeline.get_job_details().job_id(id).send().await {
         Ok(answer) => match answer.job_details.map(Job::from_details) {
             Some(job) => Ok(Claim::Ours(Box::new(job.map_err(ClaimError::from)?))),
@@ -96,7 +108,6 @@ pub async fn take_up(house: &House, id: &str) -> Result<Claim, WorkerError> {
             if !ended_or_lost(&error) {
                 return Err(error.into());
             }
-            house.journal.forget(id)?;
             Ok(Claim::NotOurs { job: id.to_owned(), why: error.to_string() })
         }
     }

@@ -5,6 +5,7 @@ pub mod by_hand;
 pub mod claim;
 pub mod journal;
 pub mod report;
+pub mod service;
 pub mod slice;
 pub mod turn;
 

@@ -58,7 +58,7 @@ pub async fn report(house: &House, job: &Job, answer: &Answer) -> Result<Reporte
         Err(error) if ended_or_lost(&error) => Reported::Dropped { why: error.to_string() },
         Err(error) => return Err(error.into()),
     };
-    house.journal.forget(&job.id)?;
+    house.journal.forget(&job.id).await?;
     Ok(reported)
 }
 
@@ -69,7 +69,7 @@ async fn fail(house: &House, job: &Job, failure: &Failure) -> Result<(), AwsErro
         .r#type(failure_type(failure.kind))
         .message(message)
         .build()
-        .map_err(|e| aws_smithy_runtime_api::client::result::SdkError::construction_failure(e));
+        .map_err(aws_smithy_runtime_api::client::result::SdkError::construction_failure);
     let call = house.aws.codepipeline.put_job_failure_result().job_id(&job.id);
     let sent = match details {
         Ok(details) => call.failure_details(details).send().await.map(drop),

@@ -42,26 +42,77 @@ pub fn not_before(job: &Job) -> Timestamp {
 
 /// Runs one slice of `stage` and never fails: whatever goes wrong is an answer.
 pub async fn run(stage: Stage, cx: &Cx) -> Answer {
+    attempt(stage, cx).await.unwrap_or_else(|error| failed(&error))
+}
+
+/// Runs one slice of `stage`.
+///
+/// # Errors
+/// Nothing has begun yet and the inputs cannot be read just now: the same slice may be tried again.
+pub async fn attempt(stage: Stage, cx: &Cx) -> Result<Answer, StageError> {
     match stage {
-        Stage::Bake => run_stage::<Bake>(cx).await,
-        Stage::Test => run_stage::<Test>(cx).await,
-        Stage::Promote => run_stage::<Promote>(cx).await,
-        Stage::Cleanup => run_stage::<Cleanup>(cx).await,
+        Stage::Bake => attempt_stage::<Bake>(cx).await,
+        Stage::Test => attempt_stage::<Test>(cx).await,
+        Stage::Promote => attempt_stage::<Promote>(cx).await,
+        Stage::Cleanup => attempt_stage::<Cleanup>(cx).await,
     }
 }
 
-async fn run_stage<M: StageMachine>(cx: &Cx) -> Answer {
+/// Undoes what the action of a job made, as far as one slice gets: for an action that is over without our answer.
+/// The token of a [`Answer::Continue`] is for the next slice of the unwinding; CodePipeline would not take it.
+pub async fn unwind(stage: Stage, cx: &Cx, why: &Failure) -> Answer {
+    match stage {
+        Stage::Bake => unwind_stage::<Bake>(cx, why).await,
+        Stage::Test => unwind_stage::<Test>(cx, why).await,
+        Stage::Promote => unwind_stage::<Promote>(cx, why).await,
+        Stage::Cleanup => unwind_stage::<Cleanup>(cx, why).await,
+    }
+}
+
+async fn attempt_stage<M: StageMachine>(cx: &Cx) -> Result<Answer, StageError> {
     match slice::<M>(cx).await {
-        Ok(Slice::Yield { token, progress }) => match token.encode() {
+        Ok(done) => Ok(answer(done)),
+        Err(error) if error.is_transient() => Err(error),
+        Err(error) => Ok(failed(&error)),
+    }
+}
+
+async fn unwind_stage<M: StageMachine>(cx: &Cx, why: &Failure) -> Answer {
+    let over = || Answer::End(Outcome::Failed(why.clone()));
+    // Without a token no resting place was reached: there is nothing of this action to undo.
+    let Some(raw) = &cx.job.continuation_token else { return over() };
+    let mut token = match Token::<M>::decode(raw, &cx.key().action_execution) {
+        Ok(token) => token,
+        Err(error) => return failed(&StageError::Rejected(error.to_string())),
+    };
+    let inputs = match M::load(cx, token.started).await {
+        Ok(inputs) => inputs,
+        Err(error) => return unloaded(cx, Some(token), error).map_or_else(|error| failed(&error), answer),
+    };
+    if !token.state.is_unwinding() {
+        let turned = token.state.clone().unwind(why.clone().for_token());
+        if turned == token.state {
+            return over();
+        }
+        token.state = turned;
+        token.faults = 0;
+    }
+    answer(run_slice(token, &inputs, cx, || cx.now(), STEPS).await)
+}
+
+fn answer<M: Machine>(slice: Slice<M>) -> Answer {
+    match slice {
+        Slice::Yield { token, progress } => match token.encode() {
             Ok(text) => Answer::Continue { token: text, not_before: token.not_before, progress },
             Err(error) => failed(&StageError::Bug(error.to_string())),
         },
-        Ok(Slice::Done(outcome)) => Answer::End(outcome),
-        Err(error) => failed(&error),
+        Slice::Done(outcome) => Answer::End(outcome),
     }
 }
 
-fn failed(error: &StageError) -> Answer {
+/// The answer to an error that no later try can mend.
+#[must_use]
+pub fn failed(error: &StageError) -> Answer {
     Answer::End(Outcome::Failed(error.failure()))
 }
 

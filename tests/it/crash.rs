@@ -73,7 +73,7 @@ async fn settle(cloud: &Cloud, clock: &bakeline::engine::Clock) {
 /// A call under a client token is carried out once however often it arrives; whether it was is seen in the trail.
 /// An acknowledgement says the same thing twice. A parameter of type `aws:ec2:image` cannot be seen before SSM has
 /// validated it: a worker killed in between writes the same value again, which is the one repetition there is.
-fn applied_twice(records: &[Record]) -> Vec<String> {
+pub fn applied_twice(records: &[Record]) -> Vec<String> {
     let mut applied: BTreeMap<String, u32> = BTreeMap::new();
     for record in records.iter().filter(|record| record.applied && record.mutating) {
         let tokened = ["clientToken", "ClientToken"].iter().any(|member| record.input.get(member).is_some());

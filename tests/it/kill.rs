@@ -10,17 +10,17 @@ use serde_json::{Value, json};
 
 use crate::support::repository;
 
-const BAKELINE: &str = env!("CARGO_BIN_EXE_bakeline");
+pub const BAKELINE: &str = env!("CARGO_BIN_EXE_bakeline");
 
 /// `bakeline rehearse --listen`, and what it tells its clients to set.
-struct Listening {
+pub struct Listening {
     process: Child,
     stdout: BufReader<ChildStdout>,
-    settings: BTreeMap<String, String>,
+    pub settings: BTreeMap<String, String>,
 }
 
 impl Listening {
-    fn start(folder: &Path) -> Self {
+    pub fn start(folder: &Path) -> Self {
         let mut process = Command::new(BAKELINE)
             .arg("rehearse")
             .arg(repository("tests/it/fixtures/crash/bakeline.yaml"))
@@ -44,14 +44,14 @@ impl Listening {
         Self { process, stdout, settings }
     }
 
-    fn client(&self, program: &str) -> Command {
+    pub fn client(&self, program: &str) -> Command {
         let mut command = Command::new(program);
         command.envs(&self.settings).env("AWS_EC2_METADATA_DISABLED", "true");
         command
     }
 
     /// Ends it, and gives what it wrote down of every call.
-    fn stop(mut self, folder: &Path) -> Vec<Value> {
+    pub fn stop(mut self, folder: &Path) -> Vec<Value> {
         let told = Command::new("kill").args(["-TERM", &self.process.id().to_string()]).status().unwrap();
         assert!(told.success());
         assert!(self.process.wait().unwrap().success());

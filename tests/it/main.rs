@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, reason = "tests")]
 
 mod architecture;
+mod chaos;
 mod crash;
 mod hostile;
 mod independent;
@@ -10,3 +11,4 @@ mod line;
 mod support;
 mod surface;
 mod trail;
+mod work;

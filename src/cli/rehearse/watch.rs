@@ -89,7 +89,11 @@ impl Watch {
                 seen.began = now;
                 (0, "begun".to_owned())
             }
-            Event::Claimed { first: false } | Event::NotOurs { .. } | Event::Dropped { .. } => return,
+            Event::Claimed { first: false }
+            | Event::NotOurs { .. }
+            | Event::Dropped { .. }
+            | Event::Abandoned { .. }
+            | Event::Undone { .. } => return,
             Event::Rested { progress, .. } => {
                 seen.slices += 1;
                 (progress.percent, progress.summary.clone())

@@ -1,0 +1,72 @@
+//! As whom a command acts in AWS, in whose name it signs, and whom it believes.
+
+use std::path::PathBuf;
+
+use aws_config::BehaviorVersion;
+
+use super::exit::CliError;
+use crate::aws::Aws;
+use crate::engine::Clock;
+use crate::engine::clock::Mapping;
+use crate::engine::error::with_causes;
+use crate::evidence::{KeySource, TrustRoot};
+use crate::stage::Authority;
+
+/// Arguments of every command that works on jobs in AWS.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Identity {
+    /// Who signs: `kms:ARN`, `secretsmanager:ARN` or `file:PATH`
+    #[arg(long, value_name = "KEY", env = "BAKELINE_SIGNING_KEY")]
+    signing_key: Option<String>,
+    /// Who is believed: the trust root
+    #[arg(long, value_name = "FILE", env = "BAKELINE_TRUST")]
+    trust: Option<PathBuf>,
+    /// Live in the virtual time that `bakeline rehearse --listen` prints
+    #[arg(long, value_name = "CLOCK", env = "BAKELINE_CLOCK", hide = true)]
+    clock: Option<Mapping>,
+}
+
+impl Identity {
+    /// The clock of everything the command does.
+    pub fn clock(&self) -> Clock {
+        self.clock.map_or_else(Clock::system, Clock::mapped)
+    }
+
+    /// Clients under the identity that the SDK finds in the environment.
+    pub async fn aws(clock: &Clock) -> Aws {
+        let config = aws_config::defaults(BehaviorVersion::latest())
+            .time_source(clock.time_source())
+            .sleep_impl(clock.sleep_impl())
+            .load()
+            .await;
+        Aws::new(&config)
+    }
+
+    /// The signer and the trust root.
+    ///
+    /// # Errors
+    /// One of them was not given or cannot be used.
+    pub async fn authority(&self, aws: &Aws) -> Result<Authority, CliError> {
+        let path = self.trust.as_ref().ok_or_else(|| {
+            CliError::usage(
+                "no trust root was given",
+                "add --trust FILE; it lists the public keys that are believed",
+            )
+        })?;
+        let source = self.signing_key.as_deref().ok_or_else(|| {
+            CliError::usage(
+                "no signing key was given",
+                "add --signing-key kms:ARN, secretsmanager:ARN or file:PATH",
+            )
+        })?;
+        let source: KeySource =
+            source.parse().map_err(|error: crate::evidence::key_source::KeySourceError| {
+                CliError::usage(with_causes(&error), "")
+            })?;
+        let trust = TrustRoot::from_file(path).map_err(|error| CliError::data(with_causes(&error), ""))?;
+        let signer = source.open(&aws.kms, &aws.secretsmanager).await.map_err(|error| {
+            CliError::unavailable(with_causes(&error), "the signing key must be a P-256 key that can be used")
+        })?;
+        Ok(Authority { signer, trust })
+    }
+}
