@@ -290,6 +290,7 @@ pub struct AwsError {
     source: Box<dyn StdError + Send + Sync>,
 }
 
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "a format argument is a reference")]
 fn hint(class: &Class) -> &'static str {
     match class {
         Class::Denied => " (give the worker's role this permission)",

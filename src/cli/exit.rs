@@ -55,6 +55,7 @@ impl CliError {
         Self::new(FAILED, message, hint)
     }
 
+    #[must_use]
     pub fn code(&self) -> u8 {
         self.code
     }

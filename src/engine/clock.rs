@@ -117,6 +117,10 @@ impl Clock {
     /// task waits, which is virtual time.
     #[must_use]
     pub fn tokio(epoch: SystemTime) -> Self {
+        #[allow(
+            clippy::disallowed_methods,
+            reason = "tokio's clock is the virtual clock; this module is its home"
+        )]
         let start = tokio::time::Instant::now();
         Self {
             time: SharedTimeSource::new(TokioClock { epoch, start }),
@@ -187,6 +191,7 @@ impl TimeSource for MappedClock {
         clippy::disallowed_methods,
         clippy::cast_precision_loss,
         clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
         reason = "virtual time is a function of the machine's; milliseconds of any plausible date fit 53 bits"
     )]
     fn now(&self) -> SystemTime {

@@ -13,7 +13,11 @@ impl Ids {
         Self { seed, drawn: 0 }
     }
 
-    /// A pseudo-random 64-bit number (SplitMix64); the only source of chance in the world.
+    /// A pseudo-random 64-bit number (`SplitMix64`); the only source of chance in the world.
+    #[allow(
+        clippy::should_implement_trait,
+        reason = "a source of numbers that has no end is not an iterator"
+    )]
     pub fn next(&mut self) -> u64 {
         self.drawn = self.drawn.wrapping_add(1);
         let mut z = self.seed.wrapping_add(self.drawn.wrapping_mul(0x9E37_79B9_7F4A_7C15));

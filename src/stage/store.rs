@@ -66,12 +66,11 @@ impl Store {
     /// # Errors
     /// As [`artifact::put`]; [`ArtifactError::Occupied`] when something else lies there.
     pub async fn put(&self, artifact: &NamedArtifact, archive: &Finished) -> Result<Sha256, ArtifactError> {
-        match &self.output_folder {
-            Some(folder) => local::put(folder, &artifact.name, archive),
-            None => {
-                let kms = self.encryption_key.as_deref();
-                Ok(artifact::put(&self.s3, &artifact.location, archive, kms).await?.digest)
-            }
+        if let Some(folder) = &self.output_folder {
+            local::put(folder, &artifact.name, archive)
+        } else {
+            let kms = self.encryption_key.as_deref();
+            Ok(artifact::put(&self.s3, &artifact.location, archive, kms).await?.digest)
         }
     }
 

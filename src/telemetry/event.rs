@@ -110,18 +110,18 @@ impl Telemetry {
                 log!(info, "action succeeded", summary = summary);
             }
             Event::Ended { outcome: Outcome::Failed(failure) } => {
-                log!(error, "action failed", why = failure.message)
+                log!(error, "action failed", why = failure.message);
             }
             Event::Dropped { why } => log!(warn, "the job had ended; its result is dropped", why = why),
             Event::Abandoned { why } => {
-                log!(warn, "the action is over; what it made is being undone", why = why)
+                log!(warn, "the action is over; what it made is being undone", why = why);
             }
             Event::Undone { outcome } => match outcome {
                 Outcome::Succeeded { summary, .. } => {
-                    log!(info, "the action was done already", summary = summary)
+                    log!(info, "the action was done already", summary = summary);
                 }
                 Outcome::Failed(failure) => {
-                    log!(info, "what the action made is undone", why = failure.message)
+                    log!(info, "what the action made is undone", why = failure.message);
                 }
             },
         }

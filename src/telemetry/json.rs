@@ -114,7 +114,7 @@ mod tests {
             Telemetry::default().with_metrics().measure(Timestamp(1_767_225_600), measured);
         });
         let text = lines.0.lock().unwrap().clone();
-        assert_eq!(text.iter().filter(|byte| **byte == b'\n').count(), 1);
+        assert_eq!(text.split(|byte| *byte == b'\n').count(), 2);
         serde_json::from_slice(&text).unwrap()
     }
 

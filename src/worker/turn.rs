@@ -71,7 +71,7 @@ pub fn tell(house: &House, label: &JobLabel, answer: &Answer, reported: &Reporte
             house.telemetry.emit(now, label, &Event::Rested { until: *not_before, progress });
         }
         (Reported::Taken, Answer::End(outcome)) => {
-            house.telemetry.emit(now, label, &Event::Ended { outcome })
+            house.telemetry.emit(now, label, &Event::Ended { outcome });
         }
     }
 }

@@ -144,7 +144,7 @@ fn run_killed(aws: &Listening, folder: &Path, lines: &[usize]) -> (usize, String
             .unwrap();
         let mut words = BufReader::new(process.stderr.take().unwrap()).lines();
         if let Some(&count) = after.next() {
-            let heard = words.by_ref().take(count).filter(Result::is_ok).count();
+            let heard = words.by_ref().take(count).flatten().count();
             if heard == count {
                 process.kill().unwrap();
                 process.wait().unwrap();

@@ -1,5 +1,14 @@
 //! The one integration binary: each further one would link the AWS SDKs again.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, reason = "tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::items_after_statements,
+    clippy::format_collect,
+    clippy::too_many_lines,
+    reason = "tests fail loudly, and a table of cases is as long as its cases"
+)]
 
 mod architecture;
 mod chaos;

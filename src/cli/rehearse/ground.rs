@@ -89,6 +89,7 @@ fn dimension(spec: &ReleaseSpec, name: &str) -> Option<String> {
 }
 
 /// SDK configuration that reaches the embedded AWS without a socket, on its clock.
+#[must_use]
 pub fn sdk_config(cloud: &Cloud, founded: &Founded, region: &str, clock: &Clock) -> SdkConfig {
     let credentials = Credentials::new(
         founded.credentials.access_key_id.clone(),
@@ -108,8 +109,9 @@ pub fn sdk_config(cloud: &Cloud, founded: &Founded, region: &str, clock: &Clock)
 }
 
 /// A trust root that believes the rehearsal's signing key, and no other.
+#[must_use]
 pub fn trust_root(founded: &Founded) -> String {
-    let pem: String = founded.public_key.lines().map(|line| format!("      {line}\n")).collect();
+    let pem: String = founded.public_key.lines().flat_map(|line| ["      ", line, "\n"]).collect();
     format!(
         "keys:\n  - name: rehearsal\n    public_key: |\n{pem}    stages: [bake, test, promote, cleanup]\n"
     )

@@ -35,7 +35,7 @@ impl Machine for Counter {
     }
 
     fn timeout(_: &Script) -> Duration {
-        Duration::from_secs(600)
+        Duration::from_mins(10)
     }
 
     fn unwind(self, why: Failure) -> Self {

@@ -66,8 +66,8 @@ fn a_critical_metric_below_its_critical_effect_is_an_ordinary_failure() {
 fn no_data_is_what_the_strategy_makes_of_it_and_never_a_pass_when_corrected() {
     let config = |nan_strategy, must_have_data, critical| MetricConfig {
         nan_strategy,
-        must_have_data,
         critical,
+        must_have_data,
         ..MetricConfig::default()
     };
     let none: [f64; 0] = [];

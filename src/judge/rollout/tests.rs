@@ -323,10 +323,10 @@ fn rules_that_cannot_hold_are_refused() {
             rules.metrics[0].measure = Measure::Latency { thresholds: vec![], rule: CountRule::default() }
         },
         &|rules| {
-            rules.metrics[0].measure = Measure::Counts(CountRule { margin: 0.5, ..CountRule::default() })
+            rules.metrics[0].measure = Measure::Counts(CountRule { margin: 0.5, ..CountRule::default() });
         },
         &|rules| {
-            rules.metrics[0].measure = Measure::Counts(CountRule { tempering: 0.0, ..CountRule::default() })
+            rules.metrics[0].measure = Measure::Counts(CountRule { tempering: 0.0, ..CountRule::default() });
         },
     ] {
         assert!(refused(change).is_err());

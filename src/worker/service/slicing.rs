@@ -60,7 +60,7 @@ impl Held {
     pub fn new(job: Job, now: u64) -> Box<Self> {
         let stage = stage_of(&job.action_type);
         let label = JobLabel::of(&job, stage.unwrap_or(Stage::Bake));
-        let due = slice::not_before(job.continuation_token.as_deref()).0;
+        let due = slice::not_before(&job).0;
         let due = u64::try_from(due).unwrap_or(0).saturating_mul(1000);
         Box::new(Self { job, stage, label, fresh: now, due, tries: 0, answer: None, unwinding: None })
     }
@@ -140,7 +140,7 @@ impl Bench {
                 Ok(None) => {}
                 // Not knowing is no reason to stop a release: the next look may tell.
                 Err(error) => {
-                    tracing::warn!(job = held.job.id, error = %with_causes(&error), "the execution cannot be looked at")
+                    tracing::warn!(job = held.job.id, error = %with_causes(&error), "the execution cannot be looked at");
                 }
             }
         }
@@ -319,7 +319,7 @@ impl Bench {
         let Some(token) = held.to_give_back() else { return Next::Later(held) };
         let progress =
             Progress { summary: "the worker stops; another one goes on".into(), ..Progress::default() };
-        let not_before = slice::not_before(Some(token));
+        let not_before = slice::not_before(&held.job);
         let answer = Answer::Continue { token: token.to_owned(), not_before, progress };
         self.report(held, answer).await.0
     }

@@ -118,7 +118,7 @@ impl Waiting {
             if work(&moment, &cloud, &house, self.stage).await == ActionStatus::Succeeded {
                 return Refusal::none("it was taken for good");
             }
-            assert!(house.journal.jobs().unwrap().is_empty(), "the job is not struck from the journal");
+            assert!(house.journal.jobs().await.unwrap().is_empty(), "the job is not struck from the journal");
             refusal(&cloud)
         })
     }

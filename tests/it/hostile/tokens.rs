@@ -59,22 +59,22 @@ fn a_token_that_is_not_the_jobs_own_is_refused_and_nothing_is_done() {
         };
         let mut cases: Vec<(String, String, String)> = released(stage)
             .into_iter()
-            .map(|(state, token)| {
+            .map(|(rests, token)| {
                 let says = format!(
                     "belongs to action execution 1f0c2d3e-0000-4000-8000-000000000001, the job to {}",
                     waiting.reader
                 );
-                (format!("another execution's, {state}"), token, says)
+                (format!("another execution's, {rests}"), token, says)
             })
             .collect();
         for other in ["bake", "test", "promote", "cleanup"].into_iter().filter(|other| *other != stage) {
-            let (state, token) = released(other)
+            let (rests, token) = released(other)
                 .into_iter()
-                .find(|(state, _)| state != "start" && state != "sealing")
+                .find(|(rests, _)| rests != "start" && rests != "sealing")
                 .unwrap();
             let token = token.replace("1f0c2d3e-0000-4000-8000-000000000001", &waiting.reader);
             cases.push((
-                format!("another stage's, {other} {state}"),
+                format!("another stage's, {other} {rests}"),
                 token,
                 "is not one of ours (byte ".into(),
             ));
