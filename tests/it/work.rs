@@ -55,8 +55,9 @@ fn succeeded() -> Answer {
     })
 }
 
-fn rests_until(not_before: Timestamp) -> Answer {
-    let token = format!("{{\"not_before\":{},\"faults\":0}}", not_before.0);
+fn rests_until(cx: &Cx, not_before: Timestamp) -> Answer {
+    let execution = &cx.key().action_execution;
+    let token = format!("{{\"execution\":\"{execution}\",\"not_before\":{},\"faults\":0}}", not_before.0);
     Answer::Continue { token, not_before, progress: Progress::default() }
 }
 
@@ -174,7 +175,7 @@ fn jobs_that_are_not_due_take_no_slot_and_their_credentials_are_renewed() {
                     return Ok(succeeded());
                 }
                 seen.lock().unwrap().push(cx.now());
-                Ok(rests_until(cx.now().plus(Duration::from_hours(1))))
+                Ok(rests_until(&cx, cx.now().plus(Duration::from_hours(1))))
             }
             .boxed()
         });
@@ -254,7 +255,7 @@ fn a_slice_that_hangs_is_cut_off_and_goes_on_later() {
         let run = runner(|cx| {
             async move {
                 match cx.job.continuation_token.as_deref() {
-                    None => Ok(rests_until(cx.now())),
+                    None => Ok(rests_until(&cx, cx.now())),
                     Some(token) if token.contains("\"faults\":0") => std::future::pending().await,
                     Some(_) => Ok(succeeded()),
                 }
@@ -281,10 +282,10 @@ async fn busy(
             match (cx.job.key.pipeline.as_str(), &cx.job.continuation_token) {
                 ("running", Some(_)) => {
                     cx.clock.sleep(Duration::from_secs(30)).await;
-                    Ok(rests_until(cx.now().plus(Duration::from_secs(1))))
+                    Ok(rests_until(&cx, cx.now().plus(Duration::from_secs(1))))
                 }
-                ("running", None) => Ok(rests_until(cx.now())),
-                _ => Ok(rests_until(cx.now().plus(Duration::from_hours(1)))),
+                ("running", None) => Ok(rests_until(&cx, cx.now())),
+                _ => Ok(rests_until(&cx, cx.now().plus(Duration::from_hours(1)))),
             }
         }
         .boxed()
