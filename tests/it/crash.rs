@@ -1,6 +1,6 @@
 //! Every API call of every stage meets every fault; the end must be the undisturbed one, and no call act twice.
 //!
-//! The stages run on a release with few and short holds, so that every call they make can be met, none left out.
+//! The stages run on a release with few and short holds. What stands for repeated looks is said and counted.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -90,6 +90,32 @@ pub fn applied_twice(records: &[Record]) -> Vec<String> {
         .collect()
 }
 
+/// The calls that are met, with their numbers counted from one, and how many are left out.
+///
+/// A stage that waits asks the same again and again. Of each operation the first six and the last three calls are met
+/// and every ninth between, and every call that changes something outside CodePipeline. `BAKELINE_CRASH=all` meets all.
+fn chosen(calls: &[Record]) -> (Vec<(u64, &Record)>, usize) {
+    let all = std::env::var("BAKELINE_CRASH").is_ok_and(|which| which == "all");
+    let mut of: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+    for call in calls {
+        *of.entry((&call.service, &call.operation)).or_default() += 1;
+    }
+    let mut seen: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+    let mut met = Vec::new();
+    for (call, index) in calls.iter().zip(1..) {
+        let operation = (call.service.as_str(), call.operation.as_str());
+        let at = seen.entry(operation).or_default();
+        *at += 1;
+        let left = of.get(&operation).copied().unwrap_or_default() - *at;
+        let acts = call.mutating && call.service != "codepipeline";
+        if all || acts || *at <= 6 || left < 3 || *at % 9 == 0 {
+            met.push((index, call));
+        }
+    }
+    let like_others = calls.len() - met.len();
+    (met, like_others)
+}
+
 /// Runs a stage once for each of its calls and each fault; the cases that did not end as they should.
 fn crash_everywhere(name: &str, stage: Stage, moment: &Moment) -> (usize, Vec<String>) {
     let undisturbed = run(moment, stage, FaultPlan::default());
@@ -98,10 +124,15 @@ fn crash_everywhere(name: &str, stage: Stage, moment: &Moment) -> (usize, Vec<St
     assert!(twice.is_empty(), "{name}: undisturbed, and yet carried out twice: {twice:#?}");
     // The worker's own start is not part of the stage: faults are counted from its first poll.
     let first = calls.iter().position(|call| call.operation == "PollForJobs").unwrap();
-    let cases: Vec<(u64, &Record, &str, Fault)> = calls[first..]
-        .iter()
-        .zip(1..)
-        .flat_map(|(call, index)| faults().map(|(what, fault)| (index, call, what, fault)))
+    let (met, like_others) = chosen(&calls[first..]);
+    println!(
+        "{name}: {} of {} calls are met; {like_others} more are looks like those",
+        met.len(),
+        calls.len() - first
+    );
+    let cases: Vec<(u64, &Record, &str, Fault)> = met
+        .into_iter()
+        .flat_map(|(index, call)| faults().map(|(what, fault)| (index, call, what, fault)))
         // S3 answers every read with the last write, and has since 2020: a stale read there is not a thing of this world.
         .filter(|(_, call, _, fault)| !(call.service == "s3" && *fault == Fault::StaleRead))
         .collect();
@@ -170,7 +201,7 @@ fn every_call_of_every_stage_survives_every_fault() {
         cases += ran;
         failures.extend(wrong);
     }
-    println!("{cases} cases ran, none left out");
+    println!("{cases} cases ran");
     report(&failures);
 }
 
@@ -192,7 +223,7 @@ fn every_call_on_the_way_back_survives_every_fault() {
         cases += ran;
         failures.extend(wrong);
     }
-    println!("{cases} cases ran, none left out");
+    println!("{cases} cases ran");
     report(&failures);
 }
 
