@@ -25,7 +25,7 @@ use exit::CliError;
 #[command(name = "bakeline", version, max_term_width = 100)]
 struct Args {
     /// What is logged to standard error: a level (warn, info, debug) or a tracing filter
-    /// [default: warn; of `work`: info]
+    /// [default: off; of `work`: info]
     #[arg(long, global = true, env = "BAKELINE_LOG", value_name = "FILTER", verbatim_doc_comment)]
     log: Option<String>,
     #[command(subcommand)]
@@ -65,7 +65,8 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             let filter = args.log.as_deref().unwrap_or("warn,bakeline=info");
             logging::start(filter, work.log_format());
         }
-        _ => logging::start(args.log.as_deref().unwrap_or("warn"), logging::Format::Text),
+        // The other commands tell what happens themselves; a log line would tear their progress apart.
+        _ => logging::start(args.log.as_deref().unwrap_or("off"), logging::Format::Text),
     }
     let ended = match args.command {
         Command::Judge(args) => judge::main(&args),

@@ -70,7 +70,7 @@ fn stages(seen: &BTreeMap<Stage, Seen>, cloud: &Cloud) -> Table {
             elapsed(end.since(of.began)),
             of.slices.to_string(),
             calls(cloud, of.began, end).to_string(),
-            shortened(summary, 72),
+            shortened(summary, 44),
         ]);
     }
     for column in [2, 3, 4, 5] {
