@@ -108,7 +108,7 @@ fn chosen(calls: &[Record]) -> (Vec<(u64, &Record)>, usize) {
         *at += 1;
         let left = of.get(&operation).copied().unwrap_or_default() - *at;
         let acts = call.mutating && call.service != "codepipeline";
-        if all || acts || *at <= 6 || left < 3 || *at % 9 == 0 {
+        if all || acts || *at <= 6 || left < 3 || at.is_multiple_of(9) {
             met.push((index, call));
         }
     }
