@@ -83,7 +83,8 @@ impl std::str::FromStr for Mapping {
             epoch_ms: next()?.parse().map_err(|_| refuse())?,
             speed: next()?.parse().map_err(|_| refuse())?,
         };
-        if parts.next().is_some() || !mapping.speed.is_finite() || mapping.speed <= 0.0 {
+        // Beyond these a wait would overflow what a duration can hold, or round to nothing.
+        if parts.next().is_some() || !(0.001..=1_000_000.0).contains(&mapping.speed) {
             return Err(refuse());
         }
         Ok(mapping)
