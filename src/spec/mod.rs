@@ -5,9 +5,11 @@
 
 pub mod bake;
 pub mod cleanup;
+pub mod gates;
 mod parse;
 pub mod problem;
 pub mod promote;
+pub mod recipe;
 pub mod release;
 mod rules;
 pub mod schema;
@@ -18,8 +20,10 @@ mod yaml;
 
 pub use bake::{Bake, ImageCopy};
 pub use cleanup::Cleanup;
+pub use gates::{Architecture, BootMode, Exception, Facts, Gates, Scan};
 pub use problem::{Position, SpecErrors, SpecProblem};
 pub use promote::{Metric, Promote, Query};
+pub use recipe::{Component, Recipe, Reuse, Volume};
 pub use release::{Evidence, MissingSection, ReleaseSpec};
 pub use schema::schema;
 pub use span::{Span, SpanError};

@@ -77,6 +77,13 @@ impl Source {
             let script = read(&archive, &check.script, SCRIPT_BYTES, what).await?;
             files.insert(check.script.clone(), script);
         }
+        let recipe = spec.bake.iter().filter_map(|bake| bake.recipe.as_ref());
+        for path in
+            recipe.flat_map(|recipe| &recipe.components).filter_map(|component| component.document.as_ref())
+        {
+            let what = "a component's document the spec names";
+            files.insert(path.clone(), read(&archive, path, SCRIPT_BYTES, what).await?);
+        }
         Ok(Self { spec, archive, files })
     }
 }

@@ -11,6 +11,7 @@
 )]
 
 mod architecture;
+mod bake;
 mod chaos;
 mod crash;
 mod hostile;

@@ -29,7 +29,7 @@ use super::super::world::{self, World};
 use super::support::{Place, refuse};
 
 pub use fleets::{seed_fleet, seed_spot_fleet_request};
-pub use images::{Image, ImageState, NewImage, Protection, register_image, share_snapshots};
+pub use images::{Disk, Image, ImageState, NewImage, Protection, register_image, share_snapshots};
 pub use instances::{Instance, InstanceState};
 pub(super) use instances::{settle, terminate};
 pub(super) use launch::{LaunchSpec, launch};
