@@ -20,4 +20,5 @@ mod line;
 mod support;
 mod surface;
 mod trail;
+mod twice;
 mod work;
