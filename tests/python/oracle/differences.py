@@ -1,0 +1,3 @@
+"""Where an emulator and the embedded AWS differ, and what says that the embedded AWS is right."""
+
+DIFFERENCES = {}
