@@ -16,7 +16,7 @@ def images(r):
            == "running")
     made = r.step("create", ec2.create_image, InstanceId=instance, Name="oracle")["ImageId"]
     r.step("create again", ec2.create_image, InstanceId=instance, Name="oracle")
-    r.step("create of nothing", ec2.create_image, InstanceId="i-00000000000000000", Name="x")
+    r.step("create of nothing", ec2.create_image, InstanceId="i-00000000000000000", Name="nothing")
     settle(lambda: ec2.describe_images(ImageIds=[made])["Images"][0]["State"] == "available")
     shown = r.step("describe", ec2.describe_images, lambda a: sorted(
         k for k in a["Images"][0] if k in ("ImageId", "Name", "State", "OwnerId", "RootDeviceName", "Architecture",
@@ -25,7 +25,7 @@ def images(r):
     snapshot = shown["Images"][0]["BlockDeviceMappings"][0]["Ebs"]["SnapshotId"]
     r.step("snapshot in use", ec2.delete_snapshot, SnapshotId=snapshot)
     r.step("copy", ec2.copy_image, lambda a: a["ImageId"][:4], SourceImageId=made, SourceRegion="eu-west-1", Name="copy")
-    r.step("copy of nothing", ec2.copy_image, SourceImageId="ami-00000000000000000", SourceRegion="eu-west-1", Name="c")
+    r.step("copy of nothing", ec2.copy_image, SourceImageId="ami-00000000000000000", SourceRegion="eu-west-1", Name="nothing")
     r.step("share", ec2.modify_image_attribute, ImageId=made,
            LaunchPermission={"Add": [{"UserId": "111122223333"}]})
     r.step("shared", ec2.describe_image_attribute, lambda a: a["LaunchPermissions"], ImageId=made,
@@ -54,7 +54,6 @@ def groups(r):
              "LaunchTemplate": {"LaunchTemplateName": "oracle", "Version": "1"}, "TargetGroupARNs": [target],
              "VPCZoneIdentifier": subnet["SubnetId"]}
     r.step("create", asg.create_auto_scaling_group, **asked)
-    r.step("create again", asg.create_auto_scaling_group, **asked)
 
     def group():
         return asg.describe_auto_scaling_groups(AutoScalingGroupNames=["oracle"])["AutoScalingGroups"][0]
@@ -82,6 +81,7 @@ def groups(r):
     r.step("suspend", asg.suspend_processes, AutoScalingGroupName="oracle", ScalingProcesses=["Launch"])
     r.fact("suspended", [p["ProcessName"] for p in group()["SuspendedProcesses"]])
     r.step("unknown group", asg.set_desired_capacity, AutoScalingGroupName="none", DesiredCapacity=1)
+    r.step("create again", asg.create_auto_scaling_group, **asked)
     r.step("delete in use", asg.delete_auto_scaling_group, AutoScalingGroupName="oracle")
     r.step("delete by force", asg.delete_auto_scaling_group, AutoScalingGroupName="oracle", ForceDelete=True)
 

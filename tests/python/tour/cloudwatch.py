@@ -40,9 +40,9 @@ def metrics(watch):
     assert "Tour" in {m["Namespace"] for m in watch.list_metrics(Namespace="Tour")["Metrics"]}
     refused("ValidationException", 400, watch.get_metric_data, **span, MetricDataQueries=[
         {"Id": "Upper", "Expression": "1"}])
-    refused("InvalidParameterValue", 400, watch.put_metric_data, Namespace="AWS/Tour", MetricData=[
+    refused("InvalidParameterValueException", 400, watch.put_metric_data, Namespace="AWS/Tour", MetricData=[
         {"MetricName": "Errors", "Value": 1.0}])
-    refused("InvalidParameterCombination", 400, watch.get_metric_statistics, **metric, Period=60, Statistics=["Sum"],
+    refused("InvalidParameterCombinationException", 400, watch.get_metric_statistics, **metric, Period=60, Statistics=["Sum"],
             StartTime=span["EndTime"], EndTime=span["StartTime"])
 
 

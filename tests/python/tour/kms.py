@@ -35,7 +35,7 @@ def tour(ground):
         public.verify(signature, message, ec.ECDSA(hashes.SHA256()))
         assert kms.verify(**signed, Signature=signature)["SignatureValid"]
         refused("KMSInvalidSignatureException", 400, kms.verify, **signed, Signature=signature[:-1] + b"\0")
-        refused("DryRunOperationException", 412, kms.sign, **signed, DryRun=True)
+        refused("DryRunOperationException", 400, kms.sign, **signed, DryRun=True)
     try:
         public.verify(signature, b"something else", ec.ECDSA(hashes.SHA256()))
         raise AssertionError("anything verifies")
