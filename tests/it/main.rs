@@ -21,4 +21,5 @@ mod scenarios;
 mod support;
 mod surface;
 mod trail;
+mod twice;
 mod work;
