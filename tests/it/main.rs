@@ -17,6 +17,7 @@ mod hostile;
 mod independent;
 mod kill;
 mod line;
+mod scenarios;
 mod support;
 mod surface;
 mod trail;

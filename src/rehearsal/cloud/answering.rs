@@ -14,6 +14,7 @@ use super::super::faults::{self, Fault};
 use super::super::ids::Ids;
 use super::super::services::s3;
 use super::super::services::sts::{self, Principal};
+use super::super::tape::Tape;
 use super::super::time::Time;
 use super::super::transcript::{FaultRecord, Keep, Record, redacted};
 use super::super::wire::model::{self, Model};
@@ -53,6 +54,7 @@ impl Cloud {
     /// Answers one request, as the service its signature names.
     pub async fn handle(&self, request: Request<Bytes>) -> Reply {
         let (parts, body) = request.into_parts();
+        let tape = Tape::of_process().map(|tape| (tape, parts.clone(), body.clone()));
         let now = self.now();
         let reply = match Scope::of(&parts) {
             None => Reply::Answer(unsigned()),
@@ -62,6 +64,9 @@ impl Cloud {
                 None => Reply::Answer(unknown_service(&scope.service)),
             },
         };
+        if let (Some((tape, parts, body)), Reply::Answer(response)) = (tape, &reply) {
+            tape.enter(&parts, &body, response);
+        }
         if matches!(reply, Reply::Killed) {
             self.inner.kills.send_modify(|kills| *kills += 1);
         }
@@ -144,6 +149,7 @@ impl State {
             Err(refusal) => Gate::Refuse(refusal),
             Ok(principal) => match fault.as_ref().map(|met| &met.fault) {
                 Some(Fault::KillBefore) => Gate::Killed,
+                Some(Fault::Deny) => Gate::Refuse(faults::denied(door.service, door.operation)),
                 Some(Fault::Throttle) => Gate::Refuse(faults::throttled(door.service)),
                 Some(Fault::FailBefore { status, code }) => {
                     let message = "We encountered an internal error. Please try again.";
