@@ -51,10 +51,10 @@ pub async fn run(stage: Stage, cx: &Cx) -> Answer {
 /// Nothing has begun yet and the inputs cannot be read just now: the same slice may be tried again.
 pub async fn attempt(stage: Stage, cx: &Cx) -> Result<Answer, StageError> {
     match stage {
-        Stage::Bake => attempt_stage::<Bake>(cx).await,
-        Stage::Test => attempt_stage::<Test>(cx).await,
-        Stage::Promote => attempt_stage::<Promote>(cx).await,
-        Stage::Cleanup => attempt_stage::<Cleanup>(cx).await,
+        Stage::Bake => attempt_as::<Bake>(cx).await,
+        Stage::Test => attempt_as::<Test>(cx).await,
+        Stage::Promote => attempt_as::<Promote>(cx).await,
+        Stage::Cleanup => attempt_as::<Cleanup>(cx).await,
     }
 }
 
@@ -69,7 +69,11 @@ pub async fn unwind(stage: Stage, cx: &Cx, why: &Failure) -> Answer {
     }
 }
 
-async fn attempt_stage<M: StageMachine>(cx: &Cx) -> Result<Answer, StageError> {
+/// Runs one slice of the stage that `M` is, as [`attempt`] does of the stage it is told.
+///
+/// # Errors
+/// As [`attempt`].
+pub async fn attempt_as<M: StageMachine>(cx: &Cx) -> Result<Answer, StageError> {
     match slice::<M>(cx).await {
         Ok(done) => Ok(answer(done)),
         Err(error) if error.is_transient() => Err(error),
