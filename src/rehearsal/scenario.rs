@@ -77,7 +77,7 @@ pub struct Build {
 }
 
 /// How vulnerability scans of builds go.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Eq)]
 #[serde(default, deny_unknown_fields)]
 pub struct Scan {
     /// It ends without having collected its findings.

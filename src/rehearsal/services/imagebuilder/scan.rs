@@ -1,5 +1,6 @@
 //! Vulnerability scans: what they found, once they are complete.
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -12,7 +13,7 @@ use super::{invalid, not_found};
 const PAGE: usize = 25;
 
 /// One finding of every scan.
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Eq)]
 #[serde(deny_unknown_fields)]
 pub struct Finding {
     /// The vulnerability's id.
