@@ -25,6 +25,8 @@ pub struct Scenario {
     /// Behaviour of the image in production before.
     pub current_image: Behaviour,
     pub build: Build,
+    /// There is no capacity on the Spot market.
+    pub no_spot: bool,
     pub traffic: Traffic,
     pub codepipeline: CodePipeline,
     /// Calls that meet a fault.
@@ -49,6 +51,7 @@ impl Default for Scenario {
             baked_image: Behaviour::default(),
             current_image: Behaviour::default(),
             build: Build::default(),
+            no_spot: false,
             traffic: Traffic::default(),
             codepipeline: CodePipeline::default(),
             faults: Vec::new(),
@@ -262,6 +265,7 @@ impl Scenario {
             ),
             ..codepipeline::Options::default()
         };
+        world.ec2.no_spot = self.no_spot;
         world.imagebuilder.options = imagebuilder::Options {
             baked: self.baked_image.clone(),
             duration: minutes(self.build.minutes),

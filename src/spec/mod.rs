@@ -4,6 +4,7 @@
 //! of each value (`yaml`), held against that schema (`shape`), and then against the rules between values (`rules`).
 
 pub mod bake;
+pub mod check;
 pub mod cleanup;
 pub mod gates;
 mod parse;
@@ -19,6 +20,7 @@ pub mod test;
 mod yaml;
 
 pub use bake::{Bake, ImageCopy};
+pub use check::Check;
 pub use cleanup::Cleanup;
 pub use gates::{Architecture, BootMode, Exception, Facts, Gates, Scan};
 pub use problem::{Position, SpecErrors, SpecProblem};
@@ -27,7 +29,7 @@ pub use recipe::{Component, Recipe, Reuse, Volume};
 pub use release::{Evidence, MissingSection, ReleaseSpec};
 pub use schema::schema;
 pub use span::{Span, SpanError};
-pub use test::{Check, Test};
+pub use test::Test;
 pub use yaml::MAX_BYTES;
 
 #[cfg(test)]

@@ -30,7 +30,7 @@ fn folder(changes: &[(&str, &str)]) -> tempfile::TempDir {
     folder
 }
 
-fn release(changes: &[(&str, &str)], scenario: &str) -> Moment {
+pub fn release(changes: &[(&str, &str)], scenario: &str) -> Moment {
     let folder = folder(changes);
     Moment::start(&plan(folder.path().join("bakeline.yaml").to_str().unwrap(), scenario))
 }
@@ -145,7 +145,7 @@ fn under(mut moment: Moment, scenario: &str) -> Moment {
     moment
 }
 
-const REUSED: (&str, &str) = ("    volume:", "    reuse: same_parent\n    volume:");
+pub const REUSED: (&str, &str) = ("    volume:", "    reuse: same_parent\n    volume:");
 const GOOD: &str = "build: {minutes: 10}";
 
 #[test]

@@ -13,7 +13,9 @@
 mod architecture;
 mod bake;
 mod chaos;
+mod checks;
 mod crash;
+mod crash_checks;
 mod hostile;
 mod independent;
 mod kill;

@@ -29,11 +29,26 @@ pub async fn building(
         Stand::Available => {
             release(inputs, cx, &build)?;
             // The images of a build that is older than this action have settled: one look at them is enough.
-            let old = provenance::is_before(found.date_created.as_deref(), inputs.began.date_time());
+            let old = is_older(inputs, found.date_created.as_deref());
             Ok(Step::Next(Bake::Confirming { image, seen: if old { judge::LOOKS - 1 } else { 0 } }))
         }
-        Stand::Ended => ended(inputs, cx, image, &found, &build, watch, retries),
+        Stand::Ended => {
+            // A build that was run on may be seen as it was before: one look more tells.
+            if retries > 0 {
+                let now = build::read(&build::get(cx, &image).await?, &inputs.account);
+                if judge::stand(&now.status) != Stand::Ended {
+                    let why = format!("image build {image} was run on and is {}", now.status);
+                    return Err(StageError::NotYet(why));
+                }
+            }
+            ended(inputs, cx, image, &found, &build, watch, retries)
+        }
     }
+}
+
+/// Whether a build is older than this action. One that no other release may share never is, whatever the clocks say.
+fn is_older(inputs: &Inputs, created: Option<&str>) -> bool {
+    inputs.of.is_shared() && provenance::is_before(created, inputs.began.date_time())
 }
 
 async fn going(
@@ -93,11 +108,21 @@ fn ended(
 }
 
 /// The call's token is its own for every try, so a repeated one runs the build on once.
-pub async fn retrying(cx: &Cx, image: String, retries: u8) -> Result<Step<Bake>, StageError> {
-    let tries = retries.saturating_add(1);
-    build::retry(cx, &image, tries).await?;
+pub async fn retrying(
+    inputs: &Inputs,
+    cx: &Cx,
+    image: String,
+    retries: u8,
+) -> Result<Step<Bake>, StageError> {
+    let build = build::read(&build::get(cx, &image).await?, &inputs.account);
     // No mark of a build is zero but by chance: it says that what is seen now may be what was.
     let watch = Some(Watch { mark: 0, since: cx.now() });
+    if judge::stand(&build.status) != Stand::Ended {
+        // The look that showed a failure was an old one, or the answer to the call was lost.
+        return Ok(Step::Next(Bake::Building { image, watch, retries: retries.max(1) }));
+    }
+    let tries = retries.saturating_add(1);
+    build::retry(cx, &image, tries).await?;
     Ok(Step::Next(Bake::Building { image, watch, retries: tries }))
 }
 
@@ -247,7 +272,7 @@ fn run(inputs: &Inputs, build: &str, image: aws_sdk_imagebuilder::types::Image) 
         }),
         infrastructure: image.infrastructure_configuration.and_then(|configuration| configuration.arn),
         distribution: image.distribution_configuration.and_then(|configuration| configuration.arn),
-        reused: provenance::is_before(created.as_deref(), inputs.began.date_time()),
+        reused: is_older(inputs, created.as_deref()),
         created,
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use time::Date;
 
 use super::judge::BuiltImage;
-use crate::spec::{Exception, Facts, Scan};
+use crate::spec::{Architecture, BootMode, Exception, Facts, Scan};
 
 /// Findings that a refusal quotes.
 const QUOTED: usize = 5;
@@ -83,12 +83,11 @@ fn last_day(exception: &Exception) -> Option<Date> {
 
 fn limit(scan: &Scan, severity: &str) -> Option<u32> {
     match severity {
-        "CRITICAL" => scan.critical,
+        // A finding that nobody has weighed yet may be anything: it counts as the gravest.
+        "CRITICAL" | "UNTRIAGED" => scan.critical,
         "HIGH" => scan.high,
         "MEDIUM" => scan.medium,
         "LOW" => scan.low,
-        // A finding that nobody has weighed yet may be anything: it counts as the gravest.
-        "UNTRIAGED" => scan.critical,
         _ => None,
     }
 }
@@ -175,9 +174,9 @@ pub fn facts(asked: Option<&Facts>, image: &BuiltImage, shape: &Shape) -> Result
                 wrong.push(format!("its {what} is {}, not {asked}", found.unwrap_or("not said")));
             }
         };
-        is("boot mode", asked.boot_mode.map(|mode| mode.name()), shape.boot_mode.as_deref());
+        is("boot mode", asked.boot_mode.map(BootMode::name), shape.boot_mode.as_deref());
         let architecture = Some(shape.architecture.as_str()).filter(|name| !name.is_empty());
-        is("architecture", asked.architecture.map(|architecture| architecture.name()), architecture);
+        is("architecture", asked.architecture.map(Architecture::name), architecture);
         if let Some(most) = asked.max_size_gib.filter(|most| shape.size() > u64::from(*most)) {
             wrong.push(format!("its volumes have {} GiB, at most {most} are let through", shape.size()));
         }
@@ -219,7 +218,6 @@ mod tests {
     use time::macros::date;
 
     use super::*;
-    use crate::spec::{Architecture, BootMode};
 
     fn scan(text: &str) -> Scan {
         serde_json::from_str(text).unwrap()

@@ -1,16 +1,16 @@
 //! What is looked at before an image counts as baked: its scan's findings at Image Builder, its copies at EC2.
 
-use aws_sdk_imagebuilder::types::{Image, ImageScanFinding, ImageScanFindingsFilter};
+use aws_sdk_imagebuilder::types::{Image, ImageScanFinding, ImageScanFindingsFilter, ImageScanStatus};
 
 use super::gate::{Finding, Shape};
 use super::judge::{BuiltImage, Copies};
-use crate::aws::AwsError;
+use crate::aws::{AwsError, Class};
 use crate::engine::StageError;
 use crate::stage::Cx;
 
 /// `scanState.status` of a build; none when it was not to be scanned.
 pub fn scan_status(image: &Image) -> Option<&str> {
-    image.scan_state.as_ref().and_then(|state| state.status.as_ref()).map(|status| status.as_str())
+    image.scan_state.as_ref().and_then(|state| state.status.as_ref()).map(ImageScanStatus::as_str)
 }
 
 /// Everything the scan of a build found, sorted.
@@ -18,7 +18,8 @@ pub async fn findings(cx: &Cx, build: &str) -> Result<Vec<Finding>, StageError> 
     let filter = ImageScanFindingsFilter::builder().name("imageBuildVersionArn").values(build).build();
     let call = cx.aws.imagebuilder.list_image_scan_findings().filters(filter);
     let all = call.into_paginator().items().send().try_collect().await;
-    let all = all.map_err(|error| AwsError::new("imagebuilder:ListImageScanFindings", build, error))?;
+    let all =
+        all.map_err(|error| unless_old(AwsError::new("imagebuilder:ListImageScanFindings", build, error)))?;
     let mut findings: Vec<Finding> = all.into_iter().map(finding).collect();
     findings.sort();
     Ok(findings)
@@ -42,6 +43,11 @@ fn finding(found: ImageScanFinding) -> Finding {
     }
 }
 
+/// What was seen before and is not found now was looked for in an old state of the world.
+fn unless_old(error: AwsError) -> StageError {
+    if error.class == Class::Missing { StageError::NotYet(error.to_string()) } else { error.into() }
+}
+
 /// What each of the account's own copies is like.
 pub async fn shapes<'c>(cx: &Cx, copies: &'c Copies) -> Result<Vec<(&'c BuiltImage, Shape)>, StageError> {
     let mut shapes = Vec::with_capacity(copies.own.len());
@@ -54,7 +60,7 @@ pub async fn shapes<'c>(cx: &Cx, copies: &'c Copies) -> Result<Vec<(&'c BuiltIma
 async fn shape(cx: &Cx, copy: &BuiltImage) -> Result<Shape, StageError> {
     let place = format!("{} in {}", copy.id, copy.region);
     let answer = cx.aws.ec2_in(&copy.region).describe_images().image_ids(&copy.id).send().await;
-    let answer = answer.map_err(|error| AwsError::new("ec2:DescribeImages", &place, error))?;
+    let answer = answer.map_err(|error| unless_old(AwsError::new("ec2:DescribeImages", &place, error)))?;
     let found = answer.images.unwrap_or_default().into_iter().next();
     let found = found.ok_or_else(|| StageError::NotYet(format!("{place} is not found")))?;
     let mut mappings = found.block_device_mappings.unwrap_or_default();

@@ -217,6 +217,12 @@ pub fn mark(status: &str, workflows: &[Workflow], step: Option<&str>) -> u32 {
     digest.as_bytes().iter().take(4).fold(0, |mark, byte| mark << 8 | u32::from(*byte))
 }
 
+/// Whether an image that was available can come to this: what a lifecycle policy does, and no build that fails.
+#[must_use]
+pub fn ends_after_available(status: &str) -> bool {
+    matches!(status, "DELETED" | "DEPRECATED" | "DISABLED")
+}
+
 /// How often a failed distribution is run on in place.
 pub const RETRIES: u8 = 2;
 

@@ -119,7 +119,7 @@ pub struct Inputs {
 pub enum Of {
     /// The image pipeline by its ARN.
     Pipeline(String),
-    Recipe(recipe::Plan),
+    Recipe(Box<recipe::Plan>),
 }
 
 impl Of {
@@ -127,7 +127,7 @@ impl Of {
         match (&bake.image_pipeline, &bake.recipe) {
             (Some(arn), None) => Ok(Self::Pipeline(arn.clone())),
             (None, Some(recipe)) => recipe::Plan::of(&source.spec.service, recipe, &source.files)
-                .map(Self::Recipe)
+                .map(|plan| Self::Recipe(Box::new(plan)))
                 .map_err(StageError::Config),
             (Some(_), Some(_)) | (None, None) => {
                 Err(StageError::Config("bake has neither or both of image_pipeline and recipe".into()))
@@ -239,7 +239,7 @@ impl Machine for Bake {
             Self::Building { image, watch, retries } => {
                 forward::building(inputs, cx, image, watch, retries).await
             }
-            Self::Retrying { image, retries } => forward::retrying(cx, image, retries).await,
+            Self::Retrying { image, retries } => forward::retrying(inputs, cx, image, retries).await,
             Self::Confirming { image, seen } => forward::confirming(inputs, cx, image, seen).await,
             Self::Inspecting { image, since } => forward::inspecting(inputs, cx, image, since).await,
             Self::Tagging { image, done } => forward::tagging(inputs, cx, image, done).await,
@@ -263,14 +263,17 @@ async fn reread(inputs: &Inputs, cx: &Cx, image: &str) -> Result<Copies, StageEr
     available(inputs, cx, &build, image)
 }
 
-/// The images of a build that was available before: a look that shows it otherwise is an old one.
+/// The images of a build that was available before: a look that shows it otherwise is an old one, unless it shows an
+/// end that comes after a good one.
 fn available(inputs: &Inputs, cx: &Cx, build: &judge::Build, image: &str) -> Result<Copies, StageError> {
     match judge::stand(&build.status) {
         Stand::Available => release(inputs, cx, build),
-        Stand::Going => {
+        Stand::Ended if judge::ends_after_available(&build.status) => {
+            Err(StageError::Rejected(judge::obituary(image, build)))
+        }
+        Stand::Going | Stand::Ended => {
             Err(StageError::NotYet(format!("image build {image} was available and is {}", build.status)))
         }
-        Stand::Ended => Err(StageError::Rejected(judge::obituary(image, build))),
     }
 }
 

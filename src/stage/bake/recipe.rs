@@ -167,8 +167,8 @@ impl Home {
 /// The digest of the sources of a bake: of the paths and the digests of the files, in the order of the paths.
 #[must_use]
 pub fn sources_digest(files: &BTreeMap<String, Sha256>) -> Sha256 {
-    let lines: String = files.iter().map(|(path, digest)| format!("{digest}  {path}\n")).collect();
-    Sha256::of(lines.as_bytes())
+    let lines: Vec<String> = files.iter().map(|(path, digest)| format!("{digest}  {path}\n")).collect();
+    Sha256::of(lines.concat().as_bytes())
 }
 
 /// Whether a file of the source artifact goes into the image.

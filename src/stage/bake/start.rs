@@ -94,7 +94,7 @@ fn begun(image: String) -> Step<Bake> {
 
 fn plan(inputs: &Inputs) -> Result<&Plan, StageError> {
     match &inputs.of {
-        Of::Recipe(plan) => Ok(plan),
+        Of::Recipe(plan) => Ok(plan.as_ref()),
         Of::Pipeline(arn) => {
             Err(StageError::Config(format!("the action began with a recipe, and the spec names {arn}")))
         }

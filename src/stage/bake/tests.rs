@@ -420,3 +420,46 @@ fn output_variables_have_keys_that_codepipeline_takes() {
     let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '@' | '-' | '_');
     assert!(keys.iter().all(|key| key.chars().all(fits)));
 }
+
+#[test]
+fn an_image_that_was_available_can_be_retired_and_cannot_fail() {
+    for (status, ends) in [
+        ("DELETED", true),
+        ("DEPRECATED", true),
+        ("DISABLED", true),
+        ("FAILED", false),
+        ("CANCELLED", false),
+        ("TESTING", false),
+    ] {
+        assert_eq!(judge::ends_after_available(status), ends, "{status}");
+    }
+}
+
+#[test]
+fn only_a_failure_on_the_way_to_a_region_is_run_on() {
+    let region = RegionBreakdown { region: Some("eu-west-1".into()), ..RegionBreakdown::default() };
+    let failed = |breakdown| Build { status: "FAILED".into(), breakdown, ..Build::default() };
+    let in_region = Breakdown { regions: vec![region], ..Breakdown::default() };
+    let in_component = Breakdown { component: Some(ComponentBreakdown::default()), ..Breakdown::default() };
+    assert!(judge::failed_in_distribution(&failed(Some(in_region.clone()))));
+    assert!(!judge::failed_in_distribution(&failed(Some(in_component))));
+    assert!(!judge::failed_in_distribution(&failed(None)));
+    let cancelled = Build { status: "CANCELLED".into(), breakdown: Some(in_region), ..Build::default() };
+    assert!(!judge::failed_in_distribution(&cancelled));
+}
+
+#[test]
+fn a_mark_changes_whenever_a_build_moves() {
+    let workflow =
+        |succeeded| Workflow { id: "wf".into(), status: "RUNNING".into(), succeeded, ..Workflow::default() };
+    let mark = judge::mark("BUILDING", &[workflow(1)], Some("Apply"));
+    assert_eq!(mark, judge::mark("BUILDING", &[workflow(1)], Some("Apply")));
+    for other in [
+        judge::mark("TESTING", &[workflow(1)], Some("Apply")),
+        judge::mark("BUILDING", &[workflow(2)], Some("Apply")),
+        judge::mark("BUILDING", &[workflow(1)], Some("Next")),
+        judge::mark("BUILDING", &[], Some("Apply")),
+    ] {
+        assert_ne!(other, mark);
+    }
+}

@@ -59,6 +59,8 @@ pub struct State {
     pub visible_after_ms: u64,
     /// Launches these match fail with `InsufficientInstanceCapacity`.
     pub capacity_shortages: Vec<CapacityShortage>,
+    /// There is no capacity on the Spot market.
+    pub no_spot: bool,
     pub(in super::super) instances: BTreeMap<String, Instance>,
     pub(in super::super) images: BTreeMap<String, Image>,
     pub(in super::super) snapshots: BTreeMap<String, Snapshot>,
