@@ -13,11 +13,16 @@
 mod architecture;
 mod chaos;
 mod crash;
+mod doctor;
 mod hostile;
 mod independent;
 mod kill;
 mod line;
+mod process;
+mod storm;
 mod support;
 mod surface;
+mod target;
 mod trail;
+mod unwinding;
 mod work;
