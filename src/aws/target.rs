@@ -122,7 +122,7 @@ impl Targets {
         Ok(Self::new(wire.targets))
     }
 
-    /// Clients under the role of `alias`, with at least a quarter of an hour before them. `session` is what CloudTrail
+    /// Clients under the role of `alias`, with at least a quarter of an hour before them. `session` is what `CloudTrail`
     /// will call whoever uses them; `now` is in seconds since the Unix epoch.
     ///
     /// # Errors

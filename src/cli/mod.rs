@@ -48,8 +48,8 @@ enum Command {
     Doctor(doctor::Args),
     /// Check the chain of statements in an artifact, offline, against a trust root
     Verify(verify::Args),
-    /// Print the JSON Schema of the release spec
-    Schema,
+    /// Print the JSON Schema of the release spec, or of scenarios
+    Schema(schema::Args),
 }
 
 /// Runs the command line and says how it ended, in sysexits codes.
@@ -79,7 +79,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Run(args) => run::main(args),
         Command::Doctor(args) => doctor::main(args),
         Command::Verify(args) => verify::main(&args),
-        Command::Schema => schema::main(),
+        Command::Schema(args) => schema::main(&args),
     };
     match ended {
         Ok(()) => ExitCode::SUCCESS,

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use aws_sdk_codepipeline::types::{
-    ActionDeclaration, ActionOwner, ArtifactStore, PipelineDeclaration, StageDeclaration,
+    ActionDeclaration, ActionOwner, ActionTypeId, ArtifactStore, PipelineDeclaration, StageDeclaration,
 };
 use aws_sdk_ec2::types::InstanceType;
+use aws_sdk_s3::types::BucketLocationConstraint;
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
@@ -99,8 +100,8 @@ fn action(at: usize, stage: &StageDeclaration, declared: &ActionDeclaration) -> 
         name: format!("{}/{}", stage.name(), declared.name()),
         category: text(id.map(|id| id.category().as_str())),
         owner: text(id.map(|id| id.owner().as_str())),
-        provider: text(id.map(|id| id.provider())),
-        version: text(id.map(|id| id.version())),
+        provider: text(id.map(ActionTypeId::provider)),
+        version: text(id.map(ActionTypeId::version)),
         configuration: declared
             .configuration()
             .into_iter()
@@ -123,7 +124,7 @@ pub async fn bucket(aws: &Aws, name: &str) -> Look<Option<String>> {
     let answer = aws.artifacts(None).get_bucket_location().bucket(name).send().await;
     let answer = found(answer.map_err(|e| AwsError::new("s3:GetBucketLocation", name, e)))?;
     // us-east-1 is the one region that has no constraint; EU is the old name of eu-west-1.
-    Ok(answer.map(|answer| match answer.location_constraint.as_ref().map(|place| place.as_str()) {
+    Ok(answer.map(|answer| match answer.location_constraint.as_ref().map(BucketLocationConstraint::as_str) {
         None | Some("") => "us-east-1".to_owned(),
         Some("EU") => "eu-west-1".to_owned(),
         Some(region) => region.to_owned(),

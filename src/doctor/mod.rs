@@ -87,3 +87,6 @@ impl Finding {
 pub fn worst(findings: &[Finding]) -> Verdict {
     findings.iter().map(|finding| finding.verdict).max().unwrap_or(Verdict::Fit)
 }
+
+#[cfg(test)]
+mod tests;

@@ -45,16 +45,16 @@ pub async fn run(stage: Stage, cx: &Cx) -> Answer {
     attempt(stage, cx).await.unwrap_or_else(|error| failed(&error))
 }
 
-/// Runs one slice of `stage`. A stage's slice is a large future, and lives on the heap.
+/// Runs one slice of `stage`.
 ///
 /// # Errors
 /// Nothing has begun yet and the inputs cannot be read just now: the same slice may be tried again.
 pub async fn attempt(stage: Stage, cx: &Cx) -> Result<Answer, StageError> {
     match stage {
-        Stage::Bake => Box::pin(attempt_stage::<Bake>(cx.clone())).await,
-        Stage::Test => Box::pin(attempt_stage::<Test>(cx.clone())).await,
-        Stage::Promote => Box::pin(attempt_stage::<Promote>(cx.clone())).await,
-        Stage::Cleanup => Box::pin(attempt_stage::<Cleanup>(cx.clone())).await,
+        Stage::Bake => attempt_as::<Bake>(cx).await,
+        Stage::Test => attempt_as::<Test>(cx).await,
+        Stage::Promote => attempt_as::<Promote>(cx).await,
+        Stage::Cleanup => attempt_as::<Cleanup>(cx).await,
     }
 }
 
@@ -69,8 +69,13 @@ pub async fn unwind(stage: Stage, cx: &Cx, why: &Failure) -> Answer {
     }
 }
 
-async fn attempt_stage<M: StageMachine>(cx: Cx) -> Result<Answer, StageError> {
-    match slice::<M>(cx).await {
+/// Runs one slice of the stage that `M` is, as [`attempt`] does of the stage it is told.
+///
+/// # Errors
+/// As [`attempt`].
+pub async fn attempt_as<M: StageMachine>(cx: &Cx) -> Result<Answer, StageError> {
+    // A slice is a large future: it lives on the heap.
+    match Box::pin(slice::<M>(cx.clone())).await {
         Ok(done) => Ok(answer(done)),
         Err(error) if error.is_transient() => Err(error),
         Err(error) => Ok(failed(&error)),

@@ -161,7 +161,7 @@ async fn rehearse(plan: Plan, args: &Args) -> Result<(), CliError> {
     )
     .await?;
     house.targets = plan.targets.clone();
-    cloud.set_faults(plan.scenario.fault_plan());
+    cloud.set_faults(plan.scenario.fault_plan(EPOCH));
     let ended = run_line(&house, &founded, &plan.setup.pipeline).await;
     watch.finish();
     cloud.set_faults(crate::rehearsal::faults::FaultPlan::default());
@@ -264,7 +264,7 @@ fn listen(plan: Plan, address: SocketAddr, speed: f64, args: &Args) -> Result<()
         }
         let timeline = Timeline::scaled(EPOCH, speed);
         let cloud = Cloud::new(world, timeline);
-        cloud.set_faults(plan.scenario.fault_plan());
+        cloud.set_faults(plan.scenario.fault_plan(EPOCH));
         let listener = Listener::bind(address).await.map_err(|error| {
             CliError::unavailable(with_causes(&error), "give a free loopback address, such as 127.0.0.1:0")
         })?;
@@ -308,6 +308,8 @@ fn announce(
         ("AWS_ACCESS_KEY_ID", founded.credentials.access_key_id.clone()),
         ("AWS_SECRET_ACCESS_KEY", founded.credentials.secret_access_key.clone()),
         ("AWS_REGION", plan.setup.region.clone()),
+        // What the AWS CLI version 1 and boto3 look at.
+        ("AWS_DEFAULT_REGION", plan.setup.region.clone()),
         ("BAKELINE_CLOCK", clock.to_string()),
         ("BAKELINE_SIGNING_KEY", format!("kms:{}", founded.signing_key)),
         ("BAKELINE_TRUST", out.join(harvest::TRUST).display().to_string()),
