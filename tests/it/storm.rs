@@ -153,9 +153,9 @@ fn many_releases_survive_a_storm() {
     let pipelines = setting("BAKELINE_STORM", 4);
     let seed = u64::try_from(setting("BAKELINE_STORM_SEED", 7)).unwrap();
     // The more there is to do, the slower time must pass: a hold that no one could look at is rolled back.
-    let speed = setting("BAKELINE_STORM_SPEED", if pipelines > 10 { 7 } else { 90 });
-    println!("{pipelines} pipelines, {WORKERS} workers, seed {seed}, {speed} virtual seconds a second");
-    let specs: Vec<PathBuf> = (0..pipelines).map(|number| release(folder.path(), number)).collect();
+    let pace = setting("BAKELINE_STORM_SPEED", if pipelines > 10 { 7 } else { 90 });
+    println!("{pipelines} pipelines, {WORKERS} workers, seed {seed}, {pace} virtual seconds a second");
+    let releases: Vec<PathBuf> = (0..pipelines).map(|number| release(folder.path(), number)).collect();
     let scenario = folder.path().join("storm.yaml");
     std::fs::write(
         &scenario,
@@ -166,8 +166,8 @@ fn many_releases_survive_a_storm() {
     )
     .unwrap();
     let aws = Listening::with(folder.path(), |command| {
-        command.arg(&specs[0]).arg("--scenario").arg(&scenario).arg("--speed").arg(speed.to_string());
-        for spec in &specs[1..] {
+        command.arg(&releases[0]).arg("--scenario").arg(&scenario).arg("--speed").arg(pace.to_string());
+        for spec in &releases[1..] {
             command.arg("--beside").arg(spec);
         }
         command
@@ -176,11 +176,11 @@ fn many_releases_survive_a_storm() {
     let clients = runtime.block_on(async { Aws::new(&aws.sdk().await) });
     let world = World { aws: clients, runtime, pipelines };
     let mut noise = Noise(seed);
-    let (kills, mut workers) = storm(&aws, folder.path(), &mut noise, || world.is_over());
+    let (kills, mut processes) = storm(&aws, folder.path(), &mut noise, || world.is_over());
     println!("{kills} kills");
-    for worker in &mut workers {
-        worker.kill().unwrap();
-        worker.wait().unwrap();
+    for process in &mut processes {
+        process.kill().unwrap();
+        process.wait().unwrap();
     }
     // What was cut off at the very end is ended by one more worker.
     for number in 0..WORKERS {
