@@ -154,6 +154,9 @@ pub struct Expectation {
     /// The stage that fails: `bake`, `test`, `promote` or `cleanup`; none for a release that succeeds.
     #[serde(default)]
     pub fails_in: Option<String>,
+    /// Whether someone else ends it: it does not succeed, and no stage of it fails.
+    #[serde(default)]
+    pub is_stopped: bool,
     /// Texts the report holds.
     #[serde(default)]
     pub says: Vec<String>,
