@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::behaviour::Behaviour;
 use super::faults::{self, Fault, FaultPlan, Limit, Random, Rule};
 use super::happening::{self, Happening};
-use super::services::{codepipeline, imagebuilder};
+use super::services::{autoscaling, codepipeline, imagebuilder};
 use super::time::Time;
 use super::world::World;
 
@@ -27,6 +27,8 @@ pub struct Scenario {
     pub build: Build,
     pub traffic: Traffic,
     pub codepipeline: CodePipeline,
+    pub autoscaling: AutoScaling,
+    pub ec2: Ec2,
     /// Calls that meet a fault.
     pub faults: Vec<Rule>,
     /// Faults by chance, the same every time for one seed.
@@ -51,6 +53,8 @@ impl Default for Scenario {
             build: Build::default(),
             traffic: Traffic::default(),
             codepipeline: CodePipeline::default(),
+            autoscaling: AutoScaling::default(),
+            ec2: Ec2::default(),
             faults: Vec::new(),
             chaos: None,
             limits: Vec::new(),
@@ -125,6 +129,35 @@ impl Default for Traffic {
     }
 }
 
+/// What AWS does not document of instance refreshes.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Eq)]
+#[serde(default, deny_unknown_fields)]
+pub struct AutoScaling {
+    /// What a refresh makes of an alarm that rings when it starts.
+    pub alarm_at_start: AlarmAtStart,
+}
+
+/// What a refresh makes of an alarm that is in ALARM when it starts.
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub enum AlarmAtStart {
+    /// The refresh fails at once.
+    #[default]
+    Fails,
+    /// Only a later change to ALARM counts.
+    Excused,
+    /// The refresh is refused.
+    Refused,
+}
+
+/// How EC2 behaves.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Eq)]
+#[serde(default, deny_unknown_fields)]
+pub struct Ec2 {
+    /// From a resource's creation until describe calls show it.
+    pub visible_after_seconds: u64,
+}
+
 /// A time in which a service, or one operation of it, answers with an error only.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq)]
 #[serde(deny_unknown_fields)]
@@ -154,6 +187,9 @@ pub struct Expectation {
     /// The stage that fails: `bake`, `test`, `promote` or `cleanup`; none for a release that succeeds.
     #[serde(default)]
     pub fails_in: Option<String>,
+    /// Whether someone else ends it: it does not succeed, and no stage of it fails.
+    #[serde(default)]
+    pub is_stopped: bool,
     /// Texts the report holds.
     #[serde(default)]
     pub says: Vec<String>,
@@ -265,6 +301,12 @@ impl Scenario {
             outcome_builds: self.build.builds,
             ..imagebuilder::Options::default()
         };
+        world.autoscaling.alarm_at_start = match self.autoscaling.alarm_at_start {
+            AlarmAtStart::Fails => autoscaling::AlarmAtStart::Fails,
+            AlarmAtStart::Excused => autoscaling::AlarmAtStart::Excused,
+            AlarmAtStart::Refused => autoscaling::AlarmAtStart::Refused,
+        };
+        world.ec2.visible_after_ms = self.ec2.visible_after_seconds.min(LONGEST).saturating_mul(1000);
         happening::enter(world, &self.happenings);
     }
 }

@@ -49,11 +49,11 @@ fn judged(scenario: &Scenario, output: &Output) -> Option<String> {
         let stage = words.next()?;
         (words.next()? == "FAILED").then(|| stage.to_owned())
     });
-    let code = i32::from(expect.fails_in.is_some());
+    let code = i32::from(expect.fails_in.is_some() || expect.is_stopped);
     if output.status.code() != Some(code) {
         return Some(format!("exit code {:?} instead of {code}:\n{told}", output.status.code()));
     }
-    if expect.fails_in.is_some() && failed != expect.fails_in {
+    if failed != expect.fails_in {
         return Some(format!("failed in {failed:?} instead of {:?}:\n{told}", expect.fails_in));
     }
     let missing: Vec<&String> = expect.says.iter().filter(|text| !told.contains(text.as_str())).collect();

@@ -21,6 +21,7 @@ use crate::engine::error::with_causes;
 use crate::engine::{Clock, Job, Timestamp};
 use crate::evidence::Stage;
 use crate::rehearsal::cloud::Cloud;
+use crate::rehearsal::happening;
 use crate::rehearsal::listen::Listener;
 use crate::rehearsal::scenario::Scenario;
 use crate::rehearsal::setup::{Founded, Setup, found, found_beside};
@@ -162,7 +163,13 @@ async fn rehearse(plan: Plan, args: &Args) -> Result<(), CliError> {
     .await?;
     house.targets = plan.targets.clone();
     cloud.set_faults(plan.scenario.fault_plan(EPOCH));
-    let ended = run_line(&house, &founded, &plan.setup.pipeline).await;
+    let mut ended = run_line(&house, &founded, &plan.setup.pipeline).await;
+    while matches!(ended, Ok(Ended::Failed)) && cloud.with_world(|world| happening::awaits_retry(world)) {
+        while cloud.with_world(|world| happening::awaits_retry(world)) {
+            house.clock.sleep(IDLE).await;
+        }
+        ended = run_line(&house, &founded, &plan.setup.pipeline).await;
+    }
     watch.finish();
     cloud.set_faults(crate::rehearsal::faults::FaultPlan::default());
     let kept = harvest::artifacts(&house, &founded, &plan.setup, &args.out).await?;
