@@ -65,12 +65,12 @@ fn connection(stream: TcpStream, state: &Mutex<State>) {
             }
             if first {
                 first = false;
-                operation = text.split(' ').nth(1).unwrap_or_default().to_owned();
+                text.split(' ').nth(1).unwrap_or_default().clone_into(&mut operation);
             } else if let Some((name, value)) = text.split_once(':') {
                 if name.eq_ignore_ascii_case("content-length") {
                     length = value.trim().parse().unwrap_or(0);
                 } else if name.eq_ignore_ascii_case("x-amz-target") {
-                    operation = value.rsplit('.').next().unwrap_or_default().to_owned();
+                    value.rsplit('.').next().unwrap_or_default().clone_into(&mut operation);
                 }
             }
         }

@@ -47,12 +47,12 @@ fn compare(python: Option<&str>) {
     );
     println!("|---|---|---|---|---|---|");
     let ours = |control: &Control, slots: &str| Process::bakeline(control, folder.path(), slots);
-    let one = throughput("bakeline", JOBS.0, |control| ours(control, "16"));
+    let one = throughput("bakeline", JOBS.0, |control| ours(control, "100"));
     let theirs = python
         .map(|python| throughput("boto3, 8 threads", JOBS.1, |control| Process::boto3(control, python, 8)));
     println!("\n| worker | in flight | peak RSS MiB | KiB an action | idle CPU % |");
     println!("|---|---|---|---|---|");
-    let held = in_flight("bakeline", IN_FLIGHT.0, |control| ours(control, "16"));
+    let held = in_flight("bakeline", IN_FLIGHT.0, |control| ours(control, "100"));
     let threads = usize::try_from(IN_FLIGHT.1).unwrap();
     let held_theirs = python.map(|python| {
         in_flight("boto3, a thread each", IN_FLIGHT.1, |control| Process::boto3(control, python, threads))

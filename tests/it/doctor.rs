@@ -195,12 +195,13 @@ fn what_the_spec_names_must_be_there() {
     let spec = |change: fn(&mut ReleaseSpec)| {
         examined(nothing, move |e: &mut Examination| change(&mut e.spec.as_mut().unwrap().0))
     };
-    let cases: [(&str, fn(&mut ReleaseSpec)); 6] = [
+    type Change = fn(&mut ReleaseSpec);
+    let cases: [(&str, Change); 6] = [
         ("image_pipeline_exists", |spec| {
             spec.bake.as_mut().unwrap().image_pipeline.push_str("-other");
         }),
         ("staging_network_exists", |spec| {
-            spec.test.as_mut().unwrap().subnet = "subnet-0000000000000000f".into()
+            spec.test.as_mut().unwrap().subnet = "subnet-0000000000000000f".into();
         }),
         ("staging_network_exists", |spec| {
             spec.test.as_mut().unwrap().security_groups.push("sg-0000000000000000f".into());

@@ -42,10 +42,10 @@ impl Worker {
     fn hears(&self, words: &str) {
         let mut told = Vec::new();
         loop {
-            match self.lines.recv_timeout(Duration::from_secs(60)) {
+            match self.lines.recv_timeout(Duration::from_mins(1)) {
                 Ok(line) if line.contains(words) => return,
                 Ok(line) => told.push(line),
-                Err(_) => panic!("the worker never said `{words}`: {told:#?}"),
+                Err(error) => panic!("the worker never said `{words}` ({error}): {told:#?}"),
             }
         }
     }
