@@ -306,8 +306,12 @@ impl Scenario {
             AlarmAtStart::Excused => autoscaling::AlarmAtStart::Excused,
             AlarmAtStart::Refused => autoscaling::AlarmAtStart::Refused,
         };
-        world.ec2.visible_after_ms = self.ec2.visible_after_seconds.min(LONGEST).saturating_mul(1000);
         happening::enter(world, &self.happenings);
+    }
+
+    /// What holds only once the world is set up.
+    pub fn begin(&self, world: &mut World) {
+        world.ec2.visible_after_ms = self.ec2.visible_after_seconds.min(LONGEST).saturating_mul(1000);
     }
 }
 

@@ -101,6 +101,7 @@ pub fn found(setup: &Setup, scenario: &Scenario, at: Time) -> Result<(World, Fou
     };
     ground.action_types()?;
     let execution = ground.pipeline(&bucket)?;
+    scenario.begin(&mut ground.world);
     let founded = Founded {
         pipeline_arn: format!("arn:aws:codepipeline:{}:{}:{}", setup.region, setup.account, setup.pipeline),
         execution,

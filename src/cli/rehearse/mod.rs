@@ -141,6 +141,8 @@ fn found_world(plan: &Plan) -> Result<(crate::rehearsal::world::World, Founded),
 }
 
 async fn rehearse(plan: Plan, args: &Args) -> Result<(), CliError> {
+    // This thread is the only one that runs the SDK here.
+    fastrand::seed(plan.scenario.seed);
     let (world, founded) = found_world(&plan)?;
     let cloud = Cloud::new(world, Timeline::tokio(EPOCH));
     let clock = virtual_clock();
