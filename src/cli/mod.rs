@@ -1,5 +1,6 @@
 //! The commands. One file each; this one reads the arguments and gives the exit code.
 
+mod doctor;
 pub mod exit;
 mod health;
 mod identity;
@@ -43,6 +44,8 @@ enum Command {
     Work(work::Args),
     /// Run one job from a job document, to its end
     Run(run::Args),
+    /// Check that a pipeline and what its release names are fit for the line, changing nothing
+    Doctor(doctor::Args),
     /// Check the chain of statements in an artifact, offline, against a trust root
     Verify(verify::Args),
     /// Print the JSON Schema of the release spec, or of scenarios
@@ -74,6 +77,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Rehearse(args) => rehearse::main(args),
         Command::Work(args) => work::main(args),
         Command::Run(args) => run::main(args),
+        Command::Doctor(args) => doctor::main(args),
         Command::Verify(args) => verify::main(&args),
         Command::Schema(args) => schema::main(&args),
     };

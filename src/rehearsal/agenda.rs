@@ -23,6 +23,11 @@ impl<E> Agenda<E> {
         self.entries.insert((at, self.entered), event);
     }
 
+    /// Whether something of a kind is still to happen.
+    pub fn holds(&self, wanted: impl Fn(&E) -> bool) -> bool {
+        self.entries.values().any(wanted)
+    }
+
     /// Takes the earliest event that is due at `now`, with its moment.
     pub fn due(&mut self, now: Time) -> Option<(Time, E)> {
         let (&key, _) = self.entries.first_key_value()?;

@@ -130,6 +130,15 @@ pub(super) fn enter(world: &mut World, happenings: &[Happening]) {
     }
 }
 
+/// Whether someone is still to retry a stage: until then a failed release is not over.
+#[must_use]
+pub fn awaits_retry(world: &World) -> bool {
+    world.agenda.holds(|event| match event {
+        world::Event::Happening(Event::Happens(what)) => matches!(**what, What::RetryStage { .. }),
+        _ => false,
+    })
+}
+
 fn minutes(minutes: u64) -> Duration {
     Duration::from_secs(minutes.saturating_mul(60).min(super::scenario::LONGEST))
 }

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::behaviour::Behaviour;
 use super::faults::{self, Fault, FaultPlan, Limit, Random, Rule};
 use super::happening::{self, Happening};
-use super::services::{codepipeline, imagebuilder};
+use super::services::{autoscaling, codepipeline, imagebuilder};
 use super::time::Time;
 use super::world::World;
 
@@ -29,6 +29,8 @@ pub struct Scenario {
     pub no_spot: bool,
     pub traffic: Traffic,
     pub codepipeline: CodePipeline,
+    pub autoscaling: AutoScaling,
+    pub ec2: Ec2,
     /// Calls that meet a fault.
     pub faults: Vec<Rule>,
     /// Faults by chance, the same every time for one seed.
@@ -54,6 +56,8 @@ impl Default for Scenario {
             no_spot: false,
             traffic: Traffic::default(),
             codepipeline: CodePipeline::default(),
+            autoscaling: AutoScaling::default(),
+            ec2: Ec2::default(),
             faults: Vec::new(),
             chaos: None,
             limits: Vec::new(),
@@ -145,6 +149,35 @@ impl Default for Traffic {
     }
 }
 
+/// What AWS does not document of instance refreshes.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Eq)]
+#[serde(default, deny_unknown_fields)]
+pub struct AutoScaling {
+    /// What a refresh makes of an alarm that rings when it starts.
+    pub alarm_at_start: AlarmAtStart,
+}
+
+/// What a refresh makes of an alarm that is in ALARM when it starts.
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub enum AlarmAtStart {
+    /// The refresh fails at once.
+    #[default]
+    Fails,
+    /// Only a later change to ALARM counts.
+    Excused,
+    /// The refresh is refused.
+    Refused,
+}
+
+/// How EC2 behaves.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Eq)]
+#[serde(default, deny_unknown_fields)]
+pub struct Ec2 {
+    /// From a resource's creation until describe calls show it.
+    pub visible_after_seconds: u64,
+}
+
 /// A time in which a service, or one operation of it, answers with an error only.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq)]
 #[serde(deny_unknown_fields)]
@@ -174,6 +207,9 @@ pub struct Expectation {
     /// The stage that fails: `bake`, `test`, `promote` or `cleanup`; none for a release that succeeds.
     #[serde(default)]
     pub fails_in: Option<String>,
+    /// Whether someone else ends it: it does not succeed, and no stage of it fails.
+    #[serde(default)]
+    pub is_stopped: bool,
     /// Texts the report holds.
     #[serde(default)]
     pub says: Vec<String>,
@@ -295,7 +331,17 @@ impl Scenario {
             findings: self.build.scan.findings.clone(),
             ..imagebuilder::Options::default()
         };
+        world.autoscaling.alarm_at_start = match self.autoscaling.alarm_at_start {
+            AlarmAtStart::Fails => autoscaling::AlarmAtStart::Fails,
+            AlarmAtStart::Excused => autoscaling::AlarmAtStart::Excused,
+            AlarmAtStart::Refused => autoscaling::AlarmAtStart::Refused,
+        };
         happening::enter(world, &self.happenings);
+    }
+
+    /// What holds only once the world is set up.
+    pub fn begin(&self, world: &mut World) {
+        world.ec2.visible_after_ms = self.ec2.visible_after_seconds.min(LONGEST).saturating_mul(1000);
     }
 }
 

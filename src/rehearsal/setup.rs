@@ -117,6 +117,7 @@ pub fn found(setup: &Setup, scenario: &Scenario, at: Time) -> Result<(World, Fou
     };
     ground.action_types()?;
     let execution = ground.pipeline(&bucket)?;
+    scenario.begin(&mut ground.world);
     let founded = Founded {
         pipeline_arn: format!("arn:aws:codepipeline:{}:{}:{}", setup.region, setup.account, setup.pipeline),
         execution,
@@ -127,6 +128,27 @@ pub fn found(setup: &Setup, scenario: &Scenario, at: Time) -> Result<(World, Fou
         current_image,
     };
     Ok((ground.world, founded))
+}
+
+/// Puts a further service with its release pipeline beside the one that was [`found`], and starts an execution; its id.
+///
+/// # Errors
+/// A name or number in the set-up is one AWS refuses, or is taken.
+pub fn found_beside(world: World, setup: &Setup, scenario: &Scenario) -> Result<(World, String), SetupError> {
+    let mut ground = Ground { world, setup };
+    let bucket = ground.bucket()?;
+    if let Some(arn) = &setup.image_pipeline {
+        ground.image_pipeline(arn)?;
+    }
+    if let Some(recipe) = &setup.recipe {
+        ground.recipe(recipe)?;
+    }
+    ground.staging();
+    if let Some(fleet) = &setup.fleet {
+        ground.fleet(fleet, scenario)?;
+    }
+    let execution = ground.pipeline(&bucket)?;
+    Ok((ground.world, execution))
 }
 
 /// The categories of the four action types with the names of stage, action and output artifact.
@@ -212,7 +234,7 @@ impl Ground<'_> {
             "imagebuilder",
             "CreateImageRecipe",
             json!({"name": name, "semanticVersion": "1.0.0", "parentImage": parent, "components": components,
-                   "clientToken": "recipe"}),
+                   "clientToken": format!("recipe-{name}")}),
         )?;
         let infrastructure = self.infrastructure(&name)?;
         let distribution = self.distribution(&name)?;
@@ -222,7 +244,7 @@ impl Ground<'_> {
             json!({"name": name, "imageRecipeArn": text(&recipe, "/imageRecipeArn"),
                    "infrastructureConfigurationArn": infrastructure,
                    "distributionConfigurationArn": distribution,
-                   "status": "DISABLED", "clientToken": "pipeline"}),
+                   "status": "DISABLED", "clientToken": format!("pipeline-{name}")}),
         )?;
         Ok(())
     }
@@ -232,7 +254,7 @@ impl Ground<'_> {
             "imagebuilder",
             "CreateInfrastructureConfiguration",
             json!({"name": name, "instanceProfileName": "image-builder", "terminateInstanceOnFailure": true,
-                   "clientToken": "infrastructure"}),
+                   "clientToken": format!("infrastructure-{name}")}),
         )?;
         Ok(text(&made, "/infrastructureConfigurationArn"))
     }
@@ -260,7 +282,8 @@ impl Ground<'_> {
         let made = self.ask(
             "imagebuilder",
             "CreateDistributionConfiguration",
-            json!({"name": name, "distributions": distributions, "clientToken": "distribution"}),
+            json!({"name": name, "distributions": distributions,
+                   "clientToken": format!("distribution-{name}")}),
         )?;
         Ok(text(&made, "/distributionConfigurationArn"))
     }

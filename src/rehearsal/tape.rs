@@ -18,7 +18,7 @@ use serde_json::{Map, Value, json};
 
 /// The environment variable that names the folder.
 pub const FOLDER: &str = "BAKELINE_WIRE";
-/// Of larger bodies (artifacts in S3) only the length is kept.
+/// Of larger bodies, and of objects in S3 that are no text, only the length is kept.
 const LARGEST_KEPT: usize = 256 << 10;
 /// Headers that are secret, or different in every request without saying anything about it.
 const LEFT_OUT: [&str; 6] = [
@@ -78,18 +78,20 @@ impl Tape {
         if !inner.seen.insert(key) {
             return;
         }
+        let scope = super::wire::scope::Scope::of(parts);
+        let of_s3 = scope.as_ref().is_some_and(|scope| scope.service == "s3");
         let exchange = json!({
             "request": {
                 "method": parts.method.as_str(),
                 "uri": parts.uri.to_string(),
-                "scope": scope(parts),
+                "scope": scope.map(|scope| json!({ "region": scope.region, "service": scope.service })),
                 "headers": headers(&parts.headers),
-                "body": shown(body),
+                "body": shown(body, of_s3),
             },
             "response": {
                 "status": response.status().as_u16(),
                 "headers": headers(response.headers()),
-                "body": shown(response.body()),
+                "body": shown(response.body(), of_s3),
             },
         });
         // One write a line: a process that is killed leaves whole lines.
@@ -98,12 +100,6 @@ impl Tape {
             tracing::error!(%error, "an exchange was not recorded");
         }
     }
-}
-
-/// The region and service a request is signed for, without the key.
-fn scope(parts: &Parts) -> Value {
-    super::wire::scope::Scope::of(parts)
-        .map_or(Value::Null, |scope| json!({ "region": scope.region, "service": scope.service }))
 }
 
 fn headers(headers: &HeaderMap) -> Map<String, Value> {
@@ -116,12 +112,13 @@ fn headers(headers: &HeaderMap) -> Map<String, Value> {
         .collect()
 }
 
-fn shown(body: &Bytes) -> Value {
+fn shown(body: &Bytes, of_s3: bool) -> Value {
     if body.len() > LARGEST_KEPT {
         return json!({ "length": body.len() });
     }
     match std::str::from_utf8(body) {
         Ok(text) => json!({ "text": text }),
+        Err(_) if of_s3 => json!({ "length": body.len() }),
         Err(_) => json!({ "base64": base64::engine::general_purpose::STANDARD.encode(body) }),
     }
 }
@@ -186,7 +183,11 @@ mod tests {
 
     #[test]
     fn bytes_that_are_no_text_and_large_bodies_are_kept_as_they_can_be() {
-        assert_eq!(shown(&Bytes::from_static(&[0xff])), json!({"base64": "/w=="}));
-        assert_eq!(shown(&Bytes::from(vec![b'x'; LARGEST_KEPT + 1])), json!({"length": LARGEST_KEPT + 1}));
+        assert_eq!(shown(&Bytes::from_static(&[0xff]), false), json!({"base64": "/w=="}));
+        assert_eq!(shown(&Bytes::from_static(&[0xff]), true), json!({"length": 1}));
+        assert_eq!(
+            shown(&Bytes::from(vec![b'x'; LARGEST_KEPT + 1]), false),
+            json!({"length": LARGEST_KEPT + 1})
+        );
     }
 }

@@ -26,7 +26,7 @@ pub use gates::{Architecture, BootMode, Exception, Facts, Gates, Scan};
 pub use problem::{Position, SpecErrors, SpecProblem};
 pub use promote::{Metric, Promote, Query};
 pub use recipe::{Component, Recipe, Reuse, Volume};
-pub use release::{Evidence, MissingSection, ReleaseSpec};
+pub use release::{Evidence, MissingSection, ReleaseSpec, Targets};
 pub use schema::schema;
 pub use span::{Span, SpanError};
 pub use test::Test;

@@ -158,13 +158,11 @@ fn cases<'r>(records: &[Record], rests: &'r [Rest]) -> (Vec<Case<'r>>, usize) {
                     earlier.mutating && earlier.applied && earlier.service == record.service
                 };
                 let last = records[..call].iter().rposition(written);
-                match last.filter(|_| !record.mutating && record.service != "s3") {
-                    Some(write) => write,
-                    None => {
-                        without += 1;
-                        continue;
-                    }
-                }
+                let Some(write) = last.filter(|_| !record.mutating && record.service != "s3") else {
+                    without += 1;
+                    continue;
+                };
+                write
             } else {
                 call
             };

@@ -57,19 +57,28 @@ impl<M: Machine> Machine for Twice<M> {
     async fn step(self, inputs: &M::Inputs, context: &M::Context) -> Result<Step<Self>, StageError> {
         let _ = self.0.clone().step(inputs, context).await;
         FORGOTTEN.fetch_add(1, Ordering::Relaxed);
-        Ok(match self.0.step(inputs, context).await? {
-            Step::Next(state) => Step::Next(Self(state)),
-            Step::Wait { state, again_in, progress } => Step::Wait { state: Self(state), again_in, progress },
-            Step::Done(outcome) => Step::Done(outcome),
-        })
+        Ok(both(self.0.step(inputs, context).await?))
+    }
+}
+
+fn both<M>(step: Step<M>) -> Step<Twice<M>> {
+    match step {
+        Step::Next(state) => Step::Next(Twice(state)),
+        Step::Wait { state, again_in, progress } => Step::Wait { state: Twice(state), again_in, progress },
+        Step::Done(outcome) => Step::Done(outcome),
     }
 }
 
 impl<M: StageMachine> StageMachine for Twice<M> {
     const STAGE: Stage = M::STAGE;
 
-    async fn load(cx: &Cx, at: Timestamp) -> Result<M::Inputs, StageError> {
+    async fn load(cx: &mut Cx, at: Timestamp) -> Result<M::Inputs, StageError> {
         M::load(cx, at).await
+    }
+
+    async fn step_back(self, cx: &Cx) -> Result<Step<Self>, StageError> {
+        let _ = self.0.clone().step_back(cx).await;
+        Ok(both(self.0.step_back(cx).await?))
     }
 }
 

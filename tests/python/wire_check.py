@@ -141,6 +141,12 @@ def main():
     for what, times in check.violations.most_common():
         print(f"{times:6} x {what}")
     operations = sum(seen["answered"] > 0 for of in report["operations"].values() for seen in of.values())
+    for side in ("input", "output"):
+        seen = sum(len(of[side]) for of_service in report["operations"].values() for of in of_service.values())
+        known = sum(len(getattr(models.service(service).operation_model(name), f"{side}_shape").members)
+                    for service, of_service in report["operations"].items() for name, of in of_service.items()
+                    if of["answered"] and getattr(models.service(service).operation_model(name), f"{side}_shape"))
+        print(f"{seen} of the {known} members of {side}s of the operations answered were seen")
     print(f"{check.counts['exchanges']} different exchanges, {check.counts['answered']} answered and "
           f"{check.counts['refused']} refused; {operations} operations were answered; "
           f"{sum(check.violations.values())} violations")

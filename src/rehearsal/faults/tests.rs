@@ -108,3 +108,26 @@ proptest! {
         prop_assert_eq!(plan(1.1).meet("a", "B", NOW), Some(Fault::Throttle));
     }
 }
+
+#[test]
+fn each_service_throttles_and_denies_with_its_own_code_and_status() {
+    for (service, throttling, denial) in [
+        ("autoscaling", ("Throttling", 400), ("AccessDenied", 403)),
+        ("cloudwatch", ("Throttling", 400), ("AccessDenied", 403)),
+        ("codepipeline", ("ThrottlingException", 400), ("AccessDeniedException", 400)),
+        ("ec2", ("RequestLimitExceeded", 503), ("UnauthorizedOperation", 403)),
+        ("elbv2", ("Throttling", 400), ("AccessDenied", 403)),
+        ("imagebuilder", ("TooManyRequestsException", 429), ("AccessDeniedException", 403)),
+        ("kms", ("ThrottlingException", 400), ("AccessDeniedException", 400)),
+        ("s3", ("SlowDown", 503), ("AccessDenied", 403)),
+        ("ssm", ("ThrottlingException", 400), ("AccessDeniedException", 400)),
+        ("sts", ("Throttling", 400), ("AccessDenied", 403)),
+    ] {
+        let answered = |error: &ApiError| (error.code.clone(), error.status.unwrap_or_default());
+        let wanted = |(code, status): (&str, u16)| (code.to_owned(), status);
+        assert_eq!(answered(&throttled(service)), wanted(throttling), "{service}");
+        let refusal = denied(service, "Do");
+        assert_eq!(answered(&refusal), wanted(denial), "{service}");
+        assert!(refusal.message.contains(&format!("{service}:Do")), "{}", refusal.message);
+    }
+}

@@ -114,3 +114,24 @@ fn with_header(mut response: Response<Bytes>, name: &'static str, value: &str) -
     }
     response
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_the_models_do_not_know_have_the_status_services_commonly_use() {
+        for (code, protocol, status) in [
+            ("InternalFailure", Protocol::Json, 500),
+            ("ServiceUnavailable", Protocol::Query, 503),
+            ("RequestLimitExceeded", Protocol::Ec2, 503),
+            ("UnauthorizedOperation", Protocol::Ec2, 403),
+            ("AccessDenied", Protocol::Query, 403),
+            ("AccessDeniedException", Protocol::Json, 400),
+            ("AccessDeniedException", Protocol::RestJson, 403),
+            ("InvalidAMIID.NotFound", Protocol::Ec2, 400),
+        ] {
+            assert_eq!(status_of(code, None, protocol), status, "{code}");
+        }
+    }
+}

@@ -1,21 +1,22 @@
 //! The way back: a build found and cancelled, and what it left removed.
 
 use super::{Bake, Inputs, LOOK_EVERY, Of, RECALLS, Stand, build, judge, leftovers, start};
+use crate::aws::AwsError;
 use crate::engine::key::tag;
 use crate::engine::{Failure, Outcome, Progress, StageError, Step};
+use crate::spec::ImageCopy;
 use crate::stage::Cx;
 
-pub async fn recalling(
+/// The build that this attempt started, if it did.
+pub async fn recall(
     inputs: &Inputs,
     cx: &Cx,
-    looks: u8,
-    parent: Option<String>,
-    why: Failure,
-) -> Result<Step<Bake>, StageError> {
-    let found = match (&inputs.of, &parent) {
+    parent: Option<&str>,
+) -> Result<Result<Option<String>, AwsError>, StageError> {
+    Ok(match (&inputs.of, parent) {
         (Of::Pipeline(arn), _) => build::recall(cx, arn).await,
         // No build is started before the parent image is known.
-        (Of::Recipe(_), None) => return Ok(failed(why, None)),
+        (Of::Recipe(_), None) => Ok(None),
         (Of::Recipe(plan), Some(parent)) => {
             let (key, value) = if plan.is_shared() {
                 (tag::BAKE_KEY, start::bake_key(inputs, plan, parent).await?)
@@ -24,7 +25,15 @@ pub async fn recalling(
             };
             build::recall_recipe(cx, &plan.named(parent).image, key, &value).await
         }
-    };
+    })
+}
+
+pub fn recalling(
+    found: Result<Option<String>, AwsError>,
+    looks: u8,
+    parent: Option<String>,
+    why: Failure,
+) -> Result<Step<Bake>, StageError> {
     match found {
         Ok(Some(image)) => Ok(Step::Next(Bake::Cancelling { image, why })),
         Ok(None) if looks + 1 >= RECALLS => Ok(Step::Done(Outcome::Failed(why))),
@@ -43,12 +52,12 @@ pub async fn recalling(
 }
 
 pub async fn cancelling(
-    inputs: &Inputs,
+    account: &str,
     cx: &Cx,
     image: String,
     why: Failure,
 ) -> Result<Step<Bake>, StageError> {
-    let build = build::read(&build::get(cx, &image).await?, &inputs.account);
+    let build = build::read(&build::get(cx, &image).await?, account);
     if judge::stand(&build.status) != Stand::Going {
         return Ok(Step::Next(Bake::Removing { image, looks: 0, gone: 0, why }));
     }
@@ -56,13 +65,8 @@ pub async fn cancelling(
     Ok(Step::Next(Bake::Stopping { image, why }))
 }
 
-pub async fn stopping(
-    inputs: &Inputs,
-    cx: &Cx,
-    image: String,
-    why: Failure,
-) -> Result<Step<Bake>, StageError> {
-    let build = build::read(&build::get(cx, &image).await?, &inputs.account);
+pub async fn stopping(account: &str, cx: &Cx, image: String, why: Failure) -> Result<Step<Bake>, StageError> {
+    let build = build::read(&build::get(cx, &image).await?, account);
     if judge::stand(&build.status) != Stand::Going {
         return Ok(Step::Next(Bake::Removing { image, looks: 0, gone: 0, why }));
     }
@@ -74,7 +78,8 @@ pub async fn stopping(
 /// Removes one image of the build at a time. That no more are there is believed after several looks: a copy that was
 /// on its way may appear late.
 pub async fn removing(
-    inputs: &Inputs,
+    account: &str,
+    expected: &[ImageCopy],
     cx: &Cx,
     image: String,
     looks: u8,
@@ -82,17 +87,18 @@ pub async fn removing(
     mut why: Failure,
 ) -> Result<Step<Bake>, StageError> {
     let found = build::get(cx, &image).await?;
-    let build = build::read(&found, &inputs.account);
-    // Other releases may have taken the image of a shared build for theirs.
-    if inputs.of.is_shared() && judge::stand(&build.status) == Stand::Available {
+    let build = build::read(&found, account);
+    // Other releases may have taken the image of a build that carries the key by which they find it.
+    let shared = found.tags.as_ref().is_some_and(|tags| tags.contains_key(tag::BAKE_KEY));
+    if shared && judge::stand(&build.status) == Stand::Available {
         return Ok(Step::Next(Bake::Leaving { image, why }));
     }
-    let expected = inputs.bake.expect.iter().map(|copy| copy.region.clone());
+    let expected = expected.iter().map(|copy| copy.region.clone());
     let regions = leftovers::regions(cx, &found, &build, expected);
     let left = leftovers::find(cx, &image, &regions).await?;
     let Some(next) = left.first() else {
         if looks + 1 >= RECALLS {
-            let foreign = judge::foreign(&build, &inputs.account);
+            let foreign = judge::foreign(&build, account);
             let removed = (gone > 0).then(|| format!("{gone} of the build's images were removed"));
             let remark: Vec<String> = removed.into_iter().chain(foreign).collect();
             return Ok(failed(why, (!remark.is_empty()).then(|| remark.join("; "))));
@@ -111,9 +117,9 @@ pub async fn removing(
 }
 
 /// Nothing is undone here, so a look that fails takes nothing from the reason.
-pub async fn leaving(inputs: &Inputs, cx: &Cx, image: &str, why: Failure) -> Step<Bake> {
+pub async fn leaving(account: &str, cx: &Cx, image: &str, why: Failure) -> Step<Bake> {
     let remains = match build::get(cx, image).await {
-        Ok(found) => judge::remains(&build::read(&found, &inputs.account)),
+        Ok(found) => judge::remains(&build::read(&found, account)),
         Err(error) => Some(format!("the images of build {image} remain ({error})")),
     };
     failed(why, remains)

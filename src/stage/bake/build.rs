@@ -247,6 +247,38 @@ pub async fn retry(cx: &Cx, arn: &str, tries: u8) -> Result<(), StageError> {
     Ok(())
 }
 
+/// The build that an earlier step of this attempt started, whatever image pipeline or, with `recipes`, recipe it is of.
+/// A build that several releases may share carries no mark of this attempt and is left to the others.
+pub async fn recall_from_any(cx: &Cx, recipes: bool) -> Result<Option<String>, AwsError> {
+    if recipes {
+        return recall_from_any_recipe(cx).await;
+    }
+    let mut pipelines = cx.aws.imagebuilder.list_image_pipelines().into_paginator().items().send();
+    while let Some(pipeline) = pipelines.next().await {
+        let pipeline = pipeline
+            .map_err(|error| AwsError::new("imagebuilder:ListImagePipelines", "this account", error))?;
+        let Some(arn) = pipeline.arn else { continue };
+        if let Some(found) = recall(cx, &arn).await? {
+            return Ok(Some(found));
+        }
+    }
+    Ok(None)
+}
+
+async fn recall_from_any_recipe(cx: &Cx) -> Result<Option<String>, AwsError> {
+    let images = cx.aws.imagebuilder.list_images().owner(wire::Ownership::SelfValue);
+    let mut images = images.into_paginator().items().send();
+    while let Some(image) = images.next().await {
+        let image = image.map_err(|error| AwsError::new("imagebuilder:ListImages", "this account", error))?;
+        let Some(arn) = image.arn else { continue };
+        let found = recall_recipe(cx, &arn, tag::ACTION_EXECUTION, &cx.key().action_execution).await?;
+        if found.is_some() {
+            return Ok(found);
+        }
+    }
+    Ok(None)
+}
+
 /// Asks for the build to be cancelled. A refusal most likely means that it has just ended, which the next look shows.
 pub async fn cancel(cx: &Cx, arn: &str) -> Result<(), StageError> {
     let token = cx.key().client_token("cancel");

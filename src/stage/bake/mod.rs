@@ -25,7 +25,7 @@ use serde::{Deserialize, Serialize};
 
 use self::judge::{BuiltImage, Copies, Stand};
 use super::handover::Source;
-use super::{Cx, StageMachine};
+use super::{Cx, StageMachine, goes_forward};
 use crate::engine::{Failure, Machine, StageError, Step, Timestamp};
 use crate::evidence::Stage;
 use crate::spec;
@@ -152,8 +152,9 @@ impl Of {
 impl StageMachine for Bake {
     const STAGE: Stage = Stage::Bake;
 
-    async fn load(cx: &Cx, at: Timestamp) -> Result<Inputs, StageError> {
+    async fn load(cx: &mut Cx, at: Timestamp) -> Result<Inputs, StageError> {
         let source = Source::open(cx).await?;
+        cx.act_in(source.spec.targets.bake.as_deref()).await?;
         let bake = source.spec.bake().map_err(|missing| StageError::Config(missing.to_string()))?.clone();
         let of = Of::read(&source, &bake)?;
         let arn = of.arn();
@@ -167,6 +168,36 @@ impl StageMachine for Bake {
         }
         let account = account.to_owned();
         Ok(Inputs { source, bake, of, account, began: at })
+    }
+
+    async fn step_back(self, cx: &Cx) -> Result<Step<Self>, StageError> {
+        // A build is its pipeline's account's, which its own ARN names too.
+        let account = |image: &str| judge::home(image).map_or("", |(account, _)| account).to_owned();
+        match self {
+            Self::Recalling { looks, parent, why } => {
+                let found = build::recall_from_any(cx, parent.is_some()).await;
+                back::recalling(found, looks, parent, why)
+            }
+            Self::Cancelling { image, why } => back::cancelling(&account(&image), cx, image, why).await,
+            Self::Stopping { image, why } => back::stopping(&account(&image), cx, image, why).await,
+            Self::Removing { image, looks, gone, why } => {
+                back::removing(&account(&image), &[], cx, image, looks, gone, why).await
+            }
+            Self::Leaving { image, why } => Ok(back::leaving(&account(&image), cx, &image, why).await),
+            forward @ (Self::Start
+            | Self::Resolving
+            | Self::Declaring { .. }
+            | Self::Composing { .. }
+            | Self::Starting { .. }
+            | Self::Building { .. }
+            | Self::Retrying { .. }
+            | Self::Confirming { .. }
+            | Self::Inspecting { .. }
+            | Self::Tagging { .. }
+            | Self::Publishing { .. }
+            | Self::Validating { .. }
+            | Self::Sealing { .. }) => Err(goes_forward(&forward)),
+        }
     }
 }
 
@@ -246,13 +277,16 @@ impl Machine for Bake {
             Self::Publishing { image } => forward::publishing(inputs, cx, image).await,
             Self::Validating { image, since } => forward::validating(inputs, cx, image, since).await,
             Self::Sealing { image } => forward::sealing(inputs, cx, &image).await,
-            Self::Recalling { looks, parent, why } => back::recalling(inputs, cx, looks, parent, why).await,
-            Self::Cancelling { image, why } => back::cancelling(inputs, cx, image, why).await,
-            Self::Stopping { image, why } => back::stopping(inputs, cx, image, why).await,
-            Self::Removing { image, looks, gone, why } => {
-                back::removing(inputs, cx, image, looks, gone, why).await
+            Self::Recalling { looks, parent, why } => {
+                let found = back::recall(inputs, cx, parent.as_deref()).await?;
+                back::recalling(found, looks, parent, why)
             }
-            Self::Leaving { image, why } => Ok(back::leaving(inputs, cx, &image, why).await),
+            Self::Cancelling { image, why } => back::cancelling(&inputs.account, cx, image, why).await,
+            Self::Stopping { image, why } => back::stopping(&inputs.account, cx, image, why).await,
+            Self::Removing { image, looks, gone, why } => {
+                back::removing(&inputs.account, &inputs.bake.expect, cx, image, looks, gone, why).await
+            }
+            Self::Leaving { image, why } => Ok(back::leaving(&inputs.account, cx, &image, why).await),
         }
     }
 }

@@ -16,15 +16,16 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::inventory::images;
 pub use self::removal::{Doomed, Snapshot};
 
 use self::removal::Removed;
 use self::retain::Fate;
 use self::survey::Survey;
-use super::StageMachine;
 use super::context::Cx;
 use super::handover::Release;
 use super::why::Why;
+use super::{StageMachine, goes_forward};
 use crate::engine::{Failure, Machine, Outcome, Progress, StageError, Step, Timestamp};
 use crate::evidence::Stage;
 use crate::evidence::predicate::{Promotion, PromotionOutcome};
@@ -70,8 +71,9 @@ pub struct Inputs {
 impl StageMachine for Cleanup {
     const STAGE: Stage = Stage::Cleanup;
 
-    async fn load(cx: &Cx, at: Timestamp) -> Result<Inputs, StageError> {
+    async fn load(cx: &mut Cx, at: Timestamp) -> Result<Inputs, StageError> {
         let release = Release::open(cx, Stage::Cleanup, at).await?;
+        cx.act_in(release.spec.targets.cleanup.as_deref()).await?;
         let promotion = survey::promotion(&release)?;
         if let Some(Promotion {
             outcome: PromotionOutcome::RolledBack | PromotionOutcome::Failed,
@@ -87,6 +89,22 @@ impl StageMachine for Cleanup {
             release.spec.cleanup().map_err(|missing| StageError::Config(missing.to_string()))?.clone();
         let account = release.image_in(cx.aws.region())?.account.clone();
         Ok(Inputs { release, rules, account, at })
+    }
+
+    async fn step_back(self, _: &Cx) -> Result<Step<Self>, StageError> {
+        match self {
+            // What is known to be gone is told; what was in the queue may be gone too.
+            Self::Sealing { done, why: Some(why) } => {
+                let gone = done.iter().filter(|doomed| doomed.gone).count();
+                let mut failure = Failure::from(why);
+                failure.message =
+                    format!("{gone} images or more were removed before this: {}", failure.message);
+                Ok(Step::Done(Outcome::Failed(failure)))
+            }
+            forward @ (Self::Surveying | Self::Removing { .. } | Self::Sealing { why: None, .. }) => {
+                Err(goes_forward(&forward))
+            }
+        }
     }
 }
 

@@ -129,7 +129,9 @@ class Samples:
     def _values(self, shape, raw):
         if shape.type_name == "string":
             if "enum" in raw:
-                yield "enum", "NOT-A-CHOICE"
+                # A catalogue, such as of instance types, is the operation's own to look into.
+                if len(raw["enum"]) <= 200:
+                    yield "enum", "NOT-A-CHOICE"
                 return
             good = self.least(shape)
             if raw.get("max", 1 << 20) < 1 << 16:

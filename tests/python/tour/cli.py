@@ -33,7 +33,7 @@ def tour(ground):
         done = run(*line.split())
         assert done.returncode == 0 and json.loads(done.stdout), f"aws {line}: {done.stdout}{done.stderr}"
     refused = run("ec2", "describe-images", "--image-ids", "ami-00000000000000000")
-    assert refused.returncode == 254 and "(InvalidAMIID.NotFound)" in refused.stderr, refused.stderr
+    assert refused.returncode in (254, 255) and "(InvalidAMIID.NotFound)" in refused.stderr, refused.stderr
     source = pathlib.Path(__file__)
     bucket = json.loads(run("s3api", "list-buckets", "--query", "Buckets[0].Name").stdout)
     for arguments in (("cp", str(source), f"s3://{bucket}/cli/a.py", "--sse", "aws:kms"), ("ls", f"s3://{bucket}/cli/"),

@@ -42,7 +42,7 @@ def metrics(watch):
         {"Id": "Upper", "Expression": "1"}])
     refused("InvalidParameterValueException", 400, watch.put_metric_data, Namespace="AWS/Tour", MetricData=[
         {"MetricName": "Errors", "Value": 1.0}])
-    refused("InvalidParameterCombinationException", 400, watch.get_metric_statistics, **metric, Period=60, Statistics=["Sum"],
+    refused("InvalidParameterValueException", 400, watch.get_metric_statistics, **metric, Period=60, Statistics=["Sum"],
             StartTime=span["EndTime"], EndTime=span["StartTime"])
 
 

@@ -24,6 +24,9 @@ def tour_of(ground, s3, bucket):
     assert s3.get_bucket_location(Bucket=bucket)["LocationConstraint"] == where["LocationConstraint"]
     assert "Status" not in s3.get_bucket_versioning(Bucket=bucket)
     refused("NoSuchBucketPolicy", 404, s3.get_bucket_policy, Bucket=bucket)
+    artifacts = next(b["Name"] for b in s3.list_buckets()["Buckets"] if "-artifacts-" in b["Name"])
+    assert "aws:kms" in s3.get_bucket_policy(Bucket=artifacts)["Policy"]
+    refused("AccessDenied", 403, s3.put_object, Bucket=artifacts, Key="plain", Body=b"x")
     objects(s3, bucket)
     conditions(s3, bucket)
     parts(s3, bucket)

@@ -52,11 +52,11 @@ def _strangers(protocol, operation, body, unknown):
     elif protocol == "smithy-rpc-v2-cbor":
         decode.from_json(shape, decode.cbor(body), "", unknown, native=True)
     elif shape is not None:
-        tree = ElementTree.fromstring(body)
         payload = shape.serialization.get("payload")
+        if payload and shape.members[payload].type_name in ("blob", "string"):
+            return
+        tree = ElementTree.fromstring(body)
         if protocol == "rest-xml":
-            if payload and shape.members[payload].type_name in ("blob", "string"):
-                return
             inner = shape.members[payload] if payload else shape
             _xml(inner, tree, "", unknown)
             return

@@ -1,7 +1,6 @@
 """From the bytes of a request to the operation and the members it names, by the full model."""
 
 import base64
-import io
 import json
 from urllib.parse import parse_qsl, urlsplit
 from xml.etree import ElementTree
@@ -72,7 +71,10 @@ def _cbor(model, uri, body):
 
 def cbor(body):
     parser = botocore.parsers.RpcV2CBORParser()
-    return parser.parse_data_item(parser.get_peekable_stream_from_bytes(io.BytesIO(body)))
+    try:
+        return parser.parse_data_item(parser.get_peekable_stream_from_bytes(body))
+    except Exception as error:  # noqa: BLE001 - whatever a parser of bytes throws at bytes that are none of its format
+        raise Malformed(str(error)) from None
 
 
 def from_json(shape, value, path, unknown, native=False, names=False):

@@ -266,7 +266,7 @@ impl Refresh {
         let stalled = self.progress_at + STALLS_AFTER + self.preferences.warmup;
         if now >= stalled || self.started.is_some_and(|s| now >= s + LONGEST) {
             self.fail(group, now, view.stalled_because());
-            wish.again(now);
+            wish.again(now + BEGINS_AFTER);
             return;
         }
         wish.again(stalled);

@@ -447,6 +447,19 @@ fn launches_that_fail_are_tried_again_and_told_as_activities() {
 }
 
 #[test]
+fn a_refresh_that_cannot_launch_turns_back_by_itself_though_nothing_else_happens() {
+    let mut trial = Trial::new();
+    let fleet = trial.fleet(4, Behaviour::default());
+    trial.world.ec2.capacity_shortages = vec![ec2::CapacityShortage::default()];
+    trial.start_refresh(with(launch_first(), &json!({ "AutoRollback": true })));
+    trial.pass(3600 + 60);
+    assert_eq!(trial.refresh_status(), "InProgress", "stalled, but not yet for an hour beyond the warm-up");
+    trial.pass(60);
+    assert_eq!(trial.refresh_status(), "RollbackSuccessful", "nothing was launched, so nothing has to go");
+    assert_eq!(trial.running(&fleet.old), 4);
+}
+
+#[test]
 fn preferences_that_contradict_each_other_are_refused() {
     let mut trial = Trial::new();
     trial.fleet(1, Behaviour::default());

@@ -154,7 +154,10 @@ pub(super) fn statistics(world: &World, call: &Call) -> Answer {
     };
     let (plain, extended) = (parse(&input.statistics)?, parse(&input.extended_statistics)?);
     let mut points = Vec::new();
-    for start in grid(input.start_time, input.end_time, input.period, call.now.0)? {
+    for start in grid(input.start_time, input.end_time, input.period, call.now.0)
+        // The older call has its own code for it.
+        .map_err(|error| ApiError { code: "InvalidParameterValue".into(), ..error })?
+    {
         let samples = samples(world, &here, &key, start, start + input.period * 1000);
         if samples.is_empty() {
             continue;

@@ -270,7 +270,12 @@ fn owned(world: &World, call: &Call, ids: &[String]) -> Result<(), ApiError> {
     Ok(())
 }
 
+/// The refusal of an id nothing has, or nothing can have.
 pub(super) fn not_found(id: &str) -> ApiError {
+    let digits = id.strip_prefix("i-").unwrap_or_default();
+    if !matches!(digits.len(), 8 | 17) || !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+        return refuse("InvalidInstanceID.Malformed", format!("Invalid id: \"{id}\""));
+    }
     refuse("InvalidInstanceID.NotFound", format!("The instance ID '{id}' does not exist"))
 }
 

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http::header::{self, HeaderName};
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use http_body_util::BodyExt as _;
 use s3s::Body;
 use s3s::service::S3ServiceBuilder;
@@ -132,6 +132,12 @@ pub async fn serve(
     // A body of one piece is handed on, not copied.
     let Ok(body) = body.collect().await else { return failed("the answer broke off") };
     let bytes = body.to_bytes();
+    // HTTP gives neither of them a body.
+    if parts.status == StatusCode::NOT_MODIFIED {
+        parts.headers.remove(header::CONTENT_LENGTH);
+        parts.headers.remove(header::CONTENT_TYPE);
+        return Response::from_parts(parts, Bytes::new());
+    }
     if head {
         return Response::from_parts(parts, Bytes::new());
     }
