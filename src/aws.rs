@@ -20,6 +20,10 @@ use aws_smithy_types::retry::RetryConfig;
 use aws_types::SdkConfig;
 use secrecy::{ExposeSecret, SecretString};
 
+pub mod target;
+
+pub use target::{Target, TargetError, Targets};
+
 /// Clients of every service a stage calls, under one identity in one region.
 #[derive(Clone, Debug)]
 pub struct Aws {
@@ -105,7 +109,21 @@ pub struct Once {
 impl Aws {
     #[must_use]
     pub fn new(config: &SdkConfig) -> Self {
-        let calls = Calls::default();
+        Self::counted(config, Calls::default())
+    }
+
+    /// Clients with other credentials, and in another region if one is given. What they call is counted with ours.
+    #[must_use]
+    pub fn acting(&self, credentials: Credentials, region: Option<&str>) -> Self {
+        let provider = aws_credential_types::provider::SharedCredentialsProvider::new(credentials);
+        let mut config = self.config.clone().into_builder().credentials_provider(provider);
+        if let Some(region) = region {
+            config = config.region(aws_types::region::Region::new(region.to_owned()));
+        }
+        Self::counted(&config.build(), self.calls.clone())
+    }
+
+    fn counted(config: &SdkConfig, calls: Calls) -> Self {
         let once = config.clone().into_builder().retry_config(RetryConfig::disabled()).build();
         macro_rules! client {
             ($service:ident, $config:expr) => {
@@ -326,6 +344,19 @@ impl AwsError {
             _ => (None, "the call failed".to_owned()),
         };
         Self { call, thing: thing.into(), class, code, detail, source: Box::new(error) }
+    }
+
+    /// An answer that lacks what it must have: like none.
+    pub fn unanswered(call: &'static str, thing: impl Into<String>, detail: &'static str) -> Self {
+        let class = Class::Transient;
+        Self {
+            call,
+            thing: thing.into(),
+            class,
+            code: None,
+            detail: detail.to_owned(),
+            source: detail.into(),
+        }
     }
 
     /// Whether AWS answered with this code.

@@ -5,6 +5,7 @@ pub mod artifact;
 pub mod aws;
 pub mod cli;
 pub mod digest;
+pub mod doctor;
 pub mod engine;
 pub mod evidence;
 pub mod judge;

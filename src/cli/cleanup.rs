@@ -4,7 +4,7 @@ mod apply;
 mod plan;
 mod undo;
 
-use std::path::PathBuf;
+use std::path::Path;
 
 use super::exit::CliError;
 use super::identity::Identity;
@@ -49,7 +49,7 @@ pub fn main(args: Args) -> Result<(), CliError> {
 }
 
 /// The release spec whose section `cleanup` says the rules.
-pub(super) fn spec(path: &PathBuf) -> Result<ReleaseSpec, CliError> {
+pub(super) fn spec(path: &Path) -> Result<ReleaseSpec, CliError> {
     let file = path.display().to_string();
     let text = super::read(path, crate::spec::MAX_BYTES)
         .map_err(|error| CliError::data(format!("{file}: {error}"), "give the path of a bakeline.yaml"))?;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use aws_config::BehaviorVersion;
 
 use super::exit::CliError;
-use crate::aws::Aws;
+use crate::aws::{Aws, Targets};
 use crate::engine::Clock;
 use crate::engine::clock::Mapping;
 use crate::engine::error::with_causes;
@@ -21,6 +21,9 @@ pub struct Identity {
     /// Who is believed: the trust root
     #[arg(long, value_name = "FILE", env = "BAKELINE_TRUST")]
     trust: Option<PathBuf>,
+    /// The roles that releases may name as targets: a file of the worker's own
+    #[arg(long, value_name = "FILE", env = "BAKELINE_TARGETS")]
+    targets: Option<PathBuf>,
     /// Live in the virtual time that `bakeline rehearse --listen` prints
     #[arg(long, value_name = "CLOCK", env = "BAKELINE_CLOCK", hide = true)]
     clock: Option<Mapping>,
@@ -42,28 +45,53 @@ impl Identity {
         Aws::new(&config)
     }
 
+    /// Where the signing key is; none if none was given.
+    ///
+    /// # Errors
+    /// What was given names no key.
+    pub fn key_source(&self) -> Result<Option<KeySource>, CliError> {
+        let Some(source) = self.signing_key.as_deref() else { return Ok(None) };
+        let source = source.parse().map_err(|error: crate::evidence::key_source::KeySourceError| {
+            CliError::usage(with_causes(&error), "")
+        })?;
+        Ok(Some(source))
+    }
+
+    /// The trust root; none if none was given.
+    ///
+    /// # Errors
+    /// The file is not one.
+    pub fn trust_root(&self) -> Result<Option<TrustRoot>, CliError> {
+        let Some(path) = &self.trust else { return Ok(None) };
+        TrustRoot::from_file(path).map(Some).map_err(|error| CliError::data(with_causes(&error), ""))
+    }
+
+    /// The roles that releases may name as targets.
+    ///
+    /// # Errors
+    /// The file is not one of targets.
+    pub fn targets(&self) -> Result<Targets, CliError> {
+        let Some(path) = &self.targets else { return Ok(Targets::default()) };
+        Targets::from_file(path).map_err(|error| CliError::data(with_causes(&error), ""))
+    }
+
     /// The signer and the trust root.
     ///
     /// # Errors
     /// One of them was not given or cannot be used.
     pub async fn authority(&self, aws: &Aws) -> Result<Authority, CliError> {
-        let path = self.trust.as_ref().ok_or_else(|| {
+        let trust = self.trust_root()?.ok_or_else(|| {
             CliError::usage(
                 "no trust root was given",
                 "add --trust FILE; it lists the public keys that are believed",
             )
         })?;
-        let source = self.signing_key.as_deref().ok_or_else(|| {
+        let source = self.key_source()?.ok_or_else(|| {
             CliError::usage(
                 "no signing key was given",
                 "add --signing-key kms:ARN, secretsmanager:ARN or file:PATH",
             )
         })?;
-        let source: KeySource =
-            source.parse().map_err(|error: crate::evidence::key_source::KeySourceError| {
-                CliError::usage(with_causes(&error), "")
-            })?;
-        let trust = TrustRoot::from_file(path).map_err(|error| CliError::data(with_causes(&error), ""))?;
         let signer = source.open(&aws.kms, &aws.secretsmanager).await.map_err(|error| {
             CliError::unavailable(with_causes(&error), "the signing key must be a P-256 key that can be used")
         })?;

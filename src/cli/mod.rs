@@ -1,6 +1,7 @@
 //! The commands. One file each; this one reads the arguments and gives the exit code.
 
 mod cleanup;
+mod doctor;
 pub mod exit;
 mod health;
 mod identity;
@@ -49,10 +50,12 @@ enum Command {
     Work(work::Args),
     /// Run one job from a job document, to its end
     Run(run::Args),
+    /// Check that a pipeline and what its release names are fit for the line, changing nothing
+    Doctor(doctor::Args),
     /// Check the chain of statements in an artifact, offline, against a trust root
     Verify(verify::Args),
-    /// Print the JSON Schema of the release spec
-    Schema,
+    /// Print the JSON Schema of the release spec, or of scenarios
+    Schema(schema::Args),
 }
 
 /// Runs the command line and says how it ended, in sysexits codes.
@@ -82,8 +85,9 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Rehearse(args) => rehearse::main(args),
         Command::Work(args) => work::main(args),
         Command::Run(args) => run::main(args),
+        Command::Doctor(args) => doctor::main(args),
         Command::Verify(args) => verify::main(&args),
-        Command::Schema => schema::main(),
+        Command::Schema(args) => schema::main(&args),
     };
     match ended {
         Ok(()) => ExitCode::SUCCESS,

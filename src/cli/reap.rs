@@ -39,7 +39,7 @@ pub fn main(args: Args) -> Result<(), CliError> {
 }
 
 async fn run(args: Args) -> Result<(), CliError> {
-    let spec = args.spec.as_ref().map(spec).transpose()?;
+    let spec = args.spec.as_deref().map(spec).transpose()?;
     let (aws, _) = clients(&args.identity).await?;
     let pipeline = spec.as_ref().and_then(|spec| spec.bake.as_ref()).map(|bake| bake.image_pipeline.as_str());
     let found = reap::find(&aws, pipeline).await.map_err(|e| failed(&e))?;
@@ -57,7 +57,7 @@ async fn run(args: Args) -> Result<(), CliError> {
     table.load_style(NOTHING).set_header(["WHAT", "ID", "PIPELINE", "EXECUTION", "RUN"]);
     for (leftover, over) in &all {
         let run = &leftover.run;
-        let over = if *over { "ended" } else { "under way" };
+        let over = if *over { "ended" } else { "not known to have ended" };
         table.add_row([&leftover.what.to_string(), &leftover.id, &run.pipeline, &run.execution, over]);
     }
     say(&table.to_string())?;

@@ -88,6 +88,7 @@ async fn run(args: Args, job: Job) -> Result<(), CliError> {
         aws,
         clock,
         authority: Arc::new(authority),
+        targets: args.identity.targets()?,
         journal: Arc::new(Journal::in_memory()),
         telemetry: Telemetry::watched(|now, label, event| tell(now, label.stage.name(), event)),
         stages: Stage::ALL.to_vec(),

@@ -111,6 +111,7 @@ async fn work(args: Args) -> Result<(), CliError> {
         aws,
         clock: clock.clone(),
         authority: Arc::new(authority),
+        targets: args.identity.targets()?,
         journal: Arc::new(journal),
         telemetry: telemetry(&outcomes, args.log_format),
         stages,

@@ -103,6 +103,7 @@ pub fn begin<M: Machine>(inputs: &M::Inputs, execution: &str, now: Timestamp) ->
         deadline: now.plus(M::timeout(inputs)),
         slices: 0,
         faults: 0,
+        target: None,
         state: M::start(inputs),
     }
 }
@@ -112,19 +113,34 @@ pub fn begin<M: Machine>(inputs: &M::Inputs, execution: &str, now: Timestamp) ->
 /// Never fails: a transient fault yields the last good state with its fault counted; anything else turns the
 /// machine round to undo what it made, and the reason becomes the outcome.
 pub async fn run_slice<M: Machine>(
-    mut token: Token<M>,
+    token: Token<M>,
     inputs: &M::Inputs,
     context: &M::Context,
     now: impl Fn() -> Timestamp,
     budget: u32,
 ) -> Slice<M> {
+    drive(token, |state: M| state.step(inputs, context), now, budget).await
+}
+
+/// Runs one slice as [`run_slice`] does, with `step` in place of the machine's own: for a machine on its way back that
+/// must do without its inputs.
+pub async fn drive<M, F>(
+    mut token: Token<M>,
+    step: impl Fn(M) -> F,
+    now: impl Fn() -> Timestamp,
+    budget: u32,
+) -> Slice<M>
+where
+    M: Machine,
+    F: Future<Output = Result<Step<M>, StageError>>,
+{
     token.slices = token.slices.saturating_add(1);
     for _ in 0..budget {
         token = overdue(token, now());
         if token.state.is_unwinding() && now() > token.deadline.plus(UNWINDING_GRACE) {
             return Slice::Done(Outcome::Failed(left_behind(&token)));
         }
-        match token.state.clone().step(inputs, context).await {
+        match step(token.state.clone()).await {
             Ok(Step::Next(state)) => {
                 token.faults = 0;
                 token.state = state;

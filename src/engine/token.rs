@@ -26,6 +26,9 @@ pub struct Token<S> {
     pub slices: u32,
     /// Transient faults since the last step that succeeded.
     pub faults: u16,
+    /// The target the stage acts in, as the spec named it when the action began; none is the worker itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
     /// The stage's resting place.
     pub state: S,
 }

@@ -4,6 +4,7 @@ mod answering;
 mod connector;
 mod credentials;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -33,8 +34,9 @@ struct Inner {
 /// Everything that changes, behind one lock that is never held across an await.
 struct State {
     world: World,
-    /// The world before the last mutating call, kept while the plan can ask for a stale read.
-    past: Option<World>,
+    /// The world before the last mutating call to each service, kept while the plan can ask for a stale read: each
+    /// service is as late as its own replicas.
+    past: BTreeMap<String, World>,
     faults: FaultPlan,
     transcript: Transcript,
 }
@@ -59,8 +61,12 @@ impl fmt::Debug for Cloud {
 impl Cloud {
     #[must_use]
     pub fn new(world: World, timeline: Timeline) -> Self {
-        let state =
-            State { world, past: None, faults: FaultPlan::default(), transcript: Transcript::default() };
+        let state = State {
+            world,
+            past: BTreeMap::new(),
+            faults: FaultPlan::default(),
+            transcript: Transcript::default(),
+        };
         let inner = Inner { state: Mutex::new(state), timeline, kills: watch::Sender::new(0) };
         Self { inner: Arc::new(inner) }
     }
@@ -106,7 +112,7 @@ impl Cloud {
     pub fn set_faults(&self, plan: FaultPlan) {
         let mut state = self.lock();
         state.faults = plan;
-        state.past = None;
+        state.past.clear();
     }
 
     /// How much of each call the transcript keeps from now on.

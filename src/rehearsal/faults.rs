@@ -1,5 +1,6 @@
 //! What goes wrong: which call meets which fault.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::call::ApiError;
@@ -7,7 +8,7 @@ use super::ids::Ids;
 use super::time::Time;
 
 /// One way for a call to go wrong.
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Eq, Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Fault {
     /// Refused with a server error; nothing was done.
@@ -21,6 +22,8 @@ pub enum Fault {
     LoseReply,
     /// Refused with the service's own throttling code; nothing was done.
     Throttle,
+    /// Refused for want of a permission, with the service's own code; nothing was done.
+    Deny,
     /// A read that does not yet see the last write. Means nothing for a mutating call.
     StaleRead,
     /// The caller dies before the call arrives.
@@ -46,7 +49,7 @@ impl Fault {
 }
 
 /// Which calls a rule is about.
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum When {
     /// The nth call, of those that match, since the plan was set. Absent names match any.
@@ -71,7 +74,7 @@ impl When {
 }
 
 /// A fault for the calls it is about.
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Eq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rule {
     pub when: When,
@@ -79,7 +82,7 @@ pub struct Rule {
 }
 
 /// Chaos, the same every time for one seed.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Random {
     pub seed: u64,
@@ -89,7 +92,7 @@ pub struct Random {
 }
 
 /// A request limit for one operation, as AWS keeps it: a bucket of tokens refilled over time.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Limit {
     pub service: String,
@@ -99,12 +102,25 @@ pub struct Limit {
     pub refill: f64,
 }
 
+/// A time in which a service, or one operation of it, answers with an error only.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outage {
+    pub service: String,
+    /// All of the service's without it.
+    pub operation: Option<String>,
+    pub from: Time,
+    /// From here on it answers again.
+    pub until: Time,
+    pub fault: Fault,
+}
+
 /// Everything that is to go wrong, and how far it has come.
 #[derive(Clone, Debug, Default)]
 pub struct FaultPlan {
     rules: Vec<(Rule, u64)>,
     random: Option<Random>,
     limits: Vec<Bucket>,
+    outages: Vec<Outage>,
     calls: u64,
 }
 
@@ -134,6 +150,12 @@ impl FaultPlan {
         self
     }
 
+    #[must_use]
+    pub fn outage(mut self, outage: Outage) -> Self {
+        self.outages.push(outage);
+        self
+    }
+
     /// Whether a stale read can come up, so that the world before each write must be kept.
     #[must_use]
     pub fn wants_past(&self) -> bool {
@@ -141,7 +163,7 @@ impl FaultPlan {
             || self.random.as_ref().is_some_and(|random| random.kinds.contains(&Fault::StaleRead))
     }
 
-    /// The fault the next call meets. The first rule that matches counts, then limits, then chance.
+    /// The fault the next call meets. The first rule that matches counts, then outages, limits and chance.
     pub fn meet(&mut self, service: &str, operation: &str, now: Time) -> Option<Fault> {
         self.calls += 1;
         let mut met = None;
@@ -159,6 +181,12 @@ impl FaultPlan {
                 met = Some(rule.fault.clone());
             }
         }
+        let out = self.outages.iter().find(|outage| {
+            outage.service == service
+                && outage.operation.as_deref().is_none_or(|o| o == operation)
+                && (outage.from..outage.until).contains(&now)
+        });
+        met = met.or_else(|| out.map(|outage| outage.fault.clone()));
         let enough_tokens = self
             .limits
             .iter_mut()
@@ -207,6 +235,21 @@ pub fn throttled(service: &str) -> ApiError {
         "autoscaling" | "elbv2" | "cloudwatch" | "sts" => ("Throttling", 400, "Rate exceeded"),
         _ => ("ThrottlingException", 400, "Rate exceeded"),
     };
+    ApiError::new(code, message).with_status(status)
+}
+
+/// The refusal a service answers a caller with who lacks the permission.
+#[must_use]
+pub fn denied(service: &str, operation: &str) -> ApiError {
+    let (code, status) = match service {
+        "ec2" => ("UnauthorizedOperation", 403),
+        "s3" | "autoscaling" | "elbv2" | "cloudwatch" | "sts" => ("AccessDenied", 403),
+        "imagebuilder" => ("AccessDeniedException", 403),
+        _ => ("AccessDeniedException", 400),
+    };
+    let message = format!(
+        "User is not authorized to perform: {service}:{operation} because no identity-based policy allows it"
+    );
     ApiError::new(code, message).with_status(status)
 }
 

@@ -2,16 +2,19 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::behaviour::Behaviour;
 use super::estate::Estate;
-use super::faults::{FaultPlan, Limit, Random, Rule};
+use super::faults::{self, Fault, FaultPlan, Limit, Random, Rule};
+use super::happening::{self, Happening};
 use super::services::{codepipeline, imagebuilder};
+use super::time::Time;
 use super::world::World;
 
 /// A rehearsal's conditions. Every field has a default: an empty scenario is a good day.
-#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct Scenario {
     /// What is shown of it, one line.
@@ -35,6 +38,12 @@ pub struct Scenario {
     pub chaos: Option<Random>,
     /// Request limits.
     pub limits: Vec<Limit>,
+    /// Times in which a service answers with errors only.
+    pub outages: Vec<Outage>,
+    /// What people do by hand, and what AWS loses.
+    pub happenings: Vec<Happening>,
+    /// How a release by the example's spec is known to end. Changes nothing: tests hold the library to it.
+    pub expect: Option<Expectation>,
 }
 
 impl Default for Scenario {
@@ -52,15 +61,18 @@ impl Default for Scenario {
             faults: Vec::new(),
             chaos: None,
             limits: Vec::new(),
+            outages: Vec::new(),
+            happenings: Vec::new(),
+            expect: None,
         }
     }
 }
 
 /// A century in seconds: longer is as good as never, and dates further off cannot be written.
-const LONGEST: u64 = 100 * 365 * 86_400;
+pub(super) const LONGEST: u64 = 100 * 365 * 86_400;
 
 /// How builds go.
-#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct Build {
     /// From start to AVAILABLE.
@@ -77,7 +89,7 @@ impl Default for Build {
 }
 
 /// How a build ends.
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Eq)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Outcome {
     Available,
@@ -108,7 +120,7 @@ impl Outcome {
 }
 
 /// The load on the service in production.
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Eq)]
 #[serde(default, deny_unknown_fields)]
 pub struct Traffic {
     pub requests_per_minute: u32,
@@ -120,8 +132,42 @@ impl Default for Traffic {
     }
 }
 
+/// A time in which a service, or one operation of it, answers with an error only.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub struct Outage {
+    /// botocore's name: `autoscaling`, `ec2`, `elbv2`, …
+    pub service: String,
+    /// All of the service's without it.
+    #[serde(default)]
+    pub operation: Option<String>,
+    /// Virtual minutes since the rehearsal began.
+    pub from_minutes: u64,
+    pub minutes: u64,
+    #[serde(default = "Outage::unavailable")]
+    pub fault: Fault,
+}
+
+impl Outage {
+    fn unavailable() -> Fault {
+        Fault::FailBefore { status: 503, code: "ServiceUnavailable".to_owned() }
+    }
+}
+
+/// How a rehearsal ends.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub struct Expectation {
+    /// The stage that fails: `bake`, `test`, `promote` or `cleanup`; none for a release that succeeds.
+    #[serde(default)]
+    pub fails_in: Option<String>,
+    /// Texts the report holds.
+    #[serde(default)]
+    pub says: Vec<String>,
+}
+
 /// What AWS does not document of custom jobs.
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Eq)]
 #[serde(default, deny_unknown_fields)]
 pub struct CodePipeline {
     /// From a result with a continuation token until the next job is offered.
@@ -145,6 +191,12 @@ impl Default for CodePipeline {
     }
 }
 
+/// The JSON Schema of scenario files.
+#[must_use]
+pub fn schema() -> schemars::Schema {
+    schemars::schema_for!(Scenario)
+}
+
 /// A scenario file that cannot be read: the message has the place and what was expected there.
 #[derive(Debug, thiserror::Error)]
 #[error("{file}: {source}")]
@@ -162,14 +214,25 @@ impl Scenario {
         serde_saphyr::from_str(text).map_err(|e| ScenarioError { file: file.to_owned(), source: Box::new(e) })
     }
 
-    /// The faults that calls are to meet.
+    /// The faults that calls are to meet, in a rehearsal that began then.
     #[must_use]
-    pub fn fault_plan(&self) -> FaultPlan {
+    pub fn fault_plan(&self, began: Time) -> FaultPlan {
         let plan = self
             .faults
             .iter()
             .fold(FaultPlan::default(), |plan, rule| plan.rule(rule.when.clone(), rule.fault.clone()));
         let plan = self.limits.iter().fold(plan, |plan, limit| plan.limit(limit.clone()));
+        let minutes = |minutes: u64| Duration::from_secs(minutes.saturating_mul(60).min(LONGEST));
+        let plan = self.outages.iter().fold(plan, |plan, outage| {
+            let from = began + minutes(outage.from_minutes);
+            plan.outage(faults::Outage {
+                service: outage.service.clone(),
+                operation: outage.operation.clone(),
+                from,
+                until: from + minutes(outage.minutes),
+                fault: outage.fault.clone(),
+            })
+        });
         match &self.chaos {
             Some(random) => plan.random(random.clone()),
             None => plan,
@@ -211,6 +274,7 @@ impl Scenario {
             outcome_builds: self.build.builds,
             ..imagebuilder::Options::default()
         };
+        happening::enter(world, &self.happenings);
     }
 }
 
@@ -227,19 +291,34 @@ mod tests {
     fn every_part_can_be_said() {
         let scenario = Scenario::parse(
             "description: a bad day\nseed: 7\nbaked_image: {error_rate: 0.2, boots: false}\nbuild:\n  minutes: 12\n  \
-             outcome: !failed {component: web, step: Install, message: no}\n",
+             outcome:\n    failed: {component: web, step: Install, message: no}\n",
             "s.yaml",
-        );
-        let scenario = scenario.or_else(|_| {
-            Scenario::parse(
-                "description: a bad day\nseed: 7\nbaked_image: {error_rate: 0.2, boots: false}\nbuild:\n  minutes: 12\n  \
-                 outcome:\n    failed: {component: web, step: Install, message: no}\n",
-                "s.yaml",
-            )
-        });
-        let scenario = scenario.unwrap();
+        )
+        .unwrap();
         assert!(!scenario.baked_image.boots);
         assert!(matches!(scenario.build.outcome, Outcome::Failed { ref phase, .. } if phase == "build"));
+    }
+
+    #[test]
+    fn an_outage_lasts_as_long_as_it_says_and_meets_what_it_names() {
+        let scenario = Scenario::parse(
+            "outages:\n- {service: ec2, operation: RunInstances, from_minutes: 10, minutes: 5}\n",
+            "s.yaml",
+        )
+        .unwrap();
+        let began = Time(1_000_000);
+        let minute = |minutes: u64| began + Duration::from_secs(minutes * 60);
+        let mut plan = scenario.fault_plan(began);
+        let unavailable = Some(Outage::unavailable());
+        for (operation, at, met) in [
+            ("RunInstances", minute(9), None),
+            ("RunInstances", minute(10), unavailable.clone()),
+            ("DescribeImages", minute(12), None),
+            ("RunInstances", minute(14), unavailable),
+            ("RunInstances", minute(15), None),
+        ] {
+            assert_eq!(plan.meet("ec2", operation, at), met, "{operation} at {at:?}");
+        }
     }
 
     #[test]

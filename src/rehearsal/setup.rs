@@ -118,6 +118,24 @@ pub fn found(setup: &Setup, scenario: &Scenario, at: Time) -> Result<(World, Fou
     Ok((ground.world, founded))
 }
 
+/// Puts a further service with its release pipeline beside the one that was [`found`], and starts an execution; its id.
+///
+/// # Errors
+/// A name or number in the set-up is one AWS refuses, or is taken.
+pub fn found_beside(world: World, setup: &Setup, scenario: &Scenario) -> Result<(World, String), SetupError> {
+    let mut ground = Ground { world, setup };
+    let bucket = ground.bucket()?;
+    if let Some(arn) = &setup.image_pipeline {
+        ground.image_pipeline(arn)?;
+    }
+    ground.staging();
+    if let Some(fleet) = &setup.fleet {
+        ground.fleet(fleet, scenario)?;
+    }
+    let execution = ground.pipeline(&bucket)?;
+    Ok((ground.world, execution))
+}
+
 /// The categories of the four action types with the names of stage, action and output artifact.
 const STAGES: [(&str, &str, &str); 4] = [
     ("Build", "Bake", "BakedImage"),
@@ -214,13 +232,13 @@ impl Ground<'_> {
             "imagebuilder",
             "CreateImageRecipe",
             json!({"name": name, "semanticVersion": "1.0.0", "parentImage": parent, "components": components,
-                   "clientToken": "recipe"}),
+                   "clientToken": format!("recipe-{name}")}),
         )?;
         let infrastructure = self.ask(
             "imagebuilder",
             "CreateInfrastructureConfiguration",
             json!({"name": name, "instanceProfileName": "image-builder", "terminateInstanceOnFailure": true,
-                   "clientToken": "infrastructure"}),
+                   "clientToken": format!("infrastructure-{name}")}),
         )?;
         let mut by_region: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
         for (region, account) in &self.setup.distribution {
@@ -244,7 +262,8 @@ impl Ground<'_> {
         let distribution = self.ask(
             "imagebuilder",
             "CreateDistributionConfiguration",
-            json!({"name": name, "distributions": distributions, "clientToken": "distribution"}),
+            json!({"name": name, "distributions": distributions,
+                   "clientToken": format!("distribution-{name}")}),
         )?;
         self.ask(
             "imagebuilder",
@@ -252,7 +271,7 @@ impl Ground<'_> {
             json!({"name": name, "imageRecipeArn": text(&recipe, "/imageRecipeArn"),
                    "infrastructureConfigurationArn": text(&infrastructure, "/infrastructureConfigurationArn"),
                    "distributionConfigurationArn": text(&distribution, "/distributionConfigurationArn"),
-                   "status": "DISABLED", "clientToken": "pipeline"}),
+                   "status": "DISABLED", "clientToken": format!("pipeline-{name}")}),
         )?;
         Ok(())
     }

@@ -2,6 +2,7 @@
 
 use super::agenda::Agenda;
 use super::call::{Answer, ApiError, Call};
+use super::happening;
 use super::ids::Ids;
 use super::services::{
     autoscaling, cloudwatch, codepipeline, ec2, elbv2, imagebuilder, kms, s3, secretsmanager, ssm, sts,
@@ -14,6 +15,8 @@ pub struct World {
     /// The moment being lived: of the call under way, or of the event happening.
     pub now: Time,
     pub agenda: Agenda<Event>,
+    /// What happened from outside so far.
+    pub happened: Vec<happening::Happened>,
     pub ids: Ids,
     pub autoscaling: autoscaling::State,
     pub cloudwatch: cloudwatch::State,
@@ -38,6 +41,7 @@ pub enum Event {
     Elbv2(elbv2::Event),
     ImageBuilder(imagebuilder::Event),
     Ssm(ssm::Event),
+    Happening(happening::Event),
 }
 
 impl World {
@@ -46,6 +50,7 @@ impl World {
         Self {
             now,
             agenda: Agenda::default(),
+            happened: Vec::new(),
             ids: Ids::new(seed),
             autoscaling: autoscaling::State::default(),
             cloudwatch: cloudwatch::State::default(),
@@ -73,6 +78,7 @@ impl World {
                 Event::Elbv2(e) => elbv2::on_event(self, at, e),
                 Event::ImageBuilder(e) => imagebuilder::on_event(self, at, e),
                 Event::Ssm(e) => ssm::on_event(self, at, e),
+                Event::Happening(e) => happening::on_event(self, at, e),
             }
         }
         self.now = self.now.max(now);

@@ -20,7 +20,7 @@ pub use bake::{Bake, ImageCopy};
 pub use cleanup::{Cleanup, Exception, Limits, Shared};
 pub use problem::{Position, SpecErrors, SpecProblem};
 pub use promote::{Metric, Promote, Query};
-pub use release::{Evidence, MissingSection, ReleaseSpec};
+pub use release::{Evidence, MissingSection, ReleaseSpec, Targets};
 pub use schema::schema;
 pub use span::{Span, SpanError};
 pub use test::{Check, Test};

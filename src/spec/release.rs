@@ -37,6 +37,43 @@ pub struct ReleaseSpec {
     /// What holds for the statements that travel between the stages.
     #[serde(default)]
     pub evidence: Evidence,
+    /// In whose name each stage acts: a target that the worker's configuration has under this name. A stage without
+    /// one acts as the worker itself.
+    #[serde(default, skip_serializing_if = "Targets::is_none")]
+    pub targets: Targets,
+}
+
+/// Names of targets by stage. What role a name stands for is the worker's to say.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Targets {
+    /// Where the image is baked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String", regex(pattern = r"^[a-z0-9-]{1,32}$"), example = &"build")]
+    pub bake: Option<String>,
+    /// Where the image is tested.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String", regex(pattern = r"^[a-z0-9-]{1,32}$"), example = &"staging")]
+    pub test: Option<String>,
+    /// Where the image is promoted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String", regex(pattern = r"^[a-z0-9-]{1,32}$"), example = &"production")]
+    pub promote: Option<String>,
+    /// Where images are removed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String", regex(pattern = r"^[a-z0-9-]{1,32}$"), example = &"production")]
+    pub cleanup: Option<String>,
+}
+
+impl Targets {
+    fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Every name, in the order of the stages.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        [&self.bake, &self.test, &self.promote, &self.cleanup].into_iter().filter_map(|name| name.as_deref())
+    }
 }
 
 /// A section that a stage needs and the spec does not have.

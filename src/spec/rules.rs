@@ -22,7 +22,7 @@ pub(super) struct Rules<'d> {
 
 impl<'d> Rules<'d> {
     /// The keys at the top that describe no stage.
-    const OF_NO_STAGE: [&'static str; 3] = ["version", "service", "evidence"];
+    const OF_NO_STAGE: [&'static str; 4] = ["version", "service", "evidence", "targets"];
 
     pub fn new(document: &'d Document) -> Self {
         Self { document, problems: Vec::new() }

@@ -14,17 +14,30 @@ pub mod why;
 
 pub use context::{Authority, Cx};
 
-use crate::engine::{Machine, StageError, Timestamp};
+use crate::engine::{Machine, StageError, Step, Timestamp};
 use crate::evidence::Stage;
+
+/// What [`StageMachine::step_back`] says of a state that goes forward.
+fn goes_forward(state: &impl std::fmt::Debug) -> StageError {
+    StageError::Bug(format!("a stage was to go back without its inputs from {state:?}"))
+}
 
 /// A machine that is one of the four stages.
 pub trait StageMachine: Machine<Context = Cx> {
     const STAGE: Stage;
 
-    /// Reads what the stage works from. `at` is when the action began: what was good enough to begin with, such
+    /// Reads what the stage works from, and has the context act in the target that the release names. `at` is when the action began: what was good enough to begin with, such
     /// as a statement not yet expired, stays good enough for the whole action.
     fn load(
-        cx: &Cx,
+        cx: &mut Cx,
         at: Timestamp,
     ) -> impl std::future::Future<Output = Result<Self::Inputs, StageError>> + Send;
+
+    /// One move on the way back without the inputs, which are gone for good: what the state and the keys derived from
+    /// the execution know must be enough to undo what was made. No statement is handed over, for there is nothing to
+    /// hand it over with.
+    ///
+    /// # Errors
+    /// As a step; [`StageError::Bug`] for a state that is not unwinding.
+    fn step_back(self, cx: &Cx) -> impl std::future::Future<Output = Result<Step<Self>, StageError>> + Send;
 }

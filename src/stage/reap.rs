@@ -202,7 +202,7 @@ pub fn spare_versions(facts: &Facts, keep: usize) -> Vec<(String, i64)> {
     spare
 }
 
-/// Which of the runs have ended: their pipeline execution is over, or CodePipeline knows it no longer.
+/// Which of the runs are known to have ended, by the pipelines of this account.
 ///
 /// # Errors
 /// As the call.
@@ -246,7 +246,10 @@ async fn has_ended(aws: &Aws, run: &Run) -> Result<bool, StageError> {
                 )
             ))
         }
-        Err(error) if error.class == Class::Missing => Ok(true),
+        // The pipeline is here and has forgotten the execution, which it does after a year.
+        Err(error) if error.is("PipelineExecutionNotFoundException") => Ok(true),
+        // The pipeline may be another account's: nothing is known of its runs.
+        Err(error) if error.class == Class::Missing => Ok(false),
         Err(error) => Err(error.into()),
     }
 }

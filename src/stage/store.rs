@@ -10,7 +10,7 @@ use crate::engine::StageError;
 use crate::engine::job::NamedArtifact;
 
 /// The artifact store of one job.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Store {
     pub s3: aws_sdk_s3::Client,
     /// The job's KMS key for outputs; none means the AWS-managed one.

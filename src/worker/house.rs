@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::claim::ClaimError;
 use super::journal::{Journal, JournalError};
-use crate::aws::{Aws, AwsError};
+use crate::aws::{Aws, AwsError, Targets};
 use crate::engine::{Clock, Job};
 use crate::evidence::Stage;
 use crate::stage::store::Store;
@@ -19,6 +19,8 @@ pub struct House {
     pub aws: Aws,
     pub clock: Clock,
     pub authority: Arc<Authority>,
+    /// The roles that releases may name.
+    pub targets: Targets,
     pub journal: Arc<Journal>,
     pub telemetry: Telemetry,
     /// The stages whose jobs are polled for.
@@ -52,6 +54,8 @@ impl House {
         };
         Cx {
             aws: self.aws.clone(),
+            target: None,
+            targets: self.targets.clone(),
             clock: self.clock.clone(),
             job,
             authority: Arc::clone(&self.authority),

@@ -1,6 +1,6 @@
 //! One slice of an action: token in, token or outcome out.
 
-use crate::engine::machine::{begin, run_slice};
+use crate::engine::machine::{MAX_FAULTS, UNWINDING_GRACE, begin, drive, run_slice};
 use crate::engine::{
     Failure, FailureKind, Job, Machine, Outcome, Progress, Slice, StageError, Timestamp, Token,
 };
@@ -51,10 +51,10 @@ pub async fn run(stage: Stage, cx: &Cx) -> Answer {
 /// Nothing has begun yet and the inputs cannot be read just now: the same slice may be tried again.
 pub async fn attempt(stage: Stage, cx: &Cx) -> Result<Answer, StageError> {
     match stage {
-        Stage::Bake => attempt_stage::<Bake>(cx).await,
-        Stage::Test => attempt_stage::<Test>(cx).await,
-        Stage::Promote => attempt_stage::<Promote>(cx).await,
-        Stage::Cleanup => attempt_stage::<Cleanup>(cx).await,
+        Stage::Bake => attempt_as::<Bake>(cx).await,
+        Stage::Test => attempt_as::<Test>(cx).await,
+        Stage::Promote => attempt_as::<Promote>(cx).await,
+        Stage::Cleanup => attempt_as::<Cleanup>(cx).await,
     }
 }
 
@@ -62,32 +62,33 @@ pub async fn attempt(stage: Stage, cx: &Cx) -> Result<Answer, StageError> {
 /// The token of a [`Answer::Continue`] is for the next slice of the unwinding; CodePipeline would not take it.
 pub async fn unwind(stage: Stage, cx: &Cx, why: &Failure) -> Answer {
     match stage {
-        Stage::Bake => unwind_stage::<Bake>(cx, why).await,
-        Stage::Test => unwind_stage::<Test>(cx, why).await,
-        Stage::Promote => unwind_stage::<Promote>(cx, why).await,
-        Stage::Cleanup => unwind_stage::<Cleanup>(cx, why).await,
+        Stage::Bake => Box::pin(unwind_stage::<Bake>(cx.clone(), why)).await,
+        Stage::Test => Box::pin(unwind_stage::<Test>(cx.clone(), why)).await,
+        Stage::Promote => Box::pin(unwind_stage::<Promote>(cx.clone(), why)).await,
+        Stage::Cleanup => Box::pin(unwind_stage::<Cleanup>(cx.clone(), why)).await,
     }
 }
 
-async fn attempt_stage<M: StageMachine>(cx: &Cx) -> Result<Answer, StageError> {
-    match slice::<M>(cx).await {
+/// Runs one slice of the stage that `M` is, as [`attempt`] does of the stage it is told.
+///
+/// # Errors
+/// As [`attempt`].
+pub async fn attempt_as<M: StageMachine>(cx: &Cx) -> Result<Answer, StageError> {
+    // A slice is a large future: it lives on the heap.
+    match Box::pin(slice::<M>(cx.clone())).await {
         Ok(done) => Ok(answer(done)),
         Err(error) if error.is_transient() => Err(error),
         Err(error) => Ok(failed(&error)),
     }
 }
 
-async fn unwind_stage<M: StageMachine>(cx: &Cx, why: &Failure) -> Answer {
+async fn unwind_stage<M: StageMachine>(cx: Cx, why: &Failure) -> Answer {
     let over = || Answer::End(Outcome::Failed(why.clone()));
     // Without a token no resting place was reached: there is nothing of this action to undo.
     let Some(raw) = &cx.job.continuation_token else { return over() };
     let mut token = match Token::<M>::decode(raw, &cx.key().action_execution) {
         Ok(token) => token,
         Err(error) => return failed(&StageError::Rejected(error.to_string())),
-    };
-    let inputs = match M::load(cx, token.started).await {
-        Ok(inputs) => inputs,
-        Err(error) => return unloaded(cx, Some(token), error).map_or_else(|error| failed(&error), answer),
     };
     if !token.state.is_unwinding() {
         let turned = token.state.clone().unwind(why.clone().for_token());
@@ -97,7 +98,7 @@ async fn unwind_stage<M: StageMachine>(cx: &Cx, why: &Failure) -> Answer {
         token.state = turned;
         token.faults = 0;
     }
-    answer(run_slice(token, &inputs, cx, || cx.now(), STEPS).await)
+    answer(go_on(cx, token).await)
 }
 
 fn answer<M: Machine>(slice: Slice<M>) -> Answer {
@@ -116,33 +117,77 @@ pub fn failed(error: &StageError) -> Answer {
     Answer::End(Outcome::Failed(error.failure()))
 }
 
-async fn slice<M: StageMachine>(cx: &Cx) -> Result<Slice<M>, StageError> {
-    let execution = &cx.key().action_execution;
-    let token = match &cx.job.continuation_token {
-        None => None,
-        Some(raw) => Some(Token::<M>::decode(raw, execution)?),
+async fn slice<M: StageMachine>(mut cx: Cx) -> Result<Slice<M>, StageError> {
+    let execution = cx.key().action_execution.clone();
+    let Some(raw) = cx.job.continuation_token.clone() else {
+        let began = cx.now();
+        let inputs = M::load(&mut cx, began).await?;
+        let mut token = begin::<M>(&inputs, &execution, began);
+        token.target.clone_from(&cx.target);
+        return Ok(run_slice(token, &inputs, &cx, || cx.now(), STEPS).await);
     };
-    let began = token.as_ref().map_or_else(|| cx.now(), |token| token.started);
-    let inputs = match M::load(cx, began).await {
-        Ok(inputs) => inputs,
-        Err(error) => return unloaded(cx, token, error),
-    };
-    let token = token.unwrap_or_else(|| begin::<M>(&inputs, execution, began));
-    Ok(run_slice(token, &inputs, cx, || cx.now(), STEPS).await)
+    Ok(go_on(cx, Token::<M>::decode(&raw, &execution)?).await)
 }
 
-/// What follows when the inputs cannot be read: a stage under way waits for them, for as long as its deadline lets it.
-fn unloaded<M: Machine>(cx: &Cx, token: Option<Token<M>>, error: StageError) -> Result<Slice<M>, StageError> {
-    let Some(mut token) = token.filter(|_| error.is_transient()) else { return Err(error) };
+/// One slice of an action under way, with its inputs or, when they are gone, back without them.
+async fn go_on<M: StageMachine>(cx: Cx, token: Token<M>) -> Slice<M> {
+    let mut acting = cx.clone();
+    match load::<M>(&mut acting, &token).await {
+        Ok(inputs) => run_slice(token, &inputs, &acting, || acting.now(), STEPS).await,
+        Err(error) => Box::pin(without_inputs(cx, token, error)).await,
+    }
+}
+
+/// Reads the inputs of an action under way again; they must name the target that it began in.
+async fn load<M: StageMachine>(cx: &mut Cx, token: &Token<M>) -> Result<M::Inputs, StageError> {
+    let inputs = M::load(cx, token.started).await?;
+    if cx.target != token.target {
+        let name = |target: &Option<String>| target.clone().unwrap_or_else(|| "none".to_owned());
+        return Err(StageError::Rejected(format!(
+            "the release now names the target {}, and the action began in {}",
+            name(&cx.target),
+            name(&token.target)
+        )));
+    }
+    Ok(inputs)
+}
+
+/// What follows when the inputs of an action under way cannot be read. It waits for them as long as its deadline lets
+/// it; once they are gone for good, or replaced by something else, what it made is undone without them.
+async fn without_inputs<M: StageMachine>(mut cx: Cx, mut token: Token<M>, error: StageError) -> Slice<M> {
     let now = cx.now();
-    if now > token.deadline.plus(crate::engine::machine::UNWINDING_GRACE) {
-        let message =
-            format!("the inputs could not be read again before the deadline {}: {error}", token.deadline);
-        return Ok(Slice::Done(Outcome::Failed(Failure::new(FailureKind::SystemUnavailable, message))));
+    let unwinding = token.state.is_unwinding();
+    let patient = if unwinding { token.faults < MAX_FAULTS } else { now <= token.deadline };
+    if error.is_transient() && patient {
+        return not_yet(token, now, format!("the inputs cannot be read just now: {error}"));
+    }
+    if !unwinding {
+        let mut why = error.failure();
+        why.message = format!("the inputs cannot be read again: {}", why.message);
+        token.state = token.state.unwind(why.clone().for_token());
+        token.faults = 0;
+        if !token.state.is_unwinding() {
+            return Slice::Done(Outcome::Failed(why));
+        }
+    }
+    if let Err(error) = cx.act_in(token.target.as_deref()).await {
+        return not_yet(token, now, format!("the target cannot be acted in: {error}"));
+    }
+    let cx = &cx;
+    drive(token, |state: M| state.step_back(cx), || cx.now(), STEPS).await
+}
+
+/// The same state half a minute later, with one more fault counted. Past the grace of an unwinding the action fails
+/// with what it leaves.
+fn not_yet<M: StageMachine>(mut token: Token<M>, now: Timestamp, summary: String) -> Slice<M> {
+    if now > token.deadline.plus(UNWINDING_GRACE) {
+        let message = format!(
+            "{summary}; what the stage made is not undone: look for resources tagged bakeline:action-execution={}",
+            token.execution
+        );
+        return Slice::Done(Outcome::Failed(Failure::new(FailureKind::SystemUnavailable, message)));
     }
     token.faults = token.faults.saturating_add(1);
     token.not_before = now.plus(std::time::Duration::from_secs(30));
-    let progress =
-        Progress { summary: format!("the inputs cannot be read just now: {error}"), ..Progress::default() };
-    Ok(Slice::Yield { token, progress })
+    Slice::Yield { token, progress: Progress { summary, ..Progress::default() } }
 }

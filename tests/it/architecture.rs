@@ -13,6 +13,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         &[
             "artifact",
             "aws",
+            "doctor",
             "engine",
             "evidence",
             "judge",
@@ -24,6 +25,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "digest",
         ],
     ),
+    ("doctor", &["aws", "engine", "evidence", "spec", "stage", "worker", "digest"]),
     ("worker", &["aws", "artifact", "engine", "evidence", "stage", "telemetry", "digest"]),
     ("telemetry", &["engine", "evidence"]),
     ("stage", &["artifact", "aws", "engine", "evidence", "judge", "spec", "digest"]),
@@ -41,6 +43,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
 const PURE: &[&str] = &[
     "src/spec",
     "src/judge",
+    "src/doctor/judge.rs",
     "src/evidence/chain",
     "src/evidence/link.rs",
     "src/evidence/statement.rs",

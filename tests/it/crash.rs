@@ -1,6 +1,8 @@
 //! Every API call of every stage meets every fault; the end must be the undisturbed one, and no call act twice.
 //!
-//! The stages run on a release with few and short holds. What stands for repeated looks is said and counted.
+//! The stages run on a release with few and short holds. None of their calls is left out. A worker rests nowhere but in
+//! the token, so a case begins at the rest before the call it is about, with another worker, instead of at the stage's
+//! first call.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -13,7 +15,7 @@ use bakeline::rehearsal::transcript::Record;
 use bakeline::telemetry::Telemetry;
 use bakeline::worker::journal::Journal;
 
-use crate::support::{Moment, in_virtual_time, plan, work};
+use crate::support::{Moment, in_virtual_time, plan, work, work_resting};
 use crate::trail::{Trail, trail};
 
 /// What every call meets.
@@ -31,18 +33,50 @@ fn faults() -> [(&'static str, Fault); 5] {
 struct Run {
     status: ActionStatus,
     trail: Trail,
+    /// From the first poll on: a worker's own start is not part of the stage.
     records: Vec<Record>,
 }
 
-/// Runs a stage to its end under a plan. A worker that is killed is followed by another with the same journal.
+/// A moment of the undisturbed run at which no job was in hand, after so many calls.
+struct Rest {
+    calls: usize,
+    moment: Moment,
+}
+
+/// Calls between two rests that are kept. A rest is a copy of the world.
+const BETWEEN_RESTS: usize = 6;
+
+/// Runs a stage to its end undisturbed, and keeps its rests.
+fn undisturbed(moment: &Moment, stage: Stage) -> (Run, Vec<Rest>) {
+    in_virtual_time(async {
+        let (cloud, clock) = moment.go_on();
+        let journal = Arc::new(Journal::in_memory());
+        let house = moment.worker(&cloud, &clock, &journal, &[stage], Telemetry::default()).await;
+        let first = called(&cloud);
+        let mut rests: Vec<Rest> = Vec::new();
+        let status = work_resting(moment, &cloud, &house, stage, || {
+            let calls = called(&cloud) - first;
+            if rests.last().is_none_or(|last| calls >= last.calls + BETWEEN_RESTS) {
+                rests.push(Rest { calls, moment: moment.now(&cloud) });
+            }
+        })
+        .await;
+        (over(moment, &cloud, &clock, status, first).await, rests)
+    })
+}
+
+/// Goes on from a rest to the stage's end under a plan. A worker that is killed is followed by another with the same
+/// journal.
 fn run(moment: &Moment, stage: Stage, faults: FaultPlan) -> Run {
     in_virtual_time(async {
         let (cloud, clock) = moment.go_on();
         let journal = Arc::new(Journal::in_memory());
+        let mut first = 0;
         let mut faults = Some(faults);
         let status = loop {
             let house = moment.worker(&cloud, &clock, &journal, &[stage], Telemetry::default()).await;
             if let Some(faults) = faults.take() {
+                first = called(&cloud);
                 cloud.set_faults(faults);
             }
             let mut kills = cloud.kills();
@@ -53,19 +87,29 @@ fn run(moment: &Moment, stage: Stage, faults: FaultPlan) -> Run {
             }
         };
         cloud.set_faults(FaultPlan::default());
-        settle(&cloud, &clock).await;
-        Run {
-            status,
-            trail: cloud.with_world(|world| trail(moment, world)),
-            records: cloud.with_transcript(|transcript| transcript.records().to_vec()),
-        }
+        over(moment, &cloud, &clock, status, first).await
     })
 }
 
-/// Lets what is under way come to rest: instances that shut down, targets that drain.
-async fn settle(cloud: &Cloud, clock: &bakeline::engine::Clock) {
+fn called(cloud: &Cloud) -> usize {
+    cloud.with_transcript(|transcript| transcript.records().len())
+}
+
+/// What is told of a run that is over, once all that is under way has come to rest: instances that shut down, targets
+/// that drain.
+async fn over(
+    moment: &Moment,
+    cloud: &Cloud,
+    clock: &bakeline::engine::Clock,
+    status: ActionStatus,
+    first: usize,
+) -> Run {
     clock.sleep(std::time::Duration::from_mins(10)).await;
-    cloud.with_world(|_| ());
+    Run {
+        status,
+        trail: cloud.with_world(|world| trail(moment, world)),
+        records: cloud.with_transcript(|transcript| transcript.records()[first..].to_vec()),
+    }
 }
 
 /// Calls that change something and were carried out more than once with the same input.
@@ -73,9 +117,9 @@ async fn settle(cloud: &Cloud, clock: &bakeline::engine::Clock) {
 /// A call under a client token is carried out once however often it arrives; whether it was is seen in the trail.
 /// An acknowledgement says the same thing twice. A parameter of type `aws:ec2:image` cannot be seen before SSM has
 /// validated it: a worker killed in between writes the same value again, which is the one repetition there is.
-pub fn applied_twice(records: &[Record]) -> Vec<String> {
+pub fn applied_twice<'r>(records: impl IntoIterator<Item = &'r Record>) -> Vec<String> {
     let mut applied: BTreeMap<String, u32> = BTreeMap::new();
-    for record in records.iter().filter(|record| record.applied && record.mutating) {
+    for record in records.into_iter().filter(|record| record.applied && record.mutating) {
         let tokened = ["clientToken", "ClientToken"].iter().any(|member| record.input.get(member).is_some());
         if !tokened && !["AcknowledgeJob", "PutParameter"].contains(&record.operation.as_str()) {
             *applied
@@ -90,81 +134,76 @@ pub fn applied_twice(records: &[Record]) -> Vec<String> {
         .collect()
 }
 
-/// The calls that are met, with their numbers counted from one, and how many are left out.
-///
-/// A stage that waits asks the same again and again. Of each operation the first six and the last three calls are met
-/// and every ninth between, and every call that changes something outside CodePipeline. `BAKELINE_CRASH=all` meets all.
-fn chosen(calls: &[Record]) -> (Vec<(u64, &Record)>, usize) {
-    let all = std::env::var("BAKELINE_CRASH").is_ok_and(|which| which == "all");
-    let mut of: BTreeMap<(&str, &str), usize> = BTreeMap::new();
-    for call in calls {
-        *of.entry((&call.service, &call.operation)).or_default() += 1;
-    }
-    let mut seen: BTreeMap<(&str, &str), usize> = BTreeMap::new();
-    let mut met = Vec::new();
-    for (call, index) in calls.iter().zip(1..) {
-        let operation = (call.service.as_str(), call.operation.as_str());
-        let at = seen.entry(operation).or_default();
-        *at += 1;
-        let left = of.get(&operation).copied().unwrap_or_default() - *at;
-        let acts = call.mutating && call.service != "codepipeline";
-        if all || acts || *at <= 6 || left < 3 || at.is_multiple_of(9) {
-            met.push((index, call));
-        }
-    }
-    let like_others = calls.len() - met.len();
-    (met, like_others)
+/// One call and what it meets.
+struct Case<'r> {
+    /// The call's place in the undisturbed run, from nought.
+    call: usize,
+    what: &'static str,
+    fault: Fault,
+    /// Where the run begins: far enough back that a stale read has a write before it.
+    rest: &'r Rest,
 }
 
-/// Runs a stage once for each of its calls and each fault; the cases that did not end as they should.
+/// All cases of a run, and how many stale reads there cannot be.
+///
+/// A stale read hides the last write to its service. Of one that nothing was written to there is no such read, and a
+/// call that writes reads nothing. S3 answers every read with the last write, and has since 2020.
+fn cases<'r>(records: &[Record], rests: &'r [Rest]) -> (Vec<Case<'r>>, usize) {
+    let mut cases = Vec::new();
+    let mut without = 0;
+    for (call, record) in records.iter().enumerate() {
+        for (what, fault) in faults() {
+            let from = if fault == Fault::StaleRead {
+                let written = |earlier: &Record| {
+                    earlier.mutating && earlier.applied && earlier.service == record.service
+                };
+                let last = records[..call].iter().rposition(written);
+                let Some(write) = last.filter(|_| !record.mutating && record.service != "s3") else {
+                    without += 1;
+                    continue;
+                };
+                write
+            } else {
+                call
+            };
+            let rest = rests.iter().rev().find(|rest| rest.calls <= from);
+            cases.push(Case { call, what, fault, rest: rest.expect("the first rest is before every call") });
+        }
+    }
+    (cases, without)
+}
+
+/// Runs a stage once for each of its calls and each fault; how many cases that were, and those that went wrong.
 fn crash_everywhere(name: &str, stage: Stage, moment: &Moment) -> (usize, Vec<String>) {
-    let undisturbed = run(moment, stage, FaultPlan::default());
-    let calls: Vec<Record> = undisturbed.records.clone();
-    let twice = applied_twice(&undisturbed.records);
+    let (expected, rests) = undisturbed(moment, stage);
+    let twice = applied_twice(&expected.records);
     assert!(twice.is_empty(), "{name}: undisturbed, and yet carried out twice: {twice:#?}");
-    // The worker's own start is not part of the stage: faults are counted from its first poll.
-    let first = calls.iter().position(|call| call.operation == "PollForJobs").unwrap();
-    let (met, like_others) = chosen(&calls[first..]);
-    println!(
-        "{name}: {} of {} calls are met; {like_others} more are looks like those",
-        met.len(),
-        calls.len() - first
-    );
-    let cases: Vec<(u64, &Record, &str, Fault)> = met
-        .into_iter()
-        .flat_map(|(index, call)| faults().map(|(what, fault)| (index, call, what, fault)))
-        // S3 answers every read with the last write, and has since 2020: a stale read there is not a thing of this world.
-        .filter(|(_, call, _, fault)| !(call.service == "s3" && *fault == Fault::StaleRead))
-        .collect();
+    let (cases, without) = cases(&expected.records, &rests);
     let total = cases.len();
+    println!(
+        "{name}: {} calls, {total} cases; {without} stale reads that cannot be: nothing was written, or the call writes",
+        expected.records.len()
+    );
     let queue = Mutex::new(cases.into_iter());
     let failures = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
         for _ in 0..std::thread::available_parallelism().map_or(2, std::num::NonZero::get) {
             scope.spawn(|| {
                 loop {
-                    let Some((index, call, what, fault)) = queue.lock().unwrap().next() else { break };
-                    let disturbed = run(moment, stage, FaultPlan::default().rule(When::Index(index), fault));
-                    let mut wrong = Vec::new();
-                    if disturbed.status != undisturbed.status {
-                        wrong.push(format!(
-                            "ended {:?} instead of {:?}",
-                            disturbed.status, undisturbed.status
-                        ));
-                    }
-                    for line in differences(&undisturbed.trail, &disturbed.trail) {
-                        wrong.push(line);
-                    }
-                    wrong.extend(applied_twice(&disturbed.records));
+                    let Some(case) = queue.lock().unwrap().next() else { break };
+                    let wrong = went_wrong(&case, stage, &expected);
                     if !wrong.is_empty() {
-                        let case = format!(
-                            "{name}: call {index}, {}:{}, {what}: {}",
-                            call.service,
-                            call.operation,
+                        let met = &expected.records[case.call];
+                        let told = format!(
+                            "{name}: call {}, {}:{}, {}: {}",
+                            case.call + 1,
+                            met.service,
+                            met.operation,
+                            case.what,
                             wrong.join("; ")
                         );
-                        println!("WRONG {case}");
-                        failures.lock().unwrap().push(case);
+                        println!("WRONG {told}");
+                        failures.lock().unwrap().push(told);
                     }
                 }
             });
@@ -173,7 +212,32 @@ fn crash_everywhere(name: &str, stage: Stage, moment: &Moment) -> (usize, Vec<St
     (total, failures.into_inner().unwrap())
 }
 
-fn differences(expected: &Trail, found: &Trail) -> Vec<String> {
+/// Runs one case; everything in which its end is not the undisturbed one.
+fn went_wrong(case: &Case<'_>, stage: Stage, expected: &Run) -> Vec<String> {
+    let nth = case.call - case.rest.calls;
+    let index = u64::try_from(nth).expect("fits") + 1;
+    let plan = FaultPlan::default().rule(When::Index(index), case.fault.clone());
+    let disturbed = run(&case.rest.moment, stage, plan);
+    let mut wrong = Vec::new();
+    // The fault met the call it was meant for, or the case says nothing.
+    let meant = &expected.records[case.call];
+    let met = disturbed.records.get(nth);
+    if !met.is_some_and(|met| {
+        (&met.service, &met.operation) == (&meant.service, &meant.operation)
+            && met.fault.as_ref().is_some_and(|fault| fault.took_effect)
+    }) {
+        wrong.push(format!("the fault met {met:?}"));
+    }
+    if disturbed.status != expected.status {
+        wrong.push(format!("ended {:?} instead of {:?}", disturbed.status, expected.status));
+    }
+    wrong.extend(differences(&expected.trail, &disturbed.trail));
+    wrong.extend(applied_twice(expected.records[..case.rest.calls].iter().chain(&disturbed.records)));
+    wrong
+}
+
+/// In what one trail is not another.
+pub fn differences(expected: &Trail, found: &Trail) -> Vec<String> {
     let mut lines: Vec<&String> = expected.keys().chain(found.keys()).collect();
     lines.sort();
     lines.dedup();
@@ -205,19 +269,24 @@ fn every_call_of_every_stage_survives_every_fault() {
     report(&failures);
 }
 
+/// Stages that have to undo what they did, each at the moment before it.
+pub fn backward() -> impl Iterator<Item = (Stage, Moment)> {
+    [
+        (Stage::Test, "baked_image: {commands: [{contains: web, exit_code: 1, stderr: no}]}\n"),
+        (Stage::Promote, "baked_image: {error_rate: 0.2}\n"),
+    ]
+    .into_iter()
+    .map(|(stage, scenario)| {
+        let release = plan("tests/it/fixtures/crash/bakeline.yaml", &format!("{SHORT}{scenario}"));
+        (stage, Moment::before(&release, stage))
+    })
+}
+
 #[test]
 fn every_call_on_the_way_back_survives_every_fault() {
     let mut failures = Vec::new();
     let mut cases = 0;
-    for (stage, scenario) in [
-        (
-            Stage::Test,
-            format!("{SHORT}baked_image: {{commands: [{{contains: web, exit_code: 1, stderr: no}}]}}\n"),
-        ),
-        (Stage::Promote, format!("{SHORT}baked_image: {{error_rate: 0.2}}\n")),
-    ] {
-        let release = plan("tests/it/fixtures/crash/bakeline.yaml", &scenario);
-        let moment = Moment::before(&release, stage);
+    for (stage, moment) in backward() {
         let (ran, wrong) = crash_everywhere(&format!("{stage} on its way back"), stage, &moment);
         println!("{stage} on its way back: {ran} cases, {} of them wrong", wrong.len());
         cases += ran;
@@ -228,7 +297,7 @@ fn every_call_on_the_way_back_survives_every_fault() {
 }
 
 /// A release that takes minutes: as few looks as show everything.
-const SHORT: &str = "build: {minutes: 4}\n";
+pub const SHORT: &str = "build: {minutes: 4}\n";
 
 fn report(failures: &[String]) {
     let shown: Vec<&String> = failures.iter().take(25).collect();

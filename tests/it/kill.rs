@@ -21,10 +21,16 @@ pub struct Listening {
 
 impl Listening {
     pub fn start(folder: &Path) -> Self {
-        let mut process = Command::new(BAKELINE)
-            .arg("rehearse")
-            .arg(repository("tests/it/fixtures/crash/bakeline.yaml"))
-            .args(["--listen", "127.0.0.1:0", "--speed", "1200", "--out"])
+        let spec = repository("tests/it/fixtures/crash/bakeline.yaml");
+        Self::with(folder, |command| command.arg(spec).args(["--speed", "1200"]))
+    }
+
+    /// With the releases, the scenario and the speed that `say` gives.
+    pub fn with(folder: &Path, say: impl FnOnce(&mut Command) -> &mut Command) -> Self {
+        let mut command = Command::new(BAKELINE);
+        say(command.arg("rehearse"));
+        let mut process = command
+            .args(["--listen", "127.0.0.1:0", "--out"])
             .arg(folder.join("out"))
             .arg("--transcript")
             .arg(folder.join("transcript.jsonl"))
@@ -50,10 +56,14 @@ impl Listening {
         command
     }
 
+    pub fn signal(&self, name: &str) {
+        let told = Command::new("kill").args([name, &self.process.id().to_string()]).status().unwrap();
+        assert!(told.success());
+    }
+
     /// Ends it, and gives what it wrote down of every call.
     pub fn stop(mut self, folder: &Path) -> Vec<Value> {
-        let told = Command::new("kill").args(["-TERM", &self.process.id().to_string()]).status().unwrap();
-        assert!(told.success());
+        self.signal("-TERM");
         assert!(self.process.wait().unwrap().success());
         drop(self.stdout);
         let text = fs::read_to_string(folder.join("transcript.jsonl")).unwrap();
@@ -61,24 +71,31 @@ impl Listening {
     }
 }
 
-/// The document of the first job that waits, as `aws codepipeline get-job-details` prints it.
-fn first_job(aws: &Listening) -> Value {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async {
-        let region = aws_types::region::Region::new(aws.settings["AWS_REGION"].clone());
+impl Listening {
+    /// SDK configuration of a client in this process.
+    pub async fn sdk(&self) -> aws_types::SdkConfig {
+        let region = aws_types::region::Region::new(self.settings["AWS_REGION"].clone());
         let credentials = aws_credential_types::Credentials::new(
-            &aws.settings["AWS_ACCESS_KEY_ID"],
-            &aws.settings["AWS_SECRET_ACCESS_KEY"],
+            &self.settings["AWS_ACCESS_KEY_ID"],
+            &self.settings["AWS_SECRET_ACCESS_KEY"],
             None,
             None,
             "test",
         );
-        let config = aws_config::defaults(aws_config::BehaviorVersion::latest())
+        aws_config::defaults(aws_config::BehaviorVersion::latest())
             .region(region)
             .credentials_provider(credentials)
-            .endpoint_url(&aws.settings["AWS_ENDPOINT_URL"])
+            .endpoint_url(&self.settings["AWS_ENDPOINT_URL"])
             .load()
-            .await;
+            .await
+    }
+}
+
+/// The document of the first job that waits, as `aws codepipeline get-job-details` prints it.
+fn first_job(aws: &Listening) -> Value {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let config = aws.sdk().await;
         let client = aws_sdk_codepipeline::Client::new(&config);
         let kind = aws_sdk_codepipeline::types::ActionTypeId::builder()
             .category("Build".into())

@@ -136,8 +136,20 @@ impl Moment {
 
 /// Works until the pipeline's action of `stage` is over.
 pub async fn work(moment: &Moment, cloud: &Cloud, house: &House, stage: Stage) -> ActionStatus {
+    work_resting(moment, cloud, house, stage, || {}).await
+}
+
+/// As [`work`]; `rest` is called whenever no job is in hand.
+pub async fn work_resting(
+    moment: &Moment,
+    cloud: &Cloud,
+    house: &House,
+    stage: Stage,
+    mut rest: impl FnMut(),
+) -> ActionStatus {
     let began = house.clock.now();
     loop {
+        rest();
         // A turn that was cut short is taken again: that is what a worker does.
         let _ = turn(house).await;
         match cloud.with_world(|world| moment.action(world, stage)) {

@@ -52,7 +52,7 @@ S3_PERMISSIONS = {
 }
 
 # Where code runs under another identity than the worker's role: what a person runs, and the AWS that is embedded.
-NOT_THE_WORKER = ("cli", "rehearsal")
+NOT_THE_WORKER = ("cli", "doctor", "rehearsal")
 
 # Artifacts are read and written under the job's own credentials, which CodePipeline cuts from the pipeline's role.
 UNDER_JOB_CREDENTIALS = ("artifact", "stage")
@@ -112,6 +112,7 @@ class Statement:
         self.effect = body.get("Effect")
         actions = body.get("Action", [])
         self.actions = actions if isinstance(actions, list) else [actions]
+        self.of_a_role = "Principal" in body
         self.odd = sorted({"NotAction", "NotResource", "NotPrincipal"} & set(body))
         self.where = f"{template.name}:{node.start_mark.line + 1}"
         comment, above = [], node.start_mark.line - 1
@@ -149,16 +150,16 @@ def camel(snake):
     return "".join(word.capitalize() for word in snake.split("_"))
 
 
-def sources():
+def sources(only=()):
     for path in sorted((ROOT / "src").rglob("*.rs")):
         parts = path.relative_to(ROOT / "src").parts
         of_tests = parts[-1] == "tests.rs" or "tests" in parts[:-1] or parts[-1] == "testing.rs"
-        if parts[0] not in NOT_THE_WORKER and not of_tests:
+        if (parts[0] in only if only else parts[0] not in NOT_THE_WORKER) and not of_tests:
             yield parts, path.read_text()
 
 
-def called():
-    """What the worker calls as itself: IAM's permission -> the files in which it is called.
+def called(only=()):
+    """What the worker, or what stands in some rooms only, calls as itself: IAM's permission -> the files in which it is called.
 
     Two traces are followed: the name under which a failed call is reported, and the SDK's client with the operation's
     method. A client held as `client` belongs to the SDK crate that its file names.
@@ -173,7 +174,7 @@ def called():
 
     method = re.compile(r"\b(\w+)(?:\([^()]*\))?\s*\.\s*([a-z][a-z0-9]*(?:_[a-z0-9]+)*)\(\)")
     named = re.compile(r'"([a-z0-9]+):([A-Z][A-Za-z0-9]+)"')
-    for parts, text in sources():
+    for parts, text in sources(only):
         # What follows the inline tests of a file is not the worker.
         text = text.split("#[cfg(test)]\nmod tests {")[0]
         if "AwsError" in text:
@@ -260,7 +261,7 @@ class WorkerRole(unittest.TestCase):
         for one in statements(ROOT / "pipeline" / "roles.yaml"):
             for action in one.actions if one.effect == "Allow" else ():
                 # Who may take the role is not what the role may do.
-                if action != "sts:AssumeRole":
+                if not one.of_a_role:
                     self.allowed.setdefault(action, []).append(str(one))
         self.called = called()
 
@@ -283,6 +284,25 @@ class WorkerRole(unittest.TestCase):
             self.assertIn(action, self.allowed, f"nothing allows {action} any more: strike its explanation out")
         for operation in NOT_IN_THE_TEMPLATES:
             self.assertIn(operation, self.called, f"nothing calls {operation} any more: strike its explanation out")
+
+
+class Doctor(unittest.TestCase):
+    """Whoever has the doctor's policy may look at everything, and change nothing."""
+
+    # Everyone may ask who one is, and what a target's role may do is its own account's to say.
+    NEEDS_NO_PERMISSION = ("sts:GetCallerIdentity",)
+
+    def setUp(self):
+        self.allowed = {a for one in statements(ROOT / "pipeline" / "doctor.yaml") for a in one.actions}
+
+    def test_whatever_the_doctor_calls_is_allowed(self):
+        calls = set(called(("doctor",))) - set(self.NEEDS_NO_PERMISSION)
+        self.assertGreater(len(calls), 8)
+        self.assertEqual(sorted(calls - self.allowed), [])
+
+    def test_nothing_it_allows_changes_anything(self):
+        for action in self.allowed:
+            self.assertRegex(action, r":(Describe|Get|List)[A-Z]")
 
 
 class Line(unittest.TestCase):

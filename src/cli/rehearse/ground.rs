@@ -9,7 +9,7 @@ use aws_types::SdkConfig;
 use aws_types::region::Region;
 use bytes::Bytes;
 
-use crate::aws::Aws;
+use crate::aws::{Aws, Target, Targets};
 use crate::cli::exit::CliError;
 use crate::engine::Clock;
 use crate::engine::error::with_causes;
@@ -117,6 +117,19 @@ pub fn trust_root(founded: &Founded) -> String {
     )
 }
 
+/// A role of the home account for every target that a spec names.
+#[must_use]
+pub fn targets(spec: &ReleaseSpec) -> Targets {
+    let (_, account) = home(spec);
+    let role = |alias: &str| Target {
+        role_arn: format!("arn:aws:iam::{account}:role/bakeline-target-{alias}"),
+        external_id: None,
+        region: None,
+        pipelines: vec!["*".to_owned()],
+    };
+    Targets::new(spec.targets.names().map(|alias| (alias.to_owned(), role(alias))).collect())
+}
+
 /// A worker in the embedded AWS: the same one that works in production.
 pub async fn house(
     cloud: &Cloud,
@@ -135,6 +148,7 @@ pub async fn house(
         aws,
         clock: clock.clone(),
         authority: Arc::new(Authority { signer, trust }),
+        targets: Targets::default(),
         journal,
         telemetry,
         stages: Stage::ALL.to_vec(),

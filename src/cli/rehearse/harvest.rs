@@ -116,15 +116,18 @@ pub fn one_job(
     let (bytes, text) = read_source(source, spec)?;
     let release =
         ReleaseSpec::parse(&text, spec).map_err(|mistakes| CliError::data(mistakes.to_string(), ""))?;
-    let plan =
-        super::Plan { setup: ground::setup(&release, bytes.into(), spec), scenario: Scenario::default() };
+    let plan = super::Plan {
+        setup: ground::setup(&release, bytes.into(), spec),
+        scenario: Scenario::default(),
+        targets: ground::targets(&release),
+    };
     runtime.block_on(async {
         let (world, founded) = super::found_world(&plan)?;
         let cloud = Cloud::new(world, Timeline::tokio(EPOCH));
         let clock = virtual_clock();
         let telemetry =
             Telemetry::watched(|now, label, event| crate::cli::run::tell(now, label.stage.name(), event));
-        let house = ground::house(
+        let mut house = ground::house(
             &cloud,
             &founded,
             &plan.setup.region,
@@ -133,6 +136,7 @@ pub fn one_job(
             telemetry,
         )
         .await?;
+        house.targets = plan.targets.clone();
         let outcome = until(&house, stage).await?;
         let folder = output.unwrap_or_else(|| PathBuf::from(".bakeline/job"));
         artifacts(&house, &founded, &plan.setup, &folder).await?;

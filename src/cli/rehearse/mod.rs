@@ -15,6 +15,7 @@ use bytes::Bytes;
 
 use super::exit::CliError;
 use super::say;
+use crate::aws::Targets;
 use crate::engine::clock::Mapping;
 use crate::engine::error::with_causes;
 use crate::engine::{Clock, Job, Timestamp};
@@ -22,7 +23,7 @@ use crate::evidence::Stage;
 use crate::rehearsal::cloud::Cloud;
 use crate::rehearsal::listen::Listener;
 use crate::rehearsal::scenario::Scenario;
-use crate::rehearsal::setup::{Founded, Setup, found};
+use crate::rehearsal::setup::{Founded, Setup, found, found_beside};
 use crate::rehearsal::time::Time;
 use crate::rehearsal::timeline::Timeline;
 use crate::spec::ReleaseSpec;
@@ -59,6 +60,9 @@ pub struct Args {
     /// Do not run the line, but serve the embedded AWS on this loopback address for other clients
     #[arg(long, value_name = "ADDR")]
     listen: Option<SocketAddr>,
+    /// A further release that waits in the same AWS while it is served; may be given several times
+    #[arg(long, value_name = "SPEC", requires = "listen")]
+    beside: Vec<PathBuf>,
     /// Virtual seconds that pass in one second while listening
     #[arg(long, value_name = "N", default_value_t = 60.0, requires = "listen")]
     speed: f64,
@@ -68,6 +72,8 @@ pub struct Args {
 pub struct Plan {
     pub setup: Setup,
     pub scenario: Scenario,
+    /// A role for every target that the spec names.
+    pub targets: Targets,
 }
 
 impl Plan {
@@ -92,7 +98,7 @@ impl Plan {
             std::fs::read(packed.path()).map_err(|error| CliError::unavailable(error.to_string(), ""))?;
         let inside = spec.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         let setup = ground::setup(&release, Bytes::from(bytes), inside);
-        Ok(Self { setup, scenario: read_scenario(scenario)? })
+        Ok(Self { setup, scenario: read_scenario(scenario)?, targets: ground::targets(&release) })
     }
 }
 
@@ -145,7 +151,7 @@ async fn rehearse(plan: Plan, args: &Args) -> Result<(), CliError> {
         ))?;
     }
     let watch = Watch::new(style, clock.now());
-    let house = ground::house(
+    let mut house = ground::house(
         &cloud,
         &founded,
         &plan.setup.region,
@@ -154,7 +160,8 @@ async fn rehearse(plan: Plan, args: &Args) -> Result<(), CliError> {
         watch.telemetry(),
     )
     .await?;
-    cloud.set_faults(plan.scenario.fault_plan());
+    house.targets = plan.targets.clone();
+    cloud.set_faults(plan.scenario.fault_plan(EPOCH));
     let ended = run_line(&house, &founded, &plan.setup.pipeline).await;
     watch.finish();
     cloud.set_faults(crate::rehearsal::faults::FaultPlan::default());
@@ -244,10 +251,20 @@ fn listen(plan: Plan, address: SocketAddr, speed: f64, args: &Args) -> Result<()
         .build()
         .map_err(|error| CliError::unavailable(format!("no runtime: {error}"), ""))?;
     runtime.block_on(async {
-        let (world, founded) = found_world(&plan)?;
+        let (mut world, founded) = found_world(&plan)?;
+        for spec in &args.beside {
+            let other = Plan::read(spec, None)?;
+            let put = found_beside(world, &other.setup, &plan.scenario);
+            (world, _) = put.map_err(|error| {
+                CliError::data(
+                    format!("{}: {error}", spec.display()),
+                    "each release needs a service and names of its own",
+                )
+            })?;
+        }
         let timeline = Timeline::scaled(EPOCH, speed);
         let cloud = Cloud::new(world, timeline);
-        cloud.set_faults(plan.scenario.fault_plan());
+        cloud.set_faults(plan.scenario.fault_plan(EPOCH));
         let listener = Listener::bind(address).await.map_err(|error| {
             CliError::unavailable(with_causes(&error), "give a free loopback address, such as 127.0.0.1:0")
         })?;
@@ -291,6 +308,8 @@ fn announce(
         ("AWS_ACCESS_KEY_ID", founded.credentials.access_key_id.clone()),
         ("AWS_SECRET_ACCESS_KEY", founded.credentials.secret_access_key.clone()),
         ("AWS_REGION", plan.setup.region.clone()),
+        // What the AWS CLI version 1 and boto3 look at.
+        ("AWS_DEFAULT_REGION", plan.setup.region.clone()),
         ("BAKELINE_CLOCK", clock.to_string()),
         ("BAKELINE_SIGNING_KEY", format!("kms:{}", founded.signing_key)),
         ("BAKELINE_TRUST", out.join(harvest::TRUST).display().to_string()),

@@ -12,6 +12,7 @@ fn token(state: Value) -> Token<Value> {
         deadline: Timestamp(8_200),
         slices: 3,
         faults: 1,
+        target: None,
         state,
     }
 }

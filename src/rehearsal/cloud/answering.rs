@@ -14,6 +14,7 @@ use super::super::faults::{self, Fault};
 use super::super::ids::Ids;
 use super::super::services::s3;
 use super::super::services::sts::{self, Principal};
+use super::super::tape::Tape;
 use super::super::time::Time;
 use super::super::transcript::{FaultRecord, Keep, Record, redacted};
 use super::super::wire::model::{self, Model};
@@ -53,6 +54,7 @@ impl Cloud {
     /// Answers one request, as the service its signature names.
     pub async fn handle(&self, request: Request<Bytes>) -> Reply {
         let (parts, body) = request.into_parts();
+        let tape = Tape::of_process().map(|tape| (tape, parts.clone(), body.clone()));
         let now = self.now();
         let reply = match Scope::of(&parts) {
             None => Reply::Answer(unsigned()),
@@ -62,6 +64,9 @@ impl Cloud {
                 None => Reply::Answer(unknown_service(&scope.service)),
             },
         };
+        if let (Some((tape, parts, body)), Reply::Answer(response)) = (tape, &reply) {
+            tape.enter(&parts, &body, response);
+        }
         if matches!(reply, Reply::Killed) {
             self.inner.kills.send_modify(|kills| *kills += 1);
         }
@@ -109,7 +114,7 @@ impl Cloud {
             let door = Door { service: "s3", operation: target.operation, scope, protocol: None, now };
             let visit = state.arrive(&door);
             let reads_past = visit.record.fault.as_ref().is_some_and(FaultRecord::reads_the_past);
-            (visit, state.past.clone().filter(|_| reads_past))
+            (visit, state.past.get("s3").filter(|_| reads_past).cloned())
         };
         visit.record.input = target.as_input(body.len());
         let response = match &visit.gate {
@@ -136,7 +141,7 @@ impl State {
         let seq = self.transcript.number();
         let mutating = faults::is_mutating(door.service, door.operation);
         let fault = self.faults.meet(door.service, door.operation, door.now).map(|fault| {
-            let took_effect = fault != Fault::StaleRead || !mutating && self.past.is_some();
+            let took_effect = fault != Fault::StaleRead || !mutating && self.past.contains_key(door.service);
             FaultRecord { fault, took_effect }
         });
         let found = sts::principal(&self.world, &door.scope.access_key);
@@ -144,6 +149,7 @@ impl State {
             Err(refusal) => Gate::Refuse(refusal),
             Ok(principal) => match fault.as_ref().map(|met| &met.fault) {
                 Some(Fault::KillBefore) => Gate::Killed,
+                Some(Fault::Deny) => Gate::Refuse(faults::denied(door.service, door.operation)),
                 Some(Fault::Throttle) => Gate::Refuse(faults::throttled(door.service)),
                 Some(Fault::FailBefore { status, code }) => {
                     let message = "We encountered an internal error. Please try again.";
@@ -153,7 +159,7 @@ impl State {
             },
         };
         if mutating && matches!(gate, Gate::Pass(_)) && self.faults.wants_past() {
-            self.past = Some(self.world.clone());
+            self.past.insert(door.service.to_owned(), self.world.clone());
         }
         let record = Record {
             seq,
@@ -174,7 +180,9 @@ impl State {
     /// The service's answer, from the past for a stale read.
     fn serve(&mut self, call: &Call, fault: Option<&FaultRecord>) -> Answer {
         let stale = fault.is_some_and(FaultRecord::reads_the_past);
-        let Some(past) = self.past.as_mut().filter(|_| stale) else { return self.world.call(call) };
+        let Some(past) = self.past.get_mut(call.service).filter(|_| stale) else {
+            return self.world.call(call);
+        };
         // Only what the last write did is hidden. Keys handed out by a stale read are real, and no id is drawn twice.
         past.sts.clone_from(&self.world.sts);
         past.ids.clone_from(&self.world.ids);

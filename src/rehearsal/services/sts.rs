@@ -22,6 +22,22 @@ pub struct State {
     /// Keys issued so far. They are named from this count and not from the world's ids: how often a job is
     /// looked at must not change what anything else is called.
     issued: u64,
+    /// The roles of accounts whose roles are known.
+    roles: BTreeMap<String, Trust>,
+}
+
+/// Who may assume a role.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trust {
+    /// ARN of the principal that is let in.
+    pub principal: String,
+    /// What it must say.
+    pub external_id: Option<String>,
+}
+
+/// Makes a role known. From then on its account has no roles but those that are.
+pub fn place_role(world: &mut World, arn: &str, trust: Trust) {
+    world.sts.roles.insert(arn.to_owned(), trust);
 }
 
 #[derive(Clone, Debug)]
@@ -136,10 +152,15 @@ struct AssumeRole {
     role_arn: String,
     role_session_name: String,
     duration_seconds: Option<u64>,
+    external_id: Option<String>,
     source_identity: Option<String>,
 }
 
-/// Every well-formed role can be assumed: permissions are not part of this world.
+/// The longest session of a role that was assumed by a session of another role.
+const CHAINED: u64 = 3600;
+
+/// Of an account whose roles are not known, every well-formed one can be assumed: permissions are not part of this
+/// world. A known role lets in whom its trust policy names.
 fn assume_role(world: &mut World, call: &Call) -> Answer {
     let input: AssumeRole = call.parse()?;
     let mut parts = input.role_arn.splitn(6, ':').skip(4);
@@ -149,6 +170,31 @@ fn assume_role(world: &mut World, call: &Call) -> Answer {
             ApiError::new("ValidationError", format!("{} is invalid", input.role_arn)).with_status(400)
         );
     };
+    let caller = principal(world, &call.access_key);
+    let of_account = format!(":iam::{account}:role/");
+    let roles = &world.sts.roles;
+    let refused = match (roles.get(&input.role_arn), &caller) {
+        (Some(trust), Some(caller)) => {
+            trust.principal != caller.arn
+                || trust.external_id.is_some() && trust.external_id != input.external_id
+        }
+        (Some(_), None) => true,
+        (None, _) => roles.keys().any(|known| known.contains(&of_account)),
+    };
+    if refused {
+        let who = caller.map_or("unknown".to_owned(), |caller| caller.arn);
+        let message = format!(
+            "User: {who} is not authorized to perform: sts:AssumeRole on resource: {}",
+            input.role_arn
+        );
+        return Err(ApiError::new("AccessDenied", message).with_status(403));
+    }
+    if caller.is_some_and(|caller| caller.arn.contains(":assumed-role/"))
+        && input.duration_seconds.is_some_and(|seconds| seconds > CHAINED)
+    {
+        let message = "The requested DurationSeconds exceeds the 1 hour session limit for roles assumed by role chaining";
+        return Err(ApiError::new("ValidationError", message).with_status(400));
+    }
     let name = role.rsplit('/').next().unwrap_or(role);
     let arn = format!("arn:aws:sts::{account}:assumed-role/{name}/{}", input.role_session_name);
     // One hour is the API's default for DurationSeconds.

@@ -9,6 +9,9 @@ use super::text;
 /// More findings than this are not collected: one refusal names only so many.
 const MOST_FINDINGS: usize = 10;
 
+/// A longer enumeration is a catalogue that grows, such as of instance types: its own operation says what is missing.
+const LONGEST_CLOSED: usize = 200;
+
 /// How a family of services words its refusals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dialect {
@@ -204,7 +207,8 @@ impl Check<'_> {
 
     fn text(&mut self, shape: &Shape, text: &str, path: &str) {
         let value = shown(shape, text);
-        if !shape.choices.is_empty() && !shape.choices.iter().any(|choice| choice == text) {
+        let closed = !shape.choices.is_empty() && shape.choices.len() <= LONGEST_CLOSED;
+        if closed && !shape.choices.iter().any(|choice| choice == text) {
             let rule = format!("Member must satisfy enum value set: [{}]", shape.choices.join(", "));
             self.report(path, Fault::Constraint { value: value.clone(), rule });
         }

@@ -153,6 +153,20 @@ pub async fn recall(cx: &Cx, pipeline: &str) -> Result<Option<String>, AwsError>
     Ok(all.into_iter().find(ours).and_then(|image| image.arn))
 }
 
+/// The build that an earlier step of this attempt started, whatever image pipeline it is of.
+pub async fn recall_from_any(cx: &Cx) -> Result<Option<String>, AwsError> {
+    let mut pipelines = cx.aws.imagebuilder.list_image_pipelines().into_paginator().items().send();
+    while let Some(pipeline) = pipelines.next().await {
+        let pipeline = pipeline
+            .map_err(|error| AwsError::new("imagebuilder:ListImagePipelines", "this account", error))?;
+        let Some(arn) = pipeline.arn else { continue };
+        if let Some(found) = recall(cx, &arn).await? {
+            return Ok(Some(found));
+        }
+    }
+    Ok(None)
+}
+
 /// Asks for the build to be cancelled. A refusal most likely means that it has just ended, which the next look shows.
 pub async fn cancel(cx: &Cx, arn: &str) -> Result<(), StageError> {
     let token = cx.key().client_token("cancel");

@@ -17,7 +17,8 @@ use self::judge::{BuiltImage, Copies, Look, Stand};
 use self::provenance::{Recipe, Run, SourceArtifact};
 use super::handover::{Baggage, Source, hand_over};
 use super::store::{Files, input};
-use super::{Cx, StageMachine};
+use super::{Cx, StageMachine, goes_forward};
+use crate::aws::AwsError;
 use crate::engine::{Failure, FailureKind, Machine, Outcome, Progress, StageError, Step, Timestamp};
 use crate::evidence::{Sha256, Stage};
 use crate::spec;
@@ -69,8 +70,9 @@ pub struct Inputs {
 impl StageMachine for Bake {
     const STAGE: Stage = Stage::Bake;
 
-    async fn load(cx: &Cx, _at: Timestamp) -> Result<Inputs, StageError> {
+    async fn load(cx: &mut Cx, _at: Timestamp) -> Result<Inputs, StageError> {
         let source = Source::open(cx).await?;
+        cx.act_in(source.spec.targets.bake.as_deref()).await?;
         let bake = source.spec.bake().map_err(|missing| StageError::Config(missing.to_string()))?.clone();
         let arn = &bake.image_pipeline;
         let (account, region) = judge::home(arn)
@@ -83,6 +85,24 @@ impl StageMachine for Bake {
         }
         let account = account.to_owned();
         Ok(Inputs { source, bake, account })
+    }
+
+    async fn step_back(self, cx: &Cx) -> Result<Step<Self>, StageError> {
+        // A build is its pipeline's account's, which its own ARN names too.
+        let account = |image: &str| judge::home(image).map_or("", |(account, _)| account).to_owned();
+        match self {
+            Self::Recalling { looks, why } => recalling(build::recall_from_any(cx).await, looks, why),
+            Self::Cancelling { image, why } => cancelling(&account(&image), cx, image, why).await,
+            Self::Stopping { image, why } => stopping(&account(&image), cx, image, why).await,
+            Self::Leaving { image, why } => Ok(leaving(&account(&image), cx, &image, why).await),
+            forward @ (Self::Start
+            | Self::Building { .. }
+            | Self::Confirming { .. }
+            | Self::Tagging { .. }
+            | Self::Publishing { .. }
+            | Self::Validating { .. }
+            | Self::Sealing { .. }) => Err(goes_forward(&forward)),
+        }
     }
 }
 
@@ -143,10 +163,13 @@ impl Machine for Bake {
             Self::Publishing { image } => publishing(inputs, cx, image).await,
             Self::Validating { image, since } => validating(inputs, cx, image, since).await,
             Self::Sealing { image } => sealing(inputs, cx, &image).await,
-            Self::Recalling { looks, why } => recalling(inputs, cx, looks, why).await,
-            Self::Cancelling { image, why } => cancelling(inputs, cx, image, why).await,
-            Self::Stopping { image, why } => stopping(inputs, cx, image, why).await,
-            Self::Leaving { image, why } => Ok(leaving(inputs, cx, &image, why).await),
+            Self::Recalling { looks, why } => {
+                let found = build::recall(cx, &inputs.bake.image_pipeline).await;
+                recalling(found, looks, why)
+            }
+            Self::Cancelling { image, why } => cancelling(&inputs.account, cx, image, why).await,
+            Self::Stopping { image, why } => stopping(&inputs.account, cx, image, why).await,
+            Self::Leaving { image, why } => Ok(leaving(&inputs.account, cx, &image, why).await),
         }
     }
 }
@@ -281,8 +304,12 @@ fn variables(copies: &Copies, region: &str, build: &str, statement: Sha256) -> B
     variables
 }
 
-async fn recalling(inputs: &Inputs, cx: &Cx, looks: u8, why: Failure) -> Result<Step<Bake>, StageError> {
-    match build::recall(cx, &inputs.bake.image_pipeline).await {
+fn recalling(
+    found: Result<Option<String>, AwsError>,
+    looks: u8,
+    why: Failure,
+) -> Result<Step<Bake>, StageError> {
+    match found {
         Ok(Some(image)) => Ok(Step::Next(Bake::Cancelling { image, why })),
         Ok(None) if looks + 1 >= RECALLS => Ok(Step::Done(Outcome::Failed(why))),
         Ok(None) => {
@@ -299,8 +326,8 @@ async fn recalling(inputs: &Inputs, cx: &Cx, looks: u8, why: Failure) -> Result<
     }
 }
 
-async fn cancelling(inputs: &Inputs, cx: &Cx, image: String, why: Failure) -> Result<Step<Bake>, StageError> {
-    let build = build::read(&build::get(cx, &image).await?, &inputs.account);
+async fn cancelling(account: &str, cx: &Cx, image: String, why: Failure) -> Result<Step<Bake>, StageError> {
+    let build = build::read(&build::get(cx, &image).await?, account);
     if judge::stand(&build.status) != Stand::Going {
         return Ok(failed(why, judge::remains(&build)));
     }
@@ -308,8 +335,8 @@ async fn cancelling(inputs: &Inputs, cx: &Cx, image: String, why: Failure) -> Re
     Ok(Step::Next(Bake::Stopping { image, why }))
 }
 
-async fn stopping(inputs: &Inputs, cx: &Cx, image: String, why: Failure) -> Result<Step<Bake>, StageError> {
-    let build = build::read(&build::get(cx, &image).await?, &inputs.account);
+async fn stopping(account: &str, cx: &Cx, image: String, why: Failure) -> Result<Step<Bake>, StageError> {
+    let build = build::read(&build::get(cx, &image).await?, account);
     if judge::stand(&build.status) != Stand::Going {
         return Ok(failed(why, judge::remains(&build)));
     }
@@ -319,9 +346,9 @@ async fn stopping(inputs: &Inputs, cx: &Cx, image: String, why: Failure) -> Resu
 }
 
 /// Nothing is undone here, so a look that fails takes nothing from the reason.
-async fn leaving(inputs: &Inputs, cx: &Cx, image: &str, why: Failure) -> Step<Bake> {
+async fn leaving(account: &str, cx: &Cx, image: &str, why: Failure) -> Step<Bake> {
     let remains = match build::get(cx, image).await {
-        Ok(found) => judge::remains(&build::read(&found, &inputs.account)),
+        Ok(found) => judge::remains(&build::read(&found, account)),
         Err(error) => Some(format!("the images of build {image} remain ({error})")),
     };
     failed(why, remains)

@@ -4,6 +4,7 @@
 //! replaced, alarms and metrics are looked at again and again; what is wrong rolls back at once, and what is not
 //! known rolls back before AWS lets the refresh go on. The end is read back from the fleet itself.
 
+pub mod examine;
 mod fleet;
 pub mod judge;
 pub mod log;
@@ -30,10 +31,10 @@ pub use self::run::{End, Plan, Run};
 pub use self::template::is_ours;
 
 use self::judge::Watch;
-use super::StageMachine;
 use super::context::Cx;
 use super::handover::Release;
 use super::why::Why;
+use super::{StageMachine, goes_forward};
 use crate::engine::{Failure, Machine, StageError, Step, Timestamp};
 use crate::evidence::predicate::PromotionOutcome;
 use crate::evidence::{ImageIdentity, Stage};
@@ -84,12 +85,35 @@ pub struct Inputs {
 impl StageMachine for Promote {
     const STAGE: Stage = Stage::Promote;
 
-    async fn load(cx: &Cx, at: Timestamp) -> Result<Inputs, StageError> {
+    async fn load(cx: &mut Cx, at: Timestamp) -> Result<Inputs, StageError> {
         let release = Release::open(cx, Stage::Promote, at).await?;
+        cx.act_in(release.spec.targets.promote.as_deref()).await?;
         let promote =
             release.spec.promote().map_err(|missing| StageError::Config(missing.to_string()))?.clone();
         let image = release.image_in(cx.aws.region())?.clone();
         Ok(Inputs { release, promote, image, at })
+    }
+
+    async fn step_back(self, cx: &Cx) -> Result<Step<Self>, StageError> {
+        match self {
+            Self::GivingUp { why } => Ok(Step::Done(crate::engine::Outcome::Failed(why.into()))),
+            other => steps::back_without_inputs(other, cx).await,
+        }
+    }
+}
+
+/// What is promoted, where to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Scene<'a> {
+    /// Name of the Auto Scaling group.
+    pub group: &'a str,
+    /// The new image.
+    pub image: &'a str,
+}
+
+impl Inputs {
+    fn scene(&self) -> Scene<'_> {
+        Scene { group: &self.promote.group, image: &self.image.image_id }
     }
 }
 
@@ -161,10 +185,10 @@ impl Machine for Promote {
             Self::Confirming { run, seen, looks, doubt } => {
                 steps::confirm(run, steps::Tries { seen, looks }, doubt, inputs, cx).await
             }
-            Self::RollingBack { run, why } => steps::roll_back(run, why, inputs, cx).await,
-            Self::Cancelling { run, why } => steps::cancel(run, why, inputs, cx).await,
+            Self::RollingBack { run, why } => steps::roll_back(run, why, inputs.scene(), cx).await,
+            Self::Cancelling { run, why } => steps::cancel(run, why, inputs.scene(), cx).await,
             Self::Reverted { run, why, seen, looks, restored } => {
-                steps::revert(run, why, steps::Tries { seen, looks }, restored, inputs, cx).await
+                steps::revert(run, why, steps::Tries { seen, looks }, restored, inputs.scene(), cx).await
             }
             Self::Sealing { run, end } => steps::seal(run, end, inputs, cx).await,
             Self::GivingUp { why } => Ok(Step::Done(crate::engine::Outcome::Failed(why.into()))),

@@ -62,6 +62,16 @@ pub fn number(version: &str) -> Option<i64> {
 /// Every check, in a fixed order. Without a group, there is only the first.
 #[must_use]
 pub fn check(promote: &Promote, image: &ImageIdentity, world: &World) -> Vec<Check> {
+    every(promote, Some(image), world)
+}
+
+/// Every check that needs no new image: what can be known before a release is baked.
+#[must_use]
+pub fn standing(promote: &Promote, world: &World) -> Vec<Check> {
+    every(promote, None, world)
+}
+
+fn every(promote: &Promote, image: Option<&ImageIdentity>, world: &World) -> Vec<Check> {
     let Some(group) = &world.group else {
         return vec![wrong(
             "group_exists",
@@ -72,7 +82,7 @@ pub fn check(promote: &Promote, image: &ImageIdentity, world: &World) -> Vec<Che
     };
     let mut checks = vec![exists(promote, group)];
     checks.extend(rollback(world, group));
-    checks.push(new_image(image, world));
+    checks.extend(image.map(|image| new_image(image, world)));
     checks.push(no_refresh(world));
     checks.push(processes(group));
     checks.push(instances(group));

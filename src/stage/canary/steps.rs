@@ -1,17 +1,19 @@
 //! The moves of a promotion: each looks, decides by the pure judges, and makes at most one mutating call.
 
 mod back;
+mod blind;
 mod forward;
 mod seal;
 
 use std::time::Duration;
 
 pub(super) use back::{cancel, revert, roll_back};
-pub(super) use forward::{confirm, preflight, start, version, watch};
+pub(super) use blind::back as back_without_inputs;
+pub(super) use forward::{confirm, look_around, preflight, start, version, watch};
 pub(super) use seal::{refuse, seal};
 
+use super::CONFIRMATIONS;
 use super::run::Run;
-use super::{CONFIRMATIONS, Inputs};
 use crate::engine::Progress;
 
 /// Between two looks of a read-back, or at AWS rolling back.
@@ -52,7 +54,7 @@ fn progress(run: &Run, percent: u8, summary: String) -> Progress {
 }
 
 /// `4 instances in service, 1 of them on ami-…`
-fn count(inputs: &Inputs, fleet: [u32; 3]) -> String {
+fn count(image: &str, fleet: [u32; 3]) -> String {
     let [in_service, on_new, healthy] = fleet;
-    format!("{in_service} in service, {on_new} of them on {}, {healthy} healthy", inputs.image.image_id)
+    format!("{in_service} in service, {on_new} of them on {image}, {healthy} healthy")
 }

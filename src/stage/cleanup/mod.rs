@@ -27,17 +27,18 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::inventory::images;
 pub use self::removal::{Doomed, Removed, Snapshot, remove as deregister};
 pub use self::steps::{advance, fit, take_back};
 pub use self::todo::Todo;
 
 use self::retain::{Reason, Uses};
 use self::survey::Scope;
-use super::StageMachine;
 use super::context::Cx;
 use super::handover::Release;
 use super::why::Why;
-use crate::engine::{Failure, Machine, StageError, Step, Timestamp};
+use super::{StageMachine, goes_forward};
+use crate::engine::{Failure, Machine, Outcome, StageError, Step, Timestamp};
 use crate::evidence::Stage;
 use crate::evidence::predicate::{Promotion, PromotionOutcome};
 use crate::spec;
@@ -110,8 +111,9 @@ impl Inputs {
 impl StageMachine for Cleanup {
     const STAGE: Stage = Stage::Cleanup;
 
-    async fn load(cx: &Cx, at: Timestamp) -> Result<Inputs, StageError> {
+    async fn load(cx: &mut Cx, at: Timestamp) -> Result<Inputs, StageError> {
         let release = Release::open(cx, Stage::Cleanup, at).await?;
+        cx.act_in(release.spec.targets.cleanup.as_deref()).await?;
         let promotion = promotion(&release)?;
         if let Some(Promotion {
             outcome: PromotionOutcome::RolledBack | PromotionOutcome::Failed,
@@ -128,6 +130,26 @@ impl StageMachine for Cleanup {
         let account = release.image_in(cx.aws.region())?.account.clone();
         let known = known(&release, promotion.as_ref(), cx.aws.region());
         Ok(Inputs { release, promotion, rules, account, known, at })
+    }
+
+    async fn step_back(self, _: &Cx) -> Result<Step<Self>, StageError> {
+        match self {
+            // What is known to be gone is told; what was in the queue may be gone too.
+            Self::Sealing { done, why: Some(why) } => {
+                let gone = done.iter().filter(|doomed| doomed.gone).count();
+                let mut failure = Failure::from(why);
+                failure.message =
+                    format!("{gone} images or more were removed before this: {}", failure.message);
+                Ok(Step::Done(Outcome::Failed(failure)))
+            }
+            forward @ (Self::Naming
+            | Self::Surveying
+            | Self::Quarantining { .. }
+            | Self::Resting { .. }
+            | Self::Removing { .. }
+            | Self::Reaping { .. }
+            | Self::Sealing { why: None, .. }) => Err(goes_forward(&forward)),
+        }
     }
 }
 

@@ -117,18 +117,19 @@ pub fn hold(
         let there = survey.image(id).filter(|image| image.identity == planned.image);
         let Some(fate) = there.and_then(|_| survey.fates.get(id)) else { continue };
         match (planned.aim, fate) {
-            (Aim::Reinstate, Fate::Reinstate(_)) => left.push((id.to_owned(), planned.aim)),
-            // What is brought back is kept; what is kept already is done.
-            (Aim::Reinstate, _) => {}
-            (_, Fate::Keep(reasons) | Fate::Reinstate(reasons)) => {
+            (Aim::Quarantine | Aim::Deregister, Fate::Keep(reasons) | Fate::Reinstate(reasons)) => {
                 changes.insert(id.to_owned(), reasons.clone());
             }
             (Aim::Deregister, Fate::Go(Next::Step(step))) if *step != Step::Deregister => {
                 return Err(Refusal::Undone { image: id.to_owned(), step: *step });
             }
-            (Aim::Quarantine, Fate::Go(Next::Step(Step::Deregister) | Next::Rest { .. })) => {}
-            (_, Fate::Go(Next::Rest { .. })) => {}
-            (aim, Fate::Go(Next::Step(_))) => left.push((id.to_owned(), aim)),
+            (Aim::Reinstate, Fate::Reinstate(_))
+            | (Aim::Deregister, Fate::Go(Next::Step(Step::Deregister)))
+            | (Aim::Quarantine, Fate::Go(Next::Step(Step::Mark | Step::Deprecate | Step::Disable))) => {
+                left.push((id.to_owned(), planned.aim));
+            }
+            // It has come as far as the plan says or further, or is kept already and was to be brought back.
+            _ => {}
         }
     }
     if changes.is_empty() { Ok(left) } else { Err(Refusal::Changed { changes }) }

@@ -195,8 +195,8 @@ fn promoted_last(images: &[Image]) -> BTreeSet<&str> {
     channels
         .into_values()
         .flat_map(|mut line| {
-            line.sort_by(|a, b| b.cmp(a));
-            line.into_iter().take(2).map(|(_, id)| id)
+            line.sort_unstable();
+            line.into_iter().rev().take(2).map(|(_, id)| id)
         })
         .collect()
 }

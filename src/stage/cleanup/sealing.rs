@@ -24,21 +24,22 @@ pub async fn seal(done: Vec<Doomed>, inputs: &Inputs, cx: &Cx) -> Result<Step<Cl
         .leaving()
         .filter(|(_, next)| matches!(next, Next::Step(step) if *step != Way::Deregister))
         .count();
-    let mut summary = format!(
-        "{gone} images of {} removed, {} kept",
-        inputs.release.spec.service,
-        survey.images.len() - resting
-    );
+    let service = &inputs.release.spec.service;
+    let mut parts = vec![
+        format!("{gone} images of {service} removed"),
+        format!("{} kept", survey.images.len().saturating_sub(resting)),
+    ];
     if resting > 0 {
-        summary.push_str(&format!(", {resting} in quarantine"));
+        parts.push(format!("{resting} in quarantine"));
     }
     if left > 0 {
-        summary.push_str(&format!(", {left} left for the next cleanup"));
+        parts.push(format!("{left} left for the next cleanup"));
     }
     let snapshots: Vec<String> = done.iter().flat_map(Doomed::left_over).cloned().map(String::from).collect();
     if !snapshots.is_empty() {
-        summary.push_str(&format!("; snapshots not deleted: {}", snapshots.join(", ")));
+        parts.push(format!("snapshots not deleted: {}", snapshots.join(", ")));
     }
+    let summary = parts.join(", ");
     let variables = BTreeMap::from([
         ("Removed".to_owned(), gone.to_string()),
         ("Quarantined".to_owned(), resting.to_string()),

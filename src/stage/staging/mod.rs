@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use self::judge::{Boot, Deadlines, Invocation, Look};
 use super::handover::{Release, hand_over};
 use super::store::Files;
-use super::{Cx, StageMachine};
+use super::{Cx, StageMachine, goes_forward};
 use crate::engine::{Failure, FailureKind, Machine, Outcome, Progress, StageError, Step, Timestamp};
 use crate::evidence::{ImageIdentity, Stage};
 use crate::spec::{self, Check};
@@ -72,12 +72,30 @@ pub struct Inputs {
 impl StageMachine for Test {
     const STAGE: Stage = Stage::Test;
 
-    async fn load(cx: &Cx, at: Timestamp) -> Result<Inputs, StageError> {
+    async fn load(cx: &mut Cx, at: Timestamp) -> Result<Inputs, StageError> {
         let release = Release::open(cx, Stage::Test, at).await?;
+        cx.act_in(release.spec.targets.test.as_deref()).await?;
         let test = release.spec.test().map_err(|missing| StageError::Config(missing.to_string()))?.clone();
         let image = release.image_in(cx.aws.region())?.clone();
         let scripts = scripts(&test.checks, &release.baggage.files)?;
         Ok(Inputs { release, test, image, scripts })
+    }
+
+    async fn step_back(self, cx: &Cx) -> Result<Step<Self>, StageError> {
+        match self {
+            Self::Recalling { looks, why } => recalling(cx, looks, why).await,
+            Self::Withdrawing { instance, looks, why } => withdrawing(cx, instance, looks, why).await,
+            Self::Withdrawn { instance, why } => withdrawn(cx, instance, why).await,
+            forward @ (Self::Launching
+            | Self::Booting { .. }
+            | Self::Checking { .. }
+            | Self::Running { .. }
+            | Self::Overdue { .. }
+            | Self::Cancelling { .. }
+            | Self::Terminating { .. }
+            | Self::Ending { .. }
+            | Self::Sealing { .. }) => Err(goes_forward(&forward)),
+        }
     }
 }
 
@@ -189,20 +207,7 @@ impl Machine for Test {
             }
             Self::Recalling { looks, why } => recalling(cx, looks, why).await,
             Self::Withdrawing { instance, looks, why } => withdrawing(cx, instance, looks, why).await,
-            Self::Withdrawn { instance, why } => {
-                let found = instance::state(cx, &instance).await?;
-                Ok(match found.filter(|(state, _)| !judge::has_ended(state)) {
-                    None => Step::Done(Outcome::Failed(why)),
-                    Some((state, _)) => {
-                        let progress = progress(0, format!("terminating {instance}: {state}"), &instance);
-                        Step::Wait {
-                            state: Self::Withdrawn { instance, why },
-                            again_in: LOOK_EVERY,
-                            progress,
-                        }
-                    }
-                })
-            }
+            Self::Withdrawn { instance, why } => withdrawn(cx, instance, why).await,
         }
     }
 }
@@ -415,4 +420,15 @@ async fn withdrawing(cx: &Cx, instance: String, looks: u8, why: Failure) -> Resu
             }
         }
     }
+}
+
+async fn withdrawn(cx: &Cx, instance: String, why: Failure) -> Result<Step<Test>, StageError> {
+    let found = instance::state(cx, &instance).await?;
+    Ok(match found.filter(|(state, _)| !judge::has_ended(state)) {
+        None => Step::Done(Outcome::Failed(why)),
+        Some((state, _)) => {
+            let progress = progress(0, format!("terminating {instance}: {state}"), &instance);
+            Step::Wait { state: Test::Withdrawn { instance, why }, again_in: LOOK_EVERY, progress }
+        }
+    })
 }

@@ -172,3 +172,10 @@ pub(super) fn warm_pool(world: &mut World, call: &Call) -> Answer {
     let configuration = group.warm_pool.as_ref().and_then(|p| p.get("WarmPoolConfiguration"));
     Ok(present(json!({ "WarmPoolConfiguration": configuration, "Instances": instances, "NextToken": next })))
 }
+
+/// No operation here makes lifecycle hooks, so that no group has one.
+pub(super) fn lifecycle_hooks(world: &mut World, call: &Call) -> Answer {
+    let input: Describe = call.parse()?;
+    owned(world, call, &input.auto_scaling_group_name)?;
+    Ok(json!({ "LifecycleHooks": [] }))
+}

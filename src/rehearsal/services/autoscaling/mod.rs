@@ -7,6 +7,7 @@ mod group_describe;
 mod groups;
 mod instance_calls;
 mod keeping;
+mod launch_configurations;
 mod members;
 mod preferences;
 mod processes;
@@ -30,6 +31,7 @@ use super::support::{Place, refuse};
 pub use groups::Group;
 pub use members::{Lifecycle, Member};
 pub use refresh::{Refresh, Status};
+pub(in super::super) use seed::in_service;
 pub use seed::{NewGroup, group, seed_group, seed_launch_configuration, seed_warm_pool};
 
 /// A group's place and name.
@@ -70,13 +72,16 @@ pub const OPERATIONS: &[&str] = &[
     "AttachLoadBalancerTargetGroups",
     "CancelInstanceRefresh",
     "CreateAutoScalingGroup",
+    "CreateLaunchConfiguration",
     "CreateOrUpdateTags",
     "DeleteAutoScalingGroup",
     "DescribeAutoScalingGroups",
     "DescribeAutoScalingInstances",
     "DescribeInstanceRefreshes",
     "DescribeLaunchConfigurations",
+    "DescribeLifecycleHooks",
     "DescribeScalingActivities",
+    "DescribeTags",
     "DescribeWarmPool",
     "EnterStandby",
     "ExitStandby",
@@ -99,13 +104,16 @@ pub fn call(world: &mut World, call: &Call) -> Answer {
         "AttachLoadBalancerTargetGroups" => group_calls::attach_target_groups(world, call),
         "CancelInstanceRefresh" => refresh_calls::cancel(world, call),
         "CreateAutoScalingGroup" => group_calls::create(world, call),
+        "CreateLaunchConfiguration" => launch_configurations::create(world, call),
         "CreateOrUpdateTags" => tags::create_or_update(world, call),
         "DeleteAutoScalingGroup" => group_calls::delete(world, call),
         "DescribeAutoScalingGroups" => group_describe::groups(world, call),
         "DescribeAutoScalingInstances" => group_describe::instances(world, call),
         "DescribeInstanceRefreshes" => refresh_calls::describe(world, call),
         "DescribeLaunchConfigurations" => group_describe::launch_configurations(world, call),
+        "DescribeLifecycleHooks" => group_describe::lifecycle_hooks(world, call),
         "DescribeScalingActivities" => activities::describe(world, call),
+        "DescribeTags" => tags::describe(world, call),
         "DescribeWarmPool" => group_describe::warm_pool(world, call),
         "EnterStandby" => instance_calls::enter_standby(world, call),
         "ExitStandby" => instance_calls::exit_standby(world, call),

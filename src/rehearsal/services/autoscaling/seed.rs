@@ -144,6 +144,13 @@ pub fn group<'a>(world: &'a World, account: &str, region: &str, name: &str) -> O
     world.autoscaling.groups.get(&(Place::new(account, region), name.to_owned()))
 }
 
+/// The instances in service of every group of that name.
+pub(in crate::rehearsal) fn in_service(world: &World, name: &str) -> Vec<String> {
+    let groups = world.autoscaling.groups.values().filter(|group| group.name == name);
+    let members = groups.flat_map(|group| group.members.values());
+    members.filter(|m| m.lifecycle == Lifecycle::InService).map(|m| m.id.clone()).collect()
+}
+
 /// Puts a launch configuration in place, given as the model's `LaunchConfiguration`.
 pub fn seed_launch_configuration(world: &mut World, account: &str, region: &str, configuration: Value) {
     world.autoscaling.launch_configurations.push((Place::new(account, region), configuration));

@@ -5,8 +5,10 @@ use serde_json::{Value, json};
 
 use super::super::super::call::{Answer, Call};
 use super::super::super::world::World;
+use super::super::support::{Filter, page, present};
 use super::config::invalid;
 use super::groups::owned;
+use super::place;
 
 /// One tag of a group.
 #[derive(Clone, Debug, Deserialize)]
@@ -22,6 +24,18 @@ pub struct GroupTag {
 }
 
 impl GroupTag {
+    /// Whether a filter of `DescribeTags` lets this tag of a group through.
+    fn fits(&self, filter: &Filter, group: &str) -> bool {
+        let value = match filter.name.as_str() {
+            "auto-scaling-group" => group,
+            "key" => &self.key,
+            "value" => self.value.as_deref().unwrap_or_default(),
+            _ if self.propagate_at_launch.unwrap_or(false) => "true",
+            _ => "false",
+        };
+        filter.values.iter().any(|wanted| wanted == value)
+    }
+
     pub fn view(&self, group: &str) -> Value {
         json!({
             "ResourceId": group,
@@ -59,3 +73,37 @@ pub(super) fn create_or_update(world: &mut World, call: &Call) -> Answer {
     }
     Ok(json!({}))
 }
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Describe {
+    #[serde(default)]
+    filters: Vec<Filter>,
+    next_token: Option<String>,
+    max_records: Option<usize>,
+}
+
+/// The tags of all groups, by group and key.
+pub(super) fn describe(world: &World, call: &Call) -> Answer {
+    let input: Describe = call.parse()?;
+    if let Some(unknown) = input.filters.iter().find(|f| !FILTERS.contains(&f.name.as_str())) {
+        return Err(invalid(format!("Filter type {} is not correct.", unknown.name)));
+    }
+    let here = place(call);
+    let mut found: Vec<(&str, &GroupTag)> = world
+        .autoscaling
+        .groups
+        .values()
+        .filter(|group| group.place == here)
+        .flat_map(|group| group.tags.iter().map(move |tag| (group.name.as_str(), tag)))
+        .filter(|(group, tag)| input.filters.iter().all(|filter| tag.fits(filter, group)))
+        .collect();
+    found.sort_by(|(a, one), (b, other)| (a, &one.key).cmp(&(b, &other.key)));
+    let views: Vec<Value> = found.into_iter().map(|(group, tag)| tag.view(group)).collect();
+    let size = input.max_records.unwrap_or(50).min(100);
+    let (tags, next) = page(views, input.next_token.as_deref(), size, "InvalidNextToken")?;
+    Ok(present(json!({ "Tags": tags, "NextToken": next })))
+}
+
+/// What `DescribeTags` filters by.
+const FILTERS: [&str; 4] = ["auto-scaling-group", "key", "value", "propagate-at-launch"];

@@ -50,6 +50,8 @@ struct Class {
     share: f64,
     error_rate: f64,
     seconds: f64,
+    /// Share of slow requests, and their mean seconds.
+    slow: (f64, f64),
 }
 
 #[derive(Clone, Debug)]
@@ -114,14 +116,22 @@ fn work_out(world: &mut World) {
                 (Health::Healthy, Some(instance)) => {
                     let group = instance.tags.get("aws:autoscaling:groupName").cloned();
                     mix.serving.push((id.clone(), group));
-                    let (error_rate, seconds) =
-                        (instance.behaviour.error_rate, instance.behaviour.latency_ms / 1000.0);
+                    let behaviour = &instance.behaviour;
+                    let (error_rate, seconds) = (behaviour.error_rate, behaviour.latency_ms / 1000.0);
+                    let slow = (behaviour.slow_share.clamp(0.0, 1.0), behaviour.slow_ms / 1000.0);
                     let alike = |c: &&mut Class| {
-                        c.error_rate.total_cmp(&error_rate).is_eq() && c.seconds.total_cmp(&seconds).is_eq()
+                        [
+                            (c.error_rate, error_rate),
+                            (c.seconds, seconds),
+                            (c.slow.0, slow.0),
+                            (c.slow.1, slow.1),
+                        ]
+                        .into_iter()
+                        .all(|(one, other)| one.total_cmp(&other).is_eq())
                     };
                     match mix.classes.iter_mut().find(alike) {
                         Some(class) => class.share += 1.0,
-                        None => mix.classes.push(Class { share: 1.0, error_rate, seconds }),
+                        None => mix.classes.push(Class { share: 1.0, error_rate, seconds, slow }),
                     }
                 }
                 (Health::Unhealthy | Health::Healthy, _) => mix.unhealthy += 1,
@@ -224,7 +234,11 @@ impl Minute {
             "TargetResponseTime" if self.requests > 0.0 => {
                 for class in &self.mix.classes {
                     for (share, multiple) in SPREAD {
-                        into.add(class.seconds * multiple, self.requests * class.share * share);
+                        let requests = self.requests * class.share * share;
+                        into.add(class.seconds * multiple, requests * (1.0 - class.slow.0));
+                        if class.slow.0 > 0.0 {
+                            into.add(class.slow.1 * multiple, requests * class.slow.0);
+                        }
                     }
                 }
             }

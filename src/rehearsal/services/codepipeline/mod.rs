@@ -22,6 +22,7 @@ mod job;
 mod pipeline;
 mod result;
 mod structure;
+mod tags;
 mod variables;
 mod view;
 
@@ -46,6 +47,7 @@ pub const OPERATIONS: &[&str] = &[
     "ListActionTypes",
     "ListPipelineExecutions",
     "ListPipelines",
+    "ListTagsForResource",
     "PollForJobs",
     "PutApprovalResult",
     "PutJobFailureResult",
@@ -54,6 +56,8 @@ pub const OPERATIONS: &[&str] = &[
     "RollbackStage",
     "StartPipelineExecution",
     "StopPipelineExecution",
+    "TagResource",
+    "UntagResource",
     "UpdatePipeline",
 ];
 
@@ -140,6 +144,24 @@ pub fn execution<'w>(world: &'w World, id: &str) -> Option<&'w Execution> {
     world.codepipeline.executions.get(id)
 }
 
+/// Pipeline and id of every execution under way.
+pub(in super::super) fn under_way(world: &World) -> Vec<(String, String)> {
+    let executions = world.codepipeline.executions.values();
+    executions.filter(|e| e.status.is_running()).map(|e| (e.pipeline.name.clone(), e.id.clone())).collect()
+}
+
+/// Pipeline and id of the execution begun last.
+pub(in super::super) fn newest(world: &World) -> Option<(String, String)> {
+    let newest = world.codepipeline.executions.values().max_by_key(|e| (e.started, e.sequence))?;
+    Some((newest.pipeline.name.clone(), newest.id.clone()))
+}
+
+/// Account and Region of the pipelines: of a rehearsal, there is one.
+pub(in super::super) fn home(world: &World) -> Option<(String, String)> {
+    let home = world.codepipeline.pipelines.keys().next()?;
+    Some((home.account.clone(), home.region.clone()))
+}
+
 /// Answers one call.
 ///
 /// # Errors
@@ -159,6 +181,7 @@ pub fn call(world: &mut World, call: &Call) -> Answer {
         "ListActionTypes" => action_type::list(world, call),
         "ListPipelineExecutions" => view::list_pipeline_executions(world, call),
         "ListPipelines" => pipeline::list(world, call),
+        "ListTagsForResource" => tags::list(world, call),
         "PollForJobs" => job::poll(world, call),
         "PutApprovalResult" => approval::put(world, call),
         "PutJobFailureResult" => result::failure(world, call),
@@ -167,6 +190,8 @@ pub fn call(world: &mut World, call: &Call) -> Answer {
         "RollbackStage" => control::rollback(world, call),
         "StartPipelineExecution" => control::start(world, call),
         "StopPipelineExecution" => control::stop(world, call),
+        "TagResource" => tags::tag(world, call),
+        "UntagResource" => tags::untag(world, call),
         "UpdatePipeline" => pipeline::update(world, call),
         other => Err(ApiError::new("UnknownOperationException", other)),
     }

@@ -8,6 +8,7 @@ use super::super::super::time::Time;
 use super::super::super::world::World;
 use super::super::page::page;
 use super::declaration::{Declaration, HIDDEN};
+use super::tags::{Tag, Tags, tags};
 use super::{Home, action_type, bad_token, structure, validation};
 
 /// A pipeline with all its versions, the newest last.
@@ -16,9 +17,14 @@ pub struct Pipeline {
     versions: Vec<Declaration>,
     created: Time,
     updated: Time,
+    tags: Tags,
 }
 
 impl Pipeline {
+    pub(super) fn tags(&mut self) -> &mut Tags {
+        &mut self.tags
+    }
+
     /// The declaration executions start with.
     pub(super) fn current(&self) -> Option<&Declaration> {
         self.versions.last()
@@ -57,7 +63,8 @@ fn not_found(home: &Home) -> ApiError {
 #[derive(Deserialize)]
 struct Input {
     pipeline: Declaration,
-    tags: Option<Value>,
+    #[serde(default)]
+    tags: Vec<Tag>,
 }
 
 pub(super) fn create(world: &mut World, call: &Call) -> Answer {
@@ -72,14 +79,13 @@ pub(super) fn create(world: &mut World, call: &Call) -> Answer {
     structure::check(world, &home, &input.pipeline)?;
     input.pipeline.version = 1;
     let shown = masked(world, &home, input.pipeline.clone());
-    world
-        .codepipeline
-        .pipelines
-        .insert(home, Pipeline { versions: vec![input.pipeline], created: call.now, updated: call.now });
+    let tags = tags(input.tags);
     let mut answer = json!({ "pipeline": shown });
-    if let Some(tags) = input.tags {
-        answer["tags"] = tags;
+    if !tags.is_empty() {
+        answer["tags"] = tags.iter().map(|(key, value)| json!({ "key": key, "value": value })).collect();
     }
+    let made = Pipeline { versions: vec![input.pipeline], created: call.now, updated: call.now, tags };
+    world.codepipeline.pipelines.insert(home, made);
     Ok(answer)
 }
 

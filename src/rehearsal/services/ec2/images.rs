@@ -174,8 +174,15 @@ pub(super) fn owned<'a>(world: &'a mut World, call: &Call, id: &str) -> Result<&
         .ec2
         .images
         .get_mut(id)
-        .filter(|i| i.region == call.region && i.is_registered() && i.launchable_by(&call.account))
+        .filter(|i| i.region == call.region && i.launchable_by(&call.account))
         .ok_or_else(|| not_found(id))?;
+    if !image.is_registered() {
+        // EC2 remembers what was deregistered, and says so to its owner.
+        return Err(refuse(
+            "InvalidAMIID.Unavailable",
+            format!("The image ID '{id}' has been deregistered and is no longer available"),
+        ));
+    }
     if image.account != call.account {
         return Err(refuse("AuthFailure", format!("Not authorized for image: {id}")));
     }

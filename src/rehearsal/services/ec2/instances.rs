@@ -25,6 +25,8 @@ const LINGERS: Duration = Duration::from_hours(1);
 const REBOOT: Duration = Duration::from_secs(10);
 /// How long ago the set-up's instances were launched.
 const SETTLED_FOR_MS: i64 = 24 * 3_600_000;
+/// A century: longer is as good as never.
+const MOST_MINUTES: u64 = 100 * 365 * 1440;
 /// How long an instance that does not boot stays `initializing` beyond the time a boot would have taken.
 const GIVES_UP_AFTER: Duration = Duration::from_mins(3);
 
@@ -138,10 +140,23 @@ pub(super) fn on_event(world: &mut World, at: Time, event: Event) {
             }
             starts
         }),
-        Event::StatusOk(id) => change(world, &id, |instance| {
-            let passes = instance.state == InstanceState::Running && !instance.status_ok;
-            instance.status_ok |= passes;
-            passes
+        Event::StatusOk(id) => {
+            let passed = change(world, &id, |instance| {
+                let passes = instance.state == InstanceState::Running && !instance.status_ok;
+                instance.status_ok |= passes;
+                passes
+            });
+            let memory = world.ec2.instances.get(&id).and_then(|i| i.behaviour.out_of_memory_after_minutes);
+            if let (Some(_), Some(minutes)) = (&passed, memory) {
+                enter(world, at + Duration::from_mins(minutes.min(MOST_MINUTES)), Event::OutOfMemory(id));
+            }
+            passed
+        }
+        Event::OutOfMemory(id) => change(world, &id, |instance| {
+            let fails = instance.state == InstanceState::Running && instance.status_ok;
+            instance.status_ok &= !fails;
+            instance.impaired |= fails;
+            fails
         }),
         Event::StatusImpaired(id) => change(world, &id, |instance| {
             let fails = instance.state == InstanceState::Running;
@@ -190,6 +205,24 @@ fn change(world: &mut World, id: &str, act: impl FnOnce(&mut Instance) -> bool) 
 fn tell(world: &mut World, id: &str) {
     elbv2::instance_changed(world, id);
     autoscaling::instance_changed(world, id);
+}
+
+/// Every instance in an Availability Zone fails.
+pub fn lose_zone(world: &mut World, zone: &str) {
+    let lost: Vec<String> = world
+        .ec2
+        .instances
+        .values_mut()
+        .filter(|instance| instance.zone == zone && instance.state == InstanceState::Running)
+        .map(|instance| {
+            instance.status_ok = false;
+            instance.impaired = true;
+            instance.id.clone()
+        })
+        .collect();
+    for id in lost {
+        tell(world, &id);
+    }
 }
 
 /// Makes an instance of the set-up one that has been running for long.

@@ -32,7 +32,7 @@ use super::support::{Place, refuse};
 
 pub use fleets::{seed_fleet, seed_spot_fleet_request, seed_spot_request};
 pub use images::{Image, ImageState, NewImage, Protection, register_image, share_snapshots};
-pub use instances::{Instance, InstanceState};
+pub use instances::{Instance, InstanceState, lose_zone};
 pub(super) use instances::{settle, terminate};
 pub(super) use launch::{LaunchSpec, launch};
 pub use launch_templates::{LaunchTemplate, TemplateVersion, seed_launch_template};
@@ -46,7 +46,7 @@ pub use references::seed_reference;
 pub use snapshots::Snapshot;
 
 /// No capacity for launches that match: every part given must agree.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CapacityShortage {
     /// The Region that is short; `None` for all.
     pub region: Option<String>,
@@ -98,6 +98,8 @@ pub enum Event {
     StatusOk(String),
     /// An instance that will not boot fails its status checks.
     StatusImpaired(String),
+    /// An instance has used up its memory.
+    OutOfMemory(String),
     /// A rebooting instance is back.
     Rebooted(String),
     Stopped(String),

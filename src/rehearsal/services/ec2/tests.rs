@@ -310,7 +310,7 @@ fn deregistering_spares_snapshots_that_others_stand_on() {
         answer["DeleteSnapshotResults"],
         json!([{ "SnapshotId": own, "ReturnCode": "success" }, { "SnapshotId": shared, "ReturnCode": "skipped" }])
     );
-    assert_eq!(trial.refused("ec2", "DeregisterImage", input), "InvalidAMIID.NotFound");
+    assert_eq!(trial.refused("ec2", "DeregisterImage", input), "InvalidAMIID.Unavailable");
     assert_eq!(image_state(&mut trial, &second).as_deref(), Some("deregistered"), "it shows for a while");
     trial.pass(61);
     let gone = trial.refused("ec2", "DescribeImages", json!({ "ImageIds": [second] }));

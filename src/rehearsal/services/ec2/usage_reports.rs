@@ -131,25 +131,29 @@ pub(super) fn entries(world: &World, call: &Call) -> Answer {
 }
 
 fn users(world: &World, report: &Report, kind: &str) -> BTreeMap<String, u64> {
-    let mut users = BTreeMap::new();
     let elsewhere =
         |account: &str, region: &str| account != report.place.account && region == report.place.region;
-    let mut add = |account: &str| *users.entry(account.to_owned()).or_insert(0) += 1;
-    match kind {
+    let accounts: Vec<&String> = match kind {
         "ec2:Instance" => world
             .ec2
             .instances
             .values()
             .filter(|one| elsewhere(&one.account, &one.region) && one.image_id == report.image)
-            .for_each(|one| add(&one.account)),
+            .map(|one| &one.account)
+            .collect(),
         "ec2:LaunchTemplate" => world
             .ec2
             .launch_templates
             .values()
             .filter(|one| elsewhere(&one.account, &one.region))
             .filter(|one| one.versions.keys().any(|v| one.data_image(*v) == Some(&report.image)))
-            .for_each(|one| add(&one.account)),
-        _ => {}
+            .map(|one| &one.account)
+            .collect(),
+        _ => Vec::new(),
+    };
+    let mut users = BTreeMap::new();
+    for account in accounts {
+        *users.entry(account.clone()).or_insert(0) += 1;
     }
     users
 }

@@ -82,7 +82,7 @@ impl Image {
                     "region": ami.region,
                     "image": ami.image,
                     "name": ami.name,
-                    "description": ami.description,
+                    "description": Some(&ami.description).filter(|text| !text.is_empty()),
                     "accountId": ami.account,
                     "state": { "status": state },
                 })

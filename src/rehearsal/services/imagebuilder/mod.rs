@@ -149,6 +149,18 @@ pub fn image<'w>(world: &'w World, arn: &str) -> Option<&'w Image> {
     world.imagebuilder.images.get(arn)
 }
 
+/// An AMI of the newest image that has one.
+pub(in super::super) fn newest_output(world: &World) -> Option<String> {
+    let images = world.imagebuilder.images.values().filter(|image| !image.amis.is_empty());
+    Some(images.max_by_key(|image| image.created)?.amis.first()?.image.clone())
+}
+
+/// The image that is being built.
+pub(in super::super) fn building(world: &World) -> Option<String> {
+    let images = world.imagebuilder.images.values().filter(|image| !image.phase.is_terminal());
+    images.max_by_key(|image| image.created).map(|image| image.arn.clone())
+}
+
 /// Answers one call.
 ///
 /// # Errors

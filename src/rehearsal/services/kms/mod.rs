@@ -10,6 +10,7 @@ use super::super::time::Time;
 use super::super::world::World;
 
 mod alias;
+mod data_key;
 mod key;
 mod sign;
 
@@ -23,6 +24,7 @@ pub const OPERATIONS: &[&str] = &[
     "DescribeKey",
     "DisableKey",
     "EnableKey",
+    "GenerateDataKey",
     "GetPublicKey",
     "ListAliases",
     "ListKeys",
@@ -60,6 +62,7 @@ pub fn call(world: &mut World, call: &Call) -> Answer {
         "DescribeKey" => key::describe(world, call),
         "DisableKey" => key::enable(world, call, false),
         "EnableKey" => key::enable(world, call, true),
+        "GenerateDataKey" => data_key::generate(world, call),
         "GetPublicKey" => key::public_key(world, call),
         "ListAliases" => alias::list(world, call),
         "ListKeys" => key::list(world, call),

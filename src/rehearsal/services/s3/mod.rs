@@ -21,6 +21,30 @@ use super::super::world::World;
 pub use checksum::Checksums;
 use multipart::Upload;
 
+/// Operations this service offers.
+pub const OPERATIONS: &[&str] = &[
+    "AbortMultipartUpload",
+    "CompleteMultipartUpload",
+    "CopyObject",
+    "CreateBucket",
+    "CreateMultipartUpload",
+    "DeleteBucket",
+    "DeleteObject",
+    "DeleteObjects",
+    "GetBucketLocation",
+    "GetBucketPolicy",
+    "GetBucketVersioning",
+    "GetObject",
+    "HeadBucket",
+    "HeadObject",
+    "ListBuckets",
+    "ListMultipartUploads",
+    "ListObjectsV2",
+    "ListParts",
+    "PutObject",
+    "UploadPart",
+];
+
 /// Every bucket, by name.
 #[derive(Clone, Debug, Default)]
 pub struct State {

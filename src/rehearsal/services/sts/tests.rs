@@ -59,3 +59,32 @@ fn a_secret_is_not_printed() {
     assert!(!format!("{w:?}").contains(&keys.secret_access_key));
     assert!(!format!("{w:?}").contains(keys.session_token.as_deref().unwrap()));
 }
+
+#[test]
+fn a_known_role_lets_in_whom_its_trust_names() {
+    let mut w = world();
+    let role = "arn:aws:iam::444455556666:role/target";
+    let worker = "arn:aws:iam::111122223333:role/worker";
+    place_role(&mut w, role, Trust { principal: worker.into(), external_id: Some("seven".into()) });
+    let good = issue_long_term(&mut w, "111122223333", worker).access_key_id;
+    let other = issue_long_term(&mut w, "111122223333", "arn:aws:iam::111122223333:role/other").access_key_id;
+    let session =
+        issue(&mut w, "111122223333", "arn:aws:sts::111122223333:assumed-role/a/b", Duration::from_mins(15));
+    let mut assume = |key: &str, role: &str, id: Option<&str>, seconds: u64| {
+        let mut input = json!({"RoleArn": role, "RoleSessionName": "me", "DurationSeconds": seconds});
+        if let Some(id) = id {
+            input["ExternalId"] = id.into();
+        }
+        ask(&mut w, key, "AssumeRole", input).map(drop).map_err(|refused| refused.code)
+    };
+    assert_eq!(assume(&good, role, Some("seven"), 3600), Ok(()));
+    let denied = Err("AccessDenied".to_owned());
+    assert_eq!(assume(&good, role, None, 3600), denied);
+    assert_eq!(assume(&good, role, Some("eight"), 3600), denied);
+    assert_eq!(assume(&other, role, Some("seven"), 3600), denied);
+    assert_eq!(assume(&good, "arn:aws:iam::444455556666:role/missing", Some("seven"), 3600), denied);
+    // Of another account nothing is known; but a session may not last longer than an hour in a chain.
+    let elsewhere = "arn:aws:iam::777788889999:role/any";
+    assert_eq!(assume(&session.access_key_id, elsewhere, None, 3600), Ok(()));
+    assert_eq!(assume(&session.access_key_id, elsewhere, None, 7200), Err("ValidationError".to_owned()));
+}

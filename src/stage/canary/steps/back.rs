@@ -7,13 +7,13 @@ use crate::evidence::predicate::PromotionOutcome;
 use crate::stage::canary::fleet::Census;
 use crate::stage::canary::refresh::{self, Asked, Refresh, Status};
 use crate::stage::canary::run::{End, Run};
-use crate::stage::canary::{Inputs, Promote};
+use crate::stage::canary::{Promote, Scene};
 use crate::stage::context::Cx;
 use crate::stage::why::Why;
 
 /// Our refresh as it is now; none when it was never started.
-async fn find(run: &mut Run, inputs: &Inputs, cx: &Cx) -> Result<Option<Refresh>, StageError> {
-    let group = &inputs.promote.group;
+async fn find(run: &mut Run, scene: Scene<'_>, cx: &Cx) -> Result<Option<Refresh>, StageError> {
+    let group = scene.group;
     if let Some(id) = &run.refresh {
         return Ok(Some(refresh::find(&cx.aws, group, id).await?));
     }
@@ -40,14 +40,14 @@ fn over(run: Run, why: Why, refresh: Option<&Refresh>) -> Step<Promote> {
 pub async fn roll_back(
     mut run: Run,
     why: Why,
-    inputs: &Inputs,
+    scene: Scene<'_>,
     cx: &Cx,
 ) -> Result<Step<Promote>, StageError> {
-    let Some(refresh) = find(&mut run, inputs, cx).await? else { return Ok(over(run, why, None)) };
+    let Some(refresh) = find(&mut run, scene, cx).await? else { return Ok(over(run, why, None)) };
     if refresh.status.is_over() {
         return Ok(over(run, why, Some(&refresh)));
     }
-    let group = &inputs.promote.group;
+    let group = scene.group;
     let back = match refresh.status {
         Status::Pending | Status::InProgress | Status::Baking => refresh::roll_back(&cx.aws, group).await?,
         _ => Asked::LookAgain,
@@ -62,12 +62,12 @@ pub async fn roll_back(
 }
 
 /// Has the refresh cancelled.
-pub async fn cancel(mut run: Run, why: Why, inputs: &Inputs, cx: &Cx) -> Result<Step<Promote>, StageError> {
-    let Some(refresh) = find(&mut run, inputs, cx).await? else { return Ok(over(run, why, None)) };
+pub async fn cancel(mut run: Run, why: Why, scene: Scene<'_>, cx: &Cx) -> Result<Step<Promote>, StageError> {
+    let Some(refresh) = find(&mut run, scene, cx).await? else { return Ok(over(run, why, None)) };
     if refresh.status.is_over() {
         return Ok(over(run, why, Some(&refresh)));
     }
-    let group = &inputs.promote.group;
+    let group = scene.group;
     if matches!(refresh.status, Status::Pending | Status::InProgress | Status::Baking) {
         refresh::cancel(&cx.aws, group).await?;
     }
@@ -82,12 +82,12 @@ pub async fn revert(
     why: Why,
     tries: Tries,
     restored: bool,
-    inputs: &Inputs,
+    scene: Scene<'_>,
     cx: &Cx,
 ) -> Result<Step<Promote>, StageError> {
     let old = run.plan.old.as_str();
-    let census = Census::take(&cx.aws, &inputs.promote.group).await?;
-    let tally = census.tally(&inputs.image.image_id);
+    let census = Census::take(&cx.aws, scene.group).await?;
+    let tally = census.tally(scene.image);
     let fleet = [tally.in_service, tally.on_new_image, tally.healthy];
     let lacks = census.lacks(old);
     let tries = if lacks.is_none() { tries.good() } else { tries.bad() };
@@ -99,7 +99,7 @@ pub async fn revert(
         // Without a successful rollback there is nothing to wait for.
         Some(lacks) if tries.is_out_of_patience() || !restored => (
             PromotionOutcome::Failed,
-            format!("the fleet is not wholly on {old}: {lacks}; {}; {}", count(inputs, fleet), why.text),
+            format!("the fleet is not wholly on {old}: {lacks}; {}; {}", count(scene.image, fleet), why.text),
         ),
         lacks => {
             let what = lacks.as_ref().map_or("all good".to_owned(), ToString::to_string);

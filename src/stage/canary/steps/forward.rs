@@ -1,7 +1,8 @@
 //! The way forward: prove, make the version, start the refresh, watch it, confirm the end.
 
 use super::{AGAIN, Tries, count, progress, refuse};
-use crate::engine::{FailureKind, StageError, Step};
+use crate::aws::Aws;
+use crate::engine::{FailureKind, StageError, Step, Timestamp};
 use crate::evidence::predicate::{PromotionOutcome, Verdict};
 use crate::stage::canary::fleet::Census;
 use crate::stage::canary::judge::{self, Due, Finding, Look, Progressed, Watch};
@@ -32,7 +33,7 @@ pub async fn preflight(inputs: &Inputs, cx: &Cx) -> Result<Step<Promote>, StageE
         let plan = Plan { template: id.clone(), from: mark.from, old: mark.old, size, began: inputs.at };
         return Ok(Step::Next(Promote::Starting { plan, to }));
     }
-    let world = look_around(inputs, cx, group).await?;
+    let world = look_around(promote, Some(image), group, &cx.aws, cx.now()).await?;
     if let Some(run) = already(inputs, cx, &world).await? {
         return Ok(Step::Next(Promote::Confirming { run, seen: 0, looks: 0, doubt: false }));
     }
@@ -43,29 +44,36 @@ pub async fn preflight(inputs: &Inputs, cx: &Cx) -> Result<Step<Promote>, StageE
     }
 }
 
-async fn look_around(inputs: &Inputs, cx: &Cx, group: Option<Group>) -> Result<World, StageError> {
-    let promote = &inputs.promote;
-    let mut world =
-        World { image: observe::image(&cx.aws, &inputs.image.image_id).await?, ..World::default() };
+/// Reads what a preflight judges; `image` is the one to promote, if there is one yet.
+pub async fn look_around(
+    promote: &crate::spec::Promote,
+    image: Option<&str>,
+    group: Option<Group>,
+    aws: &Aws,
+    now: Timestamp,
+) -> Result<World, StageError> {
+    let mut world = World::default();
+    if let Some(image) = image {
+        world.image = observe::image(aws, image).await?;
+    }
     let Some(group) = group else { return Ok(world) };
     if let Launches::Template { id, version } = &group.launches
         && checks::number(version).is_some()
     {
-        world.template_image = template::image_of(&cx.aws, id, version).await?;
+        world.template_image = template::image_of(aws, id, version).await?;
         if let Some(old) = world.template_image.as_deref().filter(|image| image.starts_with("ami-")) {
-            world.previous = observe::image(&cx.aws, old).await?;
+            world.previous = observe::image(aws, old).await?;
         }
     }
-    world.refreshes = refresh::list(&cx.aws, &promote.group).await?;
-    world.alarms = observe::alarms(&cx.aws, &promote.alarms).await?;
+    world.refreshes = refresh::list(aws, &promote.group).await?;
+    world.alarms = observe::alarms(aws, &promote.alarms).await?;
     for arn in &group.target_groups {
-        world.targets.insert(arn.clone(), observe::targets(&cx.aws, arn).await?);
+        world.targets.insert(arn.clone(), observe::targets(aws, arn).await?);
     }
     // Metrics that may not be read must come out now, not as missing data with the change half made.
     for metric in &promote.metrics {
-        let day =
-            crate::engine::Timestamp(cx.now().0.saturating_sub(3 * i64::from(metric.period.as_secs()) + 600));
-        crate::stage::canary::metrics::read(&cx.aws, metric, day, cx.now()).await?;
+        let from = Timestamp(now.0.saturating_sub(3 * i64::from(metric.period.as_secs()) + 600));
+        crate::stage::canary::metrics::read(aws, metric, from, now).await?;
     }
     world.group = Some(group);
     Ok(world)
@@ -300,12 +308,12 @@ pub async fn confirm(
     let why = match &lacks {
         None if tries.is_sure() && doubt => Some(fail(format!(
             "the refresh ended as successful before it could be judged, and AWS rolls back nothing that has ended; {}",
-            count(inputs, fleet)
+            count(image, fleet)
         ))),
         None if tries.is_sure() => None,
         Some(lacks) if tries.is_out_of_patience() => Some(fail(format!(
             "AWS calls the refresh successful, and the fleet is not wholly on the new image and healthy: {lacks}; {}",
-            count(inputs, fleet)
+            count(image, fleet)
         ))),
         lacks => {
             let what = lacks.as_ref().map_or("all good".to_owned(), ToString::to_string);

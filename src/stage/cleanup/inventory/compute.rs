@@ -1,6 +1,6 @@
 //! Instances, Spot requests and fleets.
 
-use aws_sdk_ec2::types::{BatchState, FleetStateCode, InstanceStateName, SpotInstanceState};
+use aws_sdk_ec2::types::{BatchState, FleetStateCode, InstanceStateName, Reservation, SpotInstanceState};
 
 use crate::aws::{Aws, AwsError};
 use crate::engine::StageError;
@@ -15,7 +15,7 @@ pub async fn instances(aws: &Aws, facts: &mut Facts) -> Result<(), StageError> {
     let mut entries = 0;
     while let Some(page) = pages.next().await {
         let page = page.map_err(|e| AwsError::new("ec2:DescribeInstances", "every instance", e))?;
-        for instance in page.reservations().iter().flat_map(|reservation| reservation.instances()) {
+        for instance in page.reservations().iter().flat_map(Reservation::instances) {
             let state = instance.state().and_then(|state| state.name());
             if state == Some(&InstanceStateName::Terminated) {
                 continue;

@@ -1,6 +1,6 @@
 //! The images of a service.
 
-use aws_sdk_ec2::types::Filter;
+use aws_sdk_ec2::types::{EbsBlockDevice, Filter};
 
 use crate::aws::{Aws, AwsError, Class};
 use crate::engine::StageError;
@@ -73,7 +73,7 @@ fn read(image: &aws_sdk_ec2::types::Image, region: &str) -> Image {
         public: image.public().unwrap_or(false),
         shares: None,
         snapshots: disks().filter_map(|disk| disk.snapshot_id().map(str::to_owned)).collect(),
-        gib: disks().filter_map(|disk| disk.volume_size()).filter_map(|gib| u64::try_from(gib).ok()).sum(),
+        gib: disks().filter_map(EbsBlockDevice::volume_size).filter_map(|gib| u64::try_from(gib).ok()).sum(),
         tags: tags.collect(),
     }
 }

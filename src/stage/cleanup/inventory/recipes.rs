@@ -2,7 +2,7 @@
 //!
 //! Container recipes are left to `DescribeImageReferences`, which names them.
 
-use aws_sdk_imagebuilder::types::Ownership;
+use aws_sdk_imagebuilder::types::{OutputResources, Ownership};
 
 use crate::aws::{Aws, AwsError, Class};
 use crate::engine::StageError;
@@ -35,7 +35,8 @@ pub async fn builds(aws: &Aws, facts: &mut Facts) -> Result<(), StageError> {
         let answer = aws.imagebuilder.get_image().image_build_version_arn(&arn).send().await;
         let images = match answer.map_err(|e| AwsError::new("imagebuilder:GetImage", &arn, e)) {
             Ok(answer) => {
-                let amis = answer.image().and_then(|image| image.output_resources()).map(|out| out.amis());
+                let amis =
+                    answer.image().and_then(|image| image.output_resources()).map(OutputResources::amis);
                 amis.unwrap_or_default().iter().filter_map(|ami| ami.image().map(str::to_owned)).collect()
             }
             Err(error) if error.class == Class::Missing => Vec::new(),

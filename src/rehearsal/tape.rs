@@ -1,0 +1,192 @@
+//! What crosses the wire, to the byte, for those who hold it against AWS's own service models.
+//!
+//! Switched on for a whole process by naming a folder in [`FOLDER`]: tests make many clouds, and none of them may
+//! be forgotten. Each process writes one file of JSON lines there; `tests/python/wire` reads them.
+
+use std::collections::HashSet;
+use std::fs::{File, OpenOptions};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::io::Write as _;
+use std::path::Path;
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+use base64::Engine as _;
+use bytes::Bytes;
+use http::request::Parts;
+use http::{HeaderMap, Response};
+use serde_json::{Map, Value, json};
+
+/// The environment variable that names the folder.
+pub const FOLDER: &str = "BAKELINE_WIRE";
+/// Of larger bodies (artifacts in S3) only the length is kept.
+const LARGEST_KEPT: usize = 256 << 10;
+/// Headers that are secret, or different in every request without saying anything about it.
+const LEFT_OUT: [&str; 6] = [
+    "authorization",
+    "x-amz-security-token",
+    "x-amz-date",
+    "amz-sdk-invocation-id",
+    "amz-sdk-request",
+    "user-agent",
+];
+
+/// A file of exchanges.
+#[derive(Debug)]
+pub struct Tape {
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    file: File,
+    /// Exchanges that are on the tape. The crash test lives through the same ones thousands of times.
+    seen: HashSet<u64>,
+}
+
+impl Tape {
+    /// This process's tape, when [`FOLDER`] asks for one.
+    #[must_use]
+    pub fn of_process() -> Option<&'static Self> {
+        static TAPE: OnceLock<Option<Tape>> = OnceLock::new();
+        TAPE.get_or_init(|| {
+            let folder = std::env::var_os(FOLDER).filter(|folder| !folder.is_empty())?;
+            let opened = Self::open(&Path::new(&folder).join(format!("{}.jsonl", std::process::id())));
+            match opened {
+                Ok(tape) => Some(tape),
+                Err(error) => {
+                    tracing::error!(%error, "the wire is not recorded");
+                    None
+                }
+            }
+        })
+        .as_ref()
+    }
+
+    /// A tape that goes on at the end of a file.
+    ///
+    /// # Errors
+    /// The file cannot be opened.
+    pub fn open(path: &Path) -> std::io::Result<Self> {
+        let file = OpenOptions::new().create(true).append(true).open(path)?;
+        Ok(Self { inner: Mutex::new(Inner { file, seen: HashSet::new() }) })
+    }
+
+    /// Writes one exchange, unless the same bytes were exchanged before.
+    pub fn enter(&self, parts: &Parts, body: &Bytes, response: &Response<Bytes>) {
+        let key = key(parts, body, response);
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        if !inner.seen.insert(key) {
+            return;
+        }
+        let exchange = json!({
+            "request": {
+                "method": parts.method.as_str(),
+                "uri": parts.uri.to_string(),
+                "scope": scope(parts),
+                "headers": headers(&parts.headers),
+                "body": shown(body),
+            },
+            "response": {
+                "status": response.status().as_u16(),
+                "headers": headers(response.headers()),
+                "body": shown(response.body()),
+            },
+        });
+        // One write a line: a process that is killed leaves whole lines.
+        let line = format!("{exchange}\n");
+        if let Err(error) = inner.file.write_all(line.as_bytes()) {
+            tracing::error!(%error, "an exchange was not recorded");
+        }
+    }
+}
+
+/// The region and service a request is signed for, without the key.
+fn scope(parts: &Parts) -> Value {
+    super::wire::scope::Scope::of(parts)
+        .map_or(Value::Null, |scope| json!({ "region": scope.region, "service": scope.service }))
+}
+
+fn headers(headers: &HeaderMap) -> Map<String, Value> {
+    headers
+        .iter()
+        .filter(|(name, _)| !LEFT_OUT.contains(&name.as_str()))
+        .map(|(name, value)| {
+            (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned().into())
+        })
+        .collect()
+}
+
+fn shown(body: &Bytes) -> Value {
+    if body.len() > LARGEST_KEPT {
+        return json!({ "length": body.len() });
+    }
+    match std::str::from_utf8(body) {
+        Ok(text) => json!({ "text": text }),
+        Err(_) => json!({ "base64": base64::engine::general_purpose::STANDARD.encode(body) }),
+    }
+}
+
+/// What makes an exchange the same as another: everything but dates, signatures and the request's id.
+fn key(parts: &Parts, body: &Bytes, response: &Response<Bytes>) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (parts.method.as_str(), parts.uri.path(), parts.uri.query()).hash(&mut hasher);
+    for name in ["x-amz-target", "content-type", "smithy-protocol", "if-none-match", "if-match"] {
+        parts.headers.get(name).map(http::HeaderValue::as_bytes).hash(&mut hasher);
+    }
+    (body, response.status().as_u16()).hash(&mut hasher);
+    let id = response.headers().get("x-amzn-requestid").map_or(&b""[..], http::HeaderValue::as_bytes);
+    without(response.body(), id).hash(&mut hasher);
+    hasher.finish()
+}
+
+/// The pieces of `body` between the occurrences of `id`.
+fn without<'b>(body: &'b [u8], id: &[u8]) -> Vec<&'b [u8]> {
+    let found = (!id.is_empty()).then(|| body.windows(id.len()).position(|window| window == id)).flatten();
+    match found.and_then(|at| body.split_at_checked(at)) {
+        Some((before, rest)) => vec![before, rest.get(id.len()..).unwrap_or_default()],
+        None => vec![body],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn exchange(body: &'static str, id: &str) -> (Parts, Bytes, Response<Bytes>) {
+        let request = http::Request::builder()
+            .uri("/")
+            .header(
+                "authorization",
+                "AWS4-HMAC-SHA256 Credential=AKIA/1/eu-west-1/ec2/aws4_request, Signature=f",
+            )
+            .header("x-amz-security-token", "hush")
+            .body(())
+            .unwrap();
+        let answer =
+            Response::builder().header("x-amzn-requestid", id).body(Bytes::from(format!("<r>{id}</r>")));
+        (request.into_parts().0, Bytes::from_static(body.as_bytes()), answer.unwrap())
+    }
+
+    #[test]
+    fn an_exchange_is_a_line_without_secrets_and_the_same_one_is_written_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("1.jsonl");
+        let tape = Tape::open(&path).unwrap();
+        for (body, id) in [("Action=A", "id-1"), ("Action=A", "id-2"), ("Action=B", "id-3")] {
+            let (parts, body, response) = exchange(body, id);
+            tape.enter(&parts, &body, &response);
+        }
+        let text = std::fs::read_to_string(&path).unwrap();
+        let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!(lines.len(), 2, "{text}");
+        assert_eq!(lines[0]["request"]["scope"], json!({"region": "eu-west-1", "service": "ec2"}));
+        assert_eq!(lines[0]["response"]["body"], json!({"text": "<r>id-1</r>"}));
+        assert!(!text.contains("hush") && !text.contains("Signature"), "{text}");
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_and_large_bodies_are_kept_as_they_can_be() {
+        assert_eq!(shown(&Bytes::from_static(&[0xff])), json!({"base64": "/w=="}));
+        assert_eq!(shown(&Bytes::from(vec![b'x'; LARGEST_KEPT + 1])), json!({"length": LARGEST_KEPT + 1}));
+    }
+}

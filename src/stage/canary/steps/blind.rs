@@ -1,0 +1,71 @@
+//! The way back of a promotion whose input artifact is gone: the group is found by what the token knows of it.
+
+use super::forward::ours;
+use super::{Tries, back};
+use crate::aws::AwsError;
+use crate::engine::{Failure, StageError, Step};
+use crate::stage::canary::run::Run;
+use crate::stage::canary::{Promote, Scene, goes_forward, refresh, template};
+use crate::stage::context::Cx;
+use crate::stage::why::Why;
+
+/// One move back. The end is told and not signed: there is no artifact to hand a statement over in.
+pub async fn back(state: Promote, cx: &Cx) -> Result<Step<Promote>, StageError> {
+    let run = match &state {
+        Promote::RollingBack { run, .. }
+        | Promote::Cancelling { run, .. }
+        | Promote::Reverted { run, .. } => run,
+        Promote::Sealing { end, .. } => {
+            let why = end.why.clone().map(Failure::from);
+            let why = why.ok_or_else(|| goes_forward(&state))?;
+            return Ok(Step::Done(crate::engine::Outcome::Failed(why)));
+        }
+        Promote::GivingUp { why } => return Ok(Step::Next(Promote::GivingUp { why: why.clone() })),
+        Promote::Preflight
+        | Promote::Versioning { .. }
+        | Promote::Starting { .. }
+        | Promote::Refreshing { .. }
+        | Promote::Confirming { .. } => return Err(goes_forward(&state)),
+    };
+    let Some(group) = group_of(run, cx).await? else { return Ok(never_started(state)) };
+    let image = template::image_of(&cx.aws, &run.plan.template, &run.to.to_string()).await?;
+    let scene = Scene { group: &group, image: image.as_deref().unwrap_or("the new image") };
+    match state {
+        Promote::RollingBack { run, why } => back::roll_back(run, why, scene, cx).await,
+        Promote::Cancelling { run, why } => back::cancel(run, why, scene, cx).await,
+        Promote::Reverted { run, why, seen, looks, restored } => {
+            back::revert(run, why, Tries { seen, looks }, restored, scene, cx).await
+        }
+        other => Err(goes_forward(&other)),
+    }
+}
+
+/// The group whose refresh brings this attempt's template version, which no other refresh does; none if there is no
+/// such refresh.
+async fn group_of(run: &Run, cx: &Cx) -> Result<Option<String>, StageError> {
+    let template = run.plan.template.as_str();
+    let mut groups = cx.aws.autoscaling.describe_auto_scaling_groups().into_paginator().items().send();
+    while let Some(group) = groups.next().await {
+        let group =
+            group.map_err(|e| AwsError::new("autoscaling:DescribeAutoScalingGroups", "every group", e))?;
+        let launches = group.launch_template().and_then(|launches| launches.launch_template_id());
+        let Some(name) = group.auto_scaling_group_name().filter(|_| launches == Some(template)) else {
+            continue;
+        };
+        if ours(&refresh::list(&cx.aws, name).await?, template, run.to).is_some() {
+            return Ok(Some(name.to_owned()));
+        }
+    }
+    Ok(None)
+}
+
+fn never_started(state: Promote) -> Step<Promote> {
+    let why = match state {
+        Promote::RollingBack { why, .. }
+        | Promote::Cancelling { why, .. }
+        | Promote::Reverted { why, .. } => why,
+        other => return Step::Next(other),
+    };
+    let text = format!("no instance refresh was started: {}", why.text);
+    Step::Next(Promote::GivingUp { why: Why::new(why.kind, &text) })
+}

@@ -1,0 +1,299 @@
+//! `bakeline doctor` on the embedded AWS: a world that is fit, and each way in which it may not be.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use aws_sdk_cloudwatch::types::StateValue;
+use aws_sdk_codepipeline::types::{ActionCategory, PipelineDeclaration};
+use aws_sdk_kms::types::{KeySpec, KeyUsageType};
+use aws_sdk_s3::types::{BucketLocationConstraint, CreateBucketConfiguration};
+use aws_sdk_ssm::types::ParameterType;
+use bakeline::aws::{Aws, Targets};
+use bakeline::cli::rehearse::ground;
+use bakeline::doctor::{Examination, Finding, Verdict, worst};
+use bakeline::evidence::TrustRoot;
+use bakeline::rehearsal::faults::{Fault, FaultPlan, When};
+use bakeline::spec::ReleaseSpec;
+
+use crate::kill::{BAKELINE, Listening};
+use crate::support::{Moment, example, in_virtual_time, repository};
+
+const SPEC: &str = "examples/web/bakeline.yaml";
+const GROUP: &str = "web-production";
+
+fn examination(moment: &Moment, aws: Aws, now: bakeline::engine::Timestamp) -> Examination {
+    let text = std::fs::read(repository(SPEC)).unwrap();
+    Examination {
+        aws,
+        now,
+        pipeline: "web".into(),
+        spec: Some((ReleaseSpec::parse(&text, SPEC).unwrap(), SPEC.into())),
+        signing_key: Some(format!("kms:{}", moment.founded.signing_key).parse().unwrap()),
+        targets: Targets::default(),
+        trust: Some(TrustRoot::parse(&ground::trust_root(&moment.founded)).unwrap()),
+        journal: Some(moment.founded.bucket.clone()),
+    }
+}
+
+/// What is not fit, by check.
+fn unfit(findings: &[Finding]) -> BTreeMap<&str, Verdict> {
+    findings.iter().filter(|f| f.verdict != Verdict::Fit).map(|f| (f.check, f.verdict)).collect()
+}
+
+/// The findings in a world that `change` had its way with, of an examination that `adjust` had its way with.
+fn examined(change: impl AsyncFnOnce(Aws, String), adjust: impl FnOnce(&mut Examination)) -> Vec<Finding> {
+    disturbed(change, adjust, FaultPlan::default())
+}
+
+fn disturbed(
+    change: impl AsyncFnOnce(Aws, String),
+    adjust: impl FnOnce(&mut Examination),
+    faults: FaultPlan,
+) -> Vec<Finding> {
+    let moment = Moment::start(&example("{}"));
+    in_virtual_time(async {
+        let (cloud, clock) = moment.go_on();
+        // Half an hour, so that the fleet has had traffic for as long as a hold.
+        clock.sleep(Duration::from_mins(30)).await;
+        let aws = Aws::new(&ground::sdk_config(&cloud, &moment.founded, &moment.region, &clock));
+        change(aws.clone(), moment.founded.signing_key.clone()).await;
+        let mut examination = examination(&moment, aws, clock.now());
+        adjust(&mut examination);
+        let before = cloud.with_transcript(|transcript| transcript.records().len());
+        cloud.set_faults(faults);
+        let findings = examination.run().await;
+        let mutations: Vec<String> = cloud.with_transcript(|transcript| {
+            let asked = transcript.records().iter().skip(before);
+            asked.filter(|record| record.mutating).map(|record| record.operation.clone()).collect()
+        });
+        assert!(mutations.is_empty(), "the doctor changed something: {mutations:?}");
+        findings
+    })
+}
+
+async fn nothing(_: Aws, _: String) {}
+
+async fn declared(aws: &Aws) -> PipelineDeclaration {
+    aws.codepipeline.get_pipeline().name("web").send().await.unwrap().pipeline.unwrap()
+}
+
+#[test]
+fn a_fit_world_is_called_fit_and_nothing_is_changed() {
+    let findings = examined(nothing, |_| {});
+    assert_eq!(unfit(&findings), BTreeMap::new(), "{findings:#?}");
+    assert_eq!(worst(&findings), Verdict::Fit);
+    let looked: BTreeSet<&str> = findings.iter().map(|finding| finding.check).collect();
+    for check in [
+        "caller_is_known",
+        "pipeline_exists",
+        "action_type_exists",
+        "action_is_polled_for",
+        "hand_over_is_wired",
+        "artifact_bucket_exists",
+        "signing_key_can_be_used",
+        "signing_key_is_believed",
+        "journal_bucket_exists",
+        "spec_is_the_actions",
+        "image_pipeline_exists",
+        "parameter_can_hold_an_image",
+        "staging_network_exists",
+        "instance_type_is_offered",
+        "group_exists",
+        "alarms_are_ok",
+        "metric_has_data",
+        "images_can_be_listed",
+    ] {
+        assert!(looked.contains(check), "{check} is not looked at");
+    }
+    assert!(!looked.contains("new_image_is_available"), "there is none yet");
+}
+
+#[test]
+fn the_pipeline_must_be_there_and_wired() {
+    let missing = examined(nothing, |e: &mut Examination| e.pipeline = "other".into());
+    assert_eq!(unfit(&missing).get("pipeline_exists"), Some(&Verdict::Unfit));
+    // The four action types are looked at all the same.
+    assert_eq!(missing.iter().filter(|finding| finding.check == "action_type_exists").count(), 4);
+
+    let crossed = examined(
+        async |aws: Aws, _: String| {
+            let mut pipeline = declared(&aws).await;
+            // Promote takes what was baked, past the test.
+            let promote = pipeline.stages.iter_mut().find(|stage| stage.name == "Promote").unwrap();
+            promote.actions[0].input_artifacts.as_mut().unwrap()[0].name = "BakedImage".into();
+            aws.codepipeline.update_pipeline().pipeline(pipeline).send().await.unwrap();
+        },
+        |_| {},
+    );
+    let wrong: Vec<&Finding> = crossed.iter().filter(|finding| finding.verdict == Verdict::Unfit).collect();
+    let [wrong] = wrong[..] else { panic!("{crossed:#?}") };
+    assert_eq!((wrong.check, wrong.thing.as_str()), ("hand_over_is_wired", "Promote/Promote"));
+    assert_eq!(wrong.observed, "takes BakedImage from Bake/Bake, a bake action");
+}
+
+#[test]
+fn action_types_must_be_there() {
+    let findings = examined(
+        async |aws: Aws, _: String| {
+            let call = aws.codepipeline.delete_custom_action_type().category(ActionCategory::Invoke);
+            call.provider("Bakeline").version("1").send().await.unwrap();
+        },
+        |_| {},
+    );
+    let wrong = findings.iter().find(|finding| finding.verdict == Verdict::Unfit).unwrap();
+    assert_eq!((wrong.check, wrong.thing.as_str()), ("action_type_exists", "Custom/Invoke/Bakeline/1"));
+}
+
+#[test]
+fn the_signing_key_must_be_usable_and_believed() {
+    let disabled = examined(
+        async |aws: Aws, key: String| {
+            aws.kms.disable_key().key_id(key).send().await.unwrap();
+        },
+        |_| {},
+    );
+    assert_eq!(unfit(&disabled), [("signing_key_can_be_used", Verdict::Unfit)].into());
+
+    let made = async |aws: Aws, _: String| {
+        let call = aws.kms.create_key().key_spec(KeySpec::EccNistP256).key_usage(KeyUsageType::SignVerify);
+        let made = call.send().await.unwrap().key_metadata.unwrap().key_id;
+        aws.kms.create_alias().alias_name("alias/strange").target_key_id(made).send().await.unwrap();
+    };
+    let strange =
+        examined(made, |e: &mut Examination| e.signing_key = Some("kms:alias/strange".parse().unwrap()));
+    assert_eq!(unfit(&strange), [("signing_key_is_believed", Verdict::Unfit)].into());
+
+    let none = examined(nothing, |e: &mut Examination| e.signing_key = None);
+    assert_eq!(unfit(&none), [("signing_key_can_be_used", Verdict::Doubtful)].into());
+    let missing =
+        examined(nothing, |e: &mut Examination| e.signing_key = Some("kms:alias/nobody".parse().unwrap()));
+    assert_eq!(unfit(&missing), [("signing_key_can_be_used", Verdict::Unfit)].into());
+}
+
+#[test]
+fn buckets_must_be_there_and_near() {
+    let missing = examined(nothing, |e: &mut Examination| e.journal = Some("nowhere".into()));
+    assert_eq!(unfit(&missing), [("journal_bucket_exists", Verdict::Unfit)].into());
+    let made = async |aws: Aws, _: String| {
+        let there = BucketLocationConstraint::from("ap-southeast-2");
+        let place = CreateBucketConfiguration::builder().location_constraint(there).build();
+        let s3 = aws_sdk_s3::Client::from_conf(
+            aws.artifacts(None)
+                .config()
+                .to_builder()
+                .region(aws_sdk_s3::config::Region::new("ap-southeast-2"))
+                .build(),
+        );
+        s3.create_bucket().bucket("far").create_bucket_configuration(place).send().await.unwrap();
+    };
+    let far = examined(made, |e: &mut Examination| e.journal = Some("far".into()));
+    assert_eq!(unfit(&far), [("journal_bucket_exists", Verdict::Unfit)].into());
+}
+
+#[test]
+fn what_the_spec_names_must_be_there() {
+    let spec = |change: fn(&mut ReleaseSpec)| {
+        examined(nothing, move |e: &mut Examination| change(&mut e.spec.as_mut().unwrap().0))
+    };
+    let cases: [(&str, fn(&mut ReleaseSpec)); 6] = [
+        ("image_pipeline_exists", |spec| {
+            spec.bake.as_mut().unwrap().image_pipeline.push_str("-other");
+        }),
+        ("staging_network_exists", |spec| {
+            spec.test.as_mut().unwrap().subnet = "subnet-0000000000000000f".into()
+        }),
+        ("staging_network_exists", |spec| {
+            spec.test.as_mut().unwrap().security_groups.push("sg-0000000000000000f".into());
+        }),
+        ("instance_type_is_offered", |spec| spec.test.as_mut().unwrap().instance_type = "z9.nano".into()),
+        ("group_exists", |spec| spec.promote.as_mut().unwrap().group = "nobody".into()),
+        ("alarms_are_ok", |spec| spec.promote.as_mut().unwrap().alarms.push("silent".into())),
+    ];
+    for (check, change) in cases {
+        let findings = spec(change);
+        assert_eq!(unfit(&findings), [(check, Verdict::Unfit)].into(), "{findings:#?}");
+    }
+    let blind = spec(|spec| {
+        let query = &mut spec.promote.as_mut().unwrap().metrics[0].queries[1];
+        query.dimensions.insert("LoadBalancer".into(), "app/other/1".into());
+    });
+    assert_eq!(unfit(&blind), [("metric_has_data", Verdict::Doubtful)].into(), "{blind:#?}");
+}
+
+#[test]
+fn the_fleet_must_be_fit_for_a_promotion() {
+    let suspended = examined(
+        async |aws: Aws, _: String| {
+            let call = aws.autoscaling.suspend_processes().auto_scaling_group_name(GROUP);
+            call.scaling_processes("InstanceRefresh").send().await.unwrap();
+        },
+        |_| {},
+    );
+    assert_eq!(unfit(&suspended), [("no_needed_process_suspended", Verdict::Unfit)].into());
+    let alarmed = examined(
+        async |aws: Aws, _: String| {
+            let call = aws.cloudwatch.set_alarm_state().alarm_name("web-5xx").state_reason("test");
+            call.state_value(StateValue::Alarm).send().await.unwrap();
+        },
+        |_| {},
+    );
+    assert_eq!(unfit(&alarmed), [("alarms_are_ok", Verdict::Unfit)].into());
+    let parameter = examined(
+        async |aws: Aws, _: String| {
+            let call = aws.ssm.put_parameter().name("/imagebuilder/web/candidate").value("text");
+            call.r#type(ParameterType::String).send().await.unwrap();
+        },
+        |_| {},
+    );
+    assert_eq!(unfit(&parameter), [("parameter_can_hold_an_image", Verdict::Unfit)].into());
+}
+
+#[test]
+fn what_may_not_be_looked_at_is_never_called_fit() {
+    let refused = |service: &str, operation: &str, code: &str, status: u16| {
+        let fault = Fault::FailBefore { status, code: code.to_owned() };
+        let plan = FaultPlan::default().rule(When::nth(service, operation, 0), fault);
+        disturbed(nothing, |_| {}, plan)
+    };
+    for (service, operation, code, check) in [
+        ("sts", "GetCallerIdentity", "AccessDenied", "caller_is_known"),
+        ("codepipeline", "ListActionTypes", "AccessDeniedException", "action_type_exists"),
+        ("kms", "DescribeKey", "AccessDeniedException", "signing_key_can_be_used"),
+        ("imagebuilder", "GetImagePipeline", "AccessDeniedException", "image_pipeline_exists"),
+        ("ssm", "GetParameter", "AccessDeniedException", "parameter_can_hold_an_image"),
+        ("ec2", "DescribeSubnets", "UnauthorizedOperation", "staging_network_exists"),
+        ("autoscaling", "DescribeAutoScalingGroups", "AccessDenied", "group_can_be_promoted_to"),
+    ] {
+        let findings = refused(service, operation, code, 403);
+        assert_eq!(unfit(&findings), [(check, Verdict::Denied)].into(), "{operation}");
+    }
+    let silent = refused("ec2", "DescribeSubnets", "InternalError", 500);
+    assert_eq!(unfit(&silent), [("staging_network_exists", Verdict::Unanswered)].into());
+}
+
+#[test]
+fn the_command_speaks_to_people_programs_and_shells() {
+    let folder = tempfile::tempdir().unwrap();
+    let aws = Listening::start(folder.path());
+    let spec = repository("tests/it/fixtures/crash/bakeline.yaml");
+    let spec = spec.to_str().unwrap();
+    let doctor = |arguments: &[&str]| aws.client(BAKELINE).arg("doctor").args(arguments).output().unwrap();
+    // Nothing has happened yet in this AWS, so there is no data of a whole hold: doubtful at most.
+    let fit = doctor(&["--pipeline", "web", spec, "--json"]);
+    assert_eq!(fit.status.code(), Some(0), "{}", String::from_utf8_lossy(&fit.stderr));
+    let report: serde_json::Value = serde_json::from_slice(&fit.stdout).unwrap();
+    assert_eq!((&report["pipeline"], &report["region"]), (&"web".into(), &"eu-west-1".into()));
+    assert!(report["findings"].as_array().unwrap().len() > 20, "{report:#}");
+    assert!(["fit", "doubtful"].contains(&report["verdict"].as_str().unwrap()), "{report:#}");
+
+    let unfit = doctor(&["--pipeline", "nobody"]);
+    assert_eq!(unfit.status.code(), Some(65));
+    let table = String::from_utf8_lossy(&unfit.stdout);
+    let line = table.lines().find(|line| line.contains("pipeline_exists")).unwrap();
+    assert!(line.trim_start().starts_with("UNFIT") && line.contains("nobody"), "{table}");
+
+    let mut silent = aws.client(BAKELINE);
+    silent.env("AWS_ENDPOINT_URL", "http://127.0.0.1:9").args(["doctor", "--pipeline", "web"]);
+    assert_eq!(silent.output().unwrap().status.code(), Some(69));
+    aws.stop(folder.path());
+}

@@ -1,0 +1,121 @@
+//! The library of scenarios: each ends as it says, the same way every time, and the schema knows them.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use bakeline::rehearsal::scenario::Scenario;
+
+use crate::support::repository;
+
+/// Rehearsals that run beside each other.
+const AT_ONCE: usize = 2;
+
+fn library() -> BTreeMap<String, PathBuf> {
+    let files = fs::read_dir(repository("examples/scenarios")).unwrap();
+    files
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|e| e == "yaml"))
+        .map(|path| (path.file_stem().unwrap().to_string_lossy().into_owned(), path))
+        .collect()
+}
+
+fn read(path: &Path) -> Scenario {
+    Scenario::parse(&fs::read_to_string(path).unwrap(), &path.display().to_string()).unwrap()
+}
+
+fn rehearse(scenario: &Path, out: &Path) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_bakeline"))
+        .arg("rehearse")
+        .arg(repository("examples/web/bakeline.yaml"))
+        .arg("--scenario")
+        .arg(scenario)
+        .arg("--out")
+        .arg(out.join("out"))
+        .arg("--transcript")
+        .arg(out.join("transcript.jsonl"))
+        .output()
+        .unwrap()
+}
+
+/// What is wrong with how a rehearsal ended; nothing when it ended as expected.
+fn judged(scenario: &Scenario, output: &Output) -> Option<String> {
+    let expect = scenario.expect.as_ref().unwrap();
+    let told =
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let failed = told.lines().find_map(|line| {
+        let mut words = line.split_whitespace();
+        let stage = words.next()?;
+        (words.next()? == "FAILED").then(|| stage.to_owned())
+    });
+    let code = i32::from(expect.fails_in.is_some());
+    if output.status.code() != Some(code) {
+        return Some(format!("exit code {:?} instead of {code}:\n{told}", output.status.code()));
+    }
+    if expect.fails_in.is_some() && failed != expect.fails_in {
+        return Some(format!("failed in {failed:?} instead of {:?}:\n{told}", expect.fails_in));
+    }
+    let missing: Vec<&String> = expect.says.iter().filter(|text| !told.contains(text.as_str())).collect();
+    (!missing.is_empty()).then(|| format!("does not say {missing:?}:\n{told}"))
+}
+
+#[test]
+fn every_scenario_ends_as_it_says() {
+    let library: Vec<_> = library().into_iter().collect();
+    assert!(library.len() >= 20, "{} scenarios", library.len());
+    let wrong: Vec<String> = std::thread::scope(|scope| {
+        let share = library.len().div_ceil(AT_ONCE);
+        let workers: Vec<_> = library
+            .chunks(share)
+            .map(|part| {
+                scope.spawn(move || {
+                    part.iter()
+                        .filter_map(|(name, path)| {
+                            let folder = tempfile::tempdir().unwrap();
+                            let scenario = read(path);
+                            judged(&scenario, &rehearse(path, folder.path()))
+                                .map(|why| format!("{name}: {why}"))
+                        })
+                        .collect::<Vec<_>>()
+                })
+            })
+            .collect();
+        workers.into_iter().flat_map(|worker| worker.join().unwrap()).collect()
+    });
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn a_scenario_with_chance_and_people_is_the_same_to_the_byte() {
+    for name in ["chaos", "instances-terminated", "throttling-burst"] {
+        let transcripts = [(); 2].map(|()| {
+            let folder = tempfile::tempdir().unwrap();
+            rehearse(&library()[name], folder.path());
+            fs::read(folder.path().join("transcript.jsonl")).unwrap()
+        });
+        assert!(transcripts[0].len() > 10_000, "{name}");
+        assert_eq!(transcripts[0], transcripts[1], "{name}");
+    }
+}
+
+#[test]
+fn the_schema_admits_the_library_and_not_what_no_scenario_has() {
+    let schema = serde_json::to_value(bakeline::rehearsal::scenario::schema()).unwrap();
+    let schema = jsonschema::validator_for(&schema).unwrap();
+    let plain = |text: &str| -> serde_json::Value { serde_saphyr::from_str(text).unwrap() };
+    for (name, path) in library() {
+        let value = plain(&fs::read_to_string(path).unwrap());
+        assert!(schema.is_valid(&value), "{name}: {:?}", schema.iter_errors(&value).next());
+    }
+    for wrong in [
+        "sede: 1",
+        "happenings: [{at_minutes: 1, what: sleep}]",
+        "happenings: [{at_minutes: soon, what: cancel_build}]",
+        "outages: [{service: ec2, minutes: 1}]",
+        "faults: [{when: {call: {nth: 1}}, fault: {kind: perhaps}}]",
+    ] {
+        assert!(!schema.is_valid(&plain(wrong)), "{wrong}");
+        assert!(Scenario::parse(wrong, "s.yaml").is_err(), "{wrong}");
+    }
+}

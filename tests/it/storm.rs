@@ -1,0 +1,301 @@
+//! Many releases, several worker processes, and a kill again and again, with throttling and lost replies: every
+//! execution reaches the end it reaches undisturbed, and nothing is made twice or left behind.
+//!
+//! `BAKELINE_STORM=PIPELINES` runs more pipelines than a build can afford, `BAKELINE_STORM_SEED=N` other kills.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Duration;
+
+use aws_sdk_codepipeline::types::{PipelineExecutionStatus, StageExecutionStatus};
+use bakeline::aws::Aws;
+
+use crate::kill::{BAKELINE, Listening};
+use crate::support::repository;
+
+const WORKERS: usize = 4;
+/// Every so many-th release is one whose canary is always found wanting.
+const BAD: usize = 4;
+
+fn setting(name: &str, usual: usize) -> usize {
+    std::env::var(name).ok().and_then(|value| value.parse().ok()).unwrap_or(usual)
+}
+
+/// A small even noise, so that a seed makes the same kills.
+struct Noise(u64);
+
+impl Noise {
+    fn below(&mut self, bound: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(self.0 >> 33).unwrap() % bound
+    }
+}
+
+/// Writes a release of its own names, and gives its spec.
+fn release(folder: &Path, number: usize) -> PathBuf {
+    let fixture = repository("tests/it/fixtures/crash");
+    let text = std::fs::read_to_string(fixture.join("bakeline.yaml")).unwrap();
+    let name = format!("web{number}");
+    let mut text = text
+        .replace("service: web\n", &format!("service: {name}\n"))
+        .replace("image-pipeline/web", &format!("image-pipeline/{name}"))
+        .replace("/imagebuilder/web/", &format!("/imagebuilder/{name}/"))
+        .replace("web-production", &format!("{name}-production"))
+        .replace("[web-5xx]", &format!("[{name}-5xx]"))
+        .replace("targetgroup/web/73e2d6bc24d8a067", &format!("targetgroup/{name}/{number:016x}"))
+        .replace("app/web/50dc6c495c0c9188", &format!("app/{name}/{number:016x}"))
+        // Room for a machine that is busy with many processes: a hold must not end unseen.
+        .replace("hold: 3m", "hold: 10m")
+        .replace("bake_time: 3m", "bake_time: 10m");
+    if is_bad(number) {
+        text = text.replace("at_most: 1.0", "at_most: -1.0");
+    }
+    let home = folder.join(&name);
+    std::fs::create_dir_all(home.join("checks")).unwrap();
+    std::fs::copy(fixture.join("checks/serves.sh"), home.join("checks/serves.sh")).unwrap();
+    let spec = home.join("bakeline.yaml");
+    std::fs::write(&spec, text).unwrap();
+    spec
+}
+
+fn is_bad(number: usize) -> bool {
+    number % BAD == BAD - 1
+}
+
+/// A worker process with a journal of its own; tells of every line it logs.
+fn worker(aws: &Listening, folder: &Path, number: usize, lines: &Sender<usize>) -> Child {
+    let mut command = aws.client(BAKELINE);
+    command.args(["work", "--slots", "8", "--journal"]).arg(folder.join(format!("journal-{number}")));
+    let mut process = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let (err, lines) = (process.stderr.take().unwrap(), lines.clone());
+    std::thread::spawn(move || {
+        for _ in BufReader::new(err).lines().map_while(Result::ok) {
+            if lines.send(number).is_err() {
+                return;
+            }
+        }
+    });
+    process
+}
+
+/// Kills one worker after the other, each after a number of lines of all of them, until `over` says so.
+fn storm(aws: &Listening, folder: &Path, noise: &mut Noise, over: impl Fn() -> bool) -> (usize, Vec<Child>) {
+    let (sender, heard): (Sender<usize>, Receiver<usize>) = channel();
+    let mut workers: Vec<Child> = (0..WORKERS).map(|number| worker(aws, folder, number, &sender)).collect();
+    let mut kills = 0;
+    loop {
+        for _ in 0..20 + noise.below(40) {
+            if heard.recv_timeout(Duration::from_secs(1)).is_err() {
+                break;
+            }
+        }
+        if over() {
+            return (kills, workers);
+        }
+        let number = noise.below(WORKERS);
+        workers[number].kill().unwrap();
+        workers[number].wait().unwrap();
+        workers[number] = worker(aws, folder, number, &sender);
+        kills += 1;
+    }
+}
+
+struct World {
+    aws: Aws,
+    runtime: tokio::runtime::Runtime,
+    pipelines: usize,
+}
+
+impl World {
+    fn executions(&self) -> BTreeMap<usize, PipelineExecutionStatus> {
+        self.runtime.block_on(async {
+            let mut found = BTreeMap::new();
+            for number in 0..self.pipelines {
+                let call =
+                    self.aws.codepipeline.list_pipeline_executions().pipeline_name(format!("web{number}"));
+                // A call that meets a fault is one that says nothing yet.
+                let Ok(answer) = call.send().await else { continue };
+                let execution = answer.pipeline_execution_summaries.unwrap_or_default().into_iter().next();
+                if let Some(status) = execution.and_then(|execution| execution.status) {
+                    found.insert(number, status);
+                }
+            }
+            found
+        })
+    }
+
+    fn is_over(&self) -> bool {
+        let found = self.executions();
+        found.len() == self.pipelines
+            && found.values().all(|status| *status != PipelineExecutionStatus::InProgress)
+    }
+}
+
+/// Asks again until the embedded AWS lets the answer through.
+async fn surely<T, E: std::fmt::Debug, F: Future<Output = Result<T, E>>>(mut ask: impl FnMut() -> F) -> T {
+    let mut last = None;
+    for _ in 0..50 {
+        match ask().await {
+            Ok(answer) => return answer,
+            Err(error) => last = Some(error),
+        }
+    }
+    panic!("{last:?}")
+}
+
+#[test]
+fn many_releases_survive_a_storm() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipelines = setting("BAKELINE_STORM", 4);
+    let seed = u64::try_from(setting("BAKELINE_STORM_SEED", 7)).unwrap();
+    // The more there is to do, the slower time must pass: a hold that no one could look at is rolled back.
+    let speed = setting("BAKELINE_STORM_SPEED", if pipelines > 10 { 7 } else { 90 });
+    println!("{pipelines} pipelines, {WORKERS} workers, seed {seed}, {speed} virtual seconds a second");
+    let specs: Vec<PathBuf> = (0..pipelines).map(|number| release(folder.path(), number)).collect();
+    let scenario = folder.path().join("storm.yaml");
+    std::fs::write(
+        &scenario,
+        format!(
+            "seed: {seed}\nbuild: {{minutes: 5}}\nchaos:\n  seed: {seed}\n  probability: 0.02\n  \
+             kinds: [{{kind: throttle}}, {{kind: lose_reply}}, {{kind: fail_before}}]\n"
+        ),
+    )
+    .unwrap();
+    let aws = Listening::with(folder.path(), |command| {
+        command.arg(&specs[0]).arg("--scenario").arg(&scenario).arg("--speed").arg(speed.to_string());
+        for spec in &specs[1..] {
+            command.arg("--beside").arg(spec);
+        }
+        command
+    });
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let clients = runtime.block_on(async { Aws::new(&aws.sdk().await) });
+    let world = World { aws: clients, runtime, pipelines };
+    let mut noise = Noise(seed);
+    let (kills, mut workers) = storm(&aws, folder.path(), &mut noise, || world.is_over());
+    println!("{kills} kills");
+    for worker in &mut workers {
+        worker.kill().unwrap();
+        worker.wait().unwrap();
+    }
+    // What was cut off at the very end is ended by one more worker.
+    for number in 0..WORKERS {
+        let mut last = aws.client(BAKELINE);
+        last.args(["work", "--drain", "--journal"]).arg(folder.path().join(format!("journal-{number}")));
+        assert!(last.stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap().success());
+    }
+    let wrong = world.runtime.block_on(reckoning(&world, &aws, folder.path()));
+    let calls = aws.stop(folder.path());
+    println!(
+        "{} API calls, {} met a fault",
+        calls.len(),
+        calls.iter().filter(|c| !c["fault"].is_null()).count()
+    );
+    assert!(wrong.is_empty(), "seed {seed}:\n{wrong}");
+    assert!(kills >= pipelines, "{kills} kills are no storm");
+}
+
+/// What is not as it would be without the storm.
+async fn reckoning(world: &World, aws: &Listening, folder: &Path) -> String {
+    let mut wrong = String::new();
+    for number in 0..world.pipelines {
+        let name = format!("web{number}");
+        let stages = stages(&world.aws, &name).await;
+        let expected: &[&str] = if is_bad(number) {
+            &["Succeeded", "Succeeded", "Succeeded", "Failed"]
+        } else {
+            &["Succeeded", "Succeeded", "Succeeded", "Succeeded", "Succeeded"]
+        };
+        if stages != expected {
+            let _ = writeln!(wrong, "{name}: {stages:?}, not {expected:?}");
+        }
+        made_once(&world.aws, &name, is_bad(number), &mut wrong).await;
+        let place = folder.join("chains").join(&name);
+        fetch(&world.aws, &name, &place).await;
+        let verified = aws
+            .client(BAKELINE)
+            .arg("verify")
+            .arg(&place)
+            .args(["--trust", &aws.settings["BAKELINE_TRUST"], "--at", "2026-01-02T00:00:00Z"])
+            .output()
+            .unwrap();
+        if !verified.status.success() {
+            let _ = writeln!(wrong, "{name}: {}", String::from_utf8_lossy(&verified.stderr));
+        }
+    }
+    let filter =
+        aws_sdk_ec2::types::Filter::builder().name("tag-key").values("bakeline:action-execution").build();
+    let found = surely(|| world.aws.ec2.describe_instances().filters(filter.clone()).send()).await;
+    let instances: Vec<_> = found
+        .reservations
+        .unwrap_or_default()
+        .into_iter()
+        .flat_map(|r| r.instances.unwrap_or_default())
+        .collect();
+    if instances.len() != world.pipelines {
+        let _ = writeln!(wrong, "{} instances were launched in staging", instances.len());
+    }
+    for instance in instances {
+        let state = instance.state.and_then(|state| state.name).unwrap();
+        if state.as_str() != "terminated" {
+            let _ = writeln!(wrong, "{} is {state:?}", instance.instance_id.unwrap());
+        }
+    }
+    wrong
+}
+
+async fn stages(aws: &Aws, pipeline: &str) -> Vec<String> {
+    let answer = surely(|| aws.codepipeline.get_pipeline_state().name(pipeline).send()).await;
+    let stages = answer.stage_states.unwrap_or_default().into_iter();
+    let status = |stage: aws_sdk_codepipeline::types::StageState| Some(stage.latest_execution?.status);
+    stages.filter_map(status).map(|status: StageExecutionStatus| status.as_str().to_owned()).collect()
+}
+
+/// One build, one template version, one refresh, one command for each check: whatever was asked for twice.
+async fn made_once(aws: &Aws, name: &str, bad: bool, wrong: &mut String) {
+    let pipeline = format!("arn:aws:imagebuilder:eu-west-1:123456789012:image-pipeline/{name}");
+    let images =
+        surely(|| aws.imagebuilder.list_image_pipeline_images().image_pipeline_arn(&pipeline).send()).await;
+    let builds = images.image_summary_list.unwrap_or_default().len();
+    let group = format!("{name}-production");
+    let found =
+        surely(|| aws.autoscaling.describe_instance_refreshes().auto_scaling_group_name(&group).send()).await;
+    let refreshes: Vec<String> = found
+        .instance_refreshes
+        .unwrap_or_default()
+        .into_iter()
+        .filter_map(|refresh| Some(refresh.status?.as_str().to_owned()))
+        .collect();
+    let expected = if bad { "RollbackSuccessful" } else { "Successful" };
+    if builds != 1 || refreshes != [expected] {
+        let _ = writeln!(wrong, "{name}: {builds} builds, refreshes {refreshes:?}");
+    }
+    let versions =
+        surely(|| aws.ec2.describe_launch_template_versions().launch_template_name(&group).send()).await;
+    let versions = versions.launch_template_versions.unwrap_or_default().len();
+    if versions != 2 {
+        let _ = writeln!(wrong, "{name}: {versions} template versions");
+    }
+}
+
+/// Fetches every artifact of bakeline's that a pipeline left.
+async fn fetch(aws: &Aws, name: &str, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    let s3 = aws.artifacts(None);
+    let bucket = format!("{name}-artifacts-123456789012");
+    let listed = surely(|| s3.list_objects_v2().bucket(&bucket).send()).await;
+    for key in listed.contents.unwrap_or_default().into_iter().filter_map(|object| object.key) {
+        let Some(part) = key.split('/').nth(1).filter(|part| *part != "SourceArti") else { continue };
+        let body = surely(|| async {
+            let got =
+                s3.get_object().bucket(&bucket).key(&key).send().await.map_err(|error| error.to_string())?;
+            got.body.collect().await.map_err(|error| error.to_string())
+        })
+        .await;
+        std::fs::write(to.join(format!("{part}.zip")), body.into_bytes()).unwrap();
+    }
+}

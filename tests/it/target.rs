@@ -1,0 +1,197 @@
+//! Stages that act in another account: who calls what, for how long, and what a release may not choose.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Arc;
+
+use bakeline::aws::{Target, Targets};
+use bakeline::cli::rehearse::Plan;
+use bakeline::evidence::Stage;
+use bakeline::rehearsal::cloud::Cloud;
+use bakeline::rehearsal::scenario::Scenario;
+use bakeline::rehearsal::services::codepipeline::ActionStatus;
+use bakeline::rehearsal::services::sts::{self, Trust};
+use bakeline::telemetry::Telemetry;
+use bakeline::worker::House;
+use bakeline::worker::journal::Journal;
+
+use crate::support::{Moment, in_virtual_time, repository, work};
+
+const WORKER: &str = "arn:aws:iam::123456789012:role/bakeline-worker";
+const STAGING: &str = "arn:aws:iam::123456789012:role/staging";
+const PRODUCTION: &str = "arn:aws:iam::123456789012:role/production";
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let place = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &place);
+        } else {
+            std::fs::copy(entry.path(), place).unwrap();
+        }
+    }
+}
+
+/// The start of the example release, with targets in its spec.
+pub fn start(targets: &str) -> Moment {
+    let folder = tempfile::tempdir().unwrap();
+    copy(&repository("examples/web"), folder.path());
+    let spec = folder.path().join("bakeline.yaml");
+    let text = std::fs::read_to_string(&spec).unwrap();
+    std::fs::write(&spec, format!("{text}\ntargets: {targets}\n")).unwrap();
+    let mut plan = Plan::read(&spec, None).unwrap();
+    plan.scenario = Scenario::parse("{}", "scenario").unwrap();
+    Moment::start(&plan)
+}
+
+fn role(role_arn: &str, external_id: &str, pipelines: &[&str]) -> Target {
+    Target {
+        role_arn: role_arn.into(),
+        external_id: Some(external_id.into()),
+        region: None,
+        pipelines: pipelines.iter().map(|name| (*name).to_owned()).collect(),
+    }
+}
+
+/// A worker that knows two targets, in an account whose roles let it in.
+pub async fn house(
+    moment: &Moment,
+    cloud: &Cloud,
+    clock: &bakeline::engine::Clock,
+    stages: &[Stage],
+) -> House {
+    cloud.with_world(|world| {
+        for (arn, id) in [(STAGING, "four"), (PRODUCTION, "seven")] {
+            sts::place_role(world, arn, Trust { principal: WORKER.into(), external_id: Some(id.into()) });
+        }
+    });
+    let journal = Arc::new(Journal::in_memory());
+    let mut house = moment.worker(cloud, clock, &journal, stages, Telemetry::default()).await;
+    house.targets = Targets::new(BTreeMap::from([
+        ("staging".to_owned(), role(STAGING, "four", &["web"])),
+        ("production".to_owned(), role(PRODUCTION, "seven", &["other", "web"])),
+        ("foreign".to_owned(), role(PRODUCTION, "seven", &["other"])),
+        ("guessed".to_owned(), role(PRODUCTION, "eight", &["*"])),
+    ]));
+    house
+}
+
+#[test]
+fn a_release_with_targets_can_be_rehearsed_and_examined() {
+    let folder = tempfile::tempdir().unwrap();
+    copy(&repository("examples/web"), folder.path());
+    let spec = folder.path().join("bakeline.yaml");
+    let text = std::fs::read_to_string(&spec).unwrap();
+    std::fs::write(&spec, format!("{text}\ntargets: {{promote: production}}\n")).unwrap();
+    let mut command = std::process::Command::new(crate::kill::BAKELINE);
+    command.arg("rehearse").arg(&spec).arg("--out").arg(folder.path().join("out"));
+    let ended = command.output().unwrap();
+    assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+}
+
+/// Who made each call, by operation: a worker's, a target's or a job's key.
+fn callers(cloud: &Cloud) -> BTreeMap<String, BTreeSet<String>> {
+    let calls: Vec<(String, String)> = cloud.with_transcript(|transcript| {
+        let records = transcript.records().iter();
+        records.map(|r| (r.operation.clone(), r.access_key.clone().unwrap_or_default())).collect()
+    });
+    let mut callers: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for (operation, key) in calls {
+        let who = cloud.with_world(|world| sts::principal(world, &key)).unwrap().arn;
+        callers.entry(operation).or_default().insert(who);
+    }
+    callers
+}
+
+#[test]
+fn each_stage_acts_in_the_target_of_its_release_and_signs_as_the_worker() {
+    let moment = start("{test: staging, promote: production, cleanup: production}");
+    in_virtual_time(async {
+        let (cloud, clock) = moment.go_on();
+        let house = house(&moment, &cloud, &clock, &Stage::ALL).await;
+        assert_eq!(work(&moment, &cloud, &house, Stage::Cleanup).await, ActionStatus::Succeeded);
+        let callers = callers(&cloud);
+        let by = |operation: &str| -> Vec<&str> {
+            callers[operation]
+                .iter()
+                .map(|who| who.rsplit_once("/bakeline-target-").map_or(who.as_str(), |(who, _)| who))
+                .collect()
+        };
+        for operation in [
+            "PollForJobs",
+            "AcknowledgeJob",
+            "PutJobSuccessResult",
+            "AssumeRole",
+            "StartImagePipelineExecution",
+        ] {
+            assert_eq!(by(operation), [WORKER], "{operation}");
+        }
+        assert_eq!(by("Sign"), [WORKER]);
+        for (operation, role) in [
+            ("RunInstances", "staging"),
+            ("SendCommand", "staging"),
+            ("TerminateInstances", "staging"),
+            ("CreateLaunchTemplateVersion", "production"),
+            ("StartInstanceRefresh", "production"),
+            ("GetMetricData", "production"),
+            ("DeregisterImage", "production"),
+        ] {
+            let expected = format!("arn:aws:sts::123456789012:assumed-role/{role}");
+            assert_eq!(by(operation), [expected], "{operation}");
+        }
+        let artifacts = callers["PutObject"].iter();
+        assert!(
+            artifacts.clone().all(|who| who != WORKER && !who.contains("bakeline-target")),
+            "{artifacts:?}"
+        );
+        // A promotion of three hours outlives its sessions: they are renewed, under the name of the same action.
+        let assumed: Vec<(String, bool)> = cloud.with_transcript(|transcript| {
+            let records = transcript.records().iter().filter(|record| record.operation == "AssumeRole");
+            records.map(|r| (r.input["RoleSessionName"].as_str().unwrap().to_owned(), r.applied)).collect()
+        });
+        let mut times: BTreeMap<&str, usize> = BTreeMap::new();
+        for (session, _) in &assumed {
+            *times.entry(session).or_default() += 1;
+        }
+        assert_eq!(times.len(), 3, "one session name for each action: {times:?}");
+        let most = times.values().max().copied().unwrap();
+        assert!((3..=6).contains(&most), "{times:?}");
+        assert!(assumed.iter().all(|(_, applied)| *applied));
+        let expired = cloud.with_transcript(|transcript| {
+            transcript
+                .records()
+                .iter()
+                .filter(|r| r.code.as_deref().is_some_and(|c| c.contains("Expired")))
+                .count()
+        });
+        assert_eq!(expired, 0, "no session was used past its end");
+    });
+}
+
+#[test]
+fn a_release_cannot_choose_what_the_worker_does_not_give_it() {
+    for (alias, said) in [
+        ("nobody", "does not know"),
+        ("foreign", "may not be used by the pipeline web"),
+        ("guessed", "not authorized to perform: sts:AssumeRole"),
+    ] {
+        let moment = start(&format!("{{bake: {alias}}}"));
+        in_virtual_time(async {
+            let (cloud, clock) = moment.go_on();
+            let house = house(&moment, &cloud, &clock, &[Stage::Bake]).await;
+            assert_eq!(work(&moment, &cloud, &house, Stage::Bake).await, ActionStatus::Failed, "{alias}");
+            let started = cloud.with_transcript(|transcript| {
+                transcript.records().iter().any(|record| record.operation == "StartImagePipelineExecution")
+            });
+            assert!(!started, "{alias}");
+            let message = cloud.with_transcript(|transcript| {
+                let told =
+                    transcript.records().iter().find(|record| record.operation == "PutJobFailureResult");
+                told.map(|record| record.input.to_string()).unwrap_or_default()
+            });
+            assert!(message.contains(said), "{alias}: {message}");
+        });
+    }
+}

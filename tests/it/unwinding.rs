@@ -1,0 +1,166 @@
+//! Inputs that are gone in the middle of an action: what it made is undone by what its token knows.
+
+use std::sync::Arc;
+
+use aws_sdk_imagebuilder::types::ImageStatus;
+use bakeline::engine::Clock;
+use bakeline::evidence::Stage;
+use bakeline::rehearsal::cloud::Cloud;
+use bakeline::rehearsal::services::codepipeline::ActionStatus;
+use bakeline::stage::canary::Census;
+use bakeline::telemetry::Telemetry;
+use bakeline::worker::House;
+use bakeline::worker::journal::Journal;
+use bakeline::worker::turn::turn;
+
+use crate::support::{Moment, example, in_virtual_time, work};
+use crate::target;
+
+const GROUP: &str = "web-production";
+
+async fn worker(moment: &Moment, cloud: &Cloud, clock: &Clock, stage: Stage) -> House {
+    moment.worker(cloud, clock, &Arc::new(Journal::in_memory()), &[stage], Telemetry::default()).await
+}
+
+/// Works slice by slice until `there` says that the action has come far enough.
+async fn until(house: &House, there: impl AsyncFn() -> bool) {
+    for _ in 0..2000 {
+        let _ = Box::pin(turn(house)).await;
+        if there().await {
+            return;
+        }
+        house.clock.sleep(std::time::Duration::from_secs(5)).await;
+    }
+    panic!("the action never came there");
+}
+
+/// The S3 keys of an artifact; CodePipeline shortens its name to ten characters.
+async fn keys(house: &House, moment: &Moment, artifact: &str) -> Vec<String> {
+    let s3 = house.aws.artifacts(None);
+    let listed = s3.list_objects_v2().bucket(&moment.founded.bucket).send().await.unwrap();
+    let short = format!("/{}/", artifact.chars().take(10).collect::<String>());
+    let keys: Vec<String> = listed.contents.unwrap().into_iter().filter_map(|object| object.key).collect();
+    keys.into_iter().filter(|key| key.contains(&short)).collect()
+}
+
+async fn delete(house: &House, moment: &Moment, artifact: &str) {
+    let keys = keys(house, moment, artifact).await;
+    assert_eq!(keys.len(), 1, "{keys:?}");
+    let s3 = house.aws.artifacts(None);
+    s3.delete_object().bucket(&moment.founded.bucket).key(&keys[0]).send().await.unwrap();
+}
+
+async fn replace(house: &House, moment: &Moment, artifact: &str) {
+    for key in keys(house, moment, artifact).await {
+        let call = house.aws.artifacts(None).put_object().bucket(&moment.founded.bucket).key(key);
+        let call = call.server_side_encryption(aws_sdk_s3::types::ServerSideEncryption::AwsKms);
+        call.body(b"not what it was".to_vec().into()).send().await.unwrap();
+    }
+}
+
+fn told(cloud: &Cloud) -> String {
+    cloud.with_transcript(|transcript| {
+        let told = transcript.records().iter().find(|record| record.operation == "PutJobFailureResult");
+        told.map(|record| record.input["failureDetails"].to_string()).unwrap_or_default()
+    })
+}
+
+fn called(cloud: &Cloud, operation: &str) -> usize {
+    cloud.with_transcript(|t| t.records().iter().filter(|r| r.operation == operation && r.applied).count())
+}
+
+#[test]
+fn a_build_is_cancelled() {
+    let moment = Moment::start(&example("{}"));
+    in_virtual_time(async {
+        let (cloud, clock) = moment.go_on();
+        let house = worker(&moment, &cloud, &clock, Stage::Bake).await;
+        until(&house, async || called(&cloud, "PutJobSuccessResult") > 2).await;
+        delete(&house, &moment, "SourceArtifact").await;
+        assert_eq!(work(&moment, &cloud, &house, Stage::Bake).await, ActionStatus::Failed);
+        assert!(told(&cloud).contains("the inputs cannot be read again"), "{}", told(&cloud));
+        let pipeline = "arn:aws:imagebuilder:eu-west-1:123456789012:image-pipeline/web";
+        let call = house.aws.imagebuilder.list_image_pipeline_images().image_pipeline_arn(pipeline);
+        let images = call.send().await.unwrap().image_summary_list.unwrap();
+        let states: Vec<_> = images.into_iter().map(|image| image.state.unwrap().status.unwrap()).collect();
+        assert_eq!(states, [ImageStatus::Cancelled]);
+    });
+}
+
+/// States of the instances that carry an action's tag, other than those of the fleet.
+async fn staging(house: &House) -> Vec<String> {
+    let filter =
+        aws_sdk_ec2::types::Filter::builder().name("tag-key").values("bakeline:action-execution").build();
+    let found = house.aws.ec2.describe_instances().filters(filter).send().await.unwrap();
+    let instances =
+        found.reservations.unwrap_or_default().into_iter().flat_map(|r| r.instances.unwrap_or_default());
+    instances.map(|instance| instance.state.unwrap().name.unwrap().as_str().to_owned()).collect()
+}
+
+#[test]
+fn no_staging_instance_stays_up() {
+    for gone in [true, false] {
+        let moment = Moment::before(&example("{}"), Stage::Test);
+        in_virtual_time(async {
+            let (cloud, clock) = moment.go_on();
+            let house = worker(&moment, &cloud, &clock, Stage::Test).await;
+            until(&house, async || staging(&house).await.contains(&"running".to_owned())).await;
+            if gone {
+                delete(&house, &moment, "BakedImage").await;
+            } else {
+                replace(&house, &moment, "BakedImage").await;
+            }
+            assert_eq!(work(&moment, &cloud, &house, Stage::Test).await, ActionStatus::Failed);
+            assert!(told(&cloud).contains("the inputs cannot be read again"), "{}", told(&cloud));
+            // EC2 takes a moment from accepting the end to it.
+            clock.sleep(std::time::Duration::from_mins(2)).await;
+            assert_eq!(staging(&house).await, ["terminated"]);
+        });
+    }
+}
+
+#[test]
+fn a_half_rolled_canary_goes_back() {
+    let moment = Moment::before(&example("{}"), Stage::Promote);
+    in_virtual_time(async {
+        let (cloud, clock) = moment.go_on();
+        let house = worker(&moment, &cloud, &clock, Stage::Promote).await;
+        goes_back(&moment, &cloud, &house, &house).await;
+    });
+}
+
+#[test]
+fn a_half_rolled_canary_in_another_account_goes_back_there() {
+    let moment = target::start("{promote: production}");
+    in_virtual_time(async {
+        let (cloud, clock) = moment.go_on();
+        let mut house = target::house(&moment, &cloud, &clock, &[Stage::Bake, Stage::Test]).await;
+        assert_eq!(work(&moment, &cloud, &house, Stage::Test).await, ActionStatus::Succeeded);
+        house.stages = vec![Stage::Promote];
+        goes_back(&moment, &cloud, &house, &house).await;
+        let keys: std::collections::BTreeSet<_> = cloud.with_transcript(|transcript| {
+            let back = transcript.records().iter().filter(|r| r.operation == "RollbackInstanceRefresh");
+            back.filter_map(|record| record.access_key.clone()).collect()
+        });
+        for key in keys {
+            let who =
+                cloud.with_world(|w| bakeline::rehearsal::services::sts::principal(w, &key)).unwrap().arn;
+            assert!(who.contains(":assumed-role/production/"), "{who}");
+        }
+    });
+}
+
+async fn goes_back(moment: &Moment, cloud: &Cloud, house: &House, look: &House) {
+    let old = moment.founded.current_image.clone().unwrap();
+    until(house, async || {
+        let census = Census::take(&look.aws, GROUP).await.unwrap();
+        census.images.values().any(|image| *image != old)
+    })
+    .await;
+    delete(house, moment, "TestedImage").await;
+    assert_eq!(work(moment, cloud, house, Stage::Promote).await, ActionStatus::Failed);
+    assert!(told(cloud).contains("the inputs cannot be read again"), "{}", told(cloud));
+    assert!(called(cloud, "RollbackInstanceRefresh") >= 1);
+    let census = Census::take(&look.aws, GROUP).await.unwrap();
+    assert_eq!(census.lacks(&old), None);
+}

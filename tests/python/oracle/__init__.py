@@ -1,0 +1,1 @@
+"""The same script on the embedded AWS and on emulators this project did not write."""

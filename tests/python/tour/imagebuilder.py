@@ -1,0 +1,119 @@
+"""Image Builder: what builds are made from, and builds."""
+
+from .ground import pages, refused, until
+
+# The first build fails in its test phase, so that it can be retried.
+SCENARIO = """build:
+  builds: 1
+  outcome:
+    failed: {component: tour, phase: test, step: Nothing, message: as the tour wants it}
+"""
+DATA = """name: tour
+schemaVersion: 1.0
+phases:
+  - name: build
+    steps:
+      - name: Nothing
+        action: ExecuteBash
+        inputs: {commands: ["true"]}
+"""
+
+
+def tour(ground):
+    builder = ground.client("imagebuilder")
+    arns = resources(ground, builder)
+    image = builds(builder, arns)
+    workflows(builder, image)
+    ends(builder, arns, image)
+
+
+def resources(ground, builder):
+    parent = ground.client("ec2").describe_images(Owners=["self"])["Images"][0]["ImageId"]
+    component = {"name": "tour", "semanticVersion": "1.0.0", "platform": "Linux", "data": DATA, "clientToken": "c"}
+    made = builder.create_component(**component)["componentBuildVersionArn"]
+    assert builder.create_component(**component)["componentBuildVersionArn"] == made
+    refused("IdempotentParameterMismatchException", 400, builder.create_component, **{**component, "platform": "Windows"})
+    assert builder.get_component(componentBuildVersionArn=made)["component"]["name"] == "tour"
+    assert "tour" in {c["name"] for c in pages(builder, "list_components", "componentVersionList", 1)}
+    recipe = builder.create_image_recipe(name="tour", semanticVersion="1.0.0", parentImage=parent, clientToken="r",
+                                         components=[{"componentArn": made}])["imageRecipeArn"]
+    assert builder.get_image_recipe(imageRecipeArn=recipe)["imageRecipe"]["parentImage"] == parent
+    assert len(pages(builder, "list_image_recipes", "imageRecipeSummaryList", 1)) == 2
+    infrastructure = builder.create_infrastructure_configuration(
+        name="tour", instanceProfileName="image-builder", clientToken="i")["infrastructureConfigurationArn"]
+    shown = builder.get_infrastructure_configuration(infrastructureConfigurationArn=infrastructure)
+    assert shown["infrastructureConfiguration"]["instanceProfileName"] == "image-builder"
+    assert len(pages(builder, "list_infrastructure_configurations", "infrastructureConfigurationSummaryList", 1)) == 2
+    distribution = builder.create_distribution_configuration(name="tour", clientToken="d", distributions=[
+        {"region": "eu-west-1", "amiDistributionConfiguration": {"name": "tour {{ imagebuilder:buildDate }}"}}],
+    )["distributionConfigurationArn"]
+    shown = builder.get_distribution_configuration(distributionConfigurationArn=distribution)
+    assert shown["distributionConfiguration"]["distributions"][0]["region"] == "eu-west-1"
+    assert len(pages(builder, "list_distribution_configurations", "distributionConfigurationSummaryList", 1)) == 2
+    pipeline = builder.create_image_pipeline(
+        name="tour", imageRecipeArn=recipe, infrastructureConfigurationArn=infrastructure,
+        distributionConfigurationArn=distribution, clientToken="p", tags={"of": "tour"})["imagePipelineArn"]
+    assert builder.get_image_pipeline(imagePipelineArn=pipeline)["imagePipeline"]["name"] == "tour"
+    assert len(pages(builder, "list_image_pipelines", "imagePipelineList", 1)) == 2
+    builder.tag_resource(resourceArn=pipeline, tags={"more": "1"})
+    assert builder.list_tags_for_resource(resourceArn=pipeline)["tags"] == {"of": "tour", "more": "1"}
+    builder.untag_resource(resourceArn=pipeline, tagKeys=["more"])
+    assert builder.list_tags_for_resource(resourceArn=pipeline)["tags"] == {"of": "tour"}
+    refused("ResourceNotFoundException", 404, builder.get_image_pipeline, imagePipelineArn=pipeline + "-none")
+    return {"pipeline": pipeline, "recipe": recipe, "infrastructure": infrastructure}
+
+
+def state(builder, image):
+    return builder.get_image(imageBuildVersionArn=image)["image"]["state"]["status"]
+
+
+def builds(builder, arns):
+    started = builder.start_image_pipeline_execution(imagePipelineArn=arns["pipeline"], clientToken="s")
+    image = started["imageBuildVersionArn"]
+    again = builder.start_image_pipeline_execution(imagePipelineArn=arns["pipeline"], clientToken="s")
+    assert again["imageBuildVersionArn"] == image
+    refused("IdempotentParameterMismatchException", 400, builder.start_image_pipeline_execution,
+            imagePipelineArn=arns["pipeline"], clientToken="s", tags={"other": "1"})
+    until(lambda: state(builder, image) == "FAILED", "the build fails in its tests")
+    builder.retry_image(imageBuildVersionArn=image, clientToken="z")
+    until(lambda: state(builder, image) == "AVAILABLE", "the retried build ends")
+    shown = builder.get_image(imageBuildVersionArn=image)["image"]
+    assert [a["region"] for a in shown["outputResources"]["amis"]] == ["eu-west-1"]
+    other = builder.create_image(imageRecipeArn=arns["recipe"], infrastructureConfigurationArn=arns["infrastructure"],
+                                 clientToken="o")["imageBuildVersionArn"]
+    builder.cancel_image_creation(imageBuildVersionArn=other, clientToken="x")
+    until(lambda: state(builder, other) == "CANCELLED", "the build is cancelled")
+    refused("InvalidRequestException", 400, builder.retry_image, imageBuildVersionArn=image, clientToken="y")
+    refused("InvalidRequestException", 400, builder.retry_image, imageBuildVersionArn=other, clientToken="v")
+    assert image in {i["arn"] for i in pages(
+        builder, "list_image_pipeline_images", "imageSummaryList", 1, imagePipelineArn=arns["pipeline"])}
+    versions = pages(builder, "list_images", "imageVersionList", 1, owner="Self")
+    assert versions
+    listed = pages(builder, "list_image_build_versions", "imageSummaryList", 1,
+                   imageVersionArn=image.rpartition("/")[0])
+    assert {image, other} <= {i["arn"] for i in listed}
+    return image
+
+
+def workflows(builder, image):
+    runs, token = [], {}
+    while True:
+        page = builder.list_workflow_executions(imageBuildVersionArn=image, maxResults=1, **token)
+        runs += page["workflowExecutions"]
+        if "nextToken" not in page:
+            break
+        token = {"nextToken": page["nextToken"]}
+    assert {r["type"] for r in runs} >= {"BUILD"}, runs
+    run = runs[0]["workflowExecutionId"]
+    assert builder.get_workflow_execution(workflowExecutionId=run)["status"] == "COMPLETED"
+    steps = builder.list_workflow_step_executions(workflowExecutionId=run)["steps"]
+    assert steps and all(s["status"] in ("COMPLETED", "SKIPPED") for s in steps)
+
+
+def ends(builder, arns, image):
+    refused("ResourceNotFoundException", 404, builder.get_image, imageBuildVersionArn=image[:-1] + "99")
+    refused("ResourceNotFoundException", 404, builder.start_image_pipeline_execution,
+            imagePipelineArn=arns["pipeline"] + "-none", clientToken="q")
+    refused("InvalidRequestException", 400, builder.cancel_image_creation, imageBuildVersionArn=image, clientToken="w")
+    builder.delete_image(imageBuildVersionArn=image)
+    refused("ResourceNotFoundException", 404, builder.get_image, imageBuildVersionArn=image)
