@@ -17,7 +17,7 @@ pub mod test;
 mod yaml;
 
 pub use bake::{Bake, ImageCopy};
-pub use cleanup::Cleanup;
+pub use cleanup::{Cleanup, Exception, Limits, Shared};
 pub use problem::{Position, SpecErrors, SpecProblem};
 pub use promote::{Metric, Promote, Query};
 pub use release::{Evidence, MissingSection, ReleaseSpec, Targets};

@@ -12,6 +12,7 @@
 
 mod architecture;
 mod chaos;
+mod cleanup;
 mod crash;
 mod doctor;
 mod hostile;
