@@ -1,11 +1,13 @@
 //! The commands. One file each; this one reads the arguments and gives the exit code.
 
+mod cleanup;
 mod doctor;
 pub mod exit;
 mod health;
 mod identity;
 mod judge;
 mod logging;
+mod reap;
 #[cfg(feature = "rehearsal")]
 pub mod rehearse;
 mod run;
@@ -35,8 +37,12 @@ struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Say what a cleanup would do, do what was approved, bring images back
+    Cleanup(cleanup::Args),
     /// The canary judge on recorded samples and windows, offline
     Judge(judge::Args),
+    /// List what runs left behind, and remove it once they have ended
+    Reap(reap::Args),
     /// Run the whole line on an AWS embedded in this binary, in virtual time
     #[cfg(feature = "rehearsal")]
     Rehearse(rehearse::Args),
@@ -72,7 +78,9 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         _ => logging::start(args.log.as_deref().unwrap_or("off"), logging::Format::Text),
     }
     let ended = match args.command {
+        Command::Cleanup(args) => cleanup::main(args),
         Command::Judge(args) => judge::main(&args),
+        Command::Reap(args) => reap::main(args),
         #[cfg(feature = "rehearsal")]
         Command::Rehearse(args) => rehearse::main(args),
         Command::Work(args) => work::main(args),

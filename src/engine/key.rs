@@ -63,6 +63,16 @@ pub mod tag {
     pub const SERVICE: &str = "bakeline:service";
     /// What makes two bakes the same, on builds that several releases may share.
     pub const BAKE_KEY: &str = "bakeline:bake-key";
+    /// The line of releases an image belongs to, such as `stable`; cleanup counts each line on its own.
+    pub const CHANNEL: &str = "bakeline:channel";
+    /// Cleanup keeps the image: for ever, or until the moment that is the tag's value.
+    pub const PIN: &str = "bakeline:pin";
+    /// Cleanup needs no age and no successor to let the image go; what uses it keeps it all the same.
+    pub const RELEASED: &str = "bakeline:released";
+    /// When the image was last promoted.
+    pub const PROMOTED: &str = "bakeline:promoted";
+    /// Until when a signed statement speaks of the image.
+    pub const NAMED_UNTIL: &str = "bakeline:named-until";
 }
 
 impl ExecutionKey {

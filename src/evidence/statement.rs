@@ -176,6 +176,22 @@ impl Statement {
         Ok(statement)
     }
 
+    /// Says something about `subject` that stands in no chain.
+    ///
+    /// # Errors
+    /// If there is no subject, one of them has no digest, or what is said is not an object.
+    pub fn apart(
+        subject: Vec<ResourceDescriptor>,
+        predicate_type: &str,
+        predicate: &impl Serialize,
+    ) -> Result<Self, StatementError> {
+        let predicate = serde_json::to_value(predicate).map_err(StatementError::Json)?;
+        let predicate_type = predicate_type.to_owned();
+        let statement = Self { type_: STATEMENT_V1, subject, predicate_type, predicate };
+        statement.check()?;
+        Ok(statement)
+    }
+
     /// Reads the payload of an envelope; private to the code that has just verified it.
     pub(super) fn parse(verified: &[u8]) -> Result<Self, StatementError> {
         let wire: Wire = serde_json::from_slice(verified).map_err(StatementError::Json)?;

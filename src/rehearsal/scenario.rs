@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::behaviour::Behaviour;
+use super::estate::Estate;
 use super::faults::{self, Fault, FaultPlan, Limit, Random, Rule};
 use super::happening::{self, Happening};
 use super::services::{autoscaling, codepipeline, imagebuilder};
@@ -31,6 +32,10 @@ pub struct Scenario {
     pub codepipeline: CodePipeline,
     pub autoscaling: AutoScaling,
     pub ec2: Ec2,
+    /// A large account beside the service.
+    pub estate: Option<Estate>,
+    /// Days that the Recycle Bin keeps deregistered images and their snapshots; no rule without it.
+    pub recycle_bin_days: Option<u64>,
     /// Calls that meet a fault.
     pub faults: Vec<Rule>,
     /// Faults by chance, the same every time for one seed.
@@ -58,6 +63,8 @@ impl Default for Scenario {
             codepipeline: CodePipeline::default(),
             autoscaling: AutoScaling::default(),
             ec2: Ec2::default(),
+            estate: None,
+            recycle_bin_days: None,
             faults: Vec::new(),
             chaos: None,
             limits: Vec::new(),
@@ -292,6 +299,8 @@ impl Scenario {
     pub fn apply(&self, world: &mut World) {
         let minutes = |minutes: u64| Duration::from_secs(minutes.saturating_mul(60).min(LONGEST));
         let seconds = |seconds: u64| Some(Duration::from_secs(seconds.min(LONGEST))).filter(|d| !d.is_zero());
+        let days = |days: u64| Duration::from_secs(days.saturating_mul(86_400).min(LONGEST));
+        world.ec2.bin.keeps = self.recycle_bin_days.map(days);
         world.codepipeline.options = codepipeline::Options {
             reoffer_after: Duration::from_secs(self.codepipeline.reoffer_seconds.min(LONGEST)),
             visibility: seconds(self.codepipeline.visibility_seconds),

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
 use super::call::{ApiError, Call};
+use super::estate;
 use super::scenario::Scenario;
 use super::services::s3::{self, Bucket, Encryption};
 use super::services::sts::{self, Credentials};
@@ -115,6 +116,10 @@ pub fn found(setup: &Setup, scenario: &Scenario, at: Time) -> Result<(World, Fou
         Some(fleet) => Some(ground.fleet(fleet, scenario)?),
         None => None,
     };
+    if let Some(estate) = &scenario.estate {
+        let owner = estate::Owner { account: &setup.account, region: &setup.region, service: &setup.service };
+        estate::build(&mut ground.world, estate, owner).map_err(|refused| refusal("the estate", refused))?;
+    }
     ground.action_types()?;
     let execution = ground.pipeline(&bucket)?;
     scenario.begin(&mut ground.world);

@@ -56,7 +56,7 @@ pub struct Scan {
     /// Findings that someone answers for until a day.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 200))]
-    pub exceptions: Vec<Exception>,
+    pub exceptions: Vec<ScanException>,
 }
 
 impl Scan {
@@ -68,7 +68,7 @@ impl Scan {
 /// A finding that is let through because someone answers for it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Exception {
+pub struct ScanException {
     /// The vulnerability's id, such as CVE-2026-12345.
     #[schemars(regex(pattern = r"^[A-Za-z0-9][A-Za-z0-9:._-]{2,99}$"), example = &"CVE-2026-12345")]
     pub id: String,

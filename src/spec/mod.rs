@@ -21,8 +21,8 @@ mod yaml;
 
 pub use bake::{Bake, ImageCopy};
 pub use check::Check;
-pub use cleanup::Cleanup;
-pub use gates::{Architecture, BootMode, Exception, Facts, Gates, Scan};
+pub use cleanup::{Cleanup, Exception, Limits, Shared};
+pub use gates::{Architecture, BootMode, Facts, Gates, Scan, ScanException};
 pub use problem::{Position, SpecErrors, SpecProblem};
 pub use promote::{Metric, Promote, Query};
 pub use recipe::{Component, Recipe, Reuse, Volume};

@@ -49,7 +49,8 @@ fn broken_rules(document: &Document, problems: &[SpecProblem]) -> Vec<SpecProble
         let judged = match section {
             "bake" => Deserialize::deserialize(value).map(|bake| rules.bake(&bake)),
             "test" => Deserialize::deserialize(value).map(|test| rules.test(&test)),
-            _ => Deserialize::deserialize(value).map(|promote| rules.promote(&promote)),
+            "promote" => Deserialize::deserialize(value).map(|promote| rules.promote(&promote)),
+            _ => Deserialize::deserialize(value).map(|cleanup| rules.cleanup(&cleanup)),
         };
         if let Err(error) = judged {
             unreadable.push(unread(document, &pointer, &error));

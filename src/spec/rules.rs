@@ -10,6 +10,7 @@ use super::{
 };
 
 mod bake;
+mod cleanup;
 mod promote;
 mod test;
 
@@ -88,7 +89,7 @@ impl<'d> Rules<'d> {
 
 impl ReleaseSpec {
     /// The sections whose values are judged by rules between them.
-    pub(super) const SECTIONS: [&'static str; 3] = ["bake", "test", "promote"];
+    pub(super) const SECTIONS: [&'static str; 4] = ["bake", "test", "promote", "cleanup"];
 }
 
 fn seconds(span: Span) -> u64 {

@@ -5,6 +5,7 @@ pub mod canary;
 pub mod cleanup;
 pub mod context;
 pub mod handover;
+pub mod reap;
 pub mod staging;
 pub mod store;
 #[cfg(test)]

@@ -59,6 +59,11 @@ const PURE: &[&str] = &[
     "src/stage/staging/script.rs",
     "src/stage/canary/judge.rs",
     "src/stage/canary/preflight.rs",
+    "src/stage/cleanup/graph.rs",
+    "src/stage/cleanup/image.rs",
+    "src/stage/cleanup/memory.rs",
+    "src/stage/cleanup/plan.rs",
+    "src/stage/cleanup/quarantine.rs",
     "src/stage/cleanup/retain.rs",
 ];
 

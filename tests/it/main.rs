@@ -14,6 +14,7 @@ mod architecture;
 mod bake;
 mod chaos;
 mod checks;
+mod cleanup;
 mod crash;
 mod crash_checks;
 mod doctor;

@@ -87,8 +87,8 @@ fn every_scenario_ends_as_it_says() {
 }
 
 #[test]
-fn a_scenario_with_people_and_outages_is_the_same_to_the_byte() {
-    for name in ["instances-terminated", "zone-outage"] {
+fn a_scenario_with_chance_and_people_is_the_same_to_the_byte() {
+    for name in ["chaos", "instances-terminated", "zone-outage"] {
         let transcripts = [(); 2].map(|()| {
             let folder = tempfile::tempdir().unwrap();
             rehearse(&library()[name], folder.path());

@@ -59,12 +59,16 @@ UNDER_JOB_CREDENTIALS = ("artifact", "stage")
 
 # Called only when the worker is told to sign with a secret, which the templates do not do.
 NOT_IN_THE_TEMPLATES = {
+    "ec2:DeleteLaunchTemplateVersions": "bakeline reap --template-versions, run by a person",
+    "ec2:ListImagesInRecycleBin": "bakeline cleanup undo, run by a person",
+    "ec2:ListSnapshotsInRecycleBin": "bakeline cleanup undo, run by a person",
+    "ec2:RestoreImageFromRecycleBin": "bakeline cleanup undo, run by a person",
+    "ec2:RestoreSnapshotFromRecycleBin": "bakeline cleanup undo, run by a person",
     "secretsmanager:GetSecretValue": "--signing-key secretsmanager:ARN; the templates sign with KMS",
 }
 
 # Allowed although no code of ours makes the call.
 ON_BEHALF = {
-    "ec2:DeleteSnapshot": "EC2 checks it for DeregisterImage with DeleteAssociatedSnapshots",
     "iam:PassRole": "EC2 and Auto Scaling check it for the roles in instance profiles",
     "imagebuilder:GetContainerRecipe": "DescribeImageReferences asks under the caller's name",
     "imagebuilder:GetDistributionConfiguration": "Image Builder checks it for CreateImage",
@@ -73,12 +77,10 @@ ON_BEHALF = {
     "inspector2:ListFindings": "Image Builder checks it for ListImageScanFindings",
     "imagebuilder:GetImagePipeline": "Image Builder checks it for StartImagePipelineExecution",
     "imagebuilder:ListContainerRecipes": "DescribeImageReferences asks under the caller's name",
-    "imagebuilder:ListImageRecipes": "DescribeImageReferences asks under the caller's name",
     "imagebuilder:TagResource": "Image Builder checks it for StartImagePipelineExecution with tags",
     "kms:Decrypt": "S3 checks it for reading the journal",
     "kms:GenerateDataKey": "S3 checks it for writing the journal",
     # The worker's journal in S3 and its eye on stopped executions; both are switched by how it is started.
-    "codepipeline:GetPipelineExecution": "a worker that looks for stopped executions",
     "codepipeline:ListActionExecutions": "a worker that looks for stopped executions",
     "s3:DeleteObject": "a worker started with --journal s3://...",
     "s3:GetObject": "a worker started with --journal s3://...",

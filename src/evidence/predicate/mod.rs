@@ -3,6 +3,7 @@
 //! The fields of ours, and of the link every predicate carries, are described in `docs/predicates.md`.
 
 mod cleanup;
+mod cleanup_plan;
 mod promotion;
 mod provenance;
 mod test_result;
@@ -10,6 +11,7 @@ mod test_result;
 use serde::Serialize;
 
 pub use cleanup::{Cleanup, KeptImage, RemovedImage, SnapshotOutcome};
+pub use cleanup_plan::{Aim, CLEANUP_PLAN, CleanupPlan, PlannedImage};
 pub use promotion::{
     AlarmState, Decision, Fleet, LaunchTemplate, Measurement, Preflight, Promotion, PromotionOutcome, Target,
     Verdict,

@@ -106,5 +106,5 @@ pub(super) const MISTAKES: &[Mistake] = &[
     mistake("timeout: 8h", "timeout: 90m", (61, 12), "promote.timeout is 90m, and holding and baking alone take 2h\n  expected more than hold x checkpoints + bake_time, with room for replacing instances\n  hint: raise it well above 2h or hold shorter", By::Rule),
     mistake("keep_last: 3", "keep_last: 0", (64, 14), "cleanup.keep_last is the number 0\n  expected at least 1", By::Schema),
     mistake("keep_younger_than: 14d", "keep_younger_than: 2w", (65, 22), "cleanup.keep_younger_than is \"2w\"\n  expected a whole number and a unit (s, m, h or d)\n  hint: for example 90s", By::Schema),
-    mistake("valid_for: 7d", "valid_for: 5m", (68, 14), "evidence.valid_for is \"5m\"\n  expected at least 1h", By::Keyword),
+    mistake("valid_for: 7d", "valid_for: 5m", (71, 14), "evidence.valid_for is \"5m\"\n  expected at least 1h", By::Keyword),
 ];

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use time::Date;
 
 use super::judge::BuiltImage;
-use crate::spec::{Architecture, BootMode, Exception, Facts, Scan};
+use crate::spec::{Architecture, BootMode, Facts, Scan, ScanException};
 
 /// Findings that a refusal quotes.
 const QUOTED: usize = 5;
@@ -56,9 +56,9 @@ pub enum Standing<'s> {
     /// Its severity is not counted, or there is no fix for it and those are not counted.
     NotCounted,
     /// Someone answers for it.
-    Excepted(&'s Exception),
+    Excepted(&'s ScanException),
     /// Someone answered for it until a day that has passed: it counts.
-    Expired(&'s Exception),
+    Expired(&'s ScanException),
 }
 
 /// What becomes of a finding on a day.
@@ -77,7 +77,7 @@ pub fn standing<'s>(scan: &'s Scan, finding: &Finding, today: Date) -> Standing<
     }
 }
 
-fn last_day(exception: &Exception) -> Option<Date> {
+fn last_day(exception: &ScanException) -> Option<Date> {
     Date::parse(&exception.until, time::macros::format_description!("[year]-[month]-[day]")).ok()
 }
 

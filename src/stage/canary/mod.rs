@@ -28,6 +28,7 @@ pub use self::fleet::Census;
 pub use self::observe::{Group, ImageView, Launches, group, identity};
 pub use self::refresh::list as refreshes;
 pub use self::run::{End, Plan, Run};
+pub use self::template::is_ours;
 
 use self::judge::Watch;
 use super::context::Cx;

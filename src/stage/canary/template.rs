@@ -38,6 +38,12 @@ impl FromStr for Mark {
     }
 }
 
+/// Whether a version's description says that a promotion of ours made it.
+#[must_use]
+pub fn is_ours(description: &str) -> bool {
+    description.parse::<Mark>().is_ok()
+}
+
 /// The `ImageId` of one version as it is written: a literal AMI, or `resolve:ssm:…`. None when there is no such
 /// version or it names no image.
 ///

@@ -1,37 +1,49 @@
-//! Removes images of the service that nothing uses any more, and says why each of the others stays.
+//! Takes images of the service that nothing uses out of use, and says why each of the others stays.
 //!
-//! Nothing is removed unless every list was read to its end. The plan is made anew right before each removal.
+//! Nothing changes unless every list was read to its end. An image goes by steps, each of which but the last can be
+//! undone, and everything is looked at again right before each: see [`quarantine`].
 
-mod inventory;
+pub mod act;
+pub mod apply;
+pub mod graph;
+pub mod image;
+pub mod inventory;
+pub mod memory;
+pub mod plan;
+pub mod quarantine;
 mod record;
 pub mod references;
 mod removal;
 pub mod retain;
-mod survey;
+mod sealing;
+mod steps;
+pub mod survey;
 #[cfg(test)]
 mod tests;
+mod todo;
+mod usage;
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 pub use self::inventory::images;
-pub use self::removal::{Doomed, Snapshot};
+pub use self::removal::{Doomed, Removed, Snapshot, remove as deregister};
+pub use self::steps::{advance, fit, take_back};
+pub use self::todo::Todo;
 
-use self::removal::Removed;
-use self::retain::Fate;
-use self::survey::Survey;
+use self::retain::{Reason, Uses};
+use self::survey::Scope;
 use super::context::Cx;
 use super::handover::Release;
 use super::why::Why;
 use super::{StageMachine, goes_forward};
-use crate::engine::{Failure, Machine, Outcome, Progress, StageError, Step, Timestamp};
+use crate::engine::{Failure, Machine, Outcome, StageError, Step, Timestamp};
 use crate::evidence::Stage;
 use crate::evidence::predicate::{Promotion, PromotionOutcome};
 use crate::spec;
 
-/// Removals in one cleanup: what is known of an image must travel in the token once the image is gone.
+/// Images that one action takes steps with: what is known of an image must travel in the token once it is gone.
 pub const MOST: usize = 12;
 
 /// Bytes of a token for what is to go and what went.
@@ -44,12 +56,20 @@ const TIMEOUT: Duration = Duration::from_hours(4);
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "at", rename_all = "snake_case")]
 pub enum Cleanup {
-    /// Nothing is removed.
+    /// Nothing is changed. The release's image may carry the dates already that keep it later.
+    Naming,
+    /// No image has taken a step; how long the lists are may have been written down.
     Surveying,
+    /// Images are taken out of use, by steps that can be undone. The first may have taken its step already.
+    Quarantining { queue: Vec<Todo> },
+    /// These images are out of use and rest, or rested long enough and may go.
+    Resting { images: Vec<String> },
     /// What is to go is written down. The first of `queue` may be gone already, and those after it too.
     Removing { queue: Vec<Doomed>, done: Vec<Doomed> },
+    /// No more images go. Leftovers of runs that have ended are removed, one by one; `tries` were.
+    Reaping { done: Vec<Doomed>, tries: u8 },
     /// Nothing more is removed; the statement may have been handed over already. `why`: not everything could be
-    /// read or removed.
+    /// read or removed. What is in quarantine stays there: the next cleanup goes on, `bakeline cleanup undo` back.
     Sealing {
         done: Vec<Doomed>,
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -61,11 +81,31 @@ pub enum Cleanup {
 #[derive(Debug)]
 pub struct Inputs {
     pub release: Release,
+    /// What the release was promoted by, if it was.
+    pub promotion: Option<Promotion>,
     pub rules: spec::Cleanup,
     /// The account whose images are cleaned up: that of the release's image here.
     pub account: String,
+    /// What the release says of images, by image id.
+    pub known: Uses,
     /// When the action began.
     pub at: Timestamp,
+}
+
+impl Inputs {
+    fn scope(&self) -> Scope<'_> {
+        Scope {
+            service: &self.release.spec.service,
+            rules: &self.rules,
+            group: self.release.spec.promote.as_ref().map(|promote| promote.group.as_str()),
+            known: self.known.clone(),
+        }
+    }
+
+    /// How many images this action takes steps with.
+    fn most(&self) -> usize {
+        usize::try_from(self.rules.at_most).unwrap_or(MOST).min(MOST)
+    }
 }
 
 impl StageMachine for Cleanup {
@@ -74,12 +114,12 @@ impl StageMachine for Cleanup {
     async fn load(cx: &mut Cx, at: Timestamp) -> Result<Inputs, StageError> {
         let release = Release::open(cx, Stage::Cleanup, at).await?;
         cx.act_in(release.spec.targets.cleanup.as_deref()).await?;
-        let promotion = survey::promotion(&release)?;
+        let promotion = promotion(&release)?;
         if let Some(Promotion {
             outcome: PromotionOutcome::RolledBack | PromotionOutcome::Failed,
             reason,
             ..
-        }) = promotion
+        }) = &promotion
         {
             return Err(StageError::Rejected(format!(
                 "nothing is cleaned up after a failed promotion: {reason}"
@@ -88,7 +128,8 @@ impl StageMachine for Cleanup {
         let rules =
             release.spec.cleanup().map_err(|missing| StageError::Config(missing.to_string()))?.clone();
         let account = release.image_in(cx.aws.region())?.account.clone();
-        Ok(Inputs { release, rules, account, at })
+        let known = known(&release, promotion.as_ref(), cx.aws.region());
+        Ok(Inputs { release, promotion, rules, account, known, at })
     }
 
     async fn step_back(self, _: &Cx) -> Result<Step<Self>, StageError> {
@@ -101,11 +142,36 @@ impl StageMachine for Cleanup {
                     format!("{gone} images or more were removed before this: {}", failure.message);
                 Ok(Step::Done(Outcome::Failed(failure)))
             }
-            forward @ (Self::Surveying | Self::Removing { .. } | Self::Sealing { why: None, .. }) => {
-                Err(goes_forward(&forward))
-            }
+            forward @ (Self::Naming
+            | Self::Surveying
+            | Self::Quarantining { .. }
+            | Self::Resting { .. }
+            | Self::Removing { .. }
+            | Self::Reaping { .. }
+            | Self::Sealing { why: None, .. }) => Err(goes_forward(&forward)),
         }
     }
+}
+
+/// What the chain says of the release's promotion, if there was one.
+fn promotion(release: &Release) -> Result<Option<Promotion>, StageError> {
+    let Some(verified) = release.chain.stage(Stage::Promote) else { return Ok(None) };
+    let read = verified.statement.predicate_as();
+    read.map(Some)
+        .map_err(|fault| StageError::Rejected(format!("the promotion statement cannot be read: {fault}")))
+}
+
+/// The images of this release, and the one its promotion replaced.
+fn known(release: &Release, promotion: Option<&Promotion>, region: &str) -> Uses {
+    let mut known = Uses::new();
+    for image in release.chain.images().iter().filter(|image| image.region == region) {
+        known.entry(image.image_id.clone()).or_default().insert(Reason::ThisRelease);
+    }
+    if let Some(Promotion { previous: Some(previous), target, .. }) = promotion {
+        let reason = Reason::Previous { group: target.name.clone() };
+        known.entry(previous.image_id.clone()).or_default().insert(reason);
+    }
+    known
 }
 
 impl Machine for Cleanup {
@@ -113,7 +179,7 @@ impl Machine for Cleanup {
     type Context = Cx;
 
     fn start(_: &Inputs) -> Self {
-        Self::Surveying
+        Self::Naming
     }
 
     fn timeout(_: &Inputs) -> Duration {
@@ -124,138 +190,42 @@ impl Machine for Cleanup {
         // A removal cannot be undone; what was removed can be told.
         let why = Some(Why::from(why));
         match self {
-            Self::Surveying => Self::Sealing { done: Vec::new(), why },
+            Self::Naming | Self::Surveying | Self::Quarantining { .. } | Self::Resting { .. } => {
+                Self::Sealing { done: Vec::new(), why }
+            }
             // The first of the queue may be gone by a call whose answer was lost: sealing looks.
             Self::Removing { queue, mut done } => {
                 done.extend(queue);
                 Self::Sealing { done, why }
             }
-            Self::Sealing { done, why: None } => Self::Sealing { done, why },
+            Self::Reaping { done, .. } | Self::Sealing { done, why: None } => Self::Sealing { done, why },
             sealing @ Self::Sealing { why: Some(_), .. } => sealing,
         }
     }
 
     fn is_unwinding(&self) -> bool {
         match self {
-            Self::Surveying | Self::Removing { .. } | Self::Sealing { why: None, .. } => false,
+            Self::Naming
+            | Self::Surveying
+            | Self::Quarantining { .. }
+            | Self::Resting { .. }
+            | Self::Removing { .. }
+            | Self::Reaping { .. }
+            | Self::Sealing { why: None, .. } => false,
             Self::Sealing { why: Some(_), .. } => true,
         }
     }
 
     async fn step(self, inputs: &Inputs, cx: &Cx) -> Result<Step<Self>, StageError> {
         match self {
-            Self::Surveying => survey(inputs, cx).await,
-            Self::Removing { queue, done } => remove(queue, done, inputs, cx).await,
-            Self::Sealing { done, why: None } => seal(done, inputs, cx).await,
-            Self::Sealing { done, why: Some(why) } => seal_failed(done, why, inputs, cx).await,
+            Self::Naming => steps::name(inputs, cx).await,
+            Self::Surveying => steps::survey(inputs, cx).await,
+            Self::Quarantining { queue } => steps::quarantine(queue, inputs, cx).await,
+            Self::Resting { images } => steps::rest(images, inputs, cx).await,
+            Self::Removing { queue, done } => steps::remove(queue, done, inputs, cx).await,
+            Self::Reaping { done, tries } => steps::reap(done, tries, inputs, cx).await,
+            Self::Sealing { done, why: None } => sealing::seal(done, inputs, cx).await,
+            Self::Sealing { done, why: Some(why) } => sealing::seal_failed(done, why, inputs, cx).await,
         }
     }
-}
-
-/// Decides what is to go, and writes it down before any of it goes.
-async fn survey(inputs: &Inputs, cx: &Cx) -> Result<Step<Cleanup>, StageError> {
-    let survey = Survey::take(&cx.aws, inputs, cx.now()).await?;
-    let doomed = survey.doomed();
-    let queue = fit(doomed.iter().map(|image| Doomed::new(image)));
-    if queue.is_empty() {
-        return Ok(Step::Next(Cleanup::Sealing { done: Vec::new(), why: None }));
-    }
-    let summary = format!(
-        "{} of {} images of {} are to go, {} of them now",
-        doomed.len(),
-        survey.images.len(),
-        inputs.release.spec.service,
-        queue.len()
-    );
-    let progress = Progress { percent: 10, summary, external_id: None };
-    // A wait, not a next: the list must have been written to the token before the first image goes.
-    let state = Cleanup::Removing { queue, done: Vec::new() };
-    Ok(Step::Wait { state, again_in: Duration::from_secs(1), progress })
-}
-
-/// As many as travel in a token, and at least one.
-#[must_use]
-pub fn fit(doomed: impl Iterator<Item = Doomed>) -> Vec<Doomed> {
-    let (mut queue, mut room) = (Vec::new(), ROOM);
-    for doomed in doomed.take(MOST) {
-        let Some(rest) = room.checked_sub(doomed.room() + 1) else { break };
-        room = rest;
-        queue.push(doomed);
-    }
-    queue
-}
-
-/// Removes one image, if everything still says that it goes.
-async fn remove(
-    mut queue: Vec<Doomed>,
-    mut done: Vec<Doomed>,
-    inputs: &Inputs,
-    cx: &Cx,
-) -> Result<Step<Cleanup>, StageError> {
-    if queue.is_empty() {
-        return Ok(Step::Next(Cleanup::Sealing { done, why: None }));
-    }
-    let next = queue.remove(0);
-    let survey = Survey::take(&cx.aws, inputs, cx.now()).await?;
-    if survey.image(&next.id).is_none() {
-        done.push(removal::adopt(&cx.aws, next).await?);
-    } else if survey.fates.get(&next.id) == Some(&Fate::Remove) {
-        match removal::remove(&cx.aws, next.clone()).await? {
-            Removed::Gone(gone) => done.push(gone),
-            Removed::WasGone => done.push(removal::adopt(&cx.aws, next).await?),
-            Removed::Held => done.push(next),
-        }
-    }
-    // Otherwise something uses it by now: it stays, and the last survey will say why.
-    Ok(Step::Next(Cleanup::Removing { queue, done }))
-}
-
-/// Hands over what stays and what went.
-async fn seal(done: Vec<Doomed>, inputs: &Inputs, cx: &Cx) -> Result<Step<Cleanup>, StageError> {
-    let survey = Survey::take(&cx.aws, inputs, cx.now()).await?;
-    if let Some(there) = done.iter().find(|doomed| doomed.gone && survey.image(&doomed.id).is_some()) {
-        return Err(StageError::NotYet(format!("{} is deregistered and still listed", there.id)));
-    }
-    let record = record::cleanup(inputs, cx.aws.region(), Some(&survey), &done, (survey.at, cx.now()));
-    record::hand_over(inputs, cx, &record).await?;
-    let gone = done.iter().filter(|doomed| doomed.gone).count();
-    let left = survey.doomed().len();
-    let more = if left > 0 { format!(", {left} left for the next cleanup") } else { String::new() };
-    let snapshots: Vec<String> = done.iter().flat_map(Doomed::left_over).cloned().map(String::from).collect();
-    let leaks = if snapshots.is_empty() {
-        String::new()
-    } else {
-        format!("; snapshots not deleted: {}", snapshots.join(", "))
-    };
-    let service = &inputs.release.spec.service;
-    let summary = format!("{gone} images of {service} removed, {} kept{more}{leaks}", survey.images.len());
-    let variables =
-        BTreeMap::from([("Removed".to_owned(), gone.to_string()), ("Left".to_owned(), left.to_string())]);
-    Ok(Step::Done(Outcome::Succeeded { summary, external_id: None, variables }))
-}
-
-/// Hands over what went before something failed.
-async fn seal_failed(
-    done: Vec<Doomed>,
-    why: Why,
-    inputs: &Inputs,
-    cx: &Cx,
-) -> Result<Step<Cleanup>, StageError> {
-    let mut told = Vec::new();
-    // What was still in the queue is told only if it is gone; if even that cannot be read, what is known is told.
-    let listed = inventory::images(&cx.aws, &inputs.release.spec.service).await;
-    for doomed in done {
-        let missing = listed.as_ref().is_ok_and(|images| images.iter().all(|image| image.id() != doomed.id));
-        if doomed.gone || missing {
-            told.push(Doomed { gone: true, ..doomed });
-        }
-    }
-    let record = record::cleanup(inputs, cx.aws.region(), None, &told, (inputs.at, cx.now()));
-    record::hand_over(inputs, cx, &record).await?;
-    let mut failure = Failure::from(why);
-    failure.message = match told.len() {
-        0 => format!("nothing was removed: {}", failure.message),
-        count => format!("{count} images were removed before this: {}", failure.message),
-    };
-    Ok(Step::Done(Outcome::Failed(failure)))
 }

@@ -1,6 +1,8 @@
 //! What a cleanup says of itself when it is over.
 
 use super::Inputs;
+use super::image::Image;
+use super::quarantine::{MARK, Next};
 use super::removal::Doomed;
 use super::retain::{self, Fate};
 use super::survey::Survey;
@@ -24,14 +26,9 @@ pub fn cleanup(
 ) -> Cleanup {
     let tried = |id: &str| doomed.iter().any(|doomed| doomed.id == id);
     let kept = survey.into_iter().flat_map(|survey| {
-        survey.images.iter().filter(|image| !tried(image.id())).map(|image| {
-            let reasons = match survey.fates.get(image.id()) {
-                Some(Fate::Keep(reasons)) => reasons.iter().map(ToString::to_string).collect(),
-                Some(Fate::Remove) | None => {
-                    vec!["left for the next cleanup: one removes only so many".to_owned()]
-                }
-            };
-            KeptImage { image: image.identity.clone(), reasons }
+        survey.images.iter().filter(|image| !tried(image.id())).filter_map(|image| {
+            let fate = survey.fates.get(image.id())?;
+            Some(KeptImage { image: image.identity.clone(), reasons: reasons(fate, image) })
         })
     });
     let account = &inputs.account;
@@ -49,6 +46,24 @@ pub fn cleanup(
         finished_on: now.date_time(),
         kept: kept.collect(),
         removed: removed.collect(),
+    }
+}
+
+/// Why an image is still there.
+fn reasons(fate: &Fate, image: &Image) -> Vec<String> {
+    match fate {
+        Fate::Keep(reasons) => reasons.iter().map(ToString::to_string).collect(),
+        Fate::Reinstate(reasons) => {
+            let back = "it is brought back from quarantine".to_owned();
+            std::iter::once(back).chain(reasons.iter().map(ToString::to_string)).collect()
+        }
+        Fate::Go(Next::Rest { until }) => vec![format!("in quarantine until {until}")],
+        Fate::Go(Next::Step(_)) if image.tags.contains_key(MARK) => {
+            vec!["in quarantine, and left for the next cleanup".to_owned()]
+        }
+        Fate::Go(Next::Step(_)) => {
+            vec!["left for the next cleanup: one takes steps with only so many".to_owned()]
+        }
     }
 }
 

@@ -1,11 +1,12 @@
 //! What uses an image, from two sources: our own inventory and EC2's `DescribeImageReferences`. Their union counts.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use aws_sdk_ec2::types::{
     ImageReferenceOptionName, ImageReferenceResourceType, ResourceTypeOption, ResourceTypeRequest,
 };
 
+use super::graph::{Kind, User, Users, parameter};
 use super::retain::{Reason, Seen, Uses};
 use crate::aws::{Aws, AwsError};
 use crate::engine::StageError;
@@ -19,64 +20,24 @@ const DEPTH: &str = "10000";
 /// Every state of an instance that may still start or run. EC2 also names terminated ones unless told not to.
 const STATES: [&str; 5] = ["pending", "running", "shutting-down", "stopping", "stopped"];
 
-/// Something that uses images.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct User {
-    pub kind: Kind,
-    /// Its id, name or ARN.
-    pub id: String,
-}
-
-/// Kinds of users of images.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Kind {
-    Instance,
-    LaunchTemplate,
-    Parameter,
-    LaunchConfiguration,
-    AutoScalingGroup,
-    Recipe,
-    /// One that this program does not know.
-    Other,
-}
-
-impl Kind {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Instance => "instance",
-            Self::LaunchTemplate => "launch template",
-            Self::Parameter => "parameter",
-            Self::LaunchConfiguration => "launch configuration",
-            Self::AutoScalingGroup => "Auto Scaling group",
-            Self::Recipe => "Image Builder recipe",
-            Self::Other => "resource",
-        }
-    }
-
-    /// Whether both sources look at this kind.
-    fn is_in_both(self) -> bool {
-        match self {
-            Self::Instance | Self::LaunchTemplate | Self::Parameter => true,
-            Self::LaunchConfiguration | Self::AutoScalingGroup | Self::Recipe | Self::Other => false,
-        }
-    }
-}
-
-/// Users by image id.
-pub type Users = BTreeMap<String, BTreeSet<User>>;
-
-/// The union of both sources, with who knows of what.
+/// The union of both sources, with who knows of what. `ec2` says of each image EC2 was asked about what it knows.
 #[must_use]
 pub fn unite(inventory: &Users, ec2: &Users) -> Uses {
     let mut uses = Uses::new();
     for (source, other, alone) in [(inventory, ec2, Seen::InventoryAlone), (ec2, inventory, Seen::Ec2Alone)] {
         for (image, users) in source {
             for user in users {
-                let agreed =
-                    !user.kind.is_in_both() || other.get(image).is_some_and(|known| known.contains(user));
-                let seen = if agreed { Seen::Agreed } else { alone };
-                let by = format!("{} {}", user.kind.name(), user.id);
-                uses.entry(image.clone()).or_default().insert(Reason::Referenced { by, seen });
+                // Of an image that EC2 was not asked about it cannot disagree.
+                let disagrees = ec2.contains_key(image)
+                    && user.kind.is_in_both()
+                    && other.get(image).is_none_or(|known| !known.contains(user));
+                let seen = if disagrees { alone } else { Seen::Agreed };
+                let reason = if user.kind == Kind::InstanceRefresh {
+                    Reason::InRefresh { refresh: user.id.clone() }
+                } else {
+                    Reason::Referenced { by: format!("{} {}", user.kind.name(), user.id), seen }
+                };
+                uses.entry(image.clone()).or_default().insert(reason);
             }
         }
     }
@@ -88,7 +49,7 @@ pub fn unite(inventory: &Users, ec2: &Users) -> Uses {
 /// # Errors
 /// As the call.
 pub async fn ask(aws: &Aws, images: &[String]) -> Result<Users, StageError> {
-    let mut users = Users::new();
+    let mut users: Users = images.iter().map(|image| (image.clone(), BTreeSet::new())).collect();
     for batch in images.chunks(BATCH) {
         let pages = aws
             .ec2
@@ -142,26 +103,7 @@ fn user(kind: Option<&ImageReferenceResourceType>, arn: &str) -> User {
     let id = match kind {
         Kind::Instance | Kind::LaunchTemplate => resource.rsplit('/').next().unwrap_or(resource).to_owned(),
         Kind::Parameter => parameter(resource.strip_prefix("parameter").unwrap_or(resource)),
-        Kind::LaunchConfiguration | Kind::AutoScalingGroup | Kind::Recipe | Kind::Other => arn.to_owned(),
+        _ => arn.to_owned(),
     };
     User { kind, id }
-}
-
-/// A parameter's name in one spelling: an ARN leaves out the slash of a name without folders.
-#[must_use]
-pub fn parameter(name: &str) -> String {
-    name.trim_start_matches('/').to_owned()
-}
-
-/// The AMI ids in a text: whole words of `ami-` and 8 to 17 hexadecimal digits.
-#[must_use]
-pub fn amis(text: &str) -> BTreeSet<String> {
-    let mut found = BTreeSet::new();
-    for (at, _) in text.match_indices("ami-") {
-        let digits: String = text[at + 4..].chars().take_while(char::is_ascii_hexdigit).collect();
-        if (8..=17).contains(&digits.len()) {
-            found.insert(format!("ami-{}", digits.to_ascii_lowercase()));
-        }
-    }
-    found
 }

@@ -3,7 +3,7 @@
 use aws_sdk_ec2::types::Filter;
 use serde::{Deserialize, Serialize};
 
-use super::retain::Image;
+use super::image::Image;
 use crate::aws::{Aws, AwsError, Class};
 use crate::engine::StageError;
 use crate::evidence::ImageIdentity;

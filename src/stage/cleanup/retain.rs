@@ -1,45 +1,13 @@
 //! Which images stay and which go: a pure function of the rules, the images, what uses them, and the time.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
-
+use super::image::{Image, Pin, Protection};
+use super::quarantine::{self, Mark, Next, Unreadable};
 use crate::engine::Timestamp;
-use crate::evidence::ImageIdentity;
-use crate::spec::Cleanup as Rules;
-
-/// An image of the service.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Image {
-    pub identity: ImageIdentity,
-    /// `available`, `disabled`, `pending`, `failed`, …
-    pub state: String,
-    /// Deregistration protection is on, in any form.
-    pub protected: bool,
-    /// The snapshots behind it.
-    pub snapshots: Vec<String>,
-}
-
-impl Image {
-    #[must_use]
-    pub fn id(&self) -> &str {
-        &self.identity.image_id
-    }
-
-    /// When it was made; none when `CreationDate` is not a date.
-    #[must_use]
-    pub fn created(&self) -> Option<Timestamp> {
-        let date = OffsetDateTime::parse(&self.identity.creation_date, &Rfc3339).ok()?;
-        Some(Timestamp(date.unix_timestamp()))
-    }
-
-    /// Whether instances could be launched from it, at once or after enabling it.
-    fn is_usable(&self) -> bool {
-        matches!(self.state.as_str(), "available" | "disabled")
-    }
-}
+use crate::spec::{Cleanup as Rules, Shared};
 
 /// What makes an image stay.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -52,10 +20,24 @@ pub enum Reason {
     Previous { group: String },
     /// An instance refresh brings it or goes back to it.
     InRefresh { refresh: String },
-    /// It is among the newest.
+    /// It is one of the two that were promoted last: the current one and the one to go back to.
+    PromotedLast,
+    /// It was promoted not long ago.
+    Promoted { within: String },
+    /// It is among the newest of its channel.
     Newest { of: u32 },
     /// It is younger than the rules allow to remove.
     Young { than: String },
+    /// It was launched not long ago.
+    Launched { within: String },
+    /// A signed statement that has not expired speaks of it.
+    Named { until: Timestamp },
+    /// Someone pinned it by tag.
+    Pinned { until: Option<Timestamp> },
+    /// Everyone may launch it.
+    Public,
+    /// Other accounts may launch it.
+    Shared { with: usize },
     /// Something uses it.
     Referenced { by: String, seen: Seen },
     /// It is still being made.
@@ -64,6 +46,8 @@ pub enum Reason {
     Protected,
     /// Its age is not known.
     NoDate,
+    /// The record of its quarantine cannot be read or made.
+    NoRecord(Unreadable),
 }
 
 /// Who knows of a reference.
@@ -84,8 +68,16 @@ impl fmt::Display for Reason {
             Self::Current { group } => write!(f, "current in {group}"),
             Self::Previous { group } => write!(f, "ran in {group} before this release"),
             Self::InRefresh { refresh } => write!(f, "part of the instance refresh {refresh}"),
+            Self::PromotedLast => f.write_str("one of the two promoted last"),
+            Self::Promoted { within } => write!(f, "promoted within {within}"),
             Self::Newest { of } => write!(f, "among the newest {of}"),
             Self::Young { than } => write!(f, "younger than {than}"),
+            Self::Launched { within } => write!(f, "launched within {within}"),
+            Self::Named { until } => write!(f, "named by a statement until {until}"),
+            Self::Pinned { until: None } => f.write_str("pinned"),
+            Self::Pinned { until: Some(until) } => write!(f, "pinned until {until}"),
+            Self::Public => f.write_str("public"),
+            Self::Shared { with } => write!(f, "shared with {with} other accounts or organizations"),
             Self::Referenced { by, seen } => match seen {
                 Seen::Agreed => write!(f, "used by {by}"),
                 Seen::InventoryAlone => write!(f, "used by {by} (not named by DescribeImageReferences)"),
@@ -94,6 +86,7 @@ impl fmt::Display for Reason {
             Self::Pending => f.write_str("still pending"),
             Self::Protected => f.write_str("protected from deregistration"),
             Self::NoDate => f.write_str("its creation date cannot be read"),
+            Self::NoRecord(why) => write!(f, "no record can be kept of how it was: {why}"),
         }
     }
 }
@@ -106,8 +99,21 @@ pub type Uses = BTreeMap<String, BTreeSet<Reason>>;
 pub enum Fate {
     /// It stays, for at least one reason.
     Keep(Vec<Reason>),
-    /// It goes.
-    Remove,
+    /// It is in quarantine, and something speaks for it: it is brought back.
+    Reinstate(Vec<Reason>),
+    /// Nothing speaks for it.
+    Go(Next),
+}
+
+impl Fate {
+    /// Everything that speaks for the image.
+    #[must_use]
+    pub fn reasons(&self) -> &[Reason] {
+        match self {
+            Self::Keep(reasons) | Self::Reinstate(reasons) => reasons,
+            Self::Go(_) => &[],
+        }
+    }
 }
 
 /// The judgement of one image.
@@ -120,36 +126,132 @@ pub struct Verdict<'a> {
 /// Judges every image. An image stays if anything speaks for it, and goes otherwise.
 #[must_use]
 pub fn retain<'a>(rules: &Rules, images: &'a [Image], uses: &Uses, now: Timestamp) -> Vec<Verdict<'a>> {
-    let mut by_age: Vec<&Image> =
-        images.iter().filter(|image| image.is_usable() && image.created().is_some()).collect();
-    // The newest first; ids decide between images of one moment, so that the same list gives the same answer.
-    by_age.sort_by(|a, b| b.created().cmp(&a.created()).then_with(|| a.id().cmp(b.id())));
-    let count = usize::try_from(rules.keep_last).unwrap_or(usize::MAX);
-    let newest: BTreeSet<&str> = by_age.iter().take(count).map(|image| image.id()).collect();
+    let newest = newest(rules, images);
+    let last = promoted_last(images);
     let judge = |image: &'a Image| {
         let mut reasons: BTreeSet<Reason> = uses.get(image.id()).cloned().unwrap_or_default();
-        if newest.contains(image.id()) {
-            reasons.insert(Reason::Newest { of: rules.keep_last });
+        reasons.extend(held(rules, image, now));
+        if last.contains(image.id()) {
+            reasons.insert(Reason::PromotedLast);
         }
-        match image.created() {
-            None => {
-                reasons.insert(Reason::NoDate);
+        if !image.is_released() {
+            if let Some(of) = newest.get(image.id()) {
+                reasons.insert(Reason::Newest { of: *of });
             }
-            Some(created) if now.since(created) < rules.keep_younger_than.as_duration() => {
-                reasons.insert(Reason::Young { than: rules.keep_younger_than.to_string() });
-            }
-            Some(_) => {}
+            reasons.extend(recent(rules, image, now));
         }
-        if image.state == "pending" {
-            reasons.insert(Reason::Pending);
-        }
-        if image.protected {
-            reasons.insert(Reason::Protected);
-        }
-        let fate = if reasons.is_empty() { Fate::Remove } else { Fate::Keep(reasons.into_iter().collect()) };
-        Verdict { image, fate }
+        Verdict { image, fate: fate(rules, image, reasons, now) }
     };
     images.iter().map(judge).collect()
+}
+
+fn fate(rules: &Rules, image: &Image, mut reasons: BTreeSet<Reason>, now: Timestamp) -> Fate {
+    let marked = match image.mark() {
+        Ok(mark) => mark.is_some(),
+        Err(why) => {
+            reasons.insert(Reason::NoRecord(why));
+            false
+        }
+    };
+    if reasons.is_empty()
+        && image.shares.is_some()
+        && let Err(why) = Mark::of(image, now)
+    {
+        reasons.insert(Reason::NoRecord(why));
+    }
+    match quarantine::next(image, rules.quarantine.as_duration(), now) {
+        Ok(next) if reasons.is_empty() => Fate::Go(next),
+        _ if marked => Fate::Reinstate(reasons.into_iter().collect()),
+        _ => Fate::Keep(reasons.into_iter().collect()),
+    }
+}
+
+/// The newest of each channel, with how many are kept of it.
+fn newest<'a>(rules: &Rules, images: &'a [Image]) -> BTreeMap<&'a str, u32> {
+    let mut channels: BTreeMap<(&str, &str, &str), Vec<&Image>> = BTreeMap::new();
+    for image in images.iter().filter(|image| image.is_usable() && image.created().is_some()) {
+        let identity = &image.identity;
+        channels.entry((&identity.region, &identity.account, image.channel())).or_default().push(image);
+    }
+    let mut newest = BTreeMap::new();
+    for ((region, account, channel), mut line) in channels {
+        // The newest first; ids decide between images of one moment, so that the same list gives the same answer.
+        line.sort_by_cached_key(|image| (Reverse(image.created()), image.id()));
+        let last = rules.limits(region, account, channel).last;
+        let count = usize::try_from(last).unwrap_or(usize::MAX);
+        newest.extend(line.into_iter().take(count).map(|image| (image.id(), last)));
+    }
+    newest
+}
+
+/// The two images of each channel that were promoted last.
+fn promoted_last(images: &[Image]) -> BTreeSet<&str> {
+    let mut channels: BTreeMap<&str, Vec<(Timestamp, &str)>> = BTreeMap::new();
+    for image in images {
+        if let Some(at) = image.promoted() {
+            channels.entry(image.channel()).or_default().push((at, image.id()));
+        }
+    }
+    channels
+        .into_values()
+        .flat_map(|mut line| {
+            line.sort_unstable();
+            line.into_iter().rev().take(2).map(|(_, id)| id)
+        })
+        .collect()
+}
+
+/// What holds an image whatever its age.
+fn held(rules: &Rules, image: &Image, now: Timestamp) -> Vec<Reason> {
+    let mut reasons = Vec::new();
+    match image.pin() {
+        Some(Pin::ForEver) => reasons.push(Reason::Pinned { until: None }),
+        Some(Pin::Until(until)) if until > now => reasons.push(Reason::Pinned { until: Some(until) }),
+        Some(Pin::Until(_)) | None => {}
+    }
+    if let Some(until) = image.named_until().filter(|until| *until > now) {
+        reasons.push(Reason::Named { until });
+    }
+    if image.public {
+        reasons.push(Reason::Public);
+    }
+    // Of an image in quarantine, those who could launch it before.
+    let recorded = image.mark().ok().flatten().map_or(0, |mark| mark.shares.len());
+    let with = image.shares.as_ref().map_or(0, Vec::len).max(recorded);
+    if with > 0 && rules.shared == Shared::Keep {
+        reasons.push(Reason::Shared { with });
+    }
+    if image.state == "pending" {
+        reasons.push(Reason::Pending);
+    }
+    if matches!(image.protection, Protection::On { .. }) {
+        reasons.push(Reason::Protected);
+    }
+    if image.created().is_none() {
+        reasons.push(Reason::NoDate);
+    }
+    reasons
+}
+
+/// What holds an image because of its age.
+fn recent(rules: &Rules, image: &Image, now: Timestamp) -> Vec<Reason> {
+    let identity = &image.identity;
+    let limits = rules.limits(&identity.region, &identity.account, image.channel());
+    let within = |at: Option<Timestamp>, span: crate::spec::Span| {
+        at.is_some_and(|at| now.since(at) < span.as_duration())
+    };
+    let mut reasons = Vec::new();
+    if within(image.created(), limits.younger_than) {
+        reasons.push(Reason::Young { than: limits.younger_than.to_string() });
+    }
+    if within(image.promoted(), limits.promoted_within) {
+        reasons.push(Reason::Promoted { within: limits.promoted_within.to_string() });
+    }
+    // Absent says nothing: only a date that is there is a reason, and only one to keep.
+    if within(image.launched, rules.keep_launched_within) {
+        reasons.push(Reason::Launched { within: rules.keep_launched_within.to_string() });
+    }
+    reasons
 }
 
 /// Why an image goes.

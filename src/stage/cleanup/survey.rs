@@ -1,17 +1,42 @@
 //! The whole picture: the images of the service, everything that uses them, and what becomes of each.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::Inputs;
+use super::act;
+use super::graph::{Kind, User, Users};
+use super::image::Image;
 use super::inventory::{self, Inventory};
+use super::memory::{self, Memory, Suspicion};
+use super::quarantine::{Next, Step};
 use super::references;
-use super::retain::{self, Fate, Image, Reason, Uses};
-use crate::aws::Aws;
+use super::retain::{self, Fate, Reason, Uses};
+use super::usage;
+use crate::aws::{Aws, AwsError, Class};
 use crate::engine::{StageError, Timestamp};
-use crate::evidence::Stage;
-use crate::evidence::predicate::Promotion;
-use crate::stage::canary::{self, Launches};
-use crate::stage::handover::Release;
+use crate::spec::{Cleanup as Rules, Shared};
+
+/// Images about which EC2 is asked all at once, so that a disagreement about an image that stays is told too. Of more
+/// images it is asked about those that are to go, ten a call, before each of them changes.
+const FEW: usize = 100;
+
+/// Whose images are cleaned up, and what is known of them from elsewhere.
+#[derive(Clone, Debug)]
+pub struct Scope<'a> {
+    pub service: &'a str,
+    pub rules: &'a Rules,
+    /// The group that the service's images are promoted to.
+    pub group: Option<&'a str>,
+    /// What the release itself says of images.
+    pub known: Uses,
+}
+
+/// Which images a survey looks at more closely: who may launch them, and what EC2 says of them. No other may change.
+#[derive(Clone, Copy, Debug)]
+pub enum Focus<'a> {
+    /// The oldest that are to take a step, at most so many.
+    Oldest(usize),
+    These(&'a [String]),
+}
 
 /// What a survey came to.
 #[derive(Clone, Debug)]
@@ -19,6 +44,12 @@ pub struct Survey {
     pub images: Vec<Image>,
     /// By image id.
     pub fates: BTreeMap<String, Fate>,
+    /// The images that were looked at more closely.
+    pub close: BTreeSet<String>,
+    /// What is to be remembered of the lists' lengths, if that differs from what is.
+    pub remember: Option<Memory>,
+    /// A list that is much shorter than it was. Nothing may go.
+    pub suspicion: Option<Suspicion>,
     pub at: Timestamp,
 }
 
@@ -27,92 +58,208 @@ impl Survey {
     ///
     /// # Errors
     /// As the calls: a list that cannot be read to its end is an error, never a shorter list.
-    pub async fn take(aws: &Aws, inputs: &Inputs, now: Timestamp) -> Result<Self, StageError> {
+    pub async fn take(
+        aws: &Aws,
+        scope: &Scope<'_>,
+        focus: Focus<'_>,
+        now: Timestamp,
+    ) -> Result<Self, StageError> {
         // The users are read after the images: what begins to use an image later is caught by the next survey,
-        // which is taken right before each removal.
-        let images = inventory::images(aws, &inputs.release.spec.service).await?;
-        let ids: Vec<String> = images.iter().map(|image| image.id().to_owned()).collect();
-        let inventory = Inventory::read(aws).await?;
-        let mut uses = references::unite(&inventory.users, &references::ask(aws, &ids).await?);
-        release(&mut uses, inputs, aws.region())?;
-        if let Some(promote) = &inputs.release.spec.promote {
-            fleet(&mut uses, aws, &promote.group, &inventory).await?;
+        // which is taken right before each change.
+        let images = inventory::images(aws, scope.service).await?;
+        let mut inventory = Inventory::read(aws).await?;
+        let source = super::graph::Source::Images;
+        inventory.facts.counts.insert(source, u64::try_from(images.len()).unwrap_or(u64::MAX));
+        let before = remembered(aws).await?;
+        let (after, suspicion) = before.see(&inventory.facts.counts, now);
+        let mut closer = Closer {
+            aws,
+            scope,
+            now,
+            current: current(scope, &inventory)?,
+            users: inventory.users,
+            ec2: Users::new(),
+            survey: Self {
+                images,
+                fates: BTreeMap::new(),
+                close: BTreeSet::new(),
+                remember: (after != before).then_some(after),
+                suspicion,
+                at: now,
+            },
+        };
+        if closer.survey.images.len() <= FEW {
+            let ids: Vec<String> = closer.survey.images.iter().map(|image| image.id().to_owned()).collect();
+            closer.ask(&ids).await?;
         }
-        let verdicts = retain::retain(&inputs.rules, &images, &uses, now);
-        let fates =
-            verdicts.into_iter().map(|verdict| (verdict.image.id().to_owned(), verdict.fate)).collect();
-        Ok(Self { images, fates, at: now })
-    }
-
-    /// The images that go, oldest first.
-    #[must_use]
-    pub fn doomed(&self) -> Vec<&Image> {
-        let goes = |image: &&Image| self.fates.get(image.id()) == Some(&Fate::Remove);
-        let mut doomed: Vec<&Image> = self.images.iter().filter(goes).collect();
-        doomed.sort_by(|a, b| a.created().cmp(&b.created()).then_with(|| a.id().cmp(b.id())));
-        doomed
+        closer.judge();
+        match focus {
+            Focus::These(ids) => closer.look(ids).await?,
+            Focus::Oldest(most) => closer.oldest(most).await?,
+        }
+        Ok(closer.survey)
     }
 
     #[must_use]
     pub fn image(&self, id: &str) -> Option<&Image> {
         self.images.iter().find(|image| image.id() == id)
     }
+
+    /// The step that is next for an image that was looked at closely.
+    #[must_use]
+    pub fn step(&self, id: &str) -> Option<Step> {
+        match self.fates.get(id) {
+            Some(Fate::Go(Next::Step(step))) if self.close.contains(id) => Some(*step),
+            _ => None,
+        }
+    }
+
+    /// The images that go or are on their way out, oldest first.
+    pub fn leaving(&self) -> impl Iterator<Item = (&Image, Next)> {
+        self.by_age().into_iter().filter_map(|image| match self.fates.get(image.id()) {
+            Some(Fate::Go(next)) => Some((image, *next)),
+            _ => None,
+        })
+    }
+
+    /// Every image, oldest first.
+    #[must_use]
+    pub fn by_age(&self) -> Vec<&Image> {
+        let mut images: Vec<&Image> = self.images.iter().collect();
+        images.sort_by_cached_key(|image| (image.created(), image.id()));
+        images
+    }
+
+    /// Refuses to go on when a list is not believed.
+    ///
+    /// # Errors
+    /// The suspicion.
+    pub fn believed(&self) -> Result<(), StageError> {
+        match &self.suspicion {
+            Some(suspicion) => Err(StageError::Rejected(suspicion.to_string())),
+            None => Ok(()),
+        }
+    }
 }
 
-/// What the chain says of the release's promotion, if there was one.
-///
-/// # Errors
-/// The statement does not have a promotion's members.
-pub fn promotion(release: &Release) -> Result<Option<Promotion>, StageError> {
-    let Some(verified) = release.chain.stage(Stage::Promote) else { return Ok(None) };
-    let read = verified.statement.predicate_as();
-    read.map(Some)
-        .map_err(|fault| StageError::Rejected(format!("the promotion statement cannot be read: {fault}")))
+/// A survey while single images are looked at more closely.
+struct Closer<'a> {
+    aws: &'a Aws,
+    scope: &'a Scope<'a>,
+    now: Timestamp,
+    current: Uses,
+    users: Users,
+    ec2: Users,
+    survey: Survey,
 }
 
-/// The images of this release, and the one its promotion replaced.
-fn release(uses: &mut Uses, inputs: &Inputs, region: &str) -> Result<(), StageError> {
-    for image in inputs.release.chain.images().iter().filter(|image| image.region == region) {
-        uses.entry(image.image_id.clone()).or_default().insert(Reason::ThisRelease);
+impl Closer<'_> {
+    async fn ask(&mut self, ids: &[String]) -> Result<(), StageError> {
+        let unasked: Vec<String> = ids.iter().filter(|id| !self.ec2.contains_key(*id)).cloned().collect();
+        self.ec2.append(&mut references::ask(self.aws, &unasked).await?);
+        Ok(())
     }
-    if let Some(Promotion { previous: Some(previous), target, .. }) = promotion(&inputs.release)? {
-        uses.entry(previous.image_id).or_default().insert(Reason::Previous { group: target.name });
+
+    fn judge(&mut self) {
+        let mut uses = references::unite(&self.users, &self.ec2);
+        for (image, reasons) in self.scope.known.iter().chain(&self.current) {
+            uses.entry(image.clone()).or_default().extend(reasons.iter().cloned());
+        }
+        let verdicts = retain::retain(self.scope.rules, &self.survey.images, &uses, self.now);
+        self.survey.fates =
+            verdicts.into_iter().map(|verdict| (verdict.image.id().to_owned(), verdict.fate)).collect();
     }
-    Ok(())
+
+    /// Asks who may launch these images and what EC2 knows of them, and judges anew.
+    async fn look(&mut self, ids: &[String]) -> Result<(), StageError> {
+        self.ask(ids).await?;
+        for id in ids {
+            let Some(image) = self.survey.images.iter_mut().find(|image| image.id() == id) else { continue };
+            // A disabled image is shared with no one; whom it was shared with stands in its record.
+            let shares = if image.state == "disabled" {
+                Vec::new()
+            } else {
+                act::shares(self.aws, id).await?.unwrap_or_default()
+            };
+            let is_shared = !shares.is_empty();
+            image.shares = Some(shares);
+            if is_shared && self.scope.rules.shared == Shared::ByUsage {
+                self.users.entry(id.clone()).or_default().extend(usage::users(self.aws, id, self.now).await?);
+            }
+            self.survey.close.insert(id.clone());
+        }
+        self.judge();
+        Ok(())
+    }
+
+    /// Looks at the oldest that are to take a step, until there are as many as asked for.
+    async fn oldest(&mut self, most: usize) -> Result<(), StageError> {
+        loop {
+            let stepping = self.survey.close.iter().filter(|id| self.survey.step(id).is_some()).count();
+            let unseen = self.survey.leaving().filter(|(image, next)| {
+                matches!(next, Next::Step(_)) && !self.survey.close.contains(image.id())
+            });
+            let missing = most.saturating_sub(stepping);
+            let batch: Vec<String> = unseen.take(missing).map(|(image, _)| image.id().to_owned()).collect();
+            if batch.is_empty() {
+                return Ok(());
+            }
+            self.look(&batch).await?;
+        }
+    }
 }
 
 /// What the group runs, launches, and is being refreshed to.
-async fn fleet(uses: &mut Uses, aws: &Aws, name: &str, inventory: &Inventory) -> Result<(), StageError> {
-    let mut add = |image: &String, reason: Reason| {
-        uses.entry(image.clone()).or_default().insert(reason);
-    };
-    let Some(group) = canary::group(aws, name).await? else {
+fn current(scope: &Scope<'_>, inventory: &Inventory) -> Result<Uses, StageError> {
+    let mut uses = Uses::new();
+    let Some(name) = scope.group else { return Ok(uses) };
+    if !inventory.facts.groups.contains(name) {
         return Err(StageError::Config(format!(
             "there is no Auto Scaling group {name} in this account and region; correct promote.group: without the \
              group it is not known which image is current"
         )));
-    };
-    let current = || Reason::Current { group: name.to_owned() };
-    for instance in &group.instances {
-        if let Some(image) = inventory.instances.get(&instance.id) {
-            add(image, current());
+    }
+    let group = User { kind: Kind::AutoScalingGroup, id: name.to_owned() };
+    for (image, _) in inventory.users.iter().filter(|(_, users)| users.contains(&group)) {
+        uses.entry(image.clone()).or_default().insert(Reason::Current { group: name.to_owned() });
+    }
+    Ok(uses)
+}
+
+/// What is remembered of the lists in this account and region.
+async fn remembered(aws: &Aws) -> Result<Memory, StageError> {
+    let answer = aws.ssm.get_parameter().name(memory::PARAMETER).send().await;
+    match answer.map_err(|e| AwsError::new("ssm:GetParameter", memory::PARAMETER, e)) {
+        Ok(answer) => {
+            let text = answer.parameter().and_then(|parameter| parameter.value()).unwrap_or_default();
+            Memory::read(text).ok_or_else(|| {
+                StageError::Rejected(format!(
+                    "the parameter {} is not a memory of an earlier cleanup; delete it to begin anew",
+                    memory::PARAMETER
+                ))
+            })
         }
+        Err(error) if error.class == Class::Missing => Ok(Memory::default()),
+        Err(error) => Err(error.into()),
     }
-    let image_of =
-        |template: &str, version: &str| inventory.versions.get(&(template.to_owned(), version.parse().ok()?));
-    let saved = match &group.launches {
-        Launches::Template { id, version } => image_of(id, version),
-        Launches::Mixed | Launches::Configuration(_) | Launches::Nothing => None,
-    };
-    if let Some(image) = saved {
-        add(image, current());
-    }
-    for refresh in canary::refreshes(aws, name).await?.into_iter().filter(|refresh| !refresh.status.is_over())
-    {
-        let brought = refresh.brings.as_ref().and_then(|(id, version)| image_of(id, version));
-        for image in brought.into_iter().chain(saved) {
-            add(image, Reason::InRefresh { refresh: refresh.id.clone() });
-        }
-    }
+}
+
+/// Writes down how long the lists are.
+///
+/// # Errors
+/// As the call.
+pub async fn remember(aws: &Aws, memory: &Memory) -> Result<(), StageError> {
+    let text = serde_json::to_string(memory)
+        .map_err(|error| StageError::Bug(format!("the memory of the lists cannot be written: {error}")))?;
+    aws.ssm
+        .put_parameter()
+        .name(memory::PARAMETER)
+        .description("How long the lists were that bakeline's cleanup read last")
+        .r#type(aws_sdk_ssm::types::ParameterType::String)
+        .overwrite(true)
+        .value(text)
+        .send()
+        .await
+        .map_err(|e| AwsError::new("ssm:PutParameter", memory::PARAMETER, e))?;
     Ok(())
 }

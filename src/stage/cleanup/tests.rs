@@ -1,23 +1,33 @@
 //! What stays and what goes, as a table and as invariants; and the token.
 
-use std::collections::BTreeSet;
+mod quarantine;
+mod worlds;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
-use super::references::{Kind, User, Users, amis, parameter, unite};
-use super::retain::{Fate, Image, Reason, Seen, Uses, removal, retain};
-use super::{Cleanup, Doomed, MOST, Snapshot, fit};
+use super::graph::{Kind, User, Users, amis, parameter};
+use super::image::{Image, Protection};
+use super::quarantine::{Next, Step};
+use super::references::unite;
+use super::retain::{Fate, Reason, Seen, Uses, removal, retain};
+use super::{Cleanup, Doomed, MOST, Snapshot, Todo, fit};
 use crate::engine::{Failure, FailureKind, Machine, Timestamp};
 use crate::evidence::ImageIdentity;
-use crate::spec::{self, Span};
+use crate::spec;
 use crate::stage::tokens::{golden, worst};
 use crate::stage::why::Why;
 
 const DAY: i64 = 86_400;
+const ON: Protection = Protection::On { with_cooldown: false };
+/// What becomes of an image that nothing speaks for.
+const GOES: Fate = Fate::Go(Next::Step(Step::Mark));
 const NOW: Timestamp = Timestamp(1_800_000_000);
 
 fn rules(keep_last: u32, days: u32) -> spec::Cleanup {
-    spec::Cleanup { keep_last, keep_younger_than: Span::from_secs(days * 86_400) }
+    let text = format!(r#"{{"keep_last": {keep_last}, "keep_younger_than": "{days}d"}}"#);
+    serde_json::from_str(&text).unwrap()
 }
 
 fn image(id: u32, days: i64) -> Image {
@@ -31,8 +41,14 @@ fn image(id: u32, days: i64) -> Image {
             region: "eu-west-1".into(),
         },
         state: "available".into(),
-        protected: false,
+        protection: Protection::Off,
+        deprecated: None,
+        launched: None,
+        public: false,
+        shares: Some(Vec::new()),
         snapshots: vec![format!("snap-{id:08x}")],
+        gib: 8,
+        tags: BTreeMap::new(),
     }
 }
 
@@ -52,7 +68,7 @@ fn each_reason_alone_keeps_an_image_and_none_lets_it_go() {
         ("this release", image(1, 30), used(Reason::ThisRelease), Some(Reason::ThisRelease)),
         ("young", image(1, 13), Uses::new(), None),
         ("pending", Image { state: "pending".into(), ..image(1, 30) }, Uses::new(), Some(Reason::Pending)),
-        ("protected", Image { protected: true, ..image(1, 30) }, Uses::new(), Some(Reason::Protected)),
+        ("protected", Image { protection: ON, ..image(1, 30) }, Uses::new(), Some(Reason::Protected)),
         ("failed", Image { state: "failed".into(), ..image(1, 30) }, Uses::new(), None),
         ("disabled", Image { state: "disabled".into(), ..image(1, 30) }, Uses::new(), None),
     ];
@@ -64,7 +80,7 @@ fn each_reason_alone_keeps_an_image_and_none_lets_it_go() {
         match (reason, young) {
             (Some(reason), _) => assert_eq!(fate, Fate::Keep(vec![reason]), "{name}"),
             (None, true) => assert!(matches!(fate, Fate::Keep(_)), "{name}"),
-            (None, false) => assert_eq!(fate, Fate::Remove, "{name}"),
+            (None, false) => assert_eq!(fate, GOES, "{name}"),
         }
     }
 }
@@ -73,7 +89,7 @@ fn each_reason_alone_keeps_an_image_and_none_lets_it_go() {
 fn what_was_never_usable_takes_no_place_among_the_newest() {
     let images = [Image { state: "failed".into(), ..image(1, 20) }, image(2, 30), image(3, 40)];
     let fates = fates(&rules(1, 14), &images, &Uses::new());
-    assert_eq!(fates, [Fate::Remove, Fate::Keep(vec![Reason::Newest { of: 1 }]), Fate::Remove]);
+    assert_eq!(fates, [GOES, Fate::Keep(vec![Reason::Newest { of: 1 }]), GOES]);
 }
 
 #[test]
@@ -101,7 +117,7 @@ fn any_images() -> impl Strategy<Value = Vec<Image>> {
     prop::collection::vec((0i64..60, states, prop::bool::weighted(0.1)), 0..30).prop_map(|rows| {
         let image = |(id, (days, state, protected)): (u32, (i64, &str, bool))| Image {
             state: state.into(),
-            protected,
+            protection: if protected { ON } else { Protection::Off },
             ..image(id, days)
         };
         (0..).zip(rows).map(image).collect()
@@ -131,9 +147,10 @@ proptest! {
             let newer = images.iter().filter(|other| usable(other) && (other.created() > image.created()
                 || (other.created() == image.created() && other.id() < image.id()))).count();
             let needed = uses.contains_key(image.id()) || (usable(image) && newer < keep_last as usize)
-                || age < rules.keep_younger_than.as_duration() || image.state == "pending" || image.protected;
+                || age < rules.keep_younger_than.as_duration() || image.state == "pending" || image.protection == ON;
             match &verdict.fate {
-                Fate::Remove => prop_assert!(!needed, "{} was needed", image.id()),
+                Fate::Go(_) => prop_assert!(!needed, "{} was needed", image.id()),
+                Fate::Reinstate(_) => prop_assert!(false, "nothing was in quarantine"),
                 Fate::Keep(reasons) => prop_assert!(needed && !reasons.is_empty(), "{} was not needed", image.id()),
             }
         }
@@ -231,9 +248,14 @@ fn states() -> Vec<(&'static str, Cleanup)> {
     let many = Image { snapshots: (0..20).map(|n| format!("snap-{n:017x}")).collect(), ..image(2, 40) };
     let queue = vec![Doomed::new(&image(3, 30)), Doomed::new(&many)];
     let why = Some(Why::new(FailureKind::PermissionError, "ssm:DescribeParameters was denied"));
+    let todo = Step::ALL.map(|step| Todo { image: format!("ami-0000000{}", step as u8), step }).to_vec();
     vec![
+        ("naming", Cleanup::Naming),
         ("surveying", Cleanup::Surveying),
+        ("quarantining", Cleanup::Quarantining { queue: todo }),
+        ("resting", Cleanup::Resting { images: vec!["ami-00000001".into(), "ami-00000002".into()] }),
         ("removing", Cleanup::Removing { queue, done: vec![gone.clone()] }),
+        ("reaping", Cleanup::Reaping { done: vec![gone.clone()], tries: 2 }),
         ("sealing", Cleanup::Sealing { done: vec![gone.clone()], why: None }),
         ("sealing_failed", Cleanup::Sealing { done: vec![gone], why }),
     ]

@@ -13,6 +13,7 @@ use super::place;
 pub(super) struct Seeded {
     fleets: Vec<(Place, Value)>,
     spot_requests: Vec<(Place, Value)>,
+    spot_instances: Vec<(Place, Value)>,
 }
 
 /// Puts a fleet in place, given as the model's `FleetData`.
@@ -25,9 +26,15 @@ pub fn seed_spot_fleet_request(world: &mut World, account: &str, region: &str, r
     world.ec2.fleets.spot_requests.push((Place::new(account, region), request));
 }
 
+/// Puts a Spot request in place, given as the model's `SpotInstanceRequest`.
+pub fn seed_spot_request(world: &mut World, account: &str, region: &str, request: Value) {
+    world.ec2.fleets.spot_instances.push((Place::new(account, region), request));
+}
+
 #[derive(Deserialize, Default)]
 #[serde(rename_all = "PascalCase", default)]
 struct Describe {
+    spot_instance_request_ids: Vec<String>,
     fleet_ids: Vec<String>,
     spot_fleet_request_ids: Vec<String>,
     next_token: Option<String>,
@@ -49,6 +56,14 @@ pub(super) fn describe_spot(world: &World, call: &Call) -> Answer {
     let found = select(&world.ec2.fleets.spot_requests, call, "SpotFleetRequestId", ids, code)?;
     let (found, next) = paged(found, &input)?;
     Ok(present(json!({ "SpotFleetRequestConfigs": found, "NextToken": next })))
+}
+
+pub(super) fn describe_spot_requests(world: &World, call: &Call) -> Answer {
+    let input: Describe = call.parse()?;
+    let (ids, code) = (&input.spot_instance_request_ids, "InvalidSpotInstanceRequestID.NotFound");
+    let found = select(&world.ec2.fleets.spot_instances, call, "SpotInstanceRequestId", ids, code)?;
+    let (found, next) = paged(found, &input)?;
+    Ok(present(json!({ "SpotInstanceRequests": found, "NextToken": next })))
 }
 
 fn paged(found: Vec<Value>, input: &Describe) -> Result<(Vec<Value>, Option<String>), ApiError> {

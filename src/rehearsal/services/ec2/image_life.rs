@@ -45,15 +45,18 @@ pub(super) fn deregister(world: &mut World, call: &Call) -> Answer {
             format!("The image '{}' is protected from deregistration.", input.image_id),
         ));
     }
+    let before = image.clone();
     image.state = ImageState::Deregistered;
     image.ended = Some(now);
     let stood_on = image.snapshots.clone();
+    world.ec2.bin.take_image(before, now);
     let mut results: Vec<Value> = Vec::new();
     if input.delete_associated_snapshots {
         for id in stood_on {
             let code = if snapshots::used_by(world, &id, None).is_some() {
                 "skipped"
-            } else if world.ec2.snapshots.remove(&id).is_some() {
+            } else if let Some(snapshot) = world.ec2.snapshots.remove(&id) {
+                world.ec2.bin.take_snapshot(snapshot, now);
                 "success"
             } else {
                 "client-error"

@@ -11,11 +11,13 @@ mod launch;
 mod launch_template_versions;
 mod launch_templates;
 mod network;
+mod recycle_bin;
 mod references;
 mod snapshots;
 mod tags;
 #[cfg(test)]
 mod tests;
+mod usage_reports;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -28,7 +30,7 @@ use super::super::time::Time;
 use super::super::world::{self, World};
 use super::support::{Place, refuse};
 
-pub use fleets::{seed_fleet, seed_spot_fleet_request};
+pub use fleets::{seed_fleet, seed_spot_fleet_request, seed_spot_request};
 pub use images::{Disk, Image, ImageState, NewImage, Protection, register_image, share_snapshots};
 pub use instances::{Instance, InstanceState, lose_zone};
 pub(super) use instances::{settle, terminate};
@@ -39,6 +41,7 @@ pub(super) use network::subnet_zone;
 pub use network::{
     SecurityGroup, Subnet, place_security_group, place_subnet, seed_security_group, seed_subnet,
 };
+pub use recycle_bin::Bin;
 pub use references::seed_reference;
 pub use snapshots::Snapshot;
 
@@ -70,6 +73,9 @@ pub struct State {
     remembered: BTreeMap<(Place, &'static str, String), Remembered>,
     fleets: fleets::Seeded,
     references: Vec<references::Foreign>,
+    /// The Recycle Bin.
+    pub bin: Bin,
+    usage_reports: BTreeMap<String, usage_reports::Report>,
 }
 
 impl State {
@@ -110,6 +116,7 @@ pub enum Event {
 pub const OPERATIONS: &[&str] = &[
     "CopyImage",
     "CreateImage",
+    "CreateImageUsageReport",
     "CreateLaunchTemplate",
     "CreateLaunchTemplateVersion",
     "CreateTags",
@@ -121,6 +128,8 @@ pub const OPERATIONS: &[&str] = &[
     "DescribeFleets",
     "DescribeImageAttribute",
     "DescribeImageReferences",
+    "DescribeImageUsageReportEntries",
+    "DescribeImageUsageReports",
     "DescribeImages",
     "DescribeInstanceStatus",
     "DescribeInstanceTypes",
@@ -131,6 +140,7 @@ pub const OPERATIONS: &[&str] = &[
     "DescribeSecurityGroups",
     "DescribeSnapshots",
     "DescribeSpotFleetRequests",
+    "DescribeSpotInstanceRequests",
     "DescribeSubnets",
     "DescribeTags",
     "DisableImage",
@@ -140,9 +150,13 @@ pub const OPERATIONS: &[&str] = &[
     "EnableImageDeprecation",
     "EnableImageDeregistrationProtection",
     "GetConsoleOutput",
+    "ListImagesInRecycleBin",
+    "ListSnapshotsInRecycleBin",
     "ModifyImageAttribute",
     "ModifyLaunchTemplate",
     "RebootInstances",
+    "RestoreImageFromRecycleBin",
+    "RestoreSnapshotFromRecycleBin",
     "RunInstances",
     "StopInstances",
     "TerminateInstances",
@@ -163,6 +177,7 @@ pub fn call(world: &mut World, call: &Call) -> Answer {
     match call.operation.as_str() {
         "CopyImage" => images::copy(world, call),
         "CreateImage" => images::create(world, call),
+        "CreateImageUsageReport" => usage_reports::create(world, call),
         "CreateLaunchTemplate" => launch_templates::create(world, call),
         "CreateLaunchTemplateVersion" => launch_template_versions::create(world, call),
         "CreateTags" => tags::create(world, call),
@@ -174,6 +189,8 @@ pub fn call(world: &mut World, call: &Call) -> Answer {
         "DescribeFleets" => fleets::describe_fleets(world, call),
         "DescribeImageAttribute" => image_describe::attribute(world, call),
         "DescribeImageReferences" => references::describe(world, call),
+        "DescribeImageUsageReportEntries" => usage_reports::entries(world, call),
+        "DescribeImageUsageReports" => usage_reports::describe(world, call),
         "DescribeImages" => image_describe::images(world, call),
         "DescribeInstanceStatus" => instance_describe::statuses(world, call),
         "DescribeInstanceTypes" => instance_types::describe(call),
@@ -184,6 +201,7 @@ pub fn call(world: &mut World, call: &Call) -> Answer {
         "DescribeSecurityGroups" => network::describe_security_groups(world, call),
         "DescribeSnapshots" => snapshots::describe(world, call),
         "DescribeSpotFleetRequests" => fleets::describe_spot(world, call),
+        "DescribeSpotInstanceRequests" => fleets::describe_spot_requests(world, call),
         "DescribeSubnets" => network::describe_subnets(world, call),
         "DescribeTags" => tags::describe(world, call),
         "DisableImage" => image_life::disable(world, call),
@@ -193,9 +211,13 @@ pub fn call(world: &mut World, call: &Call) -> Answer {
         "EnableImageDeprecation" => image_life::deprecate(world, call),
         "EnableImageDeregistrationProtection" => image_life::protect(world, call),
         "GetConsoleOutput" => instances::console_output(world, call),
+        "ListImagesInRecycleBin" => recycle_bin::images(world, call),
+        "ListSnapshotsInRecycleBin" => recycle_bin::snapshots(world, call),
         "ModifyImageAttribute" => image_life::modify_attribute(world, call),
         "ModifyLaunchTemplate" => launch_templates::modify(world, call),
         "RebootInstances" => instances::reboot(world, call),
+        "RestoreImageFromRecycleBin" => recycle_bin::restore_image(world, call),
+        "RestoreSnapshotFromRecycleBin" => recycle_bin::restore_snapshot(world, call),
         "RunInstances" => launch::run_instances(world, call),
         "StopInstances" => instances::stop(world, call),
         "TerminateInstances" => instances::terminate_instances(world, call),

@@ -76,7 +76,9 @@ pub(super) fn delete(world: &mut World, call: &Call) -> Answer {
             format!("The snapshot {} is currently in use by {image}", input.snapshot_id),
         ));
     }
-    world.ec2.snapshots.remove(&input.snapshot_id);
+    if let Some(snapshot) = world.ec2.snapshots.remove(&input.snapshot_id) {
+        world.ec2.bin.take_snapshot(snapshot, call.now);
+    }
     Ok(json!({}))
 }
 

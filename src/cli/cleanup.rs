@@ -1,0 +1,95 @@
+//! `bakeline cleanup`: what a cleanup would do, signed; the same done; and single images brought back.
+
+mod apply;
+mod plan;
+mod undo;
+
+use std::path::Path;
+
+use super::exit::CliError;
+use super::identity::Identity;
+use crate::aws::{Aws, AwsError};
+use crate::engine::FailureKind;
+use crate::engine::StageError;
+use crate::engine::error::with_causes;
+use crate::spec::ReleaseSpec;
+use crate::stage::cleanup::retain::Uses;
+use crate::stage::cleanup::survey::Scope;
+
+/// Arguments of `bakeline cleanup`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// Say what becomes of each image of a service, and sign it
+    Plan(plan::Args),
+    /// Do what a signed plan says, and nothing else
+    Apply(apply::Args),
+    /// Put images back as they were before their quarantine, from the Recycle Bin if need be
+    Undo(undo::Args),
+}
+
+pub fn main(args: Args) -> Result<(), CliError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|error| CliError::unavailable(format!("no runtime: {error}"), ""))?;
+    runtime.block_on(async {
+        match args.command {
+            Command::Plan(args) => plan::main(args).await,
+            Command::Apply(args) => apply::main(args).await,
+            Command::Undo(args) => undo::main(args).await,
+        }
+    })
+}
+
+/// The release spec whose section `cleanup` says the rules.
+pub(super) fn spec(path: &Path) -> Result<ReleaseSpec, CliError> {
+    let file = path.display().to_string();
+    let text = super::read(path, crate::spec::MAX_BYTES)
+        .map_err(|error| CliError::data(format!("{file}: {error}"), "give the path of a bakeline.yaml"))?;
+    ReleaseSpec::parse(&text, &file).map_err(|error| CliError::data(error.to_string(), ""))
+}
+
+/// Whose images a spec speaks of. Nothing is known of a release here: what was promoted last is read from the images'
+/// tags.
+fn scope(spec: &ReleaseSpec) -> Result<Scope<'_>, CliError> {
+    let rules = spec.cleanup().map_err(|missing| CliError::data(missing.to_string(), ""))?;
+    Ok(Scope {
+        service: &spec.service,
+        rules,
+        group: spec.promote.as_ref().map(|promote| promote.group.as_str()),
+        known: Uses::new(),
+    })
+}
+
+/// Clients, and the account they act in.
+pub(super) async fn clients(identity: &Identity) -> Result<(Aws, String), CliError> {
+    let aws = Identity::aws(&identity.clock()).await;
+    let answer =
+        aws.sts.get_caller_identity().send().await.map_err(|e| {
+            failed(&StageError::from(AwsError::new("sts:GetCallerIdentity", "this identity", e)))
+        })?;
+    let account = answer.account().unwrap_or_default().to_owned();
+    Ok((aws, account))
+}
+
+/// What a failure means to who ran the command.
+pub(super) fn failed(error: &StageError) -> CliError {
+    let message = with_causes(error);
+    match error.failure().kind {
+        FailureKind::PermissionError => {
+            CliError::denied(message, "compare the role with pipeline/roles.yaml")
+        }
+        FailureKind::SystemUnavailable | FailureKind::RevisionUnavailable => {
+            CliError::unavailable(message, "nothing more was changed; run the command again")
+        }
+        FailureKind::ConfigurationError | FailureKind::RevisionOutOfSync => CliError::data(message, ""),
+        FailureKind::JobFailed => CliError::failed(message, ""),
+    }
+}

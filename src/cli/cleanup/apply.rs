@@ -1,0 +1,95 @@
+//! `bakeline cleanup apply`.
+
+use std::path::PathBuf;
+
+use super::{clients, failed};
+use crate::cli::exit::CliError;
+use crate::cli::identity::Identity;
+use crate::cli::say;
+use crate::engine::Timestamp;
+use crate::engine::error::with_causes;
+use crate::evidence::predicate::{CLEANUP_PLAN, CleanupPlan};
+use crate::evidence::{Envelope, Stage, TrustRoot, dsse};
+use crate::spec::Cleanup as Rules;
+use crate::stage::cleanup::apply::{ApplyError, Done, apply};
+use crate::stage::cleanup::retain::Uses;
+use crate::stage::cleanup::survey::Scope;
+
+/// Arguments of `bakeline cleanup apply`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The signed plan that `bakeline cleanup plan` wrote
+    #[arg(value_name = "PLAN", default_value = "cleanup-plan.dsse.json")]
+    plan: PathBuf,
+    #[command(flatten)]
+    identity: Identity,
+}
+
+pub async fn main(args: Args) -> Result<(), CliError> {
+    let file = args.plan.display().to_string();
+    let bytes = crate::cli::read(&args.plan, dsse::MAX_ENVELOPE_BYTES).map_err(|error| {
+        CliError::data(format!("{file}: {error}"), "make one with: bakeline cleanup plan")
+    })?;
+    let clock = args.identity.clock();
+    let (aws, account) = clients(&args.identity).await?;
+    let authority = args.identity.authority(&aws).await?;
+    let plan = read(&bytes, &authority.trust, clock.now()).map_err(|why| {
+        CliError::data(format!("{file}: {why}"), "make a new one with: bakeline cleanup plan")
+    })?;
+    let rules: Rules = serde_json::from_value(plan.policy.clone())
+        .map_err(|error| CliError::data(format!("{file}: its rules cannot be read: {error}"), ""))?;
+    let scope =
+        Scope { service: &plan.service, rules: &rules, group: plan.group.as_deref(), known: Uses::new() };
+    let mut told = Ok(());
+    let ended = apply(&aws, &clock, &scope, &plan, (&account, aws.region()), |image, done| {
+        if told.is_ok() {
+            told = say(&format!("{image}: {}", words(done)));
+        }
+    })
+    .await;
+    match ended {
+        Ok(()) => told,
+        Err(ApplyError::Stage(error)) => Err(failed(&error)),
+        Err(error @ ApplyError::Refused(_)) => {
+            Err(CliError::failed(error.to_string(), "nothing was changed; make a new plan"))
+        }
+        Err(error @ ApplyError::Stuck { .. }) => {
+            Err(CliError::failed(error.to_string(), "does something else change the image back?"))
+        }
+    }
+}
+
+/// The plan inside an envelope, if a key signed it that may sign for cleanups now.
+fn read(bytes: &[u8], trust: &TrustRoot, now: Timestamp) -> Result<CleanupPlan, String> {
+    let envelope = Envelope::decode(bytes).map_err(|error| with_causes(&error))?;
+    let opened = trust.open(&envelope).map_err(|error| with_causes(&error))?;
+    if !opened.key.may_sign(Stage::Cleanup) || !opened.key.valid_at(now.date_time()) {
+        return Err(format!("the key {} may not sign for cleanups now", opened.key.name));
+    }
+    if opened.statement.predicate_type() != CLEANUP_PLAN {
+        return Err(format!(
+            "it is a statement of type {}, no cleanup plan",
+            opened.statement.predicate_type()
+        ));
+    }
+    serde_json::from_value(opened.statement.predicate().clone())
+        .map_err(|error| format!("the plan cannot be read: {error}"))
+}
+
+fn words(done: &Done) -> String {
+    match done {
+        Done::Quarantined => "disabled, and in quarantine".to_owned(),
+        Done::Reinstated => "back as it was".to_owned(),
+        Done::Removed(image) => {
+            let left: Vec<String> = image.left_over().map(|snapshot| snapshot.id.clone()).collect();
+            if left.is_empty() {
+                "deregistered with its snapshots".to_owned()
+            } else {
+                format!("deregistered; snapshots not deleted: {}", left.join(", "))
+            }
+        }
+        Done::Held => "held by EC2: protected, or kept by AWS Backup".to_owned(),
+        Done::Gone => "was gone".to_owned(),
+        Done::Needed => "has become needed, and was left".to_owned(),
+    }
+}

@@ -1,0 +1,136 @@
+//! `bakeline cleanup plan`.
+
+use std::io::IsTerminal as _;
+use std::path::PathBuf;
+
+use comfy_table::presets::NOTHING;
+use comfy_table::{CellAlignment, ContentArrangement, Table};
+
+use super::{clients, failed, scope, spec};
+use crate::cli::exit::CliError;
+use crate::cli::identity::Identity;
+use crate::cli::say;
+use crate::engine::error::with_causes;
+use crate::evidence::predicate::{Aim, CLEANUP_PLAN, CleanupPlan};
+use crate::evidence::{Statement, seal};
+use crate::spec::Span;
+use crate::stage::cleanup::plan::draw;
+use crate::stage::cleanup::survey::{self, Focus, Survey};
+
+/// Images on standard output when it is a terminal; all of them stand in the plan.
+const SHOWN: usize = 60;
+
+/// Arguments of `bakeline cleanup plan`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The release spec that says whose images, and which are kept
+    #[arg(value_name = "SPEC", default_value = "bakeline.yaml")]
+    spec: PathBuf,
+    /// Where the signed plan is written
+    #[arg(long, value_name = "FILE", default_value = "cleanup-plan.dsse.json")]
+    out: PathBuf,
+    /// How long the plan may be carried out
+    #[arg(long, value_name = "SPAN", default_value = "1d")]
+    valid_for: Span,
+    /// What a GiB of snapshots costs a month, in any currency
+    #[arg(long, value_name = "PRICE", value_parser = price)]
+    price: Option<f64>,
+    #[command(flatten)]
+    identity: Identity,
+}
+
+fn price(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(price) if price.is_finite() && price >= 0.0 => Ok(price),
+        _ => Err(format!("`{text}` is not a price, such as 0.05")),
+    }
+}
+
+pub async fn main(args: Args) -> Result<(), CliError> {
+    let spec = spec(&args.spec)?;
+    let scope = scope(&spec)?;
+    let clock = args.identity.clock();
+    let (aws, account) = clients(&args.identity).await?;
+    let authority = args.identity.authority(&aws).await?;
+    let most = usize::try_from(scope.rules.at_most).unwrap_or(usize::MAX);
+    let survey =
+        Survey::take(&aws, &scope, Focus::Oldest(most), clock.now()).await.map_err(|e| failed(&e))?;
+    if let Some(memory) = &survey.remember {
+        survey::remember(&aws, memory).await.map_err(|e| failed(&e))?;
+    }
+    survey.believed().map_err(|e| failed(&e))?;
+    let plan = draw(&survey, &scope, (&account, aws.region()), args.valid_for.as_duration(), args.price);
+    if plan.images.is_empty() {
+        return say(&format!("{} has no image in {} of {account}", plan.service, plan.region));
+    }
+    let subjects = plan.images.iter().map(|planned| planned.image.subject()).collect();
+    let statement = Statement::apart(subjects, CLEANUP_PLAN, &plan)
+        .map_err(|error| CliError::bug(format!("the plan cannot be written: {}", with_causes(&error))))?;
+    let envelope = seal(&statement, &authority.signer)
+        .await
+        .map_err(|error| CliError::unavailable(with_causes(&error), "the signing key must be usable"))?;
+    std::fs::write(&args.out, envelope.encode()).map_err(|error| {
+        CliError::unavailable(format!("{}: {error}", args.out.display()), "choose another place with --out")
+    })?;
+    let most = if std::io::stdout().is_terminal() { SHOWN } else { usize::MAX };
+    say(&table(&plan, most).to_string())?;
+    say(&totals(&plan))?;
+    say(&format!("carry it out with: bakeline cleanup apply {}", args.out.display()))
+}
+
+/// The plan as a table: what changes first, then the rest, at most so many rows.
+#[must_use]
+pub fn table(plan: &CleanupPlan, most: usize) -> Table {
+    let mut table = Table::new();
+    table.load_style(NOTHING);
+    if std::io::stdout().is_terminal() {
+        table.set_content_arrangement(ContentArrangement::Dynamic);
+    }
+    table.set_header(["IMAGE", "NAME", "CREATED", "NEXT", "GIB", "A MONTH", "WHY"]);
+    let (acting, other): (Vec<_>, Vec<_>) = plan.images.iter().partition(|planned| planned.aim.acts());
+    let rows = acting.len() + other.len();
+    for planned in acting.into_iter().chain(other).take(most) {
+        table.add_row([
+            planned.image.image_id.clone(),
+            planned.image.name.clone(),
+            planned.image.creation_date.chars().take(10).collect(),
+            planned.aim.name().to_owned(),
+            planned.gib.to_string(),
+            cost(plan, planned.gib),
+            planned.reasons.join("; "),
+        ]);
+    }
+    if rows > most {
+        table.add_row([format!("and {} more, in the plan", rows - most)]);
+    }
+    for column in [4, 5] {
+        if let Some(column) = table.column_mut(column) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    table
+}
+
+#[allow(clippy::cast_precision_loss, reason = "a sum of money is shown to the cent")]
+fn cost(plan: &CleanupPlan, gib: u64) -> String {
+    plan.price_per_gib_month.map_or_else(String::new, |price| format!("{:.2}", price * gib as f64))
+}
+
+/// What the plan comes to, in a sentence for each aim.
+#[must_use]
+pub fn totals(plan: &CleanupPlan) -> String {
+    let mut lines = Vec::new();
+    for aim in [Aim::Deregister, Aim::Quarantine, Aim::Reinstate, Aim::Rest, Aim::Later, Aim::Keep] {
+        let of_aim: Vec<_> = plan.images.iter().filter(|planned| planned.aim == aim).collect();
+        if of_aim.is_empty() {
+            continue;
+        }
+        let gib = of_aim.iter().map(|planned| planned.gib).fold(0, u64::saturating_add);
+        let money = match cost(plan, gib) {
+            none if none.is_empty() => String::new(),
+            money => format!(", at most {money} a month"),
+        };
+        lines.push(format!("{}: {} images, {gib} GiB{money}", aim.name(), of_aim.len()));
+    }
+    lines.join("\n")
+}

@@ -1,0 +1,112 @@
+//! Instances, Spot requests and fleets.
+
+use aws_sdk_ec2::types::{BatchState, FleetStateCode, InstanceStateName, Reservation, SpotInstanceState};
+
+use crate::aws::{Aws, AwsError};
+use crate::engine::StageError;
+use crate::stage::cleanup::graph::{Facts, Kind, Source};
+
+/// The largest page of EC2's lists.
+const PAGE: i32 = 1000;
+
+/// Every instance that runs or may run again.
+pub async fn instances(aws: &Aws, facts: &mut Facts) -> Result<(), StageError> {
+    let mut pages = aws.ec2.describe_instances().max_results(PAGE).into_paginator().send();
+    let mut entries = 0;
+    while let Some(page) = pages.next().await {
+        let page = page.map_err(|e| AwsError::new("ec2:DescribeInstances", "every instance", e))?;
+        for instance in page.reservations().iter().flat_map(Reservation::instances) {
+            let state = instance.state().and_then(|state| state.name());
+            if state == Some(&InstanceStateName::Terminated) {
+                continue;
+            }
+            entries += 1;
+            if let (Some(id), Some(image)) = (instance.instance_id(), instance.image_id()) {
+                facts.text(Kind::Instance, id, image);
+            }
+        }
+    }
+    facts.count(Source::Instances, entries);
+    Ok(())
+}
+
+/// Spot requests that may still launch something.
+pub async fn spot_requests(aws: &Aws, facts: &mut Facts) -> Result<(), StageError> {
+    let mut pages = aws.ec2.describe_spot_instance_requests().max_results(PAGE).into_paginator().send();
+    let mut entries = 0;
+    while let Some(page) = pages.next().await {
+        let page =
+            page.map_err(|e| AwsError::new("ec2:DescribeSpotInstanceRequests", "every Spot request", e))?;
+        for request in page.spot_instance_requests() {
+            let over = matches!(
+                request.state(),
+                Some(SpotInstanceState::Closed | SpotInstanceState::Cancelled | SpotInstanceState::Failed)
+            );
+            let image = request.launch_specification().and_then(|launch| launch.image_id());
+            if let (false, Some(id), Some(image)) = (over, request.spot_instance_request_id(), image) {
+                entries += 1;
+                facts.text(Kind::SpotRequest, id, image);
+            }
+        }
+    }
+    facts.count(Source::SpotRequests, entries);
+    Ok(())
+}
+
+/// EC2 fleets that are not deleted.
+pub async fn fleets(aws: &Aws, facts: &mut Facts) -> Result<(), StageError> {
+    let mut pages = aws.ec2.describe_fleets().into_paginator().send();
+    let mut entries = 0;
+    while let Some(page) = pages.next().await {
+        let page = page.map_err(|e| AwsError::new("ec2:DescribeFleets", "every fleet", e))?;
+        for fleet in page.fleets() {
+            if matches!(fleet.fleet_state(), Some(FleetStateCode::Deleted | FleetStateCode::Failed)) {
+                continue;
+            }
+            entries += 1;
+            let id = fleet.fleet_id().unwrap_or_default();
+            for config in fleet.launch_template_configs() {
+                if let Some(template) = config.launch_template_specification() {
+                    let by = (template.launch_template_id(), template.launch_template_name());
+                    facts.template_of((Kind::Fleet, id), by, template.version());
+                }
+                for image in config.overrides().iter().filter_map(|one| one.image_id()) {
+                    facts.text(Kind::Fleet, id, image);
+                }
+            }
+        }
+    }
+    facts.count(Source::Fleets, entries);
+    Ok(())
+}
+
+/// Spot fleet requests that are not over.
+pub async fn spot_fleets(aws: &Aws, facts: &mut Facts) -> Result<(), StageError> {
+    let mut pages = aws.ec2.describe_spot_fleet_requests().max_results(PAGE).into_paginator().send();
+    let mut entries = 0;
+    while let Some(page) = pages.next().await {
+        let page = page.map_err(|e| AwsError::new("ec2:DescribeSpotFleetRequests", "every Spot fleet", e))?;
+        for request in page.spot_fleet_request_configs() {
+            let over = matches!(
+                request.spot_fleet_request_state(),
+                Some(BatchState::Cancelled | BatchState::Failed)
+            );
+            let Some(config) = request.spot_fleet_request_config().filter(|_| !over) else { continue };
+            entries += 1;
+            let id = request.spot_fleet_request_id().unwrap_or_default();
+            for image in config.launch_specifications().iter().filter_map(|launch| launch.image_id()) {
+                facts.text(Kind::SpotFleet, id, image);
+            }
+            for template in config
+                .launch_template_configs()
+                .iter()
+                .filter_map(|config| config.launch_template_specification())
+            {
+                let by = (template.launch_template_id(), template.launch_template_name());
+                facts.template_of((Kind::SpotFleet, id), by, template.version());
+            }
+        }
+    }
+    facts.count(Source::SpotFleets, entries);
+    Ok(())
+}

@@ -1,0 +1,101 @@
+//! Launch templates with every version.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use aws_sdk_ec2::types::LaunchTemplate;
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+
+use super::AT_ONCE;
+use crate::aws::{Aws, AwsError, Class};
+use crate::engine::StageError;
+use crate::stage::canary::is_ours;
+use crate::stage::cleanup::graph::{Facts, Source, Template};
+
+/// The largest page of both lists.
+const PAGE: i32 = 200;
+
+/// Reads every template, and those that someone names and the list did not have.
+pub async fn templates(aws: &Aws, facts: &mut Facts) -> Result<(), StageError> {
+    let mut pages = aws.ec2.describe_launch_templates().max_results(PAGE).into_paginator().send();
+    let mut listed = Vec::new();
+    while let Some(page) = pages.next().await {
+        let page =
+            page.map_err(|e| AwsError::new("ec2:DescribeLaunchTemplates", "every launch template", e))?;
+        listed.extend(page.launch_templates().iter().filter_map(Listed::of));
+    }
+    facts.count(Source::LaunchTemplates, listed.len());
+    let mut read = versions_of(aws, listed).await?;
+    facts.templates.append(&mut read);
+    for template in facts.unlisted_templates() {
+        match one(aws, &template).await? {
+            Some(found) => facts.templates.append(&mut versions_of(aws, vec![found]).await?),
+            None => {
+                facts.no_templates.insert(template);
+            }
+        }
+    }
+    let versions = facts.templates.values().map(|template| template.versions.len()).sum();
+    facts.count(Source::TemplateVersions, versions);
+    Ok(())
+}
+
+struct Listed {
+    id: String,
+    template: Template,
+}
+
+impl Listed {
+    fn of(template: &LaunchTemplate) -> Option<Self> {
+        Some(Self {
+            id: template.launch_template_id()?.to_owned(),
+            template: Template {
+                name: template.launch_template_name().unwrap_or_default().to_owned(),
+                default: template.default_version_number().unwrap_or(0),
+                latest: template.latest_version_number().unwrap_or(0),
+                versions: BTreeMap::new(),
+                ours: BTreeSet::new(),
+            },
+        })
+    }
+}
+
+/// A template that someone names by id or by name; none if EC2 knows of none.
+async fn one(aws: &Aws, named: &str) -> Result<Option<Listed>, StageError> {
+    let ask = aws.ec2.describe_launch_templates();
+    let ask = if named.starts_with("lt-") {
+        ask.launch_template_ids(named)
+    } else {
+        ask.launch_template_names(named)
+    };
+    match ask.send().await.map_err(|e| AwsError::new("ec2:DescribeLaunchTemplates", named, e)) {
+        Ok(answer) => Ok(answer.launch_templates().iter().find_map(Listed::of)),
+        Err(error) if error.class == Class::Missing => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn versions_of(aws: &Aws, listed: Vec<Listed>) -> Result<BTreeMap<String, Template>, StageError> {
+    let read = |listed: Listed| async move {
+        let Listed { id, mut template } = listed;
+        let ask = aws.ec2.describe_launch_template_versions().launch_template_id(&id).max_results(PAGE);
+        let mut pages = ask.into_paginator().send();
+        while let Some(page) = pages.next().await {
+            let page = match page.map_err(|e| AwsError::new("ec2:DescribeLaunchTemplateVersions", &id, e)) {
+                // Deleted since it was listed: nothing is launched from it any more.
+                Err(error) if error.class == Class::Missing => return Ok(None),
+                page => page?,
+            };
+            for version in page.launch_template_versions() {
+                if version.version_description().is_some_and(is_ours) {
+                    template.ours.extend(version.version_number());
+                }
+                let image = version.launch_template_data().and_then(|data| data.image_id());
+                template.versions.insert(version.version_number().unwrap_or(0), image.map(str::to_owned));
+            }
+        }
+        Ok(Some((id, template)))
+    };
+    let all: Vec<Option<(String, Template)>> =
+        stream::iter(listed).map(read).buffered(AT_ONCE).try_collect().await.map_err(|e: StageError| e)?;
+    Ok(all.into_iter().flatten().collect())
+}

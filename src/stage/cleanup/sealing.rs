@@ -1,0 +1,75 @@
+//! The last word of a cleanup: what stays, what is in quarantine, and what went.
+
+use std::collections::BTreeMap;
+
+use super::inventory;
+use super::quarantine::{MARK, Next, Step as Way};
+use super::survey::{Focus, Survey};
+use super::{Cleanup, Doomed, Inputs, record};
+use crate::engine::{Failure, Outcome, StageError, Step};
+use crate::stage::context::Cx;
+use crate::stage::why::Why;
+
+/// Hands over what stays and what went.
+pub async fn seal(done: Vec<Doomed>, inputs: &Inputs, cx: &Cx) -> Result<Step<Cleanup>, StageError> {
+    let survey = Survey::take(&cx.aws, &inputs.scope(), Focus::Oldest(inputs.most()), cx.now()).await?;
+    if let Some(there) = done.iter().find(|doomed| doomed.gone && survey.image(&doomed.id).is_some()) {
+        return Err(StageError::NotYet(format!("{} is deregistered and still listed", there.id)));
+    }
+    let record = record::cleanup(inputs, cx.aws.region(), Some(&survey), &done, (survey.at, cx.now()));
+    record::hand_over(inputs, cx, &record).await?;
+    let gone = done.iter().filter(|doomed| doomed.gone).count();
+    let resting = survey.leaving().filter(|(image, _)| image.tags.contains_key(MARK)).count();
+    let left = survey
+        .leaving()
+        .filter(|(_, next)| matches!(next, Next::Step(step) if *step != Way::Deregister))
+        .count();
+    let service = &inputs.release.spec.service;
+    let mut parts = vec![
+        format!("{gone} images of {service} removed"),
+        format!("{} kept", survey.images.len().saturating_sub(resting)),
+    ];
+    if resting > 0 {
+        parts.push(format!("{resting} in quarantine"));
+    }
+    if left > 0 {
+        parts.push(format!("{left} left for the next cleanup"));
+    }
+    let snapshots: Vec<String> = done.iter().flat_map(Doomed::left_over).cloned().map(String::from).collect();
+    if !snapshots.is_empty() {
+        parts.push(format!("snapshots not deleted: {}", snapshots.join(", ")));
+    }
+    let summary = parts.join(", ");
+    let variables = BTreeMap::from([
+        ("Removed".to_owned(), gone.to_string()),
+        ("Quarantined".to_owned(), resting.to_string()),
+        ("Left".to_owned(), left.to_string()),
+    ]);
+    Ok(Step::Done(Outcome::Succeeded { summary, external_id: None, variables }))
+}
+
+/// Hands over what went before something failed.
+pub async fn seal_failed(
+    done: Vec<Doomed>,
+    why: Why,
+    inputs: &Inputs,
+    cx: &Cx,
+) -> Result<Step<Cleanup>, StageError> {
+    let mut told = Vec::new();
+    // What was still in the queue is told only if it is gone; if even that cannot be read, what is known is told.
+    let listed = inventory::images(&cx.aws, &inputs.release.spec.service).await;
+    for doomed in done {
+        let missing = listed.as_ref().is_ok_and(|images| images.iter().all(|image| image.id() != doomed.id));
+        if doomed.gone || missing {
+            told.push(Doomed { gone: true, ..doomed });
+        }
+    }
+    let record = record::cleanup(inputs, cx.aws.region(), None, &told, (inputs.at, cx.now()));
+    record::hand_over(inputs, cx, &record).await?;
+    let mut failure = Failure::from(why);
+    failure.message = match told.len() {
+        0 => format!("nothing was removed: {}", failure.message),
+        count => format!("{count} images were removed before this: {}", failure.message),
+    };
+    Ok(Step::Done(Outcome::Failed(failure)))
+}
