@@ -12,6 +12,7 @@ use super::{
 mod bake;
 mod promote;
 mod test;
+mod trial;
 
 /// Collects the problems of one document.
 pub(super) struct Rules<'d> {

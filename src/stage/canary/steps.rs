@@ -3,6 +3,7 @@
 mod back;
 mod forward;
 mod seal;
+pub(super) mod trial;
 
 use std::time::Duration;
 

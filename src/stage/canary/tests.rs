@@ -53,6 +53,8 @@ fn rules() -> spec::Promote {
         alarms: vec!["web-5xx".into()],
         metrics: vec![metric("errors")],
         timeout: Span::from_secs(28_800),
+        strategy: spec::Strategy::Rolling,
+        judge: None,
     }
 }
 
@@ -477,6 +479,7 @@ fn states() -> Vec<(&'static str, Promote)> {
         old: OLD.into(),
         size: [1000, 2000],
         began: Timestamp(1_893_456_000),
+        trial: None,
     };
     let mut log = Log::default();
     let letters = vec![AlarmLetter::Ok; 10];
@@ -550,7 +553,7 @@ fn turning_round_is_turning_round_once() {
         }
     }
     let plan =
-        Plan { template: TEMPLATE.into(), from: 1, old: OLD.into(), size: [1, 2], began: Timestamp(0) };
+        Plan { template: TEMPLATE.into(), from: 1, old: OLD.into(), size: [1, 2], began: Timestamp(0), trial: None };
     let started = Promote::Starting { plan, to: 2 }.unwind(why());
     assert!(
         matches!(started, Promote::RollingBack { run: Run { refresh: None, .. }, .. }),
