@@ -14,13 +14,22 @@ pub struct Behaviour {
     pub error_rate: f64,
     /// Mean response time in milliseconds.
     pub latency_ms: f64,
+    /// Memory in use, in megabytes.
+    pub memory_mb: f64,
     /// How commands sent to the instance end. The first rule that matches counts; without one, exit code 0.
     pub commands: Vec<CommandRule>,
 }
 
 impl Default for Behaviour {
     fn default() -> Self {
-        Self { boots: true, boot_seconds: 40, error_rate: 0.0005, latency_ms: 42.0, commands: Vec::new() }
+        Self {
+            boots: true,
+            boot_seconds: 40,
+            error_rate: 0.0005,
+            latency_ms: 42.0,
+            memory_mb: 400.0,
+            commands: Vec::new(),
+        }
     }
 }
 

@@ -213,7 +213,8 @@ impl<'d> Place<'d> {
                 (format!("{name} has too many keys"), Some(format!("at most {limit}")))
             }
             Kind::Enum { options } => {
-                let words: Vec<&str> = options.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+                let words: Vec<&str> =
+                    options.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
                 (is, Some(format!("one of {}", words.join(", "))))
             }
             Kind::UniqueItems => {

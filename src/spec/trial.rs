@@ -155,7 +155,9 @@ macro_rules! choice {
         pub enum $name { #[default] $first $(, $other)* }
 
         impl $name {
-            fn is_default(&self) -> bool {
+            /// Whether it is what a spec that does not say gets.
+            #[must_use]
+            pub fn is_default(&self) -> bool {
                 *self == Self::default()
             }
         }

@@ -50,6 +50,8 @@ const PURE: &[&str] = &[
     "src/stage/staging/judge.rs",
     "src/stage/canary/judge.rs",
     "src/stage/canary/preflight.rs",
+    "src/stage/canary/report.rs",
+    "src/stage/canary/trial.rs",
     "src/stage/cleanup/retain.rs",
 ];
 

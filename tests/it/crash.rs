@@ -117,7 +117,7 @@ fn chosen(calls: &[Record]) -> (Vec<(u64, &Record)>, usize) {
 }
 
 /// Runs a stage once for each of its calls and each fault; the cases that did not end as they should.
-fn crash_everywhere(name: &str, stage: Stage, moment: &Moment) -> (usize, Vec<String>) {
+pub fn crash_everywhere(name: &str, stage: Stage, moment: &Moment) -> (usize, Vec<String>) {
     let undisturbed = run(moment, stage, FaultPlan::default());
     let calls: Vec<Record> = undisturbed.records.clone();
     let twice = applied_twice(&undisturbed.records);
@@ -228,9 +228,9 @@ fn every_call_on_the_way_back_survives_every_fault() {
 }
 
 /// A release that takes minutes: as few looks as show everything.
-const SHORT: &str = "build: {minutes: 4}\n";
+pub const SHORT: &str = "build: {minutes: 4}\n";
 
-fn report(failures: &[String]) {
+pub fn report(failures: &[String]) {
     let shown: Vec<&String> = failures.iter().take(25).collect();
     assert!(failures.is_empty(), "{} cases went wrong; the first of them:\n{shown:#?}", failures.len());
 }

@@ -12,7 +12,7 @@ use serde::Serialize;
 pub use cleanup::{Cleanup, KeptImage, RemovedImage, SnapshotOutcome};
 pub use promotion::{
     AlarmState, Decision, Fleet, LaunchTemplate, Measurement, Preflight, Promotion, PromotionOutcome, Target,
-    Verdict,
+    Trial, TrialVerdict, Verdict,
 };
 pub use provenance::{BuildDefinition, BuildMetadata, Builder, Provenance, RunDetails};
 pub use test_result::{TestOutcome, TestResult};

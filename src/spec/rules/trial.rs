@@ -45,7 +45,10 @@ impl Rules<'_> {
             );
         }
         if judge.longest <= judge.min_time {
-            let what = format!("promote.judge.longest is {}, and min_time alone is {}", judge.longest, judge.min_time);
+            let what = format!(
+                "promote.judge.longest is {}, and min_time alone is {}",
+                judge.longest, judge.min_time
+            );
             self.broken(
                 &member(JUDGE, "longest"),
                 what,
@@ -116,7 +119,8 @@ impl Rules<'_> {
                 "remove it",
             );
         }
-        if metric.harm == Harm::Decrease && (metric.kind == Kind::Latency || metric.negligible_rate.is_some()) {
+        if metric.harm == Harm::Decrease && (metric.kind == Kind::Latency || metric.negligible_rate.is_some())
+        {
             self.broken(
                 &member(pointer, "harm"),
                 format!("{name}.harm is decrease, which has no meaning here"),

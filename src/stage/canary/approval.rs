@@ -31,11 +31,13 @@ pub async fn read(cx: &Cx, action: &str) -> Result<Approval, StageError> {
         )));
     };
     // A stage shows its latest execution; while this action runs, that is this one.
-    let ours = stage.and_then(|stage| stage.latest_execution()).map(|execution| execution.pipeline_execution_id());
+    let ours =
+        stage.and_then(|stage| stage.latest_execution()).map(|execution| execution.pipeline_execution_id());
     if ours != Some(key.pipeline_execution.as_str()) {
         return Ok(Approval::Open);
     }
-    let status = found.latest_execution().and_then(|execution| execution.status()).map(|status| status.as_str());
+    let status =
+        found.latest_execution().and_then(|execution| execution.status()).map(|status| status.as_str());
     Ok(match status {
         Some("Succeeded") => Approval::Approved,
         Some("Failed" | "Abandoned") => Approval::Rejected,

@@ -36,12 +36,17 @@ pub async fn create(
         .create_auto_scaling_group()
         .auto_scaling_group_name(name(key, side))
         .launch_template(
-            LaunchTemplateSpecification::builder().launch_template_id(id).version(version.to_string()).build(),
+            LaunchTemplateSpecification::builder()
+                .launch_template_id(id)
+                .version(version.to_string())
+                .build(),
         )
         .min_size(size)
         .max_size(size)
         .desired_capacity(size)
-        .set_vpc_zone_identifier(group.vpc_zone_identifier().filter(|list| !list.is_empty()).map(str::to_owned))
+        .set_vpc_zone_identifier(
+            group.vpc_zone_identifier().filter(|list| !list.is_empty()).map(str::to_owned),
+        )
         .set_availability_zones(
             group
                 .vpc_zone_identifier()
@@ -53,7 +58,11 @@ pub async fn create(
         .set_health_check_grace_period(group.health_check_grace_period())
         .set_default_instance_warmup(group.default_instance_warmup())
         .set_tags(Some(tags(&group, key)));
-    match call.send().await.map_err(|e| AwsError::new("autoscaling:CreateAutoScalingGroup", name(key, side), e)) {
+    match call
+        .send()
+        .await
+        .map_err(|e| AwsError::new("autoscaling:CreateAutoScalingGroup", name(key, side), e))
+    {
         Ok(_) => Ok(()),
         Err(error) if error.is("AlreadyExists") => Ok(()),
         Err(error) => Err(error.into()),
@@ -69,7 +78,9 @@ fn tags(like: &AutoScalingGroup, key: &ExecutionKey) -> Vec<Tag> {
     let kept = like.tags().iter().filter_map(|found| {
         let name = found.key()?;
         let kept = !name.starts_with("aws:") && !ours.contains_key(name);
-        kept.then(|| tag(name, found.value().unwrap_or_default(), found.propagate_at_launch().unwrap_or(false)))
+        kept.then(|| {
+            tag(name, found.value().unwrap_or_default(), found.propagate_at_launch().unwrap_or(false))
+        })
     });
     kept.chain(ours.iter().map(|(name, value)| tag(name, value, true))).collect()
 }
@@ -85,21 +96,19 @@ pub async fn empty(aws: &Aws, name: &str) -> Result<(), StageError> {
     Ok(())
 }
 
-/// Deletes a side's group once it is empty. One that is gone, or still has an instance on its way, is looked at again.
+/// Deletes a side's group once it is empty; whether it is deleted. One that still has an instance on its way is not.
 ///
 /// # Errors
 /// As the call.
-pub async fn delete(aws: &Aws, name: &str) -> Result<(), StageError> {
+pub async fn delete(aws: &Aws, name: &str) -> Result<bool, StageError> {
     let answer = aws.autoscaling.delete_auto_scaling_group().auto_scaling_group_name(name).send().await;
     match answer.map_err(|e| AwsError::new("autoscaling:DeleteAutoScalingGroup", name, e)) {
-        Ok(_) => Ok(()),
-        Err(error)
-            if error.class == Class::Missing
-                || ["ResourceInUse", "ScalingActivityInProgress"].iter().any(|code| error.is(code))
-                || error.to_string().contains("not found") =>
-        {
-            Ok(())
+        Ok(_) => Ok(true),
+        Err(error) if ["ResourceInUse", "ScalingActivityInProgress"].iter().any(|code| error.is(code)) => {
+            Ok(false)
         }
+        // The code for a group that is gone is that of any wrong request.
+        Err(error) if error.class == Class::Missing || error.is("ValidationError") => Ok(true),
         Err(error) => Err(error.into()),
     }
 }

@@ -16,12 +16,13 @@ pub mod pace;
 pub mod preflight;
 mod record;
 mod refresh;
+mod report;
 mod run;
 mod steps;
 mod template;
-pub mod trial;
 #[cfg(test)]
 mod tests;
+pub mod trial;
 
 use std::time::Duration;
 
@@ -58,10 +59,12 @@ pub enum Promote {
     Opening { plan: Plan, to: i64, looks: u16 },
     /// Canary and baseline serve side by side, and are judged by their windows since then. Production is as it was.
     Judging { plan: Plan, to: i64, since: Timestamp },
-    /// The trial is decided: for the refresh, or against it for a reason. Its groups may be gone already.
+    /// The trial is decided: for the refresh, or against it for a reason. `done` of the calls that take its two groups
+    /// away have been made, and the next may have been.
     Closing {
         plan: Plan,
         to: i64,
+        done: u8,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         why: Option<Why>,
     },
@@ -127,7 +130,10 @@ impl Machine for Promote {
             Self::Preflight | Self::Versioning { .. } => Self::GivingUp { why },
             Self::Opening { plan, to, .. }
             | Self::Judging { plan, to, .. }
-            | Self::Closing { plan, to, why: None } => Self::Closing { plan, to, why: Some(why) },
+            | Self::Closing { plan, to, why: None, .. } => {
+                // Calls that were made are found made: the groups are looked at anew.
+                Self::Closing { plan, to, done: 0, why: Some(why) }
+            }
             Self::Starting { plan, to } => {
                 // The refresh may have been started by a call whose answer was lost.
                 let run = Run { plan, to, refresh: None, log: log::Log::default() };
@@ -182,7 +188,9 @@ impl Machine for Promote {
             Self::Versioning { plan } => steps::version(plan, inputs, cx).await,
             Self::Opening { plan, to, looks } => steps::trial::open(plan, to, looks, inputs, cx).await,
             Self::Judging { plan, to, since } => steps::trial::look(plan, to, since, inputs, cx).await,
-            Self::Closing { plan, to, why } => steps::trial::close(plan, to, why, inputs, cx).await,
+            Self::Closing { plan, to, done, why } => {
+                steps::trial::close(steps::trial::Decided { plan, to, why }, done, inputs, cx).await
+            }
             Self::Starting { plan, to } => steps::start(plan, to, inputs, cx).await,
             Self::Refreshing { run, watch } => steps::watch(run, watch, inputs, cx).await,
             Self::Confirming { run, seen, looks, doubt } => {

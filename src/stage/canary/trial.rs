@@ -151,7 +151,7 @@ pub fn windows(
     (0..count)
         .map(|index| {
             let start = since.0 + index * length;
-            let reader = Reader { judge, series, start };
+            let reader = Reader { series, start };
             let arm = |side| Arm { requests: reader.sum(side, None, 0).value(), instances: judge.instances };
             let metrics = judge.metrics.iter().enumerate();
             Window {
@@ -192,7 +192,6 @@ impl Sum {
 }
 
 struct Reader<'a> {
-    judge: &'a Judge,
     series: &'a BTreeMap<Slot, Series>,
     start: i64,
 }
@@ -250,10 +249,8 @@ impl Reader<'_> {
                     each.collect::<Vec<Sum>>()
                 });
                 let missing = control.iter().chain(&canary).any(|sum| *sum == Sum::Missing);
-                let slow = |sums: Vec<Sum>| Slow {
-                    over: sums.into_iter().map(Sum::value).collect(),
-                    total: None,
-                };
+                let slow =
+                    |sums: Vec<Sum>| Slow { over: sums.into_iter().map(Sum::value).collect(), total: None };
                 (!missing).then(|| Reading::Latency { control: slow(control), canary: slow(canary) })
             }
             Kind::Gauge => {
@@ -334,12 +331,18 @@ pub fn decide(
         return Move::Hold(why);
     }
     match (judge.inconclusive, approval) {
-        (Inconclusive::Rollback, _) => {
-            Move::RollBack(format!("after {} the judge is not sure, and the spec says rollback: {why}", judge.longest))
-        }
+        (Inconclusive::Rollback, _) => Move::RollBack(format!(
+            "after {} the judge is not sure, and the spec says rollback: {why}",
+            judge.longest
+        )),
         (Inconclusive::Ask, Some(Approval::Approved)) => Move::GoOn,
-        (Inconclusive::Ask, _) => Move::Hold(format!("a person has to decide (approval {}): {why}",
-            judge.approval.as_deref().unwrap_or_default())),
+        (Inconclusive::Ask, _) => Move::Hold(format!(
+            "a person has to decide (approval {}): {why}",
+            judge.approval.as_deref().unwrap_or_default()
+        )),
         (Inconclusive::Wait, _) => Move::Hold(why),
     }
 }
+
+#[cfg(test)]
+mod tests;

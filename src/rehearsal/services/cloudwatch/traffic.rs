@@ -13,7 +13,8 @@ use super::metrics::{MetricKey, Samples};
 /// One-minute data is kept for fifteen days.
 const KEPT_MINUTES: usize = 15 * 24 * 60;
 /// How response times spread around their mean: share of requests, multiple of the mean. The mean of it is 1.
-const SPREAD: [(f64, f64); 5] = [(0.50, 0.8), (0.25, 1.0), (0.15, 1.25), (0.08, 1.6), (0.02, 1.725)];
+pub(super) const SPREAD: [(f64, f64); 5] =
+    [(0.50, 0.8), (0.25, 1.0), (0.15, 1.25), (0.08, 1.6), (0.02, 1.725)];
 /// What an instance that serves nothing uses of its CPU, in per cent.
 const IDLE_CPU: f64 = 3.0;
 /// What one request a minute adds.
@@ -32,34 +33,51 @@ pub struct Traffic {
     /// Parts of requests and errors not yet counted, so that sums come out right.
     requests_left: f64,
     errors_left: f64,
+    /// The same of each instance's errors, where instances publish metrics of their own.
+    left_by_instance: BTreeMap<String, f64>,
+    /// Whose turn it is in the round robin.
+    turn: usize,
     minutes: Vec<Minute>,
 }
 
 /// Who serves a group, and how.
 #[derive(Clone, Debug, Default)]
-struct Mix {
-    /// Instances that serve, with their Auto Scaling group.
-    serving: Vec<(String, Option<String>)>,
+pub(super) struct Mix {
+    /// Instances that serve.
+    pub(super) serving: Vec<Serving>,
     /// Error rate, mean seconds to answer, and share of the requests, of instances that behave alike.
-    classes: Vec<Class>,
+    pub(super) classes: Vec<Class>,
     unhealthy: usize,
 }
 
+/// An instance that serves.
 #[derive(Clone, Debug)]
-struct Class {
-    share: f64,
-    error_rate: f64,
-    seconds: f64,
+pub(super) struct Serving {
+    pub(super) id: String,
+    /// Its Auto Scaling group.
+    pub(super) group: Option<String>,
+    /// Its place among the classes.
+    pub(super) class: usize,
+    pub(super) memory_mb: f64,
 }
 
 #[derive(Clone, Debug)]
-struct Minute {
+pub(super) struct Class {
+    share: f64,
+    error_rate: f64,
+    pub(super) seconds: f64,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Minute {
     at: i64,
     requests: f64,
     errors: f64,
     /// Requests no target took.
     unserved: f64,
-    mix: Arc<Mix>,
+    pub(super) mix: Arc<Mix>,
+    /// Requests and errors of each instance that serves, in the mix's order; empty where instances publish nothing.
+    pub(super) each: Vec<(f64, f64)>,
 }
 
 /// Records the minute that ends at `at`.
@@ -68,6 +86,7 @@ pub(super) fn record(world: &mut World, at: Time) {
         work_out(world);
         world.cloudwatch.traffic_epoch = Some(world.elbv2.epoch);
     }
+    let published = !world.cloudwatch.published.is_empty();
     for traffic in world.cloudwatch.traffic.values_mut() {
         if traffic.mix.serving.is_empty() && traffic.mix.unhealthy == 0 && traffic.rate <= 0.0 {
             continue;
@@ -75,13 +94,19 @@ pub(super) fn record(world: &mut World, at: Time) {
         let arriving = whole(traffic.rate, &mut traffic.requests_left);
         let served = if traffic.mix.serving.is_empty() { 0.0 } else { arriving };
         let expected: f64 = traffic.mix.classes.iter().map(|c| served * c.share * c.error_rate).sum();
-        let errors = whole(expected, &mut traffic.errors_left).min(served);
+        let each = if published { traffic.share_out(served) } else { Vec::new() };
+        let errors = if published {
+            each.iter().map(|(_, errors)| errors).sum()
+        } else {
+            whole(expected, &mut traffic.errors_left).min(served)
+        };
         traffic.minutes.push(Minute {
             at: at.0 - MINUTE_MS,
             requests: served,
             errors,
             unserved: arriving - served,
             mix: Arc::clone(&traffic.mix),
+            each,
         });
         if traffic.minutes.len() > KEPT_MINUTES + 1440 {
             traffic.minutes.drain(..1440);
@@ -98,6 +123,24 @@ fn whole(expected: f64, left: &mut f64) -> f64 {
     whole
 }
 
+/// A whole number in parts of these shares, each a whole number.
+pub(super) fn whole_parts<const N: usize>(total: f64, shares: [f64; N]) -> [f64; N] {
+    let (mut reached, mut given) = (0.0, 0.0);
+    shares.map(|share| {
+        reached += share;
+        let upto = (total * reached + 1e-9).floor();
+        let part = upto - given;
+        given = upto;
+        part
+    })
+}
+
+/// How an instance differs from another of its image: up to 2% either way, the same every time.
+fn unlike(id: &str) -> f64 {
+    let sum = id.bytes().fold(17u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(u32::from(byte)));
+    f64::from(sum % 401) / 10_000.0 - 0.02
+}
+
 /// Works out anew who serves what.
 fn work_out(world: &mut World) {
     let rates = elbv2::traffic(world);
@@ -112,8 +155,6 @@ fn work_out(world: &mut World) {
             let instance = world.ec2.instances.get(id).filter(|i| i.serves());
             match (target.health, instance) {
                 (Health::Healthy, Some(instance)) => {
-                    let group = instance.tags.get("aws:autoscaling:groupName").cloned();
-                    mix.serving.push((id.clone(), group));
                     let (error_rate, seconds) =
                         (instance.behaviour.error_rate, instance.behaviour.latency_ms / 1000.0);
                     let alike = |c: &&mut Class| {
@@ -123,6 +164,15 @@ fn work_out(world: &mut World) {
                         Some(class) => class.share += 1.0,
                         None => mix.classes.push(Class { share: 1.0, error_rate, seconds }),
                     }
+                    let same = |c: &Class| {
+                        c.error_rate.total_cmp(&error_rate).is_eq() && c.seconds.total_cmp(&seconds).is_eq()
+                    };
+                    mix.serving.push(Serving {
+                        id: id.clone(),
+                        group: instance.tags.get("aws:autoscaling:groupName").cloned(),
+                        class: mix.classes.iter().position(same).unwrap_or(0),
+                        memory_mb: instance.behaviour.memory_mb * (1.0 + unlike(id)),
+                    });
                 }
                 (Health::Unhealthy | Health::Healthy, _) => mix.unhealthy += 1,
                 _ => {}
@@ -142,6 +192,8 @@ fn work_out(world: &mut World) {
             mix: Arc::default(),
             requests_left: 0.0,
             errors_left: 0.0,
+            left_by_instance: BTreeMap::new(),
+            turn: 0,
             minutes: Vec::new(),
         });
         dimension(&load_balancer).trim_start_matches("loadbalancer/").clone_into(&mut traffic.load_balancer);
@@ -151,7 +203,34 @@ fn work_out(world: &mut World) {
 }
 
 impl Traffic {
-    fn minutes(&self, start: i64, end: i64) -> impl Iterator<Item = &Minute> {
+    /// Requests in turn to every instance that serves, and the errors each makes of them.
+    fn share_out(&mut self, served: f64) -> Vec<(f64, f64)> {
+        let mix = Arc::clone(&self.mix);
+        let serving = mix.serving.len().max(1);
+        let all = float(serving);
+        let each = (served / all).floor();
+        let rest = served - each * all;
+        let shared = mix.serving.iter().enumerate().map(|(at, one)| {
+            let place = (at + serving - self.turn % serving) % serving;
+            let requests = each + if float(place) < rest { 1.0 } else { 0.0 };
+            let rate = mix.classes.get(one.class).map_or(0.0, |class| class.error_rate);
+            let left = self.left_by_instance.entry(one.id.clone()).or_default();
+            (requests, whole(requests * rate, left).min(requests))
+        });
+        let shared = shared.collect();
+        self.turn = self.turn.wrapping_add((0..serving).take_while(|at| float(*at) < rest).count());
+        shared
+    }
+
+    pub(super) fn is_in(&self, here: &Place) -> bool {
+        self.place == *here
+    }
+
+    pub(super) fn mix(&self) -> &Mix {
+        &self.mix
+    }
+
+    pub(super) fn minutes(&self, start: i64, end: i64) -> impl Iterator<Item = &Minute> {
         let from = self.minutes.partition_point(|m| m.at < start);
         self.minutes.iter().skip(from).take_while(move |m| m.at < end)
     }
@@ -184,9 +263,9 @@ pub(super) fn samples(world: &World, here: &Place, key: &MetricKey, start: i64, 
             let (name, value) = key.dimensions.first_key_value()?;
             for minute in all.flat_map(|t| t.minutes(start, end)) {
                 let each = minute.requests / float(minute.mix.serving.len().max(1));
-                let meant = minute.mix.serving.iter().filter(|(id, group)| match name.as_str() {
-                    "InstanceId" => id == value,
-                    "AutoScalingGroupName" => group.as_ref() == Some(value),
+                let meant = minute.mix.serving.iter().filter(|one| match name.as_str() {
+                    "InstanceId" => one.id == *value,
+                    "AutoScalingGroupName" => one.group.as_ref() == Some(value),
                     _ => false,
                 });
                 for _ in meant {
@@ -222,9 +301,17 @@ impl Minute {
             "HealthyHostCount" if of_group => into.add(float(self.mix.serving.len()), 1.0),
             "UnHealthyHostCount" if of_group => into.add(float(self.mix.unhealthy), 1.0),
             "TargetResponseTime" if self.requests > 0.0 => {
+                // Every request is one sample: counts of them are whole.
+                let (mut reached, mut given) = (0.0, 0.0);
                 for class in &self.mix.classes {
-                    for (share, multiple) in SPREAD {
-                        into.add(class.seconds * multiple, self.requests * class.share * share);
+                    reached += class.share;
+                    let upto = (self.requests * reached + 1e-6).floor();
+                    let counts = whole_parts(upto - given, SPREAD.map(|(share, _)| share));
+                    given = upto;
+                    for ((_, multiple), count) in SPREAD.iter().zip(counts) {
+                        if count > 0.0 {
+                            into.add(class.seconds * multiple, count);
+                        }
                     }
                 }
             }
@@ -270,7 +357,8 @@ pub(super) fn known(world: &World, here: &Place) -> Vec<MetricKey> {
             });
         }
     }
-    known.retain(|key| samples(world, here, key, 0, i64::MAX).is_some_and(|s| !s.is_empty()));
+    known.extend(super::agent::known(world, here));
+    known.retain(|key| !super::query::samples(world, here, key, 0, i64::MAX).is_empty());
     known.sort();
     known.dedup();
     known

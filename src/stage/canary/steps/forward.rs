@@ -30,7 +30,14 @@ pub async fn preflight(inputs: &Inputs, cx: &Cx) -> Result<Step<Promote>, StageE
     {
         // An earlier run of this very slice got past its preflight; what it proved stands.
         let size = group.as_ref().map_or([0; 2], |group| [group.desired, group.max]);
-        let plan = Plan { template: id.clone(), from: mark.from, old: mark.old, size, began: inputs.at, trial: None };
+        let plan = Plan {
+            template: id.clone(),
+            from: mark.from,
+            old: mark.old,
+            size,
+            began: inputs.at,
+            trial: None,
+        };
         return Ok(Step::Next(versioned(plan, to, inputs)));
     }
     let world = look_around(inputs, cx, group).await?;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::{AGAIN, PATIENCE};
 use crate::engine::{FailureKind, Progress, StageError, Step, Timestamp};
-use crate::evidence::predicate::PromotionOutcome;
+use crate::evidence::predicate::{self, PromotionOutcome, TrialVerdict};
 use crate::judge::recording::Line;
 use crate::judge::{Look, Verdict, Window, judge};
 use crate::spec::trial::Inconclusive;
@@ -16,13 +16,13 @@ use crate::spec::{Judge, Strategy};
 use crate::stage::canary::approval;
 use crate::stage::canary::arms;
 use crate::stage::canary::fleet::Census;
-use crate::stage::canary::judge::{self as guards, Finding, Watch};
+use crate::stage::canary::judge::{self as guards, Watch};
 use crate::stage::canary::log::Log;
 use crate::stage::canary::measure::{self, Named};
 use crate::stage::canary::observe::{self, Launches};
 use crate::stage::canary::refresh;
 use crate::stage::canary::run::{End, Plan, Run};
-use crate::stage::canary::trial::{Approval, Move, Side, Trial, decide, rules, windows};
+use crate::stage::canary::trial::{Move, Side, Trial, decide, rules, windows};
 use crate::stage::canary::{Inputs, Promote};
 use crate::stage::context::Cx;
 use crate::stage::why::Why;
@@ -41,12 +41,18 @@ fn asked_for(inputs: &Inputs) -> Result<&Judge, StageError> {
 }
 
 /// Makes the two groups, one a look, and waits until every instance of both serves.
-pub async fn open(plan: Plan, to: i64, looks: u16, inputs: &Inputs, cx: &Cx) -> Result<Step<Promote>, StageError> {
+pub async fn open(
+    plan: Plan,
+    to: i64,
+    looks: u16,
+    inputs: &Inputs,
+    cx: &Cx,
+) -> Result<Step<Promote>, StageError> {
     let judge = asked_for(inputs)?;
     let group = &inputs.promote.group;
     if let Some(why) = disturbed(&plan, inputs, cx).await? {
         let why = Why::new(FailureKind::JobFailed, &why);
-        return Ok(Step::Next(Promote::Closing { plan, to, why: Some(why) }));
+        return Ok(Step::Next(Promote::Closing { plan, to, done: 0, why: Some(why) }));
     }
     let mut lacks = Vec::new();
     for side in Side::BOTH {
@@ -55,13 +61,13 @@ pub async fn open(plan: Plan, to: i64, looks: u16, inputs: &Inputs, cx: &Cx) -> 
             Side::Baseline => (plan.from, plan.old.as_str()),
             Side::Canary => (to, inputs.image.image_id.as_str()),
         };
-        if observe::group(&cx.aws, &name).await?.is_none() {
+        let Some(found) = observe::group(&cx.aws, &name).await? else {
             arms::create(&cx.aws, cx.key(), side, group, (&plan.template, version), judge.instances).await?;
             let progress = progress(format!("the {} of {} instances is made", side.name(), judge.instances));
             let state = Promote::Opening { plan, to, looks };
             return Ok(Step::Wait { state, again_in: AGAIN, progress });
-        }
-        if let Some(what) = Census::take(&cx.aws, &name).await?.lacks(image) {
+        };
+        if let Some(what) = Census::of(&cx.aws, found).await?.lacks(image) {
             lacks.push(format!("{}: {what}", side.name()));
         }
     }
@@ -79,20 +85,26 @@ pub async fn open(plan: Plan, to: i64, looks: u16, inputs: &Inputs, cx: &Cx) -> 
             }
         }
         let why = Why::new(FailureKind::JobFailed, &format!("the trial did not come up: {what}"));
-        return Ok(Step::Next(Promote::Closing { plan, to, why: Some(why) }));
+        return Ok(Step::Next(Promote::Closing { plan, to, done: 0, why: Some(why) }));
     }
     let state = Promote::Opening { plan, to, looks: looks.saturating_add(1) };
     Ok(Step::Wait { state, again_in: AGAIN, progress: progress(format!("waiting for {}", lacks.join("; "))) })
 }
 
 /// One look of the judge.
-pub async fn look(plan: Plan, to: i64, since: Timestamp, inputs: &Inputs, cx: &Cx) -> Result<Step<Promote>, StageError> {
+pub async fn look(
+    plan: Plan,
+    to: i64,
+    since: Timestamp,
+    inputs: &Inputs,
+    cx: &Cx,
+) -> Result<Step<Promote>, StageError> {
     let judge_spec = asked_for(inputs)?;
     let promote = &inputs.promote;
     let now = cx.now();
     if let Some(why) = disturbed(&plan, inputs, cx).await? {
         let why = Why::new(FailureKind::JobFailed, &why);
-        return Ok(Step::Next(Promote::Closing { plan, to, why: Some(why) }));
+        return Ok(Step::Next(Promote::Closing { plan, to, done: 0, why: Some(why) }));
     }
     let until = settled(judge_spec, since, now);
     let shown = windows_between(judge_spec, since, until, cx).await?;
@@ -110,13 +122,13 @@ pub async fn look(plan: Plan, to: i64, since: Timestamp, inputs: &Inputs, cx: &C
         Move::GoOn => {
             tracing::info!(verdict = look.verdict.name(), minute = look.minute, "the trial is over");
             let plan = Plan { trial: Some(ended()), ..plan };
-            Ok(Step::Next(Promote::Closing { plan, to, why: None }))
+            Ok(Step::Next(Promote::Closing { plan, to, done: 0, why: None }))
         }
         Move::RollBack(what) => {
             let text = format!("the canary was taken back after {elapsed} s of trial: {what}");
             let plan = Plan { trial: Some(ended()), ..plan };
             let why = Some(Why::new(FailureKind::JobFailed, &text));
-            Ok(Step::Next(Promote::Closing { plan, to, why }))
+            Ok(Step::Next(Promote::Closing { plan, to, done: 0, why }))
         }
         Move::Hold(what) => {
             let seen = &look.exposure;
@@ -127,45 +139,82 @@ pub async fn look(plan: Plan, to: i64, since: Timestamp, inputs: &Inputs, cx: &C
             let state = Promote::Judging { plan, to, since };
             // The next look is due when the next window has settled.
             let window = u64::from(judge_spec.window.as_secs());
-            let again_in = Duration::from_secs((window - now.0.rem_euclid(i64::try_from(window).unwrap_or(60)).unsigned_abs()).max(1));
+            let again_in = Duration::from_secs(
+                (window - now.0.rem_euclid(i64::try_from(window).unwrap_or(60)).unsigned_abs()).max(1),
+            );
             Ok(Step::Wait { state, again_in, progress: progress(summary) })
         }
     }
 }
 
-/// Takes the two groups away: first their instances, which drain, then the groups.
-pub async fn close(plan: Plan, to: i64, why: Option<Why>, inputs: &Inputs, cx: &Cx) -> Result<Step<Promote>, StageError> {
-    for side in [Side::Canary, Side::Baseline] {
-        let name = arms::name(cx.key(), side);
-        let Some(group) = observe::group(&cx.aws, &name).await? else { continue };
-        let doing = if group.status.is_some() {
-            "is being deleted"
-        } else if group.desired > 0 || group.max > 0 {
-            arms::empty(&cx.aws, &name).await?;
-            "drains"
-        } else if group.instances.is_empty() {
-            arms::delete(&cx.aws, &name).await?;
-            "is deleted"
-        } else {
-            "drains"
-        };
-        let summary = format!("the {} {doing}", side.name());
-        let state = Promote::Closing { plan, to, why };
-        return Ok(Step::Wait { state, again_in: AGAIN, progress: progress(summary) });
-    }
-    Ok(Step::Next(match why {
-        None => Promote::Starting { plan, to },
-        Some(why) => {
-            let run = Run { plan, to, refresh: None, log: Log::default() };
-            if inputs.promote.judge.is_none() {
-                // Only a spec that was changed under way has no judge here.
-                let end = End { outcome: PromotionOutcome::Failed, why: Some(why), fleet: [0; 3], at: cx.now() };
-                Promote::Sealing { run, end }
-            } else {
-                Promote::Reverted { run, why, seen: 0, looks: 0, restored: true }
-            }
+/// A trial that is decided.
+#[derive(Debug)]
+pub struct Decided {
+    pub plan: Plan,
+    pub to: i64,
+    /// Why the image is not promoted; none when it is.
+    pub why: Option<Why>,
+}
+
+/// The calls that take the groups away, in order: first the instances, which drain, then the groups.
+const CALLS: [(Side, Call); 4] = [
+    (Side::Canary, Call::Empty),
+    (Side::Baseline, Call::Empty),
+    (Side::Canary, Call::Delete),
+    (Side::Baseline, Call::Delete),
+];
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Call {
+    Empty,
+    Delete,
+}
+
+/// Takes the two groups away, one call a look.
+pub async fn close(
+    decided: Decided,
+    done: u8,
+    inputs: &Inputs,
+    cx: &Cx,
+) -> Result<Step<Promote>, StageError> {
+    let Some(&(side, call)) = CALLS.get(usize::from(done)) else {
+        return Ok(Step::Next(after(decided, inputs, cx)));
+    };
+    let Decided { plan, to, why } = decided;
+    let rest = |done, plan, why| Promote::Closing { plan, to, done, why };
+    let name = arms::name(cx.key(), side);
+    let group = match observe::group(&cx.aws, &name).await? {
+        Some(group) if group.status.is_none() => group,
+        _ => return Ok(Step::Next(rest(done + 1, plan, why))),
+    };
+    let (done, doing) = match call {
+        Call::Empty if group.desired == 0 && group.max == 0 => {
+            return Ok(Step::Next(rest(done + 1, plan, why)));
         }
-    }))
+        Call::Empty => {
+            arms::empty(&cx.aws, &name).await?;
+            (done + 1, "drains")
+        }
+        Call::Delete => {
+            let deleted = group.instances.is_empty() && arms::delete(&cx.aws, &name).await?;
+            if deleted { (done + 1, "is deleted") } else { (done, "drains") }
+        }
+    };
+    let progress = progress(format!("the {} {doing}", side.name()));
+    Ok(Step::Wait { state: rest(done, plan, why), again_in: AGAIN, progress })
+}
+
+/// Where a decided trial goes once its groups are gone.
+fn after(decided: Decided, inputs: &Inputs, cx: &Cx) -> Promote {
+    let Decided { plan, to, why } = decided;
+    let Some(why) = why else { return Promote::Starting { plan, to } };
+    let run = Run { plan, to, refresh: None, log: Log::default() };
+    if inputs.promote.judge.is_none() {
+        // Only a spec that was changed under way has no judge here.
+        let end = End { outcome: PromotionOutcome::Failed, why: Some(why), fleet: [0; 3], at: cx.now() };
+        return Promote::Sealing { run, end };
+    }
+    Promote::Reverted { run, why, seen: 0, looks: 0, restored: true }
 }
 
 /// Why production is no longer what the trial was opened for, if it is not.
@@ -177,11 +226,17 @@ async fn disturbed(plan: &Plan, inputs: &Inputs, cx: &Cx) -> Result<Option<Strin
     let still = matches!(&group.launches, Launches::Template { id, version }
         if *id == plan.template && *version == plan.from.to_string());
     if !still {
-        return Ok(Some(format!("{name} was given another launch template or version while the canary was on trial")));
+        return Ok(Some(format!(
+            "{name} was given another launch template or version while the canary was on trial"
+        )));
     }
     let refreshes = refresh::list(&cx.aws, name).await?;
     Ok(refreshes.iter().find(|refresh| !refresh.status.is_over()).map(|other| {
-        format!("the instance refresh {} of {name} was started by someone else; it is {}", other.id, other.status.name())
+        format!(
+            "the instance refresh {} of {name} was started by someone else; it is {}",
+            other.id,
+            other.status.name()
+        )
     }))
 }
 
@@ -195,7 +250,7 @@ async fn whole(plan: &Plan, inputs: &Inputs, cx: &Cx) -> Result<Option<String>, 
         };
         let name = arms::name(cx.key(), side);
         let what = match observe::group(&cx.aws, &name).await? {
-            Some(_) => Census::take(&cx.aws, &name).await?.lacks(image),
+            Some(group) => Census::of(&cx.aws, group).await?.lacks(image),
             None => Some("the group is gone".to_owned()),
         };
         lacks.extend(what.map(|what| format!("{}: {what}", side.name())));
@@ -233,7 +288,8 @@ fn judged(spec: &Judge, shown: &[Window]) -> Result<Look, StageError> {
 
 /// The recording of a trial, as `bakeline judge replay` reads it.
 fn recording(spec: &Judge, shown: &[Window]) -> Vec<u8> {
-    let lines = std::iter::once(Line::Rules(Box::new(rules(spec)))).chain(shown.iter().cloned().map(Line::Window));
+    let lines =
+        std::iter::once(Line::Rules(Box::new(rules(spec)))).chain(shown.iter().cloned().map(Line::Window));
     let mut bytes = Vec::new();
     for line in lines {
         // Nothing of a line can fail to be JSON; a line that did would be missing, and the seal would tell.
@@ -247,13 +303,16 @@ fn seal(spec: &Judge, shown: &[Window]) -> u32 {
     crc32fast::hash(&recording(spec, shown))
 }
 
+/// Where the recording lies in the artifact.
+pub const RECORDING: &str = "reports/rollout.jsonl";
+
 /// A trial as it is recorded: the windows read once more, now that they cannot change, and every look at them.
 #[derive(Debug)]
 pub struct Recorded {
     pub recording: Vec<u8>,
     pub looks: Vec<Look>,
-    /// The numbers are the very ones the verdict was given on.
-    pub same: bool,
+    /// What the statement says of it.
+    pub said: predicate::Trial,
 }
 
 /// Reads an ended trial for the record.
@@ -272,7 +331,27 @@ pub async fn record(trial: &Trial, spec: &Judge, cx: &Cx) -> Result<Recorded, St
     }
     let same = crc32fast::hash(&recording) == trial.seal
         && looks.last().map_or(Verdict::Inconclusive, |look| look.verdict) == trial.verdict;
-    Ok(Recorded { recording, looks, same })
+    let last = looks.last();
+    // Counts of requests, far below 2^53.
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    let count = |requests: Option<f64>| requests.unwrap_or(0.0).max(0.0) as u64;
+    let said = predicate::Trial {
+        from: trial.since.date_time(),
+        until: trial.until.date_time(),
+        instances: spec.instances,
+        verdict: match trial.verdict {
+            Verdict::Pass => TrialVerdict::Pass,
+            Verdict::Inconclusive => TrialVerdict::Inconclusive,
+            Verdict::Broken => TrialVerdict::Broken,
+            Verdict::Fail => TrialVerdict::Fail,
+        },
+        reasons: last.map(|look| look.reasons.clone()).unwrap_or_default(),
+        canary_requests: count(last.map(|look| look.exposure.canary_requests)),
+        baseline_requests: count(last.map(|look| look.exposure.control_requests)),
+        recording: RECORDING.to_owned(),
+        same_numbers: same,
+    };
+    Ok(Recorded { recording, looks, said })
 }
 
 fn progress(summary: String) -> Progress {
