@@ -17,6 +17,7 @@ mod hostile;
 mod independent;
 mod kill;
 mod line;
+mod promote;
 mod support;
 mod surface;
 mod trail;

@@ -1,5 +1,7 @@
 //! The manual approval that decides where the judge is not sure: an action of the same stage of the pipeline.
 
+use aws_sdk_codepipeline::types::{ActionExecutionStatus, StageExecution, StageState};
+
 use super::trial::Approval;
 use crate::aws::AwsError;
 use crate::engine::StageError;
@@ -22,7 +24,7 @@ pub async fn read(cx: &Cx, action: &str) -> Result<Approval, StageError> {
     let stage = answer.stage_states().iter().find(|stage| stage.stage_name() == Some(&key.stage));
     let found = stage
         .into_iter()
-        .flat_map(|stage| stage.action_states())
+        .flat_map(StageState::action_states)
         .find(|state| state.action_name() == Some(action));
     let Some(found) = found else {
         return Err(StageError::Config(format!(
@@ -31,13 +33,12 @@ pub async fn read(cx: &Cx, action: &str) -> Result<Approval, StageError> {
         )));
     };
     // A stage shows its latest execution; while this action runs, that is this one.
-    let ours =
-        stage.and_then(|stage| stage.latest_execution()).map(|execution| execution.pipeline_execution_id());
+    let ours = stage.and_then(|stage| stage.latest_execution()).map(StageExecution::pipeline_execution_id);
     if ours != Some(key.pipeline_execution.as_str()) {
         return Ok(Approval::Open);
     }
     let status =
-        found.latest_execution().and_then(|execution| execution.status()).map(|status| status.as_str());
+        found.latest_execution().and_then(|execution| execution.status()).map(ActionExecutionStatus::as_str);
     Ok(match status {
         Some("Succeeded") => Approval::Approved,
         Some("Failed" | "Abandoned") => Approval::Rejected,

@@ -29,7 +29,7 @@ pub async fn create(
     let group = raw(aws, like)
         .await?
         .ok_or_else(|| StageError::Rejected(format!("the Auto Scaling group {like} is gone")))?;
-    let size = i32::try_from(instances).unwrap_or(i32::MAX);
+    let count = i32::try_from(instances).unwrap_or(i32::MAX);
     let (id, version) = template;
     let call = aws
         .autoscaling
@@ -41,9 +41,9 @@ pub async fn create(
                 .version(version.to_string())
                 .build(),
         )
-        .min_size(size)
-        .max_size(size)
-        .desired_capacity(size)
+        .min_size(count)
+        .max_size(count)
+        .desired_capacity(count)
         .set_vpc_zone_identifier(
             group.vpc_zone_identifier().filter(|list| !list.is_empty()).map(str::to_owned),
         )

@@ -306,11 +306,7 @@ fn chart(
         said,
         lines: lines
             .iter()
-            .map(|(name, class, values)| Line {
-                name: (*name).to_owned(),
-                class: *class,
-                points: points(values),
-            })
+            .map(|(name, class, values)| Line { name: (*name).to_owned(), class, points: points(values) })
             .collect(),
         limit: limit.map(|(at, label)| Tick { at: y(at), label }),
         across: [0.0, 0.25, 0.5, 0.75, 1.0]

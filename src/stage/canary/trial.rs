@@ -241,7 +241,7 @@ impl Reader<'_> {
                 let [control, canary] = Side::BOTH.map(|side| self.count(side, at, 0, metric));
                 let counted = |sum: Sum| Counted { events: sum.value(), total: None };
                 (control != Sum::Missing && canary != Sum::Missing)
-                    .then(|| Reading::Counts { control: counted(control), canary: counted(canary) })
+                    .then_some(Reading::Counts { control: counted(control), canary: counted(canary) })
             }
             Kind::Latency => {
                 let [control, canary] = Side::BOTH.map(|side| {
@@ -255,7 +255,7 @@ impl Reader<'_> {
             }
             Kind::Gauge => {
                 let [control, canary] = Side::BOTH.map(|side| self.gauge(side, at));
-                (!control.is_empty() && !canary.is_empty()).then(|| Reading::Gauge { control, canary })
+                (!control.is_empty() && !canary.is_empty()).then_some(Reading::Gauge { control, canary })
             }
         }
     }
