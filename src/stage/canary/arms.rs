@@ -85,12 +85,13 @@ fn tags(like: &AutoScalingGroup, key: &ExecutionKey) -> Vec<Tag> {
     kept.chain(ours.iter().map(|(name, value)| tag(name, value, true))).collect()
 }
 
-/// Lets a side's instances drain and end.
+/// Lets a side's instances drain and end. Sent once: whether a call whose answer was lost was carried out is seen by
+/// looking again.
 ///
 /// # Errors
 /// As the call.
 pub async fn empty(aws: &Aws, name: &str) -> Result<(), StageError> {
-    let call = aws.autoscaling.update_auto_scaling_group().auto_scaling_group_name(name);
+    let call = aws.once.autoscaling.update_auto_scaling_group().auto_scaling_group_name(name);
     let answer = call.min_size(0).max_size(0).desired_capacity(0).send().await;
     answer.map_err(|e| AwsError::new("autoscaling:UpdateAutoScalingGroup", name, e))?;
     Ok(())
