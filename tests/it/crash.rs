@@ -174,7 +174,7 @@ fn cases<'r>(records: &[Record], rests: &'r [Rest]) -> (Vec<Case<'r>>, usize) {
 }
 
 /// Runs a stage once for each of its calls and each fault; how many cases that were, and those that went wrong.
-fn crash_everywhere(name: &str, stage: Stage, moment: &Moment) -> (usize, Vec<String>) {
+pub fn crash_everywhere(name: &str, stage: Stage, moment: &Moment) -> (usize, Vec<String>) {
     let (expected, rests) = undisturbed(moment, stage);
     let twice = applied_twice(&expected.records);
     assert!(twice.is_empty(), "{name}: undisturbed, and yet carried out twice: {twice:#?}");
@@ -299,7 +299,7 @@ fn every_call_on_the_way_back_survives_every_fault() {
 /// A release that takes minutes: as few looks as show everything.
 pub const SHORT: &str = "build: {minutes: 4}\n";
 
-fn report(failures: &[String]) {
+pub fn report(failures: &[String]) {
     let shown: Vec<&String> = failures.iter().take(25).collect();
     assert!(failures.is_empty(), "{} cases went wrong; the first of them:\n{shown:#?}", failures.len());
 }
