@@ -164,7 +164,8 @@ where
     Slice::Yield { token, progress }
 }
 
-/// Turns a machine round whose deadline has passed.
+/// Turns a machine round whose deadline has passed. The time to undo counts from now: with every worker dead, the
+/// deadline may have passed long ago, and what was made still has to go.
 fn overdue<M: Machine>(mut token: Token<M>, now: Timestamp) -> Token<M> {
     if now > token.deadline && !token.state.is_unwinding() {
         let why = Failure::new(
@@ -172,6 +173,7 @@ fn overdue<M: Machine>(mut token: Token<M>, now: Timestamp) -> Token<M> {
             format!("the stage was not done by its deadline {} (begun {})", token.deadline, token.started),
         );
         token.state = token.state.unwind(why);
+        token.deadline = now;
     }
     token
 }

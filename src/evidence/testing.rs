@@ -273,6 +273,7 @@ pub fn promotion() -> Promotion {
         started_on: START,
         finished_on: START + Duration::hours(1),
         preflight: vec![],
+        trial: None,
         decisions: vec![Decision {
             at: START + Duration::minutes(30),
             percent: 25,

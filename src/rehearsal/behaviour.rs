@@ -21,6 +21,8 @@ pub struct Behaviour {
     pub slow_ms: f64,
     /// Minutes of serving after which the instance has used up its memory and stops; never without it.
     pub out_of_memory_after_minutes: Option<u64>,
+    /// Memory in use, in megabytes.
+    pub memory_mb: f64,
     /// How commands sent to the instance end. The first rule that matches counts; without one, exit code 0.
     pub commands: Vec<CommandRule>,
 }
@@ -35,6 +37,7 @@ impl Default for Behaviour {
             slow_share: 0.0,
             slow_ms: 1000.0,
             out_of_memory_after_minutes: None,
+            memory_mb: 400.0,
             commands: Vec::new(),
         }
     }

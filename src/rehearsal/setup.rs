@@ -64,6 +64,8 @@ pub struct Fleet {
     pub load_balancer: String,
     pub target_group: String,
     pub alarms: Vec<String>,
+    /// What an agent on every instance publishes.
+    pub published: Vec<cloudwatch::Published>,
     /// Ages in days of images of earlier releases, besides the current one.
     pub earlier_images: Vec<u64>,
 }
@@ -400,6 +402,7 @@ impl Ground<'_> {
         group.health_check_type = "ELB".into();
         group.tags = [("Name".to_owned(), fleet.group.clone())].into();
         autoscaling::seed_group(&mut self.world, group);
+        cloudwatch::publish(&mut self.world, fleet.published.clone());
         for alarm in &fleet.alarms {
             let members = json!({
                 "AlarmName": alarm, "Namespace": "AWS/ApplicationELB", "MetricName": "HTTPCode_Target_5XX_Count",

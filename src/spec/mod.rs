@@ -17,6 +17,7 @@ pub mod schema;
 mod shape;
 pub mod span;
 pub mod test;
+pub mod trial;
 mod yaml;
 
 pub use bake::{Bake, ImageCopy};
@@ -30,6 +31,7 @@ pub use release::{Evidence, MissingSection, ReleaseSpec, Targets};
 pub use schema::schema;
 pub use span::{Span, SpanError};
 pub use test::Test;
+pub use trial::{Compared, Judge, Strategy};
 pub use yaml::MAX_BYTES;
 
 #[cfg(test)]

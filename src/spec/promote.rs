@@ -6,8 +6,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::span::Span;
+use super::trial::{Judge, Strategy};
 
 /// How the image replaces the one in production: an instance refresh of an Auto Scaling group, judged at checkpoints.
+///
+/// With `strategy: canary`, a trial beside a fresh baseline comes first, and the refresh begins only when it passed.
 ///
 /// Target groups, launch template and capacity are the group's own and are read from it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -47,6 +50,14 @@ pub struct Promote {
     /// How long the whole promotion may take. At most 14d, and longer than all holds and the bake time together.
     #[schemars(extend("x-at-most" = "14d"))]
     pub timeout: Span,
+    /// How the image reaches production: canary (a trial that must pass, then the refresh) or rolling (the refresh alone).
+    #[serde(default, skip_serializing_if = "Strategy::is_default")]
+    #[schemars(extend("examples" = ["canary"]))]
+    pub strategy: Strategy,
+    /// The trial of `strategy: canary` and its judge.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Judge")]
+    pub judge: Option<Judge>,
 }
 
 /// A number from `CloudWatch` with bounds that it must keep at every checkpoint.

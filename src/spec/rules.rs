@@ -13,6 +13,7 @@ mod bake;
 mod cleanup;
 mod promote;
 mod test;
+mod trial;
 
 /// Collects the problems of one document.
 pub(super) struct Rules<'d> {

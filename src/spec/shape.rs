@@ -212,6 +212,11 @@ impl<'d> Place<'d> {
             Kind::MaxProperties { limit } => {
                 (format!("{name} has too many keys"), Some(format!("at most {limit}")))
             }
+            Kind::Enum { options } => {
+                let words: Vec<&str> =
+                    options.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+                (is, Some(format!("one of {}", words.join(", "))))
+            }
             Kind::UniqueItems => {
                 (format!("{name} has the same item twice"), Some("every item once".to_owned()))
             }

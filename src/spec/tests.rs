@@ -319,3 +319,53 @@ fn spans_are_read_and_refused() {
     assert_eq!(Span::from_secs(3600), "60m".parse().expect("a span"));
     assert_eq!(Span::from_secs(5400).to_string(), "90m");
 }
+
+/// The example with a trial.
+fn with_trial(edit: (&str, &str)) -> Result<ReleaseSpec, super::SpecErrors> {
+    let judge = "  timeout: 8h\n  strategy: canary\n  judge:\n    instances: 2\n    longest: 2h\n    \
+                 requests: {namespace: Web, metric: Requests, dimensions: {Group: $group}}\n    metrics:\n      \
+                 - name: errors\n        kind: counts\n        margin: 1.25\n        \
+                 source: {namespace: Web, metric: Errors, dimensions: {Group: $group}}\n";
+    let text = example_with("  timeout: 8h\n", judge);
+    assert_eq!(text.matches(edit.0).count(), 1, "{}", edit.0);
+    parse(&text.replacen(edit.0, edit.1, 1))
+}
+
+#[test]
+fn a_trial_is_read_with_its_defaults() {
+    let spec =
+        with_trial(("strategy: canary", "strategy: canary")).unwrap_or_else(|errors| panic!("{errors}"));
+    let judge = spec.promote().expect("it promotes").judge.clone().expect("it has a judge");
+    assert_eq!((judge.window, judge.min_requests), (Span::from_secs(60), 1000));
+    assert!((judge.false_rollback - 0.01).abs() < 1e-12);
+}
+
+#[test]
+fn what_is_wrong_with_a_trial_is_told() {
+    for (passage, replacement, told) in [
+        ("strategy: canary", "strategy: rolling", "which has no trial to judge"),
+        ("strategy: canary", "strategy: blue_green", "which this version cannot do"),
+        ("strategy: canary", "strategy: canari", "expected one of canary, blue_green, rolling"),
+        ("longest: 2h", "longest: 10m", "longer than min_time"),
+        ("longest: 2h", "longest: 6h", "trial, holds and baking alone take"),
+        ("longest: 2h", "longest: 2h\n    inconclusive: ask", "belong together"),
+        ("kind: counts", "kind: latency", "thresholds"),
+        ("kind: counts", "kind: gauge", "does not tell instances apart"),
+        ("kind: counts", "kind: counts\n        role: informational", "every metric is informational"),
+        ("kind: counts", "kind: counts\n        weight: 0", "every metric has weight 0"),
+        ("margin: 1.25", "margin: 1.25\n        harm_margin: 1.2", "not above margin"),
+        (
+            "metric: Errors, dimensions: {Group: $group}",
+            "metric: Errors, dimensions: {Group: web}",
+            "does not tell the sides apart",
+        ),
+        (
+            "metric: Requests, dimensions: {Group: $group}",
+            "metric: Requests, dimensions: {}",
+            "promote.judge.requests.dimensions",
+        ),
+    ] {
+        let errors = with_trial((passage, replacement)).expect_err(replacement).to_string();
+        assert!(errors.contains(told), "{replacement}: {errors}");
+    }
+}

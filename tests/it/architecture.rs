@@ -64,6 +64,8 @@ const PURE: &[&str] = &[
     "src/stage/cleanup/memory.rs",
     "src/stage/cleanup/plan.rs",
     "src/stage/cleanup/quarantine.rs",
+    "src/stage/canary/report.rs",
+    "src/stage/canary/trial.rs",
     "src/stage/cleanup/retain.rs",
 ];
 

@@ -23,6 +23,7 @@ mod independent;
 mod kill;
 mod line;
 mod process;
+mod promote;
 mod scenarios;
 mod storm;
 mod support;

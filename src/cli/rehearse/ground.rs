@@ -15,8 +15,10 @@ use crate::engine::Clock;
 use crate::engine::error::with_causes;
 use crate::evidence::{Signer, Stage, TrustRoot};
 use crate::rehearsal::cloud::Cloud;
+use crate::rehearsal::services::cloudwatch::{Measure, Published};
 use crate::rehearsal::setup::{Fleet, Founded, RecipeGround, Setup, Staging};
 use crate::spec::ReleaseSpec;
+use crate::spec::trial::{Kind, Source};
 use crate::stage::Authority;
 use crate::stage::handover::{SPEC, SPEC_PROPERTY};
 use crate::telemetry::Telemetry;
@@ -71,11 +73,38 @@ pub fn setup(spec: &ReleaseSpec, source: Bytes, spec_path: &str) -> Setup {
             target_group: dimension(spec, "TargetGroup")
                 .unwrap_or_else(|| format!("targetgroup/{}/73e2d6bc24d8a067", spec.service)),
             alarms: promote.alarms.clone(),
+            published: promote.judge.iter().flat_map(published).collect(),
             earlier_images: EARLIER_IMAGES.to_vec(),
         }),
         account,
         region,
     }
+}
+
+/// What the instances must publish for the judge of a trial to have numbers.
+fn published(judge: &crate::spec::Judge) -> Vec<Published> {
+    let publish = |source: &Source, measure| Published {
+        namespace: source.namespace.clone(),
+        name: source.metric.clone(),
+        dimensions: source.dimensions.clone(),
+        measure,
+    };
+    let mut all = vec![publish(&judge.requests, Measure::Requests)];
+    for metric in &judge.metrics {
+        let measure = match metric.kind {
+            Kind::Counts => Measure::Errors,
+            Kind::Gauge => Measure::Memory,
+            Kind::Latency => {
+                // Limits of so many seconds are no limits: those are milliseconds.
+                let milliseconds = metric.thresholds.iter().any(|threshold| *threshold >= 30.0);
+                Measure::Time { unit: if milliseconds { 1000.0 } else { 1.0 } }
+            }
+        };
+        all.push(publish(&metric.source, measure));
+    }
+    // AWS publishes its own.
+    all.retain(|metric| !metric.namespace.starts_with("AWS/"));
+    all
 }
 
 /// Region and account of the image pipeline, where the whole line runs.

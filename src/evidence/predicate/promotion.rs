@@ -34,6 +34,9 @@ pub struct Promotion {
     pub finished_on: OffsetDateTime,
     /// What was proved before the first instance changed.
     pub preflight: Vec<Preflight>,
+    /// The trial of the image beside a baseline, before production changed; none if the spec asks for none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trial: Option<Trial>,
     /// Each look at a checkpoint, in order.
     pub decisions: Vec<Decision>,
     /// The fleet as it was read back at the end.
@@ -90,6 +93,59 @@ pub struct Preflight {
     pub holds: bool,
     /// What was seen.
     pub observed: String,
+}
+
+/// A trial: canary and baseline side by side, and what the judge said. Every number is in the recording.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Trial {
+    /// The start of the first window.
+    #[serde(with = "time::serde::rfc3339")]
+    pub from: OffsetDateTime,
+    /// The end of the last window.
+    #[serde(with = "time::serde::rfc3339")]
+    pub until: OffsetDateTime,
+    /// Instances on each side.
+    pub instances: u32,
+    /// The judge's verdict on the last window.
+    pub verdict: TrialVerdict,
+    /// Why, in sentences; empty for PASS.
+    pub reasons: Vec<String>,
+    /// Requests the canary answered.
+    pub canary_requests: u64,
+    /// Requests the baseline answered.
+    pub baseline_requests: u64,
+    /// The recording's path in the artifact.
+    pub recording: String,
+    /// The numbers in the recording are the very ones the verdict was given on, and judge the same.
+    pub same_numbers: bool,
+}
+
+/// The judge's verdict.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TrialVerdict {
+    /// Evidence of no harm.
+    Pass,
+    /// Evidence of neither.
+    Inconclusive,
+    /// A measurement that cannot be believed.
+    Broken,
+    /// Evidence of harm.
+    Fail,
+}
+
+impl TrialVerdict {
+    /// The verdict as people read it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Pass => "PASS",
+            Self::Inconclusive => "INCONCLUSIVE",
+            Self::Broken => "BROKEN",
+            Self::Fail => "FAIL",
+        }
+    }
 }
 
 /// What was decided at a checkpoint, on what.
@@ -156,7 +212,7 @@ pub struct Measurement {
 }
 
 /// The fleet at the end.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Fleet {
     /// Instances in service.

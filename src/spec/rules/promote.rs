@@ -9,6 +9,7 @@ use crate::spec::yaml::member;
 
 impl Rules<'_> {
     pub fn promote(&mut self, promote: &Promote) {
+        self.strategy(promote);
         self.checkpoints(&promote.checkpoints);
         let (least, most) = (promote.min_healthy_percent, promote.max_healthy_percent);
         // `InstanceRefresh` preferences: MaxHealthyPercentage - MinHealthyPercentage is at most 100.

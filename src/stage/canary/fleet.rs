@@ -26,6 +26,14 @@ impl Census {
         let group = observe::group(aws, name)
             .await?
             .ok_or_else(|| StageError::Rejected(format!("the Auto Scaling group {name} is gone")))?;
+        Self::of(aws, group).await
+    }
+
+    /// Reads the images of a group's instances, and their health in its target groups.
+    ///
+    /// # Errors
+    /// As the calls.
+    pub async fn of(aws: &Aws, group: Group) -> Result<Self, StageError> {
         let ids: Vec<String> = group.instances.iter().map(|instance| instance.id.clone()).collect();
         let images = observe::images_of(aws, &ids).await?;
         let mut targets = BTreeMap::new();

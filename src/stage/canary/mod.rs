@@ -4,21 +4,26 @@
 //! replaced, alarms and metrics are looked at again and again; what is wrong rolls back at once, and what is not
 //! known rolls back before AWS lets the refresh go on. The end is read back from the fleet itself.
 
+mod approval;
+mod arms;
 pub mod examine;
 mod fleet;
 pub mod judge;
 pub mod log;
+mod measure;
 mod metrics;
 mod observe;
 pub mod pace;
 pub mod preflight;
 mod record;
 mod refresh;
+mod report;
 mod run;
 mod steps;
 mod template;
 #[cfg(test)]
 mod tests;
+pub mod trial;
 
 use std::time::Duration;
 
@@ -51,7 +56,22 @@ pub enum Promote {
     Preflight,
     /// Every check of the preflight held. The template may have our version already.
     Versioning { plan: Plan },
-    /// The template has our version. The refresh may have been started already.
+    /// The template has our version. The two groups of the trial may have been made already, and are not all in
+    /// service yet; `looks` found something missing.
+    Opening { plan: Plan, to: i64, looks: u16 },
+    /// Canary and baseline serve side by side, and are judged by their windows since then. Production is as it was.
+    Judging { plan: Plan, to: i64, since: Timestamp },
+    /// The trial is decided: for the refresh, or against it for a reason. `done` of the calls that take its two groups
+    /// away have been made, and the next may have been.
+    Closing {
+        plan: Plan,
+        to: i64,
+        done: u8,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        why: Option<Why>,
+    },
+    /// The template has our version, and a trial, if there was one, was passed and is taken away. The refresh may have
+    /// been started already.
     Starting { plan: Plan, to: i64 },
     /// The refresh was started; instances are replaced, held and watched.
     Refreshing { run: Run, watch: Watch },
@@ -133,6 +153,12 @@ impl Machine for Promote {
         let why = Why::from(why);
         match self {
             Self::Preflight | Self::Versioning { .. } => Self::GivingUp { why },
+            Self::Opening { plan, to, .. }
+            | Self::Judging { plan, to, .. }
+            | Self::Closing { plan, to, why: None, .. } => {
+                // Calls that were made are found made: the groups are looked at anew.
+                Self::Closing { plan, to, done: 0, why: Some(why) }
+            }
             Self::Starting { plan, to } => {
                 // The refresh may have been started by a call whose answer was lost.
                 let run = Run { plan, to, refresh: None, log: log::Log::default() };
@@ -153,7 +179,8 @@ impl Machine for Promote {
                     format!("the image is promoted, and its statement was not handed over: {}", why.text);
                 Self::GivingUp { why: Why::new(why.kind, &text) }
             }
-            back @ (Self::RollingBack { .. }
+            back @ (Self::Closing { .. }
+            | Self::RollingBack { .. }
             | Self::Cancelling { .. }
             | Self::Reverted { .. }
             | Self::Sealing { .. }
@@ -165,11 +192,15 @@ impl Machine for Promote {
         match self {
             Self::Preflight
             | Self::Versioning { .. }
+            | Self::Opening { .. }
+            | Self::Judging { .. }
+            | Self::Closing { why: None, .. }
             | Self::Starting { .. }
             | Self::Refreshing { .. }
             | Self::Confirming { .. } => false,
             Self::Sealing { end, .. } => end.outcome != PromotionOutcome::Promoted,
-            Self::RollingBack { .. }
+            Self::Closing { .. }
+            | Self::RollingBack { .. }
             | Self::Cancelling { .. }
             | Self::Reverted { .. }
             | Self::GivingUp { .. } => true,
@@ -180,6 +211,12 @@ impl Machine for Promote {
         match self {
             Self::Preflight => steps::preflight(inputs, cx).await,
             Self::Versioning { plan } => steps::version(plan, inputs, cx).await,
+            Self::Opening { plan, to, looks } => steps::trial::open(plan, to, looks, inputs, cx).await,
+            Self::Judging { plan, to, since } => steps::trial::look(plan, to, since, inputs, cx).await,
+            Self::Closing { plan, to, done, why } => {
+                let after = |decided| steps::trial::after(decided, inputs, cx);
+                steps::trial::close(steps::trial::Decided { plan, to, why }, done, after, cx).await
+            }
             Self::Starting { plan, to } => steps::start(plan, to, inputs, cx).await,
             Self::Refreshing { run, watch } => steps::watch(run, watch, inputs, cx).await,
             Self::Confirming { run, seen, looks, doubt } => {

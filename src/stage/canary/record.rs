@@ -60,6 +60,7 @@ pub fn promotion(around: &Surroundings<'_>, run: &Run, end: &End) -> Promotion {
         started_on: run.plan.began.date_time(),
         finished_on: end.at.date_time(),
         preflight: proved(around, run),
+        trial: None,
         decisions: run.log.entries().iter().map(|entry| decision(around.promote, run, entry)).collect(),
         fleet: Some(end.fleet()),
     }
@@ -84,6 +85,7 @@ pub fn refusal(
         started_on: began.date_time(),
         finished_on: now.date_time(),
         preflight: checks.iter().map(Preflight::from).collect(),
+        trial: None,
         decisions: Vec::new(),
         fleet,
     }

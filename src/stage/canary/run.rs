@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::log::Log;
+use super::trial::Trial;
 use crate::engine::Timestamp;
 use crate::evidence::predicate::{Fleet, PromotionOutcome};
 use crate::stage::why::Why;
@@ -20,6 +21,9 @@ pub struct Plan {
     pub size: [u32; 2],
     /// When the promotion began.
     pub began: Timestamp,
+    /// The trial of the image beside a baseline, once it has ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trial: Option<Trial>,
 }
 
 /// A promotion past its preflight.

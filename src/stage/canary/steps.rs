@@ -4,6 +4,7 @@ mod back;
 mod blind;
 mod forward;
 mod seal;
+pub(super) mod trial;
 
 use std::time::Duration;
 

@@ -11,6 +11,7 @@ use super::pace::{MOST, Pace};
 use super::preflight::{World, check};
 use super::refresh::{Refresh, Status};
 use super::template::Mark;
+use super::trial::Trial;
 use super::{Census, End, Plan, Promote, Run};
 use crate::engine::{Failure, FailureKind, Machine, Timestamp};
 use crate::evidence::ImageIdentity;
@@ -53,6 +54,8 @@ fn rules() -> spec::Promote {
         alarms: vec!["web-5xx".into()],
         metrics: vec![metric("errors")],
         timeout: Span::from_secs(28_800),
+        strategy: spec::Strategy::Rolling,
+        judge: None,
     }
 }
 
@@ -471,12 +474,23 @@ fn the_share_is_of_what_is_desired() {
 
 /// Every resting place, as full as it gets.
 fn states() -> Vec<(&'static str, Promote)> {
+    states_after(None)
+}
+
+fn trial() -> Trial {
+    let (since, until) = (Timestamp(1_893_456_000), Timestamp(1_893_456_000));
+    Trial { since, until, verdict: crate::judge::Verdict::Inconclusive, seal: u32::MAX }
+}
+
+/// Every resting place, as full as it gets, after a trial that ended so.
+fn states_after(ended: Option<Trial>) -> Vec<(&'static str, Promote)> {
     let plan = Plan {
         template: "lt-0123456789abcdef0".into(),
         from: 9_998,
         old: OLD.into(),
         size: [1000, 2000],
         began: Timestamp(1_893_456_000),
+        trial: ended,
     };
     let mut log = Log::default();
     let letters = vec![AlarmLetter::Ok; 10];
@@ -515,6 +529,17 @@ fn states() -> Vec<(&'static str, Promote)> {
     vec![
         ("preflight", Promote::Preflight),
         ("versioning", Promote::Versioning { plan: plan.clone() }),
+        ("opening", Promote::Opening { plan: plan.clone(), to: 9_999, looks: 80 }),
+        ("judging", Promote::Judging { plan: plan.clone(), to: 9_999, since: Timestamp(1_893_456_000) }),
+        (
+            "closing",
+            Promote::Closing {
+                plan: Plan { trial: Some(trial()), ..plan.clone() },
+                to: 9_999,
+                done: 3,
+                why: Some(why.clone()),
+            },
+        ),
         ("starting", Promote::Starting { plan, to: 9_999 }),
         ("refreshing", Promote::Refreshing { run: run.clone(), watch }),
         ("confirming", Promote::Confirming { run: run.clone(), seen: 1, looks: 79, doubt: false }),
@@ -532,7 +557,7 @@ fn states() -> Vec<(&'static str, Promote)> {
 #[test]
 fn the_fullest_token_fits_and_every_golden_one_is_read() {
     let states = states();
-    for (name, state) in &states {
+    for (name, state) in states.iter().chain(&states_after(Some(trial()))) {
         worst(state.clone()).encode().unwrap_or_else(|error| panic!("{name}: {error}"));
     }
     golden("promote", &states);
@@ -549,8 +574,14 @@ fn turning_round_is_turning_round_once() {
             assert_eq!(turned, state, "{name} was on its way back already");
         }
     }
-    let plan =
-        Plan { template: TEMPLATE.into(), from: 1, old: OLD.into(), size: [1, 2], began: Timestamp(0) };
+    let plan = Plan {
+        template: TEMPLATE.into(),
+        from: 1,
+        old: OLD.into(),
+        size: [1, 2],
+        began: Timestamp(0),
+        trial: None,
+    };
     let started = Promote::Starting { plan, to: 2 }.unwind(why());
     assert!(
         matches!(started, Promote::RollingBack { run: Run { refresh: None, .. }, .. }),

@@ -107,7 +107,6 @@ pub struct Template {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Source {
-    Images,
     Instances,
     SpotRequests,
     LaunchTemplates,
@@ -123,7 +122,6 @@ pub enum Source {
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Images => "images",
             Self::Instances => "instances",
             Self::SpotRequests => "Spot requests",
             Self::LaunchTemplates => "launch templates",

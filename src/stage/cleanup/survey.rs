@@ -67,9 +67,9 @@ impl Survey {
         // The users are read after the images: what begins to use an image later is caught by the next survey,
         // which is taken right before each change.
         let images = inventory::images(aws, scope.service).await?;
-        let mut inventory = Inventory::read(aws).await?;
-        let source = super::graph::Source::Images;
-        inventory.facts.counts.insert(source, u64::try_from(images.len()).unwrap_or(u64::MAX));
+        // How many images there are is not remembered: cleanups make them fewer, and of a list that was cut off fewer
+        // go, not more.
+        let inventory = Inventory::read(aws).await?;
         let before = remembered(aws).await?;
         let (after, suspicion) = before.see(&inventory.facts.counts, now);
         let mut closer = Closer {

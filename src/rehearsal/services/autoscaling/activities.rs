@@ -79,6 +79,7 @@ pub(super) fn end(group: &mut Group, id: &str, at: Time, status: &'static str, m
 struct Describe {
     activity_ids: Vec<String>,
     auto_scaling_group_name: Option<String>,
+    include_deleted_groups: bool,
     max_records: Option<usize>,
     next_token: Option<String>,
 }
@@ -87,12 +88,19 @@ struct Describe {
 pub(super) fn describe(world: &World, call: &Call) -> Answer {
     let input: Describe = call.parse()?;
     let here = place(call);
+    let is_asked = |name: &String| input.auto_scaling_group_name.as_ref().is_none_or(|asked| asked == name);
+    let past = world
+        .autoscaling
+        .past
+        .iter()
+        .filter(|((place, name), _)| input.include_deleted_groups && *place == here && is_asked(name));
     let mut found: Vec<&Activity> = world
         .autoscaling
         .groups
         .values()
-        .filter(|g| g.place == here && input.auto_scaling_group_name.as_ref().is_none_or(|n| *n == g.name))
+        .filter(|g| g.place == here && is_asked(&g.name))
         .flat_map(|g| g.activities.iter().rev())
+        .chain(past.flat_map(|(_, activities)| activities.iter().rev()))
         .filter(|a| input.activity_ids.is_empty() || input.activity_ids.contains(&a.id))
         .collect();
     found.sort_by_key(|a| std::cmp::Reverse(a.started));

@@ -259,7 +259,9 @@ pub(super) fn delete(world: &mut World, call: &Call) -> Answer {
     let group = owned(world, call, &input.auto_scaling_group_name)?;
     let key = group.key();
     if group.members.is_empty() {
-        world.autoscaling.groups.remove(&key);
+        if let Some(gone) = world.autoscaling.groups.remove(&key) {
+            world.autoscaling.past.entry(key).or_default().extend(gone.activities);
+        }
         return Ok(json!({}));
     }
     if !input.force_delete {

@@ -31,6 +31,7 @@ pub(super) fn look_after(world: &mut World, key: &Key, now: Time) {
     again.extend(group.launch_not_before.filter(|at| *at > now));
     if group.deleting && group.members.is_empty() {
         world.autoscaling.wakes.remove(key);
+        world.autoscaling.past.entry(key.clone()).or_default().extend(group.activities);
         return;
     }
     world.autoscaling.groups.insert(key.clone(), group);

@@ -59,6 +59,8 @@ pub struct State {
     /// When each group will be looked at next.
     wakes: BTreeMap<Key, Time>,
     launch_configurations: Vec<(Place, Value)>,
+    /// What groups did that are deleted.
+    past: BTreeMap<Key, Vec<activities::Activity>>,
 }
 
 #[derive(Clone, Debug)]

@@ -114,6 +114,8 @@ pub enum Statistic {
     Maximum,
     /// `p99`, `p99.9`, …
     Percentile(f64),
+    /// `TC(a:b)`: how many samples are above a and at most b.
+    TrimmedCount(f64, f64),
 }
 
 impl Statistic {
@@ -128,6 +130,8 @@ impl Statistic {
             "Sum" => Self::Sum,
             "Minimum" => Self::Minimum,
             "Maximum" => Self::Maximum,
+            other if other.starts_with("TC(") => trimmed(other)
+                .ok_or_else(|| refuse("ValidationError", format!("Invalid statistic: '{other}'")))?,
             other => other
                 .strip_prefix('p')
                 .and_then(|percent| percent.parse::<f64>().ok())
@@ -146,6 +150,20 @@ impl Statistic {
             Self::Minimum => samples.minimum,
             Self::Maximum => samples.maximum,
             Self::Percentile(percent) => samples.percentile(percent),
+            Self::TrimmedCount(above, upto) => {
+                let within = samples.weighted.iter().filter(|(value, _)| *value > above && *value <= upto);
+                within.map(|(_, weight)| weight).sum()
+            }
         }
     }
+}
+
+/// Reads `TC(a:b)`, of which one bound may be left out.
+fn trimmed(text: &str) -> Option<Statistic> {
+    let (above, upto) = text.strip_prefix("TC(")?.strip_suffix(')')?.split_once(':')?;
+    let bound = |text: &str, none: f64| if text.is_empty() { Some(none) } else { text.parse::<f64>().ok() };
+    if above.is_empty() && upto.is_empty() {
+        return None;
+    }
+    Some(Statistic::TrimmedCount(bound(above, f64::NEG_INFINITY)?, bound(upto, f64::INFINITY)?))
 }

@@ -1,5 +1,6 @@
 //! CloudWatch: metrics of the world's own traffic, custom metrics, metric math, and alarms that follow them.
 
+mod agent;
 mod alarm_calls;
 mod alarms;
 mod composite;
@@ -19,6 +20,7 @@ use super::super::world::{self, World};
 use super::autoscaling;
 use super::support::{Place, refuse};
 
+pub use agent::{Measure, Published, publish};
 pub use alarm_calls::{hold_alarm, seed_alarm};
 pub(super) use alarms::alarm_state;
 pub use alarms::{Alarm, AlarmState};
@@ -31,6 +33,8 @@ pub struct State {
     traffic: BTreeMap<String, traffic::Traffic>,
     /// `elbv2`'s epoch the traffic was last worked out at.
     traffic_epoch: Option<u64>,
+    /// What every instance publishes.
+    published: Vec<agent::Published>,
     custom: BTreeMap<(Place, metrics::MetricKey), BTreeMap<i64, metrics::Samples>>,
     alarms: BTreeMap<(Place, String), Alarm>,
     ticking: bool,

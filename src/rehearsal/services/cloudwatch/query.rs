@@ -9,7 +9,7 @@ use super::super::super::world::World;
 use super::super::support::{Place, refuse};
 use super::expression::{Expression, Series, Value};
 use super::metrics::{Dimension, MetricKey, Samples, Statistic};
-use super::traffic;
+use super::{agent, traffic};
 
 /// One `MetricDataQuery` as requests carry it.
 #[derive(Clone, Debug, Deserialize)]
@@ -161,7 +161,9 @@ fn reach(queries: &[Query], id: &str, steps: usize) -> Result<(), ApiError> {
 
 /// The samples of any metric from `start` to before `end`.
 pub fn samples(world: &World, here: &Place, key: &MetricKey, start: i64, end: i64) -> Samples {
-    let mut samples = traffic::samples(world, here, key, start, end).unwrap_or_default();
+    let own = traffic::samples(world, here, key, start, end)
+        .or_else(|| agent::samples(world, here, key, start, end));
+    let mut samples = own.unwrap_or_default();
     if let Some(custom) = world.cloudwatch.custom.get(&(here.clone(), key.clone())) {
         for (_, other) in custom.range(start..end) {
             samples.merge(other);

@@ -13,7 +13,8 @@ use super::metrics::{MetricKey, Samples};
 /// One-minute data is kept for fifteen days.
 const KEPT_MINUTES: usize = 15 * 24 * 60;
 /// How response times spread around their mean: share of requests, multiple of the mean. The mean of it is 1.
-const SPREAD: [(f64, f64); 5] = [(0.50, 0.8), (0.25, 1.0), (0.15, 1.25), (0.08, 1.6), (0.02, 1.725)];
+pub(super) const SPREAD: [(f64, f64); 5] =
+    [(0.50, 0.8), (0.25, 1.0), (0.15, 1.25), (0.08, 1.6), (0.02, 1.725)];
 /// What an instance that serves nothing uses of its CPU, in per cent.
 const IDLE_CPU: f64 = 3.0;
 /// What one request a minute adds.
@@ -32,21 +33,36 @@ pub struct Traffic {
     /// Parts of requests and errors not yet counted, so that sums come out right.
     requests_left: f64,
     errors_left: f64,
+    /// The same of each instance's errors, where instances publish metrics of their own.
+    left_by_instance: BTreeMap<String, f64>,
+    /// Whose turn it is in the round robin.
+    turn: usize,
     minutes: Vec<Minute>,
 }
 
 /// Who serves a group, and how.
 #[derive(Clone, Debug, Default)]
-struct Mix {
-    /// Instances that serve, with their Auto Scaling group.
-    serving: Vec<(String, Option<String>)>,
+pub(super) struct Mix {
+    /// Instances that serve.
+    pub(super) serving: Vec<Serving>,
     /// Error rate, mean seconds to answer, and share of the requests, of instances that behave alike.
-    classes: Vec<Class>,
+    pub(super) classes: Vec<Class>,
     unhealthy: usize,
 }
 
+/// An instance that serves.
 #[derive(Clone, Debug)]
-struct Class {
+pub(super) struct Serving {
+    pub(super) id: String,
+    /// Its Auto Scaling group.
+    pub(super) group: Option<String>,
+    /// Its place among the classes.
+    pub(super) class: usize,
+    pub(super) memory_mb: f64,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Class {
     share: f64,
     error_rate: f64,
     seconds: f64,
@@ -54,14 +70,28 @@ struct Class {
     slow: (f64, f64),
 }
 
+impl Class {
+    /// The seconds that so many requests took, each with how many of them took it.
+    pub(super) fn answers(&self, requests: f64) -> impl Iterator<Item = (f64, f64)> {
+        let (slow_share, slow_seconds) = self.slow;
+        let [slow, fast] = whole_parts(requests, [slow_share, 1.0 - slow_share]);
+        [(self.seconds, fast), (slow_seconds, slow)].into_iter().flat_map(|(mean, requests)| {
+            let counts = whole_parts(requests, SPREAD.map(|(share, _)| share));
+            SPREAD.into_iter().zip(counts).map(move |((_, multiple), count)| (mean * multiple, count))
+        })
+    }
+}
+
 #[derive(Clone, Debug)]
-struct Minute {
+pub(super) struct Minute {
     at: i64,
     requests: f64,
     errors: f64,
     /// Requests no target took.
     unserved: f64,
-    mix: Arc<Mix>,
+    pub(super) mix: Arc<Mix>,
+    /// Requests and errors of each instance that serves, in the mix's order; empty where instances publish nothing.
+    pub(super) each: Vec<(f64, f64)>,
 }
 
 /// Records the minute that ends at `at`.
@@ -70,6 +100,7 @@ pub(super) fn record(world: &mut World, at: Time) {
         work_out(world);
         world.cloudwatch.traffic_epoch = Some(world.elbv2.epoch);
     }
+    let published = !world.cloudwatch.published.is_empty();
     for traffic in world.cloudwatch.traffic.values_mut() {
         if traffic.mix.serving.is_empty() && traffic.mix.unhealthy == 0 && traffic.rate <= 0.0 {
             continue;
@@ -77,13 +108,19 @@ pub(super) fn record(world: &mut World, at: Time) {
         let arriving = whole(traffic.rate, &mut traffic.requests_left);
         let served = if traffic.mix.serving.is_empty() { 0.0 } else { arriving };
         let expected: f64 = traffic.mix.classes.iter().map(|c| served * c.share * c.error_rate).sum();
-        let errors = whole(expected, &mut traffic.errors_left).min(served);
+        let each = if published { traffic.share_out(served) } else { Vec::new() };
+        let errors = if published {
+            each.iter().map(|(_, errors)| errors).sum()
+        } else {
+            whole(expected, &mut traffic.errors_left).min(served)
+        };
         traffic.minutes.push(Minute {
             at: at.0 - MINUTE_MS,
             requests: served,
             errors,
             unserved: arriving - served,
             mix: Arc::clone(&traffic.mix),
+            each,
         });
         if traffic.minutes.len() > KEPT_MINUTES + 1440 {
             traffic.minutes.drain(..1440);
@@ -100,6 +137,24 @@ fn whole(expected: f64, left: &mut f64) -> f64 {
     whole
 }
 
+/// A whole number in parts of these shares, each a whole number.
+pub(super) fn whole_parts<const N: usize>(total: f64, shares: [f64; N]) -> [f64; N] {
+    let (mut reached, mut given) = (0.0, 0.0);
+    shares.map(|share| {
+        reached += share;
+        let upto = (total * reached + 1e-9).floor();
+        let part = upto - given;
+        given = upto;
+        part
+    })
+}
+
+/// How an instance differs from another of its image: up to 2% either way, the same every time.
+fn unlike(id: &str) -> f64 {
+    let sum = id.bytes().fold(17u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(u32::from(byte)));
+    f64::from(sum % 401) / 10_000.0 - 0.02
+}
+
 /// Works out anew who serves what.
 fn work_out(world: &mut World) {
     let rates = elbv2::traffic(world);
@@ -114,12 +169,10 @@ fn work_out(world: &mut World) {
             let instance = world.ec2.instances.get(id).filter(|i| i.serves());
             match (target.health, instance) {
                 (Health::Healthy, Some(instance)) => {
-                    let group = instance.tags.get("aws:autoscaling:groupName").cloned();
-                    mix.serving.push((id.clone(), group));
                     let behaviour = &instance.behaviour;
                     let (error_rate, seconds) = (behaviour.error_rate, behaviour.latency_ms / 1000.0);
                     let slow = (behaviour.slow_share.clamp(0.0, 1.0), behaviour.slow_ms / 1000.0);
-                    let alike = |c: &&mut Class| {
+                    let alike = |c: &Class| {
                         [
                             (c.error_rate, error_rate),
                             (c.seconds, seconds),
@@ -129,10 +182,17 @@ fn work_out(world: &mut World) {
                         .into_iter()
                         .all(|(one, other)| one.total_cmp(&other).is_eq())
                     };
-                    match mix.classes.iter_mut().find(alike) {
+                    let class = mix.classes.iter().position(alike).unwrap_or(mix.classes.len());
+                    match mix.classes.get_mut(class) {
                         Some(class) => class.share += 1.0,
                         None => mix.classes.push(Class { share: 1.0, error_rate, seconds, slow }),
                     }
+                    mix.serving.push(Serving {
+                        id: id.clone(),
+                        group: instance.tags.get("aws:autoscaling:groupName").cloned(),
+                        class,
+                        memory_mb: instance.behaviour.memory_mb * (1.0 + unlike(id)),
+                    });
                 }
                 (Health::Unhealthy | Health::Healthy, _) => mix.unhealthy += 1,
                 _ => {}
@@ -152,6 +212,8 @@ fn work_out(world: &mut World) {
             mix: Arc::default(),
             requests_left: 0.0,
             errors_left: 0.0,
+            left_by_instance: BTreeMap::new(),
+            turn: 0,
             minutes: Vec::new(),
         });
         dimension(&load_balancer).trim_start_matches("loadbalancer/").clone_into(&mut traffic.load_balancer);
@@ -161,7 +223,34 @@ fn work_out(world: &mut World) {
 }
 
 impl Traffic {
-    fn minutes(&self, start: i64, end: i64) -> impl Iterator<Item = &Minute> {
+    /// Requests in turn to every instance that serves, and the errors each makes of them.
+    fn share_out(&mut self, served: f64) -> Vec<(f64, f64)> {
+        let mix = Arc::clone(&self.mix);
+        let serving = mix.serving.len().max(1);
+        let all = float(serving);
+        let each = (served / all).floor();
+        let rest = served - each * all;
+        let shared = mix.serving.iter().enumerate().map(|(at, one)| {
+            let place = (at + serving - self.turn % serving) % serving;
+            let requests = each + if float(place) < rest { 1.0 } else { 0.0 };
+            let rate = mix.classes.get(one.class).map_or(0.0, |class| class.error_rate);
+            let left = self.left_by_instance.entry(one.id.clone()).or_default();
+            (requests, whole(requests * rate, left).min(requests))
+        });
+        let shared = shared.collect();
+        self.turn = self.turn.wrapping_add((0..serving).take_while(|at| float(*at) < rest).count());
+        shared
+    }
+
+    pub(super) fn is_in(&self, here: &Place) -> bool {
+        self.place == *here
+    }
+
+    pub(super) fn mix(&self) -> &Mix {
+        &self.mix
+    }
+
+    pub(super) fn minutes(&self, start: i64, end: i64) -> impl Iterator<Item = &Minute> {
         let from = self.minutes.partition_point(|m| m.at < start);
         self.minutes.iter().skip(from).take_while(move |m| m.at < end)
     }
@@ -194,9 +283,9 @@ pub(super) fn samples(world: &World, here: &Place, key: &MetricKey, start: i64, 
             let (name, value) = key.dimensions.first_key_value()?;
             for minute in all.flat_map(|t| t.minutes(start, end)) {
                 let each = minute.requests / float(minute.mix.serving.len().max(1));
-                let meant = minute.mix.serving.iter().filter(|(id, group)| match name.as_str() {
-                    "InstanceId" => id == value,
-                    "AutoScalingGroupName" => group.as_ref() == Some(value),
+                let meant = minute.mix.serving.iter().filter(|one| match name.as_str() {
+                    "InstanceId" => one.id == *value,
+                    "AutoScalingGroupName" => one.group.as_ref() == Some(value),
                     _ => false,
                 });
                 for _ in meant {
@@ -232,12 +321,16 @@ impl Minute {
             "HealthyHostCount" if of_group => into.add(float(self.mix.serving.len()), 1.0),
             "UnHealthyHostCount" if of_group => into.add(float(self.mix.unhealthy), 1.0),
             "TargetResponseTime" if self.requests > 0.0 => {
+                // Every request is one sample: counts of them are whole.
+                let (mut reached, mut given) = (0.0, 0.0);
                 for class in &self.mix.classes {
-                    for (share, multiple) in SPREAD {
-                        let requests = self.requests * class.share * share;
-                        into.add(class.seconds * multiple, requests * (1.0 - class.slow.0));
-                        if class.slow.0 > 0.0 {
-                            into.add(class.slow.1 * multiple, requests * class.slow.0);
+                    reached += class.share;
+                    let upto = (self.requests * reached + 1e-6).floor();
+                    let answers = class.answers(upto - given);
+                    given = upto;
+                    for (seconds, count) in answers {
+                        if count > 0.0 {
+                            into.add(seconds, count);
                         }
                     }
                 }
@@ -284,7 +377,8 @@ pub(super) fn known(world: &World, here: &Place) -> Vec<MetricKey> {
             });
         }
     }
-    known.retain(|key| samples(world, here, key, 0, i64::MAX).is_some_and(|s| !s.is_empty()));
+    known.extend(super::agent::known(world, here));
+    known.retain(|key| !super::query::samples(world, here, key, 0, i64::MAX).is_empty());
     known.sort();
     known.dedup();
     known

@@ -1,7 +1,7 @@
 //! The way back of a promotion whose input artifact is gone: the group is found by what the token knows of it.
 
 use super::forward::ours;
-use super::{Tries, back};
+use super::{Tries, back, trial};
 use crate::aws::AwsError;
 use crate::engine::{Failure, StageError, Step};
 use crate::stage::canary::run::Run;
@@ -11,6 +11,14 @@ use crate::stage::why::Why;
 
 /// One move back. The end is told and not signed: there is no artifact to hand a statement over in.
 pub async fn back(state: Promote, cx: &Cx) -> Result<Step<Promote>, StageError> {
+    let state = match state {
+        // The groups of a trial are named after the attempt alone.
+        Promote::Closing { plan, to, done, why: Some(why) } => {
+            let given_up = Promote::GivingUp { why: why.clone() };
+            return trial::close(trial::Decided { plan, to, why: Some(why) }, done, |_| given_up, cx).await;
+        }
+        state => state,
+    };
     let run = match &state {
         Promote::RollingBack { run, .. }
         | Promote::Cancelling { run, .. }
@@ -23,6 +31,9 @@ pub async fn back(state: Promote, cx: &Cx) -> Result<Step<Promote>, StageError> 
         Promote::GivingUp { why } => return Ok(Step::Next(Promote::GivingUp { why: why.clone() })),
         Promote::Preflight
         | Promote::Versioning { .. }
+        | Promote::Opening { .. }
+        | Promote::Judging { .. }
+        | Promote::Closing { .. }
         | Promote::Starting { .. }
         | Promote::Refreshing { .. }
         | Promote::Confirming { .. } => return Err(goes_forward(&state)),

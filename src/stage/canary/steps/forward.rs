@@ -1,5 +1,6 @@
 //! The way forward: prove, make the version, start the refresh, watch it, confirm the end.
 
+use super::trial::versioned;
 use super::{AGAIN, Tries, count, progress, refuse};
 use crate::aws::Aws;
 use crate::engine::{FailureKind, StageError, Step, Timestamp};
@@ -30,8 +31,15 @@ pub async fn preflight(inputs: &Inputs, cx: &Cx) -> Result<Step<Promote>, StageE
     {
         // An earlier run of this very slice got past its preflight; what it proved stands.
         let size = group.as_ref().map_or([0; 2], |group| [group.desired, group.max]);
-        let plan = Plan { template: id.clone(), from: mark.from, old: mark.old, size, began: inputs.at };
-        return Ok(Step::Next(Promote::Starting { plan, to }));
+        let plan = Plan {
+            template: id.clone(),
+            from: mark.from,
+            old: mark.old,
+            size,
+            began: inputs.at,
+            trial: None,
+        };
+        return Ok(Step::Next(versioned(plan, to, inputs)));
     }
     let world = look_around(promote, Some(image), group, &cx.aws, cx.now()).await?;
     if let Some(run) = already(inputs, cx, &world).await? {
@@ -88,6 +96,7 @@ fn plan(inputs: &Inputs, world: &World) -> Option<Plan> {
         old: world.template_image.clone()?,
         size: [group.desired, group.max],
         began: inputs.at,
+        trial: None,
     })
 }
 
@@ -111,11 +120,11 @@ pub async fn version(plan: Plan, inputs: &Inputs, cx: &Cx) -> Result<Step<Promot
     let image = inputs.image.image_id.as_str();
     let token = cx.key().client_token(VERSION);
     if let Some((to, _)) = template::ours(&cx.aws, &plan.template, &token, image).await? {
-        return Ok(Step::Next(Promote::Starting { plan, to }));
+        return Ok(Step::Next(versioned(plan, to, inputs)));
     }
     let mark = Mark { token: token.into(), from: plan.from, old: plan.old.clone() };
     let to = template::create(&cx.aws, &plan.template, &mark, image).await?;
-    Ok(Step::Next(Promote::Starting { plan, to }))
+    Ok(Step::Next(versioned(plan, to, inputs)))
 }
 
 /// Starts the refresh, or finds it started. The version is this attempt's alone, so a refresh that brings it is
@@ -215,7 +224,7 @@ pub async fn watch(
 }
 
 /// The numbers of now. What cannot be read is not known; it never counts as good.
-async fn look(inputs: &Inputs, cx: &Cx, watch: &Watch) -> Look {
+pub(super) async fn look(inputs: &Inputs, cx: &Cx, watch: &Watch) -> Look {
     let promote = &inputs.promote;
     let alarms = observe::alarms(&cx.aws, &promote.alarms).await.unwrap_or_else(|error| {
         tracing::warn!(%error, "the alarms could not be read");

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use super::trial::{self, RECORDING, Recorded};
 use crate::engine::{Failure, FailureKind, Outcome, StageError, Step};
 use crate::evidence::predicate::{Fleet, Promotion, PromotionOutcome};
 use crate::evidence::{ImageIdentity, Stage};
 use crate::stage::canary::observe::{self, Life};
 use crate::stage::canary::preflight::{Check, World};
 use crate::stage::canary::record::{self, REPORT, Surroundings};
+use crate::stage::canary::report::{self, PAGE};
 use crate::stage::canary::run::{End, Run};
 use crate::stage::canary::{Inputs, Promote};
 use crate::stage::context::Cx;
@@ -25,7 +27,11 @@ pub async fn seal(run: Run, end: End, inputs: &Inputs, cx: &Cx) -> Result<Step<P
         image: &inputs.image.image_id,
         previous: previous.as_ref(),
     };
-    hand_over(inputs, cx, &record::promotion(&around, &run, &end)).await?;
+    let recorded = match (&run.plan.trial, &inputs.promote.judge) {
+        (Some(ended), Some(judge)) => Some(trial::record(ended, judge, cx).await?),
+        _ => None,
+    };
+    hand_over(inputs, cx, record::promotion(&around, &run, &end), recorded).await?;
     Ok(Step::Done(outcome(&run, end, inputs)))
 }
 
@@ -83,17 +89,31 @@ pub async fn refuse(
         Fleet { in_service: count(in_service.count()), on_new_image: 0, healthy: count(healthy) }
     });
     let record = record::refusal(&around, checks, &message, fleet, (inputs.at, cx.now()));
-    hand_over(inputs, cx, &record).await?;
+    hand_over(inputs, cx, record, None).await?;
     Ok(Step::Done(Outcome::Failed(Failure::new(kind, message))))
 }
 
-async fn hand_over(inputs: &Inputs, cx: &Cx, record: &Promotion) -> Result<(), StageError> {
+async fn hand_over(
+    inputs: &Inputs,
+    cx: &Cx,
+    mut record: Promotion,
+    recorded: Option<Recorded>,
+) -> Result<(), StageError> {
     let mut baggage = inputs.release.baggage.clone();
-    let report = serde_json::to_vec_pretty(record)
+    let mut looks = Vec::new();
+    if let Some(recorded) = recorded {
+        record.trial = Some(recorded.said);
+        looks = recorded.looks;
+        baggage.files.insert(RECORDING.to_owned(), recorded.recording);
+    }
+    let page = report::page(&record, &inputs.image.image_id, &looks)
+        .map_err(|error| StageError::Bug(format!("the promotion's page cannot be written: {error}")))?;
+    baggage.files.insert(PAGE.to_owned(), page.into_bytes());
+    let report = serde_json::to_vec_pretty(&record)
         .map_err(|error| StageError::Bug(format!("the promotion cannot be written as JSON: {error}")))?;
     baggage.files.insert(REPORT.to_owned(), report);
     let images = std::slice::from_ref(&inputs.image);
     let valid_for = inputs.release.spec.evidence.valid_for.as_duration();
-    handover::hand_over(cx, Stage::Promote, images, record, baggage, valid_for).await?;
+    handover::hand_over(cx, Stage::Promote, images, &record, baggage, valid_for).await?;
     Ok(())
 }

@@ -1,0 +1,126 @@
+//! What an agent on every instance publishes of what the instance does: metrics by Auto Scaling group and by instance.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::super::super::world::World;
+use super::super::support::Place;
+use super::metrics::{MetricKey, Samples};
+use super::traffic::{Minute, Mix};
+
+/// One metric that every instance publishes each minute.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Published {
+    pub namespace: String,
+    pub name: String,
+    /// All of its dimensions. `$group` in a value is the instance's Auto Scaling group, `$instance` its id.
+    pub dimensions: BTreeMap<String, String>,
+    pub measure: Measure,
+}
+
+/// What a published metric measures.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Measure {
+    /// Requests the instance answered in the minute.
+    Requests,
+    /// Of them, those it failed.
+    Errors,
+    /// How long each answer took; `unit` is one second in the metric's own unit.
+    Time { unit: f64 },
+    /// Memory in use, in megabytes.
+    Memory,
+}
+
+/// Has every instance publish these from now on.
+pub fn publish(world: &mut World, metrics: Vec<Published>) {
+    world.cloudwatch.published.extend(metrics);
+}
+
+/// The published metric that a key names, if one may.
+fn meant<'w>(world: &'w World, key: &MetricKey) -> Option<&'w Published> {
+    world.cloudwatch.published.iter().find(|metric| {
+        metric.namespace == key.namespace
+            && metric.name == key.name
+            && metric.dimensions.len() == key.dimensions.len()
+            && metric.dimensions.keys().all(|name| key.dimensions.contains_key(name))
+    })
+}
+
+/// Whether an instance publishes under just these dimensions.
+fn publishes(metric: &Published, key: &MetricKey, id: &str, group: Option<&str>) -> bool {
+    metric.dimensions.iter().all(|(name, template)| {
+        if template.contains("$group") && group.is_none() {
+            return false;
+        }
+        let value = template.replace("$group", group.unwrap_or_default()).replace("$instance", id);
+        key.dimensions.get(name) == Some(&value)
+    })
+}
+
+/// The samples of a published metric; `None` when the key names none.
+pub(super) fn samples(world: &World, here: &Place, key: &MetricKey, start: i64, end: i64) -> Option<Samples> {
+    let metric = meant(world, key)?;
+    let mut samples = Samples::default();
+    for traffic in world.cloudwatch.traffic.values().filter(|traffic| traffic.is_in(here)) {
+        // Who serves changes seldom: which of them are meant is worked out once for each such stretch.
+        let mut known: Option<(Arc<Mix>, Vec<usize>)> = None;
+        for minute in traffic.minutes(start, end) {
+            let fresh = known.as_ref().is_none_or(|(mix, _)| !Arc::ptr_eq(mix, &minute.mix));
+            if fresh {
+                let serving = minute.mix.serving.iter().enumerate();
+                let meant = serving
+                    .filter(|(_, one)| publishes(metric, key, &one.id, one.group.as_deref()))
+                    .map(|(at, _)| at)
+                    .collect();
+                known = Some((Arc::clone(&minute.mix), meant));
+            }
+            for &at in known.iter().flat_map(|(_, meant)| meant) {
+                add(metric.measure, minute, at, &mut samples);
+            }
+        }
+    }
+    Some(samples)
+}
+
+fn add(measure: Measure, minute: &Minute, at: usize, samples: &mut Samples) {
+    let (Some(one), Some(&(requests, errors))) = (minute.mix.serving.get(at), minute.each.get(at)) else {
+        return;
+    };
+    match measure {
+        Measure::Requests => samples.add(requests, 1.0),
+        Measure::Errors => samples.add(errors, 1.0),
+        Measure::Memory => samples.add(one.memory_mb, 1.0),
+        Measure::Time { unit } => {
+            let class = minute.mix.classes.get(one.class);
+            for (seconds, count) in class.into_iter().flat_map(|class| class.answers(requests)) {
+                if count > 0.0 {
+                    samples.add(seconds * unit, count);
+                }
+            }
+        }
+    }
+}
+
+/// A published metric's keys that have data, for each instance that serves now.
+pub(super) fn known(world: &World, here: &Place) -> Vec<MetricKey> {
+    let mut known = Vec::new();
+    for traffic in world.cloudwatch.traffic.values().filter(|traffic| traffic.is_in(here)) {
+        for one in &traffic.mix().serving {
+            known.extend(world.cloudwatch.published.iter().map(|metric| {
+                MetricKey {
+                    namespace: metric.namespace.clone(),
+                    name: metric.name.clone(),
+                    dimensions: metric
+                        .dimensions
+                        .iter()
+                        .map(|(name, value)| {
+                            let group = one.group.as_deref().unwrap_or_default();
+                            (name.clone(), value.replace("$group", group).replace("$instance", &one.id))
+                        })
+                        .collect(),
+                }
+            }));
+        }
+    }
+    known
+}

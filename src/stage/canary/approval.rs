@@ -1,0 +1,47 @@
+//! The manual approval that decides where the judge is not sure: an action of the same stage of the pipeline.
+
+use aws_sdk_codepipeline::types::{ActionExecutionStatus, StageExecution, StageState};
+
+use super::trial::Approval;
+use crate::aws::AwsError;
+use crate::engine::StageError;
+use crate::stage::context::Cx;
+
+/// What the approval action of this pipeline execution says.
+///
+/// # Errors
+/// As the call; [`StageError::Config`] when the stage has no such action.
+pub async fn read(cx: &Cx, action: &str) -> Result<Approval, StageError> {
+    let key = cx.key();
+    let answer = cx
+        .aws
+        .codepipeline
+        .get_pipeline_state()
+        .name(&key.pipeline)
+        .send()
+        .await
+        .map_err(|e| AwsError::new("codepipeline:GetPipelineState", &key.pipeline, e))?;
+    let stage = answer.stage_states().iter().find(|stage| stage.stage_name() == Some(&key.stage));
+    let found = stage
+        .into_iter()
+        .flat_map(StageState::action_states)
+        .find(|state| state.action_name() == Some(action));
+    let Some(found) = found else {
+        return Err(StageError::Config(format!(
+            "promote.judge.approval names {action}, and the stage {} of {} has no such action",
+            key.stage, key.pipeline
+        )));
+    };
+    // A stage shows its latest execution; while this action runs, that is this one.
+    let ours = stage.and_then(|stage| stage.latest_execution()).map(StageExecution::pipeline_execution_id);
+    if ours != Some(key.pipeline_execution.as_str()) {
+        return Ok(Approval::Open);
+    }
+    let status =
+        found.latest_execution().and_then(|execution| execution.status()).map(ActionExecutionStatus::as_str);
+    Ok(match status {
+        Some("Succeeded") => Approval::Approved,
+        Some("Failed" | "Abandoned") => Approval::Rejected,
+        _ => Approval::Open,
+    })
+}

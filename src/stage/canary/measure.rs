@@ -1,0 +1,183 @@
+//! The numbers of a trial from `CloudWatch`: every series of both sides, in as few calls as the API allows.
+
+use std::collections::BTreeMap;
+
+use aws_sdk_cloudwatch::primitives::DateTime;
+use aws_sdk_cloudwatch::types::{
+    Dimension, Metric, MetricDataQuery, MetricDataResult, MetricStat, ScanBy, StatusCode,
+};
+
+use super::trial::{Series, Side, Slot};
+use crate::aws::{Aws, AwsError, Class};
+use crate::engine::{StageError, Timestamp};
+use crate::spec::Judge;
+use crate::spec::trial::{Kind, Source};
+
+/// Queries of one `GetMetricData`.
+const MOST_QUERIES: usize = 500;
+
+/// A side as the sources of its metrics name it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Named {
+    pub group: String,
+    pub instances: Vec<String>,
+}
+
+/// One series that is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asked {
+    pub slot: Slot,
+    pub namespace: String,
+    pub metric: String,
+    pub dimensions: BTreeMap<String, String>,
+    pub statistic: String,
+}
+
+/// Whether any source tells instances apart, so that their ids are needed.
+#[must_use]
+pub fn needs_instances(judge: &Judge) -> bool {
+    let sources = judge.metrics.iter().map(|metric| &metric.source).chain([&judge.requests]);
+    sources.flat_map(|source| source.dimensions.values()).any(|value| value.contains("$instance"))
+}
+
+/// Every series of a trial, in a fixed order.
+#[must_use]
+pub fn asked(judge: &Judge, sides: &BTreeMap<Side, Named>) -> Vec<Asked> {
+    let mut all = Vec::new();
+    for (&side, named) in sides {
+        let mut ask = |metric: Option<usize>, threshold: usize, source: &Source, statistic: &str| {
+            let apart = source.dimensions.values().any(|value| value.contains("$instance"));
+            let instances: Vec<Option<&String>> =
+                if apart { named.instances.iter().map(Some).collect() } else { vec![None] };
+            for instance in instances {
+                let fill = |value: &String| {
+                    let value = value.replace("$group", &named.group);
+                    instance.map_or(value.clone(), |id| value.replace("$instance", id))
+                };
+                all.push(Asked {
+                    slot: Slot { side, metric, threshold, instance: instance.cloned() },
+                    namespace: source.namespace.clone(),
+                    metric: source.metric.clone(),
+                    dimensions: source
+                        .dimensions
+                        .iter()
+                        .map(|(name, value)| (name.clone(), fill(value)))
+                        .collect(),
+                    statistic: statistic.to_owned(),
+                });
+            }
+        };
+        ask(None, 0, &judge.requests, "Sum");
+        for (at, metric) in judge.metrics.iter().enumerate() {
+            match metric.kind {
+                Kind::Counts => ask(Some(at), 0, &metric.source, "Sum"),
+                Kind::Gauge => ask(Some(at), 0, &metric.source, "Average"),
+                Kind::Latency => {
+                    for (index, threshold) in metric.thresholds.iter().enumerate() {
+                        // The trimmed count: datapoints above the threshold.
+                        ask(Some(at), index, &metric.source, &format!("TC({threshold}:)"));
+                    }
+                }
+            }
+        }
+    }
+    all
+}
+
+/// Reads every series between two moments. A refusal of one call breaks the series it asked for, and not the trial:
+/// the judge says what follows.
+///
+/// # Errors
+/// Only a fault that passes, for which the look is taken again.
+pub async fn read(
+    aws: &Aws,
+    judge: &Judge,
+    all: &[Asked],
+    since: Timestamp,
+    until: Timestamp,
+) -> Result<BTreeMap<Slot, Series>, StageError> {
+    let mut found = BTreeMap::new();
+    if since >= until {
+        return Ok(found);
+    }
+    for batch in all.chunks(MOST_QUERIES) {
+        match read_batch(aws, judge, batch, since, until).await {
+            Ok(series) => {
+                found.extend(batch.iter().zip(series).map(|(asked, series)| (asked.slot.clone(), series)));
+            }
+            Err(error) if error.class == Class::Denied => {
+                tracing::warn!(%error, "the trial's metrics may not be read");
+                found.extend(batch.iter().map(|asked| (asked.slot.clone(), Series::Broken)));
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(found)
+}
+
+async fn read_batch(
+    aws: &Aws,
+    judge: &Judge,
+    batch: &[Asked],
+    since: Timestamp,
+    until: Timestamp,
+) -> Result<Vec<Series>, AwsError> {
+    let period = i32::try_from(judge.window.as_secs()).unwrap_or(i32::MAX);
+    let queries = batch.iter().enumerate().map(|(at, asked)| query(at, asked, period)).collect();
+    let pages = aws
+        .cloudwatch
+        .get_metric_data()
+        .set_metric_data_queries(Some(queries))
+        .start_time(DateTime::from_secs(since.0))
+        .end_time(DateTime::from_secs(until.0))
+        .scan_by(ScanBy::TimestampAscending)
+        .into_paginator();
+    let (mut pages, mut parts) = (pages.send(), Parts::new(batch.len()));
+    while let Some(page) = pages.next().await {
+        let page = page.map_err(|e| AwsError::new("cloudwatch:GetMetricData", "the trial's metrics", e))?;
+        for result in page.metric_data_results() {
+            parts.add(result);
+        }
+    }
+    Ok(parts.series())
+}
+
+fn query(at: usize, asked: &Asked, period: i32) -> MetricDataQuery {
+    let mut metric = Metric::builder().namespace(&asked.namespace).metric_name(&asked.metric);
+    for (name, value) in &asked.dimensions {
+        metric = metric.dimensions(Dimension::builder().name(name).value(value).build());
+    }
+    let stat = MetricStat::builder().metric(metric.build()).period(period).stat(&asked.statistic).build();
+    MetricDataQuery::builder().id(format!("q{at}")).metric_stat(stat).return_data(true).build()
+}
+
+/// The answer's pages, put together by query.
+pub(super) struct Parts(Vec<(BTreeMap<i64, f64>, Option<StatusCode>)>);
+
+impl Parts {
+    pub(super) fn new(queries: usize) -> Self {
+        Self(vec![(BTreeMap::new(), None); queries])
+    }
+
+    pub(super) fn add(&mut self, result: &MetricDataResult) {
+        let at = result.id().and_then(|id| id.strip_prefix('q')).and_then(|at| at.parse::<usize>().ok());
+        let Some((points, status)) = at.and_then(|at| self.0.get_mut(at)) else { return };
+        let values = result.timestamps().iter().zip(result.values());
+        points.extend(values.map(|(time, value)| (time.secs(), *value)));
+        if result.timestamps().len() != result.values().len() {
+            // An answer that contradicts itself is no measurement.
+            *status = Some(StatusCode::InternalError);
+            return;
+        }
+        // `PartialData` is also said of every page but the last: the last word counts.
+        *status = result.status_code().cloned();
+    }
+
+    pub(super) fn series(self) -> Vec<Series> {
+        let whole = |(points, status): (BTreeMap<i64, f64>, Option<StatusCode>)| match status {
+            Some(StatusCode::Complete) => Series::Points(points),
+            _ => Series::Broken,
+        };
+        self.0.into_iter().map(whole).collect()
+    }
+}

@@ -1,0 +1,330 @@
+//! The report a person looks at: one page without scripts or anything from elsewhere, for a screen, a phone or paper.
+
+use askama::Template;
+use time::OffsetDateTime;
+use time::macros::format_description;
+
+use crate::evidence::predicate::{Promotion, PromotionOutcome, Verdict};
+use crate::judge::Look;
+use crate::judge::verdict::{Evidence, StreamRecord};
+
+/// Where the page lies in the artifact.
+pub const PAGE: &str = "reports/promotion.html";
+
+const LEFT: f64 = 56.0;
+const RIGHT: f64 = 606.0;
+const TOP: f64 = 14.0;
+const BOTTOM: f64 = 184.0;
+
+#[derive(Template)]
+#[template(path = "promotion.html")]
+struct Page<'a> {
+    record: &'a Promotion,
+    image: &'a str,
+    outcome: &'static str,
+    outcome_class: &'static str,
+    began: String,
+    ended: String,
+    rows: Vec<Row>,
+    sections: Vec<Section>,
+}
+
+struct Row {
+    at: String,
+    share: String,
+    what: &'static str,
+    why: String,
+}
+
+struct Section {
+    title: String,
+    note: String,
+    charts: Vec<Chart>,
+}
+
+#[derive(Debug, Default)]
+struct Chart {
+    title: String,
+    /// What it comes to, in words.
+    said: String,
+    lines: Vec<Line>,
+    limit: Option<Tick>,
+    across: Vec<Tick>,
+    down: Vec<Tick>,
+}
+
+#[derive(Debug)]
+struct Line {
+    name: String,
+    class: &'static str,
+    points: String,
+}
+
+#[derive(Debug)]
+struct Tick {
+    at: f64,
+    label: String,
+}
+
+/// The page of a promotion, with every look of its trial, if it had one.
+///
+/// # Errors
+/// The page could not be written.
+pub fn page(record: &Promotion, image: &str, looks: &[Look]) -> Result<String, askama::Error> {
+    let (outcome, outcome_class) = match record.outcome {
+        PromotionOutcome::Promoted => ("promoted", "promoted"),
+        PromotionOutcome::RolledBack => ("rolled back", "rolled_back"),
+        PromotionOutcome::Failed => ("failed", "failed"),
+    };
+    let mut sections = trial(looks);
+    sections.extend(fleet(record));
+    let (began, ended) = (moment(record.started_on), moment(record.finished_on));
+    Page { record, image, outcome, outcome_class, began, ended, rows: rows(record), sections }.render()
+}
+
+fn moment(at: OffsetDateTime) -> String {
+    at.format(format_description!("[year]-[month]-[day] [hour]:[minute]:[second]")).unwrap_or_default()
+}
+
+fn rows(record: &Promotion) -> Vec<Row> {
+    let mut rows = vec![Row {
+        at: moment(record.started_on),
+        share: "0 %".to_owned(),
+        what: "begun.",
+        why: "Every check below was made first.".to_owned(),
+    }];
+    if let Some(trial) = &record.trial {
+        rows.push(Row {
+            at: moment(trial.until),
+            share: format!("{} on trial", trial.instances),
+            what: trial.verdict.name(),
+            why: format!(
+                "canary beside a fresh baseline since {}. {}{}",
+                moment(trial.from),
+                trial.reasons.join("; "),
+                if trial.same_numbers {
+                    ""
+                } else {
+                    " CloudWatch gives other numbers now than it gave the judge."
+                }
+            ),
+        });
+    }
+    rows.extend(record.decisions.iter().map(|decision| Row {
+        at: moment(decision.at),
+        share: format!("{} %", decision.percent),
+        what: match decision.verdict {
+            Verdict::Continue => "go on",
+            Verdict::Wait => "wait",
+            Verdict::RollBack => "roll back",
+        },
+        why: decision.reason.clone(),
+    }));
+    rows.push(Row {
+        at: moment(record.finished_on),
+        share: String::new(),
+        what: "ended.",
+        why: record.reason.clone(),
+    });
+    rows
+}
+
+/// The charts of the trial: for each stream of counts its rate on both sides, and the evidence of harm.
+fn trial(looks: &[Look]) -> Vec<Section> {
+    let Some(last) = looks.last() else { return Vec::new() };
+    let minutes: Vec<f64> = looks.iter().map(|look| look.minute).collect();
+    let metrics = last.metrics.iter().enumerate().filter_map(|(at, metric)| {
+        let Evidence::Counts { ln_threshold_harm, ln_threshold_safe, streams, .. } = &metric.evidence else {
+            return None;
+        };
+        let mut charts: Vec<Chart> =
+            (0..streams.len()).map(|stream| rates(looks, &minutes, at, stream)).collect();
+        charts.push(evidence(
+            looks,
+            &minutes,
+            at,
+            "Evidence of harm",
+            *ln_threshold_harm,
+            "rolls back",
+            harm,
+        ));
+        charts.push(evidence(
+            looks,
+            &minutes,
+            at,
+            "Evidence of no harm",
+            *ln_threshold_safe,
+            "lets it pass",
+            safe,
+        ));
+        Some(Section {
+            title: format!("{}: {}", metric.name, metric.verdict.name()),
+            note: metric.reason.clone().unwrap_or_else(|| "there is evidence of no harm".to_owned()),
+            charts,
+        })
+    });
+    metrics.collect()
+}
+
+fn harm(evidence: &Evidence) -> f64 {
+    match evidence {
+        Evidence::Counts { ln_e_harm, .. } => *ln_e_harm,
+        Evidence::Gauge { .. } => 0.0,
+    }
+}
+
+fn safe(evidence: &Evidence) -> f64 {
+    match evidence {
+        Evidence::Counts { ln_e_safe, .. } => *ln_e_safe,
+        Evidence::Gauge { .. } => 0.0,
+    }
+}
+
+fn stream(look: &Look, metric: usize, stream: usize) -> Option<&StreamRecord> {
+    match &look.metrics.get(metric)?.evidence {
+        Evidence::Counts { streams, .. } => streams.get(stream),
+        Evidence::Gauge { .. } => None,
+    }
+}
+
+fn rates(looks: &[Look], minutes: &[f64], metric: usize, at: usize) -> Chart {
+    let percent = |events: f64, requests: f64| if requests > 0.0 { 100.0 * events / requests } else { 0.0 };
+    let (mut canary, mut baseline) = (Vec::new(), Vec::new());
+    for look in looks {
+        let Some(found) = stream(look, metric, at) else { continue };
+        canary.push(percent(found.total.canary_events, found.total.canary_requests));
+        baseline.push(percent(found.total.control_events, found.total.control_requests));
+    }
+    let last = looks.last().and_then(|look| stream(look, metric, at));
+    let of = last.and_then(|found| found.threshold).map_or(String::new(), |above| format!(" above {above}"));
+    let said = last.map_or(String::new(), |found| {
+        format!(
+            "{:.0} of {:.0} requests beside {:.0} of {:.0}; ratio {}",
+            found.total.canary_events,
+            found.total.canary_requests,
+            found.total.control_events,
+            found.total.control_requests,
+            found.ratio.map_or("unknown".to_owned(), |ratio| format!("{ratio:.2}")),
+        )
+    });
+    chart(
+        format!("Share of requests{of}, since the start, in %"),
+        said,
+        minutes,
+        &[("canary", "canary", canary), ("baseline", "baseline", baseline)],
+        None,
+    )
+}
+
+fn evidence(
+    looks: &[Look],
+    minutes: &[f64],
+    metric: usize,
+    title: &str,
+    ln_threshold: f64,
+    does: &str,
+    of: fn(&Evidence) -> f64,
+) -> Chart {
+    let tens = |ln: f64| ln / std::f64::consts::LN_10;
+    let values: Vec<f64> = looks
+        .iter()
+        .filter_map(|look| look.metrics.get(metric))
+        .map(|found| tens(of(&found.evidence)))
+        .collect();
+    let said = format!(
+        "E is now {}; {} {does}",
+        power(values.last().copied().unwrap_or(0.0)),
+        power(tens(ln_threshold))
+    );
+    let limit = Some((tens(ln_threshold), format!("E = {}", power(tens(ln_threshold)))));
+    chart(format!("{title}: E, in powers of ten"), said, minutes, &[("E", "canary", values)], limit)
+}
+
+/// Ten to a power, as a person reads it.
+fn power(tens: f64) -> String {
+    if (-3.0..6.0).contains(&tens) { format!("{:.3}", 10f64.powf(tens)) } else { format!("10^{tens:.0}") }
+}
+
+/// The share of the fleet on the new image, at each decision.
+fn fleet(record: &Promotion) -> Option<Section> {
+    if record.decisions.is_empty() {
+        return None;
+    }
+    let since = |at: OffsetDateTime| (at - record.started_on).as_seconds_f64() / 60.0;
+    let (mut minutes, mut share) = (vec![0.0], vec![0.0]);
+    // In steps: between two looks nothing is known.
+    for decision in &record.decisions {
+        let before = share.last().copied().unwrap_or(0.0);
+        minutes.extend([since(decision.at); 2]);
+        share.extend([before, f64::from(decision.percent)]);
+    }
+    if let Some(fleet) = record.fleet.filter(|fleet| fleet.in_service > 0) {
+        minutes.push(since(record.finished_on));
+        share.push(100.0 * f64::from(fleet.on_new_image) / f64::from(fleet.in_service));
+    }
+    let old = share.iter().map(|share| 100.0 - share).collect();
+    let lines = [("new image", "canary", share), ("old image", "baseline", old)];
+    let chart = chart(
+        "Instances by image, in % of the fleet".to_owned(),
+        "seen at each decision, and at the end".to_owned(),
+        &minutes,
+        &lines,
+        None,
+    );
+    Some(Section { title: "The fleet".to_owned(), note: String::new(), charts: vec![chart] })
+}
+
+fn chart(
+    title: String,
+    said: String,
+    minutes: &[f64],
+    lines: &[(&str, &'static str, Vec<f64>)],
+    limit: Option<(f64, String)>,
+) -> Chart {
+    let values =
+        lines.iter().flat_map(|(_, _, values)| values).copied().chain(limit.iter().map(|(at, _)| *at));
+    let (mut low, mut high) =
+        values.filter(|v| v.is_finite()).fold((0.0f64, 0.0f64), |(l, h), v| (l.min(v), h.max(v)));
+    if high - low < 1e-9 {
+        high = low + 1.0;
+    }
+    let room = (high - low) * 0.05;
+    high += room;
+    if low < 0.0 {
+        low -= room;
+    }
+    let longest = minutes.iter().copied().fold(1e-9, f64::max);
+    let x = |minute: f64| round(LEFT + (RIGHT - LEFT) * minute / longest);
+    let y = |value: f64| round(BOTTOM - (BOTTOM - TOP) * (value - low) / (high - low));
+    let points = |values: &[f64]| {
+        let each = minutes.iter().zip(values).map(|(minute, value)| format!("{},{}", x(*minute), y(*value)));
+        each.collect::<Vec<_>>().join(" ")
+    };
+    let places = if high - low < 0.1 { 3 } else { usize::from(high - low < 10.0) * 2 };
+    Chart {
+        title,
+        said,
+        lines: lines
+            .iter()
+            .map(|(name, class, values)| Line { name: (*name).to_owned(), class, points: points(values) })
+            .collect(),
+        limit: limit.map(|(at, label)| Tick { at: y(at), label }),
+        across: [0.0, 0.25, 0.5, 0.75, 1.0]
+            .map(|part| Tick {
+                at: x(longest * part),
+                label: format!("{:.*} min", usize::from(longest < 20.0), longest * part),
+            })
+            .into(),
+        down: [0.0, 0.5, 1.0]
+            .map(|part| {
+                let value = low + (high - low) * part;
+                Tick { at: y(value), label: format!("{value:.places$}") }
+            })
+            .into(),
+    }
+}
+
+/// To a tenth of a pixel: no one sees more, and the page is the same everywhere.
+fn round(value: f64) -> f64 {
+    (value * 10.0).round() / 10.0
+}

@@ -1,0 +1,348 @@
+//! The trial of an image, purely: what the judge is told, which numbers it is shown, and what follows from its verdict.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::judge::Finding;
+use crate::engine::Timestamp;
+use crate::judge::rules::{
+    CountRule, Exposure, GaugeRule, GuardRule, Harm, Measure, MetricRule, Role, Rules, ShareRule, StageRule,
+};
+use crate::judge::window::{Arm, Counted, Reading, Slow};
+use crate::judge::{Look, Verdict, Window};
+use crate::spec::Judge;
+use crate::spec::trial::{self as spec, Absent, Compared, Inconclusive, Kind};
+
+/// A trial that has ended: between which moments its windows lie, and how it was decided.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trial {
+    /// The start of the first window.
+    pub since: Timestamp,
+    /// The end of the last one.
+    pub until: Timestamp,
+    pub verdict: Verdict,
+    /// CRC-32 of the recording the verdict was given on: what is recorded at the end is held against it.
+    pub seal: u32,
+}
+
+/// The two sides of a trial.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Side {
+    /// The old image, launched as freshly as the canary.
+    Baseline,
+    /// The new image.
+    Canary,
+}
+
+impl Side {
+    pub const BOTH: [Self; 2] = [Self::Baseline, Self::Canary];
+
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Baseline => "baseline",
+            Self::Canary => "canary",
+        }
+    }
+}
+
+/// The judge's rules, from the spec. The sides are of one size, so each is planned half of their traffic.
+#[must_use]
+pub fn rules(judge: &Judge) -> Rules {
+    Rules {
+        false_rollback: judge.false_rollback,
+        false_promotion: judge.false_promotion,
+        stages: vec![StageRule { canary_share: Some(0.5) }],
+        metrics: judge.metrics.iter().map(|metric| metric_rule(judge, metric)).collect(),
+        exposure: Exposure {
+            requests: f64::from(judge.min_requests),
+            minutes: f64::from(judge.min_time.as_secs()) / 60.0,
+            instances: judge.instances,
+        },
+        guards: judge
+            .metrics
+            .iter()
+            .filter_map(|metric| {
+                Some(GuardRule {
+                    metric: metric.name.clone(),
+                    objective: metric.objective?,
+                    burn_rate: 14.4,
+                    long_minutes: 60.0,
+                    short_minutes: 5.0,
+                    minimum_events: 10.0,
+                })
+            })
+            .collect(),
+        share: ShareRule::default(),
+        max_bake_minutes: f64::from(judge.longest.as_secs()) / 60.0,
+        recovery_windows: 3,
+    }
+}
+
+fn metric_rule(judge: &Judge, metric: &Compared) -> MetricRule {
+    let count = || {
+        let usual = CountRule::default();
+        let margin = metric.margin.unwrap_or(usual.margin);
+        CountRule {
+            margin,
+            tempering: metric.tempering.unwrap_or(usual.tempering),
+            harm_margin: metric.harm_margin.unwrap_or(usual.harm_margin.max(margin * 1.2)),
+            negligible_rate: metric.negligible_rate,
+        }
+    };
+    let margin = metric.margin.unwrap_or(1.1);
+    MetricRule {
+        name: metric.name.clone(),
+        weight: metric.weight,
+        role: match metric.role {
+            spec::Role::Critical => Role::Critical,
+            spec::Role::Informational => Role::Informational,
+        },
+        harm: match metric.harm {
+            spec::Harm::Increase => Harm::Increase,
+            spec::Harm::Decrease => Harm::Decrease,
+        },
+        measure: match metric.kind {
+            Kind::Counts => Measure::Counts(count()),
+            Kind::Latency => Measure::Latency { thresholds: metric.thresholds.clone(), rule: count() },
+            Kind::Gauge => Measure::Gauge(GaugeRule {
+                planned_instances: judge.instances,
+                margin,
+                harm_margin: metric.harm_margin.unwrap_or(1.5f64.max(margin * 1.2)),
+            }),
+        },
+    }
+}
+
+/// What one series of numbers is of.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Slot {
+    pub side: Side,
+    /// The index of the metric in the spec; none for the requests.
+    pub metric: Option<usize>,
+    /// The index of a latency's threshold.
+    pub threshold: usize,
+    /// The instance, where the source tells instances apart.
+    pub instance: Option<String>,
+}
+
+/// The numbers of one series, by the start of their window in seconds since the epoch.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Series {
+    Points(BTreeMap<i64, f64>),
+    /// `CloudWatch` did not give all of it: partial, forbidden, or an internal error.
+    Broken,
+}
+
+/// The windows of a trial, from what was read.
+///
+/// A window without a request count, or with a series that is not whole, is shown to the judge as what it is: a
+/// measurement that cannot be believed. Missing is never zero, except where the spec says what is missing is.
+#[must_use]
+pub fn windows(
+    judge: &Judge,
+    since: Timestamp,
+    until: Timestamp,
+    series: &BTreeMap<Slot, Series>,
+) -> Vec<Window> {
+    let length = i64::from(judge.window.as_secs());
+    let count = until.0.saturating_sub(since.0).div_euclid(length.max(1)).clamp(0, 2000);
+    (0..count)
+        .map(|index| {
+            let start = since.0 + index * length;
+            let reader = Reader { series, start };
+            let arm = |side| Arm { requests: reader.sum(side, None, 0).value(), instances: judge.instances };
+            let metrics = judge.metrics.iter().enumerate();
+            Window {
+                id: start.to_string(),
+                stage: 0,
+                // Minutes from a number of seconds that is far below 2^53.
+                start: minutes(index * length),
+                minutes: minutes(length),
+                control: arm(Side::Baseline),
+                canary: arm(Side::Canary),
+                metrics: metrics
+                    .filter_map(|(at, metric)| Some((metric.name.clone(), reader.reading(at, metric)?)))
+                    .collect(),
+            }
+        })
+        .collect()
+}
+
+fn minutes(seconds: i64) -> f64 {
+    f64::from(i32::try_from(seconds).unwrap_or(i32::MAX)) / 60.0
+}
+
+/// What one side of a window came to.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Sum {
+    Is(f64),
+    Missing,
+    Broken,
+}
+
+impl Sum {
+    fn value(self) -> Option<f64> {
+        match self {
+            Self::Is(value) => Some(value),
+            Self::Missing | Self::Broken => None,
+        }
+    }
+}
+
+struct Reader<'a> {
+    series: &'a BTreeMap<Slot, Series>,
+    start: i64,
+}
+
+impl Reader<'_> {
+    fn of(
+        &self,
+        side: Side,
+        metric: Option<usize>,
+        threshold: usize,
+    ) -> impl Iterator<Item = (&Slot, &Series)> {
+        self.series.iter().filter(move |(slot, _)| {
+            slot.side == side && slot.metric == metric && slot.threshold == threshold
+        })
+    }
+
+    /// The sum over a side's instances, of those that have a datapoint in this window.
+    fn sum(&self, side: Side, metric: Option<usize>, threshold: usize) -> Sum {
+        let mut sum = Sum::Missing;
+        for (_, series) in self.of(side, metric, threshold) {
+            match series {
+                Series::Broken => return Sum::Broken,
+                Series::Points(points) => {
+                    if let Some(value) = points.get(&self.start) {
+                        sum = Sum::Is(sum.value().unwrap_or(0.0) + value);
+                    }
+                }
+            }
+        }
+        sum
+    }
+
+    /// A count of a side, with what is missing taken as the spec says.
+    fn count(&self, side: Side, at: usize, threshold: usize, metric: &Compared) -> Sum {
+        match self.sum(side, Some(at), threshold) {
+            Sum::Missing if metric.absent == Absent::Zero && self.sum(side, None, 0).value().is_some() => {
+                Sum::Is(0.0)
+            }
+            other => other,
+        }
+    }
+
+    /// The reading of a metric; none when a side was not measured.
+    fn reading(&self, at: usize, metric: &Compared) -> Option<Reading> {
+        match metric.kind {
+            Kind::Counts => {
+                let [control, canary] = Side::BOTH.map(|side| self.count(side, at, 0, metric));
+                let counted = |sum: Sum| Counted { events: sum.value(), total: None };
+                (control != Sum::Missing && canary != Sum::Missing)
+                    .then_some(Reading::Counts { control: counted(control), canary: counted(canary) })
+            }
+            Kind::Latency => {
+                let [control, canary] = Side::BOTH.map(|side| {
+                    let each = (0..metric.thresholds.len()).map(|at_| self.count(side, at, at_, metric));
+                    each.collect::<Vec<Sum>>()
+                });
+                let missing = control.iter().chain(&canary).any(|sum| *sum == Sum::Missing);
+                let slow =
+                    |sums: Vec<Sum>| Slow { over: sums.into_iter().map(Sum::value).collect(), total: None };
+                (!missing).then(|| Reading::Latency { control: slow(control), canary: slow(canary) })
+            }
+            Kind::Gauge => {
+                let [control, canary] = Side::BOTH.map(|side| self.gauge(side, at));
+                (!control.is_empty() && !canary.is_empty()).then_some(Reading::Gauge { control, canary })
+            }
+        }
+    }
+
+    fn gauge(&self, side: Side, at: usize) -> BTreeMap<String, Option<f64>> {
+        let instances = self.of(side, Some(at), 0);
+        instances
+            .filter_map(|(slot, series)| {
+                let value = match series {
+                    Series::Broken => None,
+                    Series::Points(points) => Some(*points.get(&self.start)?),
+                };
+                Some((slot.instance.clone()?, value))
+            })
+            .collect()
+    }
+}
+
+/// What a person's approval says, where the spec leaves an unsure verdict to one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Approval {
+    /// Nobody has decided yet.
+    Open,
+    Approved,
+    Rejected,
+}
+
+/// What follows from a look.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Move {
+    /// Production may be changed.
+    GoOn,
+    /// Look again later; why, for people.
+    Hold(String),
+    /// The canary goes, and production stays as it is.
+    RollBack(String),
+}
+
+/// Decides. `guards` are alarms and absolute bounds; `whole`: what keeps both sides from being wholly in service.
+#[must_use]
+pub fn decide(
+    judge: &Judge,
+    look: &Look,
+    guards: &Finding,
+    whole: Option<&str>,
+    elapsed: u64,
+    approval: Option<&Approval>,
+) -> Move {
+    if let Finding::Bad(what) = guards {
+        return Move::RollBack(what.join("; "));
+    }
+    if look.verdict == Verdict::Fail {
+        return Move::RollBack(look.reasons.join("; "));
+    }
+    if approval == Some(&Approval::Rejected) {
+        return Move::RollBack("the approval was rejected".to_owned());
+    }
+    let mut unsure: Vec<String> = match look.verdict {
+        Verdict::Pass | Verdict::Fail => Vec::new(),
+        Verdict::Inconclusive | Verdict::Broken => {
+            vec![format!("{}: {}", look.verdict.name(), look.reasons.join("; "))]
+        }
+    };
+    if let Finding::Unknown(what) = guards {
+        unsure.extend(what.iter().cloned());
+    }
+    unsure.extend(whole.map(|what| format!("the trial is not whole: {what}")));
+    if unsure.is_empty() {
+        return Move::GoOn;
+    }
+    let why = unsure.join("; ");
+    if elapsed < u64::from(judge.longest.as_secs()) {
+        return Move::Hold(why);
+    }
+    match (judge.inconclusive, approval) {
+        (Inconclusive::Rollback, _) => Move::RollBack(format!(
+            "after {} the judge is not sure, and the spec says rollback: {why}",
+            judge.longest
+        )),
+        (Inconclusive::Ask, Some(Approval::Approved)) => Move::GoOn,
+        (Inconclusive::Ask, _) => Move::Hold(format!(
+            "a person has to decide (approval {}): {why}",
+            judge.approval.as_deref().unwrap_or_default()
+        )),
+        (Inconclusive::Wait, _) => Move::Hold(why),
+    }
+}
+
+#[cfg(test)]
+mod tests;
