@@ -5,7 +5,7 @@ use aws_sdk_s3::Client;
 use super::archive::check_max;
 use super::caps::Caps;
 use super::content::EntryReader;
-use super::directory::{Directory, Entry};
+use super::directory::{Directory, Entry, EntryKind};
 use super::end::{self, WINDOW};
 use super::error::{ArtifactError, Location, Origin};
 use super::fault::ArchiveFault;
@@ -54,6 +54,11 @@ impl RemoteArchive {
     #[must_use]
     pub fn entries(&self) -> &[Entry] {
         self.directory.entries()
+    }
+
+    /// The paths of all files.
+    pub fn files(&self) -> impl Iterator<Item = &EntryPath> {
+        self.entries().iter().filter(|entry| entry.kind() == EntryKind::File).map(Entry::path)
     }
 
     /// The entry of that path, if there is one.

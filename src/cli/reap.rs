@@ -41,7 +41,8 @@ pub fn main(args: Args) -> Result<(), CliError> {
 async fn run(args: Args) -> Result<(), CliError> {
     let spec = args.spec.as_deref().map(spec).transpose()?;
     let (aws, _) = clients(&args.identity).await?;
-    let pipeline = spec.as_ref().and_then(|spec| spec.bake.as_ref()).map(|bake| bake.image_pipeline.as_str());
+    let pipeline =
+        spec.as_ref().and_then(|spec| spec.bake.as_ref()).and_then(|bake| bake.image_pipeline.as_deref());
     let found = reap::find(&aws, pipeline).await.map_err(|e| failed(&e))?;
     let ended = reap::ended(&aws, &found).await.map_err(|e| failed(&e))?;
     let mut all: Vec<(Leftover, bool)> =

@@ -104,8 +104,13 @@ impl Examination {
         if let Some(bake) = &spec.bake
             && let Some(aws) = &self.acting(targets.bake.as_deref(), findings).await
         {
-            let arn = &bake.image_pipeline;
-            findings.push(judge::image_pipeline(arn, &look::image_pipeline(aws, arn).await, aws.region()));
+            if let Some(arn) = &bake.image_pipeline {
+                findings.push(judge::image_pipeline(
+                    arn,
+                    &look::image_pipeline(aws, arn).await,
+                    aws.region(),
+                ));
+            }
             if let Some(name) = &bake.parameter {
                 findings.push(judge::parameter(name, &look::parameter(aws, name).await));
             }

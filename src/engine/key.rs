@@ -32,6 +32,14 @@ impl ClientToken {
     }
 }
 
+impl ClientToken {
+    /// A token derived from what is asked for instead of from who asks: whoever asks for the same gets the same.
+    #[must_use]
+    pub fn of_content(content: &str) -> Self {
+        Self(Uuid::new_v5(&NAMESPACE, format!("content:{content}").as_bytes()).to_string())
+    }
+}
+
 impl fmt::Display for ClientToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -53,6 +61,8 @@ pub mod tag {
     pub const ACTION_EXECUTION: &str = "bakeline:action-execution";
     /// The service an image belongs to; cleanup finds images by it.
     pub const SERVICE: &str = "bakeline:service";
+    /// What makes two bakes the same, on builds that several releases may share.
+    pub const BAKE_KEY: &str = "bakeline:bake-key";
     /// The line of releases an image belongs to, such as `stable`; cleanup counts each line on its own.
     pub const CHANNEL: &str = "bakeline:channel";
     /// Cleanup keeps the image: for ever, or until the moment that is the tag's value.

@@ -58,4 +58,7 @@ pub struct CommandRule {
     /// Virtual seconds the command runs.
     #[serde(default)]
     pub seconds: u64,
+    /// For how many commands on one instance this holds, in the order in which they are sent; all without it.
+    #[serde(default)]
+    pub times: Option<usize>,
 }

@@ -119,6 +119,7 @@ fn images(world: &mut World, estate: &Estate, owner: Owner<'_>) -> Vec<String> {
             behaviour: Behaviour::default(),
             available_after: Duration::ZERO,
             snapshots: estate.snapshots_per_image,
+            disk: ec2::Disk::default(),
         };
         all.push(ec2::register_image(world, new));
     }

@@ -26,6 +26,8 @@ pub struct Scenario {
     /// Behaviour of the image in production before.
     pub current_image: Behaviour,
     pub build: Build,
+    /// There is no capacity on the Spot market.
+    pub no_spot: bool,
     pub traffic: Traffic,
     pub codepipeline: CodePipeline,
     pub autoscaling: AutoScaling,
@@ -56,6 +58,7 @@ impl Default for Scenario {
             baked_image: Behaviour::default(),
             current_image: Behaviour::default(),
             build: Build::default(),
+            no_spot: false,
             traffic: Traffic::default(),
             codepipeline: CodePipeline::default(),
             autoscaling: AutoScaling::default(),
@@ -84,11 +87,23 @@ pub struct Build {
     pub outcome: Outcome,
     /// How many builds end so before the rest end well; all of them without it.
     pub builds: Option<u32>,
+    pub scan: Scan,
+}
+
+/// How vulnerability scans of builds go.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Eq)]
+#[serde(default, deny_unknown_fields)]
+pub struct Scan {
+    /// It ends without having collected its findings.
+    pub abandoned: bool,
+    /// How long after the image is available it still collects them.
+    pub lags_minutes: u64,
+    pub findings: Vec<imagebuilder::Finding>,
 }
 
 impl Default for Build {
     fn default() -> Self {
-        Self { minutes: 25, outcome: Outcome::Available, builds: None }
+        Self { minutes: 25, outcome: Outcome::Available, builds: None, scan: Scan::default() }
     }
 }
 
@@ -105,6 +120,11 @@ pub enum Outcome {
         step: String,
         #[serde(default = "Outcome::bash")]
         action: String,
+        message: String,
+    },
+    /// The image is made and does not come to one region.
+    DistributionFailed {
+        region: String,
         message: String,
     },
     /// Someone else cancels it while it builds.
@@ -290,6 +310,7 @@ impl Scenario {
             ),
             ..codepipeline::Options::default()
         };
+        world.ec2.no_spot = self.no_spot;
         world.imagebuilder.options = imagebuilder::Options {
             baked: self.baked_image.clone(),
             duration: minutes(self.build.minutes),
@@ -297,6 +318,12 @@ impl Scenario {
                 Outcome::Available => imagebuilder::Outcome::Available,
                 Outcome::Cancelled => imagebuilder::Outcome::Cancelled,
                 Outcome::Hangs => imagebuilder::Outcome::Hangs,
+                Outcome::DistributionFailed { region, message } => {
+                    imagebuilder::Outcome::DistributionFailed(imagebuilder::DistributionFault {
+                        region: region.clone(),
+                        message: message.clone(),
+                    })
+                }
                 Outcome::Failed { component, phase, step, action, message } => {
                     imagebuilder::Outcome::Failed(imagebuilder::ComponentFault {
                         component: component.clone(),
@@ -308,6 +335,9 @@ impl Scenario {
                 }
             },
             outcome_builds: self.build.builds,
+            scan_abandoned: self.build.scan.abandoned,
+            scan_lags: minutes(self.build.scan.lags_minutes),
+            findings: self.build.scan.findings.clone(),
             ..imagebuilder::Options::default()
         };
         world.autoscaling.alarm_at_start = match self.autoscaling.alarm_at_start {

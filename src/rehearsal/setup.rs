@@ -11,7 +11,7 @@ use super::estate;
 use super::scenario::Scenario;
 use super::services::s3::{self, Bucket, Encryption};
 use super::services::sts::{self, Credentials};
-use super::services::{autoscaling, cloudwatch, ec2, elbv2};
+use super::services::{autoscaling, cloudwatch, ec2, elbv2, ssm};
 use super::time::Time;
 use super::world::World;
 
@@ -29,10 +29,23 @@ pub struct Setup {
     pub configuration: BTreeMap<String, String>,
     /// ARN of the Image Builder pipeline; no image pipeline without it.
     pub image_pipeline: Option<String>,
+    /// What a recipe of the spec's own needs; nothing without it.
+    pub recipe: Option<RecipeGround>,
     /// Regions and accounts the image is distributed to.
     pub distribution: Vec<(String, String)>,
     pub staging: Option<Staging>,
     pub fleet: Option<Fleet>,
+}
+
+/// What a recipe needs to find in Image Builder: its parent image and the configurations it is built by.
+#[derive(Clone, Debug)]
+pub struct RecipeGround {
+    /// An AMI's id, `ssm:` and a parameter's name, or an image's ARN.
+    pub parent_image: String,
+    /// ARN of the infrastructure configuration.
+    pub infrastructure: String,
+    /// ARN of the distribution configuration.
+    pub distribution: Option<String>,
 }
 
 /// Where images are tested.
@@ -97,6 +110,9 @@ pub fn found(setup: &Setup, scenario: &Scenario, at: Time) -> Result<(World, Fou
     if let Some(arn) = &setup.image_pipeline {
         ground.image_pipeline(arn)?;
     }
+    if let Some(recipe) = &setup.recipe {
+        ground.recipe(recipe)?;
+    }
     ground.staging();
     let current_image = match &setup.fleet {
         Some(fleet) => Some(ground.fleet(fleet, scenario)?),
@@ -130,6 +146,9 @@ pub fn found_beside(world: World, setup: &Setup, scenario: &Scenario) -> Result<
     let bucket = ground.bucket()?;
     if let Some(arn) = &setup.image_pipeline {
         ground.image_pipeline(arn)?;
+    }
+    if let Some(recipe) = &setup.recipe {
+        ground.recipe(recipe)?;
     }
     ground.staging();
     if let Some(fleet) = &setup.fleet {
@@ -217,32 +236,37 @@ impl Ground<'_> {
             )?;
             components.push(json!({"componentArn": text(&made, "/componentBuildVersionArn")}));
         }
-        let parent = ec2::register_image(
-            &mut self.world,
-            ec2::NewImage {
-                name: "al2023-ami-minimal-x86_64".into(),
-                account: self.setup.account.clone(),
-                region: self.setup.region.clone(),
-                description: Some("the parent image".into()),
-                tags: BTreeMap::new(),
-                source_image: None,
-                behaviour: super::behaviour::Behaviour::default(),
-                available_after: Duration::ZERO,
-                snapshots: 1,
-            },
-        );
+        let parent = self.parent_image();
         let recipe = self.ask(
             "imagebuilder",
             "CreateImageRecipe",
             json!({"name": name, "semanticVersion": "1.0.0", "parentImage": parent, "components": components,
                    "clientToken": format!("recipe-{name}")}),
         )?;
-        let infrastructure = self.ask(
+        let infrastructure = self.infrastructure(&name)?;
+        let distribution = self.distribution(&name)?;
+        self.ask(
+            "imagebuilder",
+            "CreateImagePipeline",
+            json!({"name": name, "imageRecipeArn": text(&recipe, "/imageRecipeArn"),
+                   "infrastructureConfigurationArn": infrastructure,
+                   "distributionConfigurationArn": distribution,
+                   "status": "DISABLED", "clientToken": format!("pipeline-{name}")}),
+        )?;
+        Ok(())
+    }
+
+    fn infrastructure(&mut self, name: &str) -> Result<String, SetupError> {
+        let made = self.ask(
             "imagebuilder",
             "CreateInfrastructureConfiguration",
             json!({"name": name, "instanceProfileName": "image-builder", "terminateInstanceOnFailure": true,
                    "clientToken": format!("infrastructure-{name}")}),
         )?;
+        Ok(text(&made, "/infrastructureConfigurationArn"))
+    }
+
+    fn distribution(&mut self, name: &str) -> Result<String, SetupError> {
         let mut by_region: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
         for (region, account) in &self.setup.distribution {
             by_region.entry(region).or_default().push(account);
@@ -262,21 +286,48 @@ impl Ground<'_> {
                 json!({"region": region, "amiDistributionConfiguration": ami})
             })
             .collect();
-        let distribution = self.ask(
+        let made = self.ask(
             "imagebuilder",
             "CreateDistributionConfiguration",
             json!({"name": name, "distributions": distributions,
                    "clientToken": format!("distribution-{name}")}),
         )?;
-        self.ask(
-            "imagebuilder",
-            "CreateImagePipeline",
-            json!({"name": name, "imageRecipeArn": text(&recipe, "/imageRecipeArn"),
-                   "infrastructureConfigurationArn": text(&infrastructure, "/infrastructureConfigurationArn"),
-                   "distributionConfigurationArn": text(&distribution, "/distributionConfigurationArn"),
-                   "status": "DISABLED", "clientToken": format!("pipeline-{name}")}),
-        )?;
+        Ok(text(&made, "/distributionConfigurationArn"))
+    }
+
+    /// What a recipe starts from: an image, and where the recipe names it by a parameter, the parameter.
+    fn recipe(&mut self, recipe: &RecipeGround) -> Result<(), SetupError> {
+        let last = |arn: &str| arn.rsplit('/').next().unwrap_or(arn).to_owned();
+        self.infrastructure(&last(&recipe.infrastructure))?;
+        if let Some(arn) = &recipe.distribution {
+            self.distribution(&last(arn))?;
+        }
+        let parent = self.parent_image();
+        if let Some(name) = recipe.parent_image.strip_prefix("ssm:") {
+            let (account, region) = (&self.setup.account, &self.setup.region);
+            let now = self.world.now;
+            ssm::write_parameter(&mut self.world, now, account, region, name, "text", &parent);
+        }
         Ok(())
+    }
+
+    /// An image to start from, and its id.
+    fn parent_image(&mut self) -> String {
+        ec2::register_image(
+            &mut self.world,
+            ec2::NewImage {
+                name: "al2023-ami-minimal-x86_64".into(),
+                account: self.setup.account.clone(),
+                region: self.setup.region.clone(),
+                description: Some("the parent image".into()),
+                tags: BTreeMap::new(),
+                source_image: None,
+                behaviour: super::behaviour::Behaviour::default(),
+                available_after: Duration::ZERO,
+                snapshots: 1,
+                disk: ec2::Disk::default(),
+            },
+        )
     }
 
     fn staging(&mut self) {
@@ -319,6 +370,7 @@ impl Ground<'_> {
                     behaviour: scenario.current_image.clone(),
                     available_after: Duration::ZERO,
                     snapshots: 1,
+                    disk: ec2::Disk::default(),
                 },
             );
         }

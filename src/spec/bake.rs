@@ -3,24 +3,36 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::gates::Gates;
+use super::recipe::Recipe;
 use super::span::Span;
 
-/// How the image is baked: one execution of an EC2 Image Builder pipeline.
+/// How the image is baked: by an EC2 Image Builder pipeline that exists, or by a recipe that is written here.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Bake {
-    /// ARN of the Image Builder pipeline that bakes the image.
+    /// ARN of the Image Builder pipeline that bakes the image. Either this or `recipe`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(
+        with = "String",
         regex(
             pattern = r"^arn:aws(-[a-z]+)*:imagebuilder:[a-z]{2}(-[a-z]+)+-[0-9]:[0-9]{12}:image-pipeline/[a-z0-9_-]{1,128}$"
         ),
         example = &"arn:aws:imagebuilder:eu-west-1:123456789012:image-pipeline/web"
     )]
-    pub image_pipeline: String,
+    pub image_pipeline: Option<String>,
+    /// What the image is made of. Either this or `image_pipeline`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Recipe")]
+    pub recipe: Option<Recipe>,
     /// How long the image may take, from the start of the pipeline to copies in every region. At least 5m, at most
     /// 14d.
     #[schemars(extend("x-at-least" = "5m", "x-at-most" = "14d"))]
     pub timeout: Span,
+    /// How long a build may show no progress at all before it is cancelled. Not given: as long as `timeout` allows. At least 5m, at most 14d.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Span", extend("x-at-least" = "5m", "x-at-most" = "14d"))]
+    pub stalled_after: Option<Span>,
     /// Name of an SSM parameter (data type `aws:ec2:image`) that is set to the new image: letters, digits and `_.-`,
     /// in parts between single `/`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -35,6 +47,9 @@ pub struct Bake {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 200))]
     pub expect: Vec<ImageCopy>,
+    /// What must hold of the image before it counts as baked.
+    #[serde(default, skip_serializing_if = "Gates::is_empty")]
+    pub gates: Gates,
 }
 
 /// One copy of an image: a region and the account that owns it there.

@@ -4,10 +4,13 @@
 //! of each value (`yaml`), held against that schema (`shape`), and then against the rules between values (`rules`).
 
 pub mod bake;
+pub mod check;
 pub mod cleanup;
+pub mod gates;
 mod parse;
 pub mod problem;
 pub mod promote;
+pub mod recipe;
 pub mod release;
 mod rules;
 pub mod schema;
@@ -18,13 +21,16 @@ pub mod trial;
 mod yaml;
 
 pub use bake::{Bake, ImageCopy};
+pub use check::Check;
 pub use cleanup::{Cleanup, Exception, Limits, Shared};
+pub use gates::{Architecture, BootMode, Facts, Gates, Scan, ScanException};
 pub use problem::{Position, SpecErrors, SpecProblem};
 pub use promote::{Metric, Promote, Query};
+pub use recipe::{Component, Recipe, Reuse, Volume};
 pub use release::{Evidence, MissingSection, ReleaseSpec, Targets};
 pub use schema::schema;
 pub use span::{Span, SpanError};
-pub use test::{Check, Test};
+pub use test::Test;
 pub use trial::{Compared, Judge, Strategy};
 pub use yaml::MAX_BYTES;
 

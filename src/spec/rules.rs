@@ -59,6 +59,18 @@ impl<'d> Rules<'d> {
         }
     }
 
+    /// Exactly one of several keys is there.
+    fn one_of<const N: usize>(&mut self, pointer: &str, of: &str, keys: [(&str, bool); N], hint: &str) {
+        let given: Vec<&str> = keys.iter().filter(|(_, given)| *given).map(|(key, _)| *key).collect();
+        let names = keys.map(|(key, _)| key);
+        let what = match given.len() {
+            1 => return,
+            0 => format!("{of} has none of {}", names.join(", ")),
+            _ => format!("{of} has {}", given.join(" and ")),
+        };
+        self.broken(pointer, what, format!("exactly one of {}", names.join(", ")), hint);
+    }
+
     fn unique(&mut self, list: &str, part: &str, thing: &str, names: impl Iterator<Item = String>) -> bool {
         let before = self.problems.len();
         let mut first = HashMap::new();

@@ -6,7 +6,10 @@ use serde_json::Value;
 use self::mistakes::{By, MISTAKES, Mistake};
 use super::{Position, ReleaseSpec, Span, schema, yaml};
 
-const EXAMPLE: &str = include_str!("../../examples/web/bakeline.yaml");
+/// A spec with an image pipeline, in which mistakes are made.
+const EXAMPLE: &str = include_str!("../../tests/golden/spec/bakeline.yaml");
+/// The spec of the example release.
+const RELEASE: &str = include_str!("../../examples/web/bakeline.yaml");
 const FILE: &str = "bakeline.yaml";
 
 fn parse(text: &str) -> Result<ReleaseSpec, super::SpecErrors> {
@@ -40,11 +43,17 @@ fn the_example_is_read() {
 #[test]
 fn the_scripts_of_the_example_are_there() {
     let release = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/web");
-    let spec = parse(EXAMPLE).expect("the example is right");
+    let spec = parse(RELEASE).unwrap_or_else(|errors| panic!("{errors}"));
     for check in &spec.test().expect("the example tests").checks {
-        let script = std::fs::read_to_string(release.join(&check.script)).expect("the script is a file");
-        assert!(script.starts_with("#!/bin/sh\n"), "{} names its interpreter", check.script);
+        let Some(path) = &check.script else { continue };
+        let script = std::fs::read_to_string(release.join(path)).expect("the script is a file");
+        assert!(script.starts_with("#!/bin/sh\n"), "{path} names its interpreter");
     }
+    let recipe = spec.bake().expect("the example bakes").recipe.as_ref().expect("by a recipe");
+    let documents: Vec<_> =
+        recipe.components.iter().filter_map(|component| component.document.as_ref()).collect();
+    assert!(!documents.is_empty() && documents.into_iter().all(|path| release.join(path).is_file()));
+    assert_eq!(parse(&serde_json::to_string(&spec).expect("a spec is JSON")), Ok(spec), "it survives");
 }
 
 #[test]

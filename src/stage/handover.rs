@@ -72,10 +72,17 @@ impl Source {
         let spec =
             ReleaseSpec::parse(&text, name).map_err(|mistakes| StageError::Config(mistakes.to_string()))?;
         let mut files = Files::from([(SPEC.to_owned(), text)]);
-        for check in spec.test.iter().flat_map(|test| &test.checks) {
+        let checks = spec.test.iter().flat_map(|test| &test.checks);
+        for path in checks.filter_map(|check| check.script.as_ref()) {
             let what = "a script the spec names";
-            let script = read(&archive, &check.script, SCRIPT_BYTES, what).await?;
-            files.insert(check.script.clone(), script);
+            files.insert(path.clone(), read(&archive, path, SCRIPT_BYTES, what).await?);
+        }
+        let recipe = spec.bake.iter().filter_map(|bake| bake.recipe.as_ref());
+        for path in
+            recipe.flat_map(|recipe| &recipe.components).filter_map(|component| component.document.as_ref())
+        {
+            let what = "a component's document the spec names";
+            files.insert(path.clone(), read(&archive, path, SCRIPT_BYTES, what).await?);
         }
         Ok(Self { spec, archive, files })
     }

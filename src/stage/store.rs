@@ -28,6 +28,9 @@ pub enum Input {
     Local(std::sync::Mutex<Archive<std::fs::File>>),
 }
 
+/// Most bytes of one source file: a larger one is no thing to bake by its content.
+const SOURCE_FILE_BYTES: u64 = 64 << 20;
+
 /// A whole small artifact in memory, by path.
 pub type Files = BTreeMap<String, Vec<u8>>;
 
@@ -98,6 +101,26 @@ impl Input {
             Self::Remote(archive) => archive.read(path, max).await,
             Self::Local(archive) => lock(archive).read(path, max),
         }
+    }
+
+    /// SHA-256 of the content of every file that is wanted, by path.
+    ///
+    /// # Errors
+    /// A file is larger than what is held in memory, damaged, or could not be read.
+    pub async fn digests(
+        &self,
+        wanted: impl Fn(&str) -> bool,
+    ) -> Result<BTreeMap<String, Sha256>, ArtifactError> {
+        let paths: Vec<EntryPath> = match self {
+            Self::Remote(archive) => archive.files().cloned().collect(),
+            Self::Local(archive) => lock(archive).files().cloned().collect(),
+        };
+        let mut digests = BTreeMap::new();
+        for path in paths.into_iter().filter(|path| wanted(path.as_str())) {
+            let bytes = self.read(&path, SOURCE_FILE_BYTES).await?;
+            digests.insert(path.as_str().to_owned(), Sha256::of(&bytes));
+        }
+        Ok(digests)
     }
 
     /// SHA-256 of the whole artifact, in one streaming pass.

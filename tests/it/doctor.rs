@@ -16,9 +16,9 @@ use bakeline::rehearsal::faults::{Fault, FaultPlan, When};
 use bakeline::spec::ReleaseSpec;
 
 use crate::kill::{BAKELINE, Listening};
-use crate::support::{Moment, example, in_virtual_time, repository};
+use crate::support::{Moment, in_virtual_time, plan, repository};
 
-const SPEC: &str = "examples/web/bakeline.yaml";
+const SPEC: &str = "tests/it/fixtures/crash/bakeline.yaml";
 const GROUP: &str = "web-production";
 
 fn examination(moment: &Moment, aws: Aws, now: bakeline::engine::Timestamp) -> Examination {
@@ -50,7 +50,7 @@ fn disturbed(
     adjust: impl FnOnce(&mut Examination),
     faults: FaultPlan,
 ) -> Vec<Finding> {
-    let moment = Moment::start(&example("{}"));
+    let moment = Moment::start(&plan(SPEC, "{}"));
     in_virtual_time(async {
         let (cloud, clock) = moment.go_on();
         // Half an hour, so that the fleet has had traffic for as long as a hold.
@@ -198,7 +198,7 @@ fn what_the_spec_names_must_be_there() {
     type Change = fn(&mut ReleaseSpec);
     let cases: [(&str, Change); 6] = [
         ("image_pipeline_exists", |spec| {
-            spec.bake.as_mut().unwrap().image_pipeline.push_str("-other");
+            spec.bake.as_mut().unwrap().image_pipeline.as_mut().unwrap().push_str("-other");
         }),
         ("staging_network_exists", |spec| {
             spec.test.as_mut().unwrap().subnet = "subnet-0000000000000000f".into();

@@ -11,9 +11,12 @@
 )]
 
 mod architecture;
+mod bake;
 mod chaos;
+mod checks;
 mod cleanup;
 mod crash;
+mod crash_checks;
 mod doctor;
 mod hostile;
 mod independent;

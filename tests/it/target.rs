@@ -119,13 +119,8 @@ fn each_stage_acts_in_the_target_of_its_release_and_signs_as_the_worker() {
                 .map(|who| who.rsplit_once("/bakeline-target-").map_or(who.as_str(), |(who, _)| who))
                 .collect()
         };
-        for operation in [
-            "PollForJobs",
-            "AcknowledgeJob",
-            "PutJobSuccessResult",
-            "AssumeRole",
-            "StartImagePipelineExecution",
-        ] {
+        for operation in ["PollForJobs", "AcknowledgeJob", "PutJobSuccessResult", "AssumeRole", "CreateImage"]
+        {
             assert_eq!(by(operation), [WORKER], "{operation}");
         }
         assert_eq!(by("Sign"), [WORKER]);
@@ -183,7 +178,7 @@ fn a_release_cannot_choose_what_the_worker_does_not_give_it() {
             let house = house(&moment, &cloud, &clock, &[Stage::Bake]).await;
             assert_eq!(work(&moment, &cloud, &house, Stage::Bake).await, ActionStatus::Failed, "{alias}");
             let started = cloud.with_transcript(|transcript| {
-                transcript.records().iter().any(|record| record.operation == "StartImagePipelineExecution")
+                transcript.records().iter().any(|record| record.operation == "CreateImage")
             });
             assert!(!started, "{alias}");
             let message = cloud.with_transcript(|transcript| {

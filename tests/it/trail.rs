@@ -109,6 +109,13 @@ pub fn trail(moment: &Moment, world: &World) -> Trail {
             add(format!("a refresh of {group_name} ended {}", text(refresh, "Status")));
         }
     }
+    for (operation, member) in
+        [("ListComponents", "componentVersionList"), ("ListImageRecipes", "imageRecipeSummaryList")]
+    {
+        for made in list(&see("imagebuilder", operation, json!({"owner": "Self"})), member) {
+            add(format!("{} is there", text(made, "arn")));
+        }
+    }
     let parameters = see("ssm", "DescribeParameters", json!({}));
     for parameter in list(&parameters, "Parameters") {
         let value = see("ssm", "GetParameter", json!({"Name": parameter["Name"]}));

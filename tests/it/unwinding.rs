@@ -13,7 +13,7 @@ use bakeline::worker::House;
 use bakeline::worker::journal::Journal;
 use bakeline::worker::turn::turn;
 
-use crate::support::{Moment, example, in_virtual_time, work};
+use crate::support::{Moment, example, in_virtual_time, plan, work};
 use crate::target;
 
 const GROUP: &str = "web-production";
@@ -71,20 +71,23 @@ fn called(cloud: &Cloud, operation: &str) -> usize {
 
 #[test]
 fn a_build_is_cancelled() {
-    let moment = Moment::start(&example("{}"));
-    in_virtual_time(async {
-        let (cloud, clock) = moment.go_on();
-        let house = worker(&moment, &cloud, &clock, Stage::Bake).await;
-        until(&house, async || called(&cloud, "PutJobSuccessResult") > 2).await;
-        delete(&house, &moment, "SourceArtifact").await;
-        assert_eq!(work(&moment, &cloud, &house, Stage::Bake).await, ActionStatus::Failed);
-        assert!(told(&cloud).contains("the inputs cannot be read again"), "{}", told(&cloud));
-        let pipeline = "arn:aws:imagebuilder:eu-west-1:123456789012:image-pipeline/web";
-        let call = house.aws.imagebuilder.list_image_pipeline_images().image_pipeline_arn(pipeline);
-        let images = call.send().await.unwrap().image_summary_list.unwrap();
-        let states: Vec<_> = images.into_iter().map(|image| image.state.unwrap().status.unwrap()).collect();
-        assert_eq!(states, [ImageStatus::Cancelled]);
-    });
+    // Of an image pipeline, and of a recipe.
+    for spec in ["tests/it/fixtures/crash/bakeline.yaml", "examples/web/bakeline.yaml"] {
+        let moment = Moment::start(&plan(spec, "{}"));
+        in_virtual_time(async {
+            let (cloud, clock) = moment.go_on();
+            let house = worker(&moment, &cloud, &clock, Stage::Bake).await;
+            until(&house, async || called(&cloud, "PutJobSuccessResult") > 2).await;
+            delete(&house, &moment, "SourceArtifact").await;
+            assert_eq!(work(&moment, &cloud, &house, Stage::Bake).await, ActionStatus::Failed);
+            assert!(told(&cloud).contains("the inputs cannot be read again"), "{}", told(&cloud));
+            let call = house.aws.imagebuilder.list_image_build_versions();
+            let images = call.send().await.unwrap().image_summary_list.unwrap();
+            let states: Vec<_> =
+                images.into_iter().map(|image| image.state.unwrap().status.unwrap()).collect();
+            assert_eq!(states, [ImageStatus::Cancelled], "{spec}");
+        });
+    }
 }
 
 /// States of the instances that carry an action's tag, other than those of the fleet.

@@ -71,6 +71,10 @@ NOT_IN_THE_TEMPLATES = {
 ON_BEHALF = {
     "iam:PassRole": "EC2 and Auto Scaling check it for the roles in instance profiles",
     "imagebuilder:GetContainerRecipe": "DescribeImageReferences asks under the caller's name",
+    "imagebuilder:GetDistributionConfiguration": "Image Builder checks it for CreateImage",
+    "imagebuilder:GetInfrastructureConfiguration": "Image Builder checks it for CreateImage",
+    "inspector2:BatchGetAccountStatus": "Image Builder checks it for CreateImage of a build that is scanned",
+    "inspector2:ListFindings": "Image Builder checks it for ListImageScanFindings",
     "imagebuilder:GetImagePipeline": "Image Builder checks it for StartImagePipelineExecution",
     "imagebuilder:ListContainerRecipes": "DescribeImageReferences asks under the caller's name",
     "imagebuilder:TagResource": "Image Builder checks it for StartImagePipelineExecution with tags",

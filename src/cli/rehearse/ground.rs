@@ -16,7 +16,7 @@ use crate::engine::error::with_causes;
 use crate::evidence::{Signer, Stage, TrustRoot};
 use crate::rehearsal::cloud::Cloud;
 use crate::rehearsal::services::cloudwatch::{Measure, Published};
-use crate::rehearsal::setup::{Fleet, Founded, Setup, Staging};
+use crate::rehearsal::setup::{Fleet, Founded, RecipeGround, Setup, Staging};
 use crate::spec::ReleaseSpec;
 use crate::spec::trial::{Kind, Source};
 use crate::stage::Authority;
@@ -54,7 +54,12 @@ pub fn setup(spec: &ReleaseSpec, source: Bytes, spec_path: &str) -> Setup {
         pipeline: spec.service.clone(),
         source,
         configuration,
-        image_pipeline: spec.bake.as_ref().map(|bake| bake.image_pipeline.clone()),
+        image_pipeline: spec.bake.as_ref().and_then(|bake| bake.image_pipeline.clone()),
+        recipe: spec.bake.as_ref().and_then(|bake| bake.recipe.as_ref()).map(|recipe| RecipeGround {
+            parent_image: recipe.parent_image.clone(),
+            infrastructure: recipe.infrastructure.clone(),
+            distribution: recipe.distribution.clone(),
+        }),
         distribution,
         staging: spec.test.as_ref().map(|test| Staging {
             subnet: test.subnet.clone(),
@@ -104,7 +109,10 @@ fn published(judge: &crate::spec::Judge) -> Vec<Published> {
 
 /// Region and account of the image pipeline, where the whole line runs.
 fn home(spec: &ReleaseSpec) -> (String, String) {
-    let arn = spec.bake.as_ref().map_or("", |bake| bake.image_pipeline.as_str());
+    let of = |bake: &'_ crate::spec::Bake| {
+        bake.image_pipeline.clone().or_else(|| Some(bake.recipe.as_ref()?.infrastructure.clone()))
+    };
+    let arn = spec.bake.as_ref().and_then(of).unwrap_or_default();
     let mut parts = arn.split(':').skip(3);
     let region = parts.next().filter(|part| !part.is_empty()).unwrap_or(REGION);
     let account = parts.next().filter(|part| !part.is_empty()).unwrap_or(ACCOUNT);

@@ -83,6 +83,7 @@ impl Trial {
             behaviour,
             available_after: Duration::ZERO,
             snapshots: 1,
+            disk: ec2::Disk::default(),
         };
         ec2::register_image(&mut self.world, new)
     }

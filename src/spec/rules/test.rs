@@ -1,11 +1,16 @@
 //! Rules between the values of the `test` section.
 
 use super::{Rules, clock, seconds};
+use crate::spec::check::Check;
+use crate::spec::problem::quoted;
 use crate::spec::test::Test;
 
 impl Rules<'_> {
     pub fn test(&mut self, test: &Test) {
         self.unique("/test/checks", "/name", "check", test.checks.iter().map(|check| check.name.clone()));
+        for (index, check) in test.checks.iter().enumerate() {
+            self.check(index, check, &test.checks);
+        }
         let checks = test.checks.iter().map(|check| seconds(check.delivery_timeout) + seconds(check.timeout));
         let needed = seconds(test.boot_timeout) + checks.sum::<u64>();
         if needed > seconds(test.timeout) {
@@ -14,6 +19,40 @@ impl Rules<'_> {
                 format!("test.timeout is {}, and its parts may take {}", test.timeout, clock(needed)),
                 "room for boot_timeout and the delivery_timeout and timeout of every check",
                 format!("raise it to {} or lower the parts", clock(needed)),
+            );
+        }
+    }
+
+    fn check(&mut self, index: usize, check: &Check, all: &[Check]) {
+        let pointer = format!("/test/checks/{index}");
+        let of = format!("the check {}", quoted(&check.name));
+        self.one_of(&pointer, &of, check.kinds(), "a check that looks at two things is two checks");
+        let before: Vec<&str> = all.iter().take(index).map(|check| check.name.as_str()).collect();
+        for (at, need) in check.needs.iter().flatten().enumerate() {
+            if !before.contains(&need.as_str()) {
+                self.broken(
+                    &format!("{pointer}/needs/{at}"),
+                    format!("{of} needs {}", quoted(need)),
+                    "the name of a check before it",
+                    "checks are sent in the order of the spec",
+                );
+            }
+        }
+        if !check.secrets.is_empty() && check.script.is_none() {
+            let hint = "only scripts have an environment";
+            self.broken(
+                &format!("{pointer}/secrets"),
+                format!("{of} has secrets"),
+                "secrets for scripts only",
+                hint,
+            );
+        }
+        for (variable, secret) in &check.secrets {
+            self.one_of(
+                &format!("{pointer}/secrets/{variable}"),
+                &format!("the secret {variable}"),
+                [("secret", secret.secret.is_some()), ("parameter", secret.parameter.is_some())],
+                "a secret lies in Secrets Manager or in Systems Manager",
             );
         }
     }

@@ -1,14 +1,19 @@
 //! Image Builder's side of a bake: the build started, looked at, recalled and cancelled.
 
-use aws_sdk_imagebuilder::types::{self as wire, Image};
+use std::collections::BTreeMap;
+
+use aws_sdk_imagebuilder::types::{self as wire, Image, ImageScanningConfiguration};
 
 use super::judge::{self, Breakdown, Build, BuiltImage, ComponentBreakdown, RegionBreakdown, Workflow};
+use super::recipe::Plan;
+use super::reuse::Earlier;
 use crate::aws::{AwsError, Class};
-use crate::engine::key::tag;
+use crate::engine::key::{ClientToken, tag};
 use crate::engine::{Progress, StageError};
+use crate::spec::Reuse;
 use crate::stage::Cx;
 
-/// Starts the build of this attempt, or finds it: the same token never starts a second one.
+/// Starts the build of this attempt by an image pipeline, or finds it: the same token never starts a second one.
 pub async fn start(cx: &Cx, pipeline: &str, service: &str) -> Result<String, StageError> {
     let mut call = cx
         .aws
@@ -27,6 +32,36 @@ pub async fn start(cx: &Cx, pipeline: &str, service: &str) -> Result<String, Sta
     answer
         .image_build_version_arn
         .ok_or_else(|| StageError::NotYet(format!("{pipeline} gave no ARN for its build")))
+}
+
+/// Under which client token and tags a build of a recipe is started.
+#[derive(Debug)]
+pub struct Order {
+    pub token: ClientToken,
+    pub tags: BTreeMap<String, String>,
+    /// Whether the build is to be scanned.
+    pub scan: bool,
+}
+
+/// Starts a build of a recipe, or finds the one that was started under the same token.
+pub async fn start_recipe(cx: &Cx, plan: &Plan, recipe: &str, order: Order) -> Result<String, StageError> {
+    let scan = ImageScanningConfiguration::builder().image_scanning_enabled(true).build();
+    let answer = cx
+        .aws
+        .imagebuilder
+        .create_image()
+        .image_recipe_arn(recipe)
+        .infrastructure_configuration_arn(&plan.infrastructure)
+        .set_distribution_configuration_arn(plan.distribution.clone())
+        .set_image_scanning_configuration(order.scan.then_some(scan))
+        .client_token(order.token)
+        .set_tags(Some(order.tags.into_iter().collect()))
+        .send()
+        .await
+        .map_err(|error| AwsError::new("imagebuilder:CreateImage", recipe, error))?;
+    answer
+        .image_build_version_arn
+        .ok_or_else(|| StageError::NotYet(format!("{recipe} gave no ARN for its build")))
 }
 
 /// The build, by the full ARN of its version: a shorter ARN means the latest that is available.
@@ -95,16 +130,17 @@ fn breakdown(context: &wire::ImageFailureContext) -> Breakdown {
     }
 }
 
-/// How far the build has come. Its workflows are shown when they can be read; a build does not fail for want of
-/// something to show.
-pub async fn progress(cx: &Cx, arn: &str, status: &str) -> Progress {
+/// How far the build has come, and a mark that changes whenever it moves. Its workflows are shown when they can be
+/// read; a build does not fail for want of something to show.
+pub async fn progress(cx: &Cx, arn: &str, status: &str) -> (Progress, u32) {
     let workflows = workflows(cx, arn).await.unwrap_or_default();
     let step = match judge::running(&workflows) {
         Some(workflow) => running_step(cx, &workflow.id).await,
         None => None,
     };
     let (percent, summary) = judge::progress(status, &workflows, step.as_deref());
-    Progress { percent, summary, external_id: Some(arn.to_owned()) }
+    let mark = judge::mark(status, &workflows, step.as_deref());
+    (Progress { percent, summary, external_id: Some(arn.to_owned()) }, mark)
 }
 
 async fn workflows(cx: &Cx, arn: &str) -> Option<Vec<Workflow>> {
@@ -136,7 +172,7 @@ async fn running_step(cx: &Cx, workflow: &str) -> Option<String> {
     steps.into_iter().find(running)?.name
 }
 
-/// The build that an earlier step of this attempt started, found by its tags.
+/// The build that an earlier step of this attempt started by an image pipeline, found by its tags.
 pub async fn recall(cx: &Cx, pipeline: &str) -> Result<Option<String>, AwsError> {
     let call = cx.aws.imagebuilder.list_image_pipeline_images().image_pipeline_arn(pipeline);
     let all = call
@@ -153,8 +189,70 @@ pub async fn recall(cx: &Cx, pipeline: &str) -> Result<Option<String>, AwsError>
     Ok(all.into_iter().find(ours).and_then(|image| image.arn))
 }
 
-/// The build that an earlier step of this attempt started, whatever image pipeline it is of.
-pub async fn recall_from_any(cx: &Cx) -> Result<Option<String>, AwsError> {
+/// The build of the image version `image` that carries the tag `key` with `value`.
+pub async fn recall_recipe(cx: &Cx, image: &str, key: &str, value: &str) -> Result<Option<String>, AwsError> {
+    let tagged = |image: &wire::ImageSummary| {
+        image.tags.as_ref().and_then(|tags| tags.get(key)).is_some_and(|found| found == value)
+    };
+    let mut all: Vec<_> = versions(cx, image).await?.into_iter().filter(tagged).collect();
+    all.sort_by(|a, b| b.date_created.cmp(&a.date_created));
+    Ok(all.into_iter().next().and_then(|image| image.arn))
+}
+
+/// Builds of the plan's recipe on `parent`, or on any parent if a newer one alone bakes nothing.
+pub async fn earlier(cx: &Cx, plan: &Plan, parent: &str) -> Result<Vec<Earlier>, AwsError> {
+    let named = plan.named(parent);
+    let mut images = vec![named.image.clone()];
+    if plan.reuse == Reuse::Always {
+        images.extend(other_parents(cx, plan, &named.image).await?);
+    }
+    let mut builds = Vec::new();
+    for image in images {
+        builds.extend(versions(cx, &image).await?.into_iter().filter_map(|build| {
+            Some(Earlier {
+                arn: build.arn?,
+                status: build.state.and_then(|state| state.status).map(|s| s.as_str().to_owned())?,
+                created: build.date_created.unwrap_or_default(),
+                key: build.tags.and_then(|mut tags| tags.remove(tag::BAKE_KEY)),
+            })
+        }));
+    }
+    Ok(builds)
+}
+
+async fn other_parents(cx: &Cx, plan: &Plan, but: &str) -> Result<Vec<String>, AwsError> {
+    let call = cx.aws.imagebuilder.list_images().owner(wire::Ownership::SelfValue);
+    let of_name = wire::Filter::builder().name("name").values(&plan.service).build();
+    let all = call.filters(of_name).into_paginator().items().send().try_collect().await;
+    let all = all.map_err(|error| AwsError::new("imagebuilder:ListImages", &plan.service, error))?;
+    let same = |image: &wire::ImageVersion| {
+        image.version.as_deref().is_some_and(|version| plan.is_version(version))
+            && image.arn.as_deref() != Some(but)
+    };
+    Ok(all.into_iter().filter(same).filter_map(|image| image.arn).collect())
+}
+
+async fn versions(cx: &Cx, image: &str) -> Result<Vec<wire::ImageSummary>, AwsError> {
+    let call = cx.aws.imagebuilder.list_image_build_versions().image_version_arn(image);
+    let all = call.into_paginator().items().send().try_collect().await;
+    all.map_err(|error| AwsError::new("imagebuilder:ListImageBuildVersions", image, error))
+}
+
+/// Runs a build on, in place, from where its distribution failed. The token of each try is its own.
+pub async fn retry(cx: &Cx, arn: &str, tries: u8) -> Result<(), StageError> {
+    let token = cx.key().client_token(&format!("retry {arn} {tries}"));
+    let answer =
+        cx.aws.imagebuilder.retry_image().image_build_version_arn(arn).client_token(token).send().await;
+    answer.map_err(|error| AwsError::new("imagebuilder:RetryImage", arn, error))?;
+    Ok(())
+}
+
+/// The build that an earlier step of this attempt started, whatever image pipeline or, with `recipes`, recipe it is of.
+/// A build that several releases may share carries no mark of this attempt and is left to the others.
+pub async fn recall_from_any(cx: &Cx, recipes: bool) -> Result<Option<String>, AwsError> {
+    if recipes {
+        return recall_from_any_recipe(cx).await;
+    }
     let mut pipelines = cx.aws.imagebuilder.list_image_pipelines().into_paginator().items().send();
     while let Some(pipeline) = pipelines.next().await {
         let pipeline = pipeline
@@ -162,6 +260,20 @@ pub async fn recall_from_any(cx: &Cx) -> Result<Option<String>, AwsError> {
         let Some(arn) = pipeline.arn else { continue };
         if let Some(found) = recall(cx, &arn).await? {
             return Ok(Some(found));
+        }
+    }
+    Ok(None)
+}
+
+async fn recall_from_any_recipe(cx: &Cx) -> Result<Option<String>, AwsError> {
+    let images = cx.aws.imagebuilder.list_images().owner(wire::Ownership::SelfValue);
+    let mut images = images.into_paginator().items().send();
+    while let Some(image) = images.next().await {
+        let image = image.map_err(|error| AwsError::new("imagebuilder:ListImages", "this account", error))?;
+        let Some(arn) = image.arn else { continue };
+        let found = recall_recipe(cx, &arn, tag::ACTION_EXECUTION, &cx.key().action_execution).await?;
+        if found.is_some() {
+            return Ok(found);
         }
     }
     Ok(None)

@@ -53,11 +53,16 @@ pub async fn look(cx: &Cx, copies: &Copies) -> Result<Look, StageError> {
 }
 
 /// Gives one image the tags it lacks. Asked once: when no answer comes, the next look shows whether it was done.
-pub async fn tag(cx: &Cx, image: &BuiltImage, service: &str) -> Result<(), StageError> {
+///
+/// Tags that tell whose it is are left as they are on an image that several releases may share.
+pub async fn tag(cx: &Cx, image: &BuiltImage, service: &str, shared: bool) -> Result<(), StageError> {
     let found = describe(cx, image).await?;
     let found = found.ok_or_else(|| StageError::NotYet(format!("{} is not found", place(image))))?;
     let mut wanted = cx.key().tags();
     wanted.insert(tag::SERVICE.to_owned(), service.to_owned());
+    if shared {
+        wanted.retain(|key, _| !found.tags.contains_key(key));
+    }
     let missing: BTreeMap<String, String> = judge::missing_tags(&wanted, &found);
     if missing.is_empty() {
         return Ok(());

@@ -148,6 +148,16 @@ pub fn remains(build: &Build) -> Option<String> {
     Some(format!("images that came out remain: {}", images.join(", ")))
 }
 
+/// The images an unwanted build left in other accounts, where they cannot be removed from here.
+#[must_use]
+pub fn foreign(build: &Build, account: &str) -> Option<String> {
+    let foreign = build.images.iter().filter(|image| image.account != account);
+    let named: Vec<String> = foreign
+        .map(|image| format!("{} in {} of account {}", image.id, image.region, image.account))
+        .collect();
+    (!named.is_empty()).then(|| format!("images in other accounts remain: {}", named.join(", ")))
+}
+
 /// A workflow of a build (`WorkflowExecutionMetadata`).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Workflow {
@@ -193,6 +203,37 @@ pub fn progress(status: &str, workflows: &[Workflow], step: Option<&str>) -> (u8
         text.push_str(step);
     }
     (percent, text)
+}
+
+/// A number that changes whenever a build moves, told from its status, its workflows and the step under way.
+#[must_use]
+pub fn mark(status: &str, workflows: &[Workflow], step: Option<&str>) -> u32 {
+    let mut seen = format!("{status} {}", step.unwrap_or_default());
+    for workflow in workflows {
+        // Writing to a string cannot fail.
+        let _ = write!(seen, " {} {} {}", workflow.id, workflow.status, workflow.succeeded);
+    }
+    let digest = crate::digest::Sha256::of(seen.as_bytes());
+    digest.as_bytes().iter().take(4).fold(0, |mark, byte| mark << 8 | u32::from(*byte))
+}
+
+/// Whether an image that was available can come to this: what a lifecycle policy does, and no build that fails.
+#[must_use]
+pub fn ends_after_available(status: &str) -> bool {
+    matches!(status, "DELETED" | "DEPRECATED" | "DISABLED")
+}
+
+/// How often a failed distribution is run on in place.
+pub const RETRIES: u8 = 2;
+
+/// How long after a retry a build may still be seen as it was before.
+pub const RETRY_SEEN: Duration = Duration::from_mins(2);
+
+/// Whether a build failed on its way to a region, with its image made and tested: then it is run on in place.
+#[must_use]
+pub fn failed_in_distribution(build: &Build) -> bool {
+    let told = |breakdown: &Breakdown| breakdown.distribution.is_some() || !breakdown.regions.is_empty();
+    build.status == "FAILED" && build.breakdown.as_ref().is_some_and(told)
 }
 
 fn base(status: &str) -> u8 {

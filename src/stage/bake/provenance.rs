@@ -2,20 +2,21 @@
 
 use serde_json::json;
 
+use super::Of;
 use super::judge::BuiltImage;
 use crate::evidence::predicate::{BuildDefinition, BuildMetadata, Builder, Provenance, RunDetails};
 use crate::evidence::{ResourceDescriptor, Sha256};
 
-/// How the parameters of the build definition are to be read: `docs/predicates.md` describes it.
+/// How the parameters of a build definition are to be read: `docs/predicates.md` describes both.
 pub const BUILD_TYPE: &str = "https://bakeline.dev/build-types/image-builder-pipeline/v1";
+pub const RECIPE_BUILD_TYPE: &str = "https://bakeline.dev/build-types/image-builder-recipe/v1";
 
 /// What went into a build, and which build it was.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Run {
     /// The image build version's ARN.
     pub build: String,
-    /// The image pipeline's ARN.
-    pub image_pipeline: String,
+    pub of: Of,
     pub service: String,
     pub recipe: Recipe,
     /// ARN of the infrastructure configuration.
@@ -24,6 +25,8 @@ pub struct Run {
     pub distribution: Option<String>,
     /// `dateCreated` of the build, as Image Builder writes it.
     pub created: Option<String>,
+    /// Whether the build is older than the action that speaks of it.
+    pub reused: bool,
 }
 
 /// The recipe as it was when the image was built.
@@ -60,23 +63,48 @@ pub fn provenance(run: &Run, source: &SourceArtifact, foreign: &[BuiltImage]) ->
     };
     dependencies.extend(run.recipe.arn.iter().map(|arn| named("image recipe", arn)));
     dependencies.extend(run.recipe.parent_image.iter().map(|image| named("parent image", image)));
-    dependencies.extend(run.recipe.components.iter().map(|arn| named("component", arn)));
+    let plan = match &run.of {
+        Of::Pipeline(_) => None,
+        Of::Recipe(plan) => Some(plan),
+    };
+    let document = |arn: &String| {
+        let declared =
+            plan.iter().flat_map(|plan| &plan.components).find(|component| component.arn == *arn)?;
+        Some(declared.declared.as_ref()?.digest)
+    };
+    dependencies.extend(run.recipe.components.iter().map(|arn| match document(arn) {
+        Some(digest) => {
+            ResourceDescriptor { uri: Some(arn.clone()), ..ResourceDescriptor::named("component", &digest) }
+        }
+        None => named("component", arn),
+    }));
     let mut byproducts = vec![named("image build version", &run.build)];
-    let partition = run.image_pipeline.split(':').nth(1).unwrap_or("aws");
+    let partition = run.of.arn().split(':').nth(1).unwrap_or("aws");
     byproducts.extend(foreign.iter().map(|image| distributed(partition, image)));
+    let mut internal = json!({
+        "infrastructureConfiguration": run.infrastructure,
+        "distributionConfiguration": run.distribution,
+    });
+    let (build_type, external) = match &run.of {
+        Of::Pipeline(arn) => (BUILD_TYPE, json!({ "imagePipeline": arn, "service": run.service })),
+        Of::Recipe(plan) => {
+            internal["reused"] = run.reused.into();
+            (
+                RECIPE_BUILD_TYPE,
+                json!({ "parentImage": plan.parent_image, "reuse": plan.reuse, "service": run.service }),
+            )
+        }
+    };
     Provenance {
         build_definition: BuildDefinition {
-            build_type: BUILD_TYPE.to_owned(),
-            external_parameters: json!({ "imagePipeline": run.image_pipeline, "service": run.service }),
-            internal_parameters: json!({
-                "infrastructureConfiguration": run.infrastructure,
-                "distributionConfiguration": run.distribution,
-            }),
+            build_type: build_type.to_owned(),
+            external_parameters: external,
+            internal_parameters: internal,
             resolved_dependencies: dependencies,
         },
         run_details: RunDetails {
             builder: Builder {
-                id: run.image_pipeline.clone(),
+                id: run.of.arn().to_owned(),
                 version: [("bakeline".to_owned(), env!("CARGO_PKG_VERSION").to_owned())].into(),
                 builder_dependencies: Vec::new(),
             },
@@ -98,6 +126,12 @@ fn distributed(partition: &str, image: &BuiltImage) -> ResourceDescriptor {
     copy.annotations.insert("account".into(), image.account.clone().into());
     copy.annotations.insert("looked_at".into(), false.into());
     copy
+}
+
+/// Whether a build's `dateCreated` is before a moment; one that is not told is not.
+#[must_use]
+pub fn is_before(created: Option<&str>, moment: time::OffsetDateTime) -> bool {
+    created.and_then(date).is_some_and(|created| created < moment)
 }
 
 fn date(text: &str) -> Option<time::OffsetDateTime> {

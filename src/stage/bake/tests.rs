@@ -1,8 +1,14 @@
 //! The bake's judgement as tables, and its resting places as tokens.
 
-use super::judge::{Breakdown, Build, ComponentBreakdown, Described, RegionBreakdown, Workflow};
+use std::collections::BTreeMap;
+
+use super::judge::{
+    Breakdown, Build, BuiltImage, ComponentBreakdown, Copies, Described, Look, RegionBreakdown, Workflow,
+};
+use super::provenance::{Recipe, Run, SourceArtifact};
 use super::*;
-use crate::engine::Token;
+use crate::engine::{FailureKind, Token};
+use crate::evidence::Sha256;
 use crate::spec::ImageCopy;
 use crate::stage::tokens::{golden, longest_failure, worst};
 
@@ -24,13 +30,21 @@ fn states() -> Vec<(&'static str, Bake)> {
     let since = Timestamp(1_767_229_200);
     vec![
         ("start", Bake::Start),
-        ("building", Bake::Building { image: image() }),
+        ("resolving", Bake::Resolving),
+        ("declaring", Bake::Declaring { parent: "ami-0123456789abcdef0".into(), done: 1 }),
+        ("composing", Bake::Composing { parent: "ami-0123456789abcdef0".into() }),
+        ("starting", Bake::Starting { parent: "ami-0123456789abcdef0".into() }),
+        ("building", Bake::Building { image: image(), watch: None, retries: 0 }),
+        ("building_on", Bake::Building { image: image(), watch: Some(Watch { mark: 7, since }), retries: 1 }),
+        ("retrying", Bake::Retrying { image: image(), retries: 1 }),
         ("confirming", Bake::Confirming { image: image(), seen: 2 }),
+        ("inspecting", Bake::Inspecting { image: image(), since }),
         ("tagging", Bake::Tagging { image: image(), done: 1 }),
         ("publishing", Bake::Publishing { image: image() }),
         ("validating", Bake::Validating { image: image(), since }),
         ("sealing", Bake::Sealing { image: image() }),
-        ("recalling", Bake::Recalling { looks: 1, why: why() }),
+        ("recalling", Bake::Recalling { looks: 1, parent: None, why: why() }),
+        ("removing", Bake::Removing { image: image(), looks: 1, gone: 2, why: why() }),
         ("cancelling", Bake::Cancelling { image: image(), why: why() }),
         ("stopping", Bake::Stopping { image: image(), why: why() }),
         ("leaving", Bake::Leaving { image: image(), why: why() }),
@@ -51,13 +65,28 @@ fn no_name_is_long_enough_to_burst_a_token() {
     );
     let grow = |state: Bake| match state {
         Bake::Start => Bake::Start,
-        Bake::Building { .. } => Bake::Building { image: image.clone() },
+        Bake::Resolving => Bake::Resolving,
+        Bake::Declaring { .. } => Bake::Declaring { parent: image.clone(), done: u16::MAX },
+        Bake::Composing { .. } => Bake::Composing { parent: image.clone() },
+        Bake::Starting { .. } => Bake::Starting { parent: image.clone() },
+        Bake::Building { .. } => Bake::Building {
+            image: image.clone(),
+            watch: Some(Watch { mark: u32::MAX, since: Timestamp(i64::MIN) }),
+            retries: u8::MAX,
+        },
+        Bake::Retrying { .. } => Bake::Retrying { image: image.clone(), retries: u8::MAX },
+        Bake::Inspecting { .. } => Bake::Inspecting { image: image.clone(), since: Timestamp(i64::MIN) },
         Bake::Confirming { .. } => Bake::Confirming { image: image.clone(), seen: u8::MAX },
         Bake::Tagging { .. } => Bake::Tagging { image: image.clone(), done: u16::MAX },
         Bake::Publishing { .. } => Bake::Publishing { image: image.clone() },
         Bake::Validating { .. } => Bake::Validating { image: image.clone(), since: Timestamp(i64::MIN) },
         Bake::Sealing { .. } => Bake::Sealing { image: image.clone() },
-        Bake::Recalling { .. } => Bake::Recalling { looks: u8::MAX, why: longest_failure() },
+        Bake::Recalling { .. } => {
+            Bake::Recalling { looks: u8::MAX, parent: Some(image.clone()), why: longest_failure() }
+        }
+        Bake::Removing { .. } => {
+            Bake::Removing { image: image.clone(), looks: u8::MAX, gone: u16::MAX, why: longest_failure() }
+        }
         Bake::Cancelling { .. } => Bake::Cancelling { image: image.clone(), why: longest_failure() },
         Bake::Stopping { .. } => Bake::Stopping { image: image.clone(), why: longest_failure() },
         Bake::Leaving { .. } => Bake::Leaving { image: image.clone(), why: longest_failure() },
@@ -69,16 +98,25 @@ fn no_name_is_long_enough_to_burst_a_token() {
 }
 
 #[test]
-fn unwinding_cancels_a_build_under_way_and_leaves_a_finished_one() {
+fn unwinding_cancels_a_build_under_way_and_leaves_one_that_is_spoken_for() {
     let why = Failure::new(FailureKind::JobFailed, "why");
     for (name, state) in states() {
         let unwound = state.clone().unwind(why.clone());
         let expected = match name {
-            "start" => Bake::Recalling { looks: 0, why: why.clone() },
-            "building" => Bake::Cancelling { image: ARN.into(), why: why.clone() },
-            "confirming" | "tagging" | "publishing" | "validating" | "sealing" => {
-                Bake::Leaving { image: ARN.into(), why: why.clone() }
+            "start" | "resolving" | "declaring" | "composing" => {
+                Bake::Recalling { looks: 0, parent: None, why: why.clone() }
             }
+            "starting" => {
+                let parent = Some("ami-0123456789abcdef0".into());
+                Bake::Recalling { looks: 0, parent, why: why.clone() }
+            }
+            "building" | "building_on" | "retrying" => {
+                Bake::Cancelling { image: ARN.into(), why: why.clone() }
+            }
+            "confirming" | "inspecting" | "tagging" => {
+                Bake::Removing { image: ARN.into(), looks: 0, gone: 0, why: why.clone() }
+            }
+            "publishing" | "validating" | "sealing" => Bake::Leaving { image: ARN.into(), why: why.clone() },
             _ => state.clone(),
         };
         assert_eq!(unwound, expected, "{name}");
@@ -307,9 +345,11 @@ fn the_home_of_a_pipeline_is_in_its_arn() {
 
 #[test]
 fn the_provenance_names_source_recipe_parent_components_and_build() {
+    let pipeline = "arn:aws-cn:imagebuilder:eu-west-1:123456789012:image-pipeline/web";
     let run = Run {
         build: ARN.into(),
-        image_pipeline: "arn:aws-cn:imagebuilder:eu-west-1:123456789012:image-pipeline/web".into(),
+        of: Of::Pipeline(pipeline.into()),
+        reused: false,
         service: "web".into(),
         recipe: Recipe {
             arn: Some("arn:recipe".into()),
@@ -329,7 +369,7 @@ fn the_provenance_names_source_recipe_parent_components_and_build() {
         serde_json::json!({
             "buildDefinition": {
                 "buildType": provenance::BUILD_TYPE,
-                "externalParameters": { "imagePipeline": run.image_pipeline, "service": "web" },
+                "externalParameters": { "imagePipeline": pipeline, "service": "web" },
                 "internalParameters": { "infrastructureConfiguration": "arn:infrastructure", "distributionConfiguration": null },
                 "resolvedDependencies": [
                     { "name": "Source", "uri": "s3://bucket/source.zip", "digest": { "sha256": digest.to_string() } },
@@ -340,7 +380,7 @@ fn the_provenance_names_source_recipe_parent_components_and_build() {
                 ],
             },
             "runDetails": {
-                "builder": { "id": run.image_pipeline, "version": { "bakeline": env!("CARGO_PKG_VERSION") } },
+                "builder": { "id": pipeline, "version": { "bakeline": env!("CARGO_PKG_VERSION") } },
                 "metadata": { "invocationId": ARN, "startedOn": "2026-01-01T00:00:00Z" },
                 "byproducts": [
                     { "name": "image build version", "uri": ARN },
@@ -363,7 +403,7 @@ fn output_variables_have_keys_that_codepipeline_takes() {
         own: vec![built("eu-north-1", HOME, "ami-n"), built("eu-west-1", HOME, "ami-w")],
         foreign: vec![built("eu-west-1", "210987654321", "ami-o")],
     };
-    let variables = variables(&copies, "eu-west-1", ARN, Sha256::of(b""));
+    let variables = forward::variables(&copies, "eu-west-1", ARN, Sha256::of(b""));
     let keys: Vec<&str> = variables.keys().map(String::as_str).collect();
     assert_eq!(
         keys,
@@ -379,4 +419,47 @@ fn output_variables_have_keys_that_codepipeline_takes() {
     assert_eq!(variables["ImageId"], "ami-w");
     let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '@' | '-' | '_');
     assert!(keys.iter().all(|key| key.chars().all(fits)));
+}
+
+#[test]
+fn an_image_that_was_available_can_be_retired_and_cannot_fail() {
+    for (status, ends) in [
+        ("DELETED", true),
+        ("DEPRECATED", true),
+        ("DISABLED", true),
+        ("FAILED", false),
+        ("CANCELLED", false),
+        ("TESTING", false),
+    ] {
+        assert_eq!(judge::ends_after_available(status), ends, "{status}");
+    }
+}
+
+#[test]
+fn only_a_failure_on_the_way_to_a_region_is_run_on() {
+    let region = RegionBreakdown { region: Some("eu-west-1".into()), ..RegionBreakdown::default() };
+    let failed = |breakdown| Build { status: "FAILED".into(), breakdown, ..Build::default() };
+    let in_region = Breakdown { regions: vec![region], ..Breakdown::default() };
+    let in_component = Breakdown { component: Some(ComponentBreakdown::default()), ..Breakdown::default() };
+    assert!(judge::failed_in_distribution(&failed(Some(in_region.clone()))));
+    assert!(!judge::failed_in_distribution(&failed(Some(in_component))));
+    assert!(!judge::failed_in_distribution(&failed(None)));
+    let cancelled = Build { status: "CANCELLED".into(), breakdown: Some(in_region), ..Build::default() };
+    assert!(!judge::failed_in_distribution(&cancelled));
+}
+
+#[test]
+fn a_mark_changes_whenever_a_build_moves() {
+    let workflow =
+        |succeeded| Workflow { id: "wf".into(), status: "RUNNING".into(), succeeded, ..Workflow::default() };
+    let mark = judge::mark("BUILDING", &[workflow(1)], Some("Apply"));
+    assert_eq!(mark, judge::mark("BUILDING", &[workflow(1)], Some("Apply")));
+    for other in [
+        judge::mark("TESTING", &[workflow(1)], Some("Apply")),
+        judge::mark("BUILDING", &[workflow(2)], Some("Apply")),
+        judge::mark("BUILDING", &[workflow(1)], Some("Next")),
+        judge::mark("BUILDING", &[], Some("Apply")),
+    ] {
+        assert_ne!(other, mark);
+    }
 }

@@ -250,7 +250,7 @@ pub async fn reap(
         return Ok(Step::Next(Cleanup::Sealing { done, why: None }));
     }
     let bake = inputs.release.spec.bake.as_ref();
-    let found = reap::find(&cx.aws, bake.map(|bake| bake.image_pipeline.as_str())).await?;
+    let found = reap::find(&cx.aws, bake.and_then(|bake| bake.image_pipeline.as_deref())).await?;
     let ended = reap::ended(&cx.aws, &found).await?;
     let next = found.into_iter().find(|leftover| ended.contains(&leftover.run));
     let Some(leftover) = next.filter(|_| tries < REAPED) else {

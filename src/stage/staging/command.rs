@@ -5,34 +5,76 @@
 
 use super::judge::Invocation;
 use crate::aws::{AwsError, Class};
-use crate::engine::StageError;
-use crate::spec::Check;
+use crate::engine::{StageError, Timestamp};
+use crate::spec::{self, Check};
 use crate::stage::Cx;
 
-/// The mark of check number `index`, counted from 0.
-fn mark(cx: &Cx, index: usize) -> String {
-    cx.key().client_token(&format!("check-{index}")).into()
+/// A command as the list of an instance's commands shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shown {
+    pub id: String,
+    /// Its comment: ours carry a mark there.
+    pub mark: String,
+    pub status: String,
+    pub details: String,
+    pub requested: Timestamp,
 }
 
-/// The command of a check that an earlier step sent. Of several, the first: only its result counts.
-pub async fn find(cx: &Cx, instance: &str, index: usize) -> Result<Option<String>, StageError> {
+impl Shown {
+    /// As far as the list tells it: without exit code and output.
+    pub fn invocation(&self) -> Invocation {
+        Invocation { status: self.status.clone(), details: self.details.clone(), ..Invocation::default() }
+    }
+}
+
+/// The mark of check number `index`, counted from 0, and of its attempt, counted from 0.
+pub fn mark(cx: &Cx, index: usize, attempt: u8) -> String {
+    let step = if attempt == 0 { format!("check-{index}") } else { format!("check-{index}-{attempt}") };
+    cx.key().client_token(&step).into()
+}
+
+/// Every command of the instance.
+pub async fn board(cx: &Cx, instance: &str) -> Result<Vec<Shown>, StageError> {
     let call = cx.aws.ssm.list_commands().instance_id(instance);
     let all = call.into_paginator().items().send().try_collect().await;
     let all = all.map_err(|error| AwsError::new("ssm:ListCommands", instance, error))?;
-    let mark = mark(cx, index);
-    let ours = all.into_iter().filter(|command| command.comment.as_deref() == Some(mark.as_str()));
-    let first = ours.min_by_key(|command| {
-        let requested = command.requested_date_time.map(|at| (at.secs(), at.subsec_nanos()));
-        (requested, command.command_id.clone())
-    });
-    Ok(first.and_then(|command| command.command_id))
+    let shown = |command: aws_sdk_ssm::types::Command| {
+        Some(Shown {
+            id: command.command_id?,
+            mark: command.comment.unwrap_or_default(),
+            status: command.status.map(|status| status.as_str().to_owned()).unwrap_or_default(),
+            details: command.status_details.unwrap_or_default(),
+            requested: Timestamp(command.requested_date_time.map_or(0, |at| at.secs())),
+        })
+    };
+    Ok(all.into_iter().filter_map(shown).collect())
+}
+
+/// The command with a mark that an earlier step sent. Of several, the first: only its result counts.
+pub fn find(board: &[Shown], mark: &str) -> Option<String> {
+    let ours = board.iter().filter(|shown| shown.mark == mark);
+    ours.min_by_key(|shown| (shown.requested, shown.id.clone())).map(|shown| shown.id.clone())
+}
+
+/// Which attempt, counted from 0, at check number `index` a command is. One that is not shown yet is the first that
+/// is not.
+pub fn attempt(cx: &Cx, board: &[Shown], index: usize, command: &str) -> u8 {
+    let of = |attempt: u8| find(board, &mark(cx, index, attempt));
+    let mut attempt = 0;
+    while attempt < spec::check::Check::MOST_RETRIES {
+        match of(attempt) {
+            Some(found) if found != command => attempt += 1,
+            Some(_) | None => break,
+        }
+    }
+    attempt
 }
 
 /// Sends the command of a check.
 pub async fn send(
     cx: &Cx,
     instance: &str,
-    index: usize,
+    mark: &str,
     check: &Check,
     script: &[String],
 ) -> Result<String, StageError> {
@@ -45,7 +87,7 @@ pub async fn send(
         .send_command()
         .document_name("AWS-RunShellScript")
         .instance_ids(instance)
-        .comment(mark(cx, index))
+        .comment(mark)
         .parameters("commands", script.to_vec())
         .parameters("executionTimeout", vec![check.timeout.as_secs().to_string()])
         .timeout_seconds(delivery);
@@ -81,14 +123,14 @@ pub async fn invocation(cx: &Cx, instance: &str, command: &str) -> Result<Option
     }
 }
 
-/// Asks for the command to be cancelled: a best effort, since the instance may not listen.
-pub async fn cancel(cx: &Cx, instance: &str, command: &str) -> Result<(), StageError> {
+/// Asks for the command to be cancelled: a best effort, since the instance may not listen. False if it was refused.
+pub async fn cancel(cx: &Cx, instance: &str, command: &str) -> Result<bool, StageError> {
     let answer = cx.aws.ssm.cancel_command().command_id(command).instance_ids(instance).send().await;
-    let Err(error) = answer else { return Ok(()) };
+    let Err(error) = answer else { return Ok(true) };
     let error = AwsError::new("ssm:CancelCommand", command, error);
     if error.class.is_transient() {
         return Err(error.into());
     }
     tracing::warn!(%error, "an overdue command cannot be cancelled; its instance is terminated under it");
-    Ok(())
+    Ok(false)
 }

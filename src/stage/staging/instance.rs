@@ -2,8 +2,9 @@
 
 use aws_sdk_ec2::config::retry::RetryConfig;
 use aws_sdk_ec2::types::{
-    Filter, HttpTokensState, IamInstanceProfileSpecification, Instance, InstanceMetadataOptionsRequest,
-    InstanceType, ResourceType, ShutdownBehavior, Tag, TagSpecification,
+    Filter, HttpTokensState, IamInstanceProfileSpecification, Instance, InstanceInterruptionBehavior,
+    InstanceMarketOptionsRequest, InstanceMetadataOptionsRequest, InstanceType, MarketType, ResourceType,
+    ShutdownBehavior, SpotInstanceType, SpotMarketOptions, Tag, TagSpecification,
 };
 use aws_sdk_ssm::types::InstanceInformationStringFilter;
 
@@ -33,8 +34,15 @@ pub async fn prove_image(cx: &Cx, identity: &ImageIdentity) -> Result<(), StageE
 
 /// Launches the instance of this attempt, or finds it: the same token never launches a second one.
 ///
-/// The instance of a replayed token may have been terminated since; its id is the answer all the same.
-pub async fn launch(cx: &Cx, test: &spec::Test, image: &str, service: &str) -> Result<String, StageError> {
+/// The instance of a replayed token may have been terminated since; its id is the answer all the same. None: a Spot
+/// instance was asked for, and EC2 has none to give.
+pub async fn launch(
+    cx: &Cx,
+    test: &spec::Test,
+    image: &str,
+    service: &str,
+    spot: bool,
+) -> Result<Option<String>, StageError> {
     let profile = IamInstanceProfileSpecification::builder();
     let profile = if test.instance_profile.starts_with("arn:") {
         profile.arn(&test.instance_profile)
@@ -56,15 +64,61 @@ pub async fn launch(cx: &Cx, test: &spec::Test, image: &str, service: &str) -> R
             InstanceMetadataOptionsRequest::builder().http_tokens(HttpTokensState::Required).build(),
         )
         .instance_initiated_shutdown_behavior(ShutdownBehavior::Terminate)
-        .client_token(cx.key().client_token("launch"))
+        .set_instance_market_options(spot.then(one_time))
+        .client_token(cx.key().client_token(if spot { "launch-spot" } else { "launch" }))
         .tag_specifications(tags(cx, service, ResourceType::Instance))
         .tag_specifications(tags(cx, service, ResourceType::Volume));
-    let answer = call.send().await.map_err(|error| AwsError::new("ec2:RunInstances", image, error))?;
+    let answer = match call.send().await.map_err(|error| AwsError::new("ec2:RunInstances", image, error)) {
+        Ok(answer) => answer,
+        Err(error) if spot && NO_SPOT.iter().any(|code| error.is(code)) => {
+            tracing::info!(%error, "no Spot instance is to be had; an on-demand one is launched");
+            return Ok(None);
+        }
+        Err(error) => return Err(error.into()),
+    };
     let launched = answer.instances.unwrap_or_default().into_iter().next();
     launched
         .and_then(|instance| instance.instance_id)
+        .map(Some)
         .ok_or_else(|| StageError::NotYet(format!("ec2:RunInstances of {image} gave no instance")))
 }
+
+/// EC2's codes for no Spot instance to be had, now or at all.
+const NO_SPOT: [&str; 5] = [
+    "InsufficientInstanceCapacity",
+    "MaxSpotInstanceCountExceeded",
+    "SpotMaxPriceTooLow",
+    "SpotInstanceCountLimitExceeded",
+    "UnsupportedOperation",
+];
+
+/// A Spot instance that ends for good when it is interrupted.
+fn one_time() -> InstanceMarketOptionsRequest {
+    let spot = SpotMarketOptions::builder()
+        .spot_instance_type(SpotInstanceType::OneTime)
+        .instance_interruption_behavior(InstanceInterruptionBehavior::Terminate);
+    InstanceMarketOptionsRequest::builder().market_type(MarketType::Spot).spot_options(spot.build()).build()
+}
+
+/// What the instance wrote to its console, for whoever wants to know why it failed; none if EC2 does not tell.
+pub async fn console(cx: &Cx, id: &str) -> Option<Vec<u8>> {
+    use base64::Engine as _;
+    let answer = cx.aws.ec2.get_console_output().instance_id(id).send().await;
+    match answer.map_err(|error| AwsError::new("ec2:GetConsoleOutput", id, error)) {
+        Ok(answer) => {
+            let output = answer.output?;
+            let text = base64::engine::general_purpose::STANDARD.decode(output.trim()).ok()?;
+            Some(text.get(text.len().saturating_sub(CONSOLE_BYTES)..).unwrap_or_default().to_vec())
+        }
+        Err(error) => {
+            tracing::info!(%error, "the console output is not kept");
+            None
+        }
+    }
+}
+
+/// Last bytes of console output that are kept; EC2 keeps 64 KiB.
+const CONSOLE_BYTES: usize = 64 << 10;
 
 fn tags(cx: &Cx, service: &str, of: ResourceType) -> TagSpecification {
     let tag = |key: &str, value: &str| Tag::builder().key(key).value(value).build();

@@ -50,6 +50,14 @@ fn case(writer: &mut Writer<Vec<u8>>, service: &str, result: &Result) -> io::Res
     let attributes = [("classname", service), ("name", &name), ("file", &result.script), ("time", &time)];
     writer.create_element("testcase").with_attributes(attributes).write_inner_content(|writer| {
         match &result.verdict {
+            // The element of Surefire's reports, which CI systems know.
+            Verdict::Passed if result.is_flaky() => {
+                let message = format!("passed at attempt {}", result.attempts);
+                writer
+                    .create_element("flakyFailure")
+                    .with_attribute(("message", message.as_str()))
+                    .write_empty()?;
+            }
             Verdict::Passed => {}
             Verdict::Failed(why) => {
                 let why = clean(why);

@@ -4,7 +4,9 @@ mod command;
 mod instance;
 pub mod judge;
 pub mod junit;
+pub mod plan;
 pub mod report;
+pub mod script;
 #[cfg(test)]
 mod tests;
 
@@ -13,7 +15,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use self::judge::{Boot, Deadlines, Invocation, Look};
+use self::judge::{Boot, Invocation};
+use self::plan::{Act, Sent};
 use super::handover::{Release, hand_over};
 use super::store::Files;
 use super::{Cx, StageMachine, goes_forward};
@@ -28,23 +31,26 @@ const BOOT_EVERY: Duration = Duration::from_secs(15);
 /// Between looks at anything that moves fast.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
 
-/// The resting places of a test. `commands` are the ids of the checks' commands so far, in the order of the spec.
+/// The resting places of a test. `commands` are the ids of the checks' commands so far, in the order of the spec; of a
+/// check that was tried again, the last one's.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "at", rename_all = "snake_case")]
 pub enum Test {
     /// No instance is known. One may have been launched: its client token finds it again.
     Launching,
+    /// No Spot instance was to be had. An on-demand one may have been launched: its client token finds it again.
+    LaunchingOnDemand,
     /// The instance was launched at `since`.
     Booting { instance: String, since: Timestamp },
-    /// The instance is up, and the commands so far have ended; the next check's may have been sent: its mark finds it.
+    /// The instance is up, and the commands so far were sent; another check's may have been: its mark finds it.
     Checking { instance: String, commands: Vec<String> },
-    /// The last of the commands was sent at `since`, or found then.
+    /// As before; one of the commands was sent at `since`, or found then, none later.
     Running { instance: String, commands: Vec<String>, since: Timestamp },
-    /// The last of the commands should have ended by itself, and did not.
+    /// One of the commands should have ended by itself, and did not: all that go on are to be cancelled.
     Overdue { instance: String, commands: Vec<String> },
-    /// Systems Manager was asked at `since` to cancel the last of the commands.
+    /// Systems Manager was asked, at `since` for the last time, to cancel the commands that went on.
     Cancelling { instance: String, commands: Vec<String>, since: Timestamp },
-    /// Nothing more is to be run. `given_up`: the last of the commands may not have ended.
+    /// Nothing more is to be run. `given_up`: some of the commands may not have ended.
     Terminating { instance: String, commands: Vec<String>, given_up: bool },
     /// EC2 was asked to terminate the instance.
     Ending { instance: String, commands: Vec<String>, given_up: bool },
@@ -87,6 +93,7 @@ impl StageMachine for Test {
             Self::Withdrawing { instance, looks, why } => withdrawing(cx, instance, looks, why).await,
             Self::Withdrawn { instance, why } => withdrawn(cx, instance, why).await,
             forward @ (Self::Launching
+            | Self::LaunchingOnDemand
             | Self::Booting { .. }
             | Self::Checking { .. }
             | Self::Running { .. }
@@ -102,19 +109,21 @@ impl StageMachine for Test {
 /// The lines of the checks' scripts, as `AWS-RunShellScript` takes them.
 fn scripts(checks: &[Check], files: &Files) -> Result<Vec<Vec<String>>, StageError> {
     let lines = |check: &Check| {
-        let script = files.get(&check.script).ok_or_else(|| {
-            StageError::Rejected(format!(
-                "the input artifact has no {}, the script of check {}",
-                check.script, check.name
-            ))
-        })?;
-        let text = std::str::from_utf8(script).map_err(|error| {
-            let at = error.valid_up_to();
-            StageError::Config(format!("{} is not a shell script: byte {at} is not UTF-8 text", check.script))
-        })?;
-        Ok(text.lines().map(str::to_owned).collect())
+        let own = check.script.as_deref().map_or(Ok(""), |path| own(check, path, files))?;
+        Ok(script::of(check, own).lines().map(str::to_owned).collect())
     };
     checks.iter().map(lines).collect()
+}
+
+/// The text of a check's script file.
+fn own<'f>(check: &Check, path: &str, files: &'f Files) -> Result<&'f str, StageError> {
+    let script = files.get(path).ok_or_else(|| {
+        StageError::Rejected(format!("the input artifact has no {path}, the script of check {}", check.name))
+    })?;
+    std::str::from_utf8(script).map_err(|error| {
+        let at = error.valid_up_to();
+        StageError::Config(format!("{path} is not a shell script: byte {at} is not UTF-8 text"))
+    })
 }
 
 impl Machine for Test {
@@ -131,7 +140,7 @@ impl Machine for Test {
 
     fn unwind(self, why: Failure) -> Self {
         match self {
-            Self::Launching => Self::Recalling { looks: 0, why },
+            Self::Launching | Self::LaunchingOnDemand => Self::Recalling { looks: 0, why },
             Self::Booting { instance, .. }
             | Self::Checking { instance, .. }
             | Self::Running { instance, .. }
@@ -150,6 +159,7 @@ impl Machine for Test {
     fn is_unwinding(&self) -> bool {
         match self {
             Self::Launching
+            | Self::LaunchingOnDemand
             | Self::Booting { .. }
             | Self::Checking { .. }
             | Self::Running { .. }
@@ -164,23 +174,17 @@ impl Machine for Test {
 
     async fn step(self, inputs: &Inputs, cx: &Cx) -> Result<Step<Self>, StageError> {
         match self {
-            Self::Launching => {
-                instance::prove_image(cx, &inputs.image).await?;
-                let service = &inputs.release.spec.service;
-                let instance = instance::launch(cx, &inputs.test, &inputs.image.image_id, service).await?;
-                Ok(Step::Next(Self::Booting { instance, since: cx.now() }))
-            }
+            Self::Launching => launching(inputs, cx, inputs.test.spot).await,
+            Self::LaunchingOnDemand => launching(inputs, cx, false).await,
             Self::Booting { instance, since } => booting(inputs, cx, instance, since).await,
-            Self::Checking { instance, commands } => checking(inputs, cx, instance, commands).await,
+            Self::Checking { instance, commands } => {
+                let since = cx.now();
+                checking(inputs, cx, instance, commands, since).await
+            }
             Self::Running { instance, commands, since } => {
-                running(inputs, cx, instance, commands, since).await
+                checking(inputs, cx, instance, commands, since).await
             }
-            Self::Overdue { instance, commands } => {
-                if let Some(command) = commands.last() {
-                    command::cancel(cx, &instance, command).await?;
-                }
-                Ok(Step::Next(Self::Cancelling { instance, commands, since: cx.now() }))
-            }
+            Self::Overdue { instance, commands } => overdue(cx, instance, commands).await,
             Self::Cancelling { instance, commands, since } => cancelling(cx, instance, commands, since).await,
             Self::Terminating { instance, commands, given_up } => {
                 let found = instance::state(cx, &instance).await?;
@@ -214,6 +218,15 @@ impl Machine for Test {
 
 fn progress(percent: u8, summary: String, id: &str) -> Progress {
     Progress { percent, summary, external_id: Some(id.to_owned()) }
+}
+
+async fn launching(inputs: &Inputs, cx: &Cx, spot: bool) -> Result<Step<Test>, StageError> {
+    instance::prove_image(cx, &inputs.image).await?;
+    let service = &inputs.release.spec.service;
+    Ok(match instance::launch(cx, &inputs.test, &inputs.image.image_id, service, spot).await? {
+        Some(instance) => Step::Next(Test::Booting { instance, since: cx.now() }),
+        None => Step::Next(Test::LaunchingOnDemand),
+    })
 }
 
 async fn booting(
@@ -250,55 +263,69 @@ async fn booting(
     Ok(Step::Wait { state: Test::Booting { instance, since }, again_in: BOOT_EVERY, progress })
 }
 
+/// Sends the next check if one is free to be sent, and waits for those that run otherwise.
 async fn checking(
     inputs: &Inputs,
     cx: &Cx,
     instance: String,
     mut commands: Vec<String>,
-) -> Result<Step<Test>, StageError> {
-    let index = commands.len();
-    let (Some(check), Some(script)) = (inputs.test.checks.get(index), inputs.scripts.get(index)) else {
-        return Ok(Step::Next(Test::Terminating { instance, commands, given_up: false }));
-    };
-    let command = match command::find(cx, &instance, index).await? {
-        Some(found) => found,
-        None => command::send(cx, &instance, index, check, script).await?,
-    };
-    commands.push(command);
-    Ok(Step::Next(Test::Running { instance, commands, since: cx.now() }))
-}
-
-async fn running(
-    inputs: &Inputs,
-    cx: &Cx,
-    instance: String,
-    commands: Vec<String>,
     since: Timestamp,
 ) -> Result<Step<Test>, StageError> {
-    let (index, total) = (commands.len().saturating_sub(1), inputs.test.checks.len());
-    let (Some(command), Some(check)) = (commands.last(), inputs.test.checks.get(index)) else {
-        return Ok(Step::Next(Test::Terminating { instance, commands, given_up: false }));
-    };
-    let found = command::invocation(cx, &instance, command).await?;
-    match judge::look(found.as_ref(), cx.now().since(since), Deadlines::of(check)) {
-        // Ended means found.
-        Look::Ended if found.as_ref().is_some_and(judge::reached) => {
-            Ok(Step::Next(Test::Checking { instance, commands }))
+    let checks = &inputs.test.checks;
+    let board = command::board(cx, &instance).await?;
+    let mut sent = Vec::with_capacity(commands.len());
+    for (index, command) in commands.iter().enumerate() {
+        let shown = board.iter().find(|shown| shown.id == *command);
+        let began = shown.map_or(since, |shown| shown.requested);
+        sent.push(Sent {
+            attempts: command::attempt(cx, &board, index, command).saturating_add(1),
+            elapsed: cx.now().since(began),
+            shown: shown.map(command::Shown::invocation),
+        });
+    }
+    match plan::next(checks, &sent) {
+        Act::Send { check: index, attempt } => {
+            let (Some(check), Some(script)) = (checks.get(index), inputs.scripts.get(index)) else {
+                return Err(StageError::Bug(format!("there is no check {index}")));
+            };
+            let mark = command::mark(cx, index, attempt);
+            let id = match command::find(&board, &mark) {
+                Some(found) => found,
+                None => command::send(cx, &instance, &mark, check, script).await?,
+            };
+            match commands.get_mut(index) {
+                Some(command) => *command = id,
+                None => commands.push(id),
+            }
+            Ok(Step::Next(Test::Running { instance, commands, since: cx.now() }))
         }
-        Look::Ended => Ok(Step::Next(Test::Terminating { instance, commands, given_up: false })),
-        Look::Overdue => Ok(Step::Next(Test::Overdue { instance, commands })),
-        Look::Going(status) => {
+        Act::Wait { check: index, status } => {
+            let total = checks.len();
             // There are at most 20 checks.
             let percent = u8::try_from(20 + index * 70 / total.max(1)).unwrap_or(90);
-            let summary = format!("check {} of {total}, {}: {status}", index + 1, check.name);
-            let progress = progress(percent, summary, command);
-            Ok(Step::Wait {
-                state: Test::Running { instance, commands, since },
-                again_in: LOOK_EVERY,
-                progress,
-            })
+            let name = checks.get(index).map_or("", |check| check.name.as_str());
+            let summary = format!("check {} of {total}, {name}: {status}", index + 1);
+            let progress = progress(percent, summary, commands.get(index).unwrap_or(&instance));
+            let state = Test::Running { instance, commands, since };
+            Ok(Step::Wait { state, again_in: LOOK_EVERY, progress })
         }
+        Act::Overdue => Ok(Step::Next(Test::Overdue { instance, commands })),
+        Act::Stop { given_up } => Ok(Step::Next(Test::Terminating { instance, commands, given_up })),
     }
+}
+
+/// Cancels one of the commands that go on at a time; one that cannot be cancelled is left to the instance's end.
+async fn overdue(cx: &Cx, instance: String, commands: Vec<String>) -> Result<Step<Test>, StageError> {
+    let board = command::board(cx, &instance).await?;
+    let goes_on = |shown: &&command::Shown| {
+        commands.contains(&shown.id) && !judge::is_terminal(&shown.status) && shown.status != "Cancelling"
+    };
+    if let Some(going) = board.iter().find(goes_on)
+        && command::cancel(cx, &instance, &going.id).await?
+    {
+        return Ok(Step::Next(Test::Overdue { instance, commands }));
+    }
+    Ok(Step::Next(Test::Cancelling { instance, commands, since: cx.now() }))
 }
 
 async fn cancelling(
@@ -307,15 +334,12 @@ async fn cancelling(
     commands: Vec<String>,
     since: Timestamp,
 ) -> Result<Step<Test>, StageError> {
-    let found = match commands.last() {
-        Some(command) => command::invocation(cx, &instance, command).await?,
-        None => None,
-    };
-    let ended = found.is_some_and(|found| judge::is_terminal(&found.status));
-    if ended || cx.now().since(since) > judge::CANCELLING {
+    let board = command::board(cx, &instance).await?;
+    let ended = |id: &String| board.iter().any(|shown| shown.id == *id && judge::is_terminal(&shown.status));
+    if commands.iter().all(ended) || cx.now().since(since) > judge::CANCELLING {
         return Ok(Step::Next(Test::Terminating { instance, commands, given_up: true }));
     }
-    let progress = progress(90, "cancelling an overdue command".into(), &instance);
+    let progress = progress(90, "cancelling overdue commands".into(), &instance);
     Ok(Step::Wait { state: Test::Cancelling { instance, commands, since }, again_in: LOOK_EVERY, progress })
 }
 
@@ -327,11 +351,17 @@ async fn sealing(
     given_up: bool,
 ) -> Result<Step<Test>, StageError> {
     let invocations = invocations(cx, instance, commands, given_up).await?;
-    let results = report::results(&inputs.test.checks, invocations);
+    let attempts = attempts(inputs, cx, instance, commands).await?;
+    let results = report::results(&inputs.test.checks, invocations, &attempts);
     let spec = &inputs.release.spec;
     let statement = report::test_result(&results, &inputs.release.baggage.files);
     let mut baggage = inputs.release.baggage.clone();
     baggage.files.extend(report::files(&spec.service, &results));
+    if !report::passed(&results)
+        && let Some(console) = instance::console(cx, instance).await
+    {
+        baggage.files.insert(report::CONSOLE.to_owned(), console);
+    }
     let images = std::slice::from_ref(&inputs.image);
     let sealed =
         hand_over(cx, Stage::Test, images, &statement, baggage, spec.evidence.valid_for.as_duration())
@@ -351,10 +381,25 @@ async fn sealing(
     }))
 }
 
+/// How often each of the checks was sent.
+async fn attempts(
+    inputs: &Inputs,
+    cx: &Cx,
+    instance: &str,
+    commands: &[String],
+) -> Result<Vec<u8>, StageError> {
+    if inputs.test.checks.iter().all(|check| check.retries == 0) {
+        return Ok(Vec::new());
+    }
+    let board = command::board(cx, instance).await?;
+    let attempt = |(index, id): (usize, &String)| command::attempt(cx, &board, index, id).saturating_add(1);
+    Ok(commands.iter().enumerate().map(attempt).collect())
+}
+
 /// The results of the commands, read anew: Systems Manager keeps them for 30 days, also of an instance that is gone.
 ///
-/// All had ended when they were last looked at, but for the last one if it was given up; a look that shows it
-/// otherwise is an old one.
+/// All had ended when they were last looked at, but for those that were given up; a look that shows it otherwise is an
+/// old one.
 async fn invocations(
     cx: &Cx,
     instance: &str,
@@ -362,9 +407,8 @@ async fn invocations(
     given_up: bool,
 ) -> Result<Vec<Invocation>, StageError> {
     let mut invocations = Vec::with_capacity(commands.len());
-    for (index, command) in commands.iter().enumerate() {
+    for command in commands {
         let found = command::invocation(cx, instance, command).await?;
-        let given_up = given_up && index + 1 == commands.len();
         match found {
             Some(found) if given_up || judge::is_terminal(&found.status) => invocations.push(found),
             None if given_up => {

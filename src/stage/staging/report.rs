@@ -14,6 +14,9 @@ use crate::stage::store::Files;
 /// Where the JUnit report lies in the artifact.
 pub const JUNIT: &str = "reports/junit.xml";
 
+/// Where the console output of a failed test's instance lies in the artifact.
+pub const CONSOLE: &str = "reports/console.txt";
+
 /// Most bytes kept of one output. Systems Manager itself keeps 24,000 characters.
 const OUTPUT_BYTES: usize = 96 << 10;
 
@@ -21,26 +24,46 @@ const OUTPUT_BYTES: usize = 96 << 10;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Result {
     pub name: String,
+    /// Its script's path, or the key that says what it looks at.
     pub script: String,
     pub verdict: Verdict,
+    /// How often it was tried.
+    pub attempts: u8,
     /// What Systems Manager kept of it; none if it was not run.
     pub invocation: Option<Invocation>,
 }
 
-/// How the checks went: `invocations` are those that were run, in order.
+impl Result {
+    /// Whether it passed, and not at once.
+    #[must_use]
+    pub fn is_flaky(&self) -> bool {
+        self.verdict == Verdict::Passed && self.attempts > 1
+    }
+}
+
+/// How the checks went: `invocations` are those that were run, in order, and `attempts` how often each was; once where
+/// it is not told.
 #[must_use]
-pub fn results(checks: &[Check], invocations: Vec<Invocation>) -> Vec<Result> {
+pub fn results(checks: &[Check], invocations: Vec<Invocation>, attempts: &[u8]) -> Vec<Result> {
     let mut invocations = invocations.into_iter();
     checks
         .iter()
-        .map(|check| {
+        .enumerate()
+        .map(|(index, check)| {
             let invocation = invocations.next();
             let verdict = invocation
                 .as_ref()
                 .map_or(Verdict::NotRun, |found| judge::verdict(found, Deadlines::of(check)));
-            Result { name: check.name.clone(), script: check.script.clone(), verdict, invocation }
+            let attempts = attempts.get(index).copied().unwrap_or(1);
+            Result { name: check.name.clone(), script: what(check), verdict, attempts, invocation }
         })
         .collect()
+}
+
+/// What a check looks at: its script's path, or the key that says it.
+fn what(check: &Check) -> String {
+    let kind = check.kinds().into_iter().find(|(_, given)| *given).map_or("", |(kind, _)| kind);
+    check.script.clone().unwrap_or_else(|| kind.to_owned())
 }
 
 impl Deadlines {
@@ -63,17 +86,25 @@ pub fn test_result(results: &[Result], files: &Files) -> TestResult {
     let names = |wanted: fn(&Verdict) -> bool| {
         results.iter().filter(|result| wanted(&result.verdict)).map(|result| result.name.clone()).collect()
     };
+    let passed_as = |flaky: bool| {
+        let passed = results.iter().filter(|result| result.verdict == Verdict::Passed);
+        passed.filter(|result| result.is_flaky() == flaky).map(|result| result.name.clone()).collect()
+    };
     let run: BTreeSet<&str> =
         std::iter::once(SPEC).chain(results.iter().map(|result| result.script.as_str())).collect();
     TestResult {
-        result: if passed(results) { TestOutcome::Passed } else { TestOutcome::Failed },
+        result: match (passed(results), results.iter().any(Result::is_flaky)) {
+            (true, false) => TestOutcome::Passed,
+            (true, true) => TestOutcome::Warned,
+            (false, _) => TestOutcome::Failed,
+        },
         configuration: run
             .into_iter()
             .filter_map(|path| Some(ResourceDescriptor::named(path, &Sha256::of(files.get(path)?))))
             .collect(),
         url: None,
-        passed_tests: names(|verdict| *verdict == Verdict::Passed),
-        warned_tests: Vec::new(),
+        passed_tests: passed_as(false),
+        warned_tests: passed_as(true),
         failed_tests: names(|verdict| matches!(verdict, Verdict::Failed(_))),
     }
 }

@@ -1,11 +1,10 @@
 //! The test stage's judgement as tables, its reports, and its resting places as tokens.
 
-use super::judge::{Described, Verdict, Vitals};
+use super::judge::{Deadlines, Described, Look, Verdict, Vitals};
 use super::report::{self, Result as CheckResult};
 use super::*;
 use crate::engine::Token;
 use crate::evidence::predicate::TestOutcome;
-use crate::spec::Span;
 use crate::stage::tokens::{golden, longest_failure, worst};
 
 const INSTANCE: &str = "i-0123456789abcdef0";
@@ -19,6 +18,7 @@ fn states() -> Vec<(&'static str, Test)> {
     let since = Timestamp(1_767_229_200);
     vec![
         ("launching", Test::Launching),
+        ("launching_on_demand", Test::LaunchingOnDemand),
         ("booting", Test::Booting { instance: instance(), since }),
         ("checking", Test::Checking { instance: instance(), commands: commands()[..1].to_vec() }),
         ("running", Test::Running { instance: instance(), commands: commands(), since }),
@@ -47,6 +47,7 @@ fn as_many_checks_as_a_spec_may_have_fit_in_a_token() {
         let commands = commands.clone();
         let grown = match state {
             Test::Launching => Test::Launching,
+            Test::LaunchingOnDemand => Test::LaunchingOnDemand,
             Test::Booting { .. } => Test::Booting { instance, since },
             Test::Checking { .. } => Test::Checking { instance, commands },
             Test::Running { .. } => Test::Running { instance, commands, since },
@@ -72,7 +73,7 @@ fn unwinding_ends_in_the_instance_terminated_wherever_it_begins() {
     for (name, state) in states() {
         let unwound = state.clone().unwind(why.clone());
         let expected = match name {
-            "launching" => Test::Recalling { looks: 0, why: why.clone() },
+            "launching" | "launching_on_demand" => Test::Recalling { looks: 0, why: why.clone() },
             "sealing" | "recalling" | "withdrawing" | "withdrawn" => state.clone(),
             _ => Test::Withdrawing { instance: INSTANCE.into(), looks: 0, why: why.clone() },
         };
@@ -238,12 +239,10 @@ fn the_last_words_are_standard_error_if_there_is_any() {
 }
 
 fn check(name: &str, script: &str) -> Check {
-    Check {
-        name: name.into(),
-        script: script.into(),
-        delivery_timeout: Span::from_secs(120),
-        timeout: Span::from_secs(300),
-    }
+    serde_json::from_value(serde_json::json!({
+        "name": name, "script": script, "delivery_timeout": "120s", "timeout": "300s",
+    }))
+    .unwrap()
 }
 
 fn run() -> Vec<CheckResult> {
@@ -259,7 +258,7 @@ fn run() -> Vec<CheckResult> {
         elapsed: "PT2S".into(),
         ..invocation("Failed", "Failed", 7)
     };
-    report::results(&checks, vec![passed, failed])
+    report::results(&checks, vec![passed, failed], &[])
 }
 
 #[test]
@@ -347,6 +346,7 @@ fn outputs_lie_in_a_folder_of_the_checks_name_wherever_it_can_be_one() {
             name: (*name).into(),
             script: "s".into(),
             verdict: Verdict::Passed,
+            attempts: 1,
             invocation: Some(invocation("Success", "", 0)),
         })
         .collect();
@@ -382,4 +382,17 @@ fn scripts_are_taken_line_by_line_and_must_be_text() {
     let binary = scripts(&[check("b", "b.sh")], &files).unwrap_err();
     assert_eq!(binary.to_string(), "b.sh is not a shell script: byte 2 is not UTF-8 text");
     assert!(matches!(scripts(&[check("c", "c.sh")], &files), Err(StageError::Rejected(_))));
+}
+
+#[test]
+fn a_check_that_passed_at_its_second_attempt_is_flaky_everywhere() {
+    let passed = invocation("Success", "Success", 0);
+    let checks = [check("steady", "a.sh"), check("shaky", "b.sh")];
+    let results = report::results(&checks, vec![passed.clone(), passed], &[1, 2]);
+    let said = report::test_result(&results, &Files::new());
+    assert_eq!(said.result, TestOutcome::Warned);
+    assert_eq!((said.passed_tests, said.warned_tests), (vec!["steady".to_owned()], vec!["shaky".to_owned()]));
+    assert_eq!(report::failure(&results), None);
+    let junit = junit::report("web", &results);
+    assert_eq!(junit.matches("<flakyFailure message=\"passed at attempt 2\"/>").count(), 1, "{junit}");
 }

@@ -20,7 +20,7 @@ class Ground:
 
     def __init__(self, binary, speed=SPEED, scenario=None):
         self.folder = tempfile.TemporaryDirectory()
-        command = [binary, "rehearse", str(ROOT / "examples/web/bakeline.yaml"), "--listen", "127.0.0.1:0",
+        command = [binary, "rehearse", str(ROOT / "tests/it/fixtures/crash/bakeline.yaml"), "--listen", "127.0.0.1:0",
                    "--speed", speed, "--out", self.folder.name]
         if scenario:
             file = pathlib.Path(self.folder.name, "scenario.yaml")

@@ -128,9 +128,9 @@ fn mappings(image: &Image) -> Vec<Value> {
                 "Ebs": {
                     "SnapshotId": snapshot,
                     "DeleteOnTermination": true,
-                    "VolumeSize": 8,
+                    "VolumeSize": image.disk.size,
                     "VolumeType": "gp3",
-                    "Encrypted": false,
+                    "Encrypted": image.disk.encrypted,
                 },
             })
         })

@@ -77,6 +77,7 @@ pub struct Image {
     /// Reported with a delay of 24 hours.
     pub last_launched: Option<Time>,
     pub(super) imds_v2: bool,
+    pub(super) disk: Disk,
     pub(super) ended: Option<Time>,
     pub(super) behaviour: Arc<Behaviour>,
 }
@@ -107,6 +108,21 @@ pub struct NewImage {
     pub available_after: Duration,
     /// How many snapshots stand behind it.
     pub snapshots: usize,
+    pub disk: Disk,
+}
+
+/// What an image's volumes are like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Disk {
+    /// GiB of each.
+    pub size: u32,
+    pub encrypted: bool,
+}
+
+impl Default for Disk {
+    fn default() -> Self {
+        Self { size: 8, encrypted: false }
+    }
 }
 
 /// Registers an image; its id.
@@ -136,6 +152,7 @@ pub fn register_image(world: &mut World, new: NewImage) -> String {
         protection: Protection::Off,
         last_launched: None,
         imds_v2: false,
+        disk: new.disk,
         ended: None,
         behaviour: Arc::new(new.behaviour),
     };
@@ -255,6 +272,7 @@ pub(super) fn create(world: &mut World, call: &Call) -> Answer {
             behaviour,
             available_after: CREATE_TAKES,
             snapshots: 1,
+            disk: Disk::default(),
         },
     );
     tag_snapshots(world, &id, &tags_for(&input.tag_specifications, "snapshot"));
@@ -301,6 +319,7 @@ pub(super) fn copy(world: &mut World, call: &Call) -> Answer {
         behaviour: source.behaviour.as_ref().clone(),
         available_after: COPY_TAKES,
         snapshots: source.snapshots.len(),
+        disk: source.disk,
     };
     free_name(world, call, &input.name)?;
     let id = register_image(world, new);

@@ -175,6 +175,7 @@ pub(super) fn view(instance: &Instance) -> Value {
         "StateTransitionReason": instance.transition_reason,
         "StateReason": reason,
         "InstanceType": instance.instance_type,
+        "InstanceLifecycle": instance.spot.then_some("spot"),
         "LaunchTime": instance.launched.epoch_seconds(),
         "AmiLaunchIndex": instance.launch_index,
         "ClientToken": instance.client_token.clone().unwrap_or_default(),

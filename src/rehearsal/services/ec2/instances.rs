@@ -78,6 +78,7 @@ impl InstanceState {
 }
 
 /// One instance.
+#[allow(clippy::struct_excessive_bools, reason = "what EC2 tells of an instance are flags")]
 #[derive(Clone, Debug)]
 pub struct Instance {
     pub id: String,
@@ -105,6 +106,8 @@ pub struct Instance {
     pub(super) private_ip: String,
     pub(super) protected: bool,
     pub(super) transition_reason: String,
+    /// Launched on the Spot market.
+    pub(super) spot: bool,
     pub(in super::super) behaviour: Arc<Behaviour>,
 }
 

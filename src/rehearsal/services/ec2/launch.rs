@@ -34,6 +34,13 @@ pub struct LaunchSpec {
     placement: Option<Placement>,
     key_name: Option<String>,
     disable_api_termination: Option<bool>,
+    instance_market_options: Option<MarketOptions>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct MarketOptions {
+    market_type: Option<String>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -249,6 +256,15 @@ pub fn launch(
         )
         .with_status(500));
     }
+    let market = spec.instance_market_options.as_ref().and_then(|options| options.market_type.as_deref());
+    let spot = market == Some("spot");
+    if spot && world.ec2.no_spot {
+        return Err(ApiError::new(
+            "InsufficientInstanceCapacity",
+            "There is no Spot capacity available that matches your request.",
+        )
+        .with_status(500));
+    }
     let now = world.now;
     let reservation = world.ids.ec2("r");
     let mut tags = tags_for(&spec.tag_specifications, "instance");
@@ -281,6 +297,7 @@ pub fn launch(
             private_ip: format!("10.0.{}.{}", (draw >> 8) & 0xff, 4 + draw % 250),
             protected: spec.disable_api_termination.unwrap_or(false),
             transition_reason: String::new(),
+            spot,
             behaviour: Arc::clone(&behaviour),
         };
         world.ec2.instances.insert(id.clone(), instance);

@@ -31,7 +31,7 @@ use super::super::world::{self, World};
 use super::support::{Place, refuse};
 
 pub use fleets::{seed_fleet, seed_spot_fleet_request, seed_spot_request};
-pub use images::{Image, ImageState, NewImage, Protection, register_image, share_snapshots};
+pub use images::{Disk, Image, ImageState, NewImage, Protection, register_image, share_snapshots};
 pub use instances::{Instance, InstanceState, lose_zone};
 pub(super) use instances::{settle, terminate};
 pub(super) use launch::{LaunchSpec, launch};
@@ -62,6 +62,8 @@ pub struct State {
     pub visible_after_ms: u64,
     /// Launches these match fail with `InsufficientInstanceCapacity`.
     pub capacity_shortages: Vec<CapacityShortage>,
+    /// There is no capacity on the Spot market.
+    pub no_spot: bool,
     pub(in super::super) instances: BTreeMap<String, Instance>,
     pub(in super::super) images: BTreeMap<String, Image>,
     pub(in super::super) snapshots: BTreeMap<String, Snapshot>,

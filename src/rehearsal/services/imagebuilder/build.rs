@@ -15,7 +15,7 @@ use super::image::Image;
 use super::phase::Phase;
 use super::resource::{self, Kind};
 use super::workflow::Workflow;
-use super::{ComponentFault, Event, Happening, Outcome, distribute, invalid, not_found};
+use super::{ComponentFault, DistributionFault, Event, Happening, Outcome, distribute, invalid, not_found};
 
 /// Characters of `ImageState.reason`.
 const REASON_LIMIT: usize = 1024;
@@ -115,6 +115,7 @@ fn begin(
         tests: source.get("imageTestsConfiguration").cloned().unwrap_or(default_tests),
         scanning,
         scan_abandoned: world.imagebuilder.options.scan_abandoned,
+        scanned_at: call.now,
         shown,
         workflows: Vec::new(),
     };
@@ -147,10 +148,13 @@ pub(super) fn enter(world: &mut World, at: Time, arn: &str, phase: Phase) {
     }
     let fails_here = match &image.outcome {
         Outcome::Failed(fault) => failing_phase(fault, image.runs_tests()) == phase,
+        Outcome::DistributionFailed(_) => phase == Phase::Distributing,
         _ => false,
     };
     let next = match &image.outcome {
-        Outcome::Failed(_) if fails_here => Some((takes * 2 / 5, Happening::Fail)),
+        Outcome::Failed(_) | Outcome::DistributionFailed(_) if fails_here => {
+            Some((takes * 2 / 5, Happening::Fail))
+        }
         Outcome::Cancelled if phase == Phase::Building => Some((takes / 2, Happening::Cancel)),
         Outcome::Hangs if phase == Phase::Building => None,
         _ => phase.next(image.runs_tests()).map(|next| (takes, Happening::Enter(next))),
@@ -161,6 +165,12 @@ pub(super) fn enter(world: &mut World, at: Time, arn: &str, phase: Phase) {
     match phase {
         Phase::Distributing => distribute::register(world, at, arn, takes),
         Phase::Integrating => distribute::put_parameters(world, at, arn),
+        Phase::Available => {
+            let lags = world.imagebuilder.options.scan_lags;
+            if let Some(image) = world.imagebuilder.images.get_mut(arn) {
+                image.scanned_at = at + lags;
+            }
+        }
         _ => {}
     }
 }
@@ -176,8 +186,13 @@ fn schedule(world: &mut World, at: Time, arn: &str, happening: Happening) {
     world.agenda.enter(at, world::Event::ImageBuilder(event));
 }
 
-/// The component the outcome names fails in the workflow under way.
+/// What the outcome names fails in the workflow under way.
 pub(super) fn fail(world: &mut World, at: Time, arn: &str) {
+    if let Some(image) = world.imagebuilder.images.get_mut(arn)
+        && let Outcome::DistributionFailed(fault) = image.outcome.clone()
+    {
+        return fail_distribution(image, at, &fault);
+    }
     let Some(image) = world.imagebuilder.images.get(arn) else { return };
     let Outcome::Failed(fault) = image.outcome.clone() else { return };
     let component = component_arn(world, image, &fault.component);
@@ -207,6 +222,25 @@ pub(super) fn fail(world: &mut World, at: Time, arn: &str) {
     image.phase = Phase::Failed;
     image.reason = Some(reason.chars().take(REASON_LIMIT).collect());
     image.failure = Some(failure);
+}
+
+/// The image is made; on its way to one Region it fails.
+fn fail_distribution(image: &mut Image, at: Time, fault: &DistributionFault) {
+    let message = format!("Distribution to {} failed: {}", fault.region, fault.message);
+    if let Some(workflow) = image.workflows.iter_mut().find(|workflow| workflow.is_running()) {
+        workflow.fail(at, &message);
+    }
+    image.failure = Some(json!({
+        "imageStatus": image.phase.name(),
+        "distributionFailure": {
+            "errorMessage": message,
+            "regionFailures": [{ "region": fault.region, "targetAccountId": image.account, "status": "FAILED",
+                "errorMessage": fault.message }],
+        },
+    }));
+    image.stopped_in = Some(image.phase);
+    image.phase = Phase::Failed;
+    image.reason = Some(message);
 }
 
 /// The recipe's component of that name, with its version resolved.

@@ -33,6 +33,7 @@ pub(super) fn register(world: &mut World, at: Time, arn: &str, takes: Duration) 
         .get("blockDeviceMappings")
         .and_then(Value::as_array)
         .map_or(1, |mappings| mappings.iter().filter(|m| m.get("ebs").is_some()).count().max(1));
+    let disk = disk(image);
     let behaviour = world.imagebuilder.options.baked.clone();
     let mut amis: Vec<OutputAmi> = Vec::new();
     for target in targets {
@@ -48,6 +49,7 @@ pub(super) fn register(world: &mut World, at: Time, arn: &str, takes: Duration) 
                 behaviour: behaviour.clone(),
                 available_after: takes * 9 / 10,
                 snapshots,
+                disk,
             },
         );
         amis.push(OutputAmi {
@@ -60,6 +62,16 @@ pub(super) fn register(world: &mut World, at: Time, arn: &str, takes: Duration) 
     }
     if let Some(image) = world.imagebuilder.images.get_mut(arn) {
         image.amis = amis;
+    }
+}
+
+/// The root volume as the recipe asks for it.
+fn disk(image: &Image) -> ec2::Disk {
+    let root = image.recipe.get("blockDeviceMappings").and_then(|mappings| mappings.pointer("/0/ebs"));
+    let size = root.and_then(|ebs| ebs.get("volumeSize")?.as_u64()).and_then(|size| u32::try_from(size).ok());
+    ec2::Disk {
+        size: size.unwrap_or(ec2::Disk::default().size),
+        encrypted: root.and_then(|ebs| ebs.get("encrypted")?.as_bool()).unwrap_or_default(),
     }
 }
 

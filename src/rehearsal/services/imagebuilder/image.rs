@@ -40,6 +40,8 @@ pub struct Image {
     pub(super) tests: Value,
     pub(super) scanning: bool,
     pub(super) scan_abandoned: bool,
+    /// From when on a scan's findings are complete.
+    pub(super) scanned_at: Time,
     /// Members of the request that are only shown: `executionRole`, `workflows`, ….
     pub(super) shown: Map<String, Value>,
     pub(super) workflows: Vec<Workflow>,
@@ -92,11 +94,12 @@ impl Image {
     }
 
     /// A scan whose findings were not collected before the image's end is abandoned.
-    fn scan_state(&self) -> &'static str {
+    pub(super) fn scan_state(&self, now: Time) -> &'static str {
         match self.phase {
             Phase::Pending | Phase::Creating | Phase::Building => "PENDING",
             Phase::Testing => "SCANNING",
             Phase::Distributing | Phase::Integrating => "COLLECTING",
+            Phase::Available if now < self.scanned_at => "COLLECTING",
             Phase::Available if !self.scan_abandoned => "COMPLETED",
             Phase::Available | Phase::Cancelled | Phase::Failed => "ABANDONED",
         }
@@ -123,7 +126,7 @@ impl Image {
         Arn::parse(&self.arn).and_then(|arn| arn.build).unwrap_or(1)
     }
 
-    fn view(&self, pipeline_name: Option<&str>) -> Value {
+    fn view(&self, pipeline_name: Option<&str>, now: Time) -> Value {
         let mut view = self.summary();
         view["enhancedImageMetadataEnabled"] = true.into();
         view["imageRecipe"] = Value::Object(self.recipe.clone());
@@ -137,7 +140,7 @@ impl Image {
             view["sourcePipelineName"] = pipeline_name.unwrap_or_default().into();
         }
         if self.scanning {
-            view["scanState"] = json!({ "status": self.scan_state() });
+            view["scanState"] = json!({ "status": self.scan_state(now) });
         }
         for (member, value) in &self.shown {
             view[member.as_str()] = value.clone();
@@ -154,7 +157,7 @@ pub(super) fn get(world: &World, call: &Call) -> Answer {
         None => latest_available(world, &text).ok_or_else(|| not_found(&text))?,
     };
     let pipeline_name = image.pipeline.as_deref().and_then(Arn::parse).map(|arn| arn.name);
-    Ok(json!({ "image": image.view(pipeline_name) }))
+    Ok(json!({ "image": image.view(pipeline_name, call.now) }))
 }
 
 /// An ARN without a build number, or with `x` in its version, names the newest build that is AVAILABLE.

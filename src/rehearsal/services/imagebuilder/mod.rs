@@ -19,10 +19,12 @@ mod image;
 mod phase;
 mod query;
 mod resource;
+mod scan;
 mod workflow;
 
 pub use image::{Image, OutputAmi};
 pub use phase::Phase;
+pub use scan::Finding;
 
 /// Operations this service offers.
 pub const OPERATIONS: &[&str] = &[
@@ -47,6 +49,7 @@ pub const OPERATIONS: &[&str] = &[
     "ListImagePipelineImages",
     "ListImagePipelines",
     "ListImageRecipes",
+    "ListImageScanFindings",
     "ListImages",
     "ListInfrastructureConfigurations",
     "ListTagsForResource",
@@ -72,6 +75,10 @@ pub struct Options {
     pub cancel_takes: Duration,
     /// Whether a scan ends as ABANDONED although the image becomes AVAILABLE.
     pub scan_abandoned: bool,
+    /// How long after AVAILABLE a scan is still collecting its findings.
+    pub scan_lags: Duration,
+    /// What scans find.
+    pub findings: Vec<Finding>,
 }
 
 impl Default for Options {
@@ -83,6 +90,8 @@ impl Default for Options {
             outcome_builds: None,
             cancel_takes: Duration::from_secs(30),
             scan_abandoned: false,
+            scan_lags: Duration::ZERO,
+            findings: Vec::new(),
         }
     }
 }
@@ -92,10 +101,19 @@ impl Default for Options {
 pub enum Outcome {
     Available,
     Failed(ComponentFault),
+    /// The image is made and does not come to one Region.
+    DistributionFailed(DistributionFault),
     /// Someone else cancels it while it builds.
     Cancelled,
     /// It stays in BUILDING until it is cancelled.
     Hangs,
+}
+
+/// What goes wrong on the way to which Region.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DistributionFault {
+    pub region: String,
+    pub message: String,
 }
 
 /// What goes wrong in which component.
@@ -189,6 +207,7 @@ pub fn call(world: &mut World, call: &Call) -> Answer {
         | "ListInfrastructureConfigurations" => query::resources(world, call),
         "ListImageBuildVersions" => query::build_versions(world, call),
         "ListImagePipelineImages" => query::pipeline_images(world, call),
+        "ListImageScanFindings" => scan::list(world, call),
         "ListImages" => query::images(world, call),
         "ListTagsForResource" => resource::list_tags(world, call),
         "ListWorkflowExecutions" => workflow::list(world, call),

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::super::super::behaviour::CommandRule;
 use super::super::super::call::{Answer, ApiError, Call};
 use super::super::super::time::Time;
 use super::super::super::world::World;
@@ -239,9 +240,20 @@ pub(super) fn deliver(world: &mut World, at: Time, id: &str, instance: &str) {
     }
     let Some(command) = world.ssm.commands.get(id) else { return };
     let (script, limit) = (command.script.clone(), command.execution_timeout);
+    let before = |text: &str| {
+        let sent =
+            |other: &&Command| other.id != id && other.sent <= command.sent && other.script.contains(text);
+        let here = |other: &&Command| {
+            other.invocations.iter().any(|i| i.instance == instance && i.started.is_some())
+        };
+        world.ssm.commands.values().filter(sent).filter(here).count()
+    };
+    let holds = |rule: &&CommandRule| {
+        script.contains(&rule.contains) && rule.times.is_none_or(|times| before(&rule.contains) < times)
+    };
     let rule = ec2::instance(world, instance)
         .and_then(|found| ec2::behaviour(world, &found.image_id))
-        .and_then(|behaviour| behaviour.commands.iter().find(|rule| script.contains(&rule.contains)))
+        .and_then(|behaviour| behaviour.commands.iter().find(holds))
         .cloned();
     let takes = Duration::from_secs(rule.as_ref().map_or(0, |rule| rule.seconds)).max(Duration::from_secs(1));
     let Some(invocation) = invocation_mut(world, id, instance).filter(|i| i.status == "Pending") else {

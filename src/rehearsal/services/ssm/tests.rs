@@ -54,6 +54,7 @@ fn image(world: &mut World, behaviour: Behaviour, available_after: u64) -> Strin
         behaviour,
         available_after: Duration::from_secs(available_after),
         snapshots: 1,
+        disk: ec2::Disk::default(),
     };
     ec2::register_image(world, image)
 }

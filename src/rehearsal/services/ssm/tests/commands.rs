@@ -9,6 +9,7 @@ fn rule(contains: &str, exit_code: i32, stdout: &str, seconds: u64) -> CommandRu
         stdout: stdout.into(),
         stderr: format!("{contains} said so\n"),
         seconds,
+        times: None,
     }
 }
 

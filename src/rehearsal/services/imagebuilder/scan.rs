@@ -1,0 +1,97 @@
+//! Vulnerability scans: what they found, once they are complete.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::super::super::call::{Answer, ApiError, Call};
+use super::super::super::world::World;
+use super::super::page::page;
+use super::{invalid, not_found};
+
+/// Largest page of findings.
+const PAGE: usize = 25;
+
+/// One finding of every scan.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub struct Finding {
+    /// The vulnerability's id.
+    pub id: String,
+    /// CRITICAL, HIGH, MEDIUM, LOW, INFORMATIONAL or UNTRIAGED.
+    pub severity: String,
+    /// YES, NO or PARTIAL.
+    #[serde(default = "Finding::fixable")]
+    pub fix: String,
+    /// Name and version of the package it is in.
+    #[serde(default = "Finding::in_openssl")]
+    pub package: (String, String),
+}
+
+impl Finding {
+    fn fixable() -> String {
+        "YES".to_owned()
+    }
+
+    fn in_openssl() -> (String, String) {
+        ("openssl-libs".to_owned(), "3.0.8".to_owned())
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Input {
+    #[serde(default)]
+    filters: Vec<Filter>,
+    max_results: Option<usize>,
+    next_token: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Filter {
+    name: String,
+    values: Vec<String>,
+}
+
+/// Takes one filter with one value. The findings of a scan under way are not there yet.
+pub(super) fn list(world: &World, call: &Call) -> Answer {
+    let input: Input = call.parse()?;
+    let [Filter { name, values }] = input.filters.as_slice() else {
+        return Err(invalid("Exactly one filter is supported here"));
+    };
+    let ("imageBuildVersionArn", [arn]) = (name.as_str(), values.as_slice()) else {
+        return Err(invalid("The filter imageBuildVersionArn with one value is supported here"));
+    };
+    let image = world.imagebuilder.images.get(arn).ok_or_else(|| not_found(arn))?;
+    let complete = image.scanning && image.scan_state(call.now) == "COMPLETED";
+    let findings = if complete { world.imagebuilder.options.findings.as_slice() } else { &[] };
+    let all: Vec<Value> = findings
+        .iter()
+        .map(|finding| {
+            let (package, version) = &finding.package;
+            json!({
+                "awsAccountId": image.account,
+                "imageBuildVersionArn": arn,
+                "type": "PACKAGE_VULNERABILITY",
+                "title": format!("{} - {package}", finding.id),
+                "severity": finding.severity,
+                "fixAvailable": finding.fix,
+                "packageVulnerabilityDetails": {
+                    "vulnerabilityId": finding.id,
+                    "source": "NVD",
+                    "sourceUrl": format!("https://nvd.nist.gov/vuln/detail/{}", finding.id),
+                    "vulnerablePackages": [{ "name": package, "version": version, "packageManager": "OS" }],
+                },
+            })
+        })
+        .collect();
+    let Some((items, next)) = page(all, input.next_token.as_deref(), input.max_results.unwrap_or(PAGE))
+    else {
+        return Err(ApiError::new("InvalidPaginationTokenException", "The pagination token is not valid"));
+    };
+    let mut answer = json!({ "findings": items });
+    if let Some(next) = next {
+        answer["nextToken"] = next.into();
+    }
+    Ok(answer)
+}

@@ -1,0 +1,428 @@
+//! The bake stage on recipes of the release's own: what is made, reused, held against gates, and taken away again.
+
+use std::sync::Arc;
+
+use bakeline::evidence::Stage;
+use bakeline::rehearsal::cloud::Cloud;
+use bakeline::rehearsal::services::codepipeline::{self, ActionStatus};
+use bakeline::rehearsal::transcript::Record;
+use bakeline::telemetry::Telemetry;
+use bakeline::worker::journal::Journal;
+use serde_json::{Value, json};
+
+use crate::support::{Moment, in_virtual_time, plan, repository, work};
+use crate::trail::ask;
+
+const SPEC: &str = "tests/it/fixtures/bake/bakeline.yaml";
+
+/// A release folder like the fixture's, with passages of its spec replaced.
+fn folder(changes: &[(&str, &str)]) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let mut spec = std::fs::read_to_string(repository(SPEC)).unwrap();
+    for (passage, replacement) in changes {
+        assert_eq!(spec.matches(passage).count(), 1, "{passage}");
+        spec = spec.replacen(passage, replacement, 1);
+    }
+    std::fs::create_dir_all(folder.path().join("image")).unwrap();
+    std::fs::write(folder.path().join("bakeline.yaml"), spec).unwrap();
+    let document = repository(SPEC).with_file_name("image").join("web.yaml");
+    std::fs::copy(document, folder.path().join("image/web.yaml")).unwrap();
+    folder
+}
+
+pub fn release(changes: &[(&str, &str)], scenario: &str) -> Moment {
+    let folder = folder(changes);
+    Moment::start(&plan(folder.path().join("bakeline.yaml").to_str().unwrap(), scenario))
+}
+
+/// How a bake went.
+struct Baked {
+    status: ActionStatus,
+    /// Why it failed; empty if it did not.
+    why: String,
+    records: Vec<Record>,
+    after: Moment,
+}
+
+impl Baked {
+    fn calls(&self, operation: &str) -> Vec<&Record> {
+        self.records.iter().filter(|record| record.operation == operation).collect()
+    }
+
+    fn ask(&self, service: &'static str, operation: &str, input: Value) -> Value {
+        let mut world = self.after.world.clone();
+        ask(&self.after, &mut world, service, operation, input)
+    }
+
+    /// Images of the builds of one region, in any state.
+    fn images(&self, region: &str) -> Vec<Value> {
+        let mut elsewhere = self.after.clone();
+        elsewhere.region = region.into();
+        let mut world = self.after.world.clone();
+        let input = json!({"Owners": ["self"], "IncludeDisabled": true,
+            "Filters": [{"Name": "tag:CreatedBy", "Values": ["EC2 Image Builder"]}]});
+        ask(&elsewhere, &mut world, "ec2", "DescribeImages", input)["Images"].as_array().unwrap().clone()
+    }
+
+    fn snapshots(&self, region: &str) -> usize {
+        let mut elsewhere = self.after.clone();
+        elsewhere.region = region.into();
+        let mut world = self.after.world.clone();
+        let all = ask(&elsewhere, &mut world, "ec2", "DescribeSnapshots", json!({"OwnerIds": ["self"]}));
+        all["Snapshots"].as_array().unwrap().len()
+    }
+
+    fn recipes(&self) -> usize {
+        self.ask("imagebuilder", "ListImageRecipes", json!({"owner": "Self"}))["imageRecipeSummaryList"]
+            .as_array()
+            .unwrap()
+            .len()
+    }
+
+    fn components(&self) -> usize {
+        self.ask("imagebuilder", "ListComponents", json!({"owner": "Self"}))["componentVersionList"]
+            .as_array()
+            .unwrap()
+            .len()
+    }
+
+    /// A file of the artifact, and the statement of the bake.
+    fn artifact(&self) -> (zip::ZipArchive<std::io::Cursor<Vec<u8>>>, Value) {
+        use base64::Engine as _;
+        use std::io::Read as _;
+        let bucket =
+            bakeline::rehearsal::services::s3::bucket(&self.after.world, &self.after.founded.bucket).unwrap();
+        let (_, object) = bucket
+            .objects()
+            .filter(|(key, _)| key.contains("BakedImag"))
+            .max_by_key(|(_, object)| object.modified)
+            .unwrap();
+        let mut zip = zip::ZipArchive::new(std::io::Cursor::new(object.body.to_vec())).unwrap();
+        let mut envelope = String::new();
+        zip.by_name("statements/1-bake.dsse.json").unwrap().read_to_string(&mut envelope).unwrap();
+        let envelope: Value = serde_json::from_str(&envelope).unwrap();
+        let payload = envelope["payload"].as_str().unwrap();
+        let payload = base64::engine::general_purpose::STANDARD.decode(payload).unwrap();
+        (zip, serde_json::from_slice(&payload).unwrap())
+    }
+}
+
+fn bake(moment: &Moment) -> Baked {
+    in_virtual_time(async {
+        let (cloud, clock) = moment.go_on();
+        let journal = Arc::new(Journal::in_memory());
+        let house = moment.worker(&cloud, &clock, &journal, &[Stage::Bake], Telemetry::default()).await;
+        let status = work(moment, &cloud, &house, Stage::Bake).await;
+        tell(moment, &cloud, status)
+    })
+}
+
+fn tell(moment: &Moment, cloud: &Cloud, status: ActionStatus) -> Baked {
+    let after = moment.now(cloud);
+    let execution = codepipeline::execution(&after.world, &after.founded.execution).unwrap();
+    let failure = execution.runs.iter().rev().find_map(|run| run.failure.clone());
+    Baked {
+        status,
+        why: failure.map(|failure| failure.message).unwrap_or_default(),
+        records: cloud.with_transcript(|transcript| transcript.records().to_vec()),
+        after,
+    }
+}
+
+/// The same release once more, in the world the first one left.
+fn again(first: &Baked) -> Moment {
+    let mut moment = first.after.clone();
+    let mut world = moment.world.clone();
+    let started = ask(&moment, &mut world, "codepipeline", "StartPipelineExecution", json!({"name": "web"}));
+    moment.founded.execution = started["pipelineExecutionId"].as_str().unwrap().into();
+    moment.world = world;
+    moment
+}
+
+/// Another scenario from here on.
+fn under(mut moment: Moment, scenario: &str) -> Moment {
+    bakeline::rehearsal::scenario::Scenario::parse(scenario, "scenario").unwrap().apply(&mut moment.world);
+    moment
+}
+
+pub const REUSED: (&str, &str) = ("    volume:", "    reuse: same_parent\n    volume:");
+const GOOD: &str = "build: {minutes: 10}";
+
+#[test]
+fn a_recipe_becomes_components_a_recipe_and_encrypted_images_in_two_regions() {
+    let baked = bake(&release(&[], GOOD));
+    assert_eq!(baked.status, ActionStatus::Succeeded, "{}", baked.why);
+    assert_eq!((baked.calls("CreateComponent").len(), baked.calls("CreateImageRecipe").len()), (1, 1));
+    for region in ["eu-west-1", "eu-central-1"] {
+        let images = baked.images(region);
+        assert_eq!(images.len(), 1, "{region}");
+        let ebs = &images[0]["BlockDeviceMappings"][0]["Ebs"];
+        assert_eq!((&ebs["Encrypted"], &ebs["VolumeSize"]), (&json!(true), &json!(10)), "{region}");
+    }
+    let (mut zip, statement) = baked.artifact();
+    let definition = &statement["predicate"]["buildDefinition"];
+    assert_eq!(definition["buildType"], "https://bakeline.dev/build-types/image-builder-recipe/v1");
+    assert_eq!(definition["internalParameters"]["reused"], false);
+    let resolved = definition["resolvedDependencies"].as_array().unwrap();
+    let named = |name: &str| resolved.iter().filter(|d| d["name"] == name).cloned().collect::<Vec<_>>();
+    assert!(named("parent image")[0]["uri"].as_str().unwrap().starts_with("ami-"), "{resolved:?}");
+    assert!(named("component")[0]["digest"]["sha256"].is_string(), "its document is bound: {resolved:?}");
+    assert_eq!(statement["subject"].as_array().unwrap().len(), 2);
+    assert!(zip.by_name("image/web.yaml").is_ok() && zip.by_name("reports/scan.sarif").is_ok());
+}
+
+#[test]
+fn what_did_not_change_makes_no_component_and_no_recipe() {
+    let first = bake(&release(&[], GOOD));
+    let second = bake(&again(&first));
+    assert_eq!(second.status, ActionStatus::Succeeded, "{}", second.why);
+    assert_eq!((second.components(), second.recipes()), (first.components(), first.recipes()));
+    assert_eq!(second.images("eu-west-1").len(), 2, "it baked, as the spec has it");
+}
+
+#[test]
+fn a_newer_parent_makes_a_recipe_and_no_component() {
+    let first = bake(&release(&[], GOOD));
+    let mut moment = again(&first);
+    let image = moment.founded.current_image.clone();
+    assert_eq!(image, None, "the fixture has no fleet");
+    let other = first.images("eu-west-1")[0]["ImageId"].as_str().unwrap().to_owned();
+    let name = "/aws/service/ami-amazon-linux-latest/al2023-ami-minimal-kernel-default-x86_64";
+    let now = moment.now;
+    bakeline::rehearsal::services::ssm::write_parameter(
+        &mut moment.world,
+        now,
+        "123456789012",
+        "eu-west-1",
+        name,
+        "text",
+        &other,
+    );
+    let second = bake(&moment);
+    assert_eq!(second.status, ActionStatus::Succeeded, "{}", second.why);
+    assert_eq!((second.components(), second.recipes()), (first.components(), first.recipes() + 1));
+}
+
+#[test]
+fn an_unchanged_release_is_reused_within_one_slice() {
+    let first = bake(&release(&[REUSED], GOOD));
+    assert_eq!(first.status, ActionStatus::Succeeded, "{}", first.why);
+    let second = bake(&again(&first));
+    assert_eq!(second.status, ActionStatus::Succeeded, "{}", second.why);
+    assert_eq!(second.calls("CreateImage").len(), 0);
+    assert_eq!(second.images("eu-west-1").len(), 1);
+    let jobs = second.calls("AcknowledgeJob").len();
+    assert_eq!(jobs, 1, "one slice");
+    let (_, statement) = second.artifact();
+    assert_eq!(statement["predicate"]["buildDefinition"]["internalParameters"]["reused"], true);
+}
+
+#[test]
+fn an_image_that_is_gone_is_not_reused() {
+    let first = bake(&release(&[REUSED], GOOD));
+    let mut moment = again(&first);
+    let image = first.images("eu-west-1")[0]["ImageId"].clone();
+    let mut world = moment.world.clone();
+    ask(&moment, &mut world, "ec2", "DeregisterImage", json!({"ImageId": image}));
+    moment.world = world;
+    let second = bake(&moment);
+    assert_eq!(second.status, ActionStatus::Succeeded, "{}", second.why);
+    assert_eq!(second.calls("CreateImage").len(), 1);
+    let (_, statement) = second.artifact();
+    assert_eq!(statement["predicate"]["buildDefinition"]["internalParameters"]["reused"], false);
+}
+
+#[test]
+fn an_image_with_a_new_open_finding_is_refused_though_it_was_baked_before() {
+    let first = bake(&release(&[REUSED], GOOD));
+    let moment = under(again(&first), &finding("CVE-2026-2002", "CRITICAL", ""));
+    let second = bake(&moment);
+    assert_eq!(second.status, ActionStatus::Failed);
+    assert!(
+        second.why.contains("1 CRITICAL, at most 0: CVE-2026-2002 in openssl-libs 3.0.8"),
+        "{}",
+        second.why
+    );
+    assert_eq!(second.images("eu-west-1").len(), 1, "an image that others may use stays");
+}
+
+#[test]
+fn releases_that_ask_for_the_same_at_once_bake_once() {
+    let moment = release(&[REUSED], GOOD);
+    let baked = in_virtual_time(async {
+        let (cloud, clock) = moment.go_on();
+        // A second pipeline execution of the same source beside the first.
+        let mut other = moment.clone();
+        let started = cloud.with_world(|world| {
+            ask(&moment, world, "codepipeline", "StartPipelineExecution", json!({"name": "web"}))
+        });
+        other.founded.execution = started["pipelineExecutionId"].as_str().unwrap().into();
+        let journal = Arc::new(Journal::in_memory());
+        let house = moment.worker(&cloud, &clock, &journal, &[Stage::Bake], Telemetry::default()).await;
+        let first = work(&moment, &cloud, &house, Stage::Bake).await;
+        assert_eq!(first, ActionStatus::Succeeded);
+        let second = work(&other, &cloud, &house, Stage::Bake).await;
+        tell(&other, &cloud, second)
+    });
+    assert_eq!(baked.status, ActionStatus::Succeeded, "{}", baked.why);
+    assert_eq!(baked.images("eu-west-1").len(), 1);
+    assert_eq!(baked.images("eu-central-1").len(), 1);
+}
+
+fn finding(id: &str, severity: &str, more: &str) -> String {
+    format!("build: {{minutes: 10, scan: {{{more} findings: [{{id: {id}, severity: {severity}}}]}}}}")
+}
+
+/// Bakes that are refused: what is different, and words of the reason. Whatever was made is taken away again.
+#[test]
+fn a_bake_that_is_refused_leaves_nothing_in_any_region() {
+    type Case<'c> = (&'c str, Vec<(&'c str, &'c str)>, String, &'c [&'c str]);
+    let cases: Vec<Case<'_>> = vec![
+        ("a critical finding", vec![], finding("CVE-2026-7", "CRITICAL", ""), &["1 CRITICAL, at most 0: CVE-2026-7"]),
+        ("one nobody has weighed", vec![], finding("CVE-2026-7", "UNTRIAGED", ""), &["1 CRITICAL"]),
+        (
+            "more than are let through",
+            vec![],
+            "build: {minutes: 10, scan: {findings: [{id: CVE-1, severity: HIGH}, {id: CVE-2, severity: HIGH}]}}".into(),
+            &["2 HIGH, at most 1", "CVE-1", "CVE-2"],
+        ),
+        (
+            "an exception that has run out",
+            vec![("2026-01-31", "2025-12-31")],
+            finding("CVE-2026-1001", "CRITICAL", ""),
+            &["CVE-2026-1001 was excepted by team-web until 2025-12-31"],
+        ),
+        (
+            "a scan that was abandoned",
+            vec![],
+            "build: {minutes: 10, scan: {abandoned: true}}".into(),
+            &["no completed vulnerability scan: it ended ABANDONED"],
+        ),
+        (
+            "a scan that does not end",
+            vec![("      high: 1\n", "      high: 1\n      wait: 10m\n")],
+            "build: {minutes: 10, scan: {lags_minutes: 300}}".into(),
+            &["is collecting 10m after the image was available"],
+        ),
+        (
+            "an image that is not encrypted",
+            vec![("{ size_gib: 10 }", "{ size_gib: 10, encrypted: false }")],
+            GOOD.into(),
+            &["1 of its 1 volumes are not encrypted"],
+        ),
+        ("an image that is too large", vec![("max_size_gib: 10", "max_size_gib: 9")], GOOD.into(), &["have 10 GiB, at most 9"]),
+        ("another boot mode", vec![("uefi-preferred", "legacy-bios")], GOOD.into(), &["boot mode is uefi-preferred, not legacy-bios"]),
+        ("another architecture", vec![("x86_64, max", "arm64, max")], GOOD.into(), &["architecture is x86_64, not arm64"]),
+        ("no metadata session tokens", vec![("encrypted: true, boot", "imds_v2: true, boot")], GOOD.into(), &["ImdsSupport is not v2.0"]),
+        (
+            "a build that hangs",
+            vec![],
+            "build: {minutes: 10, outcome: hangs}".into(),
+            &["shows no progress for", "bake.stalled_after is 45m"],
+        ),
+        (
+            "a build that takes too long",
+            vec![("timeout: 2h", "timeout: 10m")],
+            "build: {minutes: 30}".into(),
+            &["was not done by its deadline"],
+        ),
+        (
+            "a deadline in the middle of the distribution",
+            vec![("timeout: 2h", "timeout: 27m")],
+            "build: {minutes: 30}".into(),
+            &["was not done by its deadline", "2 of the build's images were removed"],
+        ),
+        (
+            "a component that fails",
+            vec![],
+            "build: {minutes: 10, outcome: !failed {component: web-web, step: Download, message: no such key}}".into(),
+            &["web-web", "Download", "no such key"],
+        ),
+        (
+            "a distribution that fails for good",
+            vec![],
+            "build: {minutes: 10, outcome: !distribution_failed {region: eu-central-1, message: quota}}".into(),
+            &["region eu-central-1", "quota", "2 of the build's images were removed"],
+        ),
+        ("someone cancels it", vec![], "build: {minutes: 10, outcome: cancelled}".into(), &["ended CANCELLED"]),
+    ];
+    for (name, changes, scenario, words) in &cases {
+        let baked = bake(&release(changes, scenario));
+        assert_eq!(baked.status, ActionStatus::Failed, "{name}");
+        for word in *words {
+            assert!(baked.why.contains(word), "{name}: {}", baked.why);
+        }
+        for region in ["eu-west-1", "eu-central-1"] {
+            assert_eq!(baked.images(region), Vec::<Value>::new(), "{name}");
+        }
+        // The parent image's own snapshot is all there is.
+        assert_eq!((baked.snapshots("eu-west-1"), baked.snapshots("eu-central-1")), (1, 0), "{name}");
+    }
+    println!("{} bakes", cases.len());
+}
+
+/// Bakes that go well although something is in the way.
+#[test]
+fn a_bake_gets_past_what_passes() {
+    type Case<'c> = (&'c str, Vec<(&'c str, &'c str)>, String);
+    let cases: Vec<Case<'_>> = vec![
+        ("a finding someone answers for", vec![], finding("CVE-2026-1001", "CRITICAL", "")),
+        ("as many as are let through", vec![], finding("CVE-2026-5", "HIGH", "")),
+        ("a severity that is not counted", vec![], finding("CVE-2026-5", "MEDIUM", "")),
+        ("a scan that lags", vec![], "build: {minutes: 10, scan: {lags_minutes: 20}}".into()),
+        (
+            "a finding without a fix",
+            vec![("      high: 1\n", "      high: 1\n      only_fixable: true\n")],
+            "build: {minutes: 10, scan: {findings: [{id: CVE-9, severity: CRITICAL, fix: \"NO\"}]}}".into(),
+        ),
+        (
+            "a distribution that fails once",
+            vec![],
+            "build: {minutes: 10, builds: 1, outcome: !distribution_failed {region: eu-central-1, message: quota}}".into(),
+        ),
+        ("a long build that moves", vec![("timeout: 2h", "timeout: 8h")], "build: {minutes: 120}".into()),
+        ("no volume of its own", vec![("    volume: { size_gib: 10 }\n", ""), ("encrypted: true, boot", "boot")], GOOD.into()),
+        ("no parameter", vec![("  parameter: /imagebuilder/web/candidate\n", "")], GOOD.into()),
+        ("no gates on the scan", vec![("      critical: 0\n      high: 1\n", "      low: 0\n")], GOOD.into()),
+    ];
+    for (name, changes, scenario) in &cases {
+        let baked = bake(&release(changes, scenario));
+        assert_eq!(baked.status, ActionStatus::Succeeded, "{name}: {}", baked.why);
+        assert_eq!(baked.images("eu-central-1").len(), 1, "{name}");
+        let twice = crate::crash::applied_twice(&baked.records);
+        assert!(twice.is_empty(), "{name}: {twice:?}");
+    }
+    println!("{} bakes", cases.len());
+}
+
+#[test]
+fn a_distribution_that_failed_is_run_on_in_place() {
+    let scenario = "build: {minutes: 10, builds: 1, outcome: !distribution_failed {region: eu-central-1, message: quota}}";
+    let baked = bake(&release(&[], scenario));
+    assert_eq!(baked.status, ActionStatus::Succeeded, "{}", baked.why);
+    assert_eq!((baked.calls("CreateImage").len(), baked.calls("RetryImage").len()), (1, 1));
+}
+
+#[test]
+fn a_component_made_by_hand_under_our_name_is_refused() {
+    let mut moment = release(&[], GOOD);
+    let first = bake(&moment);
+    let made = first.calls("CreateComponent")[0].input.clone();
+    let mut world = moment.world.clone();
+    let forged = json!({"name": made["name"], "semanticVersion": made["semanticVersion"], "platform": "Linux",
+        "data": "name: evil\nschemaVersion: 1.0\nphases: []\n", "clientToken": "by-hand"});
+    ask(&moment, &mut world, "imagebuilder", "CreateComponent", forged);
+    moment.world = world;
+    let baked = bake(&moment);
+    assert_eq!(baked.status, ActionStatus::Failed);
+    assert!(baked.why.contains("exists and is not image/web.yaml"), "{}", baked.why);
+    assert_eq!(baked.calls("CreateImage").len(), 0);
+}
+
+#[test]
+fn a_document_that_is_not_there_is_told_before_anything_is_made() {
+    let baked = bake(&release(&[("image/web.yaml", "image/gone.yaml")], GOOD));
+    assert_eq!(baked.status, ActionStatus::Failed);
+    assert!(baked.why.contains("has no file `image/gone.yaml`, a component's document"), "{}", baked.why);
+    assert_eq!(baked.calls("CreateComponent").len(), 0);
+}

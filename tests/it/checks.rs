@@ -1,0 +1,303 @@
+//! The test stage on checks of every kind: in which order they are sent, tried again, given up, and told of.
+
+use std::collections::BTreeMap;
+use std::io::Read as _;
+use std::sync::{Arc, LazyLock};
+
+use bakeline::evidence::Stage;
+use bakeline::rehearsal::scenario::Scenario;
+use bakeline::rehearsal::services::codepipeline::{self, ActionStatus};
+use bakeline::rehearsal::services::ssm;
+use bakeline::rehearsal::transcript::Record;
+use bakeline::telemetry::Telemetry;
+use bakeline::worker::journal::Journal;
+use serde_json::{Value, json};
+
+use crate::support::{Moment, in_virtual_time, plan, repository, work};
+use crate::trail::ask;
+
+const SPEC: &str = "tests/it/fixtures/checks/bakeline.yaml";
+
+/// The release of the fixture with passages of its spec replaced, its image baked under a scenario.
+pub fn baked(changes: &[(&str, &str)], scenario: &str) -> Moment {
+    let folder = tempfile::tempdir().unwrap();
+    let mut spec = std::fs::read_to_string(repository(SPEC)).unwrap();
+    for (passage, replacement) in changes {
+        assert_eq!(spec.matches(passage).count(), 1, "{passage}");
+        spec = spec.replacen(passage, replacement, 1);
+    }
+    std::fs::create_dir_all(folder.path().join("checks")).unwrap();
+    std::fs::write(folder.path().join("bakeline.yaml"), spec).unwrap();
+    let script = repository(SPEC).with_file_name("checks").join("login.sh");
+    std::fs::copy(script, folder.path().join("checks/login.sh")).unwrap();
+    let release = plan(folder.path().join("bakeline.yaml").to_str().unwrap(), scenario);
+    Moment::before(&release, Stage::Test)
+}
+
+/// How a test went.
+struct Tested {
+    status: ActionStatus,
+    why: String,
+    records: Vec<Record>,
+    files: BTreeMap<String, Vec<u8>>,
+    after: Moment,
+}
+
+impl Tested {
+    /// The names of the fixture's checks by what their commands hold, in the order in which they were sent.
+    fn sent(&self) -> Vec<&'static str> {
+        let commands = self.records.iter().filter(|r| r.operation == "SendCommand" && r.applied);
+        // A transcript keeps no parameters of commands: they may be secret.
+        let script = |record: &Record| {
+            let comment = record.input["Comment"].as_str().unwrap();
+            let sent = ssm::commands(&self.after.world).find(|command| command.comment == comment);
+            check_of(&sent.unwrap().script)
+        };
+        commands.map(script).collect()
+    }
+
+    fn statement(&self) -> Value {
+        use base64::Engine as _;
+        let envelope: Value = serde_json::from_slice(&self.files["statements/2-test.dsse.json"]).unwrap();
+        let payload = envelope["payload"].as_str().unwrap();
+        let payload = base64::engine::general_purpose::STANDARD.decode(payload).unwrap();
+        serde_json::from_slice(&payload).unwrap()
+    }
+
+    /// Instances that run or may come to.
+    fn instances(&self) -> usize {
+        let mut world = self.after.world.clone();
+        let live = json!({"Filters": [{"Name": "instance-state-name", "Values": ["pending", "running", "stopped"]},
+            {"Name": "tag-key", "Values": ["bakeline:action-execution"]}]});
+        let found = ask(&self.after, &mut world, "ec2", "DescribeInstances", live);
+        found["Reservations"].as_array().unwrap().len()
+    }
+}
+
+const MARKS: [(&str, &str); 9] = [
+    ("cloud-init", "booted"),
+    ("python3", "package"),
+    ("web.service", "unit"),
+    ("/opt/web/VERSION", "version"),
+    ("/dev/tcp", "port"),
+    ("/healthz", "health"),
+    ("/login", "login"),
+    ("boot_id", "reboot"),
+    ("/again", "health again"),
+];
+
+fn check_of(script: &str) -> &'static str {
+    MARKS.iter().find(|(mark, _)| script.contains(mark)).map(|(_, name)| *name).unwrap()
+}
+
+fn test(moment: &Moment) -> Tested {
+    in_virtual_time(async {
+        let (cloud, clock) = moment.go_on();
+        let journal = Arc::new(Journal::in_memory());
+        let house = moment.worker(&cloud, &clock, &journal, &[Stage::Test], Telemetry::default()).await;
+        let status = work(moment, &cloud, &house, Stage::Test).await;
+        let after = moment.now(&cloud);
+        let execution = codepipeline::execution(&after.world, &after.founded.execution).unwrap();
+        let failure = execution.runs.iter().rev().find_map(|run| run.failure.clone());
+        let mut files = BTreeMap::new();
+        let bucket = bakeline::rehearsal::services::s3::bucket(&after.world, &after.founded.bucket).unwrap();
+        if let Some((_, object)) = bucket.objects().find(|(key, _)| key.contains("TestedIma")) {
+            let mut zip = zip::ZipArchive::new(std::io::Cursor::new(object.body.to_vec())).unwrap();
+            for index in 0..zip.len() {
+                let mut entry = zip.by_index(index).unwrap();
+                let mut bytes = Vec::new();
+                entry.read_to_end(&mut bytes).unwrap();
+                let name = entry.name().unwrap().into_owned();
+                files.insert(name, bytes);
+            }
+        }
+        Tested {
+            status,
+            why: failure.map(|failure| failure.message).unwrap_or_default(),
+            records: cloud.with_transcript(|transcript| transcript.records().to_vec()),
+            files,
+            after,
+        }
+    })
+}
+
+/// The image under behaviours of its commands.
+pub fn commands(rules: &str) -> String {
+    format!("build: {{minutes: 4}}\nbaked_image: {{commands: [{rules}]}}\n")
+}
+
+static GOOD: LazyLock<Tested> = LazyLock::new(|| test(&baked(&[], "build: {minutes: 4}")));
+
+#[test]
+fn checks_of_every_kind_pass_and_are_told_of() {
+    let tested = &*GOOD;
+    assert_eq!(tested.status, ActionStatus::Succeeded, "{}", tested.why);
+    assert_eq!(tested.sent().len(), MARKS.len());
+    let said = tested.statement();
+    assert_eq!(said["predicate"]["result"], "PASSED");
+    assert_eq!(said["predicate"]["passedTests"].as_array().unwrap().len(), MARKS.len());
+    assert!(!tested.files.contains_key("reports/console.txt"));
+    assert_eq!(tested.instances(), 0);
+}
+
+#[test]
+fn independent_checks_run_side_by_side_and_the_others_wait() {
+    let tested = test(&baked(&[], &commands("{contains: cloud-init, seconds: 60}")));
+    assert_eq!(tested.status, ActionStatus::Succeeded, "{}", tested.why);
+    let sent = tested.sent();
+    // The package is looked at while cloud-init still runs, everything else after it.
+    assert_eq!(sent[..2], ["booted", "package"]);
+    let looks =
+        tested.records.iter().filter(|r| r.operation == "SendCommand" || r.operation == "ListCommands");
+    let order: Vec<bool> = looks.map(|record| record.operation == "SendCommand").collect();
+    let second = order.iter().enumerate().filter(|(_, send)| **send).nth(1).unwrap().0;
+    assert!(second <= 3, "the second was sent without waiting for the first: {order:?}");
+    assert_eq!(sent[6..], ["login", "reboot", "health again"]);
+}
+
+#[test]
+fn a_check_that_passes_when_tried_again_is_flaky() {
+    let tested =
+        test(&baked(&[], &commands("{contains: healthz, exit_code: 1, stderr: no answer, times: 2}")));
+    assert_eq!(tested.status, ActionStatus::Succeeded, "{}", tested.why);
+    assert_eq!(tested.sent().iter().filter(|name| **name == "health").count(), 3);
+    let said = tested.statement();
+    assert_eq!(
+        (&said["predicate"]["result"], &said["predicate"]["warnedTests"]),
+        (&json!("WARNED"), &json!(["health"]))
+    );
+    let junit = String::from_utf8(tested.files["reports/junit.xml"].clone()).unwrap();
+    assert!(junit.contains("<flakyFailure message=\"passed at attempt 3\"/>"), "{junit}");
+}
+
+/// Tests that fail: what is different, and words of the reason. The instance is always gone.
+#[test]
+fn a_test_that_fails_says_why_and_leaves_no_instance() {
+    type Case<'c> = (&'c str, Vec<(&'c str, &'c str)>, String, &'c [&'c str]);
+    let cases: Vec<Case<'_>> = vec![
+        (
+            "cloud-init ends in an error",
+            vec![],
+            commands("{contains: cloud-init, exit_code: 1, stderr: 'status: error'}"),
+            &["\"booted\" (cloud_init)", "status: error"],
+        ),
+        (
+            "a package is missing",
+            vec![],
+            commands("{contains: python3, exit_code: 1, stderr: package python3 is not installed}"),
+            &["\"package\" (package)", "not installed"],
+        ),
+        (
+            "a unit does not run",
+            vec![],
+            commands("{contains: web.service, exit_code: 1, stderr: is not running}"),
+            &["\"unit\" (service)", "is not running"],
+        ),
+        (
+            "a file is another",
+            vec![],
+            commands("{contains: /opt/web/VERSION, exit_code: 1, stderr: 'is 0666, not 0644'}"),
+            &["\"version\" (file)", "not 0644"],
+        ),
+        (
+            "a port is closed",
+            vec![],
+            commands("{contains: /dev/tcp, exit_code: 1, stderr: takes no connections}"),
+            &["\"port\" (tcp)", "takes no connections"],
+        ),
+        (
+            "an answer is wrong at every attempt",
+            vec![],
+            commands("{contains: healthz, exit_code: 1, stderr: 'answers 503, not 200'}"),
+            &["\"health\" (http)", "answers 503"],
+        ),
+        (
+            "a secret cannot be read",
+            vec![],
+            commands("{contains: get-secret-value, exit_code: 1, stderr: secret TOKEN cannot be read}"),
+            &["\"login\" (checks/login.sh)", "secret TOKEN cannot be read"],
+        ),
+        (
+            "it does not come back from its reboot",
+            vec![],
+            commands("{contains: boot_id, seconds: 3600}"),
+            &["\"reboot\" (reboot)", "ran for longer than 600 s"],
+        ),
+        (
+            "it does not serve after its reboot",
+            vec![],
+            commands("{contains: /again, exit_code: 7}"),
+            &["\"health again\" (http)", "exit code 7"],
+        ),
+        (
+            "a script hangs",
+            vec![],
+            commands("{contains: /login, seconds: 36000}"),
+            &["ran for longer than 120 s"],
+        ),
+        (
+            "it does not boot",
+            vec![],
+            "build: {minutes: 4}\nbaked_image: {boots: false}".into(),
+            &["was not up within 900 s"],
+        ),
+    ];
+    for (name, changes, scenario, words) in &cases {
+        let tested = test(&baked(changes, scenario));
+        assert_eq!(tested.instances(), 0, "{name}");
+        assert_eq!(tested.status, ActionStatus::Failed, "{name}");
+        for word in *words {
+            assert!(tested.why.contains(word), "{name}: {}", tested.why);
+        }
+    }
+    println!("{} tests", cases.len());
+}
+
+#[test]
+fn the_console_of_an_instance_that_failed_is_kept() {
+    let tested = test(&baked(&[], &commands("{contains: healthz, exit_code: 1}")));
+    assert_eq!(tested.status, ActionStatus::Failed);
+    assert!(tested.files.contains_key("reports/console.txt"), "{:?}", tested.files.keys());
+    assert!(tested.statement()["predicate"]["result"] == "FAILED");
+}
+
+#[test]
+fn a_spot_instance_is_asked_for_first_and_an_on_demand_one_where_there_is_none() {
+    let spot = ("  instance_type: t3.small\n", "  instance_type: t3.small\n  spot: true\n");
+    for (scenario, launches) in [("build: {minutes: 4}", 1), ("build: {minutes: 4}\nno_spot: true", 2)] {
+        let tested = test(&baked(&[spot], scenario));
+        assert_eq!(tested.status, ActionStatus::Succeeded, "{}", tested.why);
+        let asked: Vec<&Record> = tested.records.iter().filter(|r| r.operation == "RunInstances").collect();
+        assert!(asked.len() >= launches, "{scenario}");
+        assert_eq!(asked[0].input["InstanceMarketOptions"]["MarketType"], "spot");
+        assert_eq!(asked.last().unwrap().input.get("InstanceMarketOptions").is_none(), launches == 2);
+        assert_eq!(asked.iter().filter(|record| record.applied).count(), 1);
+    }
+}
+
+#[test]
+fn a_planted_secret_is_nowhere_in_what_is_sent_or_left() {
+    // The value that the instance would read, planted where the check's role would find it.
+    const PLANTED: &str = "pl4nted-s3cret-value";
+    let mut moment = baked(&[], "build: {minutes: 4}");
+    let mut world = moment.world.clone();
+    ask(
+        &moment,
+        &mut world,
+        "secretsmanager",
+        "CreateSecret",
+        json!({"Name": "web", "SecretString": PLANTED}),
+    );
+    moment.world = world;
+    Scenario::parse("build: {minutes: 4}", "s").unwrap().apply(&mut moment.world);
+    let tested = test(&moment);
+    assert_eq!(tested.status, ActionStatus::Succeeded, "{}", tested.why);
+    let sent: String = ssm::commands(&tested.after.world).map(|command| command.script.clone()).collect();
+    assert!(sent.contains("secret:web-AbCdEf"), "the reference is sent, to be read on the instance");
+    assert!(!sent.contains(PLANTED));
+    // Never asked for by the worker either: what it has not, it cannot lose.
+    assert!(tested.records.iter().all(|record| record.operation != "GetSecretValue"));
+    for (path, bytes) in &tested.files {
+        assert!(!bytes.windows(PLANTED.len()).any(|part| part == PLANTED.as_bytes()), "{path}");
+    }
+}

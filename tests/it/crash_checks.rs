@@ -1,0 +1,35 @@
+//! The crash test of what bakes by recipes and checks of every kind call beside the plain release of `crash.rs`.
+
+use bakeline::evidence::Stage;
+
+use crate::crash::{SHORT, crash_everywhere, report};
+use crate::{bake, checks};
+
+/// Bakes: forward, with a retried distribution, a shared build, and back from a finding.
+#[test]
+fn every_call_of_a_bake_by_recipe_survives_every_fault() {
+    let failing = "outcome: !distribution_failed {region: eu-central-1, message: quota}";
+    let finding = "scan: {findings: [{id: CVE-2026-7, severity: CRITICAL}]}";
+    let cases = [
+        ("recipe", vec![], SHORT.to_owned()),
+        ("distribution retried", vec![], format!("build: {{minutes: 4, builds: 1, {failing}}}")),
+        ("shared build", vec![bake::REUSED], SHORT.to_owned()),
+        ("finding", vec![], format!("build: {{minutes: 4, {finding}}}")),
+    ];
+    let mut failures = Vec::new();
+    for (name, changes, scenario) in cases {
+        let (ran, wrong) = crash_everywhere(name, Stage::Bake, &bake::release(&changes, &scenario));
+        println!("{name}: {ran} cases, {} of them wrong", wrong.len());
+        failures.extend(wrong);
+    }
+    report(&failures);
+}
+
+/// Checks: side by side, one of them tried again.
+#[test]
+fn every_call_of_checks_side_by_side_survives_every_fault() {
+    let flaky = checks::commands("{contains: healthz, exit_code: 1, times: 1}");
+    let (ran, wrong) = crash_everywhere("checks", Stage::Test, &checks::baked(&[], &flaky));
+    println!("checks: {ran} cases, {} of them wrong", wrong.len());
+    report(&wrong);
+}
