@@ -99,9 +99,15 @@ fn rows(record: &Promotion) -> Vec<Row> {
             share: format!("{} on trial", trial.instances),
             what: trial.verdict.name(),
             why: format!(
-                "canary beside a fresh baseline since {}. {}{}",
+                "new image beside the old one since {}. {}{}{}",
                 moment(trial.from),
                 trial.reasons.join("; "),
+                trial.kayenta.as_ref().map_or(String::new(), |kayenta| {
+                    format!(
+                        " Kayenta, which decides nothing, would give it {} ({}).",
+                        kayenta.score, kayenta.class
+                    )
+                }),
                 if trial.same_numbers {
                     ""
                 } else {
@@ -242,7 +248,19 @@ fn evidence(
 
 /// Ten to a power, as a person reads it.
 fn power(tens: f64) -> String {
-    if (-3.0..6.0).contains(&tens) { format!("{:.3}", 10f64.powf(tens)) } else { format!("10^{tens:.0}") }
+    if !(-3.0..6.0).contains(&tens) {
+        return format!("10^{tens:.0}");
+    }
+    let value = 10f64.powf(tens);
+    // Three digits say what there is to say; a whole number needs none behind the point.
+    let places = match value {
+        ..1.0 => 3,
+        1.0..9.995 => 2,
+        9.995..99.95 => 1,
+        _ => 0,
+    };
+    let text = format!("{value:.places$}");
+    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
 }
 
 /// The share of the fleet on the new image, at each decision.
@@ -327,4 +345,26 @@ fn chart(
 /// To a tenth of a pixel: no one sees more, and the page is the same everywhere.
 fn round(value: f64) -> f64 {
     (value * 10.0).round() / 10.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::power;
+
+    #[test]
+    fn evidence_is_told_in_three_digits() {
+        let cases = [
+            (0.0, "1"),
+            (2.0, "100"),
+            (1.0, "10"),
+            (0.301, "2"),
+            (1.3979, "25"),
+            (3.3711, "2350"),
+            (-1.301, "0.05"),
+        ];
+        for (tens, told) in cases {
+            assert_eq!(power(tens), told, "10^{tens}");
+        }
+        assert_eq!((power(-7.2), power(44.6)), ("10^-7".to_owned(), "10^45".to_owned()));
+    }
 }
