@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::error::Error as StdError;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use aws_credential_types::Credentials;
 use aws_smithy_runtime_api::box_error::BoxError;
@@ -167,6 +167,12 @@ impl Aws {
         self.config.region().map_or("", aws_types::region::Region::as_ref)
     }
 
+    /// S3 for the artifacts of one job, made when it is first needed.
+    #[must_use]
+    pub fn artifacts_of(&self, credentials: Option<ArtifactCredentials>) -> Artifacts {
+        Artifacts { aws: self.clone(), credentials, made: Arc::default() }
+    }
+
     /// S3 under the job's artifact credentials. They are used for artifact objects and nothing else.
     #[must_use]
     pub fn artifacts(&self, credentials: Option<&ArtifactCredentials>) -> aws_sdk_s3::Client {
@@ -181,6 +187,22 @@ impl Aws {
             ));
         }
         aws_sdk_s3::Client::from_conf(config.build())
+    }
+}
+
+/// S3 under one job's artifact credentials. A client costs as much as several calls, so none is made for a job that
+/// ends without touching an artifact.
+#[derive(Clone, Debug)]
+pub struct Artifacts {
+    aws: Aws,
+    credentials: Option<ArtifactCredentials>,
+    made: Arc<OnceLock<aws_sdk_s3::Client>>,
+}
+
+impl Artifacts {
+    #[must_use]
+    pub fn client(&self) -> &aws_sdk_s3::Client {
+        self.made.get_or_init(|| self.aws.artifacts(self.credentials.as_ref()))
     }
 }
 
