@@ -73,7 +73,7 @@ pub enum Promote {
         why: Option<Why>,
     },
     /// The template has our version. The group that is to take turns may launch it already, in the size of the other, and
-    /// is not all well yet; `looks` found something missing. The traffic is as it was.
+    /// does so once `looks` is not 0: that many looks found it not all well yet. The traffic is as it was.
     Filling { run: Run, looks: u16 },
     /// The other group is whole, or the share before was let on. `done` lists of actions have the weights of the share
     /// at this place in the spec, and the next may have them.

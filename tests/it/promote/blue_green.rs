@@ -83,8 +83,15 @@ fn check(story: &str, end: &mut End, outcome: &str, reason: &str, expected: Stan
     println!("{story}: {} minutes, {seen} requests harmed", end.minutes);
 }
 
-/// The minute in which the new image has its first share.
-const SHARED: u64 = 5;
+/// Whether the new image has its first share.
+fn shared(moment: &Moment, world: &mut World) -> bool {
+    standing(moment, world)[1].0 == 25
+}
+
+/// Whether it has everything.
+fn taken_over(moment: &Moment, world: &mut World) -> bool {
+    standing(moment, world)[1].0 == 100
+}
 
 #[test]
 fn a_good_image_takes_its_turn_and_the_next_release_goes_the_other_way() {
@@ -112,10 +119,10 @@ fn a_bad_image_loses_its_share_again() {
 
 #[test]
 fn while_every_worker_is_dead_the_weights_stay() {
-    let mut end = play(&before(SPEC, ""), Meanwhile::Dead(SHARED, 90));
+    let mut end = play(&before(SPEC, ""), Meanwhile::DeadFrom(shared, |_, _| (), 90));
     assert_eq!(end.while_dead, Some(BTreeMap::from([("old".to_owned(), 8)])), "the old group is whole");
     check("dead for a while", &mut end, "promoted", "serves everything", NEW, 5.0);
-    let mut end = play(&before(SPEC, ""), Meanwhile::Dead(SHARED, 4 * 60));
+    let mut end = play(&before(SPEC, ""), Meanwhile::DeadFrom(shared, |_, _| (), 4 * 60));
     check("dead past the deadline", &mut end, "rolled_back", "not done by its deadline", OLD, 5.0);
 }
 
@@ -135,7 +142,7 @@ fn what_others_do_meanwhile_takes_the_image_back() {
         ),
     ];
     for (story, happens, reason) in stories {
-        let mut end = play(&before(SPEC, ""), Meanwhile::At(SHARED, happens));
+        let mut end = play(&before(SPEC, ""), Meanwhile::When(shared, happens));
         check(story, &mut end, "rolled_back", reason, OLD, 5.0);
     }
 }
@@ -144,10 +151,7 @@ fn what_others_do_meanwhile_takes_the_image_back() {
 fn an_alarm_while_the_old_group_stands_by_brings_it_back() {
     // All the traffic is on the new image, and nothing of the old one is gone yet.
     let happens: fn(&Moment, &mut World) = |moment, world| alarm(moment, world, AlarmState::Alarm);
-    let mut end = play(
-        &before(SPEC, ""),
-        Meanwhile::When(|moment, world| standing(moment, world)[1].0 == 100, happens),
-    );
+    let mut end = play(&before(SPEC, ""), Meanwhile::When(taken_over, happens));
     check("an alarm at 100 %", &mut end, "rolled_back", "100 % of the traffic", OLD, 5.0);
 }
 
@@ -174,7 +178,7 @@ fn a_stopped_execution_gives_the_traffic_back() {
             json!({"pipelineName": "web", "pipelineExecutionId": moment.founded.execution, "abandon": false});
         ask(moment, world, "codepipeline", "StopPipelineExecution", input);
     };
-    let mut end = play(&before(SPEC, ""), Meanwhile::At(SHARED, happens));
+    let mut end = play(&before(SPEC, ""), Meanwhile::When(shared, happens));
     // Stop and wait: the action is let go on to its end, and it ends well.
     assert_eq!(standing(&end.moment, &mut end.world), NEW);
 }

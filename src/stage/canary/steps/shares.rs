@@ -72,14 +72,18 @@ pub async fn fill(run: Run, looks: u16, inputs: &Inputs, cx: &Cx) -> Result<Step
         return Ok(back(run, &why));
     }
     let size = run.plan.size[0];
-    if !(launches(&new, &run.plan.template, run.to) && new.min >= size) {
+    let filled = launches(&new, &run.plan.template, run.to) && new.min >= size;
+    // Only as long as no answer to the call was heard: later it was made, and a look that does not see it is stale.
+    if !filled && looks == 0 {
         let most = old.max.max(new.max);
         routes::fill(&cx.aws, names.new, (&run.plan.template, run.to), [size, most]).await?;
         let progress = progress(format!("{} is filled with {size} instances", names.new));
-        return Ok(Step::Wait { state: Promote::Filling { run, looks }, again_in: AGAIN, progress });
+        return Ok(Step::Wait { state: Promote::Filling { run, looks: 1 }, again_in: AGAIN, progress });
     }
-    let Some(lacks) = Census::of(&cx.aws, new).await?.lacks(&inputs.image.image_id) else {
-        return Ok(Step::Next(Promote::Shifting { run, share: 0, done: 0 }));
+    let lacks = match Census::of(&cx.aws, new).await?.lacks(&inputs.image.image_id) {
+        None if filled => return Ok(Step::Next(Promote::Shifting { run, share: 0, done: 0 })),
+        None => "it is not of the size and the template version that it was given".to_owned(),
+        Some(lacks) => lacks,
     };
     if looks >= PATIENCE {
         let failed = arms::history(&cx.aws, names.new).await?.1;
