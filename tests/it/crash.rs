@@ -175,13 +175,22 @@ fn cases<'r>(records: &[Record], rests: &'r [Rest]) -> (Vec<Case<'r>>, usize) {
 
 /// Runs a stage once for each of its calls and each fault; how many cases that were, and those that went wrong.
 pub fn crash_everywhere(name: &str, stage: Stage, moment: &Moment) -> (usize, Vec<String>) {
+    crash_until(name, stage, moment, None)
+}
+
+/// As [`crash_everywhere`], for the calls up to the first one of an operation: what follows is another test's.
+pub fn crash_until(name: &str, stage: Stage, moment: &Moment, last: Option<&str>) -> (usize, Vec<String>) {
     let (expected, rests) = undisturbed(moment, stage);
     let twice = applied_twice(&expected.records);
     assert!(twice.is_empty(), "{name}: undisturbed, and yet carried out twice: {twice:#?}");
-    let (cases, without) = cases(&expected.records, &rests);
+    let upto = last.map_or(expected.records.len(), |last| {
+        let found = expected.records.iter().position(|record| record.operation == last);
+        found.unwrap_or_else(|| panic!("{name}: {last} is not called")) + 1
+    });
+    let (cases, without) = cases(&expected.records[..upto], &rests);
     let total = cases.len();
     println!(
-        "{name}: {} calls, {total} cases; {without} stale reads that cannot be: nothing was written, or the call writes",
+        "{name}: {upto} of {} calls, {total} cases; {without} stale reads that cannot be: nothing was written, or the call writes",
         expected.records.len()
     );
     let queue = Mutex::new(cases.into_iter());
