@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::error::Error as StdError;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use aws_credential_types::Credentials;
 use aws_smithy_runtime_api::box_error::BoxError;
@@ -103,6 +103,7 @@ const THROTTLES: [&str; 5] =
 #[derive(Clone, Debug)]
 pub struct Once {
     pub autoscaling: aws_sdk_autoscaling::Client,
+    pub ec2: aws_sdk_ec2::Client,
     pub ssm: aws_sdk_ssm::Client,
 }
 
@@ -143,7 +144,11 @@ impl Aws {
             secretsmanager: client!(aws_sdk_secretsmanager, config),
             ssm: client!(aws_sdk_ssm, config),
             sts: client!(aws_sdk_sts, config),
-            once: Once { autoscaling: client!(aws_sdk_autoscaling, &once), ssm: client!(aws_sdk_ssm, &once) },
+            once: Once {
+                autoscaling: client!(aws_sdk_autoscaling, &once),
+                ec2: client!(aws_sdk_ec2, &once),
+                ssm: client!(aws_sdk_ssm, &once),
+            },
             config: config.clone(),
             calls,
         }
@@ -162,6 +167,12 @@ impl Aws {
         self.config.region().map_or("", aws_types::region::Region::as_ref)
     }
 
+    /// S3 for the artifacts of one job, made when it is first needed.
+    #[must_use]
+    pub fn artifacts_of(&self, credentials: Option<ArtifactCredentials>) -> Artifacts {
+        Artifacts { aws: self.clone(), credentials, made: Arc::default() }
+    }
+
     /// S3 under the job's artifact credentials. They are used for artifact objects and nothing else.
     #[must_use]
     pub fn artifacts(&self, credentials: Option<&ArtifactCredentials>) -> aws_sdk_s3::Client {
@@ -176,6 +187,22 @@ impl Aws {
             ));
         }
         aws_sdk_s3::Client::from_conf(config.build())
+    }
+}
+
+/// S3 under one job's artifact credentials. A client costs as much as several calls, so none is made for a job that
+/// ends without touching an artifact.
+#[derive(Clone, Debug)]
+pub struct Artifacts {
+    aws: Aws,
+    credentials: Option<ArtifactCredentials>,
+    made: Arc<OnceLock<aws_sdk_s3::Client>>,
+}
+
+impl Artifacts {
+    #[must_use]
+    pub fn client(&self) -> &aws_sdk_s3::Client {
+        self.made.get_or_init(|| self.aws.artifacts(self.credentials.as_ref()))
     }
 }
 

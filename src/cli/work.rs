@@ -129,6 +129,7 @@ async fn work(args: Args) -> Result<(), CliError> {
         drain: args.drain,
         grace: args.grace,
         seed: seed(&name),
+        slice_limit: clock.stretched(Settings::default().slice_limit),
         ..Settings::default()
     };
     tracing::info!(worker = name, slots = args.slots, drain = args.drain, "the worker begins");

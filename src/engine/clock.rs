@@ -102,6 +102,8 @@ impl fmt::Display for Mapping {
 pub struct Clock {
     time: SharedTimeSource,
     sleep: SharedAsyncSleep,
+    /// Seconds of this clock in one second of the machine's; 1 where tokio's clock stands in for the machine's.
+    speed: f64,
 }
 
 impl Clock {
@@ -111,6 +113,7 @@ impl Clock {
         Self {
             time: SharedTimeSource::new(SystemClock),
             sleep: SharedAsyncSleep::new(TokioSleep { speed: 1.0 }),
+            speed: 1.0,
         }
     }
 
@@ -126,6 +129,7 @@ impl Clock {
         Self {
             time: SharedTimeSource::new(TokioClock { epoch, start }),
             sleep: SharedAsyncSleep::new(TokioSleep { speed: 1.0 }),
+            speed: 1.0,
         }
     }
 
@@ -135,6 +139,7 @@ impl Clock {
         Self {
             time: SharedTimeSource::new(MappedClock(mapping)),
             sleep: SharedAsyncSleep::new(TokioSleep { speed: mapping.speed }),
+            speed: mapping.speed,
         }
     }
 
@@ -148,6 +153,16 @@ impl Clock {
     #[must_use]
     pub fn sleep_impl(&self) -> SharedAsyncSleep {
         self.sleep.clone()
+    }
+
+    /// How much of this clock's time passes while the machine works for `real`.
+    ///
+    /// A wait for something in the world is measured in the world's time. A guard against a connection or a slice that
+    /// hangs is not: it bounds what the machine takes, which does not get faster because virtual time does.
+    #[must_use]
+    pub fn stretched(&self, real: Duration) -> Duration {
+        // A mapping's speed is at most a million; what does not fit is as good as for ever.
+        Duration::try_from_secs_f64(real.as_secs_f64() * self.speed).unwrap_or(Duration::MAX)
     }
 
     /// This moment.
@@ -212,5 +227,20 @@ impl AsyncSleep for TokioSleep {
     #[allow(clippy::disallowed_methods, reason = "the one place that sleeps")]
     fn sleep(&self, duration: Duration) -> Sleep {
         Sleep::new(tokio::time::sleep(duration.div_f64(self.speed)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_guard_lasts_as_long_for_the_machine_however_fast_virtual_time_runs() {
+        let mapping: Mapping = "0:0:1200".parse().unwrap();
+        let guard = Duration::from_secs(20);
+        assert_eq!(Clock::system().stretched(guard), guard);
+        let stretched = Clock::mapped(mapping).stretched(guard);
+        assert_eq!(stretched.div_f64(mapping.speed), guard);
+        assert_eq!(Clock::mapped(mapping).stretched(Duration::MAX), Duration::MAX);
     }
 }

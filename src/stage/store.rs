@@ -6,13 +6,14 @@ use std::path::PathBuf;
 use crate::artifact::{
     self, Archive, ArtifactError, Caps, EntryPath, Finished, Location, RemoteArchive, Sha256, spool,
 };
+use crate::aws::Artifacts;
 use crate::engine::StageError;
 use crate::engine::job::NamedArtifact;
 
 /// The artifact store of one job.
 #[derive(Clone, Debug)]
 pub struct Store {
-    pub s3: aws_sdk_s3::Client,
+    pub s3: Artifacts,
     /// The job's KMS key for outputs; none means the AWS-managed one.
     pub encryption_key: Option<String>,
     /// Files that stand in for input artifacts, by artifact name.
@@ -42,7 +43,7 @@ impl Store {
     pub async fn open(&self, artifact: &NamedArtifact, caps: &Caps) -> Result<Input, ArtifactError> {
         match self.input_files.get(&artifact.name) {
             Some(path) => Ok(Input::Local(std::sync::Mutex::new(Archive::open(path, caps)?))),
-            None => Ok(Input::Remote(RemoteArchive::open(&self.s3, &artifact.location, caps).await?)),
+            None => Ok(Input::Remote(RemoteArchive::open(self.s3.client(), &artifact.location, caps).await?)),
         }
     }
 
@@ -53,7 +54,7 @@ impl Store {
     pub async fn read(&self, artifact: &NamedArtifact, caps: &Caps) -> Result<Files, ArtifactError> {
         let mut archive = match self.input_files.get(&artifact.name) {
             Some(path) => Archive::open(path, caps)?,
-            None => spool(&self.s3, &artifact.location, caps).await?.archive,
+            None => spool(self.s3.client(), &artifact.location, caps).await?.archive,
         };
         let paths: Vec<EntryPath> = archive.files().cloned().collect();
         let mut files = Files::new();
@@ -73,7 +74,7 @@ impl Store {
             local::put(folder, &artifact.name, archive)
         } else {
             let kms = self.encryption_key.as_deref();
-            Ok(artifact::put(&self.s3, &artifact.location, archive, kms).await?.digest)
+            Ok(artifact::put(self.s3.client(), &artifact.location, archive, kms).await?.digest)
         }
     }
 

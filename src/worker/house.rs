@@ -47,7 +47,7 @@ impl House {
     #[must_use]
     pub fn context(&self, job: Job) -> Cx {
         let store = Store {
-            s3: self.aws.artifacts(job.credentials.as_ref()),
+            s3: self.aws.artifacts_of(job.credentials.clone()),
             encryption_key: job.encryption_key.clone(),
             input_files: self.input_files.clone(),
             output_folder: self.output_folder.clone(),

@@ -223,6 +223,28 @@ fn a_pipeline_with_many_jobs_does_not_starve_one_with_a_single_job() {
 }
 
 #[test]
+fn a_queue_of_short_jobs_does_not_wait_for_the_next_poll() {
+    let moment = Moment::start(&plan(SPEC, "{}"));
+    in_virtual_time(async {
+        let (cloud, clock) = moment.go_on();
+        let house = worker(&moment, &cloud, &clock, &[Stage::Bake]).await;
+        let like = moment.founded.pipeline_arn.rsplit(':').next().unwrap();
+        pipelines(&house, like, &[("busy", 79)]).await;
+        let moments: Arc<Mutex<Vec<std::time::SystemTime>>> = Arc::default();
+        let seen = Arc::clone(&moments);
+        let run = runner(move |cx| {
+            seen.lock().unwrap().push(cx.clock.time_source().now());
+            async { Ok(succeeded()) }.boxed()
+        });
+        to_the_end(Service::running(house, Settings { slots: 4, ..draining() }, run)).await;
+        let moments = moments.lock().unwrap();
+        assert_eq!(moments.len(), 80);
+        let took = moments[79].duration_since(moments[0]).unwrap();
+        assert!(took < Duration::from_secs(1), "20 polls took {took:?}");
+    });
+}
+
+#[test]
 fn a_panic_fails_its_own_action_and_no_other() {
     let moment = Moment::start(&plan(SPEC, "{}"));
     in_virtual_time(async {

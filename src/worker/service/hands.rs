@@ -180,7 +180,8 @@ impl Hands {
                 wake = wake.min(self.look_after.next_due().unwrap_or(u64::MAX));
             }
             if self.room() > 0 {
-                let dues = self.polls.values().filter(|poll| !poll.under_way).map(|poll| poll.pace.due());
+                let hungry = self.is_hungry();
+                let dues = self.polls.values().filter(|poll| !poll.under_way).map(|poll| poll.pace.due(hungry));
                 wake = wake.min(dues.min().unwrap_or(u64::MAX));
             }
             if self.looking_up < AT_ONCE {
@@ -258,6 +259,11 @@ impl Hands {
         self.bench.settings.slots.saturating_sub(self.running + self.ready.len() + self.reserved)
     }
 
+    /// Whether half of the slots are free: enough for a poll that is worth its call.
+    fn is_hungry(&self) -> bool {
+        self.free() * 2 >= self.bench.settings.slots
+    }
+
     /// How many jobs may be asked for: as many as there are free slots. When there is none, the queue behind the busy
     /// slots is looked at a little deeper, so that a pipeline with few jobs is seen behind one with many.
     fn room(&self) -> usize {
@@ -272,11 +278,12 @@ impl Hands {
     }
 
     fn poll(&mut self, now: u64, tasks: &mut JoinSet<Told>) {
+        let hungry = self.is_hungry();
         let mut due: Vec<(u64, Stage)> = self
             .polls
             .iter()
-            .filter(|(_, poll)| !poll.under_way && poll.pace.due() <= now)
-            .map(|(stage, poll)| (poll.pace.due(), *stage))
+            .filter(|(_, poll)| !poll.under_way && poll.pace.due(hungry) <= now)
+            .map(|(stage, poll)| (poll.pace.due(hungry), *stage))
             .collect();
         // The one that has waited longest comes first: with one slot, each stage gets its turn.
         due.sort();
@@ -384,7 +391,12 @@ impl Hands {
         self.health.polled(found.is_ok());
         match found {
             Ok(offers) => {
-                self.paced(stage, if offers.offered == 0 { Found::Nothing } else { Found::Work }, now);
+                let found = match offers.offered {
+                    0 => Found::Nothing,
+                    offered if offered < reserved => Found::Work,
+                    _ => Found::Full,
+                };
+                self.paced(stage, found, now);
                 if offers.offered > 0 {
                     self.has_moved(now);
                 } else if sent >= self.moved.saturating_add(SETTLE)

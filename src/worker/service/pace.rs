@@ -4,6 +4,8 @@ use std::time::Duration;
 
 /// Between two polls that both found work.
 const BUSY: u64 = 100;
+/// Between two polls of which the first brought as many jobs as were asked for, while half of the slots are free.
+const FULL: u64 = 10;
 /// First pause after a poll that found nothing; doubled with each further one.
 const IDLE: u64 = 1_000;
 /// Longest pause of a service that finds nothing.
@@ -15,6 +17,9 @@ const REFUSED_MOST: u64 = 120_000;
 /// What a poll came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Found {
+    /// As many jobs as were asked for: more are waiting.
+    Full,
+    /// Some, but fewer than were asked for.
     Work,
     Nothing,
     /// Throttled, or no answer.
@@ -45,6 +50,8 @@ impl Noise {
 #[derive(Clone, Debug)]
 pub struct Pace {
     due: u64,
+    /// When it is due for a worker that is hungry, if more jobs are known to wait.
+    sooner: Option<u64>,
     idle: u64,
     refused: u64,
     most: u64,
@@ -56,19 +63,20 @@ impl Pace {
     #[must_use]
     pub fn new(now: u64, most: Option<Duration>, seed: u64) -> Self {
         let most = most.map_or(IDLE_MOST, |most| u64::try_from(most.as_millis()).unwrap_or(IDLE_MOST));
-        Self { due: now, idle: IDLE, refused: REFUSED, most, noise: Noise::new(seed) }
+        Self { due: now, sooner: None, idle: IDLE, refused: REFUSED, most, noise: Noise::new(seed) }
     }
 
-    /// When the next poll is due.
+    /// When the next poll is due. A hungry worker, one with half of its slots free, fetches sooner what it knows to wait;
+    /// others leave it to their fellows.
     #[must_use]
-    pub fn due(&self) -> u64 {
-        self.due
+    pub fn due(&self, hungry: bool) -> u64 {
+        self.sooner.filter(|_| hungry).unwrap_or(self.due)
     }
 
     /// Takes a poll's answer into account.
     pub fn heard(&mut self, found: Found, now: u64) {
         let pause = match found {
-            Found::Work => {
+            Found::Full | Found::Work => {
                 self.idle = IDLE;
                 self.refused = REFUSED;
                 BUSY
@@ -86,6 +94,7 @@ impl Pace {
             }
         };
         self.due = now.saturating_add(self.jittered(pause));
+        self.sooner = (found == Found::Full).then(|| now.saturating_add(FULL));
     }
 
     /// There is reason to believe that work is coming: what was put off is brought forward.
@@ -116,8 +125,8 @@ mod tests {
             .iter()
             .map(|found| {
                 pace.heard(*found, now);
-                let pause = pace.due() - now;
-                now = pace.due();
+                let pause = pace.due(false) - now;
+                now = pace.due(false);
                 pause
             })
             .collect()
@@ -125,7 +134,20 @@ mod tests {
 
     #[test]
     fn the_first_poll_is_due_at_once() {
-        assert_eq!(Pace::new(5, None, 1).due(), 5);
+        assert_eq!(Pace::new(5, None, 1).due(true), 5);
+    }
+
+    #[test]
+    fn what_is_known_to_wait_is_fetched_at_once_by_whoever_has_room() {
+        let mut pace = Pace::new(0, None, 7);
+        pace.heard(Found::Full, 1_000);
+        assert_eq!(pace.due(true), 1_010);
+        assert!(pace.due(false) >= 1_075);
+        for found in [Found::Work, Found::Nothing, Found::Refused] {
+            pace.heard(Found::Full, 1_000);
+            pace.heard(found, 1_000);
+            assert!(pace.due(true) >= 1_075, "{found:?}");
+        }
     }
 
     #[test]
@@ -146,11 +168,11 @@ mod tests {
             pace.heard(Found::Refused, 0);
         }
         pace.expect_work(0);
-        assert!(pace.due() >= 90_000, "{}", pace.due());
+        assert!(pace.due(false) >= 90_000, "{}", pace.due(false));
         pace.heard(Found::Nothing, 0);
         pace.heard(Found::Nothing, 0);
         pace.expect_work(0);
-        assert!(pace.due() <= 1_250, "{}", pace.due());
+        assert!(pace.due(false) <= 1_250, "{}", pace.due(false));
     }
 
     proptest! {
