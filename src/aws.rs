@@ -103,6 +103,7 @@ const THROTTLES: [&str; 5] =
 #[derive(Clone, Debug)]
 pub struct Once {
     pub autoscaling: aws_sdk_autoscaling::Client,
+    pub ec2: aws_sdk_ec2::Client,
     pub ssm: aws_sdk_ssm::Client,
 }
 
@@ -143,7 +144,11 @@ impl Aws {
             secretsmanager: client!(aws_sdk_secretsmanager, config),
             ssm: client!(aws_sdk_ssm, config),
             sts: client!(aws_sdk_sts, config),
-            once: Once { autoscaling: client!(aws_sdk_autoscaling, &once), ssm: client!(aws_sdk_ssm, &once) },
+            once: Once {
+                autoscaling: client!(aws_sdk_autoscaling, &once),
+                ec2: client!(aws_sdk_ec2, &once),
+                ssm: client!(aws_sdk_ssm, &once),
+            },
             config: config.clone(),
             calls,
         }

@@ -46,7 +46,7 @@ pub async fn tag<'a>(
     tags: impl IntoIterator<Item = (&'a String, &'a String)>,
 ) -> Result<Acted, StageError> {
     let tags = tags.into_iter().map(|(key, value)| Tag::builder().key(key).value(value).build()).collect();
-    let sent = aws.ec2.create_tags().resources(image).set_tags(Some(tags)).send().await;
+    let sent = aws.once.ec2.create_tags().resources(image).set_tags(Some(tags)).send().await;
     settled(sent.map_err(|e| AwsError::new("ec2:CreateTags", image, e)))
 }
 
@@ -59,7 +59,7 @@ pub async fn deprecate(aws: &Aws, image: &str, now: Timestamp) -> Result<Acted, 
 }
 
 async fn deprecate_at(aws: &Aws, image: &str, at: Timestamp) -> Result<Acted, StageError> {
-    let ask = aws.ec2.enable_image_deprecation().image_id(image).deprecate_at(DateTime::from_secs(at.0));
+    let ask = aws.once.ec2.enable_image_deprecation().image_id(image).deprecate_at(DateTime::from_secs(at.0));
     settled(ask.send().await.map_err(|e| AwsError::new("ec2:EnableImageDeprecation", image, e)))
 }
 
@@ -68,7 +68,7 @@ async fn deprecate_at(aws: &Aws, image: &str, at: Timestamp) -> Result<Acted, St
 /// # Errors
 /// As the call.
 pub async fn disable(aws: &Aws, image: &str) -> Result<Acted, StageError> {
-    let sent = aws.ec2.disable_image().image_id(image).send().await;
+    let sent = aws.once.ec2.disable_image().image_id(image).send().await;
     settled(sent.map_err(|e| AwsError::new("ec2:DisableImage", image, e)))
 }
 
@@ -80,29 +80,30 @@ pub async fn back(aws: &Aws, image: &Image, back: &Back) -> Result<Acted, StageE
     let id = image.id();
     match back {
         Back::Enable => {
-            let sent = aws.ec2.enable_image().image_id(id).send().await;
+            let sent = aws.once.ec2.enable_image().image_id(id).send().await;
             settled(sent.map_err(|e| AwsError::new("ec2:EnableImage", id, e)))
         }
         Back::Deprecation(None) => {
-            let sent = aws.ec2.disable_image_deprecation().image_id(id).send().await;
+            let sent = aws.once.ec2.disable_image_deprecation().image_id(id).send().await;
             settled(sent.map_err(|e| AwsError::new("ec2:DisableImageDeprecation", id, e)))
         }
         Back::Deprecation(Some(at)) => deprecate_at(aws, id, *at).await,
         Back::Share(with) => {
             let add = with.iter().map(|share| permission(share)).collect();
             let change = LaunchPermissionModifications::builder().set_add(Some(add)).build();
-            let sent = aws.ec2.modify_image_attribute().image_id(id).launch_permission(change).send().await;
+            let sent =
+                aws.once.ec2.modify_image_attribute().image_id(id).launch_permission(change).send().await;
             settled(sent.map_err(|e| AwsError::new("ec2:ModifyImageAttribute", id, e)))
         }
         Back::Protect { with_cooldown } => {
-            let ask = aws.ec2.enable_image_deregistration_protection().image_id(id);
+            let ask = aws.once.ec2.enable_image_deregistration_protection().image_id(id);
             let sent = ask.with_cooldown(*with_cooldown).send().await;
             settled(sent.map_err(|e| AwsError::new("ec2:EnableImageDeregistrationProtection", id, e)))
         }
         Back::Unmark => {
             let of_mark = image.tags.keys().filter(|key| Mark::holds(key));
             let tags = of_mark.map(|key| Tag::builder().key(key).build()).collect();
-            let sent = aws.ec2.delete_tags().resources(id).set_tags(Some(tags)).send().await;
+            let sent = aws.once.ec2.delete_tags().resources(id).set_tags(Some(tags)).send().await;
             settled(sent.map_err(|e| AwsError::new("ec2:DeleteTags", id, e)))
         }
     }
