@@ -258,10 +258,8 @@ pub async fn reap(
     };
     let found = reap::find(&cx.aws, builds).await?;
     let standings = reap::standings(&cx.home, &found).await?;
-    let over: Vec<Leftover> = found
-        .into_iter()
-        .filter(|leftover| standings.get(&leftover.run) == Some(&Standing::Ended))
-        .collect();
+    let over: Vec<Leftover> =
+        found.into_iter().filter(|leftover| standings.get(&leftover.run) == Some(&Standing::Ended)).collect();
     let drains = |leftover: &Leftover| {
         matches!(leftover.what, What::EmptiedTrialGroup { instances } if instances > 0)
             || last == Some(leftover.mark())
