@@ -61,8 +61,9 @@ fn compare(python: Option<&str>) {
     println!("\n| worker | slices/s | CPU µs a slice | endpoint CPU µs a slice | calls a slice |");
     println!("|---|---|---|---|---|");
     let slice = slices("bakeline", folder, SLICES.0, |control| ours(control, "100"));
-    let slice_theirs = python
-        .map(|python| slices("boto3, 8 threads", folder, SLICES.1, |control| Process::boto3(control, python, 8)));
+    let slice_theirs = python.map(|python| {
+        slices("boto3, 8 threads", folder, SLICES.1, |control| Process::boto3(control, python, 8))
+    });
     println!("\n| worker | in flight | peak RSS MiB | KiB an action | idle CPU % |");
     println!("|---|---|---|---|---|");
     let held = in_flight("bakeline", folder, IN_FLIGHT.0, |control| ours(control, "100"));
@@ -183,7 +184,8 @@ fn carry(control: &Control, worker: &Process, jobs: u64, offer: impl Fn(&Control
 fn slices(name: &str, folder: &Path, slices: u64, start: impl Fn(&Control) -> Process) -> f64 {
     let control = Control::start(&folder.join(SOURCE));
     let worker = polling(&control, start);
-    let Carried { took, cpu, endpoint } = carry(&control, &worker, slices, |control| control.offer(0, 0, slices));
+    let Carried { took, cpu, endpoint } =
+        carry(&control, &worker, slices, |control| control.offer(0, 0, slices));
     // Acknowledged and answered, beside what the slice itself called.
     let calls = 2.0 + control.stats().others as f64 / slices as f64;
     println!(
