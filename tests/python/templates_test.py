@@ -27,6 +27,8 @@ CLIENTS = {
     "autoscaling": "autoscaling",
     "cloudwatch": "cloudwatch",
     "codepipeline": "codepipeline",
+    "ebs": "ebs",
+    "ebs_in": "ebs",
     "ec2": "ec2",
     "ec2_in": "ec2",
     "elbv2": "elasticloadbalancing",
