@@ -99,6 +99,9 @@ impl Intercept for Calls {
 const THROTTLES: [&str; 5] =
     ["Throttl", "RequestLimitExceeded", "TooManyRequests", "SlowDown", "CallRateLimitExceeded"];
 
+/// How often a block is asked for before its reading fails.
+const BLOCK_ATTEMPTS: u32 = 8;
+
 /// See [`Aws::once`].
 #[derive(Clone, Debug)]
 pub struct Once {
@@ -159,8 +162,22 @@ impl Aws {
     /// EC2 in another region, under the same identity.
     #[must_use]
     pub fn ec2_in(&self, region: &str) -> aws_sdk_ec2::Client {
+        let config = aws_sdk_ec2::config::Builder::from(&self.config_in(region));
+        aws_sdk_ec2::Client::from_conf(config.interceptor(self.calls.clone()).build())
+    }
+
+    /// The EBS direct API in another region, under the same identity.
+    #[must_use]
+    pub fn ebs_in(&self, region: &str) -> aws_sdk_ebs::Client {
+        // Many reads at a time meet the account's rate: each waits for its turn rather than to let all others go.
+        let patient = RetryConfig::standard().with_max_attempts(BLOCK_ATTEMPTS);
+        let config = aws_sdk_ebs::config::Builder::from(&self.config_in(region)).retry_config(patient);
+        aws_sdk_ebs::Client::from_conf(config.interceptor(self.calls.clone()).build())
+    }
+
+    fn config_in(&self, region: &str) -> SdkConfig {
         let region = aws_types::region::Region::new(region.to_owned());
-        aws_sdk_ec2::Client::new(&self.config.clone().into_builder().region(region).build())
+        self.config.clone().into_builder().region(region).build()
     }
 
     /// The region the clients call.

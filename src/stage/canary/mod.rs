@@ -5,7 +5,7 @@
 //! known rolls back before AWS lets the refresh go on. The end is read back from the fleet itself.
 
 mod approval;
-mod arms;
+pub(crate) mod arms;
 pub mod examine;
 mod fleet;
 pub mod judge;
@@ -31,6 +31,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::arms::is_trial;
 pub use self::fleet::Census;
 pub use self::observe::{Group, ImageView, Launches, group, identity};
 pub use self::refresh::list as refreshes;
