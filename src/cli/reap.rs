@@ -10,17 +10,21 @@ use super::exit::CliError;
 use super::identity::Identity;
 use super::say;
 use crate::stage::cleanup::inventory::Inventory;
-use crate::stage::reap::{self, Leftover, Run, What};
+use crate::stage::reap::{self, Builds, Leftover, Run, Standing, What};
 
 /// Arguments of `bakeline reap`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// A release spec: builds of its image pipeline are looked at too
+    /// A release spec: of builds, only those of its image pipeline or its recipe are looked at
     #[arg(long, value_name = "SPEC")]
     spec: Option<PathBuf>,
     /// Remove what belongs to executions that have ended; without it everything is only listed
     #[arg(long)]
     remove: bool,
+    /// Remove what no pipeline of this account and region knows of, too: its pipeline was deleted, or its execution is
+    /// older than a year. It may also be another account's, which acts here as a target, and be under way
+    #[arg(long, verbatim_doc_comment)]
+    forgotten: bool,
     /// Give up versions of launch templates that promotions made and nothing launches from, but for so many of the
     /// newest of each template
     #[arg(long, value_name = "KEEP", verbatim_doc_comment)]
@@ -41,35 +45,55 @@ pub fn main(args: Args) -> Result<(), CliError> {
 async fn run(args: Args) -> Result<(), CliError> {
     let spec = args.spec.as_deref().map(spec).transpose()?;
     let (aws, _) = clients(&args.identity).await?;
-    let pipeline =
-        spec.as_ref().and_then(|spec| spec.bake.as_ref()).and_then(|bake| bake.image_pipeline.as_deref());
-    let found = reap::find(&aws, pipeline).await.map_err(|e| failed(&e))?;
-    let ended = reap::ended(&aws, &found).await.map_err(|e| failed(&e))?;
-    let mut all: Vec<(Leftover, bool)> =
-        found.into_iter().map(|leftover| (leftover.clone(), ended.contains(&leftover.run))).collect();
+    let builds = match spec.as_ref().map(|spec| (spec.bake.as_ref(), spec.service.as_str())) {
+        None => Builds::All,
+        Some((bake, service)) => Builds::Of {
+            image_pipeline: bake.and_then(|bake| bake.image_pipeline.as_deref()),
+            recipe: bake.and_then(|bake| bake.recipe.as_ref()).map(|_| service),
+        },
+    };
+    let found = reap::find(&aws, builds).await.map_err(|e| failed(&e))?;
+    let standings = reap::standings(&aws, &found).await.map_err(|e| failed(&e))?;
+    let standing = |leftover: &Leftover| standings.get(&leftover.run).copied().unwrap_or(Standing::Unknown);
+    let mut all: Vec<(Leftover, Standing)> =
+        found.into_iter().map(|leftover| (leftover.clone(), standing(&leftover))).collect();
     if let Some(keep) = args.template_versions {
         let inventory = Inventory::read(&aws).await.map_err(|e| failed(&e))?;
         all.extend(reap::spare_versions(&inventory.facts, keep).into_iter().map(|(template, version)| {
             let id = format!("{template}/{version}");
-            (Leftover { what: What::TemplateVersion, id, run: Run::default() }, true)
+            (Leftover { what: What::TemplateVersion, id, run: Run::default() }, Standing::Ended)
         }));
     }
     let mut table = Table::new();
     table.load_style(NOTHING).set_header(["WHAT", "ID", "PIPELINE", "EXECUTION", "RUN"]);
-    for (leftover, over) in &all {
+    for (leftover, standing) in &all {
         let run = &leftover.run;
-        let over = if *over { "ended" } else { "not known to have ended" };
-        table.add_row([&leftover.what.to_string(), &leftover.id, &run.pipeline, &run.execution, over]);
+        let (what, standing) = (leftover.what.to_string(), standing.to_string());
+        table.add_row([&what, &leftover.id, &run.pipeline, &run.execution, &standing]);
     }
     say(&table.to_string())?;
+    let goes = |standing: Standing| match standing {
+        Standing::Ended => true,
+        Standing::Unknown => args.forgotten,
+        Standing::UnderWay => false,
+    };
     let over: Vec<Leftover> =
-        all.into_iter().filter(|(_, over)| *over).map(|(leftover, _)| leftover).collect();
+        all.into_iter().filter(|(_, standing)| goes(*standing)).map(|(leftover, _)| leftover).collect();
     if !args.remove {
         return say(&format!("{} of them can go: bakeline reap --remove", over.len()));
     }
     for leftover in &over {
         reap::remove(&aws, leftover).await.map_err(|e| failed(&e))?;
-        say(&format!("{} {} removed", leftover.what, leftover.id))?;
+        let done = match leftover.what {
+            What::TrialGroup => "emptied; run the command again once its instances have drained",
+            What::EmptiedTrialGroup { instances } if instances > 0 => "still drains; run the command again",
+            What::Build => "cancelled",
+            What::StagingInstance
+            | What::Snapshot
+            | What::TemplateVersion
+            | What::EmptiedTrialGroup { .. } => "removed",
+        };
+        say(&format!("{} {} {done}", leftover.what, leftover.id))?;
     }
     Ok(())
 }

@@ -12,6 +12,8 @@ use crate::evidence::{Signer, TrustRoot};
 pub struct Cx {
     /// Clients to act with: under the worker's own identity, or under the target's once a stage acts in one.
     pub aws: Aws,
+    /// Clients under the worker's own identity: the pipelines are in its account, whatever target a stage acts in.
+    pub home: Aws,
     /// The target the clients act in; none is the worker itself.
     pub target: Option<String>,
     /// The targets that the worker knows.

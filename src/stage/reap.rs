@@ -4,43 +4,46 @@
 //! Images are left to the cleanup, which takes them by steps that can be undone. Versions of launch templates carry no
 //! tags; ours are known by their description, and those that nothing launches from any more can be given up.
 
+mod find;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use aws_sdk_codepipeline::types::PipelineExecutionStatus;
-use aws_sdk_ec2::types::{Filter, InstanceStateName, Tag};
+use aws_sdk_ec2::config::retry::RetryConfig;
 
+pub use self::find::{Builds, find};
+
+use super::canary::arms;
 use super::cleanup::graph::{Facts, Names, Template};
 use crate::aws::{Aws, AwsError, Class};
 use crate::engine::StageError;
-use crate::engine::key::tag;
-
-/// Begins the name of every staging instance.
-const STAGING: &str = "bakeline-test-";
-
-/// Values in one filter of EC2.
-const BATCH: usize = 200;
+use crate::engine::key::{ClientToken, tag};
 
 /// Something a run made.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Leftover {
     pub what: What,
-    /// Id or ARN; of a template version `lt-…/7`.
+    /// Id, name or ARN; of a template version `lt-…/7`.
     pub id: String,
     pub run: Run,
 }
 
-/// Kinds of leftovers.
+/// Kinds of leftovers, in the order in which they go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum What {
     /// An instance on which an image was tested.
     StagingInstance,
+    /// A canary or its baseline, behind production's load balancers.
+    TrialGroup,
     /// An image that Image Builder is still building.
     Build,
     /// A snapshot that no image stands on.
     Snapshot,
     /// A version of a launch template that a promotion made and nothing launches from.
     TemplateVersion,
+    /// A trial's group that is to have no instances, and still has so many that drain.
+    EmptiedTrialGroup { instances: usize },
 }
 
 /// Which run made it.
@@ -51,14 +54,44 @@ pub struct Run {
     pub action_execution: String,
 }
 
+/// How a run stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    UnderWay,
+    Ended,
+    /// No pipeline here knows of its execution: it is another account's, its pipeline was deleted, or it is more than
+    /// a year old, after which CodePipeline forgets.
+    Unknown,
+}
+
 impl fmt::Display for What {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::StagingInstance => "staging instance",
+            Self::TrialGroup | Self::EmptiedTrialGroup { .. } => "trial group",
             Self::Build => "build",
             Self::Snapshot => "snapshot",
             Self::TemplateVersion => "template version",
         })
+    }
+}
+
+impl fmt::Display for Standing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::UnderWay => "under way",
+            Self::Ended => "ended",
+            Self::Unknown => "not known here",
+        })
+    }
+}
+
+impl Leftover {
+    /// A short mark of it and of the step that is next for it.
+    #[must_use]
+    pub fn mark(&self) -> u32 {
+        let emptied = matches!(self.what, What::EmptiedTrialGroup { .. });
+        crc32fast::hash(format!("{}{}", self.id, u8::from(emptied)).as_bytes())
     }
 }
 
@@ -72,107 +105,6 @@ impl Run {
             action_execution: get(tag::ACTION_EXECUTION)?.to_owned(),
         })
     }
-}
-
-fn tagged(tags: &[Tag], key: &str) -> Option<String> {
-    tags.iter().find(|tag| tag.key() == Some(key)).and_then(|tag| tag.value()).map(str::to_owned)
-}
-
-fn run_of(tags: &[Tag]) -> Option<Run> {
-    Some(Run {
-        pipeline: tagged(tags, tag::PIPELINE)?,
-        execution: tagged(tags, tag::PIPELINE_EXECUTION)?,
-        action_execution: tagged(tags, tag::ACTION_EXECUTION)?,
-    })
-}
-
-fn of_ours() -> Filter {
-    Filter::builder().name("tag-key").values(tag::ACTION_EXECUTION).build()
-}
-
-/// Everything that runs left, whether they have ended or not. `image_pipeline` is the Image Builder pipeline whose
-/// builds are looked at.
-///
-/// # Errors
-/// As the calls.
-pub async fn find(aws: &Aws, image_pipeline: Option<&str>) -> Result<Vec<Leftover>, StageError> {
-    let mut found = instances(aws).await?;
-    found.extend(snapshots(aws).await?);
-    if let Some(pipeline) = image_pipeline {
-        found.extend(builds(aws, pipeline).await?);
-    }
-    found.sort();
-    Ok(found)
-}
-
-async fn instances(aws: &Aws) -> Result<Vec<Leftover>, StageError> {
-    let mut pages = aws.ec2.describe_instances().filters(of_ours()).into_paginator().items().send();
-    let mut found = Vec::new();
-    while let Some(reservation) = pages.next().await {
-        let reservation =
-            reservation.map_err(|e| AwsError::new("ec2:DescribeInstances", tag::ACTION_EXECUTION, e))?;
-        for instance in reservation.instances() {
-            let state = instance.state().and_then(|state| state.name());
-            let over = matches!(state, Some(InstanceStateName::Terminated | InstanceStateName::ShuttingDown));
-            let staging = tagged(instance.tags(), "Name").is_some_and(|name| name.starts_with(STAGING));
-            if let (false, true, Some(id), Some(run)) =
-                (over, staging, instance.instance_id(), run_of(instance.tags()))
-            {
-                found.push(Leftover { what: What::StagingInstance, id: id.to_owned(), run });
-            }
-        }
-    }
-    Ok(found)
-}
-
-/// Snapshots with our tags that no image stands on, a disabled one included.
-async fn snapshots(aws: &Aws) -> Result<Vec<Leftover>, StageError> {
-    let ask = aws.ec2.describe_snapshots().owner_ids("self").filters(of_ours());
-    let mut pages = ask.into_paginator().items().send();
-    let mut found: BTreeMap<String, Run> = BTreeMap::new();
-    while let Some(snapshot) = pages.next().await {
-        let snapshot =
-            snapshot.map_err(|e| AwsError::new("ec2:DescribeSnapshots", tag::ACTION_EXECUTION, e))?;
-        if let (Some(id), Some(run)) = (snapshot.snapshot_id(), run_of(snapshot.tags())) {
-            found.insert(id.to_owned(), run);
-        }
-    }
-    let ids: Vec<String> = found.keys().cloned().collect();
-    for batch in ids.chunks(BATCH) {
-        let behind = Filter::builder()
-            .name("block-device-mapping.snapshot-id")
-            .set_values(Some(batch.to_vec()))
-            .build();
-        let ask = aws.ec2.describe_images().owners("self").include_disabled(true).filters(behind);
-        let mut images = ask.into_paginator().items().send();
-        while let Some(image) = images.next().await {
-            let image = image.map_err(|e| AwsError::new("ec2:DescribeImages", "of our snapshots", e))?;
-            for disk in image.block_device_mappings().iter().filter_map(|mapping| mapping.ebs()) {
-                found.remove(disk.snapshot_id().unwrap_or_default());
-            }
-        }
-    }
-    Ok(found.into_iter().map(|(id, run)| Leftover { what: What::Snapshot, id, run }).collect())
-}
-
-/// Builds under way that carry our tags.
-async fn builds(aws: &Aws, pipeline: &str) -> Result<Vec<Leftover>, StageError> {
-    let ask = aws.imagebuilder.list_image_pipeline_images().image_pipeline_arn(pipeline);
-    let mut pages = ask.into_paginator().items().send();
-    let mut found = Vec::new();
-    while let Some(image) = pages.next().await {
-        let image = image.map_err(|e| AwsError::new("imagebuilder:ListImagePipelineImages", pipeline, e))?;
-        let status = image.state().and_then(|state| state.status()).map_or("", |status| status.as_str());
-        let under_way = matches!(
-            status,
-            "PENDING" | "CREATING" | "BUILDING" | "TESTING" | "DISTRIBUTING" | "INTEGRATING"
-        );
-        let run = image.tags().and_then(|tags| Run::of(|key| tags.get(key).map(String::as_str)));
-        if let (true, Some(id), Some(run)) = (under_way, image.arn(), run) {
-            found.push(Leftover { what: What::Build, id: id.to_owned(), run });
-        }
-    }
-    Ok(found)
 }
 
 /// Versions of launch templates that our promotions made and that nothing names: not the default, not the latest, not
@@ -202,30 +134,28 @@ pub fn spare_versions(facts: &Facts, keep: usize) -> Vec<(String, i64)> {
     spare
 }
 
-/// Which of the runs are known to have ended, by the pipelines of this account.
+/// How the runs of these leftovers stand, by the pipelines of the account and region of `home`.
 ///
 /// # Errors
 /// As the call.
-pub async fn ended(aws: &Aws, leftovers: &[Leftover]) -> Result<BTreeSet<Run>, StageError> {
+pub async fn standings(home: &Aws, leftovers: &[Leftover]) -> Result<BTreeMap<Run, Standing>, StageError> {
     let runs: BTreeSet<&Run> = leftovers.iter().map(|leftover| &leftover.run).collect();
-    let mut ended = BTreeSet::new();
-    let mut known: BTreeMap<(&str, &str), bool> = BTreeMap::new();
+    let mut standings = BTreeMap::new();
+    let mut known: BTreeMap<(&str, &str), Standing> = BTreeMap::new();
     for run in runs {
         let key = (run.pipeline.as_str(), run.execution.as_str());
-        let over = match known.get(&key) {
-            Some(over) => *over,
-            None => has_ended(aws, run).await?,
+        let standing = match known.get(&key) {
+            Some(standing) => *standing,
+            None => standing(home, run).await?,
         };
-        known.insert(key, over);
-        if over {
-            ended.insert(run.clone());
-        }
+        known.insert(key, standing);
+        standings.insert(run.clone(), standing);
     }
-    Ok(ended)
+    Ok(standings)
 }
 
-async fn has_ended(aws: &Aws, run: &Run) -> Result<bool, StageError> {
-    let ask = aws
+async fn standing(home: &Aws, run: &Run) -> Result<Standing, StageError> {
+    let ask = home
         .codepipeline
         .get_pipeline_execution()
         .pipeline_name(&run.pipeline)
@@ -235,26 +165,25 @@ async fn has_ended(aws: &Aws, run: &Run) -> Result<bool, StageError> {
         Ok(answer) => {
             let status = answer.pipeline_execution().and_then(|execution| execution.status());
             // A status that is not known may be one of a run under way.
-            Ok(matches!(
-                status,
+            Ok(match status {
                 Some(
                     PipelineExecutionStatus::Cancelled
-                        | PipelineExecutionStatus::Failed
-                        | PipelineExecutionStatus::Stopped
-                        | PipelineExecutionStatus::Succeeded
-                        | PipelineExecutionStatus::Superseded
-                )
-            ))
+                    | PipelineExecutionStatus::Failed
+                    | PipelineExecutionStatus::Stopped
+                    | PipelineExecutionStatus::Succeeded
+                    | PipelineExecutionStatus::Superseded,
+                ) => Standing::Ended,
+                _ => Standing::UnderWay,
+            })
         }
-        // The pipeline is here and has forgotten the execution, which it does after a year.
-        Err(error) if error.is("PipelineExecutionNotFoundException") => Ok(true),
-        // The pipeline may be another account's: nothing is known of its runs.
-        Err(error) if error.class == Class::Missing => Ok(false),
+        // A pipeline of the same name in another account may have left it here, and be under way.
+        Err(error) if error.class == Class::Missing => Ok(Standing::Unknown),
         Err(error) => Err(error.into()),
     }
 }
 
-/// Removes one leftover. One that is gone already is fine.
+/// Removes one leftover, or brings it one step towards that: a trial's group is emptied first, so that its instances
+/// drain. One that is gone already is fine; whether one is gone is seen by looking again.
 ///
 /// # Errors
 /// As the call.
@@ -262,16 +191,13 @@ pub async fn remove(aws: &Aws, leftover: &Leftover) -> Result<(), StageError> {
     let id = leftover.id.as_str();
     let removed = match leftover.what {
         What::StagingInstance => {
-            let sent = aws.ec2.terminate_instances().instance_ids(id).send().await;
-            sent.map(drop).map_err(|e| AwsError::new("ec2:TerminateInstances", id, e))
+            let once = aws_sdk_ec2::Config::builder().retry_config(RetryConfig::disabled());
+            let ask = aws.ec2.terminate_instances().instance_ids(id).customize().config_override(once);
+            ask.send().await.map(drop).map_err(|e| AwsError::new("ec2:TerminateInstances", id, e))
         }
-        What::Build => {
-            let token = uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_URL, id.as_bytes()).to_string();
-            let ask =
-                aws.imagebuilder.cancel_image_creation().image_build_version_arn(id).client_token(token);
-            let sent = ask.send().await;
-            sent.map(drop).map_err(|e| AwsError::new("imagebuilder:CancelImageCreation", id, e))
-        }
+        What::TrialGroup => return arms::empty(aws, id).await,
+        What::EmptiedTrialGroup { .. } => return arms::delete(aws, id).await.map(drop),
+        What::Build => return cancel(aws, id).await,
         What::Snapshot => {
             let sent = aws.ec2.delete_snapshot().snapshot_id(id).send().await;
             sent.map(drop).map_err(|e| AwsError::new("ec2:DeleteSnapshot", id, e))
@@ -287,6 +213,17 @@ pub async fn remove(aws: &Aws, leftover: &Leftover) -> Result<(), StageError> {
     match removed {
         Err(error) if error.class != Class::Missing => Err(error.into()),
         _ => Ok(()),
+    }
+}
+
+/// Asks for a build to be cancelled. One that has just ended refuses, and is no leftover at the next look.
+async fn cancel(aws: &Aws, id: &str) -> Result<(), StageError> {
+    let token = ClientToken::of_content(&format!("cancel {id}"));
+    let ask = aws.imagebuilder.cancel_image_creation().image_build_version_arn(id).client_token(token);
+    match ask.send().await.map_err(|e| AwsError::new("imagebuilder:CancelImageCreation", id, e)) {
+        Ok(_) => Ok(()),
+        Err(error) if matches!(error.class, Class::Missing | Class::Conflict | Class::Invalid) => Ok(()),
+        Err(error) => Err(error.into()),
     }
 }
 

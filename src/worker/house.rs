@@ -54,6 +54,7 @@ impl House {
         };
         Cx {
             aws: self.aws.clone(),
+            home: self.aws.clone(),
             target: None,
             targets: self.targets.clone(),
             clock: self.clock.clone(),

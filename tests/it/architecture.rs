@@ -71,6 +71,7 @@ const PURE: &[&str] = &[
     "src/stage/cleanup/quarantine.rs",
     "src/stage/canary/report.rs",
     "src/stage/canary/trial.rs",
+    "src/stage/canary/turns.rs",
     "src/stage/cleanup/retain.rs",
 ];
 

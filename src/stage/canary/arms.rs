@@ -13,6 +13,12 @@ pub fn name(key: &ExecutionKey, side: Side) -> String {
     key.name(side.name())
 }
 
+/// Whether a group's name is that of a trial's side, of whatever attempt.
+#[must_use]
+pub fn is_trial(name: &str) -> bool {
+    Side::BOTH.iter().any(|side| name.starts_with(&format!("bakeline-{}-", side.name())))
+}
+
 /// Makes a side's group in production's image: subnets, target groups, health checks and tags are those of `like`.
 /// Its name is its client token: a group that is there already is ours.
 ///

@@ -12,13 +12,16 @@ use crate::aws::Aws;
 use crate::engine::key::tag;
 use crate::engine::{Progress, StageError, Step, Timestamp};
 use crate::stage::context::Cx;
-use crate::stage::reap;
+use crate::stage::reap::{self, Builds, Leftover, Standing, What};
 
 /// The longest that an action waits for a quarantine to end. What rests longer is left to the next cleanup.
 const PATIENCE: Duration = Duration::from_hours(2);
 
-/// Leftovers that one action removes. What takes a while to go is found, and asked to go, more than once.
-const REAPED: u8 = 50;
+/// Times that one action looks for leftovers, each with one call that removes something.
+const REAPED: u8 = 60;
+
+/// How long until another look when all that is left is on its way out.
+const DRAINING: Duration = Duration::from_secs(30);
 
 /// Writes onto the release's image when it was promoted and how long its statements speak of it: later cleanups see
 /// neither this artifact nor its statements.
@@ -47,7 +50,7 @@ pub async fn survey(inputs: &Inputs, cx: &Cx) -> Result<Step<Cleanup>, StageErro
     survey.believed()?;
     let queue = todo(&survey, inputs.most());
     if queue.is_empty() {
-        return Ok(Step::Next(Cleanup::Reaping { done: Vec::new(), tries: 0 }));
+        return Ok(Step::Next(Cleanup::Reaping { done: Vec::new(), tries: 0, last: None }));
     }
     let summary = format!(
         "{} of {} images of {} are to go, and {} take a step now",
@@ -190,7 +193,7 @@ pub async fn rest(images: Vec<String>, inputs: &Inputs, cx: &Cx) -> Result<Step<
     }
     let queue = fit(due.into_iter().map(Doomed::new));
     if queue.is_empty() {
-        return Ok(Step::Next(Cleanup::Reaping { done: Vec::new(), tries: 0 }));
+        return Ok(Step::Next(Cleanup::Reaping { done: Vec::new(), tries: 0, last: None }));
     }
     let summary = format!("{} images rested and go now", queue.len());
     let progress = Progress { percent: 60, summary, external_id: None };
@@ -219,7 +222,7 @@ pub async fn remove(
     cx: &Cx,
 ) -> Result<Step<Cleanup>, StageError> {
     if queue.is_empty() {
-        return Ok(Step::Next(Cleanup::Reaping { done, tries: 0 }));
+        return Ok(Step::Next(Cleanup::Reaping { done, tries: 0, last: None }));
     }
     let next = queue.remove(0);
     let close = [next.id.clone()];
@@ -238,24 +241,40 @@ pub async fn remove(
     Ok(Step::Next(Cleanup::Removing { queue, done }))
 }
 
-/// Removes one leftover of a run that has ended. In a target's account nothing is removed: the pipelines, which alone
-/// know whether a run has ended, are in the worker's own.
+/// Removes one leftover of a run that has ended, or brings it a step towards that. `last` is what was asked to go in
+/// the step before: a look that still shows it is a stale one, or it takes its time.
 pub async fn reap(
     done: Vec<Doomed>,
     tries: u8,
+    last: Option<u32>,
     inputs: &Inputs,
     cx: &Cx,
 ) -> Result<Step<Cleanup>, StageError> {
-    if cx.target.is_some() {
+    let release = &inputs.release;
+    let bake = release.spec.bake.as_ref();
+    let builds = Builds::Of {
+        image_pipeline: bake.and_then(|bake| bake.image_pipeline.as_deref()),
+        recipe: bake.and_then(|bake| bake.recipe.as_ref()).map(|_| release.spec.service.as_str()),
+    };
+    let found = reap::find(&cx.aws, builds).await?;
+    let standings = reap::standings(&cx.home, &found).await?;
+    let over: Vec<Leftover> =
+        found.into_iter().filter(|leftover| standings.get(&leftover.run) == Some(&Standing::Ended)).collect();
+    let drains = |leftover: &Leftover| {
+        matches!(leftover.what, What::EmptiedTrialGroup { instances } if instances > 0)
+            || last == Some(leftover.mark())
+    };
+    if over.is_empty() || tries >= REAPED {
         return Ok(Step::Next(Cleanup::Sealing { done, why: None }));
     }
-    let bake = inputs.release.spec.bake.as_ref();
-    let found = reap::find(&cx.aws, bake.and_then(|bake| bake.image_pipeline.as_deref())).await?;
-    let ended = reap::ended(&cx.aws, &found).await?;
-    let next = found.into_iter().find(|leftover| ended.contains(&leftover.run));
-    let Some(leftover) = next.filter(|_| tries < REAPED) else {
-        return Ok(Step::Next(Cleanup::Sealing { done, why: None }));
+    let (last, again_in) = match over.iter().find(|leftover| !drains(leftover)) {
+        Some(leftover) => {
+            reap::remove(&cx.aws, leftover).await?;
+            (Some(leftover.mark()), Duration::from_secs(2))
+        }
+        None => (None, DRAINING),
     };
-    reap::remove(&cx.aws, &leftover).await?;
-    Ok(Step::Next(Cleanup::Reaping { done, tries: tries + 1 }))
+    let summary = format!("{} leftovers of ended runs are on their way out", over.len());
+    let progress = Progress { percent: 90, summary, external_id: None };
+    Ok(Step::Wait { state: Cleanup::Reaping { done, tries: tries + 1, last }, again_in, progress })
 }
