@@ -10,7 +10,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use aws_sdk_codepipeline::types::PipelineExecutionStatus;
-use aws_sdk_ec2::config::retry::RetryConfig;
 
 pub use self::find::{Builds, find};
 
@@ -191,9 +190,8 @@ pub async fn remove(aws: &Aws, leftover: &Leftover) -> Result<(), StageError> {
     let id = leftover.id.as_str();
     let removed = match leftover.what {
         What::StagingInstance => {
-            let once = aws_sdk_ec2::Config::builder().retry_config(RetryConfig::disabled());
-            let ask = aws.ec2.terminate_instances().instance_ids(id).customize().config_override(once);
-            ask.send().await.map(drop).map_err(|e| AwsError::new("ec2:TerminateInstances", id, e))
+            let sent = aws.once.ec2.terminate_instances().instance_ids(id).send().await;
+            sent.map(drop).map_err(|e| AwsError::new("ec2:TerminateInstances", id, e))
         }
         What::TrialGroup => return arms::empty(aws, id).await,
         What::EmptiedTrialGroup { .. } => return arms::delete(aws, id).await.map(drop),

@@ -86,9 +86,8 @@ async fn trial_groups(aws: &Aws) -> Result<Vec<Leftover>, StageError> {
         aws.autoscaling.describe_auto_scaling_groups().filters(ours).into_paginator().items().send();
     let mut found = Vec::new();
     while let Some(group) = pages.next().await {
-        let group = group.map_err(|e| {
-            AwsError::new("autoscaling:DescribeAutoScalingGroups", tag::ACTION_EXECUTION, e)
-        })?;
+        let group = group
+            .map_err(|e| AwsError::new("autoscaling:DescribeAutoScalingGroups", tag::ACTION_EXECUTION, e))?;
         let get = |key: &str| group.tags().iter().find(|tag| tag.key() == Some(key))?.value();
         let name = group.auto_scaling_group_name().unwrap_or_default();
         // One that is being deleted has a status.
