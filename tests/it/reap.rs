@@ -7,7 +7,7 @@ use bakeline::evidence::Stage;
 use bakeline::rehearsal::services::codepipeline::ActionStatus;
 use bakeline::rehearsal::world::World;
 use bakeline::stage::canary::Census;
-use bakeline::stage::reap::{self, Builds, Leftover, Standing, What};
+use bakeline::stage::reap::{self, Builds, Leftover, Standing, What, records};
 use bakeline::worker::House;
 use serde_json::{Value, json};
 
@@ -162,5 +162,48 @@ fn a_later_cleanup_takes_away_what_earlier_runs_left() {
         assert_eq!(kinds(&house).await, []);
         assert_eq!(cloud.with_world(|world| sides(&moment, world)), []);
         assert_eq!(Census::take(&house.aws, "web-production").await.unwrap(), census);
+    });
+}
+
+#[test]
+fn records_of_builds_whose_images_are_gone_go_with_their_recipe_and_components() {
+    let moment = Moment::start(&example("{}")).after(Stage::Bake);
+    in_virtual_time(async {
+        let (cloud, clock) = moment.go_on();
+        let house = worker(&moment, &cloud, &clock, Stage::Cleanup).await;
+        let account = moment.founded.pipeline_arn.split(':').nth(4).unwrap();
+        let spare = async || {
+            let read = records::read(&house.aws, account, "web").await.unwrap();
+            records::spare(&read, Duration::from_hours(24), clock.now())
+        };
+        clock.sleep(Duration::from_hours(48)).await;
+        assert_eq!(spare().await, [], "its images are there");
+        let builds = house.aws.imagebuilder.list_image_build_versions().send().await.unwrap();
+        let outputs: Vec<(String, String)> = builds
+            .image_summary_list()
+            .iter()
+            .flat_map(|build| build.output_resources().unwrap().amis())
+            .map(|ami| (ami.region().unwrap().to_owned(), ami.image().unwrap().to_owned()))
+            .collect();
+        assert_eq!(outputs.len(), 2, "in two regions");
+        for (region, image) in outputs {
+            house.aws.ec2_in(&region).deregister_image().image_id(image).send().await.unwrap();
+        }
+        let found = spare().await;
+        let kinds: Vec<What> = found.iter().map(|one| one.what).collect();
+        assert_eq!(kinds, [What::BuildRecord, What::Recipe, What::Component]);
+        // The other way round nothing goes: each is still made from the next.
+        for leftover in found.iter().rev().chain(&found) {
+            reap::remove(&house.aws, leftover).await.unwrap();
+        }
+        assert_eq!(spare().await, []);
+        let deleted: Vec<String> = cloud.with_transcript(|transcript| {
+            let deletes = transcript
+                .records()
+                .iter()
+                .filter(|call| call.operation.starts_with("Delete") && call.applied);
+            deletes.map(|call| call.operation.clone()).collect()
+        });
+        assert_eq!(deleted, ["DeleteImage", "DeleteImageRecipe", "DeleteComponent"]);
     });
 }
