@@ -99,11 +99,15 @@ impl Intercept for Calls {
 const THROTTLES: [&str; 5] =
     ["Throttl", "RequestLimitExceeded", "TooManyRequests", "SlowDown", "CallRateLimitExceeded"];
 
+/// How often a block is asked for before its reading fails.
+const BLOCK_ATTEMPTS: u32 = 8;
+
 /// See [`Aws::once`].
 #[derive(Clone, Debug)]
 pub struct Once {
     pub autoscaling: aws_sdk_autoscaling::Client,
     pub ec2: aws_sdk_ec2::Client,
+    pub elbv2: aws_sdk_elasticloadbalancingv2::Client,
     pub ssm: aws_sdk_ssm::Client,
 }
 
@@ -147,6 +151,7 @@ impl Aws {
             once: Once {
                 autoscaling: client!(aws_sdk_autoscaling, &once),
                 ec2: client!(aws_sdk_ec2, &once),
+                elbv2: client!(aws_sdk_elasticloadbalancingv2, &once),
                 ssm: client!(aws_sdk_ssm, &once),
             },
             config: config.clone(),
@@ -157,8 +162,22 @@ impl Aws {
     /// EC2 in another region, under the same identity.
     #[must_use]
     pub fn ec2_in(&self, region: &str) -> aws_sdk_ec2::Client {
+        let config = aws_sdk_ec2::config::Builder::from(&self.config_in(region));
+        aws_sdk_ec2::Client::from_conf(config.interceptor(self.calls.clone()).build())
+    }
+
+    /// The EBS direct API in another region, under the same identity.
+    #[must_use]
+    pub fn ebs_in(&self, region: &str) -> aws_sdk_ebs::Client {
+        // Many reads at a time meet the account's rate: each waits for its turn rather than to let all others go.
+        let patient = RetryConfig::standard().with_max_attempts(BLOCK_ATTEMPTS);
+        let config = aws_sdk_ebs::config::Builder::from(&self.config_in(region)).retry_config(patient);
+        aws_sdk_ebs::Client::from_conf(config.interceptor(self.calls.clone()).build())
+    }
+
+    fn config_in(&self, region: &str) -> SdkConfig {
         let region = aws_types::region::Region::new(region.to_owned());
-        aws_sdk_ec2::Client::new(&self.config.clone().into_builder().region(region).build())
+        self.config.clone().into_builder().region(region).build()
     }
 
     /// The region the clients call.

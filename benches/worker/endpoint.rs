@@ -111,7 +111,8 @@ const BUCKET: &str = "/codepipeline-eu-west-1-123456789012/";
 fn object(bytes: &[u8], range: &str) -> Vec<u8> {
     let (size, tag) = (bytes.len(), "etag: \"0123456789abcdef0123456789abcdef\"\r\n");
     let Some((first, last)) = range.strip_prefix("bytes=").and_then(|range| range.split_once('-')) else {
-        return [format!("HTTP/1.1 200 OK\r\n{tag}content-length: {size}\r\n\r\n").as_bytes(), bytes].concat();
+        return [format!("HTTP/1.1 200 OK\r\n{tag}content-length: {size}\r\n\r\n").as_bytes(), bytes]
+            .concat();
     };
     let (first, end) = match (first.parse::<usize>(), last.parse::<usize>()) {
         (Ok(first), Ok(last)) => (first, size.min(last + 1)),
@@ -154,8 +155,11 @@ fn answer(operation: &str, body: &[u8], state: &Mutex<State>) -> String {
         // A build that goes on.
         path if path.starts_with("/GetImage?") => {
             state.stats.others += 1;
-            let image = path.split_once('=').map_or("", |(_, image)| image).replace("%3A", ":").replace("%2F", "/");
-            format!("{{\"requestId\":\"r\",\"image\":{{\"arn\":\"{image}\",\"state\":{{\"status\":\"BUILDING\"}}}}}}")
+            let image =
+                path.split_once('=').map_or("", |(_, image)| image).replace("%3A", ":").replace("%2F", "/");
+            format!(
+                "{{\"requestId\":\"r\",\"image\":{{\"arn\":\"{image}\",\"state\":{{\"status\":\"BUILDING\"}}}}}}"
+            )
         }
         "/ListWorkflowExecutions" => {
             state.stats.others += 1;
@@ -280,7 +284,8 @@ pub struct Control {
 impl Control {
     pub fn start(source: &Path) -> Self {
         let own = std::env::current_exe().unwrap();
-        let mut process = Command::new(own).arg("endpoint").arg(source).stdout(Stdio::piped()).spawn().unwrap();
+        let mut process =
+            Command::new(own).arg("endpoint").arg(source).stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
         Self { process, address: line.trim().parse().unwrap() }

@@ -15,6 +15,7 @@
 )]
 
 mod endpoint;
+mod floor;
 mod process;
 
 use std::path::Path;
@@ -30,6 +31,8 @@ const JOBS: (u64, u64) = (20_000, 2_000);
 const SLICES: (u64, u64) = (5_000, 500);
 /// Actions in flight in the worker, and in the boto3 worker, which holds each in a thread.
 const IN_FLIGHT: (u64, u64) = (10_000, 1_000);
+/// Calls that a process makes which does nothing else.
+const CALLS: u64 = 20_000;
 const SOURCE: &str = "source.zip";
 /// How long an idle worker with all its actions in flight is watched.
 const WATCHED: Duration = Duration::from_secs(10);
@@ -40,6 +43,7 @@ fn main() {
     let mut arguments = std::env::args().skip(1).filter(|argument| argument != "--bench");
     match arguments.next().as_deref() {
         Some("endpoint") => endpoint::serve(Path::new(&arguments.next().unwrap())),
+        Some("calls") => floor::call(&arguments.next().unwrap(), arguments.next().unwrap().parse().unwrap()),
         python => compare(python),
     }
 }
@@ -61,8 +65,9 @@ fn compare(python: Option<&str>) {
     println!("\n| worker | slices/s | CPU µs a slice | endpoint CPU µs a slice | calls a slice |");
     println!("|---|---|---|---|---|");
     let slice = slices("bakeline", folder, SLICES.0, |control| ours(control, "100"));
-    let slice_theirs = python
-        .map(|python| slices("boto3, 8 threads", folder, SLICES.1, |control| Process::boto3(control, python, 8)));
+    let slice_theirs = python.map(|python| {
+        slices("boto3, 8 threads", folder, SLICES.1, |control| Process::boto3(control, python, 8))
+    });
     println!("\n| worker | in flight | peak RSS MiB | KiB an action | idle CPU % |");
     println!("|---|---|---|---|---|");
     let held = in_flight("bakeline", folder, IN_FLIGHT.0, |control| ours(control, "100"));
@@ -72,6 +77,10 @@ fn compare(python: Option<&str>) {
             Process::boto3(control, python, threads)
         })
     });
+    println!("\n| a call and nothing else | CPU µs a call | endpoint CPU µs a call |");
+    println!("|---|---|---|");
+    floor("the SDK's client", "sdk", folder);
+    floor("bytes over a socket, not signed", "socket", folder);
     if let (Some(theirs), Some(slice_theirs), Some(held_theirs)) = (theirs, slice_theirs, held_theirs) {
         println!(
             "\njobs per CPU second: {:.1} times boto3's; slices per CPU second: {:.1} times; memory an action in flight: \
@@ -183,7 +192,8 @@ fn carry(control: &Control, worker: &Process, jobs: u64, offer: impl Fn(&Control
 fn slices(name: &str, folder: &Path, slices: u64, start: impl Fn(&Control) -> Process) -> f64 {
     let control = Control::start(&folder.join(SOURCE));
     let worker = polling(&control, start);
-    let Carried { took, cpu, endpoint } = carry(&control, &worker, slices, |control| control.offer(0, 0, slices));
+    let Carried { took, cpu, endpoint } =
+        carry(&control, &worker, slices, |control| control.offer(0, 0, slices));
     // Acknowledged and answered, beside what the slice itself called.
     let calls = 2.0 + control.stats().others as f64 / slices as f64;
     println!(
@@ -194,6 +204,23 @@ fn slices(name: &str, folder: &Path, slices: u64, start: impl Fn(&Control) -> Pr
     );
     worker.end();
     cpu
+}
+
+/// What a call costs without a worker.
+fn floor(name: &str, how: &str, folder: &Path) {
+    let control = Control::start(&folder.join(SOURCE));
+    let endpoint = control.measured();
+    let process = Process::calls(&control, how, CALLS);
+    while control.stats().acknowledged < CALLS {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let each = |after: Measured, before: f64| (after.cpu - before) / CALLS as f64 * 1e6;
+    println!(
+        "| {name} | {:.0} | {:.0} |",
+        each(process.measured(), 0.0),
+        each(control.measured(), endpoint.cpu)
+    );
+    process.end();
 }
 
 /// KiB of the worker for an action that waits.

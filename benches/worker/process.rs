@@ -67,6 +67,12 @@ impl Process {
         Self::start(control, Command::new(python).arg(script).arg(threads.to_string()))
     }
 
+    /// Nothing but calls: see [`crate::floor`].
+    pub fn calls(control: &Control, how: &str, calls: u64) -> Self {
+        let own = std::env::current_exe().unwrap();
+        Self::start(control, Command::new(own).args(["calls", how, &calls.to_string()]))
+    }
+
     pub fn measured(&self) -> Measured {
         Measured::of(self.0.id())
     }

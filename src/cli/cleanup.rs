@@ -80,7 +80,7 @@ pub(super) async fn clients(identity: &Identity) -> Result<(Aws, String), CliErr
 }
 
 /// What a failure means to who ran the command.
-pub(super) fn failed(error: &StageError) -> CliError {
+pub fn failed(error: &StageError) -> CliError {
     let message = with_causes(error);
     match error.failure().kind {
         FailureKind::PermissionError => {

@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use aws_config::BehaviorVersion;
 use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
 use aws_config::timeout::TimeoutConfig;
+use aws_config::{BehaviorVersion, ConfigLoader};
 
 use super::exit::CliError;
 use crate::aws::{Aws, Targets};
@@ -19,6 +19,22 @@ use crate::stage::Authority;
 /// values, of the machine's time. On a clock that runs 1200 times as fast, the SDK would give a body 17 ms.
 const CONNECT: Duration = Duration::from_millis(3_100);
 const STALL: Duration = Duration::from_secs(20);
+/// How long an answer may take to begin. The SDK would wait for ever: a poll whose connection died without a word would
+/// keep its slots, and its stage would not be polled again.
+const ANSWER: Duration = Duration::from_mins(1);
+
+/// What the SDK finds in the environment, with the time of `clock` and an end to every wait for the network.
+fn patient(clock: &Clock) -> ConfigLoader {
+    let timeouts = TimeoutConfig::builder()
+        .connect_timeout(clock.stretched(CONNECT))
+        .operation_attempt_timeout(clock.stretched(ANSWER));
+    let stall = StalledStreamProtectionConfig::enabled().grace_period(clock.stretched(STALL));
+    aws_config::defaults(BehaviorVersion::latest())
+        .time_source(clock.time_source())
+        .sleep_impl(clock.sleep_impl())
+        .timeout_config(timeouts.build())
+        .stalled_stream_protection(stall.build())
+}
 
 /// Arguments of every command that works on jobs in AWS.
 #[derive(Clone, Debug, clap::Args)]
@@ -45,16 +61,7 @@ impl Identity {
 
     /// Clients under the identity that the SDK finds in the environment.
     pub async fn aws(clock: &Clock) -> Aws {
-        let config = aws_config::defaults(BehaviorVersion::latest())
-            .time_source(clock.time_source())
-            .sleep_impl(clock.sleep_impl())
-            .timeout_config(TimeoutConfig::builder().connect_timeout(clock.stretched(CONNECT)).build())
-            .stalled_stream_protection(
-                StalledStreamProtectionConfig::enabled().grace_period(clock.stretched(STALL)).build(),
-            )
-            .load()
-            .await;
-        Aws::new(&config)
+        Aws::new(&patient(clock).load().await)
     }
 
     /// Where the signing key is; none if none was given.
@@ -108,5 +115,41 @@ impl Identity {
             CliError::unavailable(with_causes(&error), "the signing key must be a P-256 key that can be used")
         })?;
         Ok(Authority { signer, trust })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_credential_types::Credentials;
+    use aws_smithy_runtime_api::client::http::{
+        HttpConnector, HttpConnectorFuture, SharedHttpConnector, http_client_fn,
+    };
+    use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
+
+    use super::*;
+    use crate::aws::{AwsError, Class};
+
+    #[derive(Debug)]
+    struct Silent;
+
+    impl HttpConnector for Silent {
+        fn call(&self, _: HttpRequest) -> HttpConnectorFuture {
+            HttpConnectorFuture::new(std::future::pending())
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_that_is_never_answered_ends_and_may_be_tried_again() {
+        let clock = Clock::tokio(std::time::UNIX_EPOCH);
+        let config = patient(&clock)
+            .http_client(http_client_fn(|_, _| SharedHttpConnector::new(Silent)))
+            .credentials_provider(Credentials::new("id", "secret", None, None, "test"))
+            .region("eu-west-1");
+        let aws = Aws::new(&config.load().await);
+        let error = aws.codepipeline.get_job_details().job_id("a").send().await.unwrap_err();
+        let error = AwsError::new("codepipeline:GetJobDetails", "a", error);
+        assert_eq!(error.class, Class::Transient, "{error}");
+        let took = clock.now().since(crate::engine::Timestamp(0));
+        assert!(took < Duration::from_mins(5), "{took:?}");
     }
 }

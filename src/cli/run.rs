@@ -127,7 +127,8 @@ pub fn tell(now: crate::engine::Timestamp, stage: &str, event: &Event<'_>) {
     use std::io::Write;
     let line = match event {
         Event::Rested { progress, .. } => {
-            format!("{now} {stage}: {:>3} % {}", progress.percent, progress.summary)
+            let first = progress.summary.lines().next().unwrap_or_default();
+            format!("{now} {stage}: {:>3} % {first}", progress.percent)
         }
         Event::Claimed { first: true } => format!("{now} {stage}: begun"),
         Event::Claimed { first: false } => format!("{now} {stage}: resumed"),

@@ -1,5 +1,7 @@
 //! `bakeline verify`: the chain of statements in an artifact, or in every artifact of a folder.
 
+pub mod content;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -7,8 +9,10 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::exit::CliError;
+use super::identity::Identity;
 use super::say;
 use crate::artifact::{Archive, EntryPath, is_canonical};
+use crate::engine::clock::Mapping;
 use crate::engine::error::with_causes;
 use crate::engine::{Clock, Timestamp};
 use crate::evidence::{self, Chain, Expectation, NamedBytes, Sha256, TrustRoot, link};
@@ -32,6 +36,13 @@ pub struct Args {
     /// The pipeline execution the release must come from
     #[arg(long, value_name = "ID")]
     execution: Option<String>,
+    /// Read what is on the images' volumes too, through the EBS direct API, and compare it with the statement. Says
+    /// beforehand what that costs; needs AWS credentials
+    #[arg(long, verbatim_doc_comment)]
+    content: bool,
+    /// Live in the virtual time that `bakeline rehearse --listen` prints
+    #[arg(long, value_name = "CLOCK", env = "BAKELINE_CLOCK", hide = true)]
+    clock: Option<Mapping>,
 }
 
 fn moment(text: &str) -> Result<OffsetDateTime, String> {
@@ -78,6 +89,17 @@ pub fn main(args: &Args) -> Result<(), CliError> {
     }
     for source in &sources {
         prove_source(source, &proven)?;
+    }
+    if args.content {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| CliError::unavailable(format!("no runtime: {error}"), ""))?;
+        runtime.block_on(async {
+            let clock = args.clock.map_or_else(Clock::system, Clock::mapped);
+            let aws = Identity::aws(&clock).await;
+            content::compare(&aws, &clock, proven.iter().map(|one| &one.chain)).await
+        })?;
     }
     Ok(())
 }
@@ -180,11 +202,17 @@ fn show(one: &Proven) -> Result<(), CliError> {
     say(&format!("{}", one.path.display()))?;
     say(&format!("  pipeline   {}", first.pipeline_arn))?;
     say(&format!("  execution  {}", first.execution_id))?;
-    for image in one.chain.images() {
+    for (image, content) in content::bound(&one.chain)? {
         say(&format!(
             "  image      {} in {} of account {} ({})",
             image.image_id, image.region, image.account, image.name
         ))?;
+        say(&match content {
+            Some(content) => {
+                format!("  bound      its identity and its content ({})", short(&content.to_string()))
+            }
+            None => "  bound      its identity; not what is on its disks".into(),
+        })?;
     }
     for verified in one.chain.links() {
         let issued = verified.link.issued.format(&Rfc3339).unwrap_or_default();

@@ -127,7 +127,8 @@ async fn work(args: Args) -> Result<(), CliError> {
     let settings = Settings {
         slots: args.slots,
         drain: args.drain,
-        grace: args.grace,
+        // Whoever stops a worker waits in the machine's time.
+        grace: clock.stretched(args.grace),
         seed: seed(&name),
         slice_limit: clock.stretched(Settings::default().slice_limit),
         ..Settings::default()

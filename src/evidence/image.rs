@@ -8,10 +8,46 @@
 use serde::{Deserialize, Serialize};
 
 use super::statement::ResourceDescriptor;
-use crate::digest::Sha256;
+use crate::digest::{DigestFormatError, Sha256};
 
 /// The annotation of a subject that carries the identity its digest was made from.
 pub const ANNOTATION: &str = "bakeline_image";
+
+/// The annotation of a subject that says what of the image its digests bind.
+pub const BINDS: &str = "bakeline_binds";
+
+/// The digest of an image's content, beside that of its identity: `docs/predicates.md` has the rule.
+pub const CONTENT: &str = "bakeline_ebs_v1";
+
+/// What a subject binds of an image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bound {
+    /// Who the image is. What is on its disks was not read.
+    Identity,
+    /// What is on its disks too: they were read.
+    Content(Sha256),
+    /// What is on its disks too, as it was read on another copy of the image.
+    ContentOfACopy(Sha256),
+}
+
+impl Bound {
+    /// What the subject's annotation says.
+    const fn told(self) -> &'static str {
+        match self {
+            Self::Identity => "identity",
+            Self::Content(_) => "identity and content",
+            Self::ContentOfACopy(_) => "identity, and content as read on another copy",
+        }
+    }
+}
+
+/// The content digest among a subject's digests.
+///
+/// # Errors
+/// There is one, and it is not written as a digest.
+pub fn content_of(subject: &ResourceDescriptor) -> Result<Option<Sha256>, DigestFormatError> {
+    subject.digest.get(CONTENT).map(|digest| digest.parse()).transpose()
+}
 
 /// What tells one machine image from every other.
 ///
@@ -81,6 +117,17 @@ impl ImageIdentity {
         subject
     }
 
+    /// The image as a subject that says what of it is bound.
+    #[must_use]
+    pub fn subject_binding(&self, bound: Bound) -> ResourceDescriptor {
+        let mut subject = self.subject();
+        if let Bound::Content(content) | Bound::ContentOfACopy(content) = bound {
+            subject.digest.insert(CONTENT.to_owned(), content.to_string());
+        }
+        subject.annotations.insert(BINDS.to_owned(), bound.told().into());
+        subject
+    }
+
     /// The image a subject stands for, or `None` if it is not annotated as one.
     ///
     /// # Errors
@@ -116,6 +163,25 @@ mod tests {
             image().canonical(),
             r#"{"account":"111122223333","creation_date":"2026-11-02T10:00:00.000Z","image_id":"ami-0123456789abcdef0","name":"web \"1\"","region":"eu-west-1"}"#
         );
+    }
+
+    #[test]
+    fn a_subject_says_what_it_binds() {
+        let content = Sha256::of(b"blocks");
+        for (bound, told, digest) in [
+            (Bound::Identity, "identity", None),
+            (Bound::Content(content), "identity and content", Some(content)),
+            (Bound::ContentOfACopy(content), "identity, and content as read on another copy", Some(content)),
+        ] {
+            let subject = image().subject_binding(bound);
+            assert_eq!(subject.annotations[BINDS], told);
+            assert_eq!(content_of(&subject), Ok(digest));
+            assert_eq!(subject.digest["sha256"], image().digest().to_string());
+            assert_eq!(ImageIdentity::of(&subject), Ok(Some(image())));
+        }
+        let mut odd = image().subject_binding(Bound::Content(content));
+        odd.digest.insert(CONTENT.into(), "00".into());
+        assert_eq!(content_of(&odd), Err(DigestFormatError));
     }
 
     #[test]

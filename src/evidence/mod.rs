@@ -23,7 +23,7 @@ pub mod trust;
 pub use crate::digest::Sha256;
 pub use chain::{Chain, ChainError, Expectation, NamedBytes, Refusal, verify};
 pub use dsse::Envelope;
-pub use image::ImageIdentity;
+pub use image::{Bound, ImageIdentity};
 pub use key::PublicKey;
 pub use key_source::KeySource;
 pub use link::{Link, Stage};

@@ -5,9 +5,11 @@
 
 mod sample;
 mod score;
+mod windows;
 
 pub use sample::{NanStrategy, clean, percentile};
 pub use score::{GroupScore, Score, Thresholds, score};
+pub use windows::{Shown, show};
 
 use serde::{Deserialize, Serialize};
 

@@ -233,6 +233,7 @@ pub fn throttled(service: &str) -> ApiError {
         "s3" => ("SlowDown", 503, "Please reduce your request rate."),
         "imagebuilder" => ("TooManyRequestsException", 429, "Too many requests"),
         "autoscaling" | "elbv2" | "cloudwatch" | "sts" => ("Throttling", 400, "Rate exceeded"),
+        "ebs" => ("RequestThrottledException", 400, "Rate exceeded"),
         _ => ("ThrottlingException", 400, "Rate exceeded"),
     };
     ApiError::new(code, message).with_status(status)
@@ -244,7 +245,7 @@ pub fn denied(service: &str, operation: &str) -> ApiError {
     let (code, status) = match service {
         "ec2" => ("UnauthorizedOperation", 403),
         "s3" | "autoscaling" | "elbv2" | "cloudwatch" | "sts" => ("AccessDenied", 403),
-        "imagebuilder" => ("AccessDeniedException", 403),
+        "ebs" | "imagebuilder" => ("AccessDeniedException", 403),
         _ => ("AccessDeniedException", 400),
     };
     let message = format!(

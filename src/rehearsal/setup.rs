@@ -1,5 +1,7 @@
 //! The world a rehearsal starts in: a service in production, its image pipeline, and a four-action release pipeline.
 
+mod turns;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -59,6 +61,8 @@ pub struct Staging {
 #[derive(Clone, Debug)]
 pub struct Fleet {
     pub group: String,
+    /// An empty group that takes turns with it, if there is one.
+    pub turns_with: Option<String>,
     pub instances: usize,
     /// `app/NAME/ID` and `targetgroup/NAME/ID`, as CloudWatch's dimensions spell them.
     pub load_balancer: String,
@@ -398,10 +402,15 @@ impl Ground<'_> {
         let mut group =
             autoscaling::NewGroup::new(&account, &region, &fleet.group, &template, "1", fleet.instances);
         group.subnets = vec![subnet];
-        group.target_groups = vec![target_group];
+        group.target_groups = vec![target_group.clone()];
         group.health_check_type = "ELB".into();
         group.tags = [("Name".to_owned(), fleet.group.clone())].into();
-        autoscaling::seed_group(&mut self.world, group);
+        autoscaling::seed_group(&mut self.world, group.clone());
+        if let Some(name) = &fleet.turns_with {
+            let first =
+                turns::First { group, target_group: &target_group, load_balancer: &fleet.load_balancer };
+            self.takes_turns(name, first)?;
+        }
         cloudwatch::publish(&mut self.world, fleet.published.clone());
         for alarm in &fleet.alarms {
             let members = json!({

@@ -5,7 +5,7 @@ use super::call::{Answer, ApiError, Call};
 use super::happening;
 use super::ids::Ids;
 use super::services::{
-    autoscaling, cloudwatch, codepipeline, ec2, elbv2, imagebuilder, kms, s3, secretsmanager, ssm, sts,
+    autoscaling, cloudwatch, codepipeline, ebs, ec2, elbv2, imagebuilder, kms, s3, secretsmanager, ssm, sts,
 };
 use super::time::Time;
 
@@ -94,6 +94,7 @@ impl World {
             "autoscaling" => autoscaling::call(self, call),
             "cloudwatch" => cloudwatch::call(self, call),
             "codepipeline" => codepipeline::call(self, call),
+            "ebs" => ebs::call(self, call),
             "ec2" => ec2::call(self, call),
             "elbv2" => elbv2::call(self, call),
             "imagebuilder" => imagebuilder::call(self, call),

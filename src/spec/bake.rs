@@ -47,9 +47,23 @@ pub struct Bake {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 200))]
     pub expect: Vec<ImageCopy>,
+    /// Whose content is read through the EBS direct API and bound by the statement. Not given: the statement binds the images' identities only. It costs about $0.006 for each GiB that is written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Content")]
+    pub content: Option<Content>,
     /// What must hold of the image before it counts as baked.
     #[serde(default, skip_serializing_if = "Gates::is_empty")]
     pub gates: Gates,
+}
+
+/// Whose content is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Content {
+    /// That of the copy in the worker's own region, for all of them.
+    Home,
+    /// That of every copy of the account; they must be equal.
+    All,
 }
 
 /// One copy of an image: a region and the account that owns it there.

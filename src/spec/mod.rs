@@ -20,7 +20,7 @@ pub mod test;
 pub mod trial;
 mod yaml;
 
-pub use bake::{Bake, ImageCopy};
+pub use bake::{Bake, Content, ImageCopy};
 pub use check::Check;
 pub use cleanup::{Cleanup, Exception, Limits, Shared};
 pub use gates::{Architecture, BootMode, Facts, Gates, Scan, ScanException};

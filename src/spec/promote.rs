@@ -10,7 +10,9 @@ use super::trial::{Judge, Strategy};
 
 /// How the image replaces the one in production: an instance refresh of an Auto Scaling group, judged at checkpoints.
 ///
-/// With `strategy: canary`, a trial beside a fresh baseline comes first, and the refresh begins only when it passed.
+/// With `strategy: canary`, a trial beside a fresh baseline comes first, and the refresh begins only when it passed. With
+/// `strategy: blue_green`, no instance is replaced: the other of two groups is filled with the image, and the weights of
+/// the load balancer bring it the traffic, share by share.
 ///
 /// Target groups, launch template and capacity are the group's own and are read from it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -19,7 +21,7 @@ pub struct Promote {
     /// Name of the Auto Scaling group.
     #[schemars(length(min = 1, max = 255))]
     pub group: String,
-    /// Percentages of replaced instances at which the refresh holds to be judged: ascending, the last one 100.
+    /// Percentages of replaced instances, or with `blue_green` of the traffic, at which it holds to be judged: ascending, the last one 100.
     #[schemars(length(min = 1, max = 20), inner(range(min = 1, max = 100)), extend("examples" = [[10, 25, 50, 100]]))]
     pub checkpoints: Vec<u8>,
     /// How long it holds at every checkpoint before it is judged. At least 1m, at most 47h: a checkpoint of an
@@ -36,7 +38,7 @@ pub struct Promote {
     /// How long a new instance warms up before it counts. At most 2d.
     #[schemars(extend("x-at-most" = "2d"))]
     pub instance_warmup: Span,
-    /// How long the whole new fleet is watched at the end, alarms armed. At most 2d.
+    /// How long the whole new fleet is watched at the end, alarms armed. With `blue_green` the group before stays whole until then. At most 2d.
     #[schemars(extend("x-at-most" = "2d"))]
     pub bake_time: Span,
     /// `CloudWatch` alarms of which none may go off.
@@ -50,11 +52,15 @@ pub struct Promote {
     /// How long the whole promotion may take. At most 14d, and longer than all holds and the bake time together.
     #[schemars(extend("x-at-most" = "14d"))]
     pub timeout: Span,
-    /// How the image reaches production: canary (a trial that must pass, then the refresh) or rolling (the refresh alone).
+    /// How the image reaches production: canary (a trial that must pass, then the refresh), `blue_green` (a second group, by the load balancer's weights) or rolling (the refresh alone).
     #[serde(default, skip_serializing_if = "Strategy::is_default")]
     #[schemars(extend("examples" = ["canary"]))]
     pub strategy: Strategy,
-    /// The trial of `strategy: canary` and its judge.
+    /// With `blue_green`: the Auto Scaling group that takes turns with `group`. It has the same launch template and a target group of its own, which stands beside the other one wherever the load balancer forwards to it. Whichever serves, the image goes into the other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String", length(min = 1, max = 255))]
+    pub turns_with: Option<String>,
+    /// The judge: of the trial with `canary`, of every share of the traffic below 100 with `blue_green`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Judge")]
     pub judge: Option<Judge>,

@@ -344,7 +344,22 @@ fn a_trial_is_read_with_its_defaults() {
 fn what_is_wrong_with_a_trial_is_told() {
     for (passage, replacement, told) in [
         ("strategy: canary", "strategy: rolling", "which has no trial to judge"),
-        ("strategy: canary", "strategy: blue_green", "which this version cannot do"),
+        ("strategy: canary", "strategy: blue_green", "there is no promote.turns_with"),
+        (
+            "strategy: canary",
+            "strategy: blue_green\n  turns_with: web-production",
+            "a group cannot take turns with itself",
+        ),
+        (
+            "strategy: canary",
+            "strategy: canary\n  turns_with: web-green",
+            "no meaning without strategy: blue_green",
+        ),
+        (
+            "metric: Errors, dimensions: {Group: $group}",
+            "metric: Errors, dimensions: {Group: $target_group}",
+            "both stand behind the same",
+        ),
         ("strategy: canary", "strategy: canari", "expected one of canary, blue_green, rolling"),
         ("longest: 2h", "longest: 10m", "longer than min_time"),
         ("longest: 2h", "longest: 6h", "trial, holds and baking alone take"),

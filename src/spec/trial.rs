@@ -31,10 +31,10 @@ impl Strategy {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Judge {
-    /// Instances of the canary, and as many of the baseline beside it.
+    /// Instances of the canary, and as many of the baseline beside it. With `blue_green`: the fewest that each side may have.
     #[schemars(range(min = 1, max = 100))]
     pub instances: u32,
-    /// How long the judge may take to be sure. At least 5m, at most 20h: a custom action ends after a day.
+    /// How long the judge may take to be sure, with `blue_green` of each share. At least 5m, at most 20h: a custom action ends after a day.
     #[schemars(extend("x-at-least" = "5m", "x-at-most" = "20h"))]
     pub longest: Span,
     /// What happens when it is not sure by then: rollback, wait (until the stage's timeout), or ask (the pipeline's manual approval decides).

@@ -7,7 +7,8 @@ use crate::engine::error::with_causes;
 use crate::engine::{StageError, Timestamp};
 use crate::evidence::predicate::{Predicate, TestOutcome, TestResult};
 use crate::evidence::{
-    self, Chain, Expectation, ImageIdentity, Link, NamedBytes, Sha256, Stage, Statement, link,
+    self, Chain, Expectation, ImageIdentity, Link, NamedBytes, ResourceDescriptor, Sha256, Stage, Statement,
+    link,
 };
 use crate::spec::ReleaseSpec;
 
@@ -203,6 +204,22 @@ pub async fn hand_over<P: Predicate>(
     stage: Stage,
     images: &[ImageIdentity],
     predicate: &P,
+    baggage: Baggage,
+    valid_for: std::time::Duration,
+) -> Result<Sha256, StageError> {
+    let subjects = images.iter().map(ImageIdentity::subject).collect();
+    hand_over_about(cx, stage, subjects, predicate, baggage, valid_for).await
+}
+
+/// As [`hand_over`], about subjects that may say more of an image than who it is.
+///
+/// # Errors
+/// As [`hand_over`].
+pub async fn hand_over_about<P: Predicate>(
+    cx: &Cx,
+    stage: Stage,
+    subjects: Vec<ResourceDescriptor>,
+    predicate: &P,
     mut baggage: Baggage,
     valid_for: std::time::Duration,
 ) -> Result<Sha256, StageError> {
@@ -221,7 +238,6 @@ pub async fn hand_over<P: Predicate>(
         files: digests(&baggage.files),
         source: baggage.source,
     };
-    let subjects = images.iter().map(ImageIdentity::subject).collect();
     let statement = Statement::new(subjects, predicate, &link)
         .map_err(|fault| StageError::Bug(format!("the {stage} statement cannot be made: {fault}")))?;
     let envelope = evidence::seal(&statement, &cx.authority.signer).await?.encode();

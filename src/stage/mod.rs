@@ -3,6 +3,7 @@
 pub mod bake;
 pub mod canary;
 pub mod cleanup;
+pub mod content;
 pub mod context;
 pub mod handover;
 pub mod reap;

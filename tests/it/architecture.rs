@@ -51,10 +51,14 @@ const PURE: &[&str] = &[
     "src/engine/key.rs",
     "src/stage/bake/gate.rs",
     "src/stage/bake/judge.rs",
+    "src/stage/bake/log.rs",
     "src/stage/bake/recipe.rs",
     "src/stage/bake/reuse.rs",
     "src/stage/bake/sarif.rs",
+    "src/stage/content/cost.rs",
+    "src/stage/content/rule.rs",
     "src/stage/staging/judge.rs",
+    "src/stage/staging/page.rs",
     "src/stage/staging/plan.rs",
     "src/stage/staging/script.rs",
     "src/stage/canary/judge.rs",
@@ -66,6 +70,7 @@ const PURE: &[&str] = &[
     "src/stage/cleanup/quarantine.rs",
     "src/stage/canary/report.rs",
     "src/stage/canary/trial.rs",
+    "src/stage/canary/turns.rs",
     "src/stage/cleanup/retain.rs",
 ];
 

@@ -36,16 +36,16 @@ pub fn release(changes: &[(&str, &str)], scenario: &str) -> Moment {
 }
 
 /// How a bake went.
-struct Baked {
-    status: ActionStatus,
+pub struct Baked {
+    pub status: ActionStatus,
     /// Why it failed; empty if it did not.
-    why: String,
-    records: Vec<Record>,
-    after: Moment,
+    pub why: String,
+    pub records: Vec<Record>,
+    pub after: Moment,
 }
 
 impl Baked {
-    fn calls(&self, operation: &str) -> Vec<&Record> {
+    pub fn calls(&self, operation: &str) -> Vec<&Record> {
         self.records.iter().filter(|record| record.operation == operation).collect()
     }
 
@@ -55,7 +55,7 @@ impl Baked {
     }
 
     /// Images of the builds of one region, in any state.
-    fn images(&self, region: &str) -> Vec<Value> {
+    pub fn images(&self, region: &str) -> Vec<Value> {
         let mut elsewhere = self.after.clone();
         elsewhere.region = region.into();
         let mut world = self.after.world.clone();
@@ -87,7 +87,7 @@ impl Baked {
     }
 
     /// A file of the artifact, and the statement of the bake.
-    fn artifact(&self) -> (zip::ZipArchive<std::io::Cursor<Vec<u8>>>, Value) {
+    pub fn artifact(&self) -> (zip::ZipArchive<std::io::Cursor<Vec<u8>>>, Value) {
         use base64::Engine as _;
         use std::io::Read as _;
         let bucket =
@@ -107,7 +107,7 @@ impl Baked {
     }
 }
 
-fn bake(moment: &Moment) -> Baked {
+pub fn bake(moment: &Moment) -> Baked {
     in_virtual_time(async {
         let (cloud, clock) = moment.go_on();
         let journal = Arc::new(Journal::in_memory());
@@ -117,7 +117,7 @@ fn bake(moment: &Moment) -> Baked {
     })
 }
 
-fn tell(moment: &Moment, cloud: &Cloud, status: ActionStatus) -> Baked {
+pub fn tell(moment: &Moment, cloud: &Cloud, status: ActionStatus) -> Baked {
     let after = moment.now(cloud);
     let execution = codepipeline::execution(&after.world, &after.founded.execution).unwrap();
     let failure = execution.runs.iter().rev().find_map(|run| run.failure.clone());

@@ -3,7 +3,7 @@
 use bakeline::evidence::Stage;
 
 use crate::crash::{SHORT, crash_everywhere, report};
-use crate::{bake, checks};
+use crate::{bake, checks, content};
 
 /// Bakes: forward, with a retried distribution, a shared build, and back from a finding.
 #[test]
@@ -13,6 +13,7 @@ fn every_call_of_a_bake_by_recipe_survives_every_fault() {
     let cases = [
         ("recipe", vec![], SHORT.to_owned()),
         ("distribution retried", vec![], format!("build: {{minutes: 4, builds: 1, {failing}}}")),
+        ("content", vec![content::ALL], SHORT.to_owned()),
         ("shared build", vec![bake::REUSED], SHORT.to_owned()),
         ("finding", vec![], format!("build: {{minutes: 4, {finding}}}")),
     ];

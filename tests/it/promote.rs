@@ -1,7 +1,9 @@
 //! Promotions on the embedded AWS: what the fleet runs at the end, what the record says, whom it harmed.
 
+mod blue_green;
 mod crash;
 mod mechanisms;
+mod outcomes;
 mod scenarios;
 
 use std::collections::BTreeMap;
@@ -31,8 +33,12 @@ enum Meanwhile {
     Nothing,
     /// Something is done once, so many minutes after its start.
     At(u64, fn(&Moment, &mut World)),
+    /// The second is done once, when the first is so.
+    When(fn(&Moment, &mut World) -> bool, fn(&Moment, &mut World)),
     /// No worker lives from this minute on, for so many.
     Dead(u64, u64),
+    /// The second is done once when the first is so, and no worker lives from then on for so many minutes.
+    DeadFrom(fn(&Moment, &mut World) -> bool, fn(&Moment, &mut World), u64),
     /// The calls meet faults.
     Faults(FaultPlan),
 }
@@ -69,6 +75,18 @@ fn play(moment: &Moment, meanwhile: Meanwhile) -> End {
                 Meanwhile::At(minute, happens) if due && minutes() >= *minute => {
                     due = false;
                     cloud.with_world(|world| happens(moment, world));
+                }
+                Meanwhile::When(so, happens) if due && cloud.with_world(|world| so(moment, world)) => {
+                    due = false;
+                    cloud.with_world(|world| happens(moment, world));
+                }
+                Meanwhile::DeadFrom(so, happens, long)
+                    if due && cloud.with_world(|world| so(moment, world)) =>
+                {
+                    due = false;
+                    cloud.with_world(|world| happens(moment, world));
+                    clock.sleep(Duration::from_secs(long * 60)).await;
+                    while_dead = Some(cloud.with_world(|world| fleet(moment, world)));
                 }
                 Meanwhile::Dead(from, long) if due && minutes() >= *from => {
                     due = false;
@@ -123,12 +141,16 @@ fn list<'v>(answer: &'v Value, member: &str) -> &'v [Value] {
 
 /// Instances in service in production, by whether they run the old image, or another.
 fn fleet(moment: &Moment, world: &mut World) -> BTreeMap<String, usize> {
+    fleet_of(GROUP, moment, world)
+}
+
+fn fleet_of(group: &str, moment: &Moment, world: &mut World) -> BTreeMap<String, usize> {
     let groups = ask(
         moment,
         world,
         "autoscaling",
         "DescribeAutoScalingGroups",
-        json!({"AutoScalingGroupNames": [GROUP]}),
+        json!({"AutoScalingGroupNames": [group]}),
     );
     let mut count = BTreeMap::new();
     for instance in list(&list(&groups, "AutoScalingGroups")[0], "Instances") {

@@ -167,3 +167,22 @@ async fn goes_back(moment: &Moment, cloud: &Cloud, house: &House, look: &House) 
     let census = Census::take(&look.aws, GROUP).await.unwrap();
     assert_eq!(census.lacks(&old), None);
 }
+
+#[test]
+fn the_weights_of_two_groups_go_back() {
+    let moment = Moment::before(&plan("tests/it/fixtures/turns/bakeline.yaml", "{}"), Stage::Promote);
+    in_virtual_time(async {
+        let (cloud, clock) = moment.go_on();
+        let house = worker(&moment, &cloud, &clock, Stage::Promote).await;
+        until(&house, async || called(&cloud, "ModifyListener") == 1).await;
+        delete(&house, &moment, "TestedImage").await;
+        assert_eq!(work(&moment, &cloud, &house, Stage::Promote).await, ActionStatus::Failed);
+        assert!(told(&cloud).contains("the inputs cannot be read again"), "{}", told(&cloud));
+        assert_eq!(called(&cloud, "ModifyListener"), 2, "there and back");
+        clock.sleep(std::time::Duration::from_mins(10)).await;
+        let green = Census::take(&house.aws, "web-green").await.unwrap();
+        assert!(green.images.is_empty(), "it is empty again");
+        let old = moment.founded.current_image.clone().unwrap();
+        assert_eq!(Census::take(&house.aws, GROUP).await.unwrap().lacks(&old), None);
+    });
+}

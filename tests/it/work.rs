@@ -229,7 +229,8 @@ fn a_queue_of_short_jobs_does_not_wait_for_the_next_poll() {
         let (cloud, clock) = moment.go_on();
         let house = worker(&moment, &cloud, &clock, &[Stage::Bake]).await;
         let like = moment.founded.pipeline_arn.rsplit(':').next().unwrap();
-        pipelines(&house, like, &[("busy", 79)]).await;
+        // As many as a pipeline may have under way, and the one that the moment comes with.
+        pipelines(&house, like, &[("busy", 49)]).await;
         let moments: Arc<Mutex<Vec<std::time::SystemTime>>> = Arc::default();
         let seen = Arc::clone(&moments);
         let run = runner(move |cx| {
@@ -238,9 +239,9 @@ fn a_queue_of_short_jobs_does_not_wait_for_the_next_poll() {
         });
         to_the_end(Service::running(house, Settings { slots: 4, ..draining() }, run)).await;
         let moments = moments.lock().unwrap();
-        assert_eq!(moments.len(), 80);
-        let took = moments[79].duration_since(moments[0]).unwrap();
-        assert!(took < Duration::from_secs(1), "20 polls took {took:?}");
+        assert_eq!(moments.len(), 50);
+        let took = moments[49].duration_since(moments[0]).unwrap();
+        assert!(took < Duration::from_millis(500), "13 polls took {took:?}");
     });
 }
 

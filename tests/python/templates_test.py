@@ -27,6 +27,8 @@ CLIENTS = {
     "autoscaling": "autoscaling",
     "cloudwatch": "cloudwatch",
     "codepipeline": "codepipeline",
+    "ebs": "ebs",
+    "ebs_in": "ebs",
     "ec2": "ec2",
     "ec2_in": "ec2",
     "elbv2": "elasticloadbalancing",
@@ -350,6 +352,35 @@ class Line(unittest.TestCase):
         self.assertGreater(len(imports), 5)
         self.assertEqual(imports - exports, set())
 
+    def test_a_task_is_given_the_roles_it_may_act_as(self):
+        task = self.resources("worker-fargate.yaml")["TaskDefinition"]["Properties"]
+        init, worker = task["ContainerDefinitions"]
+        (chosen,) = worker["Environment"]
+        condition, setting, _ = chosen["If"]
+        self.assertEqual((condition, setting["Name"]), ("HasTargets", "BAKELINE_TARGETS"))
+        self.assertEqual([secret["If"][1]["Name"] for secret in init["Secrets"] if "If" in secret], ["TARGETS"])
+        shell, dash_c, script = init["Command"]
+        with tempfile.TemporaryDirectory() as folder:
+            script = script.replace("/trust/", f"{folder}/")
+            for targets in ("", "targets: {}\n"):
+                given = {"PATH": os.environ["PATH"], "TRUST_ROOT": "keys: []\n", "TARGETS": targets}
+                subprocess.run([shell, dash_c, script], env=given, check=True, timeout=20)
+                written = Path(setting["Value"].replace("/trust/", f"{folder}/"))
+                self.assertEqual(written.read_text() if written.exists() else "", targets)
+
+    def test_a_target_is_entered_by_its_worker_and_its_external_id_alone(self):
+        role = self.resources("roles.yaml")["WorkerRole"]["Properties"]["AssumeRolePolicyDocument"]
+        condition, target, worker = role["If"]
+        self.assertEqual(condition, "IsTarget")
+        (statement,) = target["Statement"]
+        self.assertEqual(statement["Principal"], {"AWS": {"Ref": "TargetOf"}})
+        self.assertEqual(statement["Condition"], {"StringEquals": {"sts:ExternalId": {"Ref": "ExternalId"}}})
+        self.assertNotIn("AWS", worker["Statement"][0]["Principal"])
+        # What a target's role may do is what stages do: the job protocol, the journal and the key stay at home.
+        for name, resource in self.resources("roles.yaml").items():
+            if "codepipeline:PollForJobs" in json.dumps(resource) or "kms:Sign" in json.dumps(resource):
+                self.assertEqual(resource.get("Condition"), "IsWorker", name)
+
     def test_a_task_outlives_the_grace_of_its_worker(self):
         template = yaml.load((ROOT / "pipeline" / "worker-fargate.yaml").read_text(), Loader)
         timeouts = template["Mappings"]["StopTimeout"]
@@ -362,6 +393,7 @@ class Line(unittest.TestCase):
 STAND_IN = """#!/bin/sh
 if [ "$1" = --version ]; then echo "bakeline 0.0.0-stand-in"; exit 0; fi
 printf '%s\\n' "$@" > "$STAND_IN_ARGUMENTS"
+if [ -n "$BAKELINE_TARGETS" ]; then cat "$BAKELINE_TARGETS" > "$STAND_IN_TARGETS"; fi
 while [ $# -gt 1 ]; do if [ "$1" = --trust ]; then cat "$2" > "$STAND_IN_TRUST"; fi; shift; done
 echo '{"message":"job claimed","job":"0b9d1f7e-5c1a-4f0e-8a53-6d2b4c8e9f01"}' >&2
 echo '{"message":"slice done","job":"0b9d1f7e-5c1a-4f0e-8a53-6d2b4c8e9f01"}' >&2
@@ -403,6 +435,7 @@ class Buildspec(unittest.TestCase):
                 "EXPORTED": str(folder / "exported"),
                 "STAND_IN_ARGUMENTS": str(folder / "arguments"),
                 "STAND_IN_TRUST": str(folder / "trust"),
+                "STAND_IN_TARGETS": str(folder / "targets"),
                 "BAKELINE_SIGNING_KEY": "kms:arn:aws:kms:eu-west-1:123456789012:key/k",
                 "BAKELINE_JOURNAL": "s3://journal/jobs",
                 "BAKELINE_SLOTS": "32",
@@ -417,6 +450,7 @@ class Buildspec(unittest.TestCase):
             read = lambda name: (folder / name).read_text() if (folder / name).exists() else None
             exported = dict(line.split("=", 1) for line in (read("exported") or "").splitlines())
             reports = spec["reports"]["jobs"]["base-directory"]
+            self.targets = read("targets")
             return done, exported, read("arguments"), read("trust"), read(f"{reports}/drain.xml")
 
     def test_a_drain_ends_well_and_says_what_it_did(self):
@@ -438,7 +472,16 @@ class Buildspec(unittest.TestCase):
         }.items():
             self.assertEqual(arguments[arguments.index(flag) + 1], value)
         self.assertEqual(trust, "keys:\n  - name: release\n")
+        self.assertIsNone(self.targets)
         self.assertIn('failures="0"', report)
+
+    def test_the_worker_is_given_the_roles_it_may_act_as(self):
+        template = (ROOT / "pipeline" / "worker-codebuild.yaml").read_text()
+        self.assertIn("Name: BAKELINE_TARGET_ROLES\n", template)
+        text = "targets:\n  production: {}\n"
+        done, *_ = self.run_it(BAKELINE_TARGET_ROLES=text)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(self.targets, text)
 
     def test_a_worker_that_fails_fails_the_build_and_is_reported(self):
         done, exported, _, _, report = self.run_it(STAND_IN_CODE="69")

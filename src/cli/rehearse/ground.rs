@@ -67,6 +67,7 @@ pub fn setup(spec: &ReleaseSpec, source: Bytes, spec_path: &str) -> Setup {
         }),
         fleet: spec.promote.as_ref().map(|promote| Fleet {
             group: promote.group.clone(),
+            turns_with: promote.turns_with.clone(),
             instances: INSTANCES,
             load_balancer: dimension(spec, "LoadBalancer")
                 .unwrap_or_else(|| format!("app/{}/50dc6c495c0c9188", spec.service)),
@@ -121,8 +122,14 @@ fn home(spec: &ReleaseSpec) -> (String, String) {
 
 /// The value the spec's metrics give a dimension.
 fn dimension(spec: &ReleaseSpec, name: &str) -> Option<String> {
-    let metrics = spec.promote.iter().flat_map(|promote| &promote.metrics);
-    metrics.flat_map(|metric| &metric.queries).find_map(|query| query.dimensions.get(name).cloned())
+    let promote = spec.promote.as_ref()?;
+    let queries = promote.metrics.iter().flat_map(|metric| &metric.queries).map(|query| &query.dimensions);
+    let judge = promote.judge.iter();
+    let judged =
+        judge.flat_map(|judge| judge.metrics.iter().map(|metric| &metric.source).chain([&judge.requests]));
+    let mut all = queries.chain(judged.map(|source| &source.dimensions));
+    // A name that each side fills in for itself is none of the load balancer's.
+    all.find_map(|dimensions| dimensions.get(name).filter(|value| !value.contains('$')).cloned())
 }
 
 /// SDK configuration that reaches the embedded AWS without a socket, on its clock.

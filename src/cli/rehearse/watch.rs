@@ -115,7 +115,8 @@ impl Watch {
             Style::Bars => self.draw(label.stage, percent, &clock, &summary, seen),
             // A line for every look would bury what changed.
             Style::Lines if news => {
-                line(&format!("{clock}  {:<8} {percent:>3} %  {summary}", label.stage.name()));
+                let first = summary.lines().next().unwrap_or_default();
+                line(&format!("{clock}  {:<8} {percent:>3} %  {first}", label.stage.name()));
             }
             Style::Lines => {}
             Style::Json => line(

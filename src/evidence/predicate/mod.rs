@@ -13,8 +13,8 @@ use serde::Serialize;
 pub use cleanup::{Cleanup, KeptImage, RemovedImage, SnapshotOutcome};
 pub use cleanup_plan::{Aim, CLEANUP_PLAN, CleanupPlan, PlannedImage};
 pub use promotion::{
-    AlarmState, Decision, Fleet, LaunchTemplate, Measurement, Preflight, Promotion, PromotionOutcome, Target,
-    Trial, TrialVerdict, Verdict,
+    AlarmState, Decision, Fleet, KayentaScore, LaunchTemplate, Measurement, Preflight, Promotion,
+    PromotionOutcome, Target, Trial, TrialVerdict, Verdict,
 };
 pub use provenance::{BuildDefinition, BuildMetadata, Builder, Provenance, RunDetails};
 pub use test_result::{TestOutcome, TestResult};

@@ -1,5 +1,7 @@
 //! Promotion v1: what was done to the fleet, and every number it was decided on.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
@@ -96,7 +98,7 @@ pub struct Preflight {
 }
 
 /// A trial: canary and baseline side by side, and what the judge said. Every number is in the recording.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Trial {
     /// The start of the first window.
@@ -119,6 +121,21 @@ pub struct Trial {
     pub recording: String,
     /// The numbers in the recording are the very ones the verdict was given on, and judge the same.
     pub same_numbers: bool,
+    /// What Kayenta's judge would say of the same windows. It decides nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kayenta: Option<KayentaScore>,
+}
+
+/// A score as Kayenta's `NetflixACAJudge-v1.0` gives it, with the thresholds 95 and 75.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct KayentaScore {
+    /// 0 to 100.
+    pub score: f64,
+    /// Pass, Marginal or Fail.
+    pub class: String,
+    /// The class of each metric, such as Pass or High.
+    pub metrics: BTreeMap<String, String>,
 }
 
 /// The judge's verdict.

@@ -3,6 +3,7 @@
 pub mod autoscaling;
 pub mod cloudwatch;
 pub mod codepipeline;
+pub mod ebs;
 pub mod ec2;
 pub mod elbv2;
 pub mod imagebuilder;

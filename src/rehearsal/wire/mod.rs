@@ -101,7 +101,7 @@ pub fn encode(
     let written = answer.and_then(|answer| output::conform(model, named, answer)).and_then(|answer| {
         Ok(match protocol {
             Protocol::Json => json::encode(model, named.1, answer),
-            Protocol::RestJson => rest_json::encode(named.1, answer),
+            Protocol::RestJson => rest_json::encode(model, named.1, answer)?,
             Protocol::Query => query::encode(model, named, &answer, request_id)?,
             Protocol::Ec2 => ec2::encode(model, named, &answer, request_id)?,
             Protocol::Cbor => cbor::encode(model, named.1, &answer)?,

@@ -89,6 +89,9 @@ pub struct Shape {
     pub members: BTreeMap<String, Member>,
     #[serde(default)]
     pub required: Vec<String>,
+    /// The member that is the whole body.
+    #[serde(default)]
+    pub payload: Option<String>,
     #[serde(default)]
     pub member: Option<Member>,
     #[serde(default)]
@@ -209,10 +212,11 @@ impl Model {
     }
 }
 
-const SOURCES: [(&str, &str); 10] = [
+const SOURCES: [(&str, &str); 11] = [
     ("autoscaling", include_str!("../models/autoscaling.json")),
     ("cloudwatch", include_str!("../models/cloudwatch.json")),
     ("codepipeline", include_str!("../models/codepipeline.json")),
+    ("ebs", include_str!("../models/ebs.json")),
     ("ec2", include_str!("../models/ec2.json")),
     ("elbv2", include_str!("../models/elbv2.json")),
     ("imagebuilder", include_str!("../models/imagebuilder.json")),

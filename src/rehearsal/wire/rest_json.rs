@@ -1,7 +1,10 @@
 //! restJson1: the operation in method and path, members in path, query, headers and a JSON body.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::Response;
+use http::header::{HeaderName, HeaderValue};
 use http::request::Parts;
 use serde_json::{Map, Value};
 
@@ -87,10 +90,46 @@ fn scalar(model: &Model, member: &Member, text: &str) -> Value {
     parsed.unwrap_or_else(|| Value::String(text.to_owned()))
 }
 
-/// The answer as JSON.
-pub(super) fn encode(operation: &Operation, answer: Map<String, Value>) -> Response<Bytes> {
+/// The answer: members in headers, and the others as JSON or, when one of them is the payload, that one as it is.
+pub(super) fn encode(
+    model: &Model,
+    operation: &Operation,
+    mut answer: Map<String, Value>,
+) -> Result<Response<Bytes>, ApiError> {
     let status = operation.http.response_code.unwrap_or(200);
-    respond(status, "application/json", Bytes::from(Value::Object(answer).to_string()))
+    let shape = model.output(operation);
+    let mut headers = Vec::new();
+    for (name, member) in shape.iter().flat_map(|shape| &shape.members) {
+        if member.location.as_deref() == Some("header")
+            && let Some(value) = answer.remove(name)
+        {
+            headers.push(header(member.location_name.as_deref().unwrap_or(name), &value)?);
+        }
+    }
+    let mut response = match shape.and_then(|shape| shape.payload.as_deref()) {
+        Some(name) => respond(status, "application/octet-stream", payload(name, answer.remove(name))?),
+        None => respond(status, "application/json", Bytes::from(Value::Object(answer).to_string())),
+    };
+    response.headers_mut().extend(headers);
+    Ok(response)
+}
+
+fn header(name: &str, value: &Value) -> Result<(HeaderName, HeaderValue), ApiError> {
+    let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    match (HeaderName::from_bytes(name.as_bytes()), HeaderValue::try_from(text)) {
+        (Ok(name), Ok(value)) => Ok((name, value)),
+        _ => Err(defect(format!("{name} cannot be a header"))),
+    }
+}
+
+/// A blob as it is.
+fn payload(name: &str, value: Option<Value>) -> Result<Bytes, ApiError> {
+    let text = value.as_ref().and_then(Value::as_str).unwrap_or_default();
+    STANDARD.decode(text).map(Bytes::from).map_err(|_| defect(format!("the payload {name} is not base64")))
+}
+
+fn defect(what: String) -> ApiError {
+    ApiError::new("InternalFailure", what).with_status(500)
 }
 
 #[cfg(test)]

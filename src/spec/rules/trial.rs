@@ -8,29 +8,100 @@ use crate::spec::yaml::member;
 
 const JUDGE: &str = "/promote/judge";
 
+/// Shares of the traffic whose windows a continuation token has room for.
+const MOST_SHARES: usize = 8;
+
 impl Rules<'_> {
     pub fn strategy(&mut self, promote: &Promote) {
         match (promote.strategy, &promote.judge) {
-            (Strategy::Canary, Some(judge)) => self.judge(promote, judge),
-            (Strategy::Canary, None) => self.broken(
+            (Strategy::Canary | Strategy::BlueGreen, Some(judge)) => self.judge(promote, judge),
+            (Strategy::Canary | Strategy::BlueGreen, None) => self.broken(
                 "/promote/strategy",
-                "promote.strategy is canary, and there is no promote.judge".to_owned(),
-                "a judge section beside strategy: canary",
-                "say what canary and baseline are compared on",
+                "promote.strategy asks for a judge, and there is no promote.judge".to_owned(),
+                "a judge section beside strategy: canary or blue_green",
+                "say what the new image and the old one are compared on",
             ),
             (Strategy::Rolling, Some(_)) => self.broken(
                 JUDGE,
                 "promote.judge stands beside strategy: rolling, which has no trial to judge".to_owned(),
-                "judge only with strategy: canary",
+                "judge only with strategy: canary or blue_green",
                 "write strategy: canary, or remove judge",
             ),
-            (Strategy::BlueGreen, _) => self.broken(
-                "/promote/strategy",
-                "promote.strategy is blue_green, which this version cannot do".to_owned(),
-                "canary or rolling",
-                "canary keeps production untouched until the image has passed",
-            ),
             (Strategy::Rolling, None) => {}
+        }
+        self.turns(promote);
+        if promote.strategy == Strategy::Canary && promote.alarms.is_empty() {
+            self.broken(
+                "/promote/alarms",
+                "promote.strategy is canary, and there is no alarm: with every worker dead, nothing would stop the \
+                 refresh after the trial"
+                    .to_owned(),
+                "at least one CloudWatch alarm, which AWS itself watches during the refresh",
+                "name one: alarms: [web-5xx]",
+            );
+        }
+    }
+
+    /// What the two groups of a promotion by weights need.
+    fn turns(&mut self, promote: &Promote) {
+        const TURNS: &str = "/promote/turns_with";
+        match (promote.strategy, &promote.turns_with) {
+            (Strategy::BlueGreen, None) => self.broken(
+                "/promote/strategy",
+                "promote.strategy is blue_green, and there is no promote.turns_with".to_owned(),
+                "the name of the second group",
+                "turns_with: web-green",
+            ),
+            (Strategy::BlueGreen, Some(other)) if *other == promote.group => self.broken(
+                TURNS,
+                format!("promote.turns_with is {other}, which is promote.group"),
+                "another group",
+                "a group cannot take turns with itself",
+            ),
+            (Strategy::Canary | Strategy::Rolling, Some(_)) => self.broken(
+                TURNS,
+                "promote.turns_with has no meaning without strategy: blue_green".to_owned(),
+                "turns_with only with strategy: blue_green",
+                "remove it, or write strategy: blue_green",
+            ),
+            _ => {}
+        }
+        let sources = promote
+            .judge
+            .iter()
+            .flat_map(|judge| judge.metrics.iter().map(|metric| &metric.source).chain([&judge.requests]));
+        let named = |name: &str| {
+            sources.clone().flat_map(|source| source.dimensions.values()).any(|value| value.contains(name))
+        };
+        if promote.strategy != Strategy::BlueGreen {
+            if named("$target_group") {
+                self.broken(
+                    JUDGE,
+                    "promote.judge tells the sides apart by $target_group, and both stand behind the same"
+                        .to_owned(),
+                    "$target_group only with strategy: blue_green",
+                    "for example AutoScalingGroupName: $group",
+                );
+            }
+            return;
+        }
+        if promote.checkpoints.len() > MOST_SHARES {
+            let what = format!("promote.checkpoints has {} shares of the traffic", promote.checkpoints.len());
+            self.broken(
+                "/promote/checkpoints",
+                what,
+                "at most 8 with blue_green",
+                "such as [1, 5, 25, 50, 100]",
+            );
+        }
+        if named("$instance") {
+            self.broken(
+                JUDGE,
+                "promote.judge tells instances apart, and the groups of blue_green are not of one size"
+                    .to_owned(),
+                "$target_group or $group with blue_green",
+                "for example TargetGroup: $target_group",
+            );
         }
     }
 
@@ -57,7 +128,11 @@ impl Rules<'_> {
             );
         }
         let holds = seconds(promote.hold) * promote.checkpoints.len() as u64 + seconds(promote.bake_time);
-        let needed = holds + seconds(judge.longest);
+        let judged = match promote.strategy {
+            Strategy::BlueGreen => promote.checkpoints.iter().filter(|share| **share < 100).count() as u64,
+            Strategy::Canary | Strategy::Rolling => 1,
+        };
+        let needed = holds + seconds(judge.longest) * judged;
         if needed >= seconds(promote.timeout) {
             let what = format!(
                 "promote.timeout is {}, and trial, holds and baking alone take {}",
@@ -159,11 +234,12 @@ impl Rules<'_> {
     }
 
     fn source(&mut self, pointer: &str, source: &Source) {
-        if !source.dimensions.values().any(|value| value.contains("$group") || value.contains("$instance")) {
+        let told = ["$group", "$instance", "$target_group"];
+        if !source.dimensions.values().any(|value| told.iter().any(|name| value.contains(name))) {
             self.broken(
                 &member(pointer, "dimensions"),
                 format!("{} does not tell the sides apart", dotted(pointer)),
-                "$group or $instance in a dimension's value",
+                "$group, $instance or $target_group in a dimension's value",
                 "for example AutoScalingGroupName: $group",
             );
         }

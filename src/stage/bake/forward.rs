@@ -6,13 +6,13 @@ use super::gate::ScanStand;
 use super::judge::{Copies, Look};
 use super::provenance::{Recipe, Run, SourceArtifact};
 use super::{
-    BUILD_EVERY, Bake, Inputs, LOOK_EVERY, Stand, Watch, available, build, candidate, copies, gate, inspect,
-    judge, names, parameter, provenance, release, reread, sarif,
+    BUILD_EVERY, Bake, Inputs, LOOK_EVERY, Stand, Watch, available, build, candidate, content as contents,
+    copies, gate, inspect, judge, log, names, parameter, provenance, release, reread, sarif,
 };
 use crate::engine::{Outcome, Progress, StageError, Step, Timestamp};
 use crate::evidence::{Sha256, Stage};
 use crate::stage::Cx;
-use crate::stage::handover::{Baggage, hand_over};
+use crate::stage::handover::{Baggage, hand_over_about};
 use crate::stage::store::{Files, input};
 
 pub async fn building(
@@ -25,7 +25,7 @@ pub async fn building(
     let found = build::get(cx, &image).await?;
     let build = build::read(&found, &inputs.account);
     match judge::stand(&build.status) {
-        Stand::Going => going(inputs, cx, image, &build.status, watch, retries).await,
+        Stand::Going => going(inputs, cx, image, &found, &build.status, watch, retries).await,
         Stand::Available => {
             release(inputs, cx, &build)?;
             // The images of a build that is older than this action have settled: one look at them is enough.
@@ -55,11 +55,12 @@ async fn going(
     inputs: &Inputs,
     cx: &Cx,
     image: String,
+    found: &aws_sdk_imagebuilder::types::Image,
     status: &str,
     watch: Option<Watch>,
     retries: u8,
 ) -> Result<Step<Bake>, StageError> {
-    let (progress, mark) = build::progress(cx, &image, status).await;
+    let (mut progress, mark) = build::progress(cx, &image, status).await;
     let watch = watch.filter(|watch| watch.mark == mark).unwrap_or(Watch { mark, since: cx.now() });
     let still = cx.now().since(watch.since);
     if let Some(limit) = inputs.bake.stalled_after.filter(|limit| still > limit.as_duration()) {
@@ -68,6 +69,9 @@ async fn going(
             still.as_secs(),
             progress.summary
         )));
+    }
+    if let Some(address) = log::address(&image, found.name.as_deref()) {
+        progress.summary = format!("{}\nlog: {address}", progress.summary);
     }
     Ok(Step::Wait {
         state: Bake::Building { image, watch: Some(watch), retries },
@@ -104,7 +108,9 @@ fn ended(
             return Ok(Step::Next(Bake::Starting { parent }));
         }
     }
-    Err(StageError::Rejected(judge::obituary(&image, build)))
+    let log = log::address(&image, found.name.as_deref());
+    let log = log.map(|address| format!("; log: {address}")).unwrap_or_default();
+    Err(StageError::Rejected(format!("{}{log}", judge::obituary(&image, build))))
 }
 
 /// The call's token is its own for every try, so a repeated one runs the build on once.
@@ -141,14 +147,14 @@ pub async fn inspecting(
         gate::facts(gates.image.as_ref(), copy, shape).map_err(StageError::Rejected)?;
     }
     gate::alike(&shapes).map_err(StageError::Rejected)?;
-    let Some(scan) = &gates.scan else { return Ok(Step::Next(Bake::Tagging { image, done: 0 })) };
+    let Some(scan) = &gates.scan else { return Ok(Step::Next(reading(image))) };
     match gate::scan_stand(inspect::scan_status(&found)) {
         ScanStand::Completed => {
             let findings = inspect::findings(cx, &image).await?;
             gate::findings(scan, &findings, cx.now().date_time().date()).map_err(|why| {
                 StageError::Rejected(format!("the scan of image build {image} found {why}"))
             })?;
-            Ok(Step::Next(Bake::Tagging { image, done: 0 }))
+            Ok(Step::Next(reading(image)))
         }
         ScanStand::Never(why) => Err(StageError::Rejected(format!(
             "image build {image} has no completed vulnerability scan: {why}; an image that was not scanned is not \
@@ -171,6 +177,11 @@ pub async fn inspecting(
     }
 }
 
+/// The rest after the gates.
+fn reading(image: String) -> Bake {
+    Bake::Reading { image, copy: 0, position: None, content: None }
+}
+
 pub async fn confirming(inputs: &Inputs, cx: &Cx, image: String, seen: u8) -> Result<Step<Bake>, StageError> {
     let copies = reread(inputs, cx, &image).await?;
     let (seen, summary) = match copies::look(cx, &copies).await? {
@@ -185,24 +196,37 @@ pub async fn confirming(inputs: &Inputs, cx: &Cx, image: String, seen: u8) -> Re
     Ok(Step::Wait { state: Bake::Confirming { image, seen }, again_in: LOOK_EVERY, progress })
 }
 
-pub async fn tagging(inputs: &Inputs, cx: &Cx, image: String, done: u16) -> Result<Step<Bake>, StageError> {
+pub async fn tagging(
+    inputs: &Inputs,
+    cx: &Cx,
+    image: String,
+    done: u16,
+    content: Option<Sha256>,
+) -> Result<Step<Bake>, StageError> {
     let copies = reread(inputs, cx, &image).await?;
     let Some(copy) = copies.own.get(usize::from(done)) else {
-        return Ok(Step::Next(Bake::Publishing { image }));
+        return Ok(Step::Next(Bake::Publishing { image, content }));
     };
     copies::tag(cx, copy, &inputs.source.spec.service, inputs.of.is_shared()).await?;
-    Ok(Step::Next(Bake::Tagging { image, done: done.saturating_add(1) }))
+    Ok(Step::Next(Bake::Tagging { image, done: done.saturating_add(1), content }))
 }
 
-pub async fn publishing(inputs: &Inputs, cx: &Cx, image: String) -> Result<Step<Bake>, StageError> {
-    let Some(name) = inputs.bake.parameter.as_deref() else { return Ok(Step::Next(Bake::Sealing { image })) };
+pub async fn publishing(
+    inputs: &Inputs,
+    cx: &Cx,
+    image: String,
+    content: Option<Sha256>,
+) -> Result<Step<Bake>, StageError> {
+    let Some(name) = inputs.bake.parameter.as_deref() else {
+        return Ok(Step::Next(Bake::Sealing { image, content }));
+    };
     let copies = reread(inputs, cx, &image).await?;
     let here = candidate(&copies, cx, name)?;
     if parameter::value(cx, name).await?.as_ref() == Some(&here.id) {
-        return Ok(Step::Next(Bake::Sealing { image }));
+        return Ok(Step::Next(Bake::Sealing { image, content }));
     }
     parameter::put(cx, name, &here.id).await?;
-    Ok(Step::Next(Bake::Validating { image, since: cx.now() }))
+    Ok(Step::Next(Bake::Validating { image, since: cx.now(), content }))
 }
 
 pub async fn validating(
@@ -210,13 +234,16 @@ pub async fn validating(
     cx: &Cx,
     image: String,
     since: Timestamp,
+    content: Option<Sha256>,
 ) -> Result<Step<Bake>, StageError> {
-    let Some(name) = inputs.bake.parameter.as_deref() else { return Ok(Step::Next(Bake::Sealing { image })) };
+    let Some(name) = inputs.bake.parameter.as_deref() else {
+        return Ok(Step::Next(Bake::Sealing { image, content }));
+    };
     let copies = reread(inputs, cx, &image).await?;
     let here = candidate(&copies, cx, name)?;
     let value = parameter::value(cx, name).await?;
     if value.as_ref() == Some(&here.id) {
-        return Ok(Step::Next(Bake::Sealing { image }));
+        return Ok(Step::Next(Bake::Sealing { image, content }));
     }
     if cx.now().since(since) > judge::VALIDATION {
         return Err(StageError::Rejected(format!(
@@ -229,10 +256,15 @@ pub async fn validating(
     }
     let progress =
         Progress { percent: 98, summary: format!("SSM validates {name}"), external_id: Some(image.clone()) };
-    Ok(Step::Wait { state: Bake::Validating { image, since }, again_in: LOOK_EVERY, progress })
+    Ok(Step::Wait { state: Bake::Validating { image, since, content }, again_in: LOOK_EVERY, progress })
 }
 
-pub async fn sealing(inputs: &Inputs, cx: &Cx, image: &str) -> Result<Step<Bake>, StageError> {
+pub async fn sealing(
+    inputs: &Inputs,
+    cx: &Cx,
+    image: &str,
+    content: Option<Sha256>,
+) -> Result<Step<Bake>, StageError> {
     let built = build::get(cx, image).await?;
     let copies = available(inputs, cx, &build::read(&built, &inputs.account), image)?;
     let identities = copies::identities(cx, &copies).await?;
@@ -249,7 +281,10 @@ pub async fn sealing(inputs: &Inputs, cx: &Cx, image: &str) -> Result<Step<Bake>
     let statement = provenance::provenance(&run, &source, &copies.foreign);
     let baggage = Baggage { files, statements: Files::new(), source: Some(digest) };
     let valid_for = inputs.source.spec.evidence.valid_for.as_duration();
-    let sealed = hand_over(cx, Stage::Bake, &identities, &statement, baggage, valid_for).await?;
+    let bound = contents::bound(inputs.bake.content, &copies, cx.aws.region(), content);
+    let subjects =
+        identities.iter().zip(bound).map(|(identity, bound)| identity.subject_binding(bound)).collect();
+    let sealed = hand_over_about(cx, Stage::Bake, subjects, &statement, baggage, valid_for).await?;
     Ok(Step::Done(Outcome::Succeeded {
         summary: format!("{} {}", if reused { "reused" } else { "baked" }, names(&copies.own)),
         external_id: Some(image.to_owned()),

@@ -3,6 +3,7 @@
 
 mod back;
 mod build;
+mod content;
 mod copies;
 mod declare;
 mod forward;
@@ -10,6 +11,7 @@ pub mod gate;
 mod inspect;
 pub mod judge;
 mod leftovers;
+pub mod log;
 mod parameter;
 pub mod provenance;
 pub mod recipe;
@@ -24,8 +26,10 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use self::judge::{BuiltImage, Copies, Stand};
+use super::content::Position;
 use super::handover::Source;
 use super::{Cx, StageMachine, goes_forward};
+use crate::digest::Sha256;
 use crate::engine::{Failure, Machine, StageError, Step, Timestamp};
 use crate::evidence::Stage;
 use crate::spec;
@@ -65,14 +69,43 @@ pub enum Bake {
     Confirming { image: String, seen: u8 },
     /// All images were seen available often enough, at `since`. Whether they pass the gates is not known yet.
     Inspecting { image: String, since: Timestamp },
-    /// All images passed the gates; the first `done` of the account's own carry their tags.
-    Tagging { image: String, done: u16 },
+    /// All images passed the gates. `copy` of those whose content is asked for were read, and hold `content`; the next
+    /// one is read as far as `position`, or was not begun.
+    Reading {
+        image: String,
+        copy: u16,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        position: Option<Position>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        content: Option<Sha256>,
+    },
+    /// All images passed the gates, and hold `content` if that was asked for; the first `done` of the account's own
+    /// carry their tags.
+    Tagging {
+        image: String,
+        done: u16,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        content: Option<Sha256>,
+    },
     /// All images of the account are tagged.
-    Publishing { image: String },
+    Publishing {
+        image: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        content: Option<Sha256>,
+    },
     /// SSM was asked at `since` to set the parameter, and may still be validating the value.
-    Validating { image: String, since: Timestamp },
+    Validating {
+        image: String,
+        since: Timestamp,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        content: Option<Sha256>,
+    },
     /// The parameter, if the spec has one, holds the new image. Only the hand-over is left.
-    Sealing { image: String },
+    Sealing {
+        image: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        content: Option<Sha256>,
+    },
     /// Unwinding: a build may have been started; `looks` looks in a row did not find one. Of a recipe, on `parent`.
     Recalling {
         looks: u8,
@@ -193,6 +226,7 @@ impl StageMachine for Bake {
             | Self::Retrying { .. }
             | Self::Confirming { .. }
             | Self::Inspecting { .. }
+            | Self::Reading { .. }
             | Self::Tagging { .. }
             | Self::Publishing { .. }
             | Self::Validating { .. }
@@ -223,10 +257,11 @@ impl Machine for Bake {
             }
             Self::Starting { parent } => Self::Recalling { looks: 0, parent: Some(parent), why },
             Self::Building { image, .. } | Self::Retrying { image, .. } => Self::Cancelling { image, why },
-            Self::Confirming { image, .. } | Self::Inspecting { image, .. } | Self::Tagging { image, .. } => {
-                Self::Removing { image, looks: 0, gone: 0, why }
-            }
-            Self::Publishing { image } | Self::Validating { image, .. } | Self::Sealing { image } => {
+            Self::Confirming { image, .. }
+            | Self::Inspecting { image, .. }
+            | Self::Reading { image, .. }
+            | Self::Tagging { image, .. } => Self::Removing { image, looks: 0, gone: 0, why },
+            Self::Publishing { image, .. } | Self::Validating { image, .. } | Self::Sealing { image, .. } => {
                 Self::Leaving { image, why }
             }
             Self::Recalling { .. }
@@ -248,6 +283,7 @@ impl Machine for Bake {
             | Self::Retrying { .. }
             | Self::Confirming { .. }
             | Self::Inspecting { .. }
+            | Self::Reading { .. }
             | Self::Tagging { .. }
             | Self::Publishing { .. }
             | Self::Validating { .. }
@@ -273,10 +309,17 @@ impl Machine for Bake {
             Self::Retrying { image, retries } => forward::retrying(inputs, cx, image, retries).await,
             Self::Confirming { image, seen } => forward::confirming(inputs, cx, image, seen).await,
             Self::Inspecting { image, since } => forward::inspecting(inputs, cx, image, since).await,
-            Self::Tagging { image, done } => forward::tagging(inputs, cx, image, done).await,
-            Self::Publishing { image } => forward::publishing(inputs, cx, image).await,
-            Self::Validating { image, since } => forward::validating(inputs, cx, image, since).await,
-            Self::Sealing { image } => forward::sealing(inputs, cx, &image).await,
+            Self::Reading { image, copy, position, content } => {
+                content::reading(inputs, cx, image, copy, position, content).await
+            }
+            Self::Tagging { image, done, content } => {
+                forward::tagging(inputs, cx, image, done, content).await
+            }
+            Self::Publishing { image, content } => forward::publishing(inputs, cx, image, content).await,
+            Self::Validating { image, since, content } => {
+                forward::validating(inputs, cx, image, since, content).await
+            }
+            Self::Sealing { image, content } => forward::sealing(inputs, cx, &image, content).await,
             Self::Recalling { looks, parent, why } => {
                 let found = back::recall(inputs, cx, parent.as_deref()).await?;
                 back::recalling(found, looks, parent, why)

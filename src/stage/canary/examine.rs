@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::preflight::{Check, standing};
-use super::{metrics, observe, steps};
+use super::{metrics, steps};
 use crate::aws::Aws;
 use crate::engine::{StageError, Timestamp};
 use crate::spec::{Metric, Promote};
@@ -13,8 +13,8 @@ use crate::spec::{Metric, Promote};
 /// # Errors
 /// As the calls: what cannot be read cannot be promoted to either.
 pub async fn examine(aws: &Aws, promote: &Promote, now: Timestamp) -> Result<Vec<Check>, StageError> {
-    let group = observe::group(aws, &promote.group).await?;
-    let world = steps::look_around(promote, None, group, aws, now).await?;
+    let found = steps::standing(promote, aws).await?;
+    let world = steps::look_around(promote, None, found, aws, now).await?;
     Ok(standing(promote, &world))
 }
 

@@ -21,6 +21,8 @@ const MOST_QUERIES: usize = 500;
 pub struct Named {
     pub group: String,
     pub instances: Vec<String>,
+    /// `targetgroup/NAME/ID`, as `CloudWatch` spells it, where a side has one of its own.
+    pub target_group: String,
 }
 
 /// One series that is asked for.
@@ -52,6 +54,7 @@ pub fn asked(judge: &Judge, sides: &BTreeMap<Side, Named>) -> Vec<Asked> {
             for instance in instances {
                 let fill = |value: &String| {
                     let value = value.replace("$group", &named.group);
+                    let value = value.replace("$target_group", &named.target_group);
                     instance.map_or(value.clone(), |id| value.replace("$instance", id))
                 };
                 all.push(Asked {

@@ -18,12 +18,14 @@ pub mod preflight;
 mod record;
 mod refresh;
 mod report;
+mod routes;
 mod run;
 mod steps;
 mod template;
 #[cfg(test)]
 mod tests;
 pub mod trial;
+pub mod turns;
 
 use std::time::Duration;
 
@@ -71,6 +73,28 @@ pub enum Promote {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         why: Option<Why>,
     },
+    /// The template has our version. The group that is to take turns may launch it already, in the size of the other, and
+    /// does so once `looks` is not 0: that many looks found it not all well yet. The traffic is as it was.
+    Filling { run: Run, looks: u16 },
+    /// The other group is whole, or the share before was let on. `done` lists of actions have the weights of the share
+    /// at this place in the spec, and the next may have them.
+    Shifting { run: Run, share: u8, done: u8 },
+    /// Every list of actions has the weights of the share, or `doubts` looks in a row found others; judged by the windows
+    /// since, and at 100 % the group before stands by as it was.
+    Serving {
+        run: Run,
+        share: u8,
+        since: Timestamp,
+        #[serde(default)]
+        doubts: u8,
+    },
+    /// The image is promoted. `done` of the two calls that let the group before go have been made.
+    Emptying { run: Run, done: u8 },
+    /// The promotion by weights has failed. `done` lists of actions give everything to the group before again.
+    Restoring { run: Run, why: Why, done: u8 },
+    /// Every list of actions gave everything to the group before again; `looks` found otherwise. The other group may
+    /// have been emptied already.
+    Draining { run: Run, why: Why, looks: u8 },
     /// The template has our version, and a trial, if there was one, was passed and is taken away. The refresh may have
     /// been started already.
     Starting { plan: Plan, to: i64 },
@@ -132,9 +156,24 @@ pub(crate) struct Scene<'a> {
     pub image: &'a str,
 }
 
+/// The group that served when the promotion began, and the one that is to serve: twice the same one, unless two take
+/// turns.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Names<'a> {
+    pub old: &'a str,
+    pub new: &'a str,
+}
+
 impl Inputs {
-    fn scene(&self) -> Scene<'_> {
-        Scene { group: &self.promote.group, image: &self.image.image_id }
+    fn names(&self, plan: &Plan) -> Names<'_> {
+        let one = self.promote.group.as_str();
+        let other = self.promote.turns_with.as_deref().unwrap_or(one);
+        if plan.swapped { Names { old: other, new: one } } else { Names { old: one, new: other } }
+    }
+
+    /// What the way back is about: the group that served before.
+    fn scene(&self, plan: &Plan) -> Scene<'_> {
+        Scene { group: self.names(plan).old, image: &self.image.image_id }
     }
 }
 
@@ -162,15 +201,15 @@ impl Machine for Promote {
             }
             Self::Starting { plan, to } => {
                 // The refresh may have been started by a call whose answer was lost.
-                let run = Run { plan, to, refresh: None, log: log::Log::default() };
-                Self::RollingBack { run, why }
+                Self::RollingBack { run: Run::begin(plan, to), why }
+            }
+            Self::Filling { run, .. } | Self::Shifting { run, .. } | Self::Serving { run, .. } => {
+                Self::Restoring { run, why, done: 0 }
             }
             Self::Refreshing { run, .. } => Self::RollingBack { run, why },
-            Self::Confirming { run, .. } => {
-                let why = Why::new(
-                    why.kind,
-                    &format!("the refresh was successful and was not confirmed: {}", why.text),
-                );
+            Self::Emptying { run, .. } | Self::Confirming { run, .. } => {
+                let text = format!("the image serves, and its end was not confirmed: {}", why.text);
+                let why = Why::new(why.kind, &text);
                 let at = run.plan.began;
                 let end = End { outcome: PromotionOutcome::Failed, why: Some(why), fleet: [0; 3], at };
                 Self::Sealing { run, end }
@@ -181,6 +220,8 @@ impl Machine for Promote {
                 Self::GivingUp { why: Why::new(why.kind, &text) }
             }
             back @ (Self::Closing { .. }
+            | Self::Restoring { .. }
+            | Self::Draining { .. }
             | Self::RollingBack { .. }
             | Self::Cancelling { .. }
             | Self::Reverted { .. }
@@ -196,11 +237,17 @@ impl Machine for Promote {
             | Self::Opening { .. }
             | Self::Judging { .. }
             | Self::Closing { why: None, .. }
+            | Self::Filling { .. }
+            | Self::Shifting { .. }
+            | Self::Serving { .. }
+            | Self::Emptying { .. }
             | Self::Starting { .. }
             | Self::Refreshing { .. }
             | Self::Confirming { .. } => false,
             Self::Sealing { end, .. } => end.outcome != PromotionOutcome::Promoted,
             Self::Closing { .. }
+            | Self::Restoring { .. }
+            | Self::Draining { .. }
             | Self::RollingBack { .. }
             | Self::Cancelling { .. }
             | Self::Reverted { .. }
@@ -218,15 +265,36 @@ impl Machine for Promote {
                 let after = |decided| steps::trial::after(decided, inputs, cx);
                 steps::trial::close(steps::trial::Decided { plan, to, why }, done, after, cx).await
             }
+            Self::Filling { run, looks } => steps::shares::fill(run, looks, inputs, cx).await,
+            Self::Shifting { run, share, done } => steps::shares::shift(run, share, done, inputs, cx).await,
+            Self::Serving { run, share, since, doubts } => {
+                steps::shares::serve(run, (share, since, doubts), inputs, cx).await
+            }
+            Self::Emptying { run, done } => steps::shares::empty(run, done, inputs, cx).await,
+            Self::Restoring { run, why, done } => {
+                let names = inputs.names(&run.plan);
+                steps::shares::restore(run, (why, done), names, cx).await
+            }
+            Self::Draining { run, why, looks } => {
+                let names = inputs.names(&run.plan);
+                steps::shares::drain(run, (why, looks), names, cx).await
+            }
             Self::Starting { plan, to } => steps::start(plan, to, inputs, cx).await,
             Self::Refreshing { run, watch } => steps::watch(run, watch, inputs, cx).await,
             Self::Confirming { run, seen, looks, doubt } => {
                 steps::confirm(run, steps::Tries { seen, looks }, doubt, inputs, cx).await
             }
-            Self::RollingBack { run, why } => steps::roll_back(run, why, inputs.scene(), cx).await,
-            Self::Cancelling { run, why } => steps::cancel(run, why, inputs.scene(), cx).await,
+            Self::RollingBack { run, why } => {
+                let scene = inputs.scene(&run.plan);
+                steps::roll_back(run, why, scene, cx).await
+            }
+            Self::Cancelling { run, why } => {
+                let scene = inputs.scene(&run.plan);
+                steps::cancel(run, why, scene, cx).await
+            }
             Self::Reverted { run, why, seen, looks, restored } => {
-                steps::revert(run, why, steps::Tries { seen, looks }, restored, inputs.scene(), cx).await
+                let scene = inputs.scene(&run.plan);
+                steps::revert(run, why, steps::Tries { seen, looks }, restored, scene, cx).await
             }
             Self::Sealing { run, end } => steps::seal(run, end, inputs, cx).await,
             Self::GivingUp { why } => Ok(Step::Done(crate::engine::Outcome::Failed(why.into()))),

@@ -105,6 +105,25 @@ pub async fn group(aws: &Aws, name: &str) -> Result<Option<Group>, StageError> {
         .map(|group| read(&group)))
 }
 
+/// Every group that launches from a template, by name.
+///
+/// # Errors
+/// As the call.
+pub async fn launching(aws: &Aws, template: &str) -> Result<Vec<(String, Group)>, StageError> {
+    let pages = aws.autoscaling.describe_auto_scaling_groups().into_paginator();
+    let groups: Vec<AutoScalingGroup> = pages
+        .items()
+        .send()
+        .try_collect()
+        .await
+        .map_err(|e| AwsError::new("autoscaling:DescribeAutoScalingGroups", "every group", e))?;
+    let named =
+        groups.iter().filter_map(|group| Some((group.auto_scaling_group_name()?.to_owned(), read(group))));
+    Ok(named
+        .filter(|(_, group)| matches!(&group.launches, Launches::Template { id, .. } if id == template))
+        .collect())
+}
+
 fn read(group: &AutoScalingGroup) -> Group {
     let launches = if group.mixed_instances_policy().is_some() {
         Launches::Mixed

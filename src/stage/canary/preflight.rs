@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use super::log::AlarmLetter;
 use super::observe::{Ailment, Group, ImageView, Launches, Life};
 use super::refresh::Refresh;
+use super::turns::Turns;
 use crate::engine::FailureKind;
 use crate::evidence::ImageIdentity;
 use crate::evidence::predicate::Preflight;
@@ -33,6 +34,8 @@ pub struct World {
     pub alarms: Vec<AlarmLetter>,
     /// Targets by target group and instance.
     pub targets: BTreeMap<String, BTreeMap<String, Option<Ailment>>>,
+    /// With `blue_green`: the two groups that take turns, of which `group` is the one that serves.
+    pub turns: Option<Turns>,
 }
 
 /// One thing that was looked at.
@@ -85,8 +88,11 @@ fn every(promote: &Promote, image: Option<&ImageIdentity>, world: &World) -> Vec
     checks.extend(image.map(|image| new_image(image, world)));
     checks.push(no_refresh(world));
     checks.push(processes(group));
-    checks.push(instances(group));
-    checks.push(capacity(promote, group));
+    match &world.turns {
+        // No instance is replaced.
+        Some(turns) => checks.extend(turns.checks()),
+        None => checks.extend([instances(group), capacity(promote, group)]),
+    }
     checks.push(in_use(world));
     checks.push(alarms(promote, world));
     checks
@@ -207,10 +213,16 @@ fn no_refresh(world: &World) -> Check {
     )
 }
 
-fn processes(group: &Group) -> Check {
+/// The suspended processes without which a group does not take an image.
+pub(super) fn hindered(group: &Group) -> Vec<&str> {
     let mut suspended: Vec<&str> =
         group.suspended.iter().map(String::as_str).filter(|process| NEEDED.contains(process)).collect();
     suspended.sort_unstable();
+    suspended
+}
+
+fn processes(group: &Group) -> Check {
+    let suspended = hindered(group);
     wrong(
         "no_needed_process_suspended",
         suspended.is_empty(),

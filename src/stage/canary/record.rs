@@ -19,6 +19,8 @@ pub const REPORT: &str = "reports/promotion.json";
 #[derive(Clone, Copy, Debug)]
 pub struct Surroundings<'a> {
     pub promote: &'a Promote,
+    /// The group that it ended on.
+    pub group: &'a str,
     pub account: &'a str,
     pub region: &'a str,
     /// The image to promote.
@@ -33,7 +35,7 @@ impl Surroundings<'_> {
             account: self.account.to_owned(),
             region: self.region.to_owned(),
             kind: "auto_scaling_group".to_owned(),
-            name: self.promote.group.clone(),
+            name: self.group.to_owned(),
         }
     }
 }
@@ -43,6 +45,9 @@ impl Surroundings<'_> {
 pub fn promotion(around: &Surroundings<'_>, run: &Run, end: &End) -> Promotion {
     let reason = match (&end.why, &run.refresh) {
         (Some(why), _) => why.text.clone(),
+        (None, None) if !run.shares.is_empty() => {
+            "the image serves everything, on instances that are each healthy".to_owned()
+        }
         (None, Some(_)) => "every instance in service runs the image and is healthy".to_owned(),
         (None, None) => "every instance in service ran the image already and is healthy".to_owned(),
     };
@@ -96,19 +101,33 @@ fn proved(around: &Surroundings<'_>, run: &Run) -> Vec<Preflight> {
     let plan = &run.plan;
     let [desired, max] = plan.size;
     let held = |check: &str, observed: String| Preflight { check: check.to_owned(), holds: true, observed };
-    vec![
-        held("group_exists", format!("{} with {desired} desired instances", around.promote.group)),
+    let group = &around.promote.group;
+    let serves = if plan.swapped { around.promote.turns_with.as_ref().unwrap_or(group) } else { group };
+    let of_strategy = match around.promote.turns_with {
+        Some(_) => [
+            held("weights_are_on_one_group", format!("all on {serves}")),
+            held("the_other_group_is_free", "it was empty".to_owned()),
+        ],
+        None => [
+            held("every_instance_can_be_replaced", "none on standby, none protected".to_owned()),
+            held("capacity_has_head_room", format!("{desired} desired, {max} at most")),
+        ],
+    };
+    let mut checks = vec![
+        held("group_exists", format!("{serves} with {desired} desired instances")),
         held("template_version_is_a_number", format!("version {} of {}", plan.from, plan.template)),
         held("template_image_is_an_ami", format!("version {} launches {}", plan.from, plan.old)),
         held("previous_image_is_available", format!("{} is available", plan.old)),
         held("new_image_is_available", format!("{} is available", around.image)),
         held("no_refresh_in_progress", "none".to_owned()),
         held("no_needed_process_suspended", "none".to_owned()),
-        held("every_instance_can_be_replaced", "none on standby, none protected".to_owned()),
-        held("capacity_has_head_room", format!("{desired} desired, {max} at most")),
+    ];
+    checks.extend(of_strategy);
+    checks.extend([
         held("target_groups_are_in_use", "all".to_owned()),
         held("alarms_are_ok", format!("{} alarms, each OK", around.promote.alarms.len())),
-    ]
+    ]);
+    checks
 }
 
 fn decision(promote: &Promote, run: &Run, entry: &Entry) -> Decision {

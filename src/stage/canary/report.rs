@@ -99,9 +99,15 @@ fn rows(record: &Promotion) -> Vec<Row> {
             share: format!("{} on trial", trial.instances),
             what: trial.verdict.name(),
             why: format!(
-                "canary beside a fresh baseline since {}. {}{}",
+                "new image beside the old one since {}. {}{}{}",
                 moment(trial.from),
                 trial.reasons.join("; "),
+                trial.kayenta.as_ref().map_or(String::new(), |kayenta| {
+                    format!(
+                        " Kayenta, which decides nothing, would give it {} ({}).",
+                        kayenta.score, kayenta.class
+                    )
+                }),
                 if trial.same_numbers {
                     ""
                 } else {
@@ -232,7 +238,7 @@ fn evidence(
         .map(|found| tens(of(&found.evidence)))
         .collect();
     let said = format!(
-        "E is now {}; {} {does}",
+        "is now {}; {} {does}",
         power(values.last().copied().unwrap_or(0.0)),
         power(tens(ln_threshold))
     );
@@ -242,7 +248,19 @@ fn evidence(
 
 /// Ten to a power, as a person reads it.
 fn power(tens: f64) -> String {
-    if (-3.0..6.0).contains(&tens) { format!("{:.3}", 10f64.powf(tens)) } else { format!("10^{tens:.0}") }
+    if !(-3.0..6.0).contains(&tens) {
+        return format!("10^{tens:.0}");
+    }
+    let value = 10f64.powf(tens);
+    // Three digits say what there is to say; a whole number needs none behind the point.
+    let places = match value {
+        ..1.0 => 3,
+        1.0..9.995 => 2,
+        9.995..99.95 => 1,
+        _ => 0,
+    };
+    let text = format!("{value:.places$}");
+    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
 }
 
 /// The share of the fleet on the new image, at each decision.
@@ -264,13 +282,13 @@ fn fleet(record: &Promotion) -> Option<Section> {
     }
     let old = share.iter().map(|share| 100.0 - share).collect();
     let lines = [("new image", "canary", share), ("old image", "baseline", old)];
-    let chart = chart(
-        "Instances by image, in % of the fleet".to_owned(),
-        "seen at each decision, and at the end".to_owned(),
-        &minutes,
-        &lines,
-        None,
-    );
+    // Without a refresh, no instance was replaced: the shares are those of the traffic.
+    let title = match record.instance_refresh_id {
+        Some(_) => "Instances by image, in % of the fleet",
+        None => "Traffic by image, in %",
+    };
+    let chart =
+        chart(title.to_owned(), "seen at each decision, and at the end".to_owned(), &minutes, &lines, None);
     Some(Section { title: "The fleet".to_owned(), note: String::new(), charts: vec![chart] })
 }
 
@@ -300,7 +318,6 @@ fn chart(
         let each = minutes.iter().zip(values).map(|(minute, value)| format!("{},{}", x(*minute), y(*value)));
         each.collect::<Vec<_>>().join(" ")
     };
-    let places = if high - low < 0.1 { 3 } else { usize::from(high - low < 10.0) * 2 };
     Chart {
         title,
         said,
@@ -309,22 +326,72 @@ fn chart(
             .map(|(name, class, values)| Line { name: (*name).to_owned(), class, points: points(values) })
             .collect(),
         limit: limit.map(|(at, label)| Tick { at: y(at), label }),
-        across: [0.0, 0.25, 0.5, 0.75, 1.0]
-            .map(|part| Tick {
-                at: x(longest * part),
-                label: format!("{:.*} min", usize::from(longest < 20.0), longest * part),
-            })
-            .into(),
-        down: [0.0, 0.5, 1.0]
-            .map(|part| {
-                let value = low + (high - low) * part;
-                Tick { at: y(value), label: format!("{value:.places$}") }
-            })
-            .into(),
+        across: ticks(0.0, longest, 5)
+            .into_iter()
+            .map(|(minute, label)| Tick { at: x(minute), label: format!("{label} min") })
+            .collect(),
+        down: ticks(low, high, 3).into_iter().map(|(value, label)| Tick { at: y(value), label }).collect(),
     }
+}
+
+/// Round numbers between two others, at most one more than `wanted` of them, and how they are written.
+fn ticks(low: f64, high: f64, wanted: u8) -> Vec<(f64, String)> {
+    let least = (high - low) / f64::from(wanted.max(1));
+    let unit = 10f64.powf(least.log10().floor());
+    let step = [1.0, 2.0, 5.0, 10.0]
+        .map(|round| round * unit)
+        .into_iter()
+        .find(|step| *step >= least * (1.0 - 1e-9));
+    let (Some(step), true) = (step, least.is_finite() && least > 0.0) else { return Vec::new() };
+    // A step below one needs as many places as its unit has.
+    let places = (0..12).find(|places| step * 10f64.powi(*places) > 1.0 - 1e-9).unwrap_or(12);
+    let places = usize::try_from(places).unwrap_or(0);
+    let first = (low / step - 1e-9).ceil();
+    (0..=wanted)
+        .map(|at| (first + f64::from(at)) * step)
+        .take_while(|value| *value <= high + 1e-9 * step)
+        // No minus before a nought.
+        .map(|value| (value, format!("{:.places$}", value + 0.0)))
+        .collect()
 }
 
 /// To a tenth of a pixel: no one sees more, and the page is the same everywhere.
 fn round(value: f64) -> f64 {
     (value * 10.0).round() / 10.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{power, ticks};
+
+    #[test]
+    fn axes_are_told_in_round_numbers() {
+        let told = |low, high, wanted| {
+            ticks(low, high, wanted).into_iter().map(|(_, label)| label).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(told(0.0, 105.0, 3), "0 50 100");
+        assert_eq!(told(0.0, 44.2, 5), "0 10 20 30 40");
+        assert_eq!(told(0.0, 1.05, 3), "0.0 0.5 1.0");
+        assert_eq!(told(-0.31, 2.1, 3), "0 1 2");
+        assert_eq!(told(0.0, 0.0042, 3), "0.000 0.002 0.004");
+        assert_eq!(told(0.0, 0.0, 3), "", "no room");
+        assert_eq!(told(0.0, f64::INFINITY, 3), "");
+    }
+
+    #[test]
+    fn evidence_is_told_in_three_digits() {
+        let cases = [
+            (0.0, "1"),
+            (2.0, "100"),
+            (1.0, "10"),
+            (0.301, "2"),
+            (1.3979, "25"),
+            (3.3711, "2350"),
+            (-1.301, "0.05"),
+        ];
+        for (tens, told) in cases {
+            assert_eq!(power(tens), told, "10^{tens}");
+        }
+        assert_eq!((power(-7.2), power(44.6)), ("10^-7".to_owned(), "10^45".to_owned()));
+    }
 }

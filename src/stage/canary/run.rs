@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::log::Log;
-use super::trial::Trial;
+use super::trial::{Stretch, Trial};
 use crate::engine::Timestamp;
 use crate::evidence::predicate::{Fleet, PromotionOutcome};
 use crate::stage::why::Why;
@@ -24,6 +24,9 @@ pub struct Plan {
     /// The trial of the image beside a baseline, once it has ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trial: Option<Trial>,
+    /// Of two groups that take turns, the one that the spec names second serves, and the image goes into the first.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub swapped: bool,
 }
 
 /// A promotion past its preflight.
@@ -37,6 +40,17 @@ pub struct Run {
     pub refresh: Option<String>,
     #[serde(default)]
     pub log: Log,
+    /// The windows in which each share of the traffic was judged, in order; the last of them may not be over.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shares: Vec<Stretch>,
+}
+
+impl Run {
+    /// A run of which nothing is known but its plan.
+    #[must_use]
+    pub fn begin(plan: Plan, to: i64) -> Self {
+        Self { plan, to, refresh: None, log: Log::default(), shares: Vec::new() }
+    }
 }
 
 /// How a promotion ended, and the fleet at the end.

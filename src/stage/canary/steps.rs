@@ -4,13 +4,15 @@ mod back;
 mod blind;
 mod forward;
 mod seal;
+pub(super) mod shares;
+mod showing;
 pub(super) mod trial;
 
 use std::time::Duration;
 
 pub(super) use back::{cancel, revert, roll_back};
 pub(super) use blind::back as back_without_inputs;
-pub(super) use forward::{confirm, look_around, preflight, start, version, watch};
+pub(super) use forward::{confirm, look_around, preflight, standing, start, version, watch};
 pub(super) use seal::{refuse, seal};
 
 use super::CONFIRMATIONS;

@@ -11,7 +11,7 @@ use super::pace::{MOST, Pace};
 use super::preflight::{World, check};
 use super::refresh::{Refresh, Status};
 use super::template::Mark;
-use super::trial::Trial;
+use super::trial::{Stretch, Trial};
 use super::{Census, End, Plan, Promote, Run};
 use crate::engine::{Failure, FailureKind, Machine, Timestamp};
 use crate::evidence::ImageIdentity;
@@ -55,6 +55,7 @@ fn rules() -> spec::Promote {
         metrics: vec![metric("errors")],
         timeout: Span::from_secs(28_800),
         strategy: spec::Strategy::Rolling,
+        turns_with: None,
         judge: None,
     }
 }
@@ -327,6 +328,7 @@ fn world() -> World {
         refreshes: vec![refresh(Status::Successful)],
         alarms: vec![AlarmLetter::Ok],
         targets: targets(),
+        turns: None,
     }
 }
 
@@ -491,6 +493,7 @@ fn states_after(ended: Option<Trial>) -> Vec<(&'static str, Promote)> {
         size: [1000, 2000],
         began: Timestamp(1_893_456_000),
         trial: ended,
+        swapped: false,
     };
     let mut log = Log::default();
     let letters = vec![AlarmLetter::Ok; 10];
@@ -511,6 +514,14 @@ fn states_after(ended: Option<Trial>) -> Vec<(&'static str, Promote)> {
         to: 9_999,
         refresh: Some("08b91cf7-8fa6-48af-b6a6-d227f40f1b9b".into()),
         log,
+        shares: Vec::new(),
+    };
+    // A promotion by weights knows no refresh, and of at most eight shares.
+    let by_weights = || Run {
+        plan: Plan { swapped: true, ..plan.clone() },
+        refresh: None,
+        shares: vec![Stretch(Timestamp(1_893_456_000), 2000); 8],
+        ..run.clone()
     };
     let why = Why::new(FailureKind::SystemUnavailable, &"\"".repeat(4000));
     let watch = Watch {
@@ -540,6 +551,15 @@ fn states_after(ended: Option<Trial>) -> Vec<(&'static str, Promote)> {
                 why: Some(why.clone()),
             },
         ),
+        ("filling", Promote::Filling { run: by_weights(), looks: 80 }),
+        ("shifting", Promote::Shifting { run: by_weights(), share: 7, done: 200 }),
+        (
+            "serving",
+            Promote::Serving { run: by_weights(), share: 7, since: Timestamp(1_893_456_000), doubts: 1 },
+        ),
+        ("emptying", Promote::Emptying { run: by_weights(), done: 1 }),
+        ("restoring", Promote::Restoring { run: by_weights(), why: why.clone(), done: 200 }),
+        ("draining", Promote::Draining { run: by_weights(), why: why.clone(), looks: 1 }),
         ("starting", Promote::Starting { plan, to: 9_999 }),
         ("refreshing", Promote::Refreshing { run: run.clone(), watch }),
         ("confirming", Promote::Confirming { run: run.clone(), seen: 1, looks: 79, doubt: false }),
@@ -581,6 +601,7 @@ fn turning_round_is_turning_round_once() {
         size: [1, 2],
         began: Timestamp(0),
         trial: None,
+        swapped: false,
     };
     let started = Promote::Starting { plan, to: 2 }.unwind(why());
     assert!(

@@ -26,6 +26,28 @@ pub struct Trial {
     pub seal: u32,
 }
 
+/// Windows in a row, judged as one stage: the start of the first, and how many.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stretch(pub Timestamp, pub u16);
+
+impl Stretch {
+    /// The whole windows between two moments.
+    #[must_use]
+    pub fn between(judge: &Judge, since: Timestamp, until: Timestamp) -> Self {
+        let length = i64::from(judge.window.as_secs()).max(1);
+        let count = until.0.saturating_sub(since.0).div_euclid(length);
+        Self(since, u16::try_from(count.max(0)).unwrap_or(u16::MAX).min(MOST_WINDOWS))
+    }
+
+    #[must_use]
+    pub fn until(self, judge: &Judge) -> Timestamp {
+        Timestamp(self.0.0.saturating_add(i64::from(self.1) * i64::from(judge.window.as_secs())))
+    }
+}
+
+/// Windows of one stretch: more than the longest judge may take.
+const MOST_WINDOWS: u16 = 2000;
+
 /// The two sides of a trial.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Side {
@@ -47,13 +69,15 @@ impl Side {
     }
 }
 
-/// The judge's rules, from the spec. The sides are of one size, so each is planned half of their traffic.
+/// The judge's rules, from the spec. `shares`: what the new image is planned to serve in each stage, of what both sides
+/// serve.
 #[must_use]
-pub fn rules(judge: &Judge) -> Rules {
+pub fn rules(judge: &Judge, shares: &[f64]) -> Rules {
+    let stages: Vec<StageRule> =
+        shares.iter().map(|share| StageRule { canary_share: Some(*share) }).collect();
     Rules {
         false_rollback: judge.false_rollback,
         false_promotion: judge.false_promotion,
-        stages: vec![StageRule { canary_share: Some(0.5) }],
         metrics: judge.metrics.iter().map(|metric| metric_rule(judge, metric)).collect(),
         exposure: Exposure {
             requests: f64::from(judge.min_requests),
@@ -75,7 +99,9 @@ pub fn rules(judge: &Judge) -> Rules {
             })
             .collect(),
         share: ShareRule::default(),
-        max_bake_minutes: f64::from(judge.longest.as_secs()) / 60.0,
+        max_bake_minutes: f64::from(judge.longest.as_secs()) / 60.0
+            * f64::from(u32::try_from(stages.len()).unwrap_or(u32::MAX)),
+        stages,
         recovery_windows: 3,
     }
 }
@@ -140,25 +166,22 @@ pub enum Series {
 /// A window without a request count, or with a series that is not whole, is shown to the judge as what it is: a
 /// measurement that cannot be believed. Missing is never zero, except where the spec says what is missing is.
 #[must_use]
-pub fn windows(
-    judge: &Judge,
-    since: Timestamp,
-    until: Timestamp,
-    series: &BTreeMap<Slot, Series>,
-) -> Vec<Window> {
+pub fn windows(judge: &Judge, stretches: &[Stretch], series: &BTreeMap<Slot, Series>) -> Vec<Window> {
     let length = i64::from(judge.window.as_secs());
-    let count = until.0.saturating_sub(since.0).div_euclid(length.max(1)).clamp(0, 2000);
-    (0..count)
-        .map(|index| {
-            let start = since.0 + index * length;
+    let first = stretches.first().map_or(0, |stretch| stretch.0.0);
+    let starts = (0..).zip(stretches).flat_map(|(stage, Stretch(since, count))| {
+        (0..*count).map(move |index| (stage, since.0 + i64::from(index) * length))
+    });
+    starts
+        .map(|(stage, start)| {
             let reader = Reader { series, start };
             let arm = |side| Arm { requests: reader.sum(side, None, 0).value(), instances: judge.instances };
             let metrics = judge.metrics.iter().enumerate();
             Window {
                 id: start.to_string(),
-                stage: 0,
+                stage,
                 // Minutes from a number of seconds that is far below 2^53.
-                start: minutes(index * length),
+                start: minutes(start - first),
                 minutes: minutes(length),
                 control: arm(Side::Baseline),
                 canary: arm(Side::Canary),

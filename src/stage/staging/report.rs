@@ -2,6 +2,7 @@
 //! Pure.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use super::judge::{self, Deadlines, Invocation, Verdict};
 use super::junit;
@@ -27,6 +28,8 @@ pub struct Result {
     /// Its script's path, or the key that says what it looks at.
     pub script: String,
     pub verdict: Verdict,
+    /// How long one attempt may run.
+    pub limit: Duration,
     /// How often it was tried.
     pub attempts: u8,
     /// What Systems Manager kept of it; none if it was not run.
@@ -55,7 +58,8 @@ pub fn results(checks: &[Check], invocations: Vec<Invocation>, attempts: &[u8]) 
                 .as_ref()
                 .map_or(Verdict::NotRun, |found| judge::verdict(found, Deadlines::of(check)));
             let attempts = attempts.get(index).copied().unwrap_or(1);
-            Result { name: check.name.clone(), script: what(check), verdict, attempts, invocation }
+            let limit = check.timeout.as_duration();
+            Result { name: check.name.clone(), script: what(check), verdict, limit, attempts, invocation }
         })
         .collect()
 }
@@ -128,7 +132,8 @@ fn bounded(text: &str) -> Vec<u8> {
 
 /// A folder name for every check: its name where that is a plain one, made plain and told apart where it is not,
 /// also on systems that do not tell upper case from lower.
-fn folders(results: &[Result]) -> Vec<String> {
+#[must_use]
+pub fn folders(results: &[Result]) -> Vec<String> {
     let mut taken = BTreeSet::new();
     let mut folders = Vec::with_capacity(results.len());
     for result in results {

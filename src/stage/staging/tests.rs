@@ -1,9 +1,9 @@
 //! The test stage's judgement as tables, its reports, and its resting places as tokens.
 
-use super::judge::{Deadlines, Described, Look, Verdict, Vitals};
+use super::judge::{Boot, Deadlines, Described, Invocation, Look, Verdict, Vitals};
 use super::report::{self, Result as CheckResult};
 use super::*;
-use crate::engine::Token;
+use crate::engine::{FailureKind, Token};
 use crate::evidence::predicate::TestOutcome;
 use crate::stage::tokens::{golden, longest_failure, worst};
 
@@ -346,6 +346,7 @@ fn outputs_lie_in_a_folder_of_the_checks_name_wherever_it_can_be_one() {
             name: (*name).into(),
             script: "s".into(),
             verdict: Verdict::Passed,
+            limit: Duration::from_secs(1),
             attempts: 1,
             invocation: Some(invocation("Success", "", 0)),
         })

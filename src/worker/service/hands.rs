@@ -181,7 +181,8 @@ impl Hands {
             }
             if self.room() > 0 {
                 let hungry = self.is_hungry();
-                let dues = self.polls.values().filter(|poll| !poll.under_way).map(|poll| poll.pace.due(hungry));
+                let dues =
+                    self.polls.values().filter(|poll| !poll.under_way).map(|poll| poll.pace.due(hungry));
                 wake = wake.min(dues.min().unwrap_or(u64::MAX));
             }
             if self.looking_up < AT_ONCE {

@@ -13,11 +13,11 @@ use super::{End, GROUP, Meanwhile, before, list, play};
 use crate::support::{Moment, repository};
 use crate::trail::ask;
 
-const SPEC: &str = "tests/it/fixtures/promote/bakeline.yaml";
+pub(super) const SPEC: &str = "tests/it/fixtures/promote/bakeline.yaml";
 const ROLLING: &str = "tests/it/fixtures/crash/bakeline.yaml";
 
 /// The spec with passages replaced, each of which stands there once.
-fn variant(edits: &[(&str, &str)]) -> String {
+pub(super) fn variant(edits: &[(&str, &str)]) -> String {
     let mut text = std::fs::read_to_string(repository(SPEC)).unwrap();
     for (passage, replacement) in edits {
         assert_eq!(text.matches(passage).count(), 1, "{passage}");
@@ -33,21 +33,21 @@ fn variant(edits: &[(&str, &str)]) -> String {
 }
 
 /// What a story must end with.
-struct Expected {
-    succeeded: bool,
+pub(super) struct Expected {
+    pub succeeded: bool,
     /// `promoted`, `rolled_back` or `failed`.
-    outcome: &'static str,
+    pub outcome: &'static str,
     /// Instances of production on the old and on the new image.
-    fleet: (usize, usize),
+    pub fleet: (usize, usize),
     /// A part of the reason.
-    reason: &'static str,
+    pub reason: &'static str,
     /// The judge's last word; none without a trial that was judged.
-    verdict: Option<&'static str>,
+    pub verdict: Option<&'static str>,
     /// The most requests that may fail beyond those that always do.
-    harmed: f64,
+    pub harmed: f64,
 }
 
-const PROMOTED: Expected = Expected {
+pub(super) const PROMOTED: Expected = Expected {
     succeeded: true,
     outcome: "promoted",
     fleet: (0, 8),
@@ -56,15 +56,15 @@ const PROMOTED: Expected = Expected {
     harmed: 5.0,
 };
 
-fn rolled_back(reason: &'static str, verdict: Option<&'static str>, harmed: f64) -> Expected {
+pub(super) fn rolled_back(reason: &'static str, verdict: Option<&'static str>, harmed: f64) -> Expected {
     Expected { succeeded: false, outcome: "rolled_back", fleet: (8, 0), reason, verdict, harmed }
 }
 
-fn refused(reason: &'static str) -> Expected {
+pub(super) fn refused(reason: &'static str) -> Expected {
     Expected { succeeded: false, outcome: "failed", fleet: (8, 0), reason, verdict: None, harmed: 5.0 }
 }
 
-fn check(story: &str, mut end: End, expected: &Expected) -> End {
+pub(super) fn check(story: &str, mut end: End, expected: &Expected) -> End {
     let record = end.record();
     let told = format!("{story}: {record:#}");
     assert_eq!(end.status == ActionStatus::Succeeded, expected.succeeded, "{told}");
@@ -99,7 +99,7 @@ fn replays(story: &str, end: &End, expected: &Expected) {
     assert_eq!(Some(look.verdict.name().to_lowercase().as_str()), expected.verdict, "{story}");
 }
 
-fn alarm(moment: &Moment, world: &mut World, state: AlarmState) {
+pub(super) fn alarm(moment: &Moment, world: &mut World, state: AlarmState) {
     let account = moment.founded.pipeline_arn.split(':').nth(4).unwrap();
     hold_alarm(world, account, &moment.region, "web-5xx", Some(state));
 }

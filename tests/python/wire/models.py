@@ -11,6 +11,7 @@ import botocore.model
 SERVICES = {
     "autoscaling": "autoscaling",
     "codepipeline": "codepipeline",
+    "ebs": "ebs",
     "ec2": "ec2",
     "elasticloadbalancing": "elbv2",
     "imagebuilder": "imagebuilder",

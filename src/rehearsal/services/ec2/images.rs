@@ -12,6 +12,7 @@ use super::super::super::call::{Answer, ApiError, Call};
 use super::super::super::time::Time;
 use super::super::super::world::World;
 use super::super::support::{Tags, refuse};
+use super::blocks::{Blocks, Fill};
 use super::launch::{TagSpecification, remember, replay, tags_for};
 use super::snapshots::{self, Snapshot};
 use super::{Event, enter, instances, place};
@@ -130,9 +131,7 @@ pub fn register_image(world: &mut World, new: NewImage) -> String {
     let now = world.now;
     let id = world.ids.ec2("ami");
     let done = now + new.available_after;
-    let snapshots = (0..new.snapshots.max(1))
-        .map(|_| snapshots::add(world, &new.account, &new.region, &id, now, done, &Tags::new()))
-        .collect();
+    let snapshots = (0..new.snapshots.max(1)).map(|_| snapshots::add(world, &id, &new)).collect();
     let image = Image {
         id: id.clone(),
         name: new.name,
@@ -163,6 +162,33 @@ pub fn register_image(world: &mut World, new: NewImage) -> String {
         enter(world, done, Event::ImageAvailable(id.clone()));
     }
     id
+}
+
+/// Lets the volumes of `copy` hold what those of `image` do.
+pub fn copy_content(world: &mut World, image: &str, copy: &str) {
+    let of = |id: &str| world.ec2.images.get(id).map(|i| i.snapshots.clone()).unwrap_or_default();
+    for (from, to) in of(image).into_iter().zip(of(copy)) {
+        let Some(blocks) = world.ec2.snapshots.get(&from).map(|s| s.blocks.clone()) else { continue };
+        if let Some(snapshot) = world.ec2.snapshots.get_mut(&to) {
+            snapshot.blocks = blocks;
+        }
+    }
+}
+
+/// Writes a block of one of an image's volumes, past everything that would be asked first.
+pub fn write_block(world: &mut World, image: &str, volume: usize, index: u32, fill: Fill) {
+    let id = world.ec2.images.get(image).and_then(|i| i.snapshots.get(volume)).cloned();
+    if let Some(snapshot) = id.and_then(|id| world.ec2.snapshots.get_mut(&id)) {
+        snapshot.blocks.write(index, fill);
+    }
+}
+
+/// Lets one of an image's volumes hold these blocks and no others.
+pub fn write_volume(world: &mut World, image: &str, volume: usize, blocks: Blocks) {
+    let id = world.ec2.images.get(image).and_then(|i| i.snapshots.get(volume)).cloned();
+    if let Some(snapshot) = id.and_then(|id| world.ec2.snapshots.get_mut(&id)) {
+        snapshot.blocks = blocks;
+    }
 }
 
 /// Lets `image` stand on the snapshots of `other` as well as its own.
@@ -239,6 +265,8 @@ struct NewFrom {
     source_region: String,
     #[serde(default)]
     copy_image_tags: bool,
+    #[serde(default)]
+    encrypted: bool,
     #[serde(default)]
     client_token: Option<String>,
 }
@@ -319,10 +347,12 @@ pub(super) fn copy(world: &mut World, call: &Call) -> Answer {
         behaviour: source.behaviour.as_ref().clone(),
         available_after: COPY_TAKES,
         snapshots: source.snapshots.len(),
-        disk: source.disk,
+        // What is encrypted stays so.
+        disk: Disk { encrypted: source.disk.encrypted || input.encrypted, ..source.disk },
     };
     free_name(world, call, &input.name)?;
     let id = register_image(world, new);
+    copy_content(world, &input.source_image_id, &id);
     tag_snapshots(world, &id, &tags_for(&input.tag_specifications, "snapshot"));
     if let Some(image) = world.ec2.images.get_mut(&id) {
         image.source_region = Some(input.source_region);

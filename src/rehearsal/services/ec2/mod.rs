@@ -1,5 +1,6 @@
 //! EC2: instances, images, snapshots, launch templates, tags and the little network they need.
 
+mod blocks;
 mod fleets;
 mod image_describe;
 mod image_life;
@@ -30,8 +31,12 @@ use super::super::time::Time;
 use super::super::world::{self, World};
 use super::support::{Place, refuse};
 
+pub use blocks::{BLOCK_SIZE, BLOCKS_PER_GIB, Blocks, Fill};
 pub use fleets::{seed_fleet, seed_spot_fleet_request, seed_spot_request};
-pub use images::{Disk, Image, ImageState, NewImage, Protection, register_image, share_snapshots};
+pub use images::{
+    Disk, Image, ImageState, NewImage, Protection, copy_content, register_image, share_snapshots,
+    write_block, write_volume,
+};
 pub use instances::{Instance, InstanceState, lose_zone};
 pub(super) use instances::{settle, terminate};
 pub(super) use launch::{LaunchSpec, launch};

@@ -7,6 +7,8 @@ use super::super::super::call::{Answer, ApiError, Call};
 use super::super::super::time::Time;
 use super::super::super::world::World;
 use super::super::support::{Filter, Tags, page, present, refuse, tag_list};
+use super::blocks::Blocks;
+use super::images::{Disk, NewImage};
 
 /// One snapshot.
 #[derive(Clone, Debug)]
@@ -16,29 +18,28 @@ pub struct Snapshot {
     pub region: String,
     pub description: String,
     pub tags: Tags,
+    /// The volume it was made of.
+    pub disk: Disk,
+    /// What is written on it.
+    pub blocks: Blocks,
     pub started: Time,
     /// When it is complete.
     pub done: Time,
 }
 
-pub(super) fn add(
-    world: &mut World,
-    account: &str,
-    region: &str,
-    image: &str,
-    started: Time,
-    done: Time,
-    tags: &Tags,
-) -> String {
+/// A snapshot of one volume of an image that is being registered.
+pub(super) fn add(world: &mut World, image: &str, new: &NewImage) -> String {
     let id = world.ids.ec2("snap");
     let snapshot = Snapshot {
         id: id.clone(),
-        account: account.into(),
-        region: region.into(),
+        account: new.account.clone(),
+        region: new.region.clone(),
         description: format!("Created for {image}"),
-        tags: tags.clone(),
-        started,
-        done,
+        tags: Tags::new(),
+        disk: new.disk,
+        blocks: Blocks::named(&id),
+        started: world.now,
+        done: world.now + new.available_after,
     };
     world.ec2.snapshots.insert(id.clone(), snapshot);
     id
@@ -153,8 +154,8 @@ fn view(snapshot: &Snapshot, now: Time) -> Value {
         "StartTime": snapshot.started.epoch_seconds(),
         "CompletionTime": done.then(|| snapshot.done.epoch_seconds()),
         "VolumeId": "vol-ffffffff",
-        "VolumeSize": 8,
-        "Encrypted": false,
+        "VolumeSize": snapshot.disk.size,
+        "Encrypted": snapshot.disk.encrypted,
         "StorageTier": "standard",
         "Tags": tag_list(&snapshot.tags),
     }))

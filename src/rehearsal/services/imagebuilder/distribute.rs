@@ -52,6 +52,9 @@ pub(super) fn register(world: &mut World, at: Time, arn: &str, takes: Duration) 
                 disk,
             },
         );
+        if let Some(first) = amis.first() {
+            ec2::copy_content(world, &first.image, &id);
+        }
         amis.push(OutputAmi {
             region: target.region,
             account: target.account,

@@ -1,11 +1,11 @@
 //! The way back of a promotion whose input artifact is gone: the group is found by what the token knows of it.
 
 use super::forward::ours;
-use super::{Tries, back, trial};
+use super::{Tries, back, shares, trial};
 use crate::aws::AwsError;
 use crate::engine::{Failure, StageError, Step};
 use crate::stage::canary::run::Run;
-use crate::stage::canary::{Promote, Scene, goes_forward, refresh, template};
+use crate::stage::canary::{Names, Promote, Scene, goes_forward, refresh, template};
 use crate::stage::context::Cx;
 use crate::stage::why::Why;
 
@@ -17,6 +17,7 @@ pub async fn back(state: Promote, cx: &Cx) -> Result<Step<Promote>, StageError> 
             let given_up = Promote::GivingUp { why: why.clone() };
             return trial::close(trial::Decided { plan, to, why: Some(why) }, done, |_| given_up, cx).await;
         }
+        state @ (Promote::Restoring { .. } | Promote::Draining { .. }) => return take_back(state, cx).await,
         state => state,
     };
     let run = match &state {
@@ -34,6 +35,12 @@ pub async fn back(state: Promote, cx: &Cx) -> Result<Step<Promote>, StageError> 
         | Promote::Opening { .. }
         | Promote::Judging { .. }
         | Promote::Closing { .. }
+        | Promote::Filling { .. }
+        | Promote::Shifting { .. }
+        | Promote::Serving { .. }
+        | Promote::Emptying { .. }
+        | Promote::Restoring { .. }
+        | Promote::Draining { .. }
         | Promote::Starting { .. }
         | Promote::Refreshing { .. }
         | Promote::Confirming { .. } => return Err(goes_forward(&state)),
@@ -49,6 +56,27 @@ pub async fn back(state: Promote, cx: &Cx) -> Result<Step<Promote>, StageError> 
         }
         other => Err(goes_forward(&other)),
     }
+}
+
+/// One move back by weights. Once the other group is let go, nothing is left that only this attempt knows.
+async fn take_back(state: Promote, cx: &Cx) -> Result<Step<Promote>, StageError> {
+    let (Promote::Restoring { run, why, .. } | Promote::Draining { run, why, .. }) = &state else {
+        return Err(goes_forward(&state));
+    };
+    let Some([old, new]) = shares::found(run, &cx.aws).await? else {
+        let text = format!("no group was given the image: {}", why.text);
+        return Ok(Step::Next(Promote::GivingUp { why: Why::new(why.kind, &text) }));
+    };
+    let names = Names { old: &old, new: &new };
+    let step = match state {
+        Promote::Restoring { run, why, done } => shares::restore(run, (why, done), names, cx).await?,
+        Promote::Draining { run, why, looks } => shares::drain(run, (why, looks), names, cx).await?,
+        other => return Err(goes_forward(&other)),
+    };
+    Ok(match step {
+        Step::Next(Promote::Reverted { why, .. }) => Step::Next(Promote::GivingUp { why }),
+        step => step,
+    })
 }
 
 /// The group whose refresh brings this attempt's template version, which no other refresh does; none if there is no

@@ -7,13 +7,14 @@ use crate::engine::{FailureKind, StageError, Step, Timestamp};
 use crate::evidence::predicate::{PromotionOutcome, Verdict};
 use crate::stage::canary::fleet::Census;
 use crate::stage::canary::judge::{self, Due, Finding, Look, Progressed, Watch};
-use crate::stage::canary::log::{AlarmLetter, Entry, Log, Number, Phase};
+use crate::stage::canary::log::{AlarmLetter, Entry, Number, Phase};
 use crate::stage::canary::observe::{self, Group, Launches};
 use crate::stage::canary::pace::Pace;
 use crate::stage::canary::preflight::{self as checks, World};
 use crate::stage::canary::refresh::{self, Refresh, Status};
 use crate::stage::canary::run::{End, Plan, Run};
 use crate::stage::canary::template::{self, Mark};
+use crate::stage::canary::turns::Turns;
 use crate::stage::canary::{Inputs, Promote};
 use crate::stage::context::Cx;
 use crate::stage::why::Why;
@@ -25,7 +26,8 @@ const VERSION: &str = "promote-version";
 pub async fn preflight(inputs: &Inputs, cx: &Cx) -> Result<Step<Promote>, StageError> {
     let promote = &inputs.promote;
     let image = inputs.image.image_id.as_str();
-    let group = observe::group(&cx.aws, &promote.group).await?;
+    let (turns, group) = standing(promote, &cx.aws).await?;
+    let swapped = turns.as_ref().and_then(Turns::serving) == Some(1);
     if let Some(Group { launches: Launches::Template { id, .. }, .. }) = &group
         && let Some((to, mark)) = template::ours(&cx.aws, id, &cx.key().client_token(VERSION), image).await?
     {
@@ -38,10 +40,11 @@ pub async fn preflight(inputs: &Inputs, cx: &Cx) -> Result<Step<Promote>, StageE
             size,
             began: inputs.at,
             trial: None,
+            swapped,
         };
         return Ok(Step::Next(versioned(plan, to, inputs)));
     }
-    let world = look_around(promote, Some(image), group, &cx.aws, cx.now()).await?;
+    let world = look_around(promote, Some(image), (turns, group), &cx.aws, cx.now()).await?;
     if let Some(run) = already(inputs, cx, &world).await? {
         return Ok(Step::Next(Promote::Confirming { run, seen: 0, looks: 0, doubt: false }));
     }
@@ -52,11 +55,26 @@ pub async fn preflight(inputs: &Inputs, cx: &Cx) -> Result<Step<Promote>, StageE
     }
 }
 
+/// The group that serves, and with `blue_green` both that take turns. As long as it is not clear which of them serves, it
+/// is the one that the spec names first.
+pub async fn standing(
+    promote: &crate::spec::Promote,
+    aws: &Aws,
+) -> Result<(Option<Turns>, Option<Group>), StageError> {
+    let Some(other) = &promote.turns_with else {
+        return Ok((None, observe::group(aws, &promote.group).await?));
+    };
+    let turns = super::shares::turns(aws, &promote.group, other).await?;
+    let [one, other] = turns.groups.clone();
+    let group = if turns.serving() == Some(1) { other } else { one };
+    Ok((Some(turns), group))
+}
+
 /// Reads what a preflight judges; `image` is the one to promote, if there is one yet.
 pub async fn look_around(
     promote: &crate::spec::Promote,
     image: Option<&str>,
-    group: Option<Group>,
+    (turns, group): (Option<Turns>, Option<Group>),
     aws: &Aws,
     now: Timestamp,
 ) -> Result<World, StageError> {
@@ -64,6 +82,7 @@ pub async fn look_around(
     if let Some(image) = image {
         world.image = observe::image(aws, image).await?;
     }
+    world.turns = turns;
     let Some(group) = group else { return Ok(world) };
     if let Launches::Template { id, version } = &group.launches
         && checks::number(version).is_some()
@@ -73,7 +92,9 @@ pub async fn look_around(
             world.previous = observe::image(aws, old).await?;
         }
     }
-    world.refreshes = refresh::list(aws, &promote.group).await?;
+    for name in [Some(&promote.group), promote.turns_with.as_ref()].into_iter().flatten() {
+        world.refreshes.extend(refresh::list(aws, name).await?);
+    }
     world.alarms = observe::alarms(aws, &promote.alarms).await?;
     for arn in &group.target_groups {
         world.targets.insert(arn.clone(), observe::targets(aws, arn).await?);
@@ -97,6 +118,7 @@ fn plan(inputs: &Inputs, world: &World) -> Option<Plan> {
         size: [group.desired, group.max],
         began: inputs.at,
         trial: None,
+        swapped: world.turns.as_ref().and_then(Turns::serving) == Some(1),
     })
 }
 
@@ -105,6 +127,9 @@ fn plan(inputs: &Inputs, world: &World) -> Option<Plan> {
 async fn already(inputs: &Inputs, cx: &Cx, world: &World) -> Result<Option<Run>, StageError> {
     let image = inputs.image.image_id.as_str();
     let Some(plan) = plan(inputs, world) else { return Ok(None) };
+    if world.turns.is_some() {
+        return already_taken_over(inputs, cx, world, plan).await;
+    }
     if plan.old != image || world.refreshes.iter().any(|refresh| !refresh.status.is_over()) {
         return Ok(None);
     }
@@ -112,7 +137,23 @@ async fn already(inputs: &Inputs, cx: &Cx, world: &World) -> Result<Option<Run>,
     if census.lacks(image).is_some() {
         return Ok(None);
     }
-    Ok(Some(Run { to: plan.from, plan, refresh: None, log: Log::default() }))
+    Ok(Some(Run::begin(plan.clone(), plan.from)))
+}
+
+/// As [`already`], of two groups that take turns: the one that serves is then the one that took over.
+async fn already_taken_over(
+    inputs: &Inputs,
+    cx: &Cx,
+    world: &World,
+    plan: Plan,
+) -> Result<Option<Run>, StageError> {
+    let image = inputs.image.image_id.as_str();
+    let serving = inputs.names(&plan).old.to_owned();
+    let well = plan.old == image
+        && world.turns.as_ref().is_some_and(|turns| turns.checks().iter().all(|check| check.holds))
+        && Census::take(&cx.aws, &serving).await?.lacks(image).is_none();
+    let to = plan.from;
+    Ok(well.then(|| Run::begin(Plan { swapped: !plan.swapped, ..plan }, to)))
 }
 
 /// Makes the template version with the new image, or finds it made.
@@ -143,7 +184,7 @@ pub async fn start(plan: Plan, to: i64, inputs: &Inputs, cx: &Cx) -> Result<Step
     } else {
         refresh::start(&cx.aws, &inputs.promote, &plan.template, to).await?
     };
-    let run = Run { plan, to, refresh: Some(id), log: Log::default() };
+    let run = Run { refresh: Some(id), ..Run::begin(plan, to) };
     Ok(Step::Next(Promote::Refreshing { run, watch: Watch::begin(cx.now()) }))
 }
 
@@ -299,7 +340,7 @@ fn summary(
     format!("{runs}; {doing} ({}){health}", refresh.status.name())
 }
 
-/// Reads the fleet back after a successful refresh.
+/// Reads the fleet back once the image has taken over.
 pub async fn confirm(
     run: Run,
     tries: Tries,
@@ -308,7 +349,7 @@ pub async fn confirm(
     cx: &Cx,
 ) -> Result<Step<Promote>, StageError> {
     let image = inputs.image.image_id.as_str();
-    let census = Census::take(&cx.aws, &inputs.promote.group).await?;
+    let census = Census::take(&cx.aws, inputs.names(&run.plan).new).await?;
     let tally = census.tally(image);
     let fleet = [tally.in_service, tally.on_new_image, tally.healthy];
     let lacks = census.lacks(image);
@@ -321,7 +362,7 @@ pub async fn confirm(
         ))),
         None if tries.is_sure() => None,
         Some(lacks) if tries.is_out_of_patience() => Some(fail(format!(
-            "AWS calls the refresh successful, and the fleet is not wholly on the new image and healthy: {lacks}; {}",
+            "the image has taken over, and the fleet is not wholly on it and healthy: {lacks}; {}",
             count(image, fleet)
         ))),
         lacks => {

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::trial::{self, RECORDING, Recorded};
+use super::showing::{self, RECORDING, Recorded};
+use super::{shares, trial};
 use crate::engine::{Failure, FailureKind, Outcome, StageError, Step};
 use crate::evidence::predicate::{Fleet, Promotion, PromotionOutcome};
 use crate::evidence::{ImageIdentity, Stage};
@@ -20,15 +21,23 @@ pub async fn seal(run: Run, end: End, inputs: &Inputs, cx: &Cx) -> Result<Step<P
     let group = observe::group(&cx.aws, &inputs.promote.group).await?;
     let previous = observe::image(&cx.aws, &run.plan.old).await?.map(|image| image.identity);
     let account = group.map_or_else(|| inputs.image.account.clone(), |group| group.account);
+    let names = inputs.names(&run.plan);
     let around = Surroundings {
         promote: &inputs.promote,
+        group: if end.outcome == PromotionOutcome::Promoted { names.new } else { names.old },
         account: &account,
         region: cx.aws.region(),
         image: &inputs.image.image_id,
         previous: previous.as_ref(),
     };
     let recorded = match (&run.plan.trial, &inputs.promote.judge) {
-        (Some(ended), Some(judge)) => Some(trial::record(ended, judge, cx).await?),
+        (Some(ended), Some(judge)) => {
+            let shown = match inputs.promote.turns_with {
+                Some(_) => shares::again(&run, judge, inputs, cx).await?,
+                None => trial::again(ended, judge, cx).await?,
+            };
+            Some(showing::record(ended, &shown, &cx.aws).await?)
+        }
         _ => None,
     };
     hand_over(inputs, cx, record::promotion(&around, &run, &end), recorded).await?;
@@ -37,7 +46,7 @@ pub async fn seal(run: Run, end: End, inputs: &Inputs, cx: &Cx) -> Result<Step<P
 
 fn outcome(run: &Run, end: End, inputs: &Inputs) -> Outcome {
     let image = &inputs.image.image_id;
-    let group = &inputs.promote.group;
+    let group = inputs.names(&run.plan).new;
     if let Some(why) = end.why {
         return Outcome::Failed(why.into());
     }
@@ -77,6 +86,7 @@ pub async fn refuse(
     let previous: Option<&ImageIdentity> = world.previous.as_ref().map(|image| &image.identity);
     let around = Surroundings {
         promote: &inputs.promote,
+        group: &inputs.promote.group,
         account: &account,
         region: cx.aws.region(),
         image: &inputs.image.image_id,

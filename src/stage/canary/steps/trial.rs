@@ -4,40 +4,56 @@
 //! groups stand as they are.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
+use super::showing::{self, Showing};
 use super::{AGAIN, PATIENCE};
 use crate::engine::{FailureKind, Progress, StageError, Step, Timestamp};
-use crate::evidence::predicate::{self, PromotionOutcome, TrialVerdict};
-use crate::judge::recording::Line;
-use crate::judge::{Look, Verdict, Window, judge};
+use crate::evidence::predicate::PromotionOutcome;
 use crate::spec::trial::Inconclusive;
 use crate::spec::{Judge, Strategy};
 use crate::stage::canary::approval;
 use crate::stage::canary::arms;
 use crate::stage::canary::fleet::Census;
 use crate::stage::canary::judge::{self as guards, Watch};
-use crate::stage::canary::log::Log;
 use crate::stage::canary::measure::{self, Named};
 use crate::stage::canary::observe::{self, Launches};
 use crate::stage::canary::refresh;
 use crate::stage::canary::run::{End, Plan, Run};
-use crate::stage::canary::trial::{Move, Side, Trial, decide, rules, windows};
+use crate::stage::canary::trial::{Move, Side, Stretch, Trial, decide};
 use crate::stage::canary::{Inputs, Promote};
 use crate::stage::context::Cx;
 use crate::stage::why::Why;
 
-/// Where a promotion goes once the template has its version: to the trial, if the spec asks for one.
+/// Where a promotion goes once the template has its version: to the trial or the other group, if the spec asks for one.
 pub fn versioned(plan: Plan, to: i64, inputs: &Inputs) -> Promote {
     match (inputs.promote.strategy, &inputs.promote.judge) {
         (Strategy::Canary, Some(_)) => Promote::Opening { plan, to, looks: 0 },
+        (Strategy::BlueGreen, Some(_)) => Promote::Filling { run: Run::begin(plan, to), looks: 0 },
         _ => Promote::Starting { plan, to },
     }
 }
 
-fn asked_for(inputs: &Inputs) -> Result<&Judge, StageError> {
+pub(super) fn asked_for(inputs: &Inputs) -> Result<&Judge, StageError> {
     let judge = inputs.promote.judge.as_ref();
     judge.ok_or_else(|| StageError::Bug("a trial is under way that the spec does not ask for".into()))
+}
+
+/// The two sides of a trial, as the judge is shown them.
+async fn showing<'a>(judge: &'a Judge, stretch: Stretch, cx: &Cx) -> Result<Showing<'a>, StageError> {
+    let apart = measure::needs_instances(judge);
+    let mut sides = BTreeMap::new();
+    for side in Side::BOTH {
+        let group = arms::name(cx.key(), side);
+        let instances = if apart { arms::history(&cx.aws, &group).await?.0 } else { Vec::new() };
+        sides.insert(side, Named { group, instances, target_group: String::new() });
+    }
+    // The sides are of one size, so each is planned half of their traffic.
+    Ok(Showing { judge, sides, shares: vec![0.5], stretches: vec![stretch] })
+}
+
+/// An ended trial as it is shown once more, for the record.
+pub(super) async fn again<'a>(trial: &Trial, judge: &'a Judge, cx: &Cx) -> Result<Showing<'a>, StageError> {
+    showing(judge, Stretch::between(judge, trial.since, trial.until), cx).await
 }
 
 /// Makes the two groups, one a look, and waits until every instance of both serves.
@@ -72,9 +88,7 @@ pub async fn open(
         }
     }
     if lacks.is_empty() {
-        let window = i64::from(judge.window.as_secs());
-        // Windows lie on the clock's own minutes, as CloudWatch keeps its periods.
-        let since = Timestamp((cx.now().0.div_euclid(window) + 1) * window);
+        let since = showing::first_window(judge, cx.now());
         return Ok(Step::Next(Promote::Judging { plan, to, since }));
     }
     if looks >= PATIENCE {
@@ -106,9 +120,10 @@ pub async fn look(
         let why = Why::new(FailureKind::JobFailed, &why);
         return Ok(Step::Next(Promote::Closing { plan, to, done: 0, why: Some(why) }));
     }
-    let until = settled(judge_spec, since, now);
-    let shown = windows_between(judge_spec, since, until, cx).await?;
-    let look = judged(judge_spec, &shown)?;
+    let stretch = showing::settled(judge_spec, since, now);
+    let showing = showing(judge_spec, stretch, cx).await?;
+    let shown = showing.windows(&cx.aws).await?;
+    let look = showing.judge(&shown)?;
     let watch = Watch { seen: since, ..Watch::begin(since) };
     let found = guards::find(promote, &super::forward::look(inputs, cx, &watch).await);
     let whole = whole(&plan, inputs, cx).await?;
@@ -117,7 +132,7 @@ pub async fn look(
         (Inconclusive::Ask, Some(action)) => Some(approval::read(cx, action).await?),
         _ => None,
     };
-    let ended = || Trial { since, until, verdict: look.verdict, seal: seal(judge_spec, &shown) };
+    let ended = || showing.ended(&look, &shown);
     match decide(judge_spec, &look, &found, whole.as_deref(), elapsed, approval.as_ref()) {
         Move::GoOn => {
             tracing::info!(verdict = look.verdict.name(), minute = look.minute, "the trial is over");
@@ -137,12 +152,11 @@ pub async fn look(
                 judge_spec.instances, inputs.image.image_id, plan.old, look.minute, seen.canary_requests
             );
             let state = Promote::Judging { plan, to, since };
-            // The next look is due when the next window has settled.
-            let window = u64::from(judge_spec.window.as_secs());
-            let again_in = Duration::from_secs(
-                (window - now.0.rem_euclid(i64::try_from(window).unwrap_or(60)).unsigned_abs()).max(1),
-            );
-            Ok(Step::Wait { state, again_in, progress: progress(summary) })
+            Ok(Step::Wait {
+                state,
+                again_in: showing::next_window(judge_spec, now),
+                progress: progress(summary),
+            })
         }
     }
 }
@@ -208,7 +222,7 @@ pub async fn close(
 pub fn after(decided: Decided, inputs: &Inputs, cx: &Cx) -> Promote {
     let Decided { plan, to, why } = decided;
     let Some(why) = why else { return Promote::Starting { plan, to } };
-    let run = Run { plan, to, refresh: None, log: Log::default() };
+    let run = Run::begin(plan, to);
     if inputs.promote.judge.is_none() {
         // Only a spec that was changed under way has no judge here.
         let end = End { outcome: PromotionOutcome::Failed, why: Some(why), fleet: [0; 3], at: cx.now() };
@@ -256,102 +270,6 @@ async fn whole(plan: &Plan, inputs: &Inputs, cx: &Cx) -> Result<Option<String>, 
         lacks.extend(what.map(|what| format!("{}: {what}", side.name())));
     }
     Ok((!lacks.is_empty()).then(|| lacks.join("; ")))
-}
-
-/// The end of the last window that `CloudWatch` has had time to complete.
-fn settled(judge: &Judge, since: Timestamp, now: Timestamp) -> Timestamp {
-    let window = i64::from(judge.window.as_secs());
-    let end = (now.0 - i64::from(judge.settle.as_secs())).div_euclid(window) * window;
-    Timestamp(end.max(since.0))
-}
-
-async fn windows_between(
-    judge: &Judge,
-    since: Timestamp,
-    until: Timestamp,
-    cx: &Cx,
-) -> Result<Vec<Window>, StageError> {
-    let apart = measure::needs_instances(judge);
-    let mut sides = BTreeMap::new();
-    for side in Side::BOTH {
-        let group = arms::name(cx.key(), side);
-        let instances = if apart { arms::history(&cx.aws, &group).await?.0 } else { Vec::new() };
-        sides.insert(side, Named { group, instances });
-    }
-    let series = measure::read(&cx.aws, judge, &measure::asked(judge, &sides), since, until).await?;
-    Ok(windows(judge, since, until, &series))
-}
-
-fn judged(spec: &Judge, shown: &[Window]) -> Result<Look, StageError> {
-    judge(&rules(spec), shown).map_err(|wrong| StageError::Config(format!("promote.judge: {wrong}")))
-}
-
-/// The recording of a trial, as `bakeline judge replay` reads it.
-fn recording(spec: &Judge, shown: &[Window]) -> Vec<u8> {
-    let lines =
-        std::iter::once(Line::Rules(Box::new(rules(spec)))).chain(shown.iter().cloned().map(Line::Window));
-    let mut bytes = Vec::new();
-    for line in lines {
-        // Nothing of a line can fail to be JSON; a line that did would be missing, and the seal would tell.
-        bytes.extend(serde_json::to_vec(&line).unwrap_or_default());
-        bytes.push(b'\n');
-    }
-    bytes
-}
-
-fn seal(spec: &Judge, shown: &[Window]) -> u32 {
-    crc32fast::hash(&recording(spec, shown))
-}
-
-/// Where the recording lies in the artifact.
-pub const RECORDING: &str = "reports/rollout.jsonl";
-
-/// A trial as it is recorded: the windows read once more, now that they cannot change, and every look at them.
-#[derive(Debug)]
-pub struct Recorded {
-    pub recording: Vec<u8>,
-    pub looks: Vec<Look>,
-    /// What the statement says of it.
-    pub said: predicate::Trial,
-}
-
-/// Reads an ended trial for the record.
-///
-/// # Errors
-/// As the calls.
-pub async fn record(trial: &Trial, spec: &Judge, cx: &Cx) -> Result<Recorded, StageError> {
-    let shown = windows_between(spec, trial.since, trial.until, cx).await?;
-    let recording = recording(spec, &shown);
-    let mut judge = crate::judge::Judge::new(&rules(spec))
-        .map_err(|wrong| StageError::Config(format!("promote.judge: {wrong}")))?;
-    let mut looks = Vec::with_capacity(shown.len());
-    for window in &shown {
-        judge.observe(window);
-        looks.push(judge.look());
-    }
-    let same = crc32fast::hash(&recording) == trial.seal
-        && looks.last().map_or(Verdict::Inconclusive, |look| look.verdict) == trial.verdict;
-    let last = looks.last();
-    // Counts of requests, far below 2^53.
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-    let count = |requests: Option<f64>| requests.unwrap_or(0.0).max(0.0) as u64;
-    let said = predicate::Trial {
-        from: trial.since.date_time(),
-        until: trial.until.date_time(),
-        instances: spec.instances,
-        verdict: match trial.verdict {
-            Verdict::Pass => TrialVerdict::Pass,
-            Verdict::Inconclusive => TrialVerdict::Inconclusive,
-            Verdict::Broken => TrialVerdict::Broken,
-            Verdict::Fail => TrialVerdict::Fail,
-        },
-        reasons: last.map(|look| look.reasons.clone()).unwrap_or_default(),
-        canary_requests: count(last.map(|look| look.exposure.canary_requests)),
-        baseline_requests: count(last.map(|look| look.exposure.control_requests)),
-        recording: RECORDING.to_owned(),
-        same_numbers: same,
-    };
-    Ok(Recorded { recording, looks, said })
 }
 
 fn progress(summary: String) -> Progress {

@@ -7,6 +7,10 @@ use crate::stage::canary::measure::{Named, asked};
 
 const SINCE: Timestamp = Timestamp(6_000);
 
+fn whole(until: Timestamp) -> [Stretch; 1] {
+    [Stretch::between(&judge(), SINCE, until)]
+}
+
 fn source(key: &str, value: &str) -> Source {
     Source {
         namespace: "Web".into(),
@@ -51,7 +55,7 @@ fn judge() -> Judge {
 }
 
 fn look(verdict: Verdict) -> Look {
-    let mut look = crate::judge::judge(&rules(&judge()), &[]).unwrap();
+    let mut look = crate::judge::judge(&rules(&judge(), &[0.5]), &[]).unwrap();
     look.verdict = verdict;
     look.reasons = vec!["as it is".to_owned()];
     look
@@ -82,7 +86,7 @@ fn every_rule_set_of_a_spec_is_one_the_judge_takes() {
     spec.metrics.extend([compared("slow", Kind::Latency), compared("memory", Kind::Gauge)]);
     spec.metrics[0].margin = Some(1.6);
     spec.metrics[2].margin = Some(1.5);
-    assert_eq!(rules(&spec).check(), Ok(()));
+    assert_eq!(rules(&spec, &[0.5]).check(), Ok(()));
 }
 
 #[test]
@@ -140,7 +144,7 @@ fn an_approval_decides_only_what_the_judge_could_not() {
 fn what_is_missing_is_not_zero_unless_the_spec_says_so() {
     let all = series(points(&[(6_000, 3.0), (6_060, 2.0)]), points(&[(6_000, 4.0)]));
     let until = Timestamp(6_120);
-    let shown = windows(&judge(), SINCE, until, &all);
+    let shown = windows(&judge(), &whole(until), &all);
     assert_eq!(shown.len(), 2);
     let counts = |control, canary| Reading::Counts {
         control: Counted { events: Some(control), total: None },
@@ -150,25 +154,26 @@ fn what_is_missing_is_not_zero_unless_the_spec_says_so() {
     assert_eq!(shown[1].metrics.get("errors"), None, "missing");
     let mut spec = judge();
     spec.metrics[0].absent = Absent::Zero;
-    let shown = windows(&spec, SINCE, until, &all);
+    let shown = windows(&spec, &whole(until), &all);
     assert_eq!(shown[1].metrics.get("errors"), Some(&counts(2.0, 0.0)));
     // Nor is it zero where nothing is known of the requests.
     let mut silent = all;
     silent.insert(slot(Side::Canary, None), points(&[]));
-    let shown = windows(&spec, SINCE, until, &silent);
+    let shown = windows(&spec, &whole(until), &silent);
     assert_eq!(shown[1].metrics.get("errors"), None);
     assert_eq!(shown[1].canary.requests, None);
 }
 
 #[test]
 fn a_broken_series_never_passes() {
-    let windows = |all: &BTreeMap<Slot, Series>| windows(&judge(), SINCE, Timestamp(SINCE.0 + 3000), all);
+    let windows = |all: &BTreeMap<Slot, Series>| windows(&judge(), &whole(Timestamp(SINCE.0 + 3000)), all);
     let many = |value: f64| points(&(0..50).map(|at| (6_000 + at * 60, value)).collect::<Vec<_>>());
     let mut all = series(many(25.0), many(25.0));
     all.insert(slot(Side::Baseline, None), many(500.0));
     all.insert(slot(Side::Canary, None), many(500.0));
-    let verdict =
-        |all: &BTreeMap<Slot, Series>| crate::judge::judge(&rules(&judge()), &windows(all)).unwrap().verdict;
+    let verdict = |all: &BTreeMap<Slot, Series>| {
+        crate::judge::judge(&rules(&judge(), &[0.5]), &windows(all)).unwrap().verdict
+    };
     assert_eq!(verdict(&all), Verdict::Pass);
     for broken in all.keys().cloned().collect::<Vec<_>>() {
         let mut hurt = all.clone();
@@ -184,8 +189,11 @@ fn instances_are_asked_for_one_by_one_and_summed() {
     let mut spec = judge();
     spec.requests = source("InstanceId", "$instance");
     spec.metrics.push(compared("slow", Kind::Latency));
-    let side =
-        |group: &str, ids: [&str; 2]| Named { group: group.into(), instances: ids.map(str::to_owned).into() };
+    let side = |group: &str, ids: [&str; 2]| Named {
+        group: group.into(),
+        instances: ids.map(str::to_owned).into(),
+        target_group: String::new(),
+    };
     let sides = BTreeMap::from([
         (Side::Baseline, side("b", ["i-1", "i-2"])),
         (Side::Canary, side("c", ["i-3", "i-4"])),
@@ -197,6 +205,17 @@ fn instances_are_asked_for_one_by_one_and_summed() {
     assert_eq!(all[3].statistic, "TC(0.1:)");
     assert_eq!(all[9].dimensions["Group"], "c");
     let series = all.iter().map(|asked| (asked.slot.clone(), points(&[(6_000, 7.0)]))).collect();
-    let shown = windows(&spec, SINCE, Timestamp(6_060), &series);
+    let shown = windows(&spec, &whole(Timestamp(6_060)), &series);
     assert_eq!(shown[0].control.requests, Some(14.0));
+}
+
+#[test]
+fn each_share_of_the_traffic_is_a_stage_of_its_own() {
+    let all = series(points(&[(6_000, 3.0), (6_300, 2.0)]), points(&[(6_000, 4.0), (6_300, 1.0)]));
+    let shown = windows(&judge(), &[Stretch(SINCE, 2), Stretch(Timestamp(6_300), 1)], &all);
+    let places: Vec<_> = shown.iter().map(|window| (window.stage, window.id.as_str())).collect();
+    assert_eq!(places, [(0, "6000"), (0, "6060"), (1, "6300")]);
+    assert!((shown[2].start - 5.0).abs() < 1e-9, "minutes since the first window of all");
+    let stages = rules(&judge(), &[0.05, 0.5]).stages;
+    assert_eq!(stages.iter().map(|stage| stage.canary_share).collect::<Vec<_>>(), [Some(0.05), Some(0.5)]);
 }

@@ -1,0 +1,140 @@
+//! The way of the instance: launched, up, tested, gone; and the hand-over of what was found.
+
+use std::collections::BTreeMap;
+
+use super::judge::{self, Boot};
+use super::page::{self, About};
+use super::{BOOT_EVERY, Inputs, LOOK_EVERY, Test, checks, instance, progress, report};
+use crate::engine::{Failure, FailureKind, Outcome, StageError, Step, Timestamp};
+use crate::evidence::Stage;
+use crate::stage::Cx;
+use crate::stage::handover::hand_over;
+
+pub async fn launching(inputs: &Inputs, cx: &Cx, spot: bool) -> Result<Step<Test>, StageError> {
+    instance::prove_image(cx, &inputs.image).await?;
+    let service = &inputs.release.spec.service;
+    Ok(match instance::launch(cx, &inputs.test, &inputs.image.image_id, service, spot).await? {
+        Some(instance) => Step::Next(Test::Booting { instance, since: cx.now() }),
+        None => Step::Next(Test::LaunchingOnDemand),
+    })
+}
+
+pub async fn booting(
+    inputs: &Inputs,
+    cx: &Cx,
+    instance: String,
+    since: Timestamp,
+) -> Result<Step<Test>, StageError> {
+    let waiting = match judge::boot(&instance::vitals(cx, &instance).await?) {
+        Boot::Ready => return Ok(Step::Next(Test::Checking { instance, commands: Vec::new() })),
+        Boot::Waiting(what) => what,
+        Boot::Ended => {
+            // A launch can fail after it was answered, and the client token of an instance that is gone finds it too.
+            let (state, reason) = instance::state(cx, &instance).await?.unwrap_or_default();
+            return Err(StageError::Rejected(format!(
+                "instance {instance} of image {} ended before it was tested: {state}: {reason}",
+                inputs.image.image_id
+            )));
+        }
+    };
+    let limit = inputs.test.boot_timeout.as_duration();
+    let elapsed = cx.now().since(since);
+    if elapsed > limit {
+        return Err(StageError::Rejected(format!(
+            "instance {instance} of image {} was not up within {} s of its launch; awaited: {waiting}",
+            inputs.image.image_id,
+            limit.as_secs()
+        )));
+    }
+    // Up to 20 percent, by the share of the time a boot may take.
+    let percent =
+        u8::try_from(elapsed.as_secs().saturating_mul(20) / limit.as_secs().max(1)).unwrap_or(20).min(20);
+    let progress = progress(percent, format!("booting {instance}: {waiting}"), &instance);
+    Ok(Step::Wait { state: Test::Booting { instance, since }, again_in: BOOT_EVERY, progress })
+}
+
+/// Asks EC2 to end the instance, until only its refusal is left.
+pub async fn terminating(
+    cx: &Cx,
+    instance: String,
+    commands: Vec<String>,
+    given_up: bool,
+) -> Result<Step<Test>, StageError> {
+    let found = instance::state(cx, &instance).await?;
+    let going = found.is_some_and(|(state, _)| judge::has_ended(&state));
+    // An instance that is not found may be seen by an old look; only EC2's refusal to end it is proof.
+    if going || !instance::terminate(cx, std::slice::from_ref(&instance)).await? {
+        return Ok(Step::Next(Test::Sealing { instance, commands, given_up }));
+    }
+    Ok(Step::Next(Test::Ending { instance, commands, given_up }))
+}
+
+pub async fn ending(
+    cx: &Cx,
+    instance: String,
+    commands: Vec<String>,
+    given_up: bool,
+) -> Result<Step<Test>, StageError> {
+    let found = instance::state(cx, &instance).await?;
+    Ok(match found.filter(|(state, _)| !judge::has_ended(state)) {
+        None => Step::Next(Test::Sealing { instance, commands, given_up }),
+        Some((state, _)) => {
+            let progress = progress(92, format!("terminating {instance}: {state}"), &instance);
+            Step::Wait {
+                state: Test::Ending { instance, commands, given_up },
+                again_in: LOOK_EVERY,
+                progress,
+            }
+        }
+    })
+}
+
+pub async fn sealing(
+    inputs: &Inputs,
+    cx: &Cx,
+    instance: &str,
+    commands: &[String],
+    given_up: bool,
+) -> Result<Step<Test>, StageError> {
+    let invocations = checks::invocations(cx, instance, commands, given_up).await?;
+    let attempts = checks::attempts(inputs, cx, instance, commands).await?;
+    let results = report::results(&inputs.test.checks, invocations, &attempts);
+    let spec = &inputs.release.spec;
+    let statement = report::test_result(&results, &inputs.release.baggage.files);
+    let mut baggage = inputs.release.baggage.clone();
+    baggage.files.extend(report::files(&spec.service, &results));
+    if !report::passed(&results)
+        && let Some(console) = instance::console(cx, instance).await
+    {
+        baggage.files.insert(report::CONSOLE.to_owned(), console);
+    }
+    let about = About {
+        service: &spec.service,
+        image: &inputs.image.image_id,
+        name: &inputs.image.name,
+        region: &inputs.image.region,
+        account: &inputs.image.account,
+        instance,
+        console: baggage.files.contains_key(report::CONSOLE),
+    };
+    let page = page::page(about, &results)
+        .map_err(|error| StageError::Bug(format!("the page of the test cannot be written: {error}")))?;
+    baggage.files.insert(page::PAGE.to_owned(), page.into_bytes());
+    let images = std::slice::from_ref(&inputs.image);
+    let sealed =
+        hand_over(cx, Stage::Test, images, &statement, baggage, spec.evidence.valid_for.as_duration())
+            .await?;
+    if let Some(message) = report::failure(&results) {
+        return Ok(Step::Done(Outcome::Failed(Failure::new(FailureKind::JobFailed, message))));
+    }
+    Ok(Step::Done(Outcome::Succeeded {
+        summary: format!("{} of {} checks passed on {}", results.len(), results.len(), inputs.image.image_id),
+        external_id: Some(instance.to_owned()),
+        variables: BTreeMap::from([
+            ("ImageId".to_owned(), inputs.image.image_id.clone()),
+            ("InstanceId".to_owned(), instance.to_owned()),
+            ("ChecksPassed".to_owned(), results.len().to_string()),
+            ("StatementDigest".to_owned(), sealed.to_string()),
+        ]),
+    }))
+}
