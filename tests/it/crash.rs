@@ -19,7 +19,7 @@ use crate::support::{Moment, in_virtual_time, plan, work, work_resting};
 use crate::trail::{Trail, trail};
 
 /// What every call meets.
-fn faults() -> [(&'static str, Fault); 5] {
+pub fn faults() -> [(&'static str, Fault); 5] {
     [
         ("killed before", Fault::KillBefore),
         ("killed after", Fault::KillAfter),
@@ -175,10 +175,22 @@ fn cases<'r>(records: &[Record], rests: &'r [Rest]) -> (Vec<Case<'r>>, usize) {
 
 /// Runs a stage once for each of its calls and each fault; how many cases that were, and those that went wrong.
 pub fn crash_everywhere(name: &str, stage: Stage, moment: &Moment) -> (usize, Vec<String>) {
+    crash_everywhere_from(name, stage, moment, |_| 0)
+}
+
+/// As [`crash_everywhere`], from the call on that `from` picks.
+pub fn crash_everywhere_from(
+    name: &str,
+    stage: Stage,
+    moment: &Moment,
+    from: impl FnOnce(&[Record]) -> usize,
+) -> (usize, Vec<String>) {
     let (expected, rests) = undisturbed(moment, stage);
     let twice = applied_twice(&expected.records);
     assert!(twice.is_empty(), "{name}: undisturbed, and yet carried out twice: {twice:#?}");
-    let (cases, without) = cases(&expected.records, &rests);
+    let (mut cases, without) = cases(&expected.records, &rests);
+    let from = from(&expected.records);
+    cases.retain(|case| case.call >= from);
     let total = cases.len();
     println!(
         "{name}: {} calls, {total} cases; {without} stale reads that cannot be: nothing was written, or the call writes",
