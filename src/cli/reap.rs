@@ -9,8 +9,9 @@ use super::cleanup::{clients, failed, spec};
 use super::exit::CliError;
 use super::identity::Identity;
 use super::say;
+use crate::spec::Span;
 use crate::stage::cleanup::inventory::Inventory;
-use crate::stage::reap::{self, Builds, Leftover, Run, Standing, What};
+use crate::stage::reap::{self, Builds, Leftover, Run, Standing, What, records};
 
 /// Arguments of `bakeline reap`.
 #[derive(Debug, clap::Args)]
@@ -29,6 +30,10 @@ pub struct Args {
     /// newest of each template
     #[arg(long, value_name = "KEEP", verbatim_doc_comment)]
     template_versions: Option<usize>,
+    /// Give up Image Builder's records of the spec's service that are older than this: builds whose images are gone, and
+    /// recipes and components of its bakes that nothing is made from any more
+    #[arg(long, value_name = "AGE", requires = "spec", verbatim_doc_comment)]
+    records: Option<Span>,
     #[command(flatten)]
     identity: Identity,
 }
@@ -44,7 +49,7 @@ pub fn main(args: Args) -> Result<(), CliError> {
 
 async fn run(args: Args) -> Result<(), CliError> {
     let spec = args.spec.as_deref().map(spec).transpose()?;
-    let (aws, _) = clients(&args.identity).await?;
+    let (aws, account) = clients(&args.identity).await?;
     let builds = match spec.as_ref().map(|spec| (spec.bake.as_ref(), spec.service.as_str())) {
         None => Builds::All,
         Some((bake, service)) => Builds::Of {
@@ -63,6 +68,11 @@ async fn run(args: Args) -> Result<(), CliError> {
             let id = format!("{template}/{version}");
             (Leftover { what: What::TemplateVersion, id, run: Run::default() }, Standing::Ended)
         }));
+    }
+    if let (Some(age), Some(spec)) = (args.records, &spec) {
+        let read = records::read(&aws, &account, &spec.service).await.map_err(|e| failed(&e))?;
+        let spare = records::spare(&read, age.as_duration(), args.identity.clock().now());
+        all.extend(spare.into_iter().map(|record| (record, Standing::Ended)));
     }
     let mut table = Table::new();
     table.load_style(NOTHING).set_header(["WHAT", "ID", "PIPELINE", "EXECUTION", "RUN"]);
@@ -88,6 +98,9 @@ async fn run(args: Args) -> Result<(), CliError> {
             What::TrialGroup => "emptied; run the command again once its instances have drained",
             What::EmptiedTrialGroup { instances } if instances > 0 => "still drains; run the command again",
             What::Build => "cancelled",
+            What::BuildRecord | What::Recipe | What::Component => {
+                "removed, unless something is still made from it"
+            }
             What::StagingInstance
             | What::Snapshot
             | What::TemplateVersion

@@ -30,7 +30,7 @@ pub use recipe::{Component, Recipe, Reuse, Volume};
 pub use release::{Evidence, MissingSection, ReleaseSpec, Targets};
 pub use schema::schema;
 pub use span::{Span, SpanError};
-pub use test::Test;
+pub use test::{Soak, Test};
 pub use trial::{Compared, Judge, Strategy};
 pub use yaml::MAX_BYTES;
 

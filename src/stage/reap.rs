@@ -5,12 +5,12 @@
 //! tags; ours are known by their description, and those that nothing launches from any more can be given up.
 
 mod find;
+pub mod records;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use aws_sdk_codepipeline::types::PipelineExecutionStatus;
-use aws_sdk_ec2::config::retry::RetryConfig;
 
 pub use self::find::{Builds, find};
 
@@ -42,6 +42,12 @@ pub enum What {
     Snapshot,
     /// A version of a launch template that a promotion made and nothing launches from.
     TemplateVersion,
+    /// Image Builder's record of a build whose images are gone.
+    BuildRecord,
+    /// A recipe of ours that nothing is made from any more.
+    Recipe,
+    /// A component of ours that no recipe is made from any more.
+    Component,
     /// A trial's group that is to have no instances, and still has so many that drain.
     EmptiedTrialGroup { instances: usize },
 }
@@ -72,6 +78,9 @@ impl fmt::Display for What {
             Self::Build => "build",
             Self::Snapshot => "snapshot",
             Self::TemplateVersion => "template version",
+            Self::BuildRecord => "build record",
+            Self::Recipe => "recipe",
+            Self::Component => "component",
         })
     }
 }
@@ -191,9 +200,8 @@ pub async fn remove(aws: &Aws, leftover: &Leftover) -> Result<(), StageError> {
     let id = leftover.id.as_str();
     let removed = match leftover.what {
         What::StagingInstance => {
-            let once = aws_sdk_ec2::Config::builder().retry_config(RetryConfig::disabled());
-            let ask = aws.ec2.terminate_instances().instance_ids(id).customize().config_override(once);
-            ask.send().await.map(drop).map_err(|e| AwsError::new("ec2:TerminateInstances", id, e))
+            let sent = aws.once.ec2.terminate_instances().instance_ids(id).send().await;
+            sent.map(drop).map_err(|e| AwsError::new("ec2:TerminateInstances", id, e))
         }
         What::TrialGroup => return arms::empty(aws, id).await,
         What::EmptiedTrialGroup { .. } => return arms::delete(aws, id).await.map(drop),
@@ -209,8 +217,22 @@ pub async fn remove(aws: &Aws, leftover: &Leftover) -> Result<(), StageError> {
             let sent = ask.send().await;
             sent.map(drop).map_err(|e| AwsError::new("ec2:DeleteLaunchTemplateVersions", id, e))
         }
+        What::BuildRecord => {
+            let sent = aws.imagebuilder.delete_image().image_build_version_arn(id).send().await;
+            sent.map(drop).map_err(|e| AwsError::new("imagebuilder:DeleteImage", id, e))
+        }
+        What::Recipe => {
+            let sent = aws.imagebuilder.delete_image_recipe().image_recipe_arn(id).send().await;
+            sent.map(drop).map_err(|e| AwsError::new("imagebuilder:DeleteImageRecipe", id, e))
+        }
+        What::Component => {
+            let sent = aws.imagebuilder.delete_component().component_build_version_arn(id).send().await;
+            sent.map(drop).map_err(|e| AwsError::new("imagebuilder:DeleteComponent", id, e))
+        }
     };
     match removed {
+        // Something is made from it that our lists do not show, such as a container recipe: it stays.
+        Err(error) if error.is("ResourceDependencyException") => Ok(()),
         Err(error) if error.class != Class::Missing => Err(error.into()),
         _ => Ok(()),
     }

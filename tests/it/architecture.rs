@@ -61,6 +61,7 @@ const PURE: &[&str] = &[
     "src/stage/staging/page.rs",
     "src/stage/staging/plan.rs",
     "src/stage/staging/script.rs",
+    "src/stage/staging/soak.rs",
     "src/stage/canary/judge.rs",
     "src/stage/canary/preflight.rs",
     "src/stage/cleanup/graph.rs",

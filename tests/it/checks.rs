@@ -140,6 +140,58 @@ fn checks_of_every_kind_pass_and_are_told_of() {
     assert_eq!(tested.instances(), 0);
 }
 
+/// A soak on the instance's processor, which idles at three percent.
+fn soak(at_most: f64) -> String {
+    format!(
+        "  soak:
+    for: 10m
+    metrics:
+      - name: cpu
+        queries:
+          - {{ id: cpu, namespace: AWS/EC2, metric: CPUUtilization, dimensions: {{ InstanceId: $instance }}, statistic: Average }}
+        period: 1m
+        at_most: {at_most}
+        min_datapoints: 5
+  checks:\n"
+    )
+}
+
+pub fn soaked(at_most: f64, scenario: &str) -> Moment {
+    baked(&[("  checks:\n", soak(at_most).as_str())], scenario)
+}
+
+#[test]
+fn a_soak_watches_the_instance_after_its_checks() {
+    let tested = test(&soaked(50.0, "build: {minutes: 4}"));
+    assert_eq!(tested.status, ActionStatus::Succeeded, "{}", tested.why);
+    let said = tested.statement();
+    let passed = said["predicate"]["passedTests"].as_array().unwrap();
+    assert_eq!((passed.len(), passed.last()), (MARKS.len() + 1, Some(&json!("soak"))));
+    let told = String::from_utf8(tested.files["reports/checks/soak/stdout.txt"].clone()).unwrap();
+    assert!(told.starts_with("cpu: 3 (") && told.contains(" datapoints)"), "{told}");
+    let page = String::from_utf8(tested.files["reports/test.html"].clone()).unwrap();
+    assert!(page.contains("10 of 10 checks passed") && page.contains(" s of 600 s"), "{page}");
+    assert_eq!(tested.instances(), 0);
+}
+
+#[test]
+fn a_soak_that_leaves_its_bounds_fails_the_test() {
+    let tested = test(&soaked(0.1, "build: {minutes: 4}"));
+    assert_eq!(tested.status, ActionStatus::Failed);
+    assert!(tested.why.contains("check \"soak\" (soak) failed: cpu is"), "{}", tested.why);
+    assert!(tested.why.contains("at most 0.1 passes"), "{}", tested.why);
+    assert_eq!(tested.statement()["predicate"]["failedTests"], json!(["soak"]));
+    assert_eq!(tested.instances(), 0);
+}
+
+#[test]
+fn nothing_is_watched_after_checks_that_failed() {
+    let tested = test(&soaked(50.0, &commands("{contains: /again, exit_code: 1}")));
+    assert_eq!(tested.status, ActionStatus::Failed);
+    assert!(tested.why.contains("not run: soak"), "{}", tested.why);
+    assert_eq!(tested.records.iter().filter(|record| record.operation == "GetMetricData").count(), 0);
+}
+
 #[test]
 fn independent_checks_run_side_by_side_and_the_others_wait() {
     let tested = test(&baked(&[], &commands("{contains: cloud-init, seconds: 60}")));

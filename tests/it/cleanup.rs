@@ -1,14 +1,17 @@
 //! Cleanup on the embedded AWS: every list fails closed, every known way to delete what is in use is closed, and
 //! every step can be undone.
 
+mod crash;
 mod ground;
+mod references;
+mod worlds;
 
 use std::collections::BTreeSet;
 
 use bakeline::engine::StageError;
 use bakeline::evidence::predicate::Aim;
 use bakeline::rehearsal::faults::{Fault, FaultPlan, When};
-use bakeline::rehearsal::services::{autoscaling, ec2};
+use bakeline::rehearsal::services::ec2;
 use bakeline::rehearsal::world::World;
 use bakeline::stage::cleanup::apply::{ApplyError, Done, apply, undo};
 use bakeline::stage::cleanup::plan::{Refusal, draw};
@@ -19,6 +22,7 @@ use bakeline::stage::cleanup::{Todo, advance};
 use serde_json::json;
 
 use self::ground::{Ground, OLD, in_a_world, where_usage_decides};
+use self::references::{Refer, parameter, plain_parameter};
 
 const DAY: u64 = 86_400;
 
@@ -58,26 +62,41 @@ fn every_list_that_is_denied_is_named_and_nothing_is_judged() {
 /// The lists of the peers' known failures: who was harmed, and what used the image that was deleted.
 #[test]
 fn the_known_failures_of_other_tools_do_not_happen_here() {
-    type Prepare = fn(&mut World, &Ground, &str);
-    let cases: [(&str, Prepare, &str); 14] = [
-        ("cloud-custodian#6554: an older template version", older_version, "launch template"),
-        ("cloud-custodian#9452: shared with another account", shared, "shared with 1"),
-        ("cloud-custodian#5924: a plain parameter", plain_parameter, "parameter"),
-        ("cloud-custodian#4568: a group whose template is gone", lost_template, ""),
-        ("aws-amicleaner#57: a template that no group uses", lone_template, "launch template"),
-        ("widdix/aws-ec2-ami-cleanup#5: resolve:ssm in a template", by_parameter, "launch template"),
+    let cases: [(&str, Refer, &str); 14] = [
+        ("cloud-custodian#6554: an older template version", references::older_version, "launch template"),
+        ("cloud-custodian#9452: shared with another account", references::shared, "shared with 1"),
+        ("cloud-custodian#5924: a plain parameter", references::plain_parameter, "parameter"),
+        ("cloud-custodian#4568: a group whose template is gone", references::lost_template, ""),
+        ("aws-amicleaner#57: a template that no group uses", references::lone_template, "launch template"),
+        (
+            "widdix/aws-ec2-ami-cleanup#5: resolve:ssm in a template",
+            references::by_parameter,
+            "launch template",
+        ),
         (
             "packer-plugin-amazon-ami-management#30: a launch configuration",
-            configuration,
+            references::configuration,
             "launch configuration",
         ),
-        ("terraform-aws-github-runner#4259: a parameter of another name", odd_parameter, "parameter"),
-        ("terraform-aws-github-runner#4623: a parameter that holds a document", document, "parameter"),
-        ("kubernetes-on-aws#2397: a node group's template behind $Default", node_group, "launch template"),
-        ("not checked by any: an EC2 fleet's override", fleet, "EC2 fleet"),
-        ("not checked by any: a Spot fleet", spot_fleet, "Spot fleet"),
-        ("not checked by any: an open Spot request", spot_request, "Spot request"),
-        ("not checked by any: a stopped instance", stopped_instance, "instance"),
+        (
+            "terraform-aws-github-runner#4259: a parameter of another name",
+            references::odd_parameter,
+            "parameter",
+        ),
+        (
+            "terraform-aws-github-runner#4623: a parameter that holds a document",
+            references::document,
+            "parameter",
+        ),
+        (
+            "kubernetes-on-aws#2397: a node group's template behind $Default",
+            references::node_group,
+            "launch template",
+        ),
+        ("not checked by any: an EC2 fleet's override", references::fleet, "EC2 fleet"),
+        ("not checked by any: a Spot fleet", references::spot_fleet, "Spot fleet"),
+        ("not checked by any: an open Spot request", references::spot_request, "Spot request"),
+        ("not checked by any: a stopped instance", references::stopped_instance, "instance"),
     ];
     for (case, prepare, by) in cases {
         in_a_world(
@@ -103,111 +122,33 @@ fn the_known_failures_of_other_tools_do_not_happen_here() {
     }
 }
 
-fn version(world: &mut World, ground: &Ground, template: &str, image: &str) {
-    let data = json!({"ImageId": image, "InstanceType": "t3.small"});
-    ground.ask(
-        world,
-        "ec2",
-        "CreateLaunchTemplateVersion",
-        json!({"LaunchTemplateName": template, "LaunchTemplateData": data}),
-    );
-}
-
-fn template(world: &mut World, ground: &Ground, name: &str, image: &str) -> String {
-    let data = json!({"ImageId": image, "InstanceType": "t3.small"});
-    ec2::seed_launch_template(world, &ground.account, &ground.region, name, data)
-}
-
-fn older_version(world: &mut World, ground: &Ground, image: &str) {
-    template(world, ground, "other", image);
-    let current = ground.moment.founded.current_image.clone().unwrap();
-    // The version is older than the ten that DescribeImageReferences looks at by default.
-    for _ in 0..12 {
-        version(world, ground, "other", &current);
+/// karpenter-provider-aws#6393: a node class looks its image up, and a search that finds no deprecated ones stops the
+/// scaling. No call to AWS tells of a node class: the nodes that run keep their image, and a pin keeps it without any.
+#[test]
+fn what_nodes_run_and_what_is_pinned_is_not_even_deprecated() {
+    let pin = |world: &mut World, ground: &Ground, image: &str| {
+        let tags = json!([{"Key": "bakeline:pin", "Value": "karpenter"}]);
+        ground.ask(world, "ec2", "CreateTags", json!({"Resources": [image], "Tags": tags}));
+    };
+    let kept: [Refer; 2] = [references::instance, pin];
+    for keep in kept {
+        in_a_world(
+            |_, _| (),
+            async |ground| {
+                let image = ground.image(OLD);
+                ground.cloud.with_world(|world| keep(world, ground, &image));
+                let before = ground.looks_like(&image);
+                let survey = ground.survey(Focus::Oldest(100)).await.unwrap();
+                let here = (ground.account.as_str(), ground.region.as_str());
+                let plan = draw(&survey, &ground.scope(), here, std::time::Duration::from_secs(DAY), None);
+                let scope = ground.scope();
+                let mut done = 0;
+                apply(&ground.aws, &ground.clock, &scope, &plan, here, |_, _| done += 1).await.unwrap();
+                assert_eq!(done, ground.candidates - 1);
+                assert_eq!(ground.looks_like(&image), before);
+            },
+        );
     }
-}
-
-fn shared(world: &mut World, ground: &Ground, image: &str) {
-    ground.share(world, image, "210987654321");
-}
-
-fn parameter(world: &mut World, ground: &Ground, name: &str, value: &str) {
-    let input = json!({"Name": name, "Value": value, "Type": "String"});
-    ground.ask(world, "ssm", "PutParameter", input);
-}
-
-fn plain_parameter(world: &mut World, ground: &Ground, image: &str) {
-    parameter(world, ground, "/golden/image", image);
-}
-
-fn odd_parameter(world: &mut World, ground: &Ground, image: &str) {
-    parameter(world, ground, "runner_config", image);
-}
-
-fn document(world: &mut World, ground: &Ground, image: &str) {
-    parameter(world, ground, "/runners", &format!(r#"{{"ami_id": ["{image}"]}}"#));
-}
-
-fn lost_template(world: &mut World, ground: &Ground, image: &str) {
-    let id = template(world, ground, "short-lived", image);
-    let group = autoscaling::NewGroup::new(&ground.account, &ground.region, "broken", &id, "1", 0);
-    autoscaling::seed_group(world, group);
-    ground.ask(world, "ec2", "DeleteLaunchTemplate", json!({"LaunchTemplateId": id}));
-}
-
-fn lone_template(world: &mut World, ground: &Ground, image: &str) {
-    template(world, ground, "lone", image);
-}
-
-fn by_parameter(world: &mut World, ground: &Ground, image: &str) {
-    parameter(world, ground, "golden", image);
-    template(world, ground, "resolving", "resolve:ssm:golden:1");
-    let current = ground.moment.founded.current_image.clone().unwrap();
-    // The parameter has moved on; the template has not.
-    let input = json!({"Name": "golden", "Value": current, "Type": "String", "Overwrite": true});
-    ground.ask(world, "ssm", "PutParameter", input);
-}
-
-fn configuration(world: &mut World, ground: &Ground, image: &str) {
-    let one = json!({"LaunchConfigurationName": "unattached", "ImageId": image, "InstanceType": "t3.small",
-        "CreatedTime": 1_700_000_000});
-    autoscaling::seed_launch_configuration(world, &ground.account, &ground.region, one);
-}
-
-fn node_group(world: &mut World, ground: &Ground, image: &str) {
-    let id = template(world, ground, "eks-node-group", image);
-    let current = ground.moment.founded.current_image.clone().unwrap();
-    version(world, ground, "eks-node-group", &current);
-    let group = autoscaling::NewGroup::new(&ground.account, &ground.region, "eks-nodes", &id, "$Default", 0);
-    autoscaling::seed_group(world, group);
-}
-
-fn fleet(world: &mut World, ground: &Ground, image: &str) {
-    let fleet = json!({"FleetId": "fleet-1", "FleetState": "active",
-        "LaunchTemplateConfigs": [{"Overrides": [{"ImageId": image}]}]});
-    ec2::seed_fleet(world, &ground.account, &ground.region, fleet);
-}
-
-fn spot_fleet(world: &mut World, ground: &Ground, image: &str) {
-    let request = json!({"SpotFleetRequestId": "sfr-1", "SpotFleetRequestState": "active",
-        "SpotFleetRequestConfig": {"IamFleetRole": "arn:aws:iam::123456789012:role/fleet", "TargetCapacity": 1,
-            "LaunchSpecifications": [{"ImageId": image}]}});
-    ec2::seed_spot_fleet_request(world, &ground.account, &ground.region, request);
-}
-
-fn spot_request(world: &mut World, ground: &Ground, image: &str) {
-    let request = json!({"SpotInstanceRequestId": "sir-1", "State": "open",
-        "LaunchSpecification": {"ImageId": image}});
-    ec2::seed_spot_request(world, &ground.account, &ground.region, request);
-}
-
-fn stopped_instance(world: &mut World, ground: &Ground, image: &str) {
-    let input = json!({"ImageId": image, "InstanceType": "t3.small", "MinCount": 1, "MaxCount": 1,
-        "SubnetId": ground.subnet});
-    let launched = ground.ask(world, "ec2", "RunInstances", input);
-    let id = launched.pointer("/Instances/0/InstanceId").unwrap().clone();
-    world.advance(world.now + std::time::Duration::from_mins(5));
-    ground.ask(world, "ec2", "StopInstances", json!({"InstanceIds": [id]}));
 }
 
 #[test]

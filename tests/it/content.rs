@@ -104,7 +104,7 @@ fn any_snapshot_has_the_documented_digest_however_it_came_to_be() {
                 async move { digest(&aws, &clock, "eu-west-1", &id, tell).await.unwrap().to_string() }
             };
             assert_eq!(read(id.clone()).await, expected, "{name}");
-            let copy = house.aws.ec2.copy_image().name(format!("{name} again")).source_image_id(&id);
+            let copy = house.aws.ec2.copy_image().name(format!("copy of {id}")).source_image_id(&id);
             let copied = copy.source_region("eu-west-1").encrypted(true).send().await.unwrap();
             clock.sleep(std::time::Duration::from_hours(1)).await;
             assert_eq!(read(copied.image_id.unwrap()).await, expected, "{name}, encrypted anew");
@@ -114,8 +114,8 @@ fn any_snapshot_has_the_documented_digest_however_it_came_to_be() {
 
 #[test]
 fn a_volume_of_several_pieces_is_read_in_as_many_lists() {
-    // Twice as many blocks as one list asks for, and one more.
-    let blocks: Blocks = (0..8193)
+    // As many blocks as one list asks for, and one more.
+    let blocks: Blocks = (0..4097)
         .map(|index| (index, if index % 4000 == 0 { Fill::Noise(1) } else { Fill::Zeros }))
         .collect();
     let mut moment = release(&[], GOOD);
@@ -127,12 +127,12 @@ fn a_volume_of_several_pieces_is_read_in_as_many_lists() {
         let mut passed = Vec::new();
         let found = digest(&house.aws, &clock, "eu-west-1", &id, |news| passed.push(news)).await.unwrap();
         assert_eq!(found.to_string(), expected);
-        assert!(matches!(passed[..], [News::Begins(_), News::At(25), News::At(50)]), "{passed:?}");
+        assert!(matches!(passed[..], [News::Begins(_), News::At(25)]), "{passed:?}");
         let called = |operation: &str| {
             cloud.with_transcript(|t| t.records().iter().filter(|r| r.operation == operation).count())
         };
-        // One list counts; three find what is read.
-        assert_eq!((called("ListSnapshotBlocks"), called("GetSnapshotBlock")), (4, 8193));
+        // One list counts; two find what is read.
+        assert_eq!((called("ListSnapshotBlocks"), called("GetSnapshotBlock")), (3, 4097));
     });
 }
 

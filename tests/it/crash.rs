@@ -19,7 +19,7 @@ use crate::support::{Moment, in_virtual_time, plan, work, work_resting};
 use crate::trail::{Trail, trail};
 
 /// What every call meets.
-fn faults() -> [(&'static str, Fault); 5] {
+pub fn faults() -> [(&'static str, Fault); 5] {
     [
         ("killed before", Fault::KillBefore),
         ("killed after", Fault::KillAfter),
@@ -175,22 +175,42 @@ fn cases<'r>(records: &[Record], rests: &'r [Rest]) -> (Vec<Case<'r>>, usize) {
 
 /// Runs a stage once for each of its calls and each fault; how many cases that were, and those that went wrong.
 pub fn crash_everywhere(name: &str, stage: Stage, moment: &Moment) -> (usize, Vec<String>) {
-    crash_until(name, stage, moment, None)
+    crash_everywhere_from(name, stage, moment, |_| 0)
+}
+
+/// As [`crash_everywhere`], from the call on that `from` picks.
+pub fn crash_everywhere_from(
+    name: &str,
+    stage: Stage,
+    moment: &Moment,
+    from: impl FnOnce(&[Record]) -> usize,
+) -> (usize, Vec<String>) {
+    crash_within(name, stage, moment, |records| from(records)..records.len())
 }
 
 /// As [`crash_everywhere`], for the calls up to the first one of an operation: what follows is another test's.
-pub fn crash_until(name: &str, stage: Stage, moment: &Moment, last: Option<&str>) -> (usize, Vec<String>) {
+pub fn crash_until(name: &str, stage: Stage, moment: &Moment, last: &str) -> (usize, Vec<String>) {
+    crash_within(name, stage, moment, |records| {
+        let found = records.iter().position(|record| record.operation == last);
+        0..found.unwrap_or_else(|| panic!("{name}: {last} is not called")) + 1
+    })
+}
+
+fn crash_within(
+    name: &str,
+    stage: Stage,
+    moment: &Moment,
+    which: impl FnOnce(&[Record]) -> std::ops::Range<usize>,
+) -> (usize, Vec<String>) {
     let (expected, rests) = undisturbed(moment, stage);
     let twice = applied_twice(&expected.records);
     assert!(twice.is_empty(), "{name}: undisturbed, and yet carried out twice: {twice:#?}");
-    let upto = last.map_or(expected.records.len(), |last| {
-        let found = expected.records.iter().position(|record| record.operation == last);
-        found.unwrap_or_else(|| panic!("{name}: {last} is not called")) + 1
-    });
-    let (cases, without) = cases(&expected.records[..upto], &rests);
+    let (mut cases, without) = cases(&expected.records, &rests);
+    let which = which(&expected.records);
+    cases.retain(|case| which.contains(&case.call));
     let total = cases.len();
     println!(
-        "{name}: {upto} of {} calls, {total} cases; {without} stale reads that cannot be: nothing was written, or the call writes",
+        "{name}: {} calls, {total} cases; {without} stale reads that cannot be: nothing was written, or the call writes",
         expected.records.len()
     );
     let queue = Mutex::new(cases.into_iter());

@@ -34,3 +34,11 @@ fn every_call_of_checks_side_by_side_survives_every_fault() {
     println!("checks: {ran} cases, {} of them wrong", wrong.len());
     report(&wrong);
 }
+
+/// A soak, to its end.
+#[test]
+fn every_call_of_a_soak_survives_every_fault() {
+    let (ran, wrong) = crash_everywhere("soak", Stage::Test, &checks::soaked(50.0, SHORT));
+    println!("soak: {ran} cases, {} of them wrong", wrong.len());
+    report(&wrong);
+}

@@ -25,6 +25,7 @@ mod kill;
 mod line;
 mod process;
 mod promote;
+mod reap;
 mod scenarios;
 mod storm;
 mod support;

@@ -18,12 +18,12 @@ use crate::target;
 
 const GROUP: &str = "web-production";
 
-async fn worker(moment: &Moment, cloud: &Cloud, clock: &Clock, stage: Stage) -> House {
+pub async fn worker(moment: &Moment, cloud: &Cloud, clock: &Clock, stage: Stage) -> House {
     moment.worker(cloud, clock, &Arc::new(Journal::in_memory()), &[stage], Telemetry::default()).await
 }
 
 /// Works slice by slice until `there` says that the action has come far enough.
-async fn until(house: &House, there: impl AsyncFn() -> bool) {
+pub async fn until(house: &House, there: impl AsyncFn() -> bool) {
     for _ in 0..2000 {
         let _ = Box::pin(turn(house)).await;
         if there().await {
@@ -65,7 +65,7 @@ fn told(cloud: &Cloud) -> String {
     })
 }
 
-fn called(cloud: &Cloud, operation: &str) -> usize {
+pub fn called(cloud: &Cloud, operation: &str) -> usize {
     cloud.with_transcript(|t| t.records().iter().filter(|r| r.operation == operation && r.applied).count())
 }
 
@@ -91,7 +91,7 @@ fn a_build_is_cancelled() {
 }
 
 /// States of the instances that carry an action's tag, other than those of the fleet.
-async fn staging(house: &House) -> Vec<String> {
+pub async fn staging(house: &House) -> Vec<String> {
     let filter =
         aws_sdk_ec2::types::Filter::builder().name("tag-key").values("bakeline:action-execution").build();
     let found = house.aws.ec2.describe_instances().filters(filter).send().await.unwrap();

@@ -66,6 +66,10 @@ NOT_IN_THE_TEMPLATES = {
     "ec2:ListSnapshotsInRecycleBin": "bakeline cleanup undo, run by a person",
     "ec2:RestoreImageFromRecycleBin": "bakeline cleanup undo, run by a person",
     "ec2:RestoreSnapshotFromRecycleBin": "bakeline cleanup undo, run by a person",
+    "imagebuilder:DeleteComponent": "bakeline reap --records, run by a person",
+    "imagebuilder:DeleteImage": "bakeline reap --records, run by a person",
+    "imagebuilder:DeleteImageRecipe": "bakeline reap --records, run by a person",
+    "imagebuilder:ListComponents": "bakeline reap --records, run by a person",
     "secretsmanager:GetSecretValue": "--signing-key secretsmanager:ARN; the templates sign with KMS",
 }
 

@@ -1,7 +1,7 @@
 //! `bakeline cleanup plan`.
 
 use std::io::IsTerminal as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, ContentArrangement, Table};
@@ -14,6 +14,7 @@ use crate::engine::error::with_causes;
 use crate::evidence::predicate::{Aim, CLEANUP_PLAN, CleanupPlan};
 use crate::evidence::{Statement, seal};
 use crate::spec::Span;
+use crate::stage::cleanup::page::{cost, page};
 use crate::stage::cleanup::plan::draw;
 use crate::stage::cleanup::survey::{self, Focus, Survey};
 
@@ -29,6 +30,9 @@ pub struct Args {
     /// Where the signed plan is written
     #[arg(long, value_name = "FILE", default_value = "cleanup-plan.dsse.json")]
     out: PathBuf,
+    /// Write the plan as a page too, for whoever approves it
+    #[arg(long, value_name = "FILE")]
+    page: Option<PathBuf>,
     /// How long the plan may be carried out
     #[arg(long, value_name = "SPAN", default_value = "1d")]
     valid_for: Span,
@@ -69,13 +73,21 @@ pub async fn main(args: Args) -> Result<(), CliError> {
     let envelope = seal(&statement, &authority.signer)
         .await
         .map_err(|error| CliError::unavailable(with_causes(&error), "the signing key must be usable"))?;
-    std::fs::write(&args.out, envelope.encode()).map_err(|error| {
-        CliError::unavailable(format!("{}: {error}", args.out.display()), "choose another place with --out")
-    })?;
+    write(&args.out, &envelope.encode(), "choose another place with --out")?;
+    if let Some(path) = &args.page {
+        let page = page(&plan)
+            .map_err(|error| CliError::bug(format!("the page cannot be written: {}", with_causes(&error))))?;
+        write(path, page.as_bytes(), "choose another place with --page")?;
+    }
     let most = if std::io::stdout().is_terminal() { SHOWN } else { usize::MAX };
     say(&table(&plan, most).to_string())?;
     say(&totals(&plan))?;
     say(&format!("carry it out with: bakeline cleanup apply {}", args.out.display()))
+}
+
+fn write(path: &Path, bytes: &[u8], hint: &str) -> Result<(), CliError> {
+    std::fs::write(path, bytes)
+        .map_err(|error| CliError::unavailable(format!("{}: {error}", path.display()), hint))
 }
 
 /// The plan as a table: what changes first, then the rest, at most so many rows.
@@ -109,11 +121,6 @@ pub fn table(plan: &CleanupPlan, most: usize) -> Table {
         }
     }
     table
-}
-
-#[allow(clippy::cast_precision_loss, reason = "a sum of money is shown to the cent")]
-fn cost(plan: &CleanupPlan, gib: u64) -> String {
-    plan.price_per_gib_month.map_or_else(String::new, |price| format!("{:.2}", price * gib as f64))
 }
 
 /// What the plan comes to, in a sentence for each aim.

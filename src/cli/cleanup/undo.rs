@@ -1,22 +1,13 @@
 //! `bakeline cleanup undo`.
 
-use std::time::Duration;
-
 use super::{clients, failed};
 use crate::cli::exit::CliError;
 use crate::cli::identity::Identity;
 use crate::cli::say;
-use crate::engine::StageError;
 use crate::engine::key::tag;
 use crate::stage::cleanup::act;
-use crate::stage::cleanup::apply::{Undone, undo};
+use crate::stage::cleanup::apply::{Undone, bring_back};
 use crate::stage::cleanup::quarantine::Back;
-
-/// Steps back that an image can need: its snapshots from the Recycle Bin, and a few of its own.
-const MOST: usize = 64;
-
-/// How long until a change is looked at: AWS shows it with a delay.
-const PAUSE: Duration = Duration::from_secs(2);
 
 /// Arguments of `bakeline cleanup undo`.
 #[derive(Debug, clap::Args)]
@@ -44,16 +35,15 @@ pub async fn main(args: Args) -> Result<(), CliError> {
     let clock = args.identity.clock();
     let (aws, _) = clients(&args.identity).await?;
     for image in &args.images {
-        let mut steps = 0;
-        while let Some(undone) = undo(&aws, &clock, image).await.map_err(|e| failed(&e))? {
-            say(&format!("{image}: {}", words(&undone)))?;
+        let (mut steps, mut told) = (0, Ok(()));
+        let back = bring_back(&aws, &clock, image, |undone| {
             steps += 1;
-            if steps > MOST {
-                let stuck = format!("{image} does not come back");
-                return Err(failed(&StageError::Rejected(stuck)));
+            if told.is_ok() {
+                told = say(&format!("{image}: {}", words(undone)));
             }
-            clock.sleep(PAUSE).await;
-        }
+        });
+        back.await.map_err(|e| failed(&e))?;
+        told?;
         if steps == 0 {
             say(&format!("{image}: is not in quarantine; there is nothing to undo"))?;
         }

@@ -54,7 +54,8 @@ impl Rules<'_> {
         let names = promote.metrics.iter().map(|metric| metric.name.clone());
         self.unique("/promote/metrics", "/name", "metric", names);
         for (index, metric) in promote.metrics.iter().enumerate() {
-            self.metric(&format!("/promote/metrics/{index}"), metric, promote.hold);
+            let room = ("a checkpoint holds for", "a hold has time for", "promote.hold", promote.hold);
+            self.metric(&format!("/promote/metrics/{index}"), metric, room);
         }
     }
 
@@ -87,7 +88,9 @@ impl Rules<'_> {
         }
     }
 
-    fn metric(&mut self, pointer: &str, metric: &Metric, hold: Span) {
+    /// `room` is the time there is for its datapoints: what has it, the same in other words, what sets it, and how long it is.
+    pub fn metric(&mut self, pointer: &str, metric: &Metric, room: (&str, &str, &str, Span)) {
+        let (has, time, setting, hold) = room;
         let name = dotted(pointer);
         match (metric.at_least, metric.at_most) {
             (None, None) => self.broken(
@@ -121,13 +124,13 @@ impl Rules<'_> {
             self.broken(
                 &member(pointer, "min_datapoints"),
                 format!(
-                    "{name} needs {} datapoints of {}, which take {}, and a checkpoint holds for {hold}",
+                    "{name} needs {} datapoints of {}, which take {}, and {has} {hold}",
                     metric.min_datapoints,
                     metric.period,
                     clock(needed)
                 ),
-                "no more datapoints than a hold has time for",
-                format!("raise promote.hold to {} or ask for fewer", clock(needed)),
+                format!("no more datapoints than {time}"),
+                format!("raise {setting} to {} or ask for fewer", clock(needed)),
             );
         }
         let queries = member(pointer, "queries");

@@ -3,7 +3,7 @@
 use super::{Rules, clock, seconds};
 use crate::spec::check::Check;
 use crate::spec::problem::quoted;
-use crate::spec::test::Test;
+use crate::spec::test::{Soak, Test};
 
 impl Rules<'_> {
     pub fn test(&mut self, test: &Test) {
@@ -12,13 +12,34 @@ impl Rules<'_> {
             self.check(index, check, &test.checks);
         }
         let checks = test.checks.iter().map(|check| seconds(check.delivery_timeout) + seconds(check.timeout));
-        let needed = seconds(test.boot_timeout) + checks.sum::<u64>();
+        let mut needed = seconds(test.boot_timeout) + checks.sum::<u64>();
+        if let Some(soak) = &test.soak {
+            needed += seconds(soak.lasts) + Soak::LAG.as_secs();
+            self.soak(soak, &test.checks);
+        }
         if needed > seconds(test.timeout) {
             self.broken(
                 "/test/timeout",
                 format!("test.timeout is {}, and its parts may take {}", test.timeout, clock(needed)),
-                "room for boot_timeout and the delivery_timeout and timeout of every check",
+                "room for boot_timeout, the delivery_timeout and timeout of every check, and the soak",
                 format!("raise it to {} or lower the parts", clock(needed)),
+            );
+        }
+    }
+
+    fn soak(&mut self, soak: &Soak, checks: &[Check]) {
+        let names = soak.metrics.iter().map(|metric| metric.name.clone());
+        self.unique("/test/soak/metrics", "/name", "metric", names);
+        for (index, metric) in soak.metrics.iter().enumerate() {
+            let room = ("the soak is", "the soak has time for", "test.soak.for", soak.lasts);
+            self.metric(&format!("/test/soak/metrics/{index}"), metric, room);
+        }
+        if let Some(index) = checks.iter().position(|check| check.name == Soak::NAME) {
+            self.broken(
+                &format!("/test/checks/{index}/name"),
+                format!("a check is named {}, as the soak is in reports", quoted(Soak::NAME)),
+                "another name",
+                "name it for what it looks at",
             );
         }
     }

@@ -71,7 +71,8 @@ pub fn find(promote: &Promote, look: &Look) -> Finding {
 }
 
 /// How a value leaves its metric's bounds. A value that is not a number keeps none.
-fn breach(metric: &Metric, value: f64) -> Option<String> {
+#[must_use]
+pub fn breach(metric: &Metric, value: f64) -> Option<String> {
     let name = &metric.name;
     match (metric.at_most, metric.at_least) {
         (Some(most), _) if value.is_nan() || value > most => {

@@ -11,7 +11,7 @@ mod fleet;
 pub mod judge;
 pub mod log;
 mod measure;
-mod metrics;
+pub mod metrics;
 mod observe;
 pub mod pace;
 pub mod preflight;

@@ -1,5 +1,7 @@
 //! Carries out an approved plan, and takes single images back.
 
+use std::time::Duration;
+
 use aws_sdk_ec2::types::{ImageRecycleBinInfo, SnapshotRecycleBinInfo};
 
 use super::plan::{Refusal, hold};
@@ -15,6 +17,12 @@ const BATCH: usize = 10;
 
 /// Steps of one image, and looks that showed too little: more means that something else changes it back.
 const LOOKS: usize = 24;
+
+/// Steps back that an image can need, its snapshots from the Recycle Bin included, and looks that showed too little.
+const STEPS_BACK: usize = 96;
+
+/// How long until another look after one that showed too little, or a call that had no answer.
+const PAUSE: Duration = Duration::from_secs(5);
 
 /// Why a plan was not carried out to its end.
 #[derive(Debug, thiserror::Error)]
@@ -70,6 +78,14 @@ pub async fn apply(
     Ok(())
 }
 
+/// An image of a plan on its way.
+struct Going {
+    todo: Todo,
+    aim: Aim,
+    /// It was asked to go, and the answer was lost.
+    asked: Option<Doomed>,
+}
+
 async fn carry_out(
     aws: &Aws,
     clock: &Clock,
@@ -78,48 +94,81 @@ async fn carry_out(
     tell: &mut impl FnMut(&str, &Done),
 ) -> Result<(), ApplyError> {
     let ids: Vec<String> = batch.iter().map(|(id, _)| id.clone()).collect();
-    let mut queue: Vec<(Todo, Aim)> =
-        batch.iter().map(|(id, aim)| (Todo { image: id.clone(), step: Step::Mark }, *aim)).collect();
+    let first = |(id, aim): &(String, Aim)| {
+        let todo = Todo { image: id.clone(), step: Step::Mark };
+        Going { todo, aim: *aim, asked: None }
+    };
+    let mut queue: Vec<Going> = batch.iter().map(first).collect();
+    let mut fault = None;
     for _ in 0..LOOKS {
         if queue.is_empty() {
             return Ok(());
         }
-        let survey = Survey::take(aws, scope, Focus::These(&ids), clock.now()).await?;
-        survey.believed()?;
-        let mut next = Vec::new();
-        for (todo, aim) in queue {
-            let id = todo.image.clone();
-            if aim == Aim::Deregister && survey.step(&id) == Some(Step::Deregister) {
-                tell(&id, &deregister(aws, &survey, &id).await?);
+        if fault.take().is_some() {
+            clock.sleep(PAUSE).await;
+        }
+        let survey = match Survey::take(aws, scope, Focus::These(&ids), clock.now()).await {
+            Err(error) if error.is_transient() => {
+                fault = Some(error);
                 continue;
             }
-            // A look that shows less than was done: another one.
-            let after = match advance(aws, &survey, todo.clone(), clock.now()).await {
-                Err(StageError::NotYet(_)) => Some(todo),
-                after => after?,
-            };
-            match after {
-                Some(todo) if todo.step == Step::Deregister => tell(&id, &Done::Quarantined),
-                Some(todo) => next.push((todo, aim)),
-                None if survey.image(&id).is_none() => tell(&id, &Done::Gone),
-                None if aim == Aim::Reinstate => tell(&id, &Done::Reinstated),
-                None => tell(&id, &Done::Needed),
+            survey => survey?,
+        };
+        survey.believed()?;
+        let mut next = Vec::new();
+        for mut going in queue {
+            match further(aws, &survey, &mut going, clock).await {
+                Ok(Some(done)) => tell(&going.todo.image, &done),
+                Ok(None) => next.push(going),
+                // A look that shows less than was done, or an answer that was lost: another look.
+                Err(error) if error.is_transient() => {
+                    fault = Some(error);
+                    next.push(going);
+                }
+                Err(error) => return Err(error.into()),
             }
         }
         queue = next;
     }
-    match queue.into_iter().next() {
-        Some((todo, _)) => Err(ApplyError::Stuck { image: todo.image, step: todo.step }),
-        None => Ok(()),
+    match (fault, queue.into_iter().next()) {
+        (_, None) => Ok(()),
+        (Some(fault), _) => Err(fault.into()),
+        (None, Some(Going { todo, .. })) => Err(ApplyError::Stuck { image: todo.image, step: todo.step }),
     }
 }
 
-async fn deregister(aws: &Aws, survey: &Survey, id: &str) -> Result<Done, StageError> {
-    let Some(image) = survey.image(id) else { return Ok(Done::Gone) };
-    Ok(match removal::remove(aws, Doomed::new(image)).await? {
-        Removed::Gone(gone) => Done::Removed(gone),
-        Removed::WasGone => Done::Gone,
-        Removed::Held => Done::Held,
+/// Brings an image of a plan one step further; what became of it once it has come as far as the plan says.
+async fn further(
+    aws: &Aws,
+    survey: &Survey,
+    going: &mut Going,
+    clock: &Clock,
+) -> Result<Option<Done>, StageError> {
+    let id = going.todo.image.clone();
+    let Some(image) = survey.image(&id) else {
+        return Ok(Some(match going.asked.take() {
+            Some(doomed) => Done::Removed(removal::adopt(aws, doomed).await?),
+            None => Done::Gone,
+        }));
+    };
+    if going.aim == Aim::Deregister && survey.step(&id) == Some(Step::Deregister) {
+        let doomed = Doomed::new(image);
+        let asked = going.asked.replace(doomed.clone());
+        return Ok(Some(match (removal::remove(aws, doomed).await?, asked) {
+            (Removed::Gone(gone), _) => Done::Removed(gone),
+            (Removed::WasGone, Some(doomed)) => Done::Removed(removal::adopt(aws, doomed).await?),
+            (Removed::WasGone, None) => Done::Gone,
+            (Removed::Held, _) => Done::Held,
+        }));
+    }
+    Ok(match advance(aws, survey, going.todo.clone(), clock.now()).await? {
+        Some(todo) if todo.step == Step::Deregister => Some(Done::Quarantined),
+        Some(todo) => {
+            going.todo = todo;
+            None
+        }
+        None if going.aim == Aim::Reinstate => Some(Done::Reinstated),
+        None => Some(Done::Needed),
     })
 }
 
@@ -131,6 +180,29 @@ pub enum Undone {
     /// The image came back from the Recycle Bin.
     Restored,
     Step(Back),
+}
+
+/// Takes an image all the way back, and tells of each step. A call that had no answer is looked after, not sent again.
+///
+/// # Errors
+/// As [`undo`]; or the image does not come back.
+pub async fn bring_back(
+    aws: &Aws,
+    clock: &Clock,
+    id: &str,
+    mut tell: impl FnMut(&Undone),
+) -> Result<(), StageError> {
+    let mut last = None;
+    for _ in 0..STEPS_BACK {
+        match undo(aws, clock, id).await {
+            Ok(None) => return Ok(()),
+            Ok(Some(undone)) => tell(&undone),
+            Err(error) if error.is_transient() => last = Some(error),
+            Err(error) => return Err(error),
+        }
+        clock.sleep(PAUSE).await;
+    }
+    Err(last.unwrap_or_else(|| StageError::Rejected(format!("{id} does not come back"))))
 }
 
 /// Takes one image one step back; none when it is as it was before its quarantine.
@@ -162,7 +234,8 @@ async fn from_bin(aws: &Aws, id: &str) -> Result<Undone, StageError> {
         // Both ways to make an image write its id into the description of its snapshots.
         let of_image = snapshot.description().is_some_and(|text| text.contains(id));
         if let (true, Some(snapshot)) = (of_image, snapshot.snapshot_id()) {
-            aws.ec2
+            aws.once
+                .ec2
                 .restore_snapshot_from_recycle_bin()
                 .snapshot_id(snapshot)
                 .send()
@@ -171,7 +244,8 @@ async fn from_bin(aws: &Aws, id: &str) -> Result<Undone, StageError> {
             return Ok(Undone::Snapshot(snapshot.to_owned()));
         }
     }
-    aws.ec2
+    aws.once
+        .ec2
         .restore_image_from_recycle_bin()
         .image_id(id)
         .send()

@@ -15,7 +15,7 @@ use crate::aws::Aws;
 use crate::engine::StageError;
 
 /// Calls to one API that are under way at once.
-const AT_ONCE: usize = 4;
+pub(super) const AT_ONCE: usize = 4;
 
 /// What the lists say, and the users of images that follow from it.
 #[derive(Clone, Debug, Default)]

@@ -9,6 +9,7 @@ pub mod graph;
 pub mod image;
 pub mod inventory;
 pub mod memory;
+pub mod page;
 pub mod plan;
 pub mod quarantine;
 mod record;

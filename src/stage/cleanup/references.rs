@@ -6,7 +6,10 @@ use aws_sdk_ec2::types::{
     ImageReferenceOptionName, ImageReferenceResourceType, ResourceTypeOption, ResourceTypeRequest,
 };
 
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+
 use super::graph::{Kind, User, Users, parameter};
+use super::inventory::AT_ONCE;
 use super::retain::{Reason, Seen, Uses};
 use crate::aws::{Aws, AwsError};
 use crate::engine::StageError;
@@ -49,22 +52,28 @@ pub fn unite(inventory: &Users, ec2: &Users) -> Uses {
 /// # Errors
 /// As the call.
 pub async fn ask(aws: &Aws, images: &[String]) -> Result<Users, StageError> {
-    let mut users: Users = images.iter().map(|image| (image.clone(), BTreeSet::new())).collect();
-    for batch in images.chunks(BATCH) {
-        let pages = aws
+    let read = |batch: Vec<String>| async move {
+        let ask = aws
             .ec2
             .describe_image_references()
-            .set_image_ids(Some(batch.to_vec()))
-            .set_resource_types(Some(kinds()))
-            .into_paginator();
-        let mut pages = pages.send();
+            .set_image_ids(Some(batch.clone()))
+            .set_resource_types(Some(kinds()));
+        let mut pages = ask.into_paginator().send();
+        let mut found: Vec<(String, User)> = Vec::new();
         while let Some(page) = pages.next().await {
             let page = page.map_err(|e| AwsError::new("ec2:DescribeImageReferences", batch.join(", "), e))?;
             for reference in page.image_references() {
                 let (Some(image), Some(arn)) = (reference.image_id(), reference.arn()) else { continue };
-                users.entry(image.to_owned()).or_default().insert(user(reference.resource_type(), arn));
+                found.push((image.to_owned(), user(reference.resource_type(), arn)));
             }
         }
+        Ok::<_, StageError>(found)
+    };
+    let batches: Vec<Vec<String>> = images.chunks(BATCH).map(<[String]>::to_vec).collect();
+    let found: Vec<_> = stream::iter(batches).map(read).buffered(AT_ONCE).try_collect().await?;
+    let mut users: Users = images.iter().map(|image| (image.clone(), BTreeSet::new())).collect();
+    for (image, user) in found.into_iter().flatten() {
+        users.entry(image).or_default().insert(user);
     }
     Ok(users)
 }

@@ -21,7 +21,7 @@ const PATIENCE: Duration = Duration::from_hours(2);
 const REAPED: u8 = 60;
 
 /// How long until another look when all that is left is on its way out.
-const DRAINING: Duration = Duration::from_secs(30);
+const DRAINING: Duration = Duration::from_mins(2);
 
 /// Writes onto the release's image when it was promoted and how long its statements speak of it: later cleanups see
 /// neither this artifact nor its statements.

@@ -2,10 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use futures::{StreamExt as _, stream};
+
 use super::act;
 use super::graph::{Kind, User, Users};
 use super::image::Image;
-use super::inventory::{self, Inventory};
+use super::inventory::{self, AT_ONCE, Inventory};
 use super::memory::{self, Memory, Suspicion};
 use super::quarantine::{Next, Step};
 use super::references;
@@ -173,20 +175,38 @@ impl Closer<'_> {
     /// Asks who may launch these images and what EC2 knows of them, and judges anew.
     async fn look(&mut self, ids: &[String]) -> Result<(), StageError> {
         self.ask(ids).await?;
-        for id in ids {
-            let Some(image) = self.survey.images.iter_mut().find(|image| image.id() == id) else { continue };
-            // A disabled image is shared with no one; whom it was shared with stands in its record.
-            let shares = if image.state == "disabled" {
-                Vec::new()
-            } else {
-                act::shares(self.aws, id).await?.unwrap_or_default()
-            };
-            let is_shared = !shares.is_empty();
-            image.shares = Some(shares);
-            if is_shared && self.scope.rules.shared == Shared::ByUsage {
-                self.users.entry(id.clone()).or_default().extend(usage::users(self.aws, id, self.now).await?);
+        let (aws, now) = (self.aws, self.now);
+        let by_usage = self.scope.rules.shared == Shared::ByUsage;
+        // A disabled image is shared with no one; whom it was shared with stands in its record.
+        let wanted: BTreeSet<&str> = ids.iter().map(String::as_str).collect();
+        let (disabled, open): (Vec<&Image>, Vec<&Image>) = self
+            .survey
+            .images
+            .iter()
+            .filter(|image| wanted.contains(image.id()))
+            .partition(|image| image.state == "disabled");
+        let open: Vec<String> = open.into_iter().map(|image| image.id().to_owned()).collect();
+        let read = |id: String| async move {
+            let shares = act::shares(aws, &id).await?.unwrap_or_default();
+            let asks = by_usage && !shares.is_empty();
+            let users = if asks { usage::users(aws, &id, now).await? } else { BTreeSet::new() };
+            Ok((id, shares, users))
+        };
+        // To the end, though one fails: the reports of the others are then on their way.
+        let read: Vec<Result<_, StageError>> = stream::iter(open).map(read).buffered(AT_ONCE).collect().await;
+        let mut looked: BTreeMap<String, Vec<String>> =
+            disabled.into_iter().map(|image| (image.id().to_owned(), Vec::new())).collect();
+        for (id, shares, users) in read.into_iter().collect::<Result<Vec<_>, _>>()? {
+            if !users.is_empty() {
+                self.users.entry(id.clone()).or_default().extend(users);
             }
-            self.survey.close.insert(id.clone());
+            looked.insert(id, shares);
+        }
+        for image in &mut self.survey.images {
+            if let Some(shares) = looked.remove(image.id()) {
+                self.survey.close.insert(image.id().to_owned());
+                image.shares = Some(shares);
+            }
         }
         self.judge();
         Ok(())

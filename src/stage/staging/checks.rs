@@ -53,7 +53,13 @@ pub async fn checking(
             Ok(Step::Wait { state, again_in: LOOK_EVERY, progress })
         }
         Act::Overdue => Ok(Step::Next(Test::Overdue { instance, commands })),
-        Act::Stop { given_up } => Ok(Step::Next(Test::Terminating { instance, commands, given_up })),
+        Act::Stop { given_up } => {
+            let passed = |sent: &Sent| sent.shown.as_ref().is_some_and(|shown| shown.status == "Success");
+            if inputs.test.soak.is_some() && sent.len() == checks.len() && sent.iter().all(passed) {
+                return Ok(Step::Next(Test::Soaking { instance, commands, since: cx.now() }));
+            }
+            Ok(Step::Next(Test::Terminating { instance, commands, given_up, soak: None }))
+        }
     }
 }
 
@@ -80,7 +86,7 @@ pub async fn cancelling(
     let board = command::board(cx, &instance).await?;
     let ended = |id: &String| board.iter().any(|shown| shown.id == *id && judge::is_terminal(&shown.status));
     if commands.iter().all(ended) || cx.now().since(since) > judge::CANCELLING {
-        return Ok(Step::Next(Test::Terminating { instance, commands, given_up: true }));
+        return Ok(Step::Next(Test::Terminating { instance, commands, given_up: true, soak: None }));
     }
     let progress = progress(90, "cancelling overdue commands".into(), &instance);
     Ok(Step::Wait { state: Test::Cancelling { instance, commands, since }, again_in: LOOK_EVERY, progress })

@@ -4,10 +4,14 @@ use std::collections::BTreeMap;
 
 use super::judge::{self, Boot};
 use super::page::{self, About};
-use super::{BOOT_EVERY, Inputs, LOOK_EVERY, Test, checks, instance, progress, report};
+use super::soak::{self, Soaked, Stand};
+use super::{BOOT_EVERY, Inputs, LOOK_EVERY, SOAK_EVERY, Test, checks, instance, progress, report};
 use crate::engine::{Failure, FailureKind, Outcome, StageError, Step, Timestamp};
 use crate::evidence::Stage;
+use crate::spec::{Metric, Soak};
 use crate::stage::Cx;
+use crate::stage::canary::log::Number;
+use crate::stage::canary::metrics;
 use crate::stage::handover::hand_over;
 
 pub async fn launching(inputs: &Inputs, cx: &Cx, spot: bool) -> Result<Step<Test>, StageError> {
@@ -53,20 +57,70 @@ pub async fn booting(
     Ok(Step::Wait { state: Test::Booting { instance, since }, again_in: BOOT_EVERY, progress })
 }
 
+/// Watches the instance, whose checks have all passed.
+pub async fn soaking(
+    inputs: &Inputs,
+    cx: &Cx,
+    instance: String,
+    commands: Vec<String>,
+    since: Timestamp,
+) -> Result<Step<Test>, StageError> {
+    let over = |instance, soak| {
+        Step::Next(Test::Terminating { instance, commands: commands.clone(), given_up: false, soak })
+    };
+    let Some(soak) = &inputs.test.soak else { return Ok(over(instance, None)) };
+    // Whole periods only count: the first and the last are cut off, so a look past the end has them all.
+    let until = cx.now();
+    let found = instance::state(cx, &instance).await?;
+    if let Some((state, reason)) = found.filter(|(state, _)| judge::has_ended(state)) {
+        let why = Some(soak::shortened(&format!("the instance ended by itself: {state}: {reason}")));
+        return Ok(over(instance, Some(Soaked { since, until, why })));
+    }
+    let metrics = numbers(cx, soak, &instance, since, until).await?;
+    match soak::stand(soak, &metrics, cx.now().since(since)) {
+        Stand::Over(why) => Ok(over(instance, Some(Soaked { since, until, why }))),
+        Stand::Going(summary) => {
+            let progress = progress(90, summary, &instance);
+            Ok(Step::Wait {
+                state: Test::Soaking { instance, commands, since },
+                again_in: SOAK_EVERY,
+                progress,
+            })
+        }
+    }
+}
+
+/// What the soak's metrics came to between two moments.
+async fn numbers(
+    cx: &Cx,
+    soak: &Soak,
+    instance: &str,
+    since: Timestamp,
+    until: Timestamp,
+) -> Result<Vec<(Metric, Number)>, StageError> {
+    let mut numbers = Vec::with_capacity(soak.metrics.len());
+    for metric in soak.metrics_of(instance) {
+        let number = metrics::read(&cx.aws, &metric, since, until).await?;
+        numbers.push((metric, number));
+    }
+    Ok(numbers)
+}
+
 /// Asks EC2 to end the instance, until only its refusal is left.
 pub async fn terminating(
     cx: &Cx,
     instance: String,
     commands: Vec<String>,
     given_up: bool,
+    soak: Option<Soaked>,
 ) -> Result<Step<Test>, StageError> {
     let found = instance::state(cx, &instance).await?;
     let going = found.is_some_and(|(state, _)| judge::has_ended(&state));
     // An instance that is not found may be seen by an old look; only EC2's refusal to end it is proof.
     if going || !instance::terminate(cx, std::slice::from_ref(&instance)).await? {
-        return Ok(Step::Next(Test::Sealing { instance, commands, given_up }));
+        return Ok(Step::Next(Test::Sealing { instance, commands, given_up, soak }));
     }
-    Ok(Step::Next(Test::Ending { instance, commands, given_up }))
+    Ok(Step::Next(Test::Ending { instance, commands, given_up, soak }))
 }
 
 pub async fn ending(
@@ -74,14 +128,15 @@ pub async fn ending(
     instance: String,
     commands: Vec<String>,
     given_up: bool,
+    soak: Option<Soaked>,
 ) -> Result<Step<Test>, StageError> {
     let found = instance::state(cx, &instance).await?;
     Ok(match found.filter(|(state, _)| !judge::has_ended(state)) {
-        None => Step::Next(Test::Sealing { instance, commands, given_up }),
+        None => Step::Next(Test::Sealing { instance, commands, given_up, soak }),
         Some((state, _)) => {
             let progress = progress(92, format!("terminating {instance}: {state}"), &instance);
             Step::Wait {
-                state: Test::Ending { instance, commands, given_up },
+                state: Test::Ending { instance, commands, given_up, soak },
                 again_in: LOOK_EVERY,
                 progress,
             }
@@ -95,10 +150,18 @@ pub async fn sealing(
     instance: &str,
     commands: &[String],
     given_up: bool,
+    soak: Option<Soaked>,
 ) -> Result<Step<Test>, StageError> {
     let invocations = checks::invocations(cx, instance, commands, given_up).await?;
     let attempts = checks::attempts(inputs, cx, instance, commands).await?;
-    let results = report::results(&inputs.test.checks, invocations, &attempts);
+    let mut results = report::results(&inputs.test.checks, invocations, &attempts);
+    if let Some(asked) = &inputs.test.soak {
+        let metrics = match &soak {
+            Some(soaked) => numbers(cx, asked, instance, soaked.since, soaked.until).await?,
+            None => Vec::new(),
+        };
+        results.push(soak::result(asked, soak.as_ref().map(|soaked| (soaked, metrics.as_slice()))));
+    }
     let spec = &inputs.release.spec;
     let statement = report::test_result(&results, &inputs.release.baggage.files);
     let mut baggage = inputs.release.baggage.clone();

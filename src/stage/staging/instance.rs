@@ -1,6 +1,5 @@
 //! EC2's side of a test: the instance launched, looked at and terminated.
 
-use aws_sdk_ec2::config::retry::RetryConfig;
 use aws_sdk_ec2::types::{
     Filter, HttpTokensState, IamInstanceProfileSpecification, Instance, InstanceInterruptionBehavior,
     InstanceMarketOptionsRequest, InstanceMetadataOptionsRequest, InstanceType, MarketType, ResourceType,
@@ -195,9 +194,8 @@ async fn ping(cx: &Cx, id: &str) -> Result<String, StageError> {
 ///
 /// Asked once: when no answer comes, the next look shows whether it was done.
 pub async fn terminate(cx: &Cx, ids: &[String]) -> Result<bool, StageError> {
-    let once = aws_sdk_ec2::Config::builder().retry_config(RetryConfig::disabled());
-    let call = cx.aws.ec2.terminate_instances().set_instance_ids(Some(ids.to_vec()));
-    match call.customize().config_override(once).send().await {
+    let call = cx.aws.once.ec2.terminate_instances().set_instance_ids(Some(ids.to_vec()));
+    match call.send().await {
         Ok(_) => Ok(true),
         Err(error) => {
             let error = AwsError::new("ec2:TerminateInstances", ids.join(", "), error);

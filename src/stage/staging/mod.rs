@@ -11,6 +11,7 @@ pub mod page;
 pub mod plan;
 pub mod report;
 pub mod script;
+pub mod soak;
 #[cfg(test)]
 mod tests;
 
@@ -18,6 +19,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use self::soak::Soaked;
 use super::handover::Release;
 use super::store::Files;
 use super::{Cx, StageMachine, goes_forward};
@@ -29,6 +31,8 @@ use crate::spec::{self, Check};
 const LOOKS: u8 = 3;
 /// Between looks at a booting instance.
 const BOOT_EVERY: Duration = Duration::from_secs(15);
+/// Between looks at the metrics of a soak.
+const SOAK_EVERY: Duration = Duration::from_mins(1);
 /// Between looks at anything that moves fast.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
 
@@ -51,12 +55,32 @@ pub enum Test {
     Overdue { instance: String, commands: Vec<String> },
     /// Systems Manager was asked, at `since` for the last time, to cancel the commands that went on.
     Cancelling { instance: String, commands: Vec<String>, since: Timestamp },
-    /// Nothing more is to be run. `given_up`: some of the commands may not have ended.
-    Terminating { instance: String, commands: Vec<String>, given_up: bool },
+    /// All checks passed, and the instance is watched since `since`.
+    Soaking { instance: String, commands: Vec<String>, since: Timestamp },
+    /// Nothing more is to be run. `given_up`: some of the commands may not have ended. `soak`: how the watching ended.
+    Terminating {
+        instance: String,
+        commands: Vec<String>,
+        given_up: bool,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        soak: Option<Soaked>,
+    },
     /// EC2 was asked to terminate the instance.
-    Ending { instance: String, commands: Vec<String>, given_up: bool },
+    Ending {
+        instance: String,
+        commands: Vec<String>,
+        given_up: bool,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        soak: Option<Soaked>,
+    },
     /// The instance is gone or going. Only the hand-over is left.
-    Sealing { instance: String, commands: Vec<String>, given_up: bool },
+    Sealing {
+        instance: String,
+        commands: Vec<String>,
+        given_up: bool,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        soak: Option<Soaked>,
+    },
     /// Unwinding: an instance may have been launched; `looks` looks in a row did not find one running.
     Recalling { looks: u8, why: Failure },
     /// Unwinding: the instance is to be terminated; `looks` looks in a row did not find it at all.
@@ -100,6 +124,7 @@ impl StageMachine for Test {
             | Self::Running { .. }
             | Self::Overdue { .. }
             | Self::Cancelling { .. }
+            | Self::Soaking { .. }
             | Self::Terminating { .. }
             | Self::Ending { .. }
             | Self::Sealing { .. }) => Err(goes_forward(&forward)),
@@ -147,6 +172,7 @@ impl Machine for Test {
             | Self::Running { instance, .. }
             | Self::Overdue { instance, .. }
             | Self::Cancelling { instance, .. }
+            | Self::Soaking { instance, .. }
             | Self::Terminating { instance, .. }
             | Self::Ending { instance, .. } => Self::Withdrawing { instance, looks: 0, why },
             // Of a sealing test the instance is gone, so nothing is left to undo; the others are unwinding already.
@@ -166,6 +192,7 @@ impl Machine for Test {
             | Self::Running { .. }
             | Self::Overdue { .. }
             | Self::Cancelling { .. }
+            | Self::Soaking { .. }
             | Self::Terminating { .. }
             | Self::Ending { .. }
             | Self::Sealing { .. } => false,
@@ -189,14 +216,17 @@ impl Machine for Test {
             Self::Cancelling { instance, commands, since } => {
                 checks::cancelling(cx, instance, commands, since).await
             }
-            Self::Terminating { instance, commands, given_up } => {
-                forward::terminating(cx, instance, commands, given_up).await
+            Self::Soaking { instance, commands, since } => {
+                forward::soaking(inputs, cx, instance, commands, since).await
             }
-            Self::Ending { instance, commands, given_up } => {
-                forward::ending(cx, instance, commands, given_up).await
+            Self::Terminating { instance, commands, given_up, soak } => {
+                forward::terminating(cx, instance, commands, given_up, soak).await
             }
-            Self::Sealing { instance, commands, given_up } => {
-                forward::sealing(inputs, cx, &instance, &commands, given_up).await
+            Self::Ending { instance, commands, given_up, soak } => {
+                forward::ending(cx, instance, commands, given_up, soak).await
+            }
+            Self::Sealing { instance, commands, given_up, soak } => {
+                forward::sealing(inputs, cx, &instance, &commands, given_up, soak).await
             }
             Self::Recalling { looks, why } => back::recalling(cx, looks, why).await,
             Self::Withdrawing { instance, looks, why } => back::withdrawing(cx, instance, looks, why).await,

@@ -212,7 +212,7 @@ mod tests {
                     "75.0 s",
                     "300 s",
                     "checks/bad/stderr.txt",
-                    "no more commands",
+                    "failed or did not end",
                 ],
             ),
         ] {

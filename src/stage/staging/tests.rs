@@ -10,6 +10,11 @@ use crate::stage::tokens::{golden, longest_failure, worst};
 const INSTANCE: &str = "i-0123456789abcdef0";
 const COMMANDS: [&str; 2] = ["5d0c2b1a-0000-4000-8000-000000000001", "5d0c2b1a-0000-4000-8000-000000000002"];
 
+fn soaked(why: &str) -> Soaked {
+    let since = Timestamp(1_767_229_200);
+    Soaked { since, until: since, why: Some(why.to_owned()) }
+}
+
 /// One of every resting place, as the golden tokens hold them.
 fn states() -> Vec<(&'static str, Test)> {
     let instance = || INSTANCE.to_owned();
@@ -24,9 +29,25 @@ fn states() -> Vec<(&'static str, Test)> {
         ("running", Test::Running { instance: instance(), commands: commands(), since }),
         ("overdue", Test::Overdue { instance: instance(), commands: commands() }),
         ("cancelling", Test::Cancelling { instance: instance(), commands: commands(), since }),
-        ("terminating", Test::Terminating { instance: instance(), commands: commands(), given_up: true }),
-        ("ending", Test::Ending { instance: instance(), commands: commands(), given_up: true }),
-        ("sealing", Test::Sealing { instance: instance(), commands: commands(), given_up: false }),
+        ("soaking", Test::Soaking { instance: instance(), commands: commands(), since }),
+        (
+            "terminating",
+            Test::Terminating { instance: instance(), commands: commands(), given_up: true, soak: None },
+        ),
+        ("ending", Test::Ending { instance: instance(), commands: commands(), given_up: true, soak: None }),
+        (
+            "sealing",
+            Test::Sealing { instance: instance(), commands: commands(), given_up: false, soak: None },
+        ),
+        (
+            "sealing_soaked",
+            Test::Sealing {
+                instance: instance(),
+                commands: commands(),
+                given_up: false,
+                soak: Some(soaked("hot")),
+            },
+        ),
         ("recalling", Test::Recalling { looks: 1, why: why() }),
         ("withdrawing", Test::Withdrawing { instance: instance(), looks: 1, why: why() }),
         ("withdrawn", Test::Withdrawn { instance: instance(), why: why() }),
@@ -41,6 +62,7 @@ fn every_released_token_is_read_for_ever_and_every_state_has_one() {
 #[test]
 fn as_many_checks_as_a_spec_may_have_fit_in_a_token() {
     let commands = vec![COMMANDS[0].to_owned(); 20];
+    let soak = || Some(soaked(&soak::shortened(&"w".repeat(1000))));
     let since = Timestamp(i64::MIN);
     for (name, state) in states() {
         let instance = INSTANCE.to_owned();
@@ -53,9 +75,12 @@ fn as_many_checks_as_a_spec_may_have_fit_in_a_token() {
             Test::Running { .. } => Test::Running { instance, commands, since },
             Test::Overdue { .. } => Test::Overdue { instance, commands },
             Test::Cancelling { .. } => Test::Cancelling { instance, commands, since },
-            Test::Terminating { .. } => Test::Terminating { instance, commands, given_up: false },
-            Test::Ending { .. } => Test::Ending { instance, commands, given_up: false },
-            Test::Sealing { .. } => Test::Sealing { instance, commands, given_up: false },
+            Test::Soaking { .. } => Test::Soaking { instance, commands, since },
+            Test::Terminating { .. } => {
+                Test::Terminating { instance, commands, given_up: false, soak: soak() }
+            }
+            Test::Ending { .. } => Test::Ending { instance, commands, given_up: false, soak: soak() },
+            Test::Sealing { .. } => Test::Sealing { instance, commands, given_up: false, soak: soak() },
             Test::Recalling { .. } => Test::Recalling { looks: u8::MAX, why: longest_failure() },
             Test::Withdrawing { .. } => {
                 Test::Withdrawing { instance, looks: u8::MAX, why: longest_failure() }
@@ -74,11 +99,11 @@ fn unwinding_ends_in_the_instance_terminated_wherever_it_begins() {
         let unwound = state.clone().unwind(why.clone());
         let expected = match name {
             "launching" | "launching_on_demand" => Test::Recalling { looks: 0, why: why.clone() },
-            "sealing" | "recalling" | "withdrawing" | "withdrawn" => state.clone(),
+            "sealing" | "sealing_soaked" | "recalling" | "withdrawing" | "withdrawn" => state.clone(),
             _ => Test::Withdrawing { instance: INSTANCE.into(), looks: 0, why: why.clone() },
         };
         assert_eq!(unwound, expected, "{name}");
-        assert_eq!(unwound.is_unwinding(), name != "sealing", "{name}");
+        assert_eq!(unwound.is_unwinding(), !name.starts_with("sealing"), "{name}");
         assert_eq!(state.is_unwinding(), matches!(name, "recalling" | "withdrawing" | "withdrawn"), "{name}");
     }
 }

@@ -7,6 +7,7 @@ use bakeline::aws::Aws;
 use bakeline::engine::{Clock, StageError};
 use bakeline::evidence::Stage;
 use bakeline::rehearsal::cloud::Cloud;
+use bakeline::rehearsal::transcript::Record;
 use bakeline::rehearsal::world::World;
 use bakeline::spec::ReleaseSpec;
 use bakeline::stage::cleanup::quarantine::{Next, Step};
@@ -88,6 +89,38 @@ impl Ground {
 
     pub async fn survey(&self, focus: Focus<'_>) -> Result<Survey, StageError> {
         Survey::take(&self.aws, &self.scope(), focus, self.clock.now()).await
+    }
+
+    /// Runs a test in the world as it was at a moment, with a worker of its own.
+    pub async fn at<T>(&self, moment: &Moment, test: impl AsyncFnOnce(&Self) -> T) -> T {
+        // The runtime's clock only goes forward: the moment is brought to it.
+        let moment = Moment { now: self.cloud.now(), ..moment.clone() };
+        let cloud = Cloud::new(moment.world.clone(), self.cloud.timeline());
+        let journal = Arc::new(Journal::in_memory());
+        let house =
+            moment.worker(&cloud, &self.clock, &journal, &[Stage::Cleanup], Telemetry::default()).await;
+        let ground = Self {
+            moment,
+            cloud,
+            clock: self.clock.clone(),
+            aws: house.aws,
+            account: self.account.clone(),
+            region: self.region.clone(),
+            subnet: self.subnet.clone(),
+            spec: self.spec.clone(),
+            candidates: self.candidates,
+        };
+        test(&ground).await
+    }
+
+    /// How many calls were made so far.
+    pub fn called(&self) -> usize {
+        self.cloud.with_transcript(|transcript| transcript.records().len())
+    }
+
+    /// The calls from one on.
+    pub fn records(&self, first: usize) -> Vec<Record> {
+        self.cloud.with_transcript(|transcript| transcript.records()[first..].to_vec())
     }
 
     pub fn ask(&self, world: &mut World, service: &'static str, operation: &str, input: Value) -> Value {

@@ -29,8 +29,7 @@ fn before(spec: &str, scenario: &str) -> Moment {
 #[ignore = "not yet run to its end: cargo test --test it promote::crash -- --ignored"]
 fn every_call_of_a_trial_survives_every_fault() {
     let moment = before(SPEC, "");
-    let (ran, wrong) =
-        crash_until("promote after a trial", Stage::Promote, &moment, Some("StartInstanceRefresh"));
+    let (ran, wrong) = crash_until("promote after a trial", Stage::Promote, &moment, "StartInstanceRefresh");
     println!("promote after a trial: {ran} cases, {} of them wrong", wrong.len());
     report(&wrong);
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::super::super::time::Time;
 use super::super::super::world::World;
+use super::super::ec2::Instance;
 use super::super::elbv2::{self, Health};
 use super::super::support::{Place, float};
 use super::MINUTE_MS;
@@ -292,8 +293,10 @@ pub(super) fn samples(world: &World, here: &Place, key: &MetricKey, start: i64, 
                     samples.add((IDLE_CPU + CPU_PER_REQUEST * each).min(100.0), 1.0);
                 }
             }
-            let instance = world.ec2.instances.get(value).filter(|i| i.state.is_live());
-            if samples.is_empty() && name == "InstanceId" && instance.is_some_and(|i| i.launched.0 < end) {
+            // CloudWatch remembers an instance that is gone.
+            let ran = |i: &Instance| i.ended.map_or_else(|| i.state.is_live(), |ended| ended.0 > start);
+            let instance = world.ec2.instances.get(value).filter(|i| ran(i) && i.launched.0 < end);
+            if samples.is_empty() && name == "InstanceId" && instance.is_some() {
                 samples.add(IDLE_CPU, 1.0);
             }
         }

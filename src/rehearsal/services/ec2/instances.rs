@@ -93,6 +93,8 @@ pub struct Instance {
     pub impaired: bool,
     pub tags: Tags,
     pub launched: Time,
+    /// When it was terminated.
+    pub ended: Option<Time>,
     pub zone: String,
     pub subnet_id: String,
     pub vpc_id: String,
@@ -245,6 +247,7 @@ pub(in super::super) fn terminate(world: &mut World, id: &str, reason: &str) {
         return;
     }
     instance.state = InstanceState::ShuttingDown;
+    instance.ended = Some(now);
     instance.status_ok = false;
     reason.clone_into(&mut instance.transition_reason);
     enter(world, now + TERMINATED_AFTER, Event::Terminated(id.to_owned()));

@@ -296,6 +296,7 @@ pub fn launch(
             key_name: spec.key_name.clone(),
             private_ip: format!("10.0.{}.{}", (draw >> 8) & 0xff, 4 + draw % 250),
             protected: spec.disable_api_termination.unwrap_or(false),
+            ended: None,
             transition_reason: String::new(),
             spot,
             behaviour: Arc::clone(&behaviour),

@@ -35,7 +35,9 @@ pub const OPERATIONS: &[&str] = &[
     "CreateImagePipeline",
     "CreateImageRecipe",
     "CreateInfrastructureConfiguration",
+    "DeleteComponent",
     "DeleteImage",
+    "DeleteImageRecipe",
     "GetComponent",
     "GetDistributionConfiguration",
     "GetImage",
@@ -192,6 +194,7 @@ pub fn call(world: &mut World, call: &Call) -> Answer {
         | "CreateImageRecipe"
         | "CreateInfrastructureConfiguration" => once(world, call, resource::create),
         "CreateImage" => once(world, call, build::create_image),
+        "DeleteComponent" | "DeleteImageRecipe" => resource::delete(world, call),
         "DeleteImage" => image::delete(world, call),
         "GetComponent"
         | "GetDistributionConfiguration"

@@ -24,7 +24,7 @@ impl Kind {
     /// The kind an operation such as `GetImageRecipe` or `ListComponents` is about.
     pub(super) fn of(operation: &str) -> Option<Self> {
         let name = operation.trim_start_matches(|c: char| !c.is_uppercase());
-        let name = ["Create", "Get", "List"].iter().find_map(|verb| name.strip_prefix(verb))?;
+        let name = ["Create", "Delete", "Get", "List"].iter().find_map(|verb| name.strip_prefix(verb))?;
         Some(match name.trim_end_matches('s') {
             "Component" => Self::Component,
             "ImageRecipe" => Self::ImageRecipe,
@@ -241,6 +241,44 @@ pub(super) fn get(world: &World, call: &Call) -> Answer {
     }
     answer[kind.member()] = body;
     Ok(answer)
+}
+
+/// Deletes a component or a recipe. One that another resource or an image is made from is refused.
+pub(super) fn delete(world: &mut World, call: &Call) -> Answer {
+    let Some(kind) = Kind::of(&call.operation) else {
+        return Err(ApiError::new("UnknownOperationException", call.operation.clone()));
+    };
+    let arn = call.input.get(kind.arn_member()).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let there = world.imagebuilder.resources.get(&arn).is_some_and(|found| {
+        found.kind == kind && found.account == call.account && found.region == call.region
+    });
+    if !there {
+        return Err(not_found(&arn));
+    }
+    if let Some(user) = user_of(world, &arn) {
+        let message = format!("The resource {arn} is used by {user}");
+        return Err(ApiError::new("ResourceDependencyException", message));
+    }
+    world.imagebuilder.resources.remove(&arn);
+    let mut answer = json!({});
+    answer[kind.arn_member()] = arn.into();
+    Ok(answer)
+}
+
+/// A pipeline, recipe or image that is made from a resource.
+fn user_of(world: &World, arn: &str) -> Option<String> {
+    let names = |text: Option<&Value>| {
+        let text = text.and_then(Value::as_str).unwrap_or_default();
+        text == arn || Arn::parse(text).zip(Arn::parse(arn)).is_some_and(|(named, one)| named.covers(&one))
+    };
+    let uses = |resource: &Resource| {
+        let components = resource.body.get("components").and_then(Value::as_array);
+        names(resource.body.get("imageRecipeArn"))
+            || components.into_iter().flatten().any(|component| names(component.get("componentArn")))
+    };
+    let resource = world.imagebuilder.resources.iter().find(|(_, resource)| uses(resource));
+    let image = || world.imagebuilder.images.values().find(|image| names(image.recipe.get("arn")));
+    resource.map(|(user, _)| user.clone()).or_else(|| image().map(|image| image.arn.clone()))
 }
 
 /// What a pipeline shows of its latest build.

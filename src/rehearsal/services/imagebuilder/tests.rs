@@ -330,6 +330,22 @@ fn deleting_an_image_removes_its_record_only_when_it_has_ended() {
 }
 
 #[test]
+fn a_recipe_and_a_component_are_deleted_only_once_nothing_is_made_from_them() {
+    let mut w = world();
+    let recipe = json!({ "imageRecipeArn": arn("image-recipe/web/2.1.0") });
+    let component = json!({ "componentBuildVersionArn": arn("component/smoke/1.0.0/1") });
+    let code = |w: &mut World, operation: &str, input: &Value| {
+        ask(w, operation, input.clone()).map_or_else(|refused| refused.code, |_| "deleted".to_owned())
+    };
+    assert_eq!(code(&mut w, "DeleteComponent", &component), "ResourceDependencyException");
+    assert_eq!(code(&mut w, "DeleteImageRecipe", &recipe), "ResourceDependencyException", "its pipeline");
+    w.imagebuilder.resources.retain(|_, resource| resource.kind != super::resource::Kind::ImagePipeline);
+    assert_eq!(code(&mut w, "DeleteImageRecipe", &recipe), "deleted");
+    assert_eq!(code(&mut w, "DeleteImageRecipe", &recipe), "ResourceNotFoundException");
+    assert_eq!(code(&mut w, "DeleteComponent", &component), "deleted");
+}
+
+#[test]
 fn resources_are_checked_shown_and_listed() {
     let mut w = world();
     let recipe = ask(&mut w, "GetImageRecipe", json!({ "imageRecipeArn": arn("image-recipe/web/2.1.0") }));

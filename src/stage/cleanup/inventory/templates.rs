@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use aws_sdk_ec2::types::LaunchTemplate;
+use aws_sdk_ec2::types::{LaunchTemplate, LaunchTemplateVersion};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 
 use super::AT_ONCE;
@@ -24,7 +24,11 @@ pub async fn templates(aws: &Aws, facts: &mut Facts) -> Result<(), StageError> {
         listed.extend(page.launch_templates().iter().filter_map(Listed::of));
     }
     facts.count(Source::LaunchTemplates, listed.len());
-    let mut read = versions_of(aws, listed).await?;
+    let (single, several): (Vec<Listed>, Vec<Listed>) =
+        listed.into_iter().partition(|listed| listed.template.latest == 1);
+    let mut read = versions_of(aws, several).await?;
+    facts.templates.append(&mut read);
+    let mut read = only_versions(aws, single).await?;
     facts.templates.append(&mut read);
     for template in facts.unlisted_templates() {
         match one(aws, &template).await? {
@@ -59,6 +63,16 @@ impl Listed {
     }
 }
 
+impl Template {
+    fn add(&mut self, version: &LaunchTemplateVersion) {
+        if version.version_description().is_some_and(is_ours) {
+            self.ours.extend(version.version_number());
+        }
+        let image = version.launch_template_data().and_then(|data| data.image_id());
+        self.versions.insert(version.version_number().unwrap_or(0), image.map(str::to_owned));
+    }
+}
+
 /// A template that someone names by id or by name; none if EC2 knows of none.
 async fn one(aws: &Aws, named: &str) -> Result<Option<Listed>, StageError> {
     let ask = aws.ec2.describe_launch_templates();
@@ -74,6 +88,37 @@ async fn one(aws: &Aws, named: &str) -> Result<Option<Listed>, StageError> {
     }
 }
 
+/// Reads templates that have one version only, which is the latest of each: those of all templates are one list.
+async fn only_versions(aws: &Aws, listed: Vec<Listed>) -> Result<BTreeMap<String, Template>, StageError> {
+    let mut templates: BTreeMap<String, Template> =
+        listed.into_iter().map(|listed| (listed.id, listed.template)).collect();
+    if templates.is_empty() {
+        return Ok(templates);
+    }
+    let ask = aws.ec2.describe_launch_template_versions().versions("$Latest").max_results(PAGE);
+    let mut pages = ask.into_paginator().send();
+    while let Some(page) = pages.next().await {
+        let page =
+            page.map_err(|e| AwsError::new("ec2:DescribeLaunchTemplateVersions", "every latest version", e))?;
+        for version in page.launch_template_versions() {
+            if let Some(template) = version.launch_template_id().and_then(|id| templates.get_mut(id)) {
+                template.add(version);
+            }
+        }
+    }
+    // One that was deleted, or given another version, since it was listed is read by itself.
+    let is_whole = |template: &Template| template.versions.contains_key(&1) && template.versions.len() == 1;
+    let (whole, other): (BTreeMap<_, _>, BTreeMap<_, _>) =
+        templates.into_iter().partition(|(_, template)| is_whole(template));
+    let other = other.into_iter().map(|(id, template)| {
+        let latest = template.versions.last_key_value().map_or(template.latest, |(version, _)| *version);
+        Listed { id, template: Template { latest, ..template } }
+    });
+    let mut templates = whole;
+    templates.append(&mut versions_of(aws, other.collect()).await?);
+    Ok(templates)
+}
+
 async fn versions_of(aws: &Aws, listed: Vec<Listed>) -> Result<BTreeMap<String, Template>, StageError> {
     let read = |listed: Listed| async move {
         let Listed { id, mut template } = listed;
@@ -86,11 +131,7 @@ async fn versions_of(aws: &Aws, listed: Vec<Listed>) -> Result<BTreeMap<String, 
                 page => page?,
             };
             for version in page.launch_template_versions() {
-                if version.version_description().is_some_and(is_ours) {
-                    template.ours.extend(version.version_number());
-                }
-                let image = version.launch_template_data().and_then(|data| data.image_id());
-                template.versions.insert(version.version_number().unwrap_or(0), image.map(str::to_owned));
+                template.add(version);
             }
         }
         Ok(Some((id, template)))

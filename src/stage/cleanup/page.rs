@@ -1,0 +1,189 @@
+//! The plan as a page for whoever approves it: without scripts or anything from elsewhere. Pure.
+
+use askama::Template;
+use time::OffsetDateTime;
+use time::macros::format_description;
+
+use crate::evidence::predicate::{Aim, CleanupPlan, PlannedImage};
+
+#[derive(Template)]
+#[template(path = "cleanup-plan.html")]
+struct Page<'a> {
+    plan: &'a CleanupPlan,
+    planned: String,
+    expires: String,
+    priced: bool,
+    totals: Vec<Total>,
+    sections: Vec<Section<'a>>,
+}
+
+/// What the plan comes to for one aim.
+struct Total {
+    name: &'static str,
+    class: &'static str,
+    said: &'static str,
+    images: usize,
+    gib: u64,
+    cost: String,
+}
+
+struct Section<'a> {
+    title: &'static str,
+    rows: Vec<Row<'a>>,
+}
+
+struct Row<'a> {
+    image: &'a str,
+    name: &'a str,
+    made: &'a str,
+    aim: &'static str,
+    class: &'static str,
+    gib: u64,
+    cost: String,
+    why: &'a [String],
+}
+
+/// Every aim, what changes first.
+const AIMS: [Aim; 6] = [Aim::Deregister, Aim::Quarantine, Aim::Reinstate, Aim::Rest, Aim::Later, Aim::Keep];
+
+/// The page of a plan: what it comes to, what changes, and what stays.
+///
+/// # Errors
+/// The page could not be written.
+pub fn page(plan: &CleanupPlan) -> Result<String, askama::Error> {
+    let totals = AIMS.into_iter().filter_map(|aim| total(plan, aim)).collect();
+    let (acting, staying): (Vec<_>, Vec<_>) = plan.images.iter().partition(|planned| planned.aim.acts());
+    let sections = [section(plan, "What changes", acting), section(plan, "What stays as it is", staying)];
+    Page {
+        plan,
+        planned: moment(plan.planned_on),
+        expires: moment(plan.expires_on),
+        priced: plan.price_per_gib_month.is_some(),
+        totals,
+        sections: sections.into_iter().flatten().collect(),
+    }
+    .render()
+}
+
+/// None when there is no image to tell of.
+fn section<'a>(
+    plan: &CleanupPlan,
+    title: &'static str,
+    images: Vec<&'a PlannedImage>,
+) -> Option<Section<'a>> {
+    let rows: Vec<Row<'a>> = images.into_iter().map(|planned| row(plan, planned)).collect();
+    (!rows.is_empty()).then_some(Section { title, rows })
+}
+
+fn moment(at: OffsetDateTime) -> String {
+    at.format(format_description!("[year]-[month]-[day] [hour]:[minute]")).unwrap_or_default()
+}
+
+fn total(plan: &CleanupPlan, aim: Aim) -> Option<Total> {
+    let of_aim: Vec<&PlannedImage> = plan.images.iter().filter(|planned| planned.aim == aim).collect();
+    let gib = of_aim.iter().map(|planned| planned.gib).fold(0, u64::saturating_add);
+    (!of_aim.is_empty()).then(|| Total {
+        name: aim.name(),
+        class: class(aim),
+        said: said(aim),
+        images: of_aim.len(),
+        gib,
+        cost: cost(plan, gib),
+    })
+}
+
+fn row<'a>(plan: &CleanupPlan, planned: &'a PlannedImage) -> Row<'a> {
+    let made = &planned.image.creation_date;
+    Row {
+        image: &planned.image.image_id,
+        name: &planned.image.name,
+        made: made.split_once('T').map_or(made.as_str(), |(day, _)| day),
+        aim: planned.aim.name(),
+        class: class(planned.aim),
+        gib: planned.gib,
+        cost: cost(plan, planned.gib),
+        why: &planned.reasons,
+    }
+}
+
+/// What so many GiB cost a month, at most; nothing when no price was given.
+#[allow(clippy::cast_precision_loss, reason = "a sum of money is shown to the cent")]
+#[must_use]
+pub fn cost(plan: &CleanupPlan, gib: u64) -> String {
+    plan.price_per_gib_month.map_or_else(String::new, |price| format!("{:.2}", price * gib as f64))
+}
+
+fn class(aim: Aim) -> &'static str {
+    match aim {
+        Aim::Deregister => "deregister",
+        Aim::Quarantine => "quarantine",
+        Aim::Reinstate => "reinstate",
+        Aim::Rest | Aim::Later | Aim::Keep => "still",
+    }
+}
+
+fn said(aim: Aim) -> &'static str {
+    match aim {
+        Aim::Deregister => "with the snapshots that no other image stands on",
+        Aim::Quarantine => "marked, deprecated and disabled; can be undone",
+        Aim::Reinstate => "out of quarantine, as it was",
+        Aim::Rest => "in quarantine, not yet for long enough",
+        Aim::Later => "left to the next cleanup",
+        Aim::Keep => "something speaks for it",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::Timestamp;
+    use crate::evidence::ImageIdentity;
+
+    fn planned(id: &str, name: &str, aim: Aim, reason: &str) -> PlannedImage {
+        let image = ImageIdentity {
+            image_id: id.into(),
+            name: name.into(),
+            creation_date: "2026-01-02T03:04:05.000Z".into(),
+            account: "123456789012".into(),
+            region: "eu-west-1".into(),
+        };
+        PlannedImage { image, aim, reasons: vec![reason.into()], snapshots: Vec::new(), gib: 8 }
+    }
+
+    fn plan(price: Option<f64>) -> CleanupPlan {
+        CleanupPlan {
+            service: "web".into(),
+            account: "123456789012".into(),
+            region: "eu-west-1".into(),
+            policy: serde_json::Value::Null,
+            group: None,
+            planned_on: Timestamp(1_800_000_000).date_time(),
+            expires_on: Timestamp(1_800_086_400).date_time(),
+            price_per_gib_month: price,
+            images: vec![
+                planned("ami-1", "kept", Aim::Keep, "used by parameter <b>golden</b>"),
+                planned("ami-2", "gone <script>", Aim::Deregister, "nothing uses it"),
+                planned("ami-3", "gone too", Aim::Deregister, "nothing uses it"),
+            ],
+        }
+    }
+
+    #[test]
+    fn what_changes_stands_first_with_its_cost_and_every_reason() {
+        let page = page(&plan(Some(0.05))).unwrap();
+        let at = |text: &str| page.find(text).unwrap_or_else(|| panic!("{text} is not in {page}"));
+        assert!(at("What changes") < at("ami-2"));
+        assert!(at("ami-3") < at("What stays as it is"));
+        assert!(at("What stays as it is") < at("ami-1"));
+        // Two images of 8 GiB for 0.05 each.
+        at("<td class=\"r\">2</td><td class=\"r\">16</td><td class=\"r\">0.80</td>");
+        at("until 2027-01-16 08:00 UTC");
+    }
+
+    #[test]
+    fn names_and_reasons_are_text_and_nothing_else() {
+        let page = page(&plan(None)).unwrap();
+        assert!(!page.contains("<script") && !page.contains("<b>golden"), "{page}");
+        assert!(!page.contains("A month"), "no price, no cost");
+    }
+}

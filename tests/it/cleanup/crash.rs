@@ -1,0 +1,116 @@
+//! Every call on the way out of use, of the way back, and of taking leftovers away meets every fault.
+
+use bakeline::evidence::Stage;
+use bakeline::rehearsal::cloud::Cloud;
+use bakeline::rehearsal::faults::{Fault, FaultPlan, When};
+use bakeline::rehearsal::transcript::Record;
+use bakeline::rehearsal::world::World;
+use bakeline::stage::cleanup::apply::bring_back;
+use bakeline::stage::cleanup::quarantine::Step;
+
+use super::ground::{Ground, OLD, where_usage_decides};
+use crate::crash::{applied_twice, crash_everywhere_from, faults, report};
+use crate::reap::after_two_that_died;
+
+/// A cleanup of at most one image, with a short quarantine.
+const ONE: &str = "tests/it/fixtures/cleanup-one/bakeline.yaml";
+
+#[test]
+fn every_call_of_a_removal_and_of_reaping_survives_every_fault() {
+    let moment = after_two_that_died(ONE, "build: {minutes: 4}\n");
+    let removes = |records: &[Record]| {
+        let of = |operation: &'static str| {
+            records.iter().filter(move |call| call.operation == operation && call.applied)
+        };
+        let gone = of("DeregisterImage").next().expect("the undisturbed cleanup removes an image");
+        assert_eq!(gone.input["DeleteAssociatedSnapshots"], true, "{}", gone.input);
+        assert_eq!(of("TerminateInstances").count(), 1);
+        assert_eq!(of("DeleteAutoScalingGroup").count(), 2);
+        // From the look right before the image goes.
+        let at = records.iter().position(|call| call.operation == "DeregisterImage").unwrap();
+        records[..at].iter().rposition(|call| call.operation == "DescribeSpotFleetRequests").unwrap()
+    };
+    let (ran, wrong) = crash_everywhere_from("a removal", Stage::Cleanup, &moment, removes);
+    println!("a removal: {ran} cases, {} of them wrong", wrong.len());
+    report(&wrong);
+}
+
+/// Runs `act` to its end. When it is killed, or ends badly, it is begun anew, as a command is that is typed again.
+async fn typed_again<T, E: std::fmt::Display>(cloud: &Cloud, act: impl AsyncFn() -> Result<T, E>) -> T {
+    for _ in 0..4 {
+        let mut kills = cloud.kills();
+        kills.mark_unchanged();
+        tokio::select! {
+            done = act() => match done {
+                Ok(done) => return done,
+                Err(error) => println!("typed again after: {error}"),
+            },
+            _ = kills.changed() => {}
+        }
+    }
+    panic!("it does not come to its end")
+}
+
+/// Brings an image out of use, then back under each fault at each call.
+fn undone_under_every_fault(prepare: fn(&mut World, &Ground), out: impl AsyncFn(&Ground, &str)) {
+    where_usage_decides(prepare, async |ground| {
+        let image = ground.image(OLD);
+        ground.cloud.with_world(|world| ground.share(world, &image, "210987654321"));
+        let expected = (ground.looks_like(&image), ground.snapshots());
+        out(ground, &image).await;
+        let moment = ground.moment.now(&ground.cloud);
+        let undisturbed = ground.at(&moment, async |ground| {
+            let first = ground.called();
+            bring_back(&ground.aws, &ground.clock, &image, |_| ()).await.unwrap();
+            ground.records(first)
+        });
+        let undisturbed = undisturbed.await;
+        assert!(undisturbed.iter().filter(|call| call.mutating).count() >= 4, "{undisturbed:#?}");
+        let mut wrong = Vec::new();
+        let mut cases = 0;
+        for (call, met) in (1..).zip(&undisturbed) {
+            for (what, fault) in faults() {
+                if fault == Fault::StaleRead && met.mutating {
+                    continue;
+                }
+                cases += 1;
+                let plan = FaultPlan::default().rule(When::Index(call), fault.clone());
+                let (looks, records) = ground
+                    .at(&moment, async |ground| {
+                        let first = ground.called();
+                        ground.cloud.set_faults(plan.clone());
+                        let back = || bring_back(&ground.aws, &ground.clock, &image, |_| ());
+                        typed_again(&ground.cloud, back).await;
+                        ground.cloud.set_faults(FaultPlan::default());
+                        let looks = ground.find(&image).map(|_| ground.looks_like(&image));
+                        ((looks, ground.snapshots()), ground.records(first))
+                    })
+                    .await;
+                let case = format!("call {call}, {}, {what}", met.operation);
+                if looks != (Some(expected.0.clone()), expected.1.clone()) {
+                    wrong.push(format!("{case}: {looks:#?} instead of {expected:#?}"));
+                }
+                // A look that is behind the last step back shows that step as still to be taken, which is harmless.
+                let twice = applied_twice(&records);
+                if fault != Fault::StaleRead && !twice.is_empty() {
+                    wrong.push(format!("{case}: {twice:?}"));
+                }
+            }
+        }
+        println!("undo: {} calls, {cases} cases, {} of them wrong", undisturbed.len(), wrong.len());
+        report(&wrong);
+    });
+}
+
+#[test]
+fn every_call_of_undo_survives_every_fault() {
+    undone_under_every_fault(|_, _| (), async |ground, image| ground.bring_to(image, Step::Deregister).await);
+}
+
+#[test]
+fn every_call_of_undo_from_the_recycle_bin_survives_every_fault() {
+    undone_under_every_fault(
+        |world, _| world.ec2.bin.keeps = Some(std::time::Duration::from_hours(720)),
+        async |ground, image| ground.remove(image).await,
+    );
+}

@@ -1,0 +1,177 @@
+//! Everything that can use an image, each as AWS keeps it.
+
+use bakeline::rehearsal::services::{autoscaling, ec2};
+use bakeline::rehearsal::world::World;
+use serde_json::{Value, json};
+
+use super::ground::Ground;
+
+/// Makes something use an image.
+pub type Refer = fn(&mut World, &Ground, &str);
+
+/// Every way that keeps an image.
+pub const ALL: [(&str, Refer); 14] = [
+    ("an older template version", older_version),
+    ("a plain parameter", plain_parameter),
+    ("a template that no group uses", lone_template),
+    ("a version of a parameter, through a template", by_parameter),
+    ("a launch configuration", configuration),
+    ("a parameter that holds a document", document),
+    ("a node group behind $Default", node_group),
+    ("a fleet", fleet),
+    ("a Spot fleet", spot_fleet),
+    ("a Spot request", spot_request),
+    ("an instance", instance),
+    ("a recipe", recipe),
+    ("a container recipe", container_recipe),
+    ("shared", shared),
+];
+
+/// A name of its own for each image.
+fn of(name: &str, image: &str) -> String {
+    format!("{name}-{}", image.trim_start_matches("ami-"))
+}
+
+pub fn version(world: &mut World, ground: &Ground, template: &str, image: &str) {
+    let data = json!({"ImageId": image, "InstanceType": "t3.small"});
+    ground.ask(
+        world,
+        "ec2",
+        "CreateLaunchTemplateVersion",
+        json!({"LaunchTemplateName": template, "LaunchTemplateData": data}),
+    );
+}
+
+pub fn template(world: &mut World, ground: &Ground, name: &str, image: &str) -> String {
+    let data = json!({"ImageId": image, "InstanceType": "t3.small"});
+    ec2::seed_launch_template(world, &ground.account, &ground.region, name, data)
+}
+
+pub fn older_version(world: &mut World, ground: &Ground, image: &str) {
+    let name = of("other", image);
+    template(world, ground, &name, image);
+    let current = ground.moment.founded.current_image.clone().unwrap();
+    // The version is older than the ten that DescribeImageReferences looks at by default.
+    for _ in 0..12 {
+        version(world, ground, &name, &current);
+    }
+}
+
+pub fn shared(world: &mut World, ground: &Ground, image: &str) {
+    ground.share(world, image, "210987654321");
+}
+
+pub fn parameter(world: &mut World, ground: &Ground, name: &str, value: &str) {
+    let input = json!({"Name": name, "Value": value, "Type": "String"});
+    ground.ask(world, "ssm", "PutParameter", input);
+}
+
+pub fn plain_parameter(world: &mut World, ground: &Ground, image: &str) {
+    parameter(world, ground, &of("/golden/image", image), image);
+}
+
+pub fn odd_parameter(world: &mut World, ground: &Ground, image: &str) {
+    parameter(world, ground, &of("runner_config", image), image);
+}
+
+pub fn document(world: &mut World, ground: &Ground, image: &str) {
+    parameter(world, ground, &of("/runners", image), &format!(r#"{{"ami_id": ["{image}"]}}"#));
+}
+
+pub fn lost_template(world: &mut World, ground: &Ground, image: &str) {
+    let id = template(world, ground, &of("short-lived", image), image);
+    let group =
+        autoscaling::NewGroup::new(&ground.account, &ground.region, &of("broken", image), &id, "1", 0);
+    autoscaling::seed_group(world, group);
+    ground.ask(world, "ec2", "DeleteLaunchTemplate", json!({"LaunchTemplateId": id}));
+}
+
+pub fn lone_template(world: &mut World, ground: &Ground, image: &str) {
+    template(world, ground, &of("lone", image), image);
+}
+
+pub fn by_parameter(world: &mut World, ground: &Ground, image: &str) {
+    let name = of("golden", image);
+    parameter(world, ground, &name, image);
+    template(world, ground, &of("resolving", image), &format!("resolve:ssm:{name}:1"));
+    let current = ground.moment.founded.current_image.clone().unwrap();
+    // The parameter has moved on; the template has not.
+    let input = json!({"Name": name, "Value": current, "Type": "String", "Overwrite": true});
+    ground.ask(world, "ssm", "PutParameter", input);
+}
+
+pub fn configuration(world: &mut World, ground: &Ground, image: &str) {
+    let one = json!({"LaunchConfigurationName": of("unattached", image), "ImageId": image, "InstanceType": "t3.small",
+        "CreatedTime": 1_700_000_000});
+    autoscaling::seed_launch_configuration(world, &ground.account, &ground.region, one);
+}
+
+pub fn node_group(world: &mut World, ground: &Ground, image: &str) {
+    let name = of("eks-node-group", image);
+    let id = template(world, ground, &name, image);
+    let current = ground.moment.founded.current_image.clone().unwrap();
+    version(world, ground, &name, &current);
+    let group = autoscaling::NewGroup::new(
+        &ground.account,
+        &ground.region,
+        &of("eks-nodes", image),
+        &id,
+        "$Default",
+        0,
+    );
+    autoscaling::seed_group(world, group);
+}
+
+pub fn fleet(world: &mut World, ground: &Ground, image: &str) {
+    let fleet = json!({"FleetId": of("fleet", image), "FleetState": "active",
+        "LaunchTemplateConfigs": [{"Overrides": [{"ImageId": image}]}]});
+    ec2::seed_fleet(world, &ground.account, &ground.region, fleet);
+}
+
+pub fn spot_fleet(world: &mut World, ground: &Ground, image: &str) {
+    let request = json!({"SpotFleetRequestId": of("sfr", image), "SpotFleetRequestState": "active",
+        "SpotFleetRequestConfig": {"IamFleetRole": "arn:aws:iam::123456789012:role/fleet", "TargetCapacity": 1,
+            "LaunchSpecifications": [{"ImageId": image}]}});
+    ec2::seed_spot_fleet_request(world, &ground.account, &ground.region, request);
+}
+
+pub fn spot_request(world: &mut World, ground: &Ground, image: &str) {
+    let request = json!({"SpotInstanceRequestId": of("sir", image), "State": "open",
+        "LaunchSpecification": {"ImageId": image}});
+    ec2::seed_spot_request(world, &ground.account, &ground.region, request);
+}
+
+pub fn instance(world: &mut World, ground: &Ground, image: &str) {
+    launched(world, ground, image);
+}
+
+fn launched(world: &mut World, ground: &Ground, image: &str) -> Value {
+    let input = json!({"ImageId": image, "InstanceType": "t3.small", "MinCount": 1, "MaxCount": 1,
+        "SubnetId": ground.subnet});
+    let launched = ground.ask(world, "ec2", "RunInstances", input);
+    launched.pointer("/Instances/0/InstanceId").unwrap().clone()
+}
+
+pub fn stopped_instance(world: &mut World, ground: &Ground, image: &str) {
+    let id = launched(world, ground, image);
+    world.advance(world.now + std::time::Duration::from_mins(5));
+    ground.ask(world, "ec2", "StopInstances", json!({"InstanceIds": [id]}));
+}
+
+pub fn recipe(world: &mut World, ground: &Ground, image: &str) {
+    let components = ground.ask(world, "imagebuilder", "ListComponents", json!({"owner": "Self"}));
+    let component = &components["componentVersionList"][0]["arn"];
+    let input = json!({"name": of("recipe", image), "semanticVersion": "1.0.0", "parentImage": image,
+        "components": [{"componentArn": component}], "clientToken": of("recipe", image)});
+    ground.ask(world, "imagebuilder", "CreateImageRecipe", input);
+}
+
+pub fn container_recipe(world: &mut World, ground: &Ground, image: &str) {
+    let arn = format!(
+        "arn:aws:imagebuilder:{}:{}:container-recipe/{}/1.0.0",
+        ground.region,
+        ground.account,
+        of("container", image)
+    );
+    ec2::seed_reference(world, &ground.account, &ground.region, "imagebuilder:ContainerRecipe", &arn, image);
+}

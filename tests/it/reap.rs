@@ -1,0 +1,209 @@
+//! What runs leave behind when nobody undoes it: the execution was stopped and abandoned, and its worker is gone.
+
+use std::time::Duration;
+
+use aws_sdk_imagebuilder::types::ImageStatus;
+use bakeline::evidence::Stage;
+use bakeline::rehearsal::services::codepipeline::ActionStatus;
+use bakeline::rehearsal::world::World;
+use bakeline::stage::canary::Census;
+use bakeline::stage::reap::{self, Builds, Leftover, Standing, What, records};
+use bakeline::worker::House;
+use serde_json::{Value, json};
+
+use crate::support::{Moment, example, in_virtual_time, plan, work};
+use crate::trail::ask;
+use crate::unwinding::{called, staging, until, worker};
+
+/// A release whose promotion is a trial beside a baseline.
+const TRIAL: &str = "tests/it/fixtures/promote/bakeline.yaml";
+
+/// The sides of a trial, with their instances.
+fn sides(moment: &Moment, world: &mut World) -> Vec<(String, usize)> {
+    let answer = ask(moment, world, "autoscaling", "DescribeAutoScalingGroups", json!({}));
+    let groups = answer["AutoScalingGroups"].as_array().cloned().unwrap_or_default();
+    let side = |group: &Value| {
+        let name = group["AutoScalingGroupName"].as_str()?;
+        let trial = bakeline::stage::canary::is_trial(name);
+        trial.then(|| (name.to_owned(), group["Instances"].as_array().map_or(0, Vec::len)))
+    };
+    groups.iter().filter_map(side).collect()
+}
+
+fn stop(moment: &Moment, world: &mut World) {
+    let pipeline = moment.founded.pipeline_arn.rsplit(':').next();
+    let input =
+        json!({"pipelineName": pipeline, "pipelineExecutionId": moment.founded.execution, "abandon": true});
+    ask(moment, world, "codepipeline", "StopPipelineExecution", input);
+}
+
+/// Works at a stage until it has made what it is about to leave, and lets the worker die there.
+fn dies_at(moment: &Moment, stage: Stage) -> Moment {
+    in_virtual_time(async {
+        let (cloud, clock) = moment.go_on();
+        let house = worker(moment, &cloud, &clock, stage).await;
+        until(&house, async || match stage {
+            Stage::Bake => called(&cloud, "PutJobSuccessResult") > 2,
+            Stage::Test => staging(&house).await.contains(&"running".to_owned()),
+            Stage::Promote => {
+                let sides = cloud.with_world(|world| sides(moment, world));
+                sides.len() == 2 && sides.iter().all(|(_, instances)| *instances > 0)
+            }
+            Stage::Cleanup => false,
+        })
+        .await;
+        moment.now(&cloud)
+    })
+}
+
+/// The moment after an execution died at a stage and was abandoned, and another was started.
+pub fn abandoned(moment: &Moment, stage: Stage) -> Moment {
+    let mut moment = dies_at(moment, stage);
+    let mut world = moment.world.clone();
+    stop(&moment, &mut world);
+    let pipeline = moment.founded.pipeline_arn.rsplit(':').next();
+    let started =
+        ask(&moment, &mut world, "codepipeline", "StartPipelineExecution", json!({"name": pipeline}));
+    started["pipelineExecutionId"].as_str().unwrap().clone_into(&mut moment.founded.execution);
+    moment.world = world;
+    moment
+}
+
+/// The moment before the cleanup of a release, after two others died with a staging instance and a trial.
+pub fn after_two_that_died(spec: &str, scenario: &str) -> Moment {
+    let start = Moment::start(&plan(spec, scenario));
+    let first = abandoned(&start.after(Stage::Bake), Stage::Test);
+    let second = abandoned(&first.after(Stage::Bake).after(Stage::Test), Stage::Promote);
+    second.after(Stage::Bake).after(Stage::Test).after(Stage::Promote)
+}
+
+async fn kinds(house: &House) -> Vec<What> {
+    let found = reap::find(&house.aws, Builds::All).await.unwrap();
+    found.into_iter().map(|leftover| leftover.what).collect()
+}
+
+#[test]
+fn what_a_run_left_goes_once_its_execution_has_ended_and_not_before() {
+    let cases = [
+        (Moment::start(&example("{}")), Stage::Bake, vec![What::Build]),
+        (Moment::before(&example("{}"), Stage::Test), Stage::Test, vec![What::StagingInstance]),
+        (Moment::before(&plan(TRIAL, "{}"), Stage::Promote), Stage::Promote, vec![What::TrialGroup; 2]),
+    ];
+    for (moment, stage, expected) in cases {
+        let moment = dies_at(&moment, stage);
+        in_virtual_time(async {
+            let (cloud, clock) = moment.go_on();
+            let house = worker(&moment, &cloud, &clock, Stage::Cleanup).await;
+            let census = Census::take(&house.aws, "web-production").await.unwrap();
+            let found: Vec<Leftover> = reap::find(&house.aws, Builds::All).await.unwrap();
+            assert_eq!(found.iter().map(|one| one.what).collect::<Vec<_>>(), expected, "{stage}");
+            assert!(found.iter().all(|one| one.run.execution == moment.founded.execution), "{found:?}");
+            let standing = async || {
+                let standings = reap::standings(&house.aws, &found).await.unwrap();
+                standings.into_values().collect::<Vec<_>>()
+            };
+            assert_eq!(standing().await, [Standing::UnderWay], "{stage}");
+            cloud.with_world(|world| stop(&moment, world));
+            assert_eq!(standing().await, [Standing::Ended], "{stage}");
+
+            // As `bakeline reap --remove` does, again and again until a drained group is gone.
+            for _ in 0..60 {
+                let found = reap::find(&house.aws, Builds::All).await.unwrap();
+                for leftover in &found {
+                    reap::remove(&house.aws, leftover).await.unwrap();
+                }
+                clock.sleep(Duration::from_secs(30)).await;
+            }
+            assert_eq!(kinds(&house).await, [], "{stage}");
+            let census_now = Census::take(&house.aws, "web-production").await.unwrap();
+            assert_eq!(census_now, census, "production is as it was");
+            match stage {
+                Stage::Bake => {
+                    let call = house.aws.imagebuilder.list_image_build_versions().send().await.unwrap();
+                    let images = call.image_summary_list.unwrap();
+                    let states: Vec<_> =
+                        images.into_iter().map(|image| image.state.unwrap().status.unwrap()).collect();
+                    assert_eq!(states, [ImageStatus::Cancelled]);
+                }
+                Stage::Test => assert_eq!(staging(&house).await, ["terminated"]),
+                Stage::Promote | Stage::Cleanup => {
+                    assert_eq!(cloud.with_world(|world| sides(&moment, world)), []);
+                }
+            }
+        });
+    }
+}
+
+#[test]
+fn a_run_that_no_pipeline_here_knows_of_is_not_taken_for_ended() {
+    let moment = dies_at(&Moment::before(&example("{}"), Stage::Test), Stage::Test);
+    in_virtual_time(async {
+        let (cloud, clock) = moment.go_on();
+        let house = worker(&moment, &cloud, &clock, Stage::Cleanup).await;
+        let mut found = reap::find(&house.aws, Builds::All).await.unwrap();
+        for leftover in &mut found {
+            leftover.run.pipeline = "of-another-account".to_owned();
+        }
+        let standings = reap::standings(&house.aws, &found).await.unwrap();
+        assert_eq!(standings.into_values().collect::<Vec<_>>(), [Standing::Unknown]);
+    });
+}
+
+#[test]
+fn a_later_cleanup_takes_away_what_earlier_runs_left() {
+    let moment = after_two_that_died(TRIAL, "{}");
+    in_virtual_time(async {
+        let (cloud, clock) = moment.go_on();
+        let house = worker(&moment, &cloud, &clock, Stage::Cleanup).await;
+        let left = [What::StagingInstance, What::TrialGroup, What::TrialGroup];
+        assert_eq!(kinds(&house).await, left);
+        let census = Census::take(&house.aws, "web-production").await.unwrap();
+        assert_eq!(work(&moment, &cloud, &house, Stage::Cleanup).await, ActionStatus::Succeeded);
+        assert_eq!(kinds(&house).await, []);
+        assert_eq!(cloud.with_world(|world| sides(&moment, world)), []);
+        assert_eq!(Census::take(&house.aws, "web-production").await.unwrap(), census);
+    });
+}
+
+#[test]
+fn records_of_builds_whose_images_are_gone_go_with_their_recipe_and_components() {
+    let moment = Moment::start(&example("{}")).after(Stage::Bake);
+    in_virtual_time(async {
+        let (cloud, clock) = moment.go_on();
+        let house = worker(&moment, &cloud, &clock, Stage::Cleanup).await;
+        let account = moment.founded.pipeline_arn.split(':').nth(4).unwrap();
+        let spare = async || {
+            let read = records::read(&house.aws, account, "web").await.unwrap();
+            records::spare(&read, Duration::from_hours(24), clock.now())
+        };
+        clock.sleep(Duration::from_hours(48)).await;
+        assert_eq!(spare().await, [], "its images are there");
+        let builds = house.aws.imagebuilder.list_image_build_versions().send().await.unwrap();
+        let outputs: Vec<(String, String)> = builds
+            .image_summary_list()
+            .iter()
+            .flat_map(|build| build.output_resources().unwrap().amis())
+            .map(|ami| (ami.region().unwrap().to_owned(), ami.image().unwrap().to_owned()))
+            .collect();
+        assert_eq!(outputs.len(), 2, "in two regions");
+        for (region, image) in outputs {
+            house.aws.ec2_in(&region).deregister_image().image_id(image).send().await.unwrap();
+        }
+        let found = spare().await;
+        let kinds: Vec<What> = found.iter().map(|one| one.what).collect();
+        assert_eq!(kinds, [What::BuildRecord, What::Recipe, What::Component]);
+        // The other way round nothing goes: each is still made from the next.
+        for leftover in found.iter().rev().chain(&found) {
+            reap::remove(&house.aws, leftover).await.unwrap();
+        }
+        assert_eq!(spare().await, []);
+        let deleted: Vec<String> = cloud.with_transcript(|transcript| {
+            let deletes = transcript
+                .records()
+                .iter()
+                .filter(|call| call.operation.starts_with("Delete") && call.applied);
+            deletes.map(|call| call.operation.clone()).collect()
+        });
+        assert_eq!(deleted, ["DeleteImage", "DeleteImageRecipe", "DeleteComponent"]);
+    });
+}
