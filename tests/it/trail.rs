@@ -95,7 +95,10 @@ pub fn trail(moment: &Moment, world: &World) -> Trail {
     for group in list(&see("autoscaling", "DescribeAutoScalingGroups", json!({})), "AutoScalingGroups") {
         let group_name = text(group, "AutoScalingGroupName");
         let version = group.pointer("/LaunchTemplate/Version").cloned().unwrap_or_default();
-        add(format!("group {group_name} wants {} of template version {version}", group["DesiredCapacity"]));
+        add(format!(
+            "group {group_name} wants {}, {} to {}, of template version {version}",
+            group["DesiredCapacity"], group["MinSize"], group["MaxSize"]
+        ));
         for instance in list(group, "Instances") {
             add(format!(
                 "group {group_name} has an instance {} {}",
@@ -107,6 +110,18 @@ pub fn trail(moment: &Moment, world: &World) -> Trail {
             see("autoscaling", "DescribeInstanceRefreshes", json!({"AutoScalingGroupName": group_name}));
         for refresh in list(&refreshes, "InstanceRefreshes") {
             add(format!("a refresh of {group_name} ended {}", text(refresh, "Status")));
+        }
+    }
+    for balancer in list(&see("elbv2", "DescribeLoadBalancers", json!({})), "LoadBalancers") {
+        let of = json!({"LoadBalancerArn": balancer["LoadBalancerArn"]});
+        for listener in list(&see("elbv2", "DescribeListeners", of), "Listeners") {
+            for target_group in
+                listener["DefaultActions"][0]["ForwardConfig"]["TargetGroups"].as_array().unwrap()
+            {
+                let arn = text(target_group, "TargetGroupArn");
+                let name = arn.split('/').nth(1).unwrap_or_default().to_owned();
+                add(format!("target group {name} has the weight {}", target_group["Weight"]));
+            }
         }
     }
     for (operation, member) in

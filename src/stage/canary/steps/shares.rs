@@ -293,7 +293,8 @@ pub async fn empty(run: Run, done: u8, inputs: &Inputs, cx: &Cx) -> Result<Step<
         return Ok(Step::Next(Promote::Confirming { run, seen: 0, looks: 0, doubt: false }));
     }
     let what = if done == 0 {
-        if new.min != old.min {
+        // A look that does not see what the group was given may not see its size either.
+        if new.min != old.min || !launches(&new, &run.plan.template, run.to) {
             routes::floor(&cx.aws, names.new, old.min).await?;
         }
         format!("{} may be as small as {} was", names.new, names.old)
@@ -338,6 +339,11 @@ pub async fn drain(
     }
     if both.new.desired > 0 || both.new.min > 0 {
         routes::empty(&cx.aws, names.new).await?;
+    } else if looks.saturating_add(1) < DOUBTS {
+        // That there is nothing to let go is believed when it was seen twice: one look may be stale.
+        let state = Promote::Draining { run, why, looks: looks.saturating_add(1) };
+        let progress = progress(format!("{} seems to be empty already", names.new));
+        return Ok(Step::Wait { state, again_in: AGAIN, progress });
     }
     Ok(Step::Next(Promote::Reverted { run, why, seen: 0, looks: 0, restored: true }))
 }
