@@ -5,6 +5,7 @@
 //! first call.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
 use bakeline::evidence::Stage;
@@ -144,13 +145,13 @@ struct Case<'r> {
     rest: &'r Rest,
 }
 
-/// All cases of a run, and how many stale reads there cannot be.
+/// All cases of a run, and the calls of which there is no stale read.
 ///
 /// A stale read hides the last write to its service. Of one that nothing was written to there is no such read, and a
 /// call that writes reads nothing. S3 answers every read with the last write, and has since 2020.
-fn cases<'r>(records: &[Record], rests: &'r [Rest]) -> (Vec<Case<'r>>, usize) {
+fn cases<'r>(records: &[Record], rests: &'r [Rest]) -> (Vec<Case<'r>>, Vec<usize>) {
     let mut cases = Vec::new();
-    let mut without = 0;
+    let mut without = Vec::new();
     for (call, record) in records.iter().enumerate() {
         for (what, fault) in faults() {
             let from = if fault == Fault::StaleRead {
@@ -159,7 +160,7 @@ fn cases<'r>(records: &[Record], rests: &'r [Rest]) -> (Vec<Case<'r>>, usize) {
                 };
                 let last = records[..call].iter().rposition(written);
                 let Some(write) = last.filter(|_| !record.mutating && record.service != "s3") else {
-                    without += 1;
+                    without.push(call);
                     continue;
                 };
                 write
@@ -175,42 +176,28 @@ fn cases<'r>(records: &[Record], rests: &'r [Rest]) -> (Vec<Case<'r>>, usize) {
 
 /// Runs a stage once for each of its calls and each fault; how many cases that were, and those that went wrong.
 pub fn crash_everywhere(name: &str, stage: Stage, moment: &Moment) -> (usize, Vec<String>) {
-    crash_everywhere_from(name, stage, moment, |_| 0)
+    crash_within(name, stage, moment, |records| 0..records.len())
 }
 
-/// As [`crash_everywhere`], from the call on that `from` picks.
-pub fn crash_everywhere_from(
+/// As [`crash_everywhere`], for those calls of the undisturbed run that `part` picks: the others are another test's.
+pub fn crash_within(
     name: &str,
     stage: Stage,
     moment: &Moment,
-    from: impl FnOnce(&[Record]) -> usize,
-) -> (usize, Vec<String>) {
-    crash_within(name, stage, moment, |records| from(records)..records.len())
-}
-
-/// As [`crash_everywhere`], for the calls up to the first one of an operation: what follows is another test's.
-pub fn crash_until(name: &str, stage: Stage, moment: &Moment, last: &str) -> (usize, Vec<String>) {
-    crash_within(name, stage, moment, |records| {
-        let found = records.iter().position(|record| record.operation == last);
-        0..found.unwrap_or_else(|| panic!("{name}: {last} is not called")) + 1
-    })
-}
-
-fn crash_within(
-    name: &str,
-    stage: Stage,
-    moment: &Moment,
-    which: impl FnOnce(&[Record]) -> std::ops::Range<usize>,
+    part: impl FnOnce(&[Record]) -> Range<usize>,
 ) -> (usize, Vec<String>) {
     let (expected, rests) = undisturbed(moment, stage);
     let twice = applied_twice(&expected.records);
     assert!(twice.is_empty(), "{name}: undisturbed, and yet carried out twice: {twice:#?}");
-    let (mut cases, without) = cases(&expected.records, &rests);
-    let which = which(&expected.records);
-    cases.retain(|case| which.contains(&case.call));
+    let part = part(&expected.records);
+    let (mut cases, mut without) = cases(&expected.records, &rests);
+    cases.retain(|case| part.contains(&case.call));
+    without.retain(|call| part.contains(call));
+    let without = without.len();
     let total = cases.len();
     println!(
-        "{name}: {} calls, {total} cases; {without} stale reads that cannot be: nothing was written, or the call writes",
+        "{name}: {} of {} calls, {total} cases; {without} stale reads that cannot be: nothing was written, or the call writes",
+        part.len(),
         expected.records.len()
     );
     let queue = Mutex::new(cases.into_iter());
