@@ -67,13 +67,13 @@ pub enum Cleanup {
     Resting { images: Vec<String> },
     /// What is to go is written down. The first of `queue` may be gone already, and those after it too.
     Removing { queue: Vec<Doomed>, done: Vec<Doomed> },
-    /// No more images go. Leftovers of runs that have ended are removed, one by one, after `tries` looks. `last` was
-    /// asked to go, or the call may have been lost: the CRC-32 of its id, since an ARN is long.
+    /// No more images go. Leftovers of runs that have ended are removed, one by one, after `tries` looks. `asked` are
+    /// those that were asked to go, the latest first: the CRC-32 of the id of each, since an ARN is long.
     Reaping {
         done: Vec<Doomed>,
         tries: u8,
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        last: Option<u32>,
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        asked: Vec<u32>,
     },
     /// Nothing more is removed; the statement may have been handed over already. `why`: not everything could be
     /// read or removed. What is in quarantine stays there: the next cleanup goes on, `bakeline cleanup undo` back.
@@ -230,7 +230,7 @@ impl Machine for Cleanup {
             Self::Quarantining { queue } => steps::quarantine(queue, inputs, cx).await,
             Self::Resting { images } => steps::rest(images, inputs, cx).await,
             Self::Removing { queue, done } => steps::remove(queue, done, inputs, cx).await,
-            Self::Reaping { done, tries, last } => steps::reap(done, tries, last, inputs, cx).await,
+            Self::Reaping { done, tries, asked } => steps::reap(done, tries, asked, inputs, cx).await,
             Self::Sealing { done, why: None } => sealing::seal(done, inputs, cx).await,
             Self::Sealing { done, why: Some(why) } => sealing::seal_failed(done, why, inputs, cx).await,
         }

@@ -20,6 +20,9 @@ const PATIENCE: Duration = Duration::from_hours(2);
 /// Times that one action looks for leftovers, each with one call that removes something.
 const REAPED: u8 = 60;
 
+/// Of so many leftovers that were asked to go last the token keeps the marks.
+const ASKED: usize = 8;
+
 /// How long until another look when all that is left is on its way out.
 const DRAINING: Duration = Duration::from_mins(2);
 
@@ -50,7 +53,7 @@ pub async fn survey(inputs: &Inputs, cx: &Cx) -> Result<Step<Cleanup>, StageErro
     survey.believed()?;
     let queue = todo(&survey, inputs.most());
     if queue.is_empty() {
-        return Ok(Step::Next(Cleanup::Reaping { done: Vec::new(), tries: 0, last: None }));
+        return Ok(Step::Next(Cleanup::Reaping { done: Vec::new(), tries: 0, asked: Vec::new() }));
     }
     let summary = format!(
         "{} of {} images of {} are to go, and {} take a step now",
@@ -193,7 +196,7 @@ pub async fn rest(images: Vec<String>, inputs: &Inputs, cx: &Cx) -> Result<Step<
     }
     let queue = fit(due.into_iter().map(Doomed::new));
     if queue.is_empty() {
-        return Ok(Step::Next(Cleanup::Reaping { done: Vec::new(), tries: 0, last: None }));
+        return Ok(Step::Next(Cleanup::Reaping { done: Vec::new(), tries: 0, asked: Vec::new() }));
     }
     let summary = format!("{} images rested and go now", queue.len());
     let progress = Progress { percent: 60, summary, external_id: None };
@@ -222,7 +225,7 @@ pub async fn remove(
     cx: &Cx,
 ) -> Result<Step<Cleanup>, StageError> {
     if queue.is_empty() {
-        return Ok(Step::Next(Cleanup::Reaping { done, tries: 0, last: None }));
+        return Ok(Step::Next(Cleanup::Reaping { done, tries: 0, asked: Vec::new() }));
     }
     let next = queue.remove(0);
     let close = [next.id.clone()];
@@ -241,12 +244,12 @@ pub async fn remove(
     Ok(Step::Next(Cleanup::Removing { queue, done }))
 }
 
-/// Removes one leftover of a run that has ended, or brings it a step towards that. `last` is what was asked to go in
-/// the step before: a look that still shows it is a stale one, or it takes its time.
+/// Removes one leftover of a run that has ended, or brings it a step towards that. `asked` is what was asked to go
+/// before: a look that still shows it is a stale one, or it takes its time.
 pub async fn reap(
     done: Vec<Doomed>,
     tries: u8,
-    last: Option<u32>,
+    mut asked: Vec<u32>,
     inputs: &Inputs,
     cx: &Cx,
 ) -> Result<Step<Cleanup>, StageError> {
@@ -262,19 +265,21 @@ pub async fn reap(
         found.into_iter().filter(|leftover| standings.get(&leftover.run) == Some(&Standing::Ended)).collect();
     let drains = |leftover: &Leftover| {
         matches!(leftover.what, What::EmptiedTrialGroup { instances } if instances > 0)
-            || last == Some(leftover.mark())
+            || asked.contains(&leftover.mark())
     };
     if over.is_empty() || tries >= REAPED {
         return Ok(Step::Next(Cleanup::Sealing { done, why: None }));
     }
-    let (last, again_in) = match over.iter().find(|leftover| !drains(leftover)) {
+    let again_in = match over.iter().find(|leftover| !drains(leftover)) {
         Some(leftover) => {
             reap::remove(&cx.aws, leftover).await?;
-            (Some(leftover.mark()), Duration::from_secs(2))
+            asked.truncate(ASKED - 1);
+            asked.insert(0, leftover.mark());
+            Duration::from_secs(2)
         }
-        None => (None, DRAINING),
+        None => DRAINING,
     };
     let summary = format!("{} leftovers of ended runs are on their way out", over.len());
     let progress = Progress { percent: 90, summary, external_id: None };
-    Ok(Step::Wait { state: Cleanup::Reaping { done, tries: tries + 1, last }, again_in, progress })
+    Ok(Step::Wait { state: Cleanup::Reaping { done, tries: tries + 1, asked }, again_in, progress })
 }

@@ -1,6 +1,7 @@
 //! The way of the instance: launched, up, tested, gone; and the hand-over of what was found.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::judge::{self, Boot};
 use super::page::{self, About};
@@ -65,20 +66,28 @@ pub async fn soaking(
     commands: Vec<String>,
     since: Timestamp,
 ) -> Result<Step<Test>, StageError> {
-    let over = |instance, soak| {
-        Step::Next(Test::Terminating { instance, commands: commands.clone(), given_up: false, soak })
+    let Some(soak) = &inputs.test.soak else {
+        return Ok(Step::Next(Test::Terminating { instance, commands, given_up: false, soak: None }));
     };
-    let Some(soak) = &inputs.test.soak else { return Ok(over(instance, None)) };
+    // A wait, not a next: how the soak ended must have been written to the token before the instance ends, or a worker
+    // that begins the slice anew would find it gone.
+    let over = |instance: String, commands, soaked: Soaked| {
+        let summary =
+            soaked.why.as_deref().map_or_else(|| "soaked".to_owned(), |why| format!("soaked: {why}"));
+        let progress = progress(91, summary, &instance);
+        let state = Test::Terminating { instance, commands, given_up: false, soak: Some(soaked) };
+        Ok(Step::Wait { state, again_in: Duration::from_secs(1), progress })
+    };
     // Whole periods only count: the first and the last are cut off, so a look past the end has them all.
     let until = cx.now();
     let found = instance::state(cx, &instance).await?;
     if let Some((state, reason)) = found.filter(|(state, _)| judge::has_ended(state)) {
         let why = Some(soak::shortened(&format!("the instance ended by itself: {state}: {reason}")));
-        return Ok(over(instance, Some(Soaked { since, until, why })));
+        return over(instance, commands, Soaked { since, until, why });
     }
     let metrics = numbers(cx, soak, &instance, since, until).await?;
     match soak::stand(soak, &metrics, cx.now().since(since)) {
-        Stand::Over(why) => Ok(over(instance, Some(Soaked { since, until, why }))),
+        Stand::Over(why) => over(instance, commands, Soaked { since, until, why }),
         Stand::Going(summary) => {
             let progress = progress(90, summary, &instance);
             Ok(Step::Wait {

@@ -212,7 +212,7 @@ mod tests {
                     "75.0 s",
                     "300 s",
                     "checks/bad/stderr.txt",
-                    "failed or did not end",
+                    "the instance took no more commands",
                 ],
             ),
         ] {
