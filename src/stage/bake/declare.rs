@@ -166,7 +166,7 @@ fn root(volume: &Volume) -> InstanceBlockDeviceMapping {
         .delete_on_termination(true)
         .set_kms_key_id(volume.kms_key.clone())
         .build();
-    InstanceBlockDeviceMapping::builder().device_name(&volume.device).ebs(ebs).build()
+    InstanceBlockDeviceMapping::builder().ebs(ebs).device_name(&volume.device).build()
 }
 
 /// Another release may make the same at this moment: the next look finds it.
