@@ -2,6 +2,9 @@
 
 from .ground import pages, refused, until
 
+# A retention rule, so that what is removed can be brought back.
+SCENARIO = "recycle_bin_days: 7\n"
+
 
 def tour(ground):
     ec2 = ground.client("ec2")
@@ -26,6 +29,7 @@ def places(ec2):
     refused("InvalidInstanceType", 400, ec2.describe_instance_types, InstanceTypes=["t0.micro"])
     assert ec2.describe_fleets()["Fleets"] == []
     assert ec2.describe_spot_fleet_requests()["SpotFleetRequestConfigs"] == []
+    assert ec2.describe_spot_instance_requests()["SpotInstanceRequests"] == []
 
 
 def instances(ec2):
@@ -101,6 +105,7 @@ def images(ec2, instance):
     ec2.disable_image_deregistration_protection(ImageId=made)
     used = ec2.describe_image_references(ImageIds=[made], IncludeAllResourceTypes=True)["ImageReferences"]
     assert used == []
+    usage_report(ec2, made)
     snapshot = ec2.describe_images(ImageIds=[made])["Images"][0]["BlockDeviceMappings"][0]["Ebs"]["SnapshotId"]
     assert [s["SnapshotId"] for s in ec2.describe_snapshots(SnapshotIds=[snapshot])["Snapshots"]] == [snapshot]
     assert len(pages(ec2, "describe_snapshots", "Snapshots", 5, OwnerIds=["self"])) >= 7
@@ -110,6 +115,34 @@ def images(ec2, instance):
     refused("InvalidSnapshot.NotFound", 400, ec2.describe_snapshots, SnapshotIds=[snapshot])
     gone = ec2.deregister_image(ImageId=copy, DeleteAssociatedSnapshots=True)["DeleteSnapshotResults"]
     assert [r["ReturnCode"] for r in gone] == ["success"]
+    recycle_bin(ec2, made, snapshot)
+
+
+def usage_report(ec2, image):
+    asked = {"ImageId": image, "ResourceTypes": [{"ResourceType": "ec2:Instance"}], "ClientToken": "usage"}
+    report = ec2.create_image_usage_report(**asked)["ReportId"]
+    assert ec2.create_image_usage_report(**asked)["ReportId"] == report
+    refused("IdempotentParameterMismatch", 400, ec2.create_image_usage_report,
+            **{**asked, "ResourceTypes": [{"ResourceType": "ec2:LaunchTemplate"}]})
+    refused("InvalidAMIID.NotFound", 400, ec2.create_image_usage_report, **{
+        **asked, "ImageId": "ami-00000000000000000", "ClientToken": "other"})
+
+    def state():
+        return ec2.describe_image_usage_reports(ReportIds=[report])["ImageUsageReports"][0]["State"]
+    until(lambda: state() == "available", "the report")
+    assert ec2.describe_image_usage_report_entries(ReportIds=[report])["ImageUsageReportEntries"] == []
+
+
+def recycle_bin(ec2, image, snapshot):
+    """Snapshots come back before the image that stands on them."""
+    assert [i["ImageId"] for i in ec2.list_images_in_recycle_bin(ImageIds=[image])["Images"]] == [image]
+    assert snapshot in {s["SnapshotId"] for s in pages(ec2, "list_snapshots_in_recycle_bin", "Snapshots", 5)}
+    refused("InvalidSnapshot.NotFound", 400, ec2.restore_image_from_recycle_bin, ImageId=image)
+    assert ec2.restore_snapshot_from_recycle_bin(SnapshotId=snapshot)["SnapshotId"] == snapshot
+    assert ec2.restore_image_from_recycle_bin(ImageId=image)["Return"]
+    assert [i["State"] for i in ec2.describe_images(ImageIds=[image])["Images"]] == ["available"]
+    refused("InvalidAMIID.NotFound", 400, ec2.restore_image_from_recycle_bin, ImageId=image)
+    refused("InvalidSnapshot.NotFound", 400, ec2.restore_snapshot_from_recycle_bin, SnapshotId=snapshot)
 
 
 def templates(ec2):

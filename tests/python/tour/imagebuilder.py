@@ -60,7 +60,21 @@ def resources(ground, builder):
     builder.untag_resource(resourceArn=pipeline, tagKeys=["more"])
     assert builder.list_tags_for_resource(resourceArn=pipeline)["tags"] == {"of": "tour"}
     refused("ResourceNotFoundException", 404, builder.get_image_pipeline, imagePipelineArn=pipeline + "-none")
+    spare(builder, parent)
     return {"pipeline": pipeline, "recipe": recipe, "infrastructure": infrastructure}
+
+
+def spare(builder, parent):
+    """What nothing is made from goes; what something is made from stays."""
+    component = builder.create_component(name="spare", semanticVersion="1.0.0", platform="Linux", data=DATA,
+                                         clientToken="spare-c")["componentBuildVersionArn"]
+    recipe = builder.create_image_recipe(name="spare", semanticVersion="1.0.0", parentImage=parent, clientToken="spare-r",
+                                         components=[{"componentArn": component}])["imageRecipeArn"]
+    refused("ResourceDependencyException", 400, builder.delete_component, componentBuildVersionArn=component)
+    assert builder.delete_image_recipe(imageRecipeArn=recipe)["imageRecipeArn"] == recipe
+    refused("ResourceNotFoundException", 404, builder.delete_image_recipe, imageRecipeArn=recipe)
+    assert builder.delete_component(componentBuildVersionArn=component)["componentBuildVersionArn"] == component
+    refused("ResourceNotFoundException", 404, builder.delete_component, componentBuildVersionArn=component)
 
 
 def state(builder, image):
@@ -92,6 +106,10 @@ def builds(builder, arns):
     listed = pages(builder, "list_image_build_versions", "imageSummaryList", 1,
                    imageVersionArn=image.rpartition("/")[0])
     assert {image, other} <= {i["arn"] for i in listed}
+    of = [{"name": "imageBuildVersionArn", "values": [image]}]
+    assert builder.list_image_scan_findings(filters=of)["findings"] == []
+    none = [{"name": "imageBuildVersionArn", "values": [image[:-1] + "99"]}]
+    refused("ResourceNotFoundException", 404, builder.list_image_scan_findings, filters=none)
     return image
 
 
