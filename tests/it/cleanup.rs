@@ -28,8 +28,7 @@ const DAY: u64 = 86_400;
 
 /// Refuses every call of one operation.
 fn denied(service: &str, operation: &str) -> FaultPlan {
-    let denied = Fault::FailBefore { status: 403, code: "AccessDenied".into() };
-    FaultPlan::default().rule(When::nth(service, operation, 0), denied)
+    FaultPlan::default().rule(When::nth(service, operation, 0), Fault::Deny)
 }
 
 #[test]

@@ -83,7 +83,7 @@ fn view(group: &Group, with_instances: bool) -> Value {
         "Instances": instances,
         "CreatedTime": group.created.epoch_seconds(),
         "SuspendedProcesses": suspended,
-        "VPCZoneIdentifier": group.subnets.join(","),
+        "VPCZoneIdentifier": (!group.subnets.is_empty()).then(|| group.subnets.join(",")),
         "EnabledMetrics": [],
         "Status": group.deleting.then_some("Delete in progress"),
         "Tags": group.tags.iter().map(|t| t.view(&group.name)).collect::<Vec<_>>(),
