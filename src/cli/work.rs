@@ -89,10 +89,17 @@ pub fn main(args: Args) -> Result<(), CliError> {
         .enable_all()
         .build()
         .map_err(|error| CliError::unavailable(format!("no runtime: {error}"), ""))?;
-    let ended = runtime.block_on(work(args));
+    // As a task of its own the worker shares a thread with its slices: none of them has to wake another thread to be heard.
+    let ended = runtime.block_on(async { tokio::spawn(work(args)).await });
     // A file operation that hangs must not keep a worker alive that was told to end.
     runtime.shutdown_background();
-    ended
+    match ended {
+        Ok(ended) => ended,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(error) => Err(CliError::unavailable(format!("the worker was cut off: {error}"), "")),
+        },
+    }
 }
 
 async fn work(args: Args) -> Result<(), CliError> {
