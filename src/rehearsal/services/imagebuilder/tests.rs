@@ -276,6 +276,25 @@ fn a_retry_goes_on_in_place_from_the_test_phase() {
 }
 
 #[test]
+fn what_was_to_come_of_a_cancelled_run_does_not_hurry_its_retry() {
+    let mut w = world();
+    let whole = w.imagebuilder.options.duration;
+    let image = start(&mut w, "a", &json!({})).unwrap();
+    wait(&mut w, build::middle_of(Phase::Testing, whole));
+    ask(&mut w, "CancelImageCreation", json!({ "imageBuildVersionArn": image, "clientToken": "c" })).unwrap();
+    let cancelling = Duration::from_secs(30);
+    wait(&mut w, cancelling);
+    assert_eq!(status(&mut w, &image), "CANCELLED");
+    ask(&mut w, "RetryImage", json!({ "imageBuildVersionArn": image, "clientToken": "r" })).unwrap();
+    // The first run's tests would have ended by now; the retry's have as long as they always have.
+    let tests = Phase::Testing.duration(whole);
+    wait(&mut w, tests.checked_sub(cancelling).unwrap());
+    assert_eq!(status(&mut w, &image), "TESTING");
+    wait(&mut w, cancelling);
+    assert_eq!(status(&mut w, &image), "DISTRIBUTING");
+}
+
+#[test]
 fn what_cannot_be_retried_is_refused() {
     let mut w = world();
     w.imagebuilder.options.outcome = fault("build", "nginx");
