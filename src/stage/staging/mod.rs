@@ -112,6 +112,10 @@ impl StageMachine for Test {
         Ok(Inputs { release, test, image, scripts })
     }
 
+    fn unheard(why: Failure) -> Option<Self> {
+        Some(Self::Recalling { looks: 0, why })
+    }
+
     async fn step_back(self, cx: &Cx) -> Result<Step<Self>, StageError> {
         match self {
             Self::Recalling { looks, why } => back::recalling(cx, looks, why).await,
