@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use aws_sdk_ec2::types::{LaunchTemplate, LaunchTemplateVersion};
+use aws_sdk_ec2::types::{LaunchTemplate, LaunchTemplateVersion, ResponseLaunchTemplateData};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 
 use super::AT_ONCE;
@@ -70,7 +70,7 @@ impl Template {
             self.ours.extend(version.version_number());
         }
         let data = version.launch_template_data();
-        let disks = data.map(|data| data.block_device_mappings()).unwrap_or_default();
+        let disks = data.map(ResponseLaunchTemplateData::block_device_mappings).unwrap_or_default();
         let snapshots = disks.iter().filter_map(|mapping| mapping.ebs()?.snapshot_id());
         self.snapshots.extend(snapshots.map(str::to_owned));
         let image = data.and_then(|data| data.image_id());
