@@ -48,7 +48,7 @@ pub enum TargetError {
     Shape(String),
     #[error("target `{alias}`: {member} is `{found}`, expected {expected}")]
     Member { alias: String, member: &'static str, found: String, expected: &'static str },
-    #[error("the target `{0}` is not one that this worker knows; add it to the worker's file of targets")]
+    #[error("this worker does not know the target `{0}`; add it to the worker's file of targets")]
     Unknown(String),
     #[error(
         "the target `{alias}` may not be used by the pipeline {pipeline}; add the pipeline to it in the worker's file \

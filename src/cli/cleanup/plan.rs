@@ -44,8 +44,8 @@ pub struct Args {
     price: Option<f64>,
     /// Look in the account and region of a target, of the file of targets; given several times, in each at once, with a
     /// plan of its own: `cleanup-plan.ALIAS.dsse.json`
-    #[arg(long = "target", value_name = "ALIAS", verbatim_doc_comment)]
-    targets: Vec<String>,
+    #[arg(long, value_name = "ALIAS", verbatim_doc_comment)]
+    target: Vec<String>,
     #[command(flatten)]
     identity: Identity,
 }
@@ -62,7 +62,7 @@ pub async fn main(args: Args) -> Result<(), CliError> {
     scope(&spec, None)?;
     let home = Identity::aws(&args.identity.clock()).await;
     let authority = args.identity.authority(&home).await?;
-    let places = Place::all(&args.identity, &args.targets).await?;
+    let places = Place::all(&args.identity, &args.target).await?;
     let look = |place| {
         let (args, spec) = (&args, &spec);
         async move { (place, look(place, args, spec).await) }
