@@ -48,9 +48,7 @@ pub enum TargetError {
     Shape(String),
     #[error("target `{alias}`: {member} is `{found}`, expected {expected}")]
     Member { alias: String, member: &'static str, found: String, expected: &'static str },
-    #[error(
-        "the spec names the target `{0}`, which this worker does not know; add it to the worker's file of targets"
-    )]
+    #[error("this worker does not know the target `{0}`; add it to the worker's file of targets")]
     Unknown(String),
     #[error(
         "the target `{alias}` may not be used by the pipeline {pipeline}; add the pipeline to it in the worker's file \
@@ -142,6 +140,32 @@ impl Targets {
                 pipeline: pipeline.to_owned(),
             });
         }
+        self.enter(worker, alias, target, session, now).await
+    }
+
+    /// The same for a person: which pipelines may name the alias says nothing of people, whom the role lets in or not.
+    ///
+    /// # Errors
+    /// There is no such alias, or STS refused or did not answer.
+    pub async fn clients_by_hand(
+        &self,
+        home: &Aws,
+        alias: &str,
+        session: &str,
+        now: i64,
+    ) -> Result<Aws, TargetError> {
+        let target = self.by_alias.get(alias).ok_or_else(|| TargetError::Unknown(alias.to_owned()))?;
+        self.enter(home, alias, target, session, now).await
+    }
+
+    async fn enter(
+        &self,
+        worker: &Aws,
+        alias: &str,
+        target: &Target,
+        session: &str,
+        now: i64,
+    ) -> Result<Aws, TargetError> {
         if let Some(aws) = self.kept(alias, session, now) {
             return Ok(aws);
         }

@@ -1,14 +1,13 @@
 //! `bakeline cleanup`: what a cleanup would do, signed; the same done; and single images brought back.
 
 mod apply;
+pub(super) mod places;
 mod plan;
 mod undo;
 
 use std::path::Path;
 
 use super::exit::CliError;
-use super::identity::Identity;
-use crate::aws::{Aws, AwsError};
 use crate::engine::FailureKind;
 use crate::engine::StageError;
 use crate::engine::error::with_causes;
@@ -56,27 +55,17 @@ pub(super) fn spec(path: &Path) -> Result<ReleaseSpec, CliError> {
     ReleaseSpec::parse(&text, &file).map_err(|error| CliError::data(error.to_string(), ""))
 }
 
-/// Whose images a spec speaks of. Nothing is known of a release here: what was promoted last is read from the images'
-/// tags.
-fn scope(spec: &ReleaseSpec) -> Result<Scope<'_>, CliError> {
+/// Whose images a spec speaks of in a place. Nothing is known of a release here: what was promoted last is read from the
+/// images' tags. Behind a target, the group is the spec's only if the spec promotes there.
+fn scope<'a>(spec: &'a ReleaseSpec, alias: Option<&str>) -> Result<Scope<'a>, CliError> {
     let rules = spec.cleanup().map_err(|missing| CliError::data(missing.to_string(), ""))?;
+    let promotes_there = alias.is_none() || spec.targets.promote.as_deref() == alias;
     Ok(Scope {
         service: &spec.service,
         rules,
-        group: spec.promote.as_ref().map(|promote| promote.group.as_str()),
+        group: spec.promote.as_ref().filter(|_| promotes_there).map(|promote| promote.group.as_str()),
         known: Uses::new(),
     })
-}
-
-/// Clients, and the account they act in.
-pub(super) async fn clients(identity: &Identity) -> Result<(Aws, String), CliError> {
-    let aws = Identity::aws(&identity.clock()).await;
-    let answer =
-        aws.sts.get_caller_identity().send().await.map_err(|e| {
-            failed(&StageError::from(AwsError::new("sts:GetCallerIdentity", "this identity", e)))
-        })?;
-    let account = answer.account().unwrap_or_default().to_owned();
-    Ok((aws, account))
 }
 
 /// What a failure means to who ran the command.

@@ -118,3 +118,13 @@ fn say(line: &str) -> Result<(), CliError> {
         _ => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn no_two_arguments_of_a_command_are_in_each_others_way() {
+        super::Args::command().debug_assert();
+    }
+}

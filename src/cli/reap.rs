@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use comfy_table::Table;
 use comfy_table::presets::NOTHING;
 
-use super::cleanup::{clients, failed, spec};
+use super::cleanup::places::Place;
+use super::cleanup::{failed, spec};
 use super::exit::CliError;
 use super::identity::Identity;
 use super::say;
@@ -34,6 +35,9 @@ pub struct Args {
     /// recipes and components of its bakes that nothing is made from any more
     #[arg(long, value_name = "AGE", requires = "spec", verbatim_doc_comment)]
     records: Option<Span>,
+    /// The target, of the file of targets, in whose account and region is looked; pipelines are those of this identity
+    #[arg(long, value_name = "ALIAS")]
+    target: Option<String>,
     #[command(flatten)]
     identity: Identity,
 }
@@ -49,7 +53,8 @@ pub fn main(args: Args) -> Result<(), CliError> {
 
 async fn run(args: Args) -> Result<(), CliError> {
     let spec = args.spec.as_deref().map(spec).transpose()?;
-    let (aws, account) = clients(&args.identity).await?;
+    let home = Identity::aws(&args.identity.clock()).await;
+    let Place { aws, account, .. } = Place::named(&args.identity, args.target.as_deref()).await?;
     let builds = match spec.as_ref().map(|spec| (spec.bake.as_ref(), spec.service.as_str())) {
         None => Builds::All,
         Some((bake, service)) => Builds::Of {
@@ -58,7 +63,7 @@ async fn run(args: Args) -> Result<(), CliError> {
         },
     };
     let found = reap::find(&aws, builds).await.map_err(|e| failed(&e))?;
-    let standings = reap::standings(&aws, &found).await.map_err(|e| failed(&e))?;
+    let standings = reap::standings(&home, &found).await.map_err(|e| failed(&e))?;
     let standing = |leftover: &Leftover| standings.get(&leftover.run).copied().unwrap_or(Standing::Unknown);
     let mut all: Vec<(Leftover, Standing)> =
         found.into_iter().map(|leftover| (leftover.clone(), standing(&leftover))).collect();

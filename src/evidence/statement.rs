@@ -1,6 +1,6 @@
 //! The in-toto Statement v1: what is said (the predicate) about which things (the subjects).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -216,6 +216,8 @@ impl Statement {
         if !self.predicate.is_object() {
             return Err(StatementError::NotAnObject { predicate_type: self.predicate_type.clone() });
         }
+        // A plan may speak of tens of thousands of images.
+        let mut seen = BTreeSet::new();
         for (index, subject) in self.subject.iter().enumerate() {
             let label = || subject.label().to_owned();
             if subject.digest.is_empty() {
@@ -226,7 +228,7 @@ impl Statement {
                 let why = "`sha256` must be 64 lower-case hexadecimal digits";
                 return Err(StatementError::Digest { index, label: label(), why });
             }
-            if self.subject.iter().take(index).any(|earlier| earlier.digest == subject.digest) {
+            if !seen.insert(&subject.digest) {
                 return Err(StatementError::Twice { index, label: label() });
             }
         }

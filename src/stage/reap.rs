@@ -262,6 +262,7 @@ mod tests {
             latest: 9,
             versions: (1..=9).map(|version| (version, None)).collect(),
             ours: BTreeSet::from([2, 3, 4, 5, 7, 8, 9]),
+            snapshots: BTreeSet::new(),
         };
         let mut facts = Facts::default();
         facts.templates.insert("lt-1".into(), template);

@@ -3,6 +3,7 @@
 
 mod crash;
 mod ground;
+mod places;
 mod references;
 mod worlds;
 
@@ -61,8 +62,13 @@ fn every_list_that_is_denied_is_named_and_nothing_is_judged() {
 /// The lists of the peers' known failures: who was harmed, and what used the image that was deleted.
 #[test]
 fn the_known_failures_of_other_tools_do_not_happen_here() {
-    let cases: [(&str, Refer, &str); 14] = [
+    let cases: [(&str, Refer, &str); 15] = [
         ("cloud-custodian#6554: an older template version", references::older_version, "launch template"),
+        (
+            "cloud-custodian#3483: a group of a launch template",
+            references::group_of_template,
+            "Auto Scaling group",
+        ),
         ("cloud-custodian#9452: shared with another account", references::shared, "shared with 1"),
         ("cloud-custodian#5924: a plain parameter", references::plain_parameter, "parameter"),
         ("cloud-custodian#4568: a group whose template is gone", references::lost_template, ""),
@@ -168,6 +174,40 @@ fn a_snapshot_that_a_disabled_image_stands_on_is_left() {
             assert_eq!(left.len(), snapshots.len() - 1, "its own snapshot is gone, the other image's is not");
         },
     );
+}
+
+/// An image stands on two snapshots, and something else names one of them.
+#[test]
+fn a_snapshot_that_something_else_names_is_left_and_the_plan_says_why() {
+    for (by, name) in references::DISKS {
+        in_a_world(
+            |_, _| (),
+            async |ground| {
+                let (image, other) = (ground.image(OLD), ground.image("web-93-days-ago"));
+                ground.cloud.with_world(|world| ec2::share_snapshots(world, &image, &other));
+                // The other image goes first, by hand and without its snapshot.
+                ground.cloud.with_world(|world| {
+                    ground.ask(world, "ec2", "DeregisterImage", json!({"ImageId": other}));
+                });
+                let snapshots = ground.snapshots_of(&image);
+                let [free, named] = &snapshots[..] else { panic!("{snapshots:?}") };
+                ground.cloud.with_world(|world| name(world, ground, named));
+                let survey = ground.survey(Focus::Oldest(100)).await.unwrap();
+                let here = (ground.account.as_str(), ground.region.as_str());
+                let plan = draw(&survey, &ground.scope(), here, std::time::Duration::from_secs(DAY), None);
+                let planned = plan.images.iter().find(|planned| planned.image.image_id == image).unwrap();
+                let said = format!("its snapshot {named} stays, named by {by} ");
+                assert!(
+                    planned.reasons.iter().any(|reason| reason.starts_with(&said)),
+                    "{:?}",
+                    planned.reasons
+                );
+                ground.remove(&image).await;
+                let left = ground.snapshots();
+                assert_eq!((left.contains(named), left.contains(free)), (true, false), "{by}");
+            },
+        );
+    }
 }
 
 #[test]

@@ -296,6 +296,40 @@ class WorkerRole(unittest.TestCase):
             self.assertIn(operation, self.called, f"nothing calls {operation} any more: strike its explanation out")
 
 
+class CleanupAlone(unittest.TestCase):
+    """A worker that is given nothing but the job protocol and the cleanup's policy can run a whole cleanup, reaping too."""
+
+    # The functions of the trial's room that the reaper and the cleanup's lists call.
+    OF_THE_TRIAL = {"autoscaling:DeleteAutoScalingGroup", "autoscaling:UpdateAutoScalingGroup"}
+
+    def setUp(self):
+        resources = yaml.load((ROOT / "pipeline" / "roles.yaml").read_text(), Loader)["Resources"]
+        self.statements = resources["CleanupPolicy"]["Properties"]["PolicyDocument"]["Statement"]
+        self.allowed = set()
+        for policy in ("CleanupPolicy", "JobPolicy"):
+            for one in resources[policy]["Properties"]["PolicyDocument"]["Statement"]:
+                actions = one["Action"]
+                self.allowed.update([actions] if isinstance(actions, str) else actions)
+
+    def test_whatever_cleanup_and_reaping_call_is_allowed(self):
+        rooms = ("stage/cleanup/", "stage/reap.rs", "stage/reap/find.rs")
+        needed = {operation for operation, files in called(("stage",)).items() if any(f.startswith(rooms) for f in files)}
+        needed = (needed | self.OF_THE_TRIAL) - set(NOT_IN_THE_TEMPLATES)
+        self.assertGreater(len(needed), 25)
+        self.assertEqual(sorted(needed - self.allowed), [])
+
+    def test_what_takes_away_is_held_to_what_is_ours(self):
+        takes = re.compile(r":(Terminate|Delete|Deregister|Disable|Cancel|Update)")
+        found = set()
+        for one in self.statements:
+            actions = [one["Action"]] if isinstance(one["Action"], str) else one["Action"]
+            for action in filter(takes.search, actions):
+                found.add(action)
+                self.assertIn("Condition", one, f"{one['Sid']} allows {action} of anything")
+                self.assertNotEqual(one["Resource"], "*", f"{one['Sid']} allows {action} of anything")
+        self.assertLessEqual({"ec2:TerminateInstances", "imagebuilder:CancelImageCreation"}, found)
+
+
 class Doctor(unittest.TestCase):
     """Whoever has the doctor's policy may look at everything, and change nothing."""
 

@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use super::{clients, failed};
+use super::failed;
+use super::places::Place;
 use crate::cli::exit::CliError;
 use crate::cli::identity::Identity;
 use crate::cli::say;
@@ -11,6 +12,7 @@ use crate::engine::error::with_causes;
 use crate::evidence::predicate::{CLEANUP_PLAN, CleanupPlan};
 use crate::evidence::{Envelope, Stage, TrustRoot, dsse};
 use crate::spec::Cleanup as Rules;
+use crate::stage::cleanup::Snapshot;
 use crate::stage::cleanup::apply::{ApplyError, Done, apply};
 use crate::stage::cleanup::retain::Uses;
 use crate::stage::cleanup::survey::Scope;
@@ -21,6 +23,9 @@ pub struct Args {
     /// The signed plan that `bakeline cleanup plan` wrote
     #[arg(value_name = "PLAN", default_value = "cleanup-plan.dsse.json")]
     plan: PathBuf,
+    /// The target, of the file of targets, that the plan was made for
+    #[arg(long, value_name = "ALIAS")]
+    target: Option<String>,
     #[command(flatten)]
     identity: Identity,
 }
@@ -31,8 +36,9 @@ pub async fn main(args: Args) -> Result<(), CliError> {
         CliError::data(format!("{file}: {error}"), "make one with: bakeline cleanup plan")
     })?;
     let clock = args.identity.clock();
-    let (aws, account) = clients(&args.identity).await?;
-    let authority = args.identity.authority(&aws).await?;
+    let home = Identity::aws(&clock).await;
+    let Place { aws, account, .. } = Place::named(&args.identity, args.target.as_deref()).await?;
+    let authority = args.identity.authority(&home).await?;
     let plan = read(&bytes, &authority.trust, clock.now()).map_err(|why| {
         CliError::data(format!("{file}: {why}"), "make a new one with: bakeline cleanup plan")
     })?;
@@ -81,11 +87,19 @@ fn words(done: &Done) -> String {
         Done::Quarantined => "disabled, and in quarantine".to_owned(),
         Done::Reinstated => "back as it was".to_owned(),
         Done::Removed(image) => {
-            let left: Vec<String> = image.left_over().map(|snapshot| snapshot.id.clone()).collect();
-            if left.is_empty() {
-                "deregistered with its snapshots".to_owned()
-            } else {
-                format!("deregistered; snapshots not deleted: {}", left.join(", "))
+            let ids = |snapshots: Vec<&Snapshot>| {
+                snapshots.iter().map(|snapshot| snapshot.id.as_str()).collect::<Vec<_>>().join(", ")
+            };
+            let (left, held) = (ids(image.left_over().collect()), ids(image.held().collect()));
+            match (left.is_empty(), held.is_empty()) {
+                (true, true) => "deregistered with its snapshots".to_owned(),
+                (false, true) => format!("deregistered; snapshots not deleted: {left}"),
+                (true, false) => {
+                    format!("deregistered; snapshots left, since something else names them: {held}")
+                }
+                (false, false) => format!(
+                    "deregistered; snapshots not deleted: {left}; left, since something else names them: {held}"
+                ),
             }
         }
         Done::Held => "held by EC2: protected, or kept by AWS Backup".to_owned(),

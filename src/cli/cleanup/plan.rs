@@ -5,16 +5,19 @@ use std::path::{Path, PathBuf};
 
 use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, ContentArrangement, Table};
+use futures::{StreamExt as _, stream};
 
-use super::{clients, failed, scope, spec};
+use super::places::{AT_ONCE, Place};
+use super::{failed, scope, spec};
 use crate::cli::exit::CliError;
 use crate::cli::identity::Identity;
 use crate::cli::say;
 use crate::engine::error::with_causes;
 use crate::evidence::predicate::{Aim, CLEANUP_PLAN, CleanupPlan};
 use crate::evidence::{Statement, seal};
-use crate::spec::Span;
-use crate::stage::cleanup::page::{cost, page};
+use crate::spec::{ReleaseSpec, Span};
+use crate::stage::Authority;
+use crate::stage::cleanup::page::{cost, few, page};
 use crate::stage::cleanup::plan::draw;
 use crate::stage::cleanup::survey::{self, Focus, Survey};
 
@@ -39,6 +42,10 @@ pub struct Args {
     /// What a GiB of snapshots costs a month, in any currency
     #[arg(long, value_name = "PRICE", value_parser = price)]
     price: Option<f64>,
+    /// Look in the account and region of a target, of the file of targets; given several times, in each at once, with a
+    /// plan of its own: `cleanup-plan.ALIAS.dsse.json`
+    #[arg(long, value_name = "ALIAS", verbatim_doc_comment)]
+    target: Vec<String>,
     #[command(flatten)]
     identity: Identity,
 }
@@ -52,37 +59,74 @@ fn price(text: &str) -> Result<f64, String> {
 
 pub async fn main(args: Args) -> Result<(), CliError> {
     let spec = spec(&args.spec)?;
-    let scope = scope(&spec)?;
-    let clock = args.identity.clock();
-    let (aws, account) = clients(&args.identity).await?;
-    let authority = args.identity.authority(&aws).await?;
+    scope(&spec, None)?;
+    let home = Identity::aws(&args.identity.clock()).await;
+    let authority = args.identity.authority(&home).await?;
+    let places = Place::all(&args.identity, &args.target).await?;
+    let look = |place| {
+        let (args, spec) = (&args, &spec);
+        async move { (place, look(place, args, spec).await) }
+    };
+    // Each place has its own images, references and plan: one that cannot be looked at keeps no other from it.
+    let looks: Vec<(&Place, Result<CleanupPlan, CliError>)> =
+        stream::iter(&places).map(look).buffered(AT_ONCE).collect().await;
+    let mut fault = None;
+    for (place, plan) in looks {
+        let told = match plan {
+            Ok(plan) => tell(place, &plan, &authority, &args).await,
+            Err(error) => Err(error),
+        };
+        match (told, &place.alias) {
+            (Ok(()), _) => {}
+            (Err(error), Some(alias)) => {
+                say(&format!("{alias}: {error}"))?;
+                fault = Some(error);
+            }
+            (Err(error), None) => fault = Some(error),
+        }
+    }
+    fault.map_or(Ok(()), Err)
+}
+
+/// What is to happen in one place.
+async fn look(place: &Place, args: &Args, spec: &ReleaseSpec) -> Result<CleanupPlan, CliError> {
+    let (aws, scope) = (&place.aws, scope(spec, place.alias.as_deref())?);
     let most = usize::try_from(scope.rules.at_most).unwrap_or(usize::MAX);
-    let survey =
-        Survey::take(&aws, &scope, Focus::Oldest(most), clock.now()).await.map_err(|e| failed(&e))?;
+    let now = args.identity.clock().now();
+    let survey = Survey::take(aws, &scope, Focus::Oldest(most), now).await.map_err(|e| failed(&e))?;
     if let Some(memory) = &survey.remember {
-        survey::remember(&aws, memory).await.map_err(|e| failed(&e))?;
+        survey::remember(aws, memory).await.map_err(|e| failed(&e))?;
     }
     survey.believed().map_err(|e| failed(&e))?;
-    let plan = draw(&survey, &scope, (&account, aws.region()), args.valid_for.as_duration(), args.price);
+    Ok(draw(&survey, &scope, (&place.account, aws.region()), args.valid_for.as_duration(), args.price))
+}
+
+/// Signs the plan of one place, writes it and shows it.
+async fn tell(place: &Place, plan: &CleanupPlan, authority: &Authority, args: &Args) -> Result<(), CliError> {
     if plan.images.is_empty() {
-        return say(&format!("{} has no image in {} of {account}", plan.service, plan.region));
+        return say(&format!("{} has no image in {} of {}", plan.service, plan.region, plan.account));
     }
     let subjects = plan.images.iter().map(|planned| planned.image.subject()).collect();
-    let statement = Statement::apart(subjects, CLEANUP_PLAN, &plan)
+    let statement = Statement::apart(subjects, CLEANUP_PLAN, plan)
         .map_err(|error| CliError::bug(format!("the plan cannot be written: {}", with_causes(&error))))?;
     let envelope = seal(&statement, &authority.signer)
         .await
         .map_err(|error| CliError::unavailable(with_causes(&error), "the signing key must be usable"))?;
-    write(&args.out, &envelope.encode(), "choose another place with --out")?;
+    let out = place.file(&args.out);
+    write(&out, &envelope.encode(), "choose another place with --out")?;
     if let Some(path) = &args.page {
-        let page = page(&plan)
+        let page = page(plan)
             .map_err(|error| CliError::bug(format!("the page cannot be written: {}", with_causes(&error))))?;
-        write(path, page.as_bytes(), "choose another place with --page")?;
+        write(&place.file(path), page.as_bytes(), "choose another place with --page")?;
     }
     let most = if std::io::stdout().is_terminal() { SHOWN } else { usize::MAX };
-    say(&table(&plan, most).to_string())?;
-    say(&totals(&plan))?;
-    say(&format!("carry it out with: bakeline cleanup apply {}", args.out.display()))
+    let there = place.alias.as_ref().map(|alias| format!(" --target {alias}")).unwrap_or_default();
+    if let Some(alias) = &place.alias {
+        say(&format!("{alias}: {} of {}", plan.region, plan.account))?;
+    }
+    say(&table(plan, most).to_string())?;
+    say(&totals(plan))?;
+    say(&format!("carry it out with: bakeline cleanup apply {}{there}", out.display()))
 }
 
 fn write(path: &Path, bytes: &[u8], hint: &str) -> Result<(), CliError> {
@@ -109,7 +153,7 @@ pub fn table(plan: &CleanupPlan, most: usize) -> Table {
             planned.aim.name().to_owned(),
             planned.gib.to_string(),
             cost(plan, planned.gib),
-            planned.reasons.join("; "),
+            few(&planned.reasons).join("; "),
         ]);
     }
     if rows > most {

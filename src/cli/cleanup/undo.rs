@@ -1,6 +1,7 @@
 //! `bakeline cleanup undo`.
 
-use super::{clients, failed};
+use super::failed;
+use super::places::Place;
 use crate::cli::exit::CliError;
 use crate::cli::identity::Identity;
 use crate::cli::say;
@@ -18,6 +19,9 @@ pub struct Args {
     /// Pin the images by tag, so that the next cleanup keeps them
     #[arg(long)]
     pin: bool,
+    /// The target, of the file of targets, in whose account and region the images lie
+    #[arg(long, value_name = "ALIAS")]
+    target: Option<String>,
     #[command(flatten)]
     identity: Identity,
 }
@@ -33,7 +37,7 @@ fn ami(text: &str) -> Result<String, String> {
 
 pub async fn main(args: Args) -> Result<(), CliError> {
     let clock = args.identity.clock();
-    let (aws, _) = clients(&args.identity).await?;
+    let Place { aws, .. } = Place::named(&args.identity, args.target.as_deref()).await?;
     for image in &args.images {
         let (mut steps, mut told) = (0, Ok(()));
         let back = bring_back(&aws, &clock, image, |undone| {

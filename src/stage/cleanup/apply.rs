@@ -72,18 +72,53 @@ pub async fn apply(
     let survey = Survey::take(aws, scope, Focus::These(&planned), clock.now()).await?;
     survey.believed()?;
     let left = hold(plan, &survey, here)?;
+    for planned in plan.images.iter().filter(|planned| planned.aim == Aim::Deregister) {
+        if survey.image(&planned.image.image_id).is_none()
+            && let Some(gone) = go_on(aws, &survey, Doomed::of_plan(planned)).await?
+        {
+            tell(&planned.image.image_id, &Done::Removed(gone));
+        }
+    }
     for batch in left.chunks(BATCH) {
         carry_out(aws, clock, scope, batch, &mut tell).await?;
     }
     Ok(())
 }
 
+/// Deletes what snapshots are still to go of an image that is gone, if the call that took it away had to leave them;
+/// none when there is nothing to do.
+async fn go_on(aws: &Aws, survey: &Survey, doomed: Doomed) -> Result<Option<Doomed>, StageError> {
+    let held = survey.held_of(&doomed);
+    if held.is_empty() {
+        return Ok(None);
+    }
+    let mut doomed = removal::adopt(aws, doomed, &held).await?;
+    if doomed.is_over() {
+        return Ok(None);
+    }
+    while !doomed.is_over() {
+        doomed = removal::delete_next(aws, doomed, &held).await?;
+    }
+    Ok(Some(doomed))
+}
+
 /// An image of a plan on its way.
 struct Going {
     todo: Todo,
     aim: Aim,
-    /// It was asked to go, and the answer was lost.
+    /// It was asked to go, and the answer was lost, or snapshots of it are still to go.
     asked: Option<Doomed>,
+}
+
+impl Going {
+    /// The image is gone; none while snapshots of it are still to go.
+    fn is_gone(&mut self, doomed: Doomed) -> Option<Done> {
+        if doomed.is_over() {
+            return Some(Done::Removed(doomed));
+        }
+        self.asked = Some(doomed);
+        None
+    }
 }
 
 async fn carry_out(
@@ -146,20 +181,25 @@ async fn further(
 ) -> Result<Option<Done>, StageError> {
     let id = going.todo.image.clone();
     let Some(image) = survey.image(&id) else {
-        return Ok(Some(match going.asked.take() {
-            Some(doomed) => Done::Removed(removal::adopt(aws, doomed).await?),
-            None => Done::Gone,
-        }));
+        let Some(doomed) = going.asked.clone() else { return Ok(Some(Done::Gone)) };
+        let held = survey.held_of(&doomed);
+        let doomed = if doomed.gone {
+            removal::delete_next(aws, doomed, &held).await?
+        } else {
+            removal::adopt(aws, doomed, &held).await?
+        };
+        return Ok(going.is_gone(doomed));
     };
     if going.aim == Aim::Deregister && survey.step(&id) == Some(Step::Deregister) {
         let doomed = Doomed::new(image);
         let asked = going.asked.replace(doomed.clone());
-        return Ok(Some(match (removal::remove(aws, doomed).await?, asked) {
-            (Removed::Gone(gone), _) => Done::Removed(gone),
-            (Removed::WasGone, Some(doomed)) => Done::Removed(removal::adopt(aws, doomed).await?),
-            (Removed::WasGone, None) => Done::Gone,
-            (Removed::Held, _) => Done::Held,
-        }));
+        let held = survey.held(image);
+        return Ok(match (removal::remove(aws, doomed, &held).await?, asked) {
+            (Removed::Gone(gone), _) => going.is_gone(gone),
+            (Removed::WasGone, Some(doomed)) => going.is_gone(removal::adopt(aws, doomed, &held).await?),
+            (Removed::WasGone, None) => Some(Done::Gone),
+            (Removed::Held, _) => Some(Done::Held),
+        });
     }
     Ok(match advance(aws, survey, going.todo.clone(), clock.now()).await? {
         Some(todo) if todo.step == Step::Deregister => Some(Done::Quarantined),

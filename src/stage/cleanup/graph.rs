@@ -33,6 +33,8 @@ pub enum Kind {
     Fleet,
     SpotFleet,
     Recipe,
+    /// An image, which stands on snapshots.
+    Image,
     /// Another account may launch it, or does.
     Account,
     /// One that this program does not know.
@@ -54,6 +56,7 @@ impl Kind {
             Self::Fleet => "EC2 fleet",
             Self::SpotFleet => "Spot fleet",
             Self::Recipe => "Image Builder recipe",
+            Self::Image => "image",
             Self::Account => "account",
             Self::Other => "resource",
         }
@@ -73,6 +76,7 @@ impl Kind {
             | Self::Fleet
             | Self::SpotFleet
             | Self::Recipe
+            | Self::Image
             | Self::Account
             | Self::Other => false,
         }
@@ -101,6 +105,8 @@ pub struct Template {
     pub versions: BTreeMap<i64, Option<String>>,
     /// Versions that a promotion of ours made, by their description.
     pub ours: BTreeSet<i64>,
+    /// Snapshots that any version names in its block device mappings.
+    pub snapshots: BTreeSet<String>,
 }
 
 /// The lists that are read, each to its end.
@@ -143,13 +149,15 @@ pub type Counts = BTreeMap<Source, u64>;
 #[derive(Clone, Debug, Default)]
 pub struct Facts {
     pub names: Vec<(User, Names)>,
+    /// What names a snapshot itself, launch templates aside.
+    pub disks: Vec<(User, String)>,
     /// Names of the Auto Scaling groups.
     pub groups: BTreeSet<String>,
     /// By id.
     pub templates: BTreeMap<String, Template>,
     /// Templates that someone names and that EC2 says do not exist.
     pub no_templates: BTreeSet<String>,
-    /// Values of parameters as templates and recipes name them, selector included; none for one that is not there.
+    /// Values of parameters by name, selector included as templates and recipes name them; none for one that is not there.
     pub aliases: BTreeMap<String, Option<String>>,
     /// The images that an Image Builder image, by ARN, came to.
     pub built: BTreeMap<String, Vec<String>>,
@@ -252,6 +260,20 @@ impl Facts {
                 Err(Gap::Version { kind, user: id(), template, version })
             }
         }
+    }
+
+    /// What names snapshots, by snapshot id.
+    #[must_use]
+    pub fn snapshots(&self) -> Users {
+        let mut users = Users::new();
+        let by_template = self.templates.iter().flat_map(|(id, template)| {
+            let user = User { kind: Kind::LaunchTemplate, id: id.clone() };
+            template.snapshots.iter().map(move |snapshot| (user.clone(), snapshot.clone()))
+        });
+        for (user, snapshot) in self.disks.iter().cloned().chain(by_template) {
+            users.entry(snapshot).or_default().insert(user);
+        }
+        users
     }
 
     /// Every image that is used, with everything that uses it.

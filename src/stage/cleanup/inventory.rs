@@ -30,17 +30,20 @@ impl Inventory {
     /// # Errors
     /// As the calls; or the lists do not fit together.
     pub async fn read(aws: &Aws) -> Result<Self, StageError> {
-        let mut facts = Facts::default();
-        compute::instances(aws, &mut facts).await?;
-        compute::spot_requests(aws, &mut facts).await?;
-        compute::fleets(aws, &mut facts).await?;
-        compute::spot_fleets(aws, &mut facts).await?;
-        autoscaling::configurations(aws, &mut facts).await?;
-        autoscaling::groups(aws, &mut facts).await?;
-        recipes::recipes(aws, &mut facts).await?;
+        // Each service's lists one after the other, and the services at once.
+        let (mut facts, mut groups) = (Facts::default(), Facts::default());
+        let (mut recipes, mut parameters) = (Facts::default(), Facts::default());
+        tokio::try_join!(
+            compute::everything(aws, &mut facts),
+            autoscaling::everything(aws, &mut groups),
+            recipes::recipes(aws, &mut recipes),
+            parameters::parameters(aws, &mut parameters),
+        )?;
+        for other in [groups, recipes, parameters] {
+            facts.absorb(other);
+        }
         // The templates come after whoever names them: what is named is then there to be found.
         templates::templates(aws, &mut facts).await?;
-        parameters::parameters(aws, &mut facts).await?;
         parameters::aliases(aws, &mut facts).await?;
         recipes::builds(aws, &mut facts).await?;
         let users = facts.users()?;
@@ -49,12 +52,30 @@ impl Inventory {
 }
 
 impl Facts {
+    /// Takes in what another service's lists say.
+    fn absorb(&mut self, mut other: Self) {
+        self.names.append(&mut other.names);
+        self.disks.append(&mut other.disks);
+        self.groups.append(&mut other.groups);
+        self.templates.append(&mut other.templates);
+        self.no_templates.append(&mut other.no_templates);
+        self.aliases.append(&mut other.aliases);
+        self.built.append(&mut other.built);
+        self.counts.append(&mut other.counts);
+    }
+
     fn note(&mut self, kind: Kind, id: &str, names: Names) {
         self.names.push((User { kind, id: id.to_owned() }, names));
     }
 
     fn text(&mut self, kind: Kind, id: &str, text: &str) {
         self.note(kind, id, Names::Text(text.to_owned()));
+    }
+
+    /// A snapshot that is named in a block device mapping.
+    fn disk<'s>(&mut self, kind: Kind, id: &str, snapshots: impl IntoIterator<Item = &'s str>) {
+        let user = |snapshot: &str| (User { kind, id: id.to_owned() }, snapshot.to_owned());
+        self.disks.extend(snapshots.into_iter().map(user));
     }
 
     fn count(&mut self, source: Source, entries: usize) {

@@ -17,6 +17,7 @@ pub mod references;
 mod removal;
 pub mod retain;
 mod sealing;
+pub mod snapshots;
 mod steps;
 pub mod survey;
 #[cfg(test)]
@@ -29,7 +30,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use self::inventory::images;
-pub use self::removal::{Doomed, Removed, Snapshot, remove as deregister};
+pub use self::removal::{Doomed, Removed, Snapshot, delete_next, remove as deregister};
 pub use self::steps::{advance, fit, take_back};
 pub use self::todo::Todo;
 

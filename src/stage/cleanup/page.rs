@@ -40,8 +40,11 @@ struct Row<'a> {
     class: &'static str,
     gib: u64,
     cost: String,
-    why: &'a [String],
+    why: Vec<String>,
 }
+
+/// Reasons of one image that are shown.
+const REASONS: usize = 6;
 
 /// Every aim, what changes first.
 const AIMS: [Aim; 6] = [Aim::Deregister, Aim::Quarantine, Aim::Reinstate, Aim::Rest, Aim::Later, Aim::Keep];
@@ -102,8 +105,16 @@ fn row<'a>(plan: &CleanupPlan, planned: &'a PlannedImage) -> Row<'a> {
         class: class(planned.aim),
         gib: planned.gib,
         cost: cost(plan, planned.gib),
-        why: &planned.reasons,
+        why: few(&planned.reasons),
     }
+}
+
+/// The first reasons, and how many more stand in the plan: an image may have a thousand instances.
+#[must_use]
+pub fn few(reasons: &[String]) -> Vec<String> {
+    let (first, rest) = reasons.split_at(reasons.len().min(REASONS));
+    let more = (!rest.is_empty()).then(|| format!("and {} more, in the plan", rest.len()));
+    first.iter().cloned().chain(more).collect()
 }
 
 /// What so many GiB cost a month, at most; nothing when no price was given.
@@ -124,7 +135,7 @@ fn class(aim: Aim) -> &'static str {
 
 fn said(aim: Aim) -> &'static str {
     match aim {
-        Aim::Deregister => "with the snapshots that no other image stands on",
+        Aim::Deregister => "with the snapshots that nothing else needs",
         Aim::Quarantine => "marked, deprecated and disabled; can be undone",
         Aim::Reinstate => "out of quarantine, as it was",
         Aim::Rest => "in quarantine, not yet for long enough",
@@ -178,6 +189,15 @@ mod tests {
         // Two images of 8 GiB for 0.05 each.
         at("<td class=\"r\">2</td><td class=\"r\">16</td><td class=\"r\">0.80</td>");
         at("until 2027-01-16 08:00 UTC");
+    }
+
+    #[test]
+    fn of_a_thousand_reasons_the_first_are_shown_and_the_rest_counted() {
+        let mut plan = plan(None);
+        plan.images[0].reasons = (0..1000).map(|n| format!("used by instance i-{n:04}")).collect();
+        let page = page(&plan).unwrap();
+        assert!(page.contains("i-0005<br>and 994 more, in the plan"), "{page}");
+        assert!(!page.contains("i-0006"));
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::image::Image;
 use super::quarantine::{MARK, Next, Step};
 use super::retain::{self, Fate, Reason};
+use super::snapshots;
 use super::survey::{Scope, Survey};
 use crate::engine::Timestamp;
 use crate::evidence::predicate::{Aim, CleanupPlan, PlannedImage};
@@ -87,6 +88,9 @@ fn reasons(survey: &Survey, scope: &Scope<'_>, image: &Image) -> Vec<String> {
             let mut reasons = vec![retain::removal(scope.rules)];
             if image.tags.contains_key(MARK) {
                 reasons.push(format!("in quarantine; next it is to {step}"));
+            }
+            for (snapshot, users) in survey.held(image) {
+                reasons.push(format!("its snapshot {snapshot} stays, {}", snapshots::why(&users)));
             }
             reasons
         }

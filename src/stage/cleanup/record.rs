@@ -36,7 +36,7 @@ pub fn cleanup(
         image: doomed.identity(account, region),
         reason: retain::removal(&inputs.rules),
         gone: doomed.gone,
-        snapshots: doomed.outcomes(),
+        snapshots: doomed.outcomes(&survey.map(|survey| survey.held_of(doomed)).unwrap_or_default()),
     });
     Cleanup {
         service: inputs.release.spec.service.clone(),

@@ -4,10 +4,14 @@ use aws_sdk_ec2::types::Filter;
 use serde::{Deserialize, Serialize};
 
 use super::image::Image;
+use super::snapshots::{self, Held};
 use crate::aws::{Aws, AwsError, Class};
 use crate::engine::StageError;
 use crate::evidence::ImageIdentity;
-use crate::evidence::predicate::SnapshotOutcome;
+use crate::evidence::predicate::{PlannedImage, SnapshotOutcome};
+
+/// What became of a snapshot that something else names. Which that is, the last look says again.
+const HELD: &str = "held";
 
 /// Snapshots of one image that travel in a token; of more, only the number.
 const SNAPSHOTS: usize = 8;
@@ -77,6 +81,26 @@ impl Doomed {
         }
     }
 
+    /// The image as a plan has it.
+    #[must_use]
+    pub fn of_plan(planned: &PlannedImage) -> Self {
+        Self {
+            id: planned.image.image_id.clone(),
+            name: planned.image.name.clone(),
+            made: planned.image.creation_date.clone(),
+            snapshots: planned.snapshots.iter().cloned().map(Snapshot::from).collect(),
+            more: 0,
+            gone: false,
+        }
+    }
+
+    /// Marks the snapshots that something else names.
+    fn hold(&mut self, held: &Held) {
+        for snapshot in self.snapshots.iter_mut().filter(|snapshot| held.contains_key(&snapshot.id)) {
+            snapshot.outcome = Some(HELD.to_owned());
+        }
+    }
+
     /// Bytes it takes in a token when everything about it is known.
     #[must_use]
     pub fn room(&self) -> usize {
@@ -96,17 +120,26 @@ impl Doomed {
         }
     }
 
-    /// What became of its snapshots.
+    /// Whether the image is gone, and with it every snapshot that is to go.
     #[must_use]
-    pub fn outcomes(&self) -> Vec<SnapshotOutcome> {
-        let mut outcomes: Vec<SnapshotOutcome> = self
-            .snapshots
-            .iter()
-            .map(|snapshot| SnapshotOutcome {
-                snapshot_id: snapshot.id.clone(),
-                outcome: snapshot.outcome.clone().unwrap_or_else(|| "not known".to_owned()),
-            })
-            .collect();
+    pub fn is_over(&self) -> bool {
+        self.gone && self.snapshots.iter().all(|snapshot| snapshot.outcome.is_some())
+    }
+
+    /// What became of its snapshots. `held`: what names those that stayed.
+    #[must_use]
+    pub fn outcomes(&self, held: &Held) -> Vec<SnapshotOutcome> {
+        let outcome = |snapshot: &Snapshot| match (snapshot.outcome.as_deref(), held.get(&snapshot.id)) {
+            (None, _) => "not known".to_owned(),
+            (Some(HELD), Some(users)) => format!("left, {}", snapshots::why(users)),
+            (Some(HELD), None) => "left, named by something when the image went".to_owned(),
+            (Some(outcome), _) => outcome.to_owned(),
+        };
+        let told = |snapshot: &Snapshot| SnapshotOutcome {
+            snapshot_id: snapshot.id.clone(),
+            outcome: outcome(snapshot),
+        };
+        let mut outcomes: Vec<SnapshotOutcome> = self.snapshots.iter().map(told).collect();
         if self.more > 0 {
             let snapshot_id = format!("{} more", self.more);
             outcomes.push(SnapshotOutcome { snapshot_id, outcome: "not listed".to_owned() });
@@ -114,9 +147,15 @@ impl Doomed {
         outcomes
     }
 
-    /// Snapshots that are neither deleted nor needed by another image.
+    /// Snapshots that stayed because something else names them.
+    pub fn held(&self) -> impl Iterator<Item = &Snapshot> {
+        self.snapshots.iter().filter(|snapshot| snapshot.outcome.as_deref() == Some(HELD))
+    }
+
+    /// Snapshots that are neither deleted nor needed by anything else.
     pub fn left_over(&self) -> impl Iterator<Item = &Snapshot> {
-        let fine = |outcome: &Option<String>| matches!(outcome.as_deref(), Some("success" | "skipped"));
+        let fine =
+            |outcome: &Option<String>| matches!(outcome.as_deref(), Some("success" | "skipped" | HELD));
         self.snapshots.iter().filter(move |snapshot| self.gone && !fine(&snapshot.outcome))
     }
 }
@@ -124,7 +163,7 @@ impl Doomed {
 /// What became of the attempt to remove an image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Removed {
-    /// It is deregistered; its snapshots as far as EC2 says.
+    /// It is deregistered; its snapshots as far as EC2 says. Those without an outcome are still to go.
     Gone(Doomed),
     /// It was gone before this call.
     WasGone,
@@ -132,23 +171,25 @@ pub enum Removed {
     Held,
 }
 
-/// Deregisters an image and has its snapshots deleted. The call is the same however often it is sent: a second
-/// one finds no image.
+/// Deregisters an image and has its snapshots deleted with it, unless something else names one of them: EC2 would not
+/// leave that one, and [`delete_next`] deletes the others. The call is the same however often it is sent: a second one
+/// finds no image.
 ///
 /// # Errors
 /// As the call.
-pub async fn remove(aws: &Aws, mut doomed: Doomed) -> Result<Removed, StageError> {
+pub async fn remove(aws: &Aws, mut doomed: Doomed, held: &Held) -> Result<Removed, StageError> {
     let answer = aws
         .ec2
         .deregister_image()
         .image_id(&doomed.id)
-        .delete_associated_snapshots(true)
+        .delete_associated_snapshots(held.is_empty())
         .send()
         .await
         .map_err(|e| AwsError::new("ec2:DeregisterImage", &doomed.id, e));
     match answer {
         Ok(answer) => {
             doomed.gone = true;
+            doomed.hold(held);
             for result in answer.delete_snapshot_results() {
                 let Some(id) = result.snapshot_id() else { continue };
                 let outcome = result.return_code().map(|code| code.as_str().to_owned());
@@ -166,12 +207,36 @@ pub async fn remove(aws: &Aws, mut doomed: Doomed) -> Result<Removed, StageError
     }
 }
 
+/// Deletes the next snapshot that is still to go of an image that is gone. One that has come to be named meanwhile is
+/// left.
+///
+/// # Errors
+/// As the call.
+pub async fn delete_next(aws: &Aws, mut doomed: Doomed, held: &Held) -> Result<Doomed, StageError> {
+    doomed.hold(held);
+    let Some(next) = doomed.snapshots.iter_mut().find(|snapshot| snapshot.outcome.is_none()) else {
+        return Ok(doomed);
+    };
+    let sent = aws.ec2.delete_snapshot().snapshot_id(&next.id).send().await;
+    // In the words of EC2's own outcomes.
+    let outcome = match sent.map_err(|e| AwsError::new("ec2:DeleteSnapshot", &next.id, e)) {
+        Ok(_) => "success",
+        Err(error) if error.class == Class::Missing => "success",
+        Err(error) if error.is("InvalidSnapshot.InUse") => "skipped",
+        Err(error) if error.class == Class::Denied => "missing-permissions",
+        Err(error) => return Err(error.into()),
+    };
+    next.outcome = Some(outcome.to_owned());
+    Ok(doomed)
+}
+
 /// What became of an image that was deregistered by a call whose answer was lost.
 ///
 /// # Errors
 /// As the call that looks for its snapshots.
-pub async fn adopt(aws: &Aws, mut doomed: Doomed) -> Result<Doomed, StageError> {
+pub async fn adopt(aws: &Aws, mut doomed: Doomed, held: &Held) -> Result<Doomed, StageError> {
     doomed.gone = true;
+    doomed.hold(held);
     let ids: Vec<String> = doomed.snapshots.iter().map(|snapshot| snapshot.id.clone()).collect();
     if ids.is_empty() {
         return Ok(doomed);
@@ -185,8 +250,12 @@ pub async fn adopt(aws: &Aws, mut doomed: Doomed) -> Result<Doomed, StageError> 
         there.extend(snapshot.snapshot_id().map(str::to_owned));
     }
     for snapshot in &mut doomed.snapshots {
-        let outcome = if there.contains(&snapshot.id) { "still there" } else { "success" };
-        snapshot.outcome = Some(outcome.to_owned());
+        snapshot.outcome = match (there.contains(&snapshot.id), held.is_empty()) {
+            (false, _) => Some("success".to_owned()),
+            (true, true) => Some("still there".to_owned()),
+            // The call did not ask for the snapshots: those that nothing else names are still to go.
+            (true, false) => snapshot.outcome.take(),
+        };
     }
     Ok(doomed)
 }

@@ -231,16 +231,27 @@ pub async fn remove(
     let close = [next.id.clone()];
     let survey = Survey::take(&cx.aws, &inputs.scope(), Focus::These(&close), cx.now()).await?;
     survey.believed()?;
-    if survey.image(&next.id).is_none() {
-        done.push(removal::adopt(&cx.aws, next).await?);
+    let held = survey.held_of(&next);
+    let removed = if next.gone {
+        Some(removal::delete_next(&cx.aws, next, &held).await?)
+    } else if survey.image(&next.id).is_none() {
+        Some(removal::adopt(&cx.aws, next, &held).await?)
     } else if survey.step(&next.id) == Some(Way::Deregister) {
-        match removal::remove(&cx.aws, next.clone()).await? {
-            Removed::Gone(gone) => done.push(gone),
-            Removed::WasGone => done.push(removal::adopt(&cx.aws, next).await?),
-            Removed::Held => done.push(next),
-        }
+        Some(match removal::remove(&cx.aws, next.clone(), &held).await? {
+            Removed::Gone(gone) => gone,
+            Removed::WasGone => removal::adopt(&cx.aws, next, &held).await?,
+            Removed::Held => next,
+        })
+    } else {
+        // Something uses it by now: it stays, and the last survey will say why.
+        None
+    };
+    match removed {
+        // Snapshots of it are still to go.
+        Some(doomed) if doomed.gone && !doomed.is_over() => queue.insert(0, doomed),
+        Some(doomed) => done.push(doomed),
+        None => {}
     }
-    // Otherwise something uses it by now: it stays, and the last survey will say why.
     Ok(Step::Next(Cleanup::Removing { queue, done }))
 }
 

@@ -11,7 +11,9 @@ use super::inventory::{self, AT_ONCE, Inventory};
 use super::memory::{self, Memory, Suspicion};
 use super::quarantine::{Next, Step};
 use super::references;
+use super::removal::Doomed;
 use super::retain::{self, Fate, Reason, Uses};
+use super::snapshots::{self, Held};
 use super::usage;
 use crate::aws::{Aws, AwsError, Class};
 use crate::engine::{StageError, Timestamp};
@@ -46,6 +48,8 @@ pub struct Survey {
     pub images: Vec<Image>,
     /// By image id.
     pub fates: BTreeMap<String, Fate>,
+    /// What names snapshots, these images included.
+    pub snapshots: Held,
     /// The images that were looked at more closely.
     pub close: BTreeSet<String>,
     /// What is to be remembered of the lists' lengths, if that differs from what is.
@@ -82,6 +86,7 @@ impl Survey {
             users: inventory.users,
             ec2: Users::new(),
             survey: Self {
+                snapshots: snapshots::named(&inventory.facts, &images),
                 images,
                 fates: BTreeMap::new(),
                 close: BTreeSet::new(),
@@ -105,6 +110,22 @@ impl Survey {
     #[must_use]
     pub fn image(&self, id: &str) -> Option<&Image> {
         self.images.iter().find(|image| image.id() == id)
+    }
+
+    /// Snapshots behind an image that something else names.
+    #[must_use]
+    pub fn held(&self, image: &Image) -> Held {
+        snapshots::held(&self.snapshots, image.id(), image.snapshots.iter().map(String::as_str))
+    }
+
+    /// The same of an image that is to go or is gone.
+    #[must_use]
+    pub fn held_of(&self, doomed: &Doomed) -> Held {
+        if let Some(image) = self.image(&doomed.id) {
+            return self.held(image);
+        }
+        let listed = doomed.snapshots.iter().map(|snapshot| snapshot.id.as_str());
+        snapshots::held(&self.snapshots, &doomed.id, listed)
     }
 
     /// The step that is next for an image that was looked at closely.

@@ -7,11 +7,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
-use super::graph::{Kind, User, Users, amis, parameter};
+use super::graph::{Facts, Kind, Template, User, Users, amis, parameter};
 use super::image::{Image, Protection};
 use super::quarantine::{Next, Step};
 use super::references::unite;
 use super::retain::{Fate, Reason, Seen, Uses, removal, retain};
+use super::snapshots::{self, Held};
 use super::{Cleanup, Doomed, MOST, Snapshot, Todo, fit};
 use crate::engine::{Failure, FailureKind, Machine, Timestamp};
 use crate::evidence::ImageIdentity;
@@ -232,6 +233,45 @@ fn both_sources_count_and_their_disagreement_is_told() {
 #[test]
 fn the_reason_of_a_removal_says_the_rules() {
     assert_eq!(removal(&rules(3, 14)), "not among the newest 3, older than 14d, and nothing uses it");
+}
+
+#[test]
+fn a_snapshot_is_held_by_whatever_else_names_it_and_the_record_says_by_what() {
+    let mut facts = Facts::default();
+    let template =
+        Template { snapshots: BTreeSet::from(["snap-00000001".to_owned()]), ..Template::default() };
+    facts.templates.insert("lt-1".into(), template);
+    facts.disks.push((User { kind: Kind::SpotFleet, id: "sfr-1".into() }, "snap-00000001".into()));
+    let mut other = image(2, 30);
+    other.snapshots.push("snap-00000003".into());
+    let images =
+        [Image { snapshots: vec!["snap-00000001".into(), "snap-00000003".into()], ..image(1, 30) }, other];
+    let named = snapshots::named(&facts, &images);
+    let held =
+        |image: &Image| snapshots::held(&named, image.id(), image.snapshots.iter().map(String::as_str));
+    let told: Vec<String> = held(&images[0])
+        .iter()
+        .map(|(snapshot, users)| format!("{snapshot} {}", snapshots::why(users)))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "snap-00000001 named by launch template lt-1, Spot fleet sfr-1",
+            "snap-00000003 named by image ami-00000002",
+        ]
+    );
+    assert_eq!(held(&images[1]).keys().collect::<Vec<_>>(), ["snap-00000003"]);
+    assert!(held(&image(7, 30)).is_empty());
+
+    let mut doomed = Doomed::new(&images[0]);
+    doomed.gone = true;
+    assert!(!doomed.is_over(), "its snapshots are still to go");
+    doomed.snapshots[0].outcome = Some("held".into());
+    doomed.snapshots[1].outcome = Some("success".into());
+    assert!(doomed.is_over() && doomed.left_over().next().is_none());
+    let outcome = |held: &Held| doomed.outcomes(held).remove(0).outcome;
+    assert_eq!(outcome(&held(&images[0])), "left, named by launch template lt-1, Spot fleet sfr-1");
+    assert_eq!(outcome(&Held::new()), "left, named by something when the image went");
 }
 
 #[test]

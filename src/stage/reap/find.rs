@@ -11,6 +11,7 @@ use crate::aws::{Aws, AwsError};
 use crate::engine::StageError;
 use crate::engine::key::tag;
 use crate::stage::canary::is_trial;
+use crate::stage::cleanup::inventory::Inventory;
 
 /// Begins the name of every staging instance.
 const STAGING: &str = "bakeline-test-";
@@ -103,7 +104,7 @@ async fn trial_groups(aws: &Aws) -> Result<Vec<Leftover>, StageError> {
     Ok(found)
 }
 
-/// Snapshots with our tags that no image stands on, a disabled one included.
+/// Snapshots with our tags that no image stands on, a disabled one included, and that nothing else names.
 async fn snapshots(aws: &Aws) -> Result<Vec<Leftover>, StageError> {
     let ask = aws.ec2.describe_snapshots().owner_ids("self").filters(of_ours());
     let mut pages = ask.into_paginator().items().send();
@@ -130,6 +131,11 @@ async fn snapshots(aws: &Aws) -> Result<Vec<Leftover>, StageError> {
                 found.remove(disk.snapshot_id().unwrap_or_default());
             }
         }
+    }
+    if !found.is_empty() {
+        // What launch templates and the like name is no leftover.
+        let named = Inventory::read(aws).await?.facts.snapshots();
+        found.retain(|id, _| !named.contains_key(id));
     }
     Ok(found.into_iter().map(|(id, run)| Leftover { what: What::Snapshot, id, run }).collect())
 }

@@ -3,14 +3,19 @@
 use bakeline::evidence::Stage;
 use bakeline::rehearsal::cloud::Cloud;
 use bakeline::rehearsal::faults::{Fault, FaultPlan, When};
+use bakeline::rehearsal::services::ec2;
 use bakeline::rehearsal::transcript::Record;
 use bakeline::rehearsal::world::World;
 use bakeline::stage::cleanup::apply::bring_back;
 use bakeline::stage::cleanup::quarantine::Step;
 
+use serde_json::json;
+
 use super::ground::{Ground, OLD, where_usage_decides};
 use crate::crash::{applied_twice, crash_within, faults, report};
 use crate::reap::after_two_that_died;
+use crate::support::{Moment, plan};
+use crate::trail;
 
 /// A cleanup of at most one image, with a short quarantine.
 const ONE: &str = "tests/it/fixtures/cleanup-one/bakeline.yaml";
@@ -33,6 +38,33 @@ fn every_call_of_a_removal_and_of_reaping_survives_every_fault() {
     };
     let (ran, wrong) = crash_within("a removal", Stage::Cleanup, &moment, removes);
     println!("a removal: {ran} cases, {} of them wrong", wrong.len());
+    report(&wrong);
+}
+
+/// Each image stands on a snapshot of its own and on the current image's. The second stays when one goes, so the first
+/// is deleted by a call of its own.
+#[test]
+fn every_call_of_a_removal_that_leaves_a_snapshot_survives_every_fault() {
+    let mut moment = Moment::before(&plan(ONE, "build: {minutes: 4}\n"), Stage::Cleanup);
+    let (mut world, current) = (moment.world.clone(), moment.founded.current_image.clone().unwrap());
+    let input = json!({"Owners": ["self"], "Filters": [{"Name": "tag:bakeline:service", "Values": ["web"]}]});
+    let all = trail::ask(&moment, &mut world, "ec2", "DescribeImages", input);
+    for id in all["Images"].as_array().unwrap().iter().map(|image| image["ImageId"].as_str().unwrap()) {
+        if id != current {
+            ec2::share_snapshots(&mut world, id, &current);
+        }
+    }
+    moment.world = world;
+    let removes = |records: &[Record]| {
+        let at = |operation: &str| {
+            records.iter().position(|call| call.operation == operation && call.applied).expect("it is called")
+        };
+        let (gone, deleted) = (at("DeregisterImage"), at("DeleteSnapshot"));
+        assert_ne!(records[gone].input["DeleteAssociatedSnapshots"], true);
+        gone..deleted + 1
+    };
+    let (ran, wrong) = crash_within("a removal that leaves a snapshot", Stage::Cleanup, &moment, removes);
+    println!("a removal that leaves a snapshot: {ran} cases, {} of them wrong", wrong.len());
     report(&wrong);
 }
 

@@ -13,7 +13,7 @@ use bakeline::spec::ReleaseSpec;
 use bakeline::stage::cleanup::quarantine::{Next, Step};
 use bakeline::stage::cleanup::retain::{Fate, Uses};
 use bakeline::stage::cleanup::survey::{Focus, Scope, Survey};
-use bakeline::stage::cleanup::{Doomed, Todo, advance, deregister};
+use bakeline::stage::cleanup::{Doomed, Removed, Todo, advance, delete_next, deregister};
 use bakeline::telemetry::Telemetry;
 use bakeline::worker::journal::Journal;
 use serde_json::{Value, json};
@@ -169,6 +169,15 @@ impl Ground {
         snapshots.iter().map(|snapshot| snapshot["SnapshotId"].as_str().unwrap().to_owned()).collect()
     }
 
+    /// The snapshots behind an image.
+    pub fn snapshots_of(&self, id: &str) -> Vec<String> {
+        let image = self.find(id).unwrap();
+        let mappings = image["BlockDeviceMappings"].as_array().unwrap();
+        let snapshots =
+            mappings.iter().map(|mapping| mapping["Ebs"]["SnapshotId"].as_str().unwrap().to_owned());
+        snapshots.collect()
+    }
+
     /// Takes an image out of use until its next step is the one given.
     pub async fn bring_to(&self, image: &str, step: Step) {
         let ids = [image.to_owned()];
@@ -194,6 +203,13 @@ impl Ground {
         let ids = [image.to_owned()];
         let survey = self.survey(Focus::These(&ids)).await.unwrap();
         assert_eq!(survey.fates[image], Fate::Go(Next::Step(Step::Deregister)));
-        deregister(&self.aws, Doomed::new(survey.image(image).unwrap())).await.unwrap();
+        let mut doomed = Doomed::new(survey.image(image).unwrap());
+        let held = survey.held_of(&doomed);
+        if let Removed::Gone(gone) = deregister(&self.aws, doomed.clone(), &held).await.unwrap() {
+            doomed = gone;
+        }
+        while !doomed.is_over() {
+            doomed = delete_next(&self.aws, doomed, &held).await.unwrap();
+        }
     }
 }

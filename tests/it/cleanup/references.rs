@@ -122,6 +122,13 @@ pub fn node_group(world: &mut World, ground: &Ground, image: &str) {
     autoscaling::seed_group(world, group);
 }
 
+pub fn group_of_template(world: &mut World, ground: &Ground, image: &str) {
+    let id = template(world, ground, &of("behind-a-group", image), image);
+    let group =
+        autoscaling::NewGroup::new(&ground.account, &ground.region, &of("idle", image), &id, "$Latest", 0);
+    autoscaling::seed_group(world, group);
+}
+
 pub fn fleet(world: &mut World, ground: &Ground, image: &str) {
     let fleet = json!({"FleetId": of("fleet", image), "FleetState": "active",
         "LaunchTemplateConfigs": [{"Overrides": [{"ImageId": image}]}]});
@@ -174,4 +181,49 @@ pub fn container_recipe(world: &mut World, ground: &Ground, image: &str) {
         of("container", image)
     );
     ec2::seed_reference(world, &ground.account, &ground.region, "imagebuilder:ContainerRecipe", &arn, image);
+}
+
+/// Every way for something to name a snapshot.
+pub const DISKS: &[(&str, Refer)] = &[
+    ("launch template", disk_of_older_version),
+    ("launch configuration", disk_of_configuration),
+    ("Spot fleet", disk_of_spot_fleet),
+    ("Spot request", disk_of_spot_request),
+];
+
+fn disks(snapshot: &str) -> Value {
+    json!([{"DeviceName": "/dev/sdf", "Ebs": {"SnapshotId": snapshot}}])
+}
+
+/// A name of its own for each snapshot.
+fn on(name: &str, snapshot: &str) -> String {
+    format!("{name}-{}", snapshot.trim_start_matches("snap-"))
+}
+
+fn disk_of_older_version(world: &mut World, ground: &Ground, snapshot: &str) {
+    let name = on("data", snapshot);
+    let data = json!({"InstanceType": "t3.small", "BlockDeviceMappings": disks(snapshot)});
+    ec2::seed_launch_template(world, &ground.account, &ground.region, &name, data);
+    let current = ground.moment.founded.current_image.clone().unwrap();
+    version(world, ground, &name, &current);
+}
+
+fn disk_of_configuration(world: &mut World, ground: &Ground, snapshot: &str) {
+    let current = ground.moment.founded.current_image.clone().unwrap();
+    let one = json!({"LaunchConfigurationName": on("data", snapshot), "ImageId": current, "InstanceType": "t3.small",
+        "CreatedTime": 1_700_000_000, "BlockDeviceMappings": disks(snapshot)});
+    autoscaling::seed_launch_configuration(world, &ground.account, &ground.region, one);
+}
+
+fn disk_of_spot_fleet(world: &mut World, ground: &Ground, snapshot: &str) {
+    let request = json!({"SpotFleetRequestId": on("sfr", snapshot), "SpotFleetRequestState": "active",
+        "SpotFleetRequestConfig": {"IamFleetRole": "arn:aws:iam::123456789012:role/fleet", "TargetCapacity": 1,
+            "LaunchSpecifications": [{"InstanceType": "t3.small", "BlockDeviceMappings": disks(snapshot)}]}});
+    ec2::seed_spot_fleet_request(world, &ground.account, &ground.region, request);
+}
+
+fn disk_of_spot_request(world: &mut World, ground: &Ground, snapshot: &str) {
+    let request = json!({"SpotInstanceRequestId": on("sir", snapshot), "State": "open",
+        "LaunchSpecification": {"InstanceType": "t3.small", "BlockDeviceMappings": disks(snapshot)}});
+    ec2::seed_spot_request(world, &ground.account, &ground.region, request);
 }

@@ -27,6 +27,8 @@ struct Drawn {
     uses: BTreeSet<usize>,
     /// A use that appears in this round: after the plan was made, before it is carried out.
     later: Option<(usize, usize)>,
+    /// What names the first of its two snapshots.
+    disk: Option<usize>,
 }
 
 /// A plan is made and carried out in each round; what goes wrong in it.
@@ -43,7 +45,8 @@ fn drawn() -> impl Strategy<Value = Drawn> {
     let kinds = 0..references::ALL.len();
     let uses = prop::collection::btree_set(kinds.clone(), 0..3);
     let later = prop::option::weighted(0.25, (0usize..3, kinds));
-    (0u64..300, uses, later).prop_map(|(days, uses, later)| Drawn { days, uses, later })
+    let disk = prop::option::weighted(0.3, 0..references::DISKS.len());
+    (0u64..300, uses, later, disk).prop_map(|(days, uses, later, disk)| Drawn { days, uses, later, disk })
 }
 
 fn rounds() -> impl Strategy<Value = Vec<Round>> {
@@ -75,7 +78,7 @@ fn images(world: &mut World, ground: &Ground, drawn: &[Drawn]) -> Vec<String> {
                 source_image: None,
                 behaviour: bakeline::rehearsal::behaviour::Behaviour::default(),
                 available_after: Duration::ZERO,
-                snapshots: 1,
+                snapshots: 2,
                 disk: ec2::Disk::default(),
             },
         )
@@ -141,6 +144,12 @@ fn live(drawn: &[Drawn], rounds: &[Round]) {
                     used.insert(id.clone());
                 }
             }
+            let disks: Vec<Vec<String>> = ids.iter().map(|id| ground.snapshots_of(id)).collect();
+            for (drawn, disks) in drawn.iter().zip(&disks) {
+                if let Some(kind) = drawn.disk {
+                    ground.cloud.with_world(|world| references::DISKS[kind].1(world, ground, &disks[0]));
+                }
+            }
             ground.clock.sleep(Duration::from_mins(10)).await;
             for (number, round) in rounds.iter().enumerate() {
                 let first = ground.called();
@@ -175,7 +184,15 @@ fn live(drawn: &[Drawn], rounds: &[Round]) {
                 clean_up(ground, None, |_| ()).await;
                 ground.clock.sleep(DAY * 8).await;
             }
-            for id in &ids {
+            let there = ground.snapshots();
+            for ((id, drawn), disks) in ids.iter().zip(drawn).zip(&disks) {
+                let (image, named) = (used.contains(id), drawn.disk.is_some());
+                let left: Vec<bool> = disks.iter().map(|snapshot| there.contains(snapshot)).collect();
+                assert_eq!(
+                    left,
+                    [image || named, image],
+                    "snapshots of {id}, the first of which is named: {named}"
+                );
                 match (used.contains(id), ground.find(id)) {
                     (true, Some(image)) => {
                         assert_eq!(image["State"], "available", "{id}");

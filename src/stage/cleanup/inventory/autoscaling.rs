@@ -14,8 +14,14 @@ use crate::stage::cleanup::graph::{Facts, Kind, Source};
 /// The largest page of Auto Scaling's lists.
 const PAGE: i32 = 100;
 
+/// Every list of this file.
+pub async fn everything(aws: &Aws, facts: &mut Facts) -> Result<(), StageError> {
+    configurations(aws, facts).await?;
+    groups(aws, facts).await
+}
+
 /// Every launch configuration.
-pub async fn configurations(aws: &Aws, facts: &mut Facts) -> Result<(), StageError> {
+async fn configurations(aws: &Aws, facts: &mut Facts) -> Result<(), StageError> {
     let mut pages =
         aws.autoscaling.describe_launch_configurations().max_records(PAGE).into_paginator().send();
     let mut entries = 0;
@@ -24,9 +30,12 @@ pub async fn configurations(aws: &Aws, facts: &mut Facts) -> Result<(), StageErr
         let page = page.map_err(|e| AwsError::new(call, "every launch configuration", e))?;
         for one in page.launch_configurations() {
             entries += 1;
-            if let (Some(image), Some(name)) = (one.image_id(), one.launch_configuration_name()) {
+            let name = one.launch_configuration_name().unwrap_or_default();
+            if let Some(image) = one.image_id() {
                 facts.text(Kind::LaunchConfiguration, name, image);
             }
+            let disks = one.block_device_mappings().iter().filter_map(|mapping| mapping.ebs()?.snapshot_id());
+            facts.disk(Kind::LaunchConfiguration, name, disks);
         }
     }
     facts.count(Source::LaunchConfigurations, entries);
@@ -34,7 +43,7 @@ pub async fn configurations(aws: &Aws, facts: &mut Facts) -> Result<(), StageErr
 }
 
 /// Every group: what it launches, what a refresh under way brings, what waits in its warm pool.
-pub async fn groups(aws: &Aws, facts: &mut Facts) -> Result<(), StageError> {
+async fn groups(aws: &Aws, facts: &mut Facts) -> Result<(), StageError> {
     let mut pages = aws.autoscaling.describe_auto_scaling_groups().max_records(PAGE).into_paginator().send();
     let mut groups: Vec<AutoScalingGroup> = Vec::new();
     while let Some(page) = pages.next().await {

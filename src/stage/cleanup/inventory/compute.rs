@@ -1,6 +1,8 @@
 //! Instances, Spot requests and fleets.
 
-use aws_sdk_ec2::types::{BatchState, FleetStateCode, InstanceStateName, Reservation, SpotInstanceState};
+use aws_sdk_ec2::types::{
+    BatchState, BlockDeviceMapping, FleetStateCode, InstanceStateName, Reservation, SpotInstanceState,
+};
 
 use crate::aws::{Aws, AwsError};
 use crate::engine::StageError;
@@ -9,8 +11,16 @@ use crate::stage::cleanup::graph::{Facts, Kind, Source};
 /// The largest page of EC2's lists.
 const PAGE: i32 = 1000;
 
+/// Every list of this file.
+pub async fn everything(aws: &Aws, facts: &mut Facts) -> Result<(), StageError> {
+    instances(aws, facts).await?;
+    spot_requests(aws, facts).await?;
+    fleets(aws, facts).await?;
+    spot_fleets(aws, facts).await
+}
+
 /// Every instance that runs or may run again.
-pub async fn instances(aws: &Aws, facts: &mut Facts) -> Result<(), StageError> {
+async fn instances(aws: &Aws, facts: &mut Facts) -> Result<(), StageError> {
     let mut pages = aws.ec2.describe_instances().max_results(PAGE).into_paginator().send();
     let mut entries = 0;
     while let Some(page) = pages.next().await {
@@ -31,7 +41,7 @@ pub async fn instances(aws: &Aws, facts: &mut Facts) -> Result<(), StageError> {
 }
 
 /// Spot requests that may still launch something.
-pub async fn spot_requests(aws: &Aws, facts: &mut Facts) -> Result<(), StageError> {
+async fn spot_requests(aws: &Aws, facts: &mut Facts) -> Result<(), StageError> {
     let mut pages = aws.ec2.describe_spot_instance_requests().max_results(PAGE).into_paginator().send();
     let mut entries = 0;
     while let Some(page) = pages.next().await {
@@ -42,11 +52,13 @@ pub async fn spot_requests(aws: &Aws, facts: &mut Facts) -> Result<(), StageErro
                 request.state(),
                 Some(SpotInstanceState::Closed | SpotInstanceState::Cancelled | SpotInstanceState::Failed)
             );
-            let image = request.launch_specification().and_then(|launch| launch.image_id());
-            if let (false, Some(id), Some(image)) = (over, request.spot_instance_request_id(), image) {
-                entries += 1;
+            let Some(launch) = request.launch_specification().filter(|_| !over) else { continue };
+            entries += 1;
+            let id = request.spot_instance_request_id().unwrap_or_default();
+            if let Some(image) = launch.image_id() {
                 facts.text(Kind::SpotRequest, id, image);
             }
+            facts.disk(Kind::SpotRequest, id, snapshots(launch.block_device_mappings()));
         }
     }
     facts.count(Source::SpotRequests, entries);
@@ -54,7 +66,7 @@ pub async fn spot_requests(aws: &Aws, facts: &mut Facts) -> Result<(), StageErro
 }
 
 /// EC2 fleets that are not deleted.
-pub async fn fleets(aws: &Aws, facts: &mut Facts) -> Result<(), StageError> {
+async fn fleets(aws: &Aws, facts: &mut Facts) -> Result<(), StageError> {
     let mut pages = aws.ec2.describe_fleets().into_paginator().send();
     let mut entries = 0;
     while let Some(page) = pages.next().await {
@@ -81,7 +93,7 @@ pub async fn fleets(aws: &Aws, facts: &mut Facts) -> Result<(), StageError> {
 }
 
 /// Spot fleet requests that are not over.
-pub async fn spot_fleets(aws: &Aws, facts: &mut Facts) -> Result<(), StageError> {
+async fn spot_fleets(aws: &Aws, facts: &mut Facts) -> Result<(), StageError> {
     let mut pages = aws.ec2.describe_spot_fleet_requests().max_results(PAGE).into_paginator().send();
     let mut entries = 0;
     while let Some(page) = pages.next().await {
@@ -94,8 +106,11 @@ pub async fn spot_fleets(aws: &Aws, facts: &mut Facts) -> Result<(), StageError>
             let Some(config) = request.spot_fleet_request_config().filter(|_| !over) else { continue };
             entries += 1;
             let id = request.spot_fleet_request_id().unwrap_or_default();
-            for image in config.launch_specifications().iter().filter_map(|launch| launch.image_id()) {
-                facts.text(Kind::SpotFleet, id, image);
+            for launch in config.launch_specifications() {
+                if let Some(image) = launch.image_id() {
+                    facts.text(Kind::SpotFleet, id, image);
+                }
+                facts.disk(Kind::SpotFleet, id, snapshots(launch.block_device_mappings()));
             }
             for template in config
                 .launch_template_configs()
@@ -109,4 +124,9 @@ pub async fn spot_fleets(aws: &Aws, facts: &mut Facts) -> Result<(), StageError>
     }
     facts.count(Source::SpotFleets, entries);
     Ok(())
+}
+
+/// The snapshots that block device mappings name.
+fn snapshots(mappings: &[BlockDeviceMapping]) -> impl Iterator<Item = &str> {
+    mappings.iter().filter_map(|mapping| mapping.ebs()?.snapshot_id())
 }

@@ -33,15 +33,18 @@ pub async fn parameters(aws: &Aws, facts: &mut Facts) -> Result<(), StageError> 
     }
     for (name, value) in read {
         facts.text(Kind::Parameter, &parameter(&name), value.as_deref().unwrap_or_default());
+        facts.aliases.insert(name, value);
     }
     facts.count(Source::Parameters, entries);
     Ok(())
 }
 
-/// What the parameters come to that templates, overrides and recipes name, at the version or label they name.
+/// What the parameters come to that templates, overrides and recipes name, at the version or label they name, as far as
+/// they were not read by the very name.
 pub async fn aliases(aws: &Aws, facts: &mut Facts) -> Result<(), StageError> {
-    let names: Vec<String> = facts.wanted_parameters().into_iter().collect();
-    facts.aliases = values(aws, &names).await?;
+    let wanted = facts.wanted_parameters().into_iter();
+    let unread: Vec<String> = wanted.filter(|name| !facts.aliases.contains_key(name)).collect();
+    facts.aliases.append(&mut values(aws, &unread).await?);
     Ok(())
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use aws_sdk_ec2::types::{LaunchTemplate, LaunchTemplateVersion};
+use aws_sdk_ec2::types::{LaunchTemplate, LaunchTemplateVersion, ResponseLaunchTemplateData};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 
 use super::AT_ONCE;
@@ -58,6 +58,7 @@ impl Listed {
                 latest: template.latest_version_number().unwrap_or(0),
                 versions: BTreeMap::new(),
                 ours: BTreeSet::new(),
+                snapshots: BTreeSet::new(),
             },
         })
     }
@@ -68,7 +69,11 @@ impl Template {
         if version.version_description().is_some_and(is_ours) {
             self.ours.extend(version.version_number());
         }
-        let image = version.launch_template_data().and_then(|data| data.image_id());
+        let data = version.launch_template_data();
+        let disks = data.map(ResponseLaunchTemplateData::block_device_mappings).unwrap_or_default();
+        let snapshots = disks.iter().filter_map(|mapping| mapping.ebs()?.snapshot_id());
+        self.snapshots.extend(snapshots.map(str::to_owned));
+        let image = data.and_then(|data| data.image_id());
         self.versions.insert(version.version_number().unwrap_or(0), image.map(str::to_owned));
     }
 }

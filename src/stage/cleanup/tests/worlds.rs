@@ -9,7 +9,7 @@ mod model;
 use proptest::prelude::*;
 use proptest::sample::Index;
 
-use self::model::{Fault, Reference, Worker, World};
+use self::model::{Disk, Fault, Reference, Worker, World};
 use super::{DAY, NOW, image};
 use crate::engine::key::tag;
 use crate::spec;
@@ -20,6 +20,8 @@ use crate::stage::cleanup::image::{Image, Protection};
 enum Happening {
     /// Something begins to use an image.
     Use(Reference, Index),
+    /// Something begins to name a snapshot.
+    Name(Disk, Index),
     /// Something stops using one.
     Leave(Index),
     Hours(u16),
@@ -35,6 +37,7 @@ struct Plan {
     rules: spec::Cleanup,
     images: Vec<Image>,
     uses: Vec<(Reference, Index)>,
+    disks: Vec<(Disk, Index)>,
     story: Vec<Happening>,
 }
 
@@ -83,6 +86,10 @@ fn images() -> impl Strategy<Value = Vec<Image>> {
                 one.tags.insert(tag::PROMOTED.into(), at.to_string());
             }
             one.tags.insert(tag::CHANNEL.into(), format!("channel {}", channel / 2));
+            // One in five stands on the snapshot of the image before it too.
+            if id % 5 == 1 {
+                one.snapshots.push(format!("snap-{:08x}", id - 1));
+            }
             one
         };
         (0..).zip(rows).map(made).collect()
@@ -91,6 +98,7 @@ fn images() -> impl Strategy<Value = Vec<Image>> {
 
 fn plans() -> impl Strategy<Value = Plan> {
     let reference = || prop::sample::select(Reference::ALL.to_vec());
+    let disk = || prop::sample::select(Disk::ALL.to_vec());
     let fault = prop::sample::select(vec![
         Fault::None,
         Fault::None,
@@ -103,6 +111,7 @@ fn plans() -> impl Strategy<Value = Plan> {
     ]);
     let happening = prop_oneof![
         2 => (reference(), any::<Index>()).prop_map(|(reference, of)| Happening::Use(reference, of)),
+        1 => (disk(), any::<Index>()).prop_map(|(disk, of)| Happening::Name(disk, of)),
         1 => any::<Index>().prop_map(Happening::Leave),
         2 => (1u16..400).prop_map(Happening::Hours),
         4 => (prop::collection::vec(fault, 1..6), 1usize..60)
@@ -112,9 +121,10 @@ fn plans() -> impl Strategy<Value = Plan> {
         rules(),
         images(),
         prop::collection::vec((reference(), any::<Index>()), 0..24),
+        prop::collection::vec((disk(), any::<Index>()), 0..4),
         prop::collection::vec(happening, 0..14),
     )
-        .prop_map(|(rules, images, uses, story)| Plan { rules, images, uses, story })
+        .prop_map(|(rules, images, uses, disks, story)| Plan { rules, images, uses, disks, story })
 }
 
 fn live(plan: Plan) {
@@ -122,9 +132,13 @@ fn live(plan: Plan) {
     for (reference, of) in plan.uses {
         world.put_to_use(reference, of);
     }
+    for (disk, of) in plan.disks {
+        world.name(disk, of);
+    }
     for happening in plan.story {
         match happening {
             Happening::Use(reference, of) => world.put_to_use(reference, of),
+            Happening::Name(disk, of) => world.name(disk, of),
             Happening::Leave(which) => world.leave(which),
             Happening::Hours(hours) => world.pass(i64::from(hours) * 3600),
             Happening::Cleanup { faults, looks } => Worker::new(faults, looks).clean_up(&mut world),

@@ -13,6 +13,7 @@ use crate::stage::cleanup::memory::Memory;
 use crate::stage::cleanup::quarantine::{Back, MARK, Mark, Next, Step, back};
 use crate::stage::cleanup::references::unite;
 use crate::stage::cleanup::retain::{Fate, Reason, retain};
+use crate::stage::cleanup::snapshots::{Held, held, named};
 
 /// Every way for something to use an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,6 +71,18 @@ impl Reference {
     ];
 }
 
+/// Every way for something to name a snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Disk {
+    OldVersion,
+    LaunchConfiguration,
+    SpotFleet,
+}
+
+impl Disk {
+    pub const ALL: [Self; 3] = [Self::OldVersion, Self::LaunchConfiguration, Self::SpotFleet];
+}
+
 /// What a look at the world meets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
@@ -92,6 +105,13 @@ pub struct World {
     originals: BTreeMap<String, Image>,
     disabled_at: BTreeMap<String, Timestamp>,
     uses: Vec<(Reference, String)>,
+    /// Snapshots that something names.
+    disks: Vec<(Disk, String)>,
+    snapshots: BTreeSet<String>,
+    /// Snapshots that were named when their image went.
+    left: BTreeSet<String>,
+    /// What the last look said names snapshots.
+    named: Held,
     rules: spec::Cleanup,
     memory: Memory,
     now: Timestamp,
@@ -104,6 +124,10 @@ impl World {
             images.into_iter().map(|image| (image.id().to_owned(), image)).collect();
         Self {
             originals: images.clone(),
+            snapshots: images.values().flat_map(|image| image.snapshots.clone()).collect(),
+            disks: Vec::new(),
+            left: BTreeSet::new(),
+            named: Held::new(),
             before: images.values().cloned().collect(),
             images,
             disabled_at: BTreeMap::new(),
@@ -129,6 +153,12 @@ impl World {
             return;
         }
         self.uses.push((reference, id.clone()));
+    }
+
+    pub fn name(&mut self, disk: Disk, of: Index) {
+        if let Some(snapshot) = self.snapshots.iter().nth(of.index(self.snapshots.len().max(1))) {
+            self.disks.push((disk, snapshot.clone()));
+        }
     }
 
     pub fn leave(&mut self, which: Index) {
@@ -163,7 +193,7 @@ impl World {
             let mut template = |name: &str, default: i64, latest: i64, at: i64, text: String| {
                 let versions = (1..=latest).map(|n| (n, (n == at).then(|| text.clone()))).collect();
                 let template =
-                    Template { name: name.to_owned(), default, latest, versions, ours: BTreeSet::new() };
+                    Template { name: name.to_owned(), default, latest, versions, ..Template::default() };
                 facts.templates.insert(format!("lt-{number}"), template);
             };
             let named = match reference {
@@ -226,6 +256,25 @@ impl World {
             };
             facts.names.extend(named);
         }
+        for (number, (disk, snapshot)) in self.disks.iter().enumerate() {
+            let mut by = |kind| {
+                facts.disks.push((User { kind, id: format!("disk-{number}") }, snapshot.clone()));
+            };
+            match disk {
+                Disk::LaunchConfiguration => by(Kind::LaunchConfiguration),
+                Disk::SpotFleet => by(Kind::SpotFleet),
+                Disk::OldVersion => {
+                    let template = Template {
+                        default: 2,
+                        latest: 2,
+                        versions: BTreeMap::from([(1, None), (2, None)]),
+                        snapshots: BTreeSet::from([snapshot.clone()]),
+                        ..Template::default()
+                    };
+                    facts.templates.insert(format!("lt-disk-{number}"), template);
+                }
+            }
+        }
         let instances = self.uses.iter().filter(|(reference, _)| *reference == Reference::Instance).count();
         facts.counts = Counts::from([(Source::Instances, instances as u64)]);
         facts
@@ -285,6 +334,7 @@ impl World {
         let fresh: Vec<Image> = self.images.values().cloned().collect();
         let shown = if fault == Fault::StaleImages { self.before.clone() } else { fresh.clone() };
         self.before = fresh;
+        self.named = named(&facts, &shown);
         let verdicts = retain(&self.rules, &shown, &uses, self.now);
         Some(verdicts.into_iter().map(|verdict| (verdict.image.clone(), verdict.fate)).collect())
     }
@@ -301,6 +351,7 @@ impl World {
             assert!(rested.is_none_or(|rested| rested >= wait.as_secs()), "{id} did not rest");
             if image.protection == Protection::Off {
                 self.images.remove(&id);
+                self.take_snapshots(seen);
             }
             return;
         }
@@ -316,6 +367,22 @@ impl World {
                 self.disabled_at.insert(id, now);
             }
             Step::Deregister => {}
+        }
+    }
+
+    /// The snapshots go with their image, those that something else names excepted.
+    fn take_snapshots(&mut self, seen: &Image) {
+        let held = held(&self.named, seen.id(), seen.snapshots.iter().map(String::as_str));
+        for snapshot in &seen.snapshots {
+            if held.contains_key(snapshot) {
+                self.left.insert(snapshot.clone());
+                continue;
+            }
+            let standing = self.images.values().find(|image| image.snapshots.contains(snapshot));
+            assert!(standing.is_none(), "{snapshot} was deleted and {standing:?} stands on it");
+            let named: Vec<_> = self.disks.iter().filter(|(_, named)| named == snapshot).collect();
+            assert!(named.is_empty(), "{snapshot} was deleted and {named:?} name it");
+            self.snapshots.remove(snapshot);
         }
     }
 
@@ -355,6 +422,10 @@ impl World {
             if original.deprecated.is_none_or(|at| at > self.now) {
                 assert_eq!(image.deprecated, original.deprecated, "{id}");
             }
+        }
+        for snapshot in &self.snapshots {
+            let stands = self.images.values().any(|image| image.snapshots.contains(snapshot));
+            assert!(stands || self.left.contains(snapshot), "{snapshot} is behind nothing and still there");
         }
         for (_, id) in &self.uses {
             assert!(self.images.contains_key(id), "{id} is used and gone");
