@@ -7,6 +7,8 @@ mod seal;
 pub(super) mod shares;
 mod showing;
 pub(super) mod trial;
+pub(super) mod turn;
+pub(super) mod waves;
 
 use std::time::Duration;
 
@@ -23,7 +25,7 @@ use crate::engine::Progress;
 const AGAIN: Duration = Duration::from_secs(15);
 
 /// Looks without success after which a read-back gives up: 20 minutes.
-const PATIENCE: u16 = 80;
+pub(super) const PATIENCE: u16 = 80;
 
 /// How a read-back goes.
 #[derive(Clone, Copy, Debug)]

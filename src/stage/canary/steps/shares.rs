@@ -27,7 +27,8 @@ use crate::stage::canary::{Inputs, Names, Promote, arms, refresh};
 use crate::stage::context::Cx;
 use crate::stage::why::Why;
 
-/// Looks in a row that find other weights than were set before they count as changed by someone: one may be stale.
+/// Looks in a row that find other weights, sizes or versions than were set before they count as changed by someone: one may
+/// be stale.
 const DOUBTS: u8 = 2;
 
 /// Both groups as they are before anything is changed.
@@ -143,22 +144,18 @@ pub async fn serve(
     let found = both(&names, &cx.aws).await?;
     let percent = percent(inputs, share);
     let weights = routes::of(&cx.aws, &found.pair).await?;
-    if let Some(seen) = other_weights(&weights, &found.pair, percent) {
+    let changed = other_weights(&weights, &found.pair, percent)
+        .map(|seen| format!("the weights of the load balancer were changed by someone else: {seen}"))
+        .or_else(|| by_hand(&run, &names, &found.old, Some(&found.new)));
+    if let Some(why) = changed {
         let doubts = doubts.saturating_add(1);
         if doubts >= DOUBTS {
-            return Ok(back(
-                run,
-                &format!("the weights of the load balancer were changed by someone else: {seen}"),
-            ));
+            return Ok(back(run, &why));
         }
         let state = Promote::Serving { run, share, since, doubts };
-        return Ok(Step::Wait { state, again_in: AGAIN, progress: progress(seen) });
+        return Ok(Step::Wait { state, again_in: AGAIN, progress: progress(why) });
     }
-    let disturbed = match by_hand(&run, &names, &found.old, Some(&found.new)) {
-        Some(why) => Some(why),
-        None => refreshed(&names, cx).await?,
-    };
-    if let Some(why) = disturbed {
+    if let Some(why) = refreshed(&names, cx).await? {
         return Ok(back(run, &why));
     }
     let now = cx.now();
