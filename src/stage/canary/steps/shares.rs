@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use super::showing::{self, Showing};
 use super::trial::asked_for;
-use super::{AGAIN, PATIENCE};
+use super::{AGAIN, PATIENCE, decided};
 use crate::aws::Aws;
 use crate::engine::{FailureKind, Progress, StageError, Step, Timestamp};
 use crate::evidence::predicate::Verdict;
@@ -197,10 +197,13 @@ pub async fn serve(
         Move::GoOn => {
             let entry = entry(Verdict::Continue, look, &run);
             run.log.push(entry);
-            if percent >= 100 {
-                return Ok(Step::Next(Promote::Emptying { run, done: 0 }));
-            }
-            Ok(Step::Next(Promote::Shifting { run, share: share.saturating_add(1), done: 0 }))
+            let text = format!("{percent} % of the traffic is let on");
+            let state = if percent >= 100 {
+                Promote::Emptying { run, done: 0 }
+            } else {
+                Promote::Shifting { run, share: share.saturating_add(1), done: 0 }
+            };
+            Ok(decided(state, text))
         }
         Move::RollBack(why) => {
             let entry = entry(Verdict::RollBack, look, &run);
@@ -420,7 +423,8 @@ fn other_weights(found: &[Forwarding], pair: &Pair, percent: u8) -> Option<Strin
 }
 
 fn back(run: Run, why: &str) -> Step<Promote> {
-    Step::Next(Promote::Restoring { run, why: Why::new(FailureKind::JobFailed, why), done: 0 })
+    let state = Promote::Restoring { run, why: Why::new(FailureKind::JobFailed, why), done: 0 };
+    decided(state, why.to_owned())
 }
 
 fn progress(summary: String) -> Progress {

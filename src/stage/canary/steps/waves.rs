@@ -1,7 +1,7 @@
 //! The groups that follow the first: begun one after another, watched a few at a time, and held together.
 
 use super::forward::{look_around, look_since, ours};
-use super::progress;
+use super::{decided, progress};
 use crate::engine::{FailureKind, StageError, Step, Timestamp};
 use crate::evidence::predicate::{PromotionOutcome, Verdict};
 use crate::spec;
@@ -121,7 +121,7 @@ async fn watch(
             let text =
                 format!("in wave {} of {}: {reason}", u16::from(at.wave) + 1, inputs.promote.waves.len());
             let why = Why::new(FailureKind::JobFailed, &text);
-            Ok(Step::Next(Promote::TakingBack { run, why, turn: Turn::of(at.reached()) }))
+            Ok(decided(Promote::TakingBack { run, why, turn: Turn::of(at.reached()) }, text))
         }
     }
 }
