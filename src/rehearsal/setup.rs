@@ -56,6 +56,8 @@ pub struct RecipeGround {
 pub struct Staging {
     pub subnet: String,
     pub security_groups: Vec<String>,
+    /// Documents of Systems Manager that the account has, and the names of their parameters.
+    pub documents: BTreeMap<String, Vec<String>>,
 }
 
 /// A service in production.
@@ -380,6 +382,9 @@ impl Ground<'_> {
         );
         for group in &staging.security_groups {
             ec2::place_security_group(&mut self.world, account, region, group, "vpc-staging", "staging");
+        }
+        for (name, parameters) in &staging.documents {
+            ssm::write_document(&mut self.world, account, region, name, parameters);
         }
     }
 

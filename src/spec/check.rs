@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::span::Span;
 
-/// One check on the test instance. It has exactly one of the keys `script`, `http`, `tcp`, `service`, `file`, `package`, `cloud_init` and `reboot`.
+/// One check on the test instance. It has exactly one of the keys `script`, `document`, `http`, `tcp`, `service`, `file`, `package`, `cloud_init` and `reboot`. A script whose path ends in `.ps1` is one for PowerShell.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Check {
@@ -24,6 +24,10 @@ pub struct Check {
         example = &"checks/serves.sh"
     )]
     pub script: Option<String>,
+    /// A document of Systems Manager that is run on the instance.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Document")]
+    pub document: Option<Document>,
     /// A URL that answers, asked from the instance.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Http")]
@@ -68,7 +72,7 @@ pub struct Check {
     #[serde(default = "Check::default_delivery_timeout")]
     #[schemars(extend("x-at-least" = "30s", "x-at-most" = "30d"))]
     pub delivery_timeout: Span,
-    /// How long the script may run (`executionTimeout` of the document). At most 2d.
+    /// How long the script may run (`executionTimeout` of the document); a document of your own is cancelled after it. At most 2d.
     #[schemars(extend("x-at-most" = "2d"))]
     pub timeout: Span,
 }
@@ -86,11 +90,18 @@ impl Check {
         *retries == 0
     }
 
+    /// Whether its script is one for PowerShell.
+    #[must_use]
+    pub fn is_powershell(&self) -> bool {
+        self.script.as_deref().is_some_and(|path| path.ends_with(".ps1"))
+    }
+
     /// The keys that say what is looked at, and whether they are given.
     #[must_use]
-    pub const fn kinds(&self) -> [(&'static str, bool); 8] {
+    pub const fn kinds(&self) -> [(&'static str, bool); 9] {
         [
             ("script", self.script.is_some()),
+            ("document", self.document.is_some()),
             ("http", self.http.is_some()),
             ("tcp", self.tcp.is_some()),
             ("service", self.service.is_some()),
@@ -100,6 +111,26 @@ impl Check {
             ("reboot", self.reboot.is_some()),
         ]
     }
+}
+
+/// A document of Systems Manager of the type Command, AWS's or one of your own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Document {
+    /// Its name; of a document that another account shares, its ARN.
+    #[schemars(
+        regex(pattern = r"^[a-zA-Z0-9_.:/-]{3,128}$"),
+        example = &"AWS-RunPatchBaseline"
+    )]
+    pub name: String,
+    /// Its version. Not given: the default one when the check runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String", regex(pattern = r"^([1-9][0-9]{0,9}|\$LATEST|\$DEFAULT)$"), example = &"1")]
+    pub version: Option<String>,
+    /// Its parameters, each a list of texts.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("propertyNames" = {"pattern": "^[A-Za-z0-9_.-]{1,128}$"}, "maxProperties" = 50))]
+    pub parameters: BTreeMap<String, Vec<String>>,
 }
 
 /// A URL that answers.

@@ -15,7 +15,7 @@ pub mod why;
 
 pub use context::{Authority, Cx};
 
-use crate::engine::{Machine, StageError, Step, Timestamp};
+use crate::engine::{Failure, Machine, StageError, Step, Timestamp};
 use crate::evidence::Stage;
 
 /// What [`StageMachine::step_back`] says of a state that goes forward.
@@ -27,12 +27,17 @@ fn goes_forward(state: &impl std::fmt::Debug) -> StageError {
 pub trait StageMachine: Machine<Context = Cx> {
     const STAGE: Stage;
 
-    /// Reads what the stage works from, and has the context act in the target that the release names. `at` is when the action began: what was good enough to begin with, such
-    /// as a statement not yet expired, stays good enough for the whole action.
+    /// Reads what the stage works from, and has the context act in the target that the release names. `at` is when the
+    /// action began: what was good enough to begin with, such as a statement not yet expired, stays good enough for the
+    /// whole action.
     fn load(
         cx: &mut Cx,
         at: Timestamp,
     ) -> impl std::future::Future<Output = Result<Self::Inputs, StageError>> + Send;
+
+    /// The way back of an action that is over and whose first slice was not heard of: whatever that slice made must be
+    /// found by the keys derived from the execution. None if nothing it makes has to go.
+    fn unheard(why: Failure) -> Option<Self>;
 
     /// One move on the way back without the inputs, which are gone for good: what the state and the keys derived from
     /// the execution know must be enough to undo what was made. No statement is handed over, for there is nothing to

@@ -1,6 +1,7 @@
 //! One slice of an action: token in, token or outcome out.
 
 use crate::engine::machine::{MAX_FAULTS, UNWINDING_GRACE, begin, drive, run_slice};
+use crate::engine::token::VERSION;
 use crate::engine::{
     Failure, FailureKind, Job, Machine, Outcome, Progress, Slice, StageError, Timestamp, Token,
 };
@@ -84,8 +85,7 @@ pub async fn attempt_as<M: StageMachine>(cx: &Cx) -> Result<Answer, StageError> 
 
 async fn unwind_stage<M: StageMachine>(cx: Cx, why: &Failure) -> Answer {
     let over = || Answer::End(Outcome::Failed(why.clone()));
-    // Without a token no resting place was reached: there is nothing of this action to undo.
-    let Some(raw) = &cx.job.continuation_token else { return over() };
+    let Some(raw) = &cx.job.continuation_token else { return unheard::<M>(cx, why).await };
     let mut token = match Token::<M>::decode(raw, &cx.key().action_execution) {
         Ok(token) => token,
         Err(error) => return failed(&StageError::Rejected(error.to_string())),
@@ -98,6 +98,31 @@ async fn unwind_stage<M: StageMachine>(cx: Cx, why: &Failure) -> Answer {
         token.state = turned;
         token.faults = 0;
     }
+    answer(go_on(cx, token).await)
+}
+
+/// Undoes what a first slice made that nobody heard of: its worker died, and then the action was ended.
+async fn unheard<M: StageMachine>(cx: Cx, why: &Failure) -> Answer {
+    let now = cx.now();
+    let Some(state) = M::unheard(why.clone().for_token()) else {
+        return Answer::End(Outcome::Failed(why.clone()));
+    };
+    // CodePipeline gives no credentials for the artifacts of an action that is over. Where they can be read all the
+    // same they name the target; otherwise the worker's own account is all there is to look at.
+    let mut looking = cx.clone();
+    let target = M::load(&mut looking, now).await.ok().and(looking.target);
+    let execution = cx.key().action_execution.clone();
+    let token = Token {
+        v: VERSION,
+        execution,
+        started: now,
+        not_before: now,
+        deadline: now,
+        slices: 0,
+        faults: 0,
+        target,
+        state,
+    };
     answer(go_on(cx, token).await)
 }
 

@@ -140,6 +140,49 @@ fn checks_of_every_kind_pass_and_are_told_of() {
     assert_eq!(tested.instances(), 0);
 }
 
+/// The fixture with two documents after its checks: one of AWS's with several steps, one of the account's own.
+fn documents(scenario: &str) -> Moment {
+    let last = "    - { name: health again, http: { url: \"http://127.0.0.1:8080/again\" }, timeout: 2m }\n";
+    let more = format!(
+        "{last}    - {{ name: patched, document: {{ name: AWS-RunPatchBaseline, parameters: {{ Operation: [Scan] }} }}, \
+         timeout: 10m }}
+    - {{ name: smoke, document: {{ name: web-smoke, version: \"1\", parameters: {{ Url: [/login] }} }}, timeout: 5m }}\n"
+    );
+    baked(&[(last, more.as_str())], scenario)
+}
+
+#[test]
+fn documents_are_run_and_their_steps_are_told_of() {
+    let scenario = commands("{contains: Operation=Scan, stdout: nothing is missing, seconds: 30}");
+    let tested = test(&documents(&scenario));
+    assert_eq!(tested.status, ActionStatus::Succeeded, "{}", tested.why);
+    let told = |path: &str| String::from_utf8(tested.files[path].clone()).unwrap();
+    let steps = told("reports/checks/patched/stdout.txt");
+    assert!(steps.contains("== PatchLinux: Success\nnothing is missing\n"), "{steps}");
+    assert!(steps.contains("== PatchWindows: Success\n"), "{steps}");
+    let junit = told("reports/junit.xml");
+    assert!(junit.contains("name=\"patched\" file=\"AWS-RunPatchBaseline\" time=\"30.000\""), "{junit}");
+    let sent: Vec<String> = ssm::commands(&tested.after.world).map(|sent| sent.script.clone()).collect();
+    assert_eq!(sent.iter().filter(|sent| *sent == "web-smoke Url=/login").count(), 1, "{sent:?}");
+}
+
+#[test]
+fn a_document_that_fails_says_which_step_and_one_that_hangs_is_cancelled() {
+    let cases = [
+        (
+            "{contains: Operation=Scan, exit_code: 3, stdout: openssl is missing}",
+            "check \"patched\" (AWS-RunPatchBaseline) failed: exit code 3; its last output: == PatchLinux: Failed",
+        ),
+        ("{contains: web-smoke, seconds: 90000}", "check \"smoke\" (web-smoke) failed"),
+    ];
+    for (rule, why) in cases {
+        let tested = test(&documents(&commands(rule)));
+        assert_eq!(tested.status, ActionStatus::Failed, "{rule}");
+        assert!(tested.why.contains(why), "{}", tested.why);
+        assert_eq!(tested.instances(), 0);
+    }
+}
+
 /// A soak on the instance's processor, which idles at three percent.
 fn soak(at_most: f64) -> String {
     format!(

@@ -80,6 +80,10 @@ impl<M: StageMachine> StageMachine for Twice<M> {
         M::load(cx, at).await
     }
 
+    fn unheard(why: Failure) -> Option<Self> {
+        M::unheard(why).map(Self)
+    }
+
     async fn step_back(self, cx: &Cx) -> Result<Step<Self>, StageError> {
         let _ = self.0.clone().step_back(cx).await;
         Ok(both(self.0.step_back(cx).await?))

@@ -43,7 +43,7 @@ async fn keys(house: &House, moment: &Moment, artifact: &str) -> Vec<String> {
     keys.into_iter().filter(|key| key.contains(&short)).collect()
 }
 
-async fn delete(house: &House, moment: &Moment, artifact: &str) {
+pub async fn delete(house: &House, moment: &Moment, artifact: &str) {
     let keys = keys(house, moment, artifact).await;
     assert_eq!(keys.len(), 1, "{keys:?}");
     let s3 = house.aws.artifacts(None);

@@ -12,7 +12,7 @@ use bakeline::stage::Cx;
 use bakeline::telemetry::Telemetry;
 use bakeline::worker::House;
 use bakeline::worker::journal::{BucketJournal, Journal};
-use bakeline::worker::service::{Runner, Service, Settings, Stop, Summary};
+use bakeline::worker::service::{Runner, Service, Settings, Stop, Summary, stages};
 use bakeline::worker::slice::Answer;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
@@ -20,6 +20,7 @@ use tokio::sync::watch;
 
 use crate::crash::applied_twice;
 use crate::support::{Moment, in_virtual_time, plan};
+use crate::unwinding::delete;
 
 const SPEC: &str = "tests/it/fixtures/crash/bakeline.yaml";
 
@@ -450,4 +451,45 @@ fn an_abandoned_test_leaves_no_instance_in_staging() {
     for after in [0, 4, 15] {
         abandoned(Duration::from_secs(after));
     }
+}
+
+/// A worker acts in an action's first slice and is gone before anyone hears of it, the execution is abandoned, the inputs
+/// are deleted; only then another worker takes over its journal.
+fn unheard(stage: Stage, input: &str, makes: &str, undoes: &str) {
+    let moment = Moment::before(&plan(SPEC, "{}"), stage);
+    in_virtual_time(async {
+        let (cloud, clock) = moment.go_on();
+        let house = worker(&moment, &cloud, &clock, &[stage]).await;
+        let gone: Runner = Arc::new(|stage, cx| {
+            async move {
+                drop((stages())(stage, cx).await);
+                std::future::pending().await
+            }
+            .boxed()
+        });
+        let (stop, told) = watch::channel(Stop::No);
+        let first =
+            tokio::spawn(Service::running(house.clone(), Settings::default(), gone).run(told.clone()));
+        while called(&cloud, makes) == 0 {
+            clock.sleep(Duration::from_secs(1)).await;
+        }
+        first.abort();
+        assert_eq!(called(&cloud, "PutJobSuccessResult"), 0, "no one heard of it");
+        let pipeline = moment.founded.pipeline_arn.rsplit(':').next().unwrap();
+        let stopped = house.aws.codepipeline.stop_pipeline_execution().pipeline_name(pipeline);
+        let stopped = stopped.pipeline_execution_id(&moment.founded.execution).abandon(true);
+        stopped.send().await.unwrap();
+        delete(&house, &moment, input).await;
+        let second = tokio::spawn(Service::new(house, Settings::default()).run(told));
+        clock.sleep(Duration::from_mins(20)).await;
+        assert_eq!((called(&cloud, makes), called(&cloud, undoes)), (1, 1), "{makes}, {undoes}");
+        stop.send_replace(Stop::Gently);
+        assert!(second.await.unwrap().unwrap().left.is_empty());
+    });
+}
+
+#[test]
+fn what_an_abandoned_first_slice_made_unheard_is_undone() {
+    unheard(Stage::Bake, "SourceArtifact", "StartImagePipelineExecution", "CancelImageCreation");
+    unheard(Stage::Test, "BakedImage", "RunInstances", "TerminateInstances");
 }

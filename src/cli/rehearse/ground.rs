@@ -64,6 +64,7 @@ pub fn setup(spec: &ReleaseSpec, source: Bytes, spec_path: &str) -> Setup {
         staging: spec.test.as_ref().map(|test| Staging {
             subnet: test.subnet.clone(),
             security_groups: test.security_groups.clone(),
+            documents: documents(test),
         }),
         fleet: spec.promote.as_ref().map(|promote| Fleet {
             group: promote.group.clone(),
@@ -89,6 +90,17 @@ pub fn setup(spec: &ReleaseSpec, source: Bytes, spec_path: &str) -> Setup {
         account,
         region,
     }
+}
+
+/// The documents that checks name, with the parameters they give. AWS's own are there.
+fn documents(test: &crate::spec::Test) -> BTreeMap<String, Vec<String>> {
+    let mut documents: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for document in test.checks.iter().filter_map(|check| check.document.as_ref()) {
+        if !document.name.starts_with("AWS-") {
+            documents.entry(document.name.clone()).or_default().extend(document.parameters.keys().cloned());
+        }
+    }
+    documents
 }
 
 /// What the instances must publish for the judge of a trial to have numbers.

@@ -130,7 +130,7 @@ mod tests {
 
     use super::super::super::behaviour::Behaviour;
     use super::super::ec2::{Blocks, Fill};
-    use super::super::trial::Trial;
+    use super::super::trial::{ACCOUNT, Trial};
     use super::*;
 
     fn snapshot_with(blocks: Blocks) -> (Trial, String) {
@@ -179,6 +179,10 @@ mod tests {
         assert_eq!(answer["Blocks"][0]["BlockIndex"], 9);
         let beyond = json!({"SnapshotId": id, "StartingBlockIndex": 8 * 2048});
         assert_eq!(trial.refused("ebs", "ListSnapshotBlocks", beyond), "ValidationException");
+        let of_others = json!({"SnapshotId": id});
+        trial.world.ec2.snapshots.get_mut(&id).unwrap().account = "444455556666".into();
+        assert_eq!(trial.refused("ebs", "ListSnapshotBlocks", of_others), "ResourceNotFoundException");
+        trial.world.ec2.snapshots.get_mut(&id).unwrap().account = ACCOUNT.into();
         trial.region = "eu-central-1";
         let abroad = json!({"SnapshotId": id});
         assert_eq!(trial.refused("ebs", "ListSnapshotBlocks", abroad), "ResourceNotFoundException");

@@ -68,6 +68,14 @@ impl Rules<'_> {
                 hint,
             );
         }
+        if !check.secrets.is_empty() && check.is_powershell() {
+            self.broken(
+                &format!("{pointer}/secrets"),
+                format!("{of} has secrets and is a PowerShell script"),
+                "secrets for shell scripts only",
+                "read the secret in the script, under the instance's role",
+            );
+        }
         for (variable, secret) in &check.secrets {
             self.one_of(
                 &format!("{pointer}/secrets/{variable}"),

@@ -249,8 +249,8 @@ pub async fn retry(cx: &Cx, arn: &str, tries: u8) -> Result<(), StageError> {
 
 /// The build that an earlier step of this attempt started, whatever image pipeline or, with `recipes`, recipe it is of.
 /// A build that several releases may share carries no mark of this attempt and is left to the others.
-pub async fn recall_from_any(cx: &Cx, recipes: bool) -> Result<Option<String>, AwsError> {
-    if recipes {
+pub async fn recall_from_any(cx: &Cx, recipe: bool) -> Result<Option<String>, AwsError> {
+    if recipe {
         return recall_from_any_recipe(cx).await;
     }
     let mut pipelines = cx.aws.imagebuilder.list_image_pipelines().into_paginator().items().send();
@@ -262,7 +262,8 @@ pub async fn recall_from_any(cx: &Cx, recipes: bool) -> Result<Option<String>, A
             return Ok(Some(found));
         }
     }
-    Ok(None)
+    // What an action bakes is not known either if its first slice was not heard of.
+    recall_from_any_recipe(cx).await
 }
 
 async fn recall_from_any_recipe(cx: &Cx) -> Result<Option<String>, AwsError> {

@@ -203,6 +203,10 @@ impl StageMachine for Bake {
         Ok(Inputs { source, bake, of, account, began: at })
     }
 
+    fn unheard(why: Failure) -> Option<Self> {
+        Some(Self::Recalling { looks: 0, parent: None, why })
+    }
+
     async fn step_back(self, cx: &Cx) -> Result<Step<Self>, StageError> {
         // A build is its pipeline's account's, which its own ARN names too.
         let account = |image: &str| judge::home(image).map_or("", |(account, _)| account).to_owned();

@@ -171,6 +171,11 @@ impl StageMachine for Promote {
         Ok(Inputs { release, promote, image, at, home, there })
     }
 
+    /// A first slice makes a template version at most, from which nothing is launched; it rests before more is done.
+    fn unheard(_: Failure) -> Option<Self> {
+        None
+    }
+
     async fn step_back(self, cx: &Cx) -> Result<Step<Self>, StageError> {
         match self {
             Self::GivingUp { why } => Ok(Step::Done(crate::engine::Outcome::Failed(why.into()))),

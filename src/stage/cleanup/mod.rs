@@ -139,6 +139,11 @@ impl StageMachine for Cleanup {
         Ok(Inputs { release, promotion, rules, account, known, at })
     }
 
+    /// What a first slice does to images is written on them: the next cleanup goes on, and `bakeline cleanup undo` back.
+    fn unheard(_: Failure) -> Option<Self> {
+        None
+    }
+
     async fn step_back(self, _: &Cx) -> Result<Step<Self>, StageError> {
         match self {
             // What is known to be gone is told; what was in the queue may be gone too.

@@ -28,13 +28,13 @@ pub async fn checking(
     }
     match plan::next(checks, &sent) {
         Act::Send { check: index, attempt } => {
-            let (Some(check), Some(script)) = (checks.get(index), inputs.scripts.get(index)) else {
+            let (Some(check), Some(order)) = (checks.get(index), inputs.orders.get(index)) else {
                 return Err(StageError::Bug(format!("there is no check {index}")));
             };
             let mark = command::mark(cx, index, attempt);
             let id = match command::find(&board, &mark) {
                 Some(found) => found,
-                None => command::send(cx, &instance, &mark, check, script).await?,
+                None => command::send(cx, &instance, &mark, check, order).await?,
             };
             match commands.get_mut(index) {
                 Some(command) => *command = id,
@@ -112,14 +112,20 @@ pub async fn attempts(
 /// All had ended when they were last looked at, but for those that were given up; a look that shows it otherwise is an
 /// old one.
 pub async fn invocations(
+    inputs: &Inputs,
     cx: &Cx,
     instance: &str,
     commands: &[String],
     given_up: bool,
 ) -> Result<Vec<Invocation>, StageError> {
     let mut invocations = Vec::with_capacity(commands.len());
-    for command in commands {
-        let found = command::invocation(cx, instance, command).await?;
+    for (index, command) in commands.iter().enumerate() {
+        let document = inputs.test.checks.get(index).is_some_and(|check| check.document.is_some());
+        let found = if document {
+            command::steps(cx, instance, command).await?
+        } else {
+            command::invocation(cx, instance, command).await?
+        };
         match found {
             Some(found) if given_up || judge::is_terminal(&found.status) => invocations.push(found),
             None if given_up => {

@@ -4,6 +4,7 @@
 //! for before it is sent, and is sent without a second try by the SDK.
 
 use super::judge::Invocation;
+use super::order::Order;
 use crate::aws::{AwsError, Class};
 use crate::engine::{StageError, Timestamp};
 use crate::spec::{self, Check};
@@ -76,7 +77,7 @@ pub async fn send(
     instance: &str,
     mark: &str,
     check: &Check,
-    script: &[String],
+    order: &Order,
 ) -> Result<String, StageError> {
     // A span is at most ten years of seconds, which fits.
     let delivery = i32::try_from(check.delivery_timeout.as_secs()).unwrap_or(i32::MAX);
@@ -85,11 +86,11 @@ pub async fn send(
         .once
         .ssm
         .send_command()
-        .document_name("AWS-RunShellScript")
+        .document_name(&order.document)
+        .set_document_version(order.version.clone())
         .instance_ids(instance)
         .comment(mark)
-        .parameters("commands", script.to_vec())
-        .parameters("executionTimeout", vec![check.timeout.as_secs().to_string()])
+        .set_parameters(Some(order.parameters.clone().into_iter().collect()))
         .timeout_seconds(delivery);
     let answer = call.send().await.map_err(|error| {
         let error = AwsError::new("ssm:SendCommand", &check.name, error);
@@ -120,6 +121,46 @@ pub async fn invocation(cx: &Cx, instance: &str, command: &str) -> Result<Option
             let unknown = error.class == Class::Missing || error.is("InvalidCommandId");
             if unknown { Ok(None) } else { Err(error.into()) }
         }
+    }
+}
+
+/// A document's run on the instance, its steps as one; none while Systems Manager does not know it.
+///
+/// `GetCommandInvocation` tells of one step and wants its name where there are several; this one tells of all, of each
+/// the first 2,500 characters of its output.
+pub async fn steps(cx: &Cx, instance: &str, command: &str) -> Result<Option<Invocation>, StageError> {
+    let call = cx.aws.ssm.list_command_invocations().command_id(command).instance_id(instance).details(true);
+    let answer = match call.send().await {
+        Ok(answer) => answer,
+        Err(error) => {
+            let error = AwsError::new("ssm:ListCommandInvocations", command, error);
+            let unknown = error.class == Class::Missing || error.is("InvalidCommandId");
+            return if unknown { Ok(None) } else { Err(error.into()) };
+        }
+    };
+    Ok(answer.command_invocations.and_then(|found| found.into_iter().next()).map(folded))
+}
+
+/// All steps of a run as one. Its status is the run's, which knows what a step may fail without harm.
+fn folded(run: aws_sdk_ssm::types::CommandInvocation) -> Invocation {
+    let steps = run.command_plugins.unwrap_or_default();
+    let status = run.status.map(|status| status.as_str().to_owned()).unwrap_or_default();
+    let failed = steps.iter().find(|step| step.response_code != 0).filter(|_| status != "Success");
+    let told = |step: &aws_sdk_ssm::types::CommandPlugin| {
+        let status = step.status.as_ref().map_or("", |status| status.as_str());
+        let (name, output) = (step.name.as_deref().unwrap_or_default(), step.output.as_deref());
+        format!("== {name}: {status}\n{}\n", output.unwrap_or_default().trim_end())
+    };
+    let began = steps.iter().filter_map(|step| Some(step.response_start_date_time?.secs())).min();
+    let ended = steps.iter().filter_map(|step| Some(step.response_finish_date_time?.secs())).max();
+    let elapsed = began.zip(ended).map(|(began, ended)| ended.saturating_sub(began).max(0));
+    Invocation {
+        status,
+        details: run.status_details.unwrap_or_default(),
+        exit_code: failed.map_or(0, |step| step.response_code),
+        stdout: steps.iter().map(told).collect(),
+        stderr: failed.map(told).unwrap_or_default(),
+        elapsed: elapsed.map(|seconds| format!("PT{seconds}S")).unwrap_or_default(),
     }
 }
 

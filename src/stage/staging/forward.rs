@@ -161,7 +161,7 @@ pub async fn sealing(
     given_up: bool,
     soak: Option<Soaked>,
 ) -> Result<Step<Test>, StageError> {
-    let invocations = checks::invocations(cx, instance, commands, given_up).await?;
+    let invocations = checks::invocations(inputs, cx, instance, commands, given_up).await?;
     let attempts = checks::attempts(inputs, cx, instance, commands).await?;
     let mut results = report::results(&inputs.test.checks, invocations, &attempts);
     if let Some(asked) = &inputs.test.soak {

@@ -7,6 +7,7 @@ mod forward;
 mod instance;
 pub mod judge;
 pub mod junit;
+mod order;
 pub mod page;
 pub mod plan;
 pub mod report;
@@ -19,13 +20,13 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use self::order::Order;
 use self::soak::Soaked;
 use super::handover::Release;
-use super::store::Files;
 use super::{Cx, StageMachine, goes_forward};
 use crate::engine::{Failure, Machine, Progress, StageError, Step, Timestamp};
 use crate::evidence::{ImageIdentity, Stage};
-use crate::spec::{self, Check};
+use crate::spec;
 
 /// Looks that must find nothing before it is believed that nothing is there.
 const LOOKS: u8 = 3;
@@ -96,8 +97,8 @@ pub struct Inputs {
     pub test: spec::Test,
     /// The release's image in the worker's region.
     pub image: ImageIdentity,
-    /// The lines of every check's script.
-    pub scripts: Vec<Vec<String>>,
+    /// What is run for every check.
+    pub orders: Vec<Order>,
 }
 
 impl StageMachine for Test {
@@ -108,8 +109,12 @@ impl StageMachine for Test {
         cx.act_in(release.spec.targets.test.as_deref()).await?;
         let test = release.spec.test().map_err(|missing| StageError::Config(missing.to_string()))?.clone();
         let image = release.image_in(cx.aws.region())?.clone();
-        let scripts = scripts(&test.checks, &release.baggage.files)?;
-        Ok(Inputs { release, test, image, scripts })
+        let orders = order::all(&test.checks, &release.baggage.files)?;
+        Ok(Inputs { release, test, image, orders })
+    }
+
+    fn unheard(why: Failure) -> Option<Self> {
+        Some(Self::Recalling { looks: 0, why })
     }
 
     async fn step_back(self, cx: &Cx) -> Result<Step<Self>, StageError> {
@@ -130,26 +135,6 @@ impl StageMachine for Test {
             | Self::Sealing { .. }) => Err(goes_forward(&forward)),
         }
     }
-}
-
-/// The lines of the checks' scripts, as `AWS-RunShellScript` takes them.
-fn scripts(checks: &[Check], files: &Files) -> Result<Vec<Vec<String>>, StageError> {
-    let lines = |check: &Check| {
-        let own = check.script.as_deref().map_or(Ok(""), |path| own(check, path, files))?;
-        Ok(script::of(check, own).lines().map(str::to_owned).collect())
-    };
-    checks.iter().map(lines).collect()
-}
-
-/// The text of a check's script file.
-fn own<'f>(check: &Check, path: &str, files: &'f Files) -> Result<&'f str, StageError> {
-    let script = files.get(path).ok_or_else(|| {
-        StageError::Rejected(format!("the input artifact has no {path}, the script of check {}", check.name))
-    })?;
-    std::str::from_utf8(script).map_err(|error| {
-        let at = error.valid_up_to();
-        StageError::Config(format!("{path} is not a shell script: byte {at} is not UTF-8 text"))
-    })
 }
 
 impl Machine for Test {

@@ -64,10 +64,11 @@ pub fn results(checks: &[Check], invocations: Vec<Invocation>, attempts: &[u8]) 
         .collect()
 }
 
-/// What a check looks at: its script's path, or the key that says it.
+/// What a check looks at: its script's path, its document's name, or the key that says it.
 fn what(check: &Check) -> String {
     let kind = check.kinds().into_iter().find(|(_, given)| *given).map_or("", |(kind, _)| kind);
-    check.script.clone().unwrap_or_else(|| kind.to_owned())
+    let named = check.script.as_ref().or_else(|| Some(&check.document.as_ref()?.name));
+    named.cloned().unwrap_or_else(|| kind.to_owned())
 }
 
 impl Deadlines {

@@ -5,6 +5,8 @@ use super::report::{self, Result as CheckResult};
 use super::*;
 use crate::engine::{FailureKind, Token};
 use crate::evidence::predicate::TestOutcome;
+use crate::spec::Check;
+use crate::stage::store::Files;
 use crate::stage::tokens::{golden, longest_failure, worst};
 
 const INSTANCE: &str = "i-0123456789abcdef0";
@@ -396,18 +398,6 @@ fn an_output_is_cut_where_a_character_ends() {
     let files = report::files("web", &results);
     let kept = std::str::from_utf8(&files["reports/checks/package/stdout.txt"]).unwrap();
     assert_eq!(kept.len(), (96 << 10) - 1);
-}
-
-#[test]
-fn scripts_are_taken_line_by_line_and_must_be_text() {
-    let files = Files::from([
-        ("a.sh".into(), b"#!/bin/sh\n\necho 1\n".to_vec()),
-        ("b.sh".into(), b"ok\xff".to_vec()),
-    ]);
-    assert_eq!(scripts(&[check("a", "a.sh")], &files).unwrap(), [["#!/bin/sh", "", "echo 1"]]);
-    let binary = scripts(&[check("b", "b.sh")], &files).unwrap_err();
-    assert_eq!(binary.to_string(), "b.sh is not a shell script: byte 2 is not UTF-8 text");
-    assert!(matches!(scripts(&[check("c", "c.sh")], &files), Err(StageError::Rejected(_))));
 }
 
 #[test]

@@ -50,6 +50,8 @@ pub(super) struct Held {
     /// When it may be worked on, in milliseconds.
     pub due: u64,
     tries: u32,
+    /// Whether an earlier slice of it may have been cut off without a word.
+    interrupted: bool,
     /// What CodePipeline is still to be told, after a report that did not get through.
     answer: Option<Answer>,
     /// The action is over without us; what it made is undone.
@@ -62,7 +64,17 @@ impl Held {
         let label = JobLabel::of(&job, stage.unwrap_or(Stage::Bake));
         let due = slice::not_before(&job).0;
         let due = u64::try_from(due).unwrap_or(0).saturating_mul(1000);
-        Box::new(Self { job, stage, label, fresh: now, due, tries: 0, answer: None, unwinding: None })
+        Box::new(Self {
+            job,
+            stage,
+            label,
+            fresh: now,
+            due,
+            tries: 0,
+            interrupted: false,
+            answer: None,
+            unwinding: None,
+        })
     }
 
     /// The token with which another worker can go on at once; none if this worker must do something first.
@@ -134,7 +146,8 @@ impl Bench {
         if Duration::from_millis(now.saturating_sub(held.fresh)) > self.settings.fresh_for {
             held = self.refresh(held).await?;
         }
-        if held.job.continuation_token.is_some() && held.unwinding.is_none() {
+        let begun = held.job.continuation_token.is_some() || held.interrupted || held.tries > 0;
+        if begun && held.unwinding.is_none() {
             match self.fates.look(&self.house.aws, &held.job, self.house.clock.now()).await {
                 Ok(Some(why)) => self.abandon(&mut held, why),
                 Ok(None) => {}
@@ -331,7 +344,8 @@ impl Bench {
     pub async fn take_up(&self, id: &str) -> Result<Option<Box<Held>>, WorkerError> {
         match claim::take_up(&self.house, id).await? {
             Claim::Ours(job) => {
-                let held = Held::new(*job, self.now());
+                let mut held = Held::new(*job, self.now());
+                held.interrupted = true;
                 self.house.telemetry.emit(
                     self.house.clock.now(),
                     &held.label,

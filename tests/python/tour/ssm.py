@@ -81,6 +81,19 @@ def commands(ground, ssm):
     assert len(pages(ssm, "list_commands", "Commands", 1)) >= 2
     assert len(pages(ssm, "list_command_invocations", "CommandInvocations", 1, InstanceId=instance)) >= 2
     ssm.cancel_command(CommandId=again["CommandId"])
+    patched = ssm.send_command(InstanceIds=[instance], DocumentName="AWS-RunPatchBaseline",
+                               Parameters={"Operation": ["Scan"]})["Command"]
+    of_steps = {"CommandId": patched["CommandId"], "InstanceId": instance}
+
+    def steps():
+        found = ssm.list_command_invocations(Details=True, **of_steps)["CommandInvocations"]
+        return found and found[0]["Status"] == "Success" and found[0]["CommandPlugins"]
+    names = [step["Name"] for step in until(steps, "the document ends")]
+    assert names == ["PatchWindows", "PatchLinux", "PatchMacOS"]
+    assert ssm.get_command_invocation(PluginName=names[1], **of_steps)["Status"] == "Success"
+    refused("InvalidPluginName", 400, ssm.get_command_invocation, **of_steps)
+    refused("InvalidParameters", 400, ssm.send_command, InstanceIds=[instance], DocumentName="AWS-RunPatchBaseline",
+            Parameters={"Operation": ["Look"]})
     refused("InvalidCommandId", 400, ssm.cancel_command, CommandId="0" * 36)
     refused("InvalidDocument", 400, ssm.send_command, InstanceIds=[instance], DocumentName="None")
     refused("InvalidInstanceId", 400, ssm.send_command, InstanceIds=["i-00000000000000000"],

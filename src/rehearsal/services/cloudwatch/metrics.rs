@@ -167,3 +167,27 @@ fn trimmed(text: &str) -> Option<Statistic> {
     }
     Some(Statistic::TrimmedCount(bound(above, f64::NEG_INFINITY)?, bound(upto, f64::INFINITY)?))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn samples_keep_their_bounds_whatever_order_they_come_in() {
+        for order in [[3.0, -1.0, 7.0], [7.0, 3.0, -1.0], [-1.0, 7.0, 3.0]] {
+            let mut samples = Samples::default();
+            order.iter().for_each(|value| samples.add(*value, 2.0));
+            let mut merged = Samples::default();
+            merged.merge(&samples);
+            let mut set = Samples::default();
+            set.add_set(18.0, 6.0, -1.0, 7.0);
+            for seen in [samples, merged, set] {
+                assert_eq!(
+                    (seen.minimum, seen.maximum, seen.sum, seen.count),
+                    (-1.0, 7.0, 18.0, 6.0),
+                    "{order:?}"
+                );
+            }
+        }
+    }
+}

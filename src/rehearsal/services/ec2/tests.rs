@@ -330,11 +330,18 @@ fn protection_with_cooldown_outlives_its_end_by_a_day() {
         with(of.clone(), &json!({ "WithCooldown": true })),
     );
     assert_eq!(on["Return"], "enabled-with-cooldown");
+    let told = |trial: &mut Trial| {
+        let found = trial.ok("ec2", "DescribeImages", json!({ "ImageIds": [image] }));
+        found["Images"][0]["DeregistrationProtection"].clone()
+    };
+    assert_eq!(told(&mut trial), "enabled-with-cooldown");
     assert_eq!(trial.refused("ec2", "DeregisterImage", of.clone()), "OperationNotPermitted");
     trial.ok("ec2", "DisableImageDeregistrationProtection", of.clone());
     trial.pass(23 * 3600);
+    assert_ne!(told(&mut trial), "disabled");
     assert_eq!(trial.refused("ec2", "DeregisterImage", of.clone()), "OperationNotPermitted");
     trial.pass(3600);
+    assert_eq!(told(&mut trial), "disabled");
     trial.ok("ec2", "DeregisterImage", of);
 }
 

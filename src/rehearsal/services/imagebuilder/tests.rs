@@ -77,6 +77,7 @@ fn world() -> World {
 fn start(w: &mut World, token: &str, tags: &Value) -> Result<String, ApiError> {
     let input = json!({ "imagePipelineArn": arn("image-pipeline/web"), "clientToken": token, "tags": tags });
     let answer = ask(w, "StartImagePipelineExecution", input)?;
+    assert_eq!(answer["clientToken"], token, "it comes back as it was sent");
     Ok(answer["imageBuildVersionArn"].as_str().unwrap().to_owned())
 }
 

@@ -11,14 +11,11 @@ use super::super::super::call::{Answer, ApiError, Call};
 use super::super::super::time::Time;
 use super::super::super::world::World;
 use super::super::ec2;
+use super::document::{self, Document};
 use super::node::{self, Ping};
 use super::{Event, enter, list, validation};
 
-/// The one document this world has.
-pub(super) const DOCUMENT: &str = "AWS-RunShellScript";
-/// Its one plugin.
-pub(super) const PLUGIN: &str = "aws:runShellScript";
-/// Default of `TimeoutSeconds` and of the document's `executionTimeout`.
+/// Default of `TimeoutSeconds`.
 const HOUR: u64 = 3600;
 /// Instances `SendCommand` takes by id.
 const INSTANCES_LIMIT: usize = 50;
@@ -29,8 +26,10 @@ pub struct Command {
     pub id: String,
     pub sent: Time,
     pub comment: String,
-    /// The script, its lines joined.
+    /// What runs: the lines of the script, or the document's name and its parameters.
     pub script: String,
+    pub(super) document: Document,
+    pub(super) version: String,
     /// One for each instance it was sent to.
     pub invocations: Vec<Invocation>,
     pub(super) account: String,
@@ -103,19 +102,25 @@ struct Target {
 
 pub(super) fn send(world: &mut World, call: &Call) -> Answer {
     let input: Send = call.parse()?;
-    let execution_timeout = check_document(&input)?;
+    let document = document::find(world, &call.account, &call.region, &input.document_name)?;
+    let execution_timeout = document.check(input.document_version.as_deref(), &input.parameters)?;
     let timeout = input.timeout_seconds.unwrap_or(HOUR);
     if !(30..=2_592_000).contains(&timeout) {
         return Err(validation("TimeoutSeconds is 30 to 2592000"));
     }
     let instances = resolve(world, call, &input)?;
     let id = world.ids.uuid();
-    let script = input.parameters.get("commands").map(|lines| lines.join("\n")).unwrap_or_default();
+    let script = match input.parameters.get("commands") {
+        Some(lines) => lines.join("\n"),
+        None => told(&document.name, &input.parameters),
+    };
     let command = Command {
         id: id.clone(),
         sent: call.now,
         comment: input.comment,
         script,
+        document,
+        version: input.document_version.unwrap_or_else(|| "$DEFAULT".to_owned()),
         invocations: instances.iter().map(|instance| pending(instance)).collect(),
         account: call.account.clone(),
         region: call.region.clone(),
@@ -154,36 +159,10 @@ fn pending(instance: &str) -> Invocation {
     }
 }
 
-/// Holds the request against the document; the time the script may take.
-fn check_document(input: &Send) -> Result<Duration, ApiError> {
-    if input.document_name != DOCUMENT {
-        return Err(ApiError::new(
-            "InvalidDocument",
-            format!("Document {} does not exist", input.document_name),
-        ));
-    }
-    if let Some(version) = &input.document_version
-        && !["1", "$DEFAULT", "$LATEST"].contains(&version.as_str())
-    {
-        return Err(ApiError::new("InvalidDocumentVersion", format!("{DOCUMENT} has no version {version}")));
-    }
-    let known = ["commands", "executionTimeout", "workingDirectory"];
-    let invalid = |message: String| ApiError::new("InvalidParameters", message);
-    if let Some(unknown) = input.parameters.keys().find(|name| !known.contains(&name.as_str())) {
-        return Err(invalid(format!("{DOCUMENT} has no parameter {unknown}")));
-    }
-    if input.parameters.get("commands").is_none_or(Vec::is_empty) {
-        return Err(invalid("commands is required".to_owned()));
-    }
-    let seconds = match input.parameters.get("executionTimeout").and_then(|values| values.first()) {
-        None => HOUR,
-        Some(text) => text
-            .parse::<u64>()
-            .ok()
-            .filter(|seconds| (1..=172_800).contains(seconds))
-            .ok_or_else(|| invalid(format!("executionTimeout {text} is not 1 to 172800")))?,
-    };
-    Ok(Duration::from_secs(seconds))
+/// A document's name and its parameters, for the rules of an image to look at.
+fn told(name: &str, parameters: &BTreeMap<String, Vec<String>>) -> String {
+    let parameters = parameters.iter().map(|(name, values)| format!(" {name}={}", values.join(",")));
+    std::iter::once(name.to_owned()).chain(parameters).collect()
 }
 
 /// The instances a request names. Named by id each must be online; targets are taken as they are found.

@@ -8,7 +8,8 @@ use super::super::super::time::Time;
 use super::super::super::world::World;
 use super::super::page::page;
 use super::bad_token;
-use super::command::{Command, DOCUMENT, Invocation, PLUGIN, find};
+use super::command::{Command, Invocation, find};
+use super::document::Step;
 use super::list::Filter;
 
 /// Characters shown of a script's output.
@@ -36,11 +37,6 @@ pub(super) fn get(world: &World, call: &Call) -> Answer {
     }
     let input: Input = call.parse()?;
     let command = find(world, call, &input.command_id)?;
-    if let Some(plugin) = input.plugin_name
-        && plugin != PLUGIN
-    {
-        return Err(ApiError::new("InvalidPluginName", format!("The command has no plugin {plugin}")));
-    }
     let invocation = command
         .invocations
         .iter()
@@ -52,29 +48,51 @@ pub(super) fn get(world: &World, call: &Call) -> Answer {
                 format!("Command {} has no invocation on {}", command.id, input.instance_id),
             )
         })?;
-    let mut view = json!({
+    let step = command.document.step(input.plugin_name.as_deref())?;
+    let shown = of(step, invocation);
+    Ok(json!({
         "CommandId": command.id,
         "InstanceId": invocation.instance,
         "Comment": command.comment,
-        "DocumentName": DOCUMENT,
-        "DocumentVersion": "$DEFAULT",
-        "PluginName": PLUGIN,
-        "ResponseCode": invocation.response_code,
+        "DocumentName": command.document.name,
+        "DocumentVersion": command.version,
+        "PluginName": step.name,
+        "ResponseCode": shown.code,
         "ExecutionStartDateTime": invocation.started.map(date).unwrap_or_default(),
         "ExecutionElapsedTime": elapsed(invocation),
         "ExecutionEndDateTime": invocation.ended.map(date).unwrap_or_default(),
-        "Status": invocation.status,
-        "StatusDetails": invocation.details,
-        "StandardOutputContent": "",
+        "Status": shown.status,
+        "StatusDetails": shown.details,
+        "StandardOutputContent": first(shown.stdout, STDOUT_LIMIT),
         "StandardOutputUrl": "",
-        "StandardErrorContent": "",
+        "StandardErrorContent": first(shown.stderr, STDERR_LIMIT),
         "StandardErrorUrl": "",
-    });
-    if invocation.has_ended() {
-        view["StandardOutputContent"] = first(&invocation.stdout, STDOUT_LIMIT).into();
-        view["StandardErrorContent"] = first(&invocation.stderr, STDERR_LIMIT).into();
+    }))
+}
+
+/// What an invocation shows of one of its steps. There is no output before the end.
+struct Shown<'i> {
+    status: &'static str,
+    details: &'static str,
+    code: i32,
+    stdout: &'i str,
+    stderr: &'i str,
+}
+
+fn of<'i>(step: &Step, invocation: &'i Invocation) -> Shown<'i> {
+    let ended = invocation.has_ended();
+    if !step.runs && invocation.started.is_some() {
+        // A step whose precondition does not hold is skipped, and has succeeded.
+        let stdout = if ended { "Step skipped: its precondition does not hold on this platform" } else { "" };
+        return Shown { status: "Success", details: "Success", code: 0, stdout, stderr: "" };
     }
-    Ok(view)
+    Shown {
+        status: invocation.status,
+        details: invocation.details,
+        code: invocation.response_code,
+        stdout: if ended { &invocation.stdout } else { "" },
+        stderr: if ended { &invocation.stderr } else { "" },
+    }
 }
 
 /// An ISO 8601 date with milliseconds; this operation alone has its dates as text.
@@ -125,7 +143,7 @@ pub(super) fn list(world: &World, call: &Call) -> Answer {
         .into_iter()
         .flat_map(|command| command.invocations.iter().map(move |invocation| (command, invocation)))
         .filter(|(_, i)| input.instance_id.as_ref().is_none_or(|id| *id == i.instance))
-        .filter(|(command, i)| input.filters.iter().all(|filter| filter.fits(command.sent, i.status)))
+        .filter(|(command, i)| input.filters.iter().all(|filter| filter.fits(command, i.status)))
         .map(|(command, invocation)| view(command, invocation, input.details))
         .collect();
     let size = input.max_results.unwrap_or(50);
@@ -138,37 +156,40 @@ pub(super) fn list(world: &World, call: &Call) -> Answer {
 }
 
 fn view(command: &Command, invocation: &Invocation, details: bool) -> Value {
-    let mut view = json!({
+    let plugins: Vec<Value> =
+        command.document.steps.iter().filter(|_| details).map(|step| plugin(step, invocation)).collect();
+    json!({
         "CommandId": command.id,
         "InstanceId": invocation.instance,
         "InstanceName": "",
         "Comment": command.comment,
-        "DocumentName": DOCUMENT,
-        "DocumentVersion": "$DEFAULT",
+        "DocumentName": command.document.name,
+        "DocumentVersion": command.version,
         "RequestedDateTime": command.sent.epoch_seconds(),
         "Status": invocation.status,
         "StatusDetails": invocation.details,
         "StandardOutputUrl": "",
         "StandardErrorUrl": "",
-        "CommandPlugins": [],
+        "CommandPlugins": plugins,
+    })
+}
+
+fn plugin(step: &Step, invocation: &Invocation) -> Value {
+    let shown = of(step, invocation);
+    // A plugin has no state `Cancelling`.
+    let status = if shown.status == "Cancelling" { "InProgress" } else { shown.status };
+    let mut plugin = json!({
+        "Name": step.name,
+        "Status": status,
+        "StatusDetails": shown.details,
+        "ResponseCode": shown.code,
+        "Output": first(shown.stdout, PLUGIN_LIMIT),
     });
-    if details {
-        // A plugin has no state `Cancelling`.
-        let status = if invocation.status == "Cancelling" { "InProgress" } else { invocation.status };
-        let mut plugin = json!({
-            "Name": PLUGIN,
-            "Status": status,
-            "StatusDetails": invocation.details,
-            "ResponseCode": invocation.response_code,
-            "Output": if invocation.has_ended() { first(&invocation.stdout, PLUGIN_LIMIT) } else { String::new() },
-        });
-        if let Some(at) = invocation.started {
-            plugin["ResponseStartDateTime"] = at.epoch_seconds().into();
-        }
-        if let Some(at) = invocation.ended {
-            plugin["ResponseFinishDateTime"] = at.epoch_seconds().into();
-        }
-        view["CommandPlugins"] = json!([plugin]);
+    if let Some(at) = invocation.started {
+        plugin["ResponseStartDateTime"] = at.epoch_seconds().into();
     }
-    view
+    if let Some(at) = invocation.ended {
+        plugin["ResponseFinishDateTime"] = at.epoch_seconds().into();
+    }
+    plugin
 }

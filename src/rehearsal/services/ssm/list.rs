@@ -6,11 +6,10 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::super::super::call::{Answer, Call};
-use super::super::super::time::Time;
 use super::super::super::world::World;
 use super::super::page::page;
 use super::bad_token;
-use super::command::{Command, DOCUMENT, find};
+use super::command::{Command, find};
 
 /// A filter of the two lists.
 #[derive(Deserialize)]
@@ -20,19 +19,19 @@ pub(super) struct Filter {
 }
 
 impl Filter {
-    /// Whether something sent then, with this status, is wanted.
-    pub(super) fn fits(&self, sent: Time, status: &str) -> bool {
+    /// Whether the command, with this status, is wanted.
+    pub(super) fn fits(&self, command: &Command, status: &str) -> bool {
         let format = &::time::format_description::well_known::Rfc3339;
         let bound = || {
             ::time::OffsetDateTime::parse(&self.value, format)
                 .ok()
-                .map(|date| i128::from(sent.0).cmp(&(date.unix_timestamp_nanos() / 1_000_000)))
+                .map(|date| i128::from(command.sent.0).cmp(&(date.unix_timestamp_nanos() / 1_000_000)))
         };
         match self.key.as_str() {
             "InvokedAfter" => bound().is_some_and(std::cmp::Ordering::is_gt),
             "InvokedBefore" => bound().is_some_and(std::cmp::Ordering::is_lt),
             "Status" => self.value == status,
-            "DocumentName" => self.value == DOCUMENT,
+            "DocumentName" => self.value == command.document.name,
             "ExecutionStage" => {
                 let executing = ["Pending", "InProgress", "Cancelling"].contains(&status);
                 self.value == if executing { "Executing" } else { "Complete" }
@@ -70,8 +69,8 @@ pub(super) fn view(command: &Command) -> Value {
     };
     json!({
         "CommandId": command.id,
-        "DocumentName": DOCUMENT,
-        "DocumentVersion": "$DEFAULT",
+        "DocumentName": command.document.name,
+        "DocumentVersion": command.version,
         "Comment": command.comment,
         // Delivery and execution each have their hour by default.
         "ExpiresAfter": (command.sent + command.timeout + Duration::from_hours(1)).epoch_seconds(),
@@ -116,7 +115,7 @@ pub(super) fn commands(world: &World, call: &Call) -> Answer {
         .filter(|c| {
             input.instance_id.as_ref().is_none_or(|id| c.invocations.iter().any(|i| i.instance == *id))
         })
-        .filter(|c| input.filters.iter().all(|filter| filter.fits(c.sent, status(c).0)))
+        .filter(|c| input.filters.iter().all(|filter| filter.fits(c, status(c).0)))
         .collect();
     commands.sort_by(|a, b| (b.sent, &b.id).cmp(&(a.sent, &a.id)));
     let all = commands.into_iter().map(view).collect();

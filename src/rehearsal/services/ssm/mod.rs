@@ -10,6 +10,7 @@ use super::super::time::Time;
 use super::super::world::{self, World};
 
 mod command;
+mod document;
 mod invocation;
 mod label;
 mod list;
@@ -20,6 +21,7 @@ mod query;
 mod tags;
 
 pub use command::{Command, Invocation};
+pub use document::write_document;
 pub use parameter::{parameter_value, parameters_naming, write_parameter};
 
 /// Operations this service offers.
@@ -72,13 +74,15 @@ impl Default for Options {
 /// Account, Region and name of a parameter.
 type Key = (String, String, String);
 
-/// Every command and parameter.
+/// Every command, parameter and document.
 #[derive(Clone, Debug, Default)]
 pub struct State {
     pub options: Options,
     /// By command id.
     commands: BTreeMap<String, Command>,
     parameters: BTreeMap<Key, parameter::Parameter>,
+    /// Those of accounts; AWS's own are everywhere.
+    documents: BTreeMap<document::Key, document::Document>,
 }
 
 /// What happens later.

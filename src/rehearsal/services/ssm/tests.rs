@@ -10,6 +10,7 @@ use super::super::super::call::{ApiError, Call};
 use super::super::super::time::Time;
 use super::super::super::world::World;
 use super::super::ec2;
+use super::write_document;
 
 mod commands;
 mod parameters;

@@ -71,6 +71,14 @@ fn what_breaks_the_model_is_refused_in_the_dialect_of_the_service() {
         ),
         (
             "codepipeline",
+            "AcknowledgeJob",
+            json!({"jobId": uuid, "nonce": ""}),
+            Dialect::Json,
+            "ValidationException",
+            "length greater than or equal to 1",
+        ),
+        (
+            "codepipeline",
             "PutJobSuccessResult",
             json!({"jobId": uuid, "continuationToken": "x".repeat(2049)}),
             Dialect::Json,

@@ -41,7 +41,7 @@ pub async fn preflight(inputs: &Inputs, cx: &Cx) -> Result<Step<Promote>, StageE
             trial: None,
             swapped,
         };
-        return Ok(Step::Next(versioned(plan, to, inputs)));
+        return Ok(versioned(plan, to, inputs));
     }
     let world = look_around(promote, Some(image), (turns, group), &cx.aws, cx.now()).await?;
     if let Some(run) = already(inputs, cx, &world).await? {
@@ -166,11 +166,11 @@ pub async fn version(plan: Plan, inputs: &Inputs, cx: &Cx) -> Result<Step<Promot
     let image = inputs.image.image_id.as_str();
     let token = cx.key().client_token(FIRST);
     if let Some((to, _)) = template::ours(&cx.aws, &plan.template, &token, image).await? {
-        return Ok(Step::Next(versioned(plan, to, inputs)));
+        return Ok(versioned(plan, to, inputs));
     }
     let mark = Mark { token: token.into(), from: plan.from, old: plan.old.clone() };
     let to = template::create(&cx.aws, &plan.template, &mark, image).await?;
-    Ok(Step::Next(versioned(plan, to, inputs)))
+    Ok(versioned(plan, to, inputs))
 }
 
 /// Starts the refresh, or finds it started. The version is this attempt's alone, so a refresh that brings it is

@@ -110,6 +110,7 @@ fn a_command_nobody_takes_times_out_in_delivery() {
     let listed = ask(&mut world, "ListCommands", json!({ "CommandId": command })).unwrap();
     let shown = &listed["Commands"][0];
     assert_eq!((&shown["Status"], &shown["DeliveryTimedOutCount"]), (&json!("TimedOut"), &json!(1)));
+    assert_eq!(shown["StatusDetails"], "Delivery Timed Out");
 }
 
 #[test]
@@ -184,5 +185,62 @@ fn an_instance_is_online_some_seconds_after_its_checks_and_only_with_a_profile()
         let nodes = seen["InstanceInformationList"].as_array().unwrap();
         assert_eq!(nodes.len(), expected, "{profile:?} {boots} {seconds}");
         assert!(nodes.iter().all(|node| node["PingStatus"] == "Online"));
+    }
+}
+
+#[test]
+fn a_document_has_parameters_and_steps_of_its_own() {
+    let patch = |operation: &str| json!({ "Operation": [operation] });
+    let asked =
+        |document: &str, parameters: Value| json!({ "DocumentName": document, "Parameters": parameters });
+    let refusals = [
+        (asked("None", json!({})), "InvalidDocument"),
+        (asked("AWS-RunPatchBaseline", json!({})), "InvalidParameters"),
+        (asked("AWS-RunPatchBaseline", patch("Look")), "InvalidParameters"),
+        (asked("AWS-RunPatchBaseline", json!({ "commands": ["true"] })), "InvalidParameters"),
+        (asked("AWS-RunPowerShellScript", patch("Scan")), "InvalidParameters"),
+        (asked("smoke", json!({ "Path": ["/"] })), "InvalidParameters"),
+    ];
+    let (mut world, id) = online(vec![rule("RunPatchBaseline Operation=Scan", 2, "3 missing", 10)]);
+    write_document(&mut world, ACCOUNT, REGION, "smoke", &["Url".to_owned()]);
+    for (mut request, code) in refusals {
+        request["InstanceIds"] = json!([id]);
+        assert_eq!(ask(&mut world, "SendCommand", request.clone()).unwrap_err().code, code, "{request}");
+    }
+    for (document, parameters, steps) in [
+        ("smoke", json!({ "Url": ["/"] }), vec![("run", "Success", 0)]),
+        (
+            "AWS-RunPowerShellScript",
+            json!({ "commands": ["exit"] }),
+            vec![("aws:runPowerShellScript", "Success", 0)],
+        ),
+        (
+            "AWS-RunPatchBaseline",
+            patch("Scan"),
+            vec![("PatchWindows", "Success", 0), ("PatchLinux", "Failed", 2), ("PatchMacOS", "Success", 0)],
+        ),
+    ] {
+        let mut request = asked(document, parameters);
+        request["InstanceIds"] = json!([id]);
+        let sent = ask(&mut world, "SendCommand", request).unwrap();
+        assert_eq!(sent["Command"]["DocumentName"], document);
+        let command = sent["Command"]["CommandId"].as_str().unwrap().to_owned();
+        wait(&mut world, 30);
+        let listed =
+            ask(&mut world, "ListCommandInvocations", json!({ "CommandId": command, "Details": true }))
+                .unwrap();
+        let plugins = listed["CommandInvocations"][0]["CommandPlugins"].as_array().unwrap().clone();
+        let shown = |plugin: &Value| {
+            (plugin["Name"].clone(), plugin["Status"].clone(), plugin["ResponseCode"].clone())
+        };
+        let expected: Vec<_> = steps.iter().map(|(n, s, c)| (json!(n), json!(s), json!(c))).collect();
+        assert_eq!(plugins.iter().map(shown).collect::<Vec<_>>(), expected);
+        // Without a step's name there is an answer only if there is one step.
+        let unnamed = look(&mut world, &command, &id);
+        assert_eq!(unnamed.is_ok(), steps.len() == 1, "{document}");
+        for (name, status, _) in steps {
+            let asked = json!({ "CommandId": command, "InstanceId": id, "PluginName": name });
+            assert_eq!(ask(&mut world, "GetCommandInvocation", asked).unwrap()["Status"], status);
+        }
     }
 }
