@@ -159,6 +159,15 @@ impl Aws {
         }
     }
 
+    /// The same clients in another region, under the same identity.
+    #[must_use]
+    pub fn in_region(&self, region: &str) -> Self {
+        if region == self.region() {
+            return self.clone();
+        }
+        Self::counted(&self.config_in(region), self.calls.clone())
+    }
+
     /// EC2 in another region, under the same identity.
     #[must_use]
     pub fn ec2_in(&self, region: &str) -> aws_sdk_ec2::Client {

@@ -15,7 +15,8 @@ use super::token::{Token, VERSION};
 /// Faults in a row after which a stage gives up going forward.
 pub const MAX_FAULTS: u16 = 24;
 
-/// How long an unwinding may take after the deadline, before the action fails with what is left to undo.
+/// How long an unwinding may take after the deadline, before the action fails with what is left to undo; a state may
+/// take longer.
 pub const UNWINDING_GRACE: Duration = Duration::from_hours(1);
 
 /// A stage of a release.
@@ -44,6 +45,11 @@ pub trait Machine: Serialize + DeserializeOwned + Clone + Debug + PartialEq + Se
 
     /// Whether the state is on its way back.
     fn is_unwinding(&self) -> bool;
+
+    /// How long the way back from here may take past the deadline.
+    fn unwinding_grace(&self) -> Duration {
+        UNWINDING_GRACE
+    }
 
     /// One move.
     fn step(
@@ -137,7 +143,7 @@ where
     token.slices = token.slices.saturating_add(1);
     for _ in 0..budget {
         token = overdue(token, now());
-        if token.state.is_unwinding() && now() > token.deadline.plus(UNWINDING_GRACE) {
+        if token.state.is_unwinding() && now() > token.deadline.plus(token.state.unwinding_grace()) {
             return Slice::Done(Outcome::Failed(left_behind(&token)));
         }
         match step(token.state.clone()).await {
@@ -214,10 +220,14 @@ fn backoff(faults: u16) -> Duration {
 }
 
 fn left_behind<M: Machine>(token: &Token<M>) -> Failure {
+    let within = match token.state.unwinding_grace().as_secs() / 3600 {
+        1 => "an hour".to_owned(),
+        hours => format!("{hours} hours"),
+    };
     Failure::new(
         FailureKind::SystemUnavailable,
         format!(
-            "what the stage made could not be undone within an hour of its deadline {}: look for resources tagged \
+            "what the stage made could not be undone within {within} of its deadline {}: look for resources tagged \
              bakeline:action-execution={}",
             token.deadline, token.execution
         ),

@@ -276,6 +276,7 @@ pub fn promotion() -> Promotion {
         trial: None,
         decisions: vec![Decision {
             at: START + Duration::minutes(30),
+            wave: None,
             percent: 25,
             verdict: Verdict::Continue,
             reason: "errors stayed under the limit".into(),
@@ -291,6 +292,7 @@ pub fn promotion() -> Promotion {
             }],
         }],
         fleet: None,
+        waves: vec![],
     }
 }
 

@@ -1,5 +1,6 @@
 //! The world a rehearsal starts in: a service in production, its image pipeline, and a four-action release pipeline.
 
+mod further;
 mod turns;
 
 use std::collections::BTreeMap;
@@ -65,6 +66,8 @@ pub struct Fleet {
     pub group: String,
     /// An empty group that takes turns with it, if there is one.
     pub turns_with: Option<String>,
+    /// Groups that run the service beside it, and the alarms that watch those in another region.
+    pub further: Vec<Further>,
     pub instances: usize,
     /// `app/NAME/ID` and `targetgroup/NAME/ID`, as CloudWatch's dimensions spell them.
     pub load_balancer: String,
@@ -74,6 +77,25 @@ pub struct Fleet {
     pub published: Vec<cloudwatch::Published>,
     /// Ages in days of images of earlier releases, besides the current one.
     pub earlier_images: Vec<u64>,
+}
+
+impl Fleet {
+    /// Every group that runs the service in its own region.
+    #[must_use]
+    pub fn groups(&self) -> Vec<&str> {
+        let here = self.further.iter().filter(|further| further.region.is_none());
+        let further = here.flat_map(|further| further.groups.iter().map(String::as_str));
+        [self.group.as_str()].into_iter().chain(self.turns_with.as_deref()).chain(further).collect()
+    }
+}
+
+/// Further groups of the service, in one region.
+#[derive(Clone, Debug)]
+pub struct Further {
+    /// Another region than the service's own, if it is one.
+    pub region: Option<String>,
+    pub groups: Vec<String>,
+    pub alarms: Vec<String>,
 }
 
 /// What a client needs to know of the world that was made.
@@ -180,13 +202,24 @@ struct Ground<'a> {
 impl Ground<'_> {
     /// Calls as the account's administrator does.
     fn ask(&mut self, service: &'static str, operation: &str, input: Value) -> Result<Value, SetupError> {
+        let region = &self.setup.region;
+        self.ask_in(region, service, operation, input)
+    }
+
+    fn ask_in(
+        &mut self,
+        region: &str,
+        service: &'static str,
+        operation: &str,
+        input: Value,
+    ) -> Result<Value, SetupError> {
         let Value::Object(input) = input else { return Ok(Value::Null) };
         let call = Call {
             service,
             operation: operation.to_owned(),
             input,
             account: self.setup.account.clone(),
-            region: self.setup.region.clone(),
+            region: region.to_owned(),
             access_key: String::new(),
             now: self.world.now,
         };
@@ -411,6 +444,9 @@ impl Ground<'_> {
         group.health_check_type = "ELB".into();
         group.tags = [("Name".to_owned(), fleet.group.clone())].into();
         autoscaling::seed_group(&mut self.world, group.clone());
+        for further in &fleet.further {
+            self.further(further, &group, (fleet, scenario))?;
+        }
         if let Some(name) = &fleet.turns_with {
             let first =
                 turns::First { group, target_group: &target_group, load_balancer: &fleet.load_balancer };
@@ -418,25 +454,34 @@ impl Ground<'_> {
         }
         cloudwatch::publish(&mut self.world, fleet.published.clone());
         for alarm in &fleet.alarms {
-            let members = json!({
-                "AlarmName": alarm, "Namespace": "AWS/ApplicationELB", "MetricName": "HTTPCode_Target_5XX_Count",
-                "Dimensions": [{"Name": "LoadBalancer", "Value": fleet.load_balancer}],
-                "Statistic": "Sum", "Period": 60, "EvaluationPeriods": 3, "DatapointsToAlarm": 3,
-                "Threshold": f64::from(scenario.traffic.requests_per_minute) / 4.0,
-                "ComparisonOperator": "GreaterThanThreshold", "TreatMissingData": "notBreaching",
-            });
-            if let Value::Object(members) = members {
-                cloudwatch::seed_alarm(&mut self.world, &account, &region, members)
-                    .map_err(|e| refusal("PutMetricAlarm", e))?;
-            }
-            // The service has been running for long: its alarm has seen data.
-            self.ask(
-                "cloudwatch",
-                "SetAlarmState",
-                json!({"AlarmName": alarm, "StateValue": "OK", "StateReason": "healthy so far"}),
-            )?;
+            self.alarm(alarm, &region, &fleet.load_balancer, scenario)?;
         }
         Ok(image)
+    }
+
+    /// An alarm on the load balancer's errors. The service has been running for long: it has seen data.
+    fn alarm(
+        &mut self,
+        name: &str,
+        region: &str,
+        balancer: &str,
+        scenario: &Scenario,
+    ) -> Result<(), SetupError> {
+        let members = json!({
+            "AlarmName": name, "Namespace": "AWS/ApplicationELB", "MetricName": "HTTPCode_Target_5XX_Count",
+            "Dimensions": [{"Name": "LoadBalancer", "Value": balancer}],
+            "Statistic": "Sum", "Period": 60, "EvaluationPeriods": 3, "DatapointsToAlarm": 3,
+            "Threshold": f64::from(scenario.traffic.requests_per_minute) / 4.0,
+            "ComparisonOperator": "GreaterThanThreshold", "TreatMissingData": "notBreaching",
+        });
+        if let Value::Object(members) = members {
+            let account = self.setup.account.clone();
+            cloudwatch::seed_alarm(&mut self.world, &account, region, members)
+                .map_err(|e| refusal("PutMetricAlarm", e))?;
+        }
+        let state = json!({"AlarmName": name, "StateValue": "OK", "StateReason": "healthy so far"});
+        self.ask_in(region, "cloudwatch", "SetAlarmState", state)?;
+        Ok(())
     }
 
     fn action_types(&mut self) -> Result<(), SetupError> {

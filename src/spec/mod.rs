@@ -18,6 +18,7 @@ mod shape;
 pub mod span;
 pub mod test;
 pub mod trial;
+pub mod wave;
 mod yaml;
 
 pub use bake::{Bake, Content, ImageCopy};
@@ -32,6 +33,7 @@ pub use schema::schema;
 pub use span::{Span, SpanError};
 pub use test::{Soak, Test};
 pub use trial::{Compared, Judge, Strategy};
+pub use wave::Wave;
 pub use yaml::MAX_BYTES;
 
 #[cfg(test)]

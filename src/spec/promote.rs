@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::span::Span;
 use super::trial::{Judge, Strategy};
+use super::wave::{self, Wave};
 
 /// How the image replaces the one in production: an instance refresh of an Auto Scaling group, judged at checkpoints.
 ///
@@ -64,6 +65,14 @@ pub struct Promote {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Judge")]
     pub judge: Option<Judge>,
+    /// Further groups, wave by wave, once `group` has taken the image over. Not with `blue_green`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 20))]
+    pub waves: Vec<Wave>,
+    /// How many groups of a wave are refreshed, or taken back, at a time.
+    #[serde(default = "wave::at_once", skip_serializing_if = "wave::is_at_once")]
+    #[schemars(range(min = 1, max = 50))]
+    pub at_once: u16,
 }
 
 /// A number from `CloudWatch` with bounds that it must keep at every checkpoint.

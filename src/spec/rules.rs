@@ -14,6 +14,7 @@ mod cleanup;
 mod promote;
 mod test;
 mod trial;
+mod waves;
 
 /// Collects the problems of one document.
 pub(super) struct Rules<'d> {

@@ -384,3 +384,42 @@ fn what_is_wrong_with_a_trial_is_told() {
         assert!(errors.contains(told), "{replacement}: {errors}");
     }
 }
+
+/// The example followed by a wave, with one passage replaced.
+fn with_waves(edit: (&str, &str)) -> Result<ReleaseSpec, super::SpecErrors> {
+    let waves = "  timeout: 8h\n  waves:\n    - groups: [web-b, web-c]\n    - region: eu-central-1\n      \
+                 groups: [web-d]\n      alarms: [web-d-5xx]\n      metrics: []\n";
+    let text = example_with("  timeout: 8h\n", waves);
+    assert_eq!(text.matches(edit.0).count(), 1, "{}", edit.0);
+    parse(&text.replacen(edit.0, edit.1, 1))
+}
+
+#[test]
+fn the_group_of_a_wave_has_what_its_wave_names() {
+    let spec = with_waves(("[web-b, web-c]", "[web-b, web-c]")).unwrap_or_else(|errors| panic!("{errors}"));
+    let promote = spec.promote().expect("it promotes");
+    assert_eq!((promote.groups(), promote.at_once), (4, 10));
+    let [near, far] = &promote.waves[..] else { panic!("two waves") };
+    let of = promote.of(near, "web-b");
+    assert_eq!((of.group.as_str(), &of.alarms, &of.metrics), ("web-b", &promote.alarms, &promote.metrics));
+    assert_eq!(of.strategy, crate::spec::Strategy::Rolling);
+    let of = promote.of(far, "web-d");
+    assert_eq!((of.alarms, of.metrics.len(), of.waves.len()), (vec!["web-d-5xx".to_owned()], 0, 0));
+}
+
+#[test]
+fn what_is_wrong_with_waves_is_told() {
+    for (passage, replacement, told) in [
+        ("[web-b, web-c]", "[web-b, web-b]", "the group web-b stands here again"),
+        ("[web-b, web-c]", "[web-b, web-production]", "the group web-production stands here again"),
+        ("      alarms: [web-d-5xx]\n", "", "names no alarms"),
+        ("      metrics: []\n", "", "names no metrics"),
+        ("region: eu-central-1", "region: Frankfurt", "promote.waves[1].region"),
+        ("[web-b, web-c]", "[]", "promote.waves[0].groups"),
+        ("  timeout: 8h\n", "  timeout: 8h\n  at_once: 0\n", "promote.at_once"),
+        ("  timeout: 8h\n", "  timeout: 5h\n", "in 2 waves alone take"),
+    ] {
+        let errors = with_waves((passage, replacement)).expect_err(replacement).to_string();
+        assert!(errors.contains(told), "{replacement}: {errors}");
+    }
+}

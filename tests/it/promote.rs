@@ -4,7 +4,9 @@ mod blue_green;
 mod crash;
 mod mechanisms;
 mod outcomes;
+mod rivals;
 mod scenarios;
+pub mod waves;
 
 use std::collections::BTreeMap;
 use std::io::{Cursor, Read as _};
@@ -15,6 +17,7 @@ use bakeline::evidence::Stage;
 use bakeline::rehearsal::faults::FaultPlan;
 use bakeline::rehearsal::services::codepipeline::ActionStatus;
 use bakeline::rehearsal::services::s3;
+use bakeline::rehearsal::transcript::Record;
 use bakeline::rehearsal::world::World;
 use bakeline::telemetry::Telemetry;
 use bakeline::worker::journal::Journal;
@@ -51,6 +54,8 @@ struct End {
     minutes: u64,
     /// The fleet while nobody was alive, seen at the end of it.
     while_dead: Option<BTreeMap<String, usize>>,
+    /// Every call from the action's start to its end.
+    records: Vec<Record>,
     files: BTreeMap<String, Vec<u8>>,
 }
 
@@ -105,6 +110,7 @@ fn play(moment: &Moment, meanwhile: Meanwhile) -> End {
             clock.sleep(Duration::from_secs(5)).await;
         };
         let minutes = minutes();
+        let records = cloud.with_transcript(|transcript| transcript.records().to_vec());
         cloud.set_faults(FaultPlan::default());
         // Instances that shut down, targets that drain, an abandoned action that is undone.
         for _ in 0..40 {
@@ -113,7 +119,7 @@ fn play(moment: &Moment, meanwhile: Meanwhile) -> End {
         }
         let world = cloud.with_world(|world| world.clone());
         let files = artifact(moment, &world);
-        End { status, world, moment: moment.clone(), minutes, while_dead, files }
+        End { status, world, moment: moment.clone(), minutes, while_dead, records, files }
     })
 }
 

@@ -54,6 +54,10 @@ impl<M: Machine> Machine for Twice<M> {
         self.0.is_unwinding()
     }
 
+    fn unwinding_grace(&self) -> Duration {
+        self.0.unwinding_grace()
+    }
+
     async fn step(self, inputs: &M::Inputs, context: &M::Context) -> Result<Step<Self>, StageError> {
         let _ = self.0.clone().step(inputs, context).await;
         FORGOTTEN.fetch_add(1, Ordering::Relaxed);
@@ -141,4 +145,13 @@ fn every_step_on_the_way_back_run_twice_is_as_if_run_once() {
     for (stage, moment) in backward() {
         as_if_once(&format!("{stage} on its way back"), stage, &moment);
     }
+}
+
+#[test]
+fn every_step_of_waves_run_twice_is_as_if_run_once() {
+    let release = plan(crate::promote::waves::SPEC, SHORT);
+    let mut moment = Moment::before(&release, Stage::Promote);
+    as_if_once("waves", Stage::Promote, &moment);
+    crate::promote::waves::unfit(&mut moment);
+    as_if_once("waves taken back", Stage::Promote, &moment);
 }

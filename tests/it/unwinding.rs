@@ -186,3 +186,22 @@ fn the_weights_of_two_groups_go_back() {
         assert_eq!(Census::take(&house.aws, GROUP).await.unwrap().lacks(&old), None);
     });
 }
+
+#[test]
+fn the_groups_of_waves_go_back() {
+    let moment = Moment::before(&plan("tests/it/fixtures/waves/bakeline.yaml", "{}"), Stage::Promote);
+    in_virtual_time(async {
+        let (cloud, clock) = moment.go_on();
+        let house = worker(&moment, &cloud, &clock, Stage::Promote).await;
+        // The first group and the first wave are on the image, the second wave is under way.
+        until(&house, async || called(&cloud, "StartInstanceRefresh") >= 4).await;
+        delete(&house, &moment, "TestedImage").await;
+        assert_eq!(work(&moment, &cloud, &house, Stage::Promote).await, ActionStatus::Failed);
+        assert!(told(&cloud).contains("the inputs cannot be read again"), "{}", told(&cloud));
+        clock.sleep(std::time::Duration::from_mins(10)).await;
+        let old = moment.founded.current_image.clone().unwrap();
+        for group in [GROUP, "web-a", "web-b", "web-c", "web-d", "web-e"] {
+            assert_eq!(Census::take(&house.aws, group).await.unwrap().lacks(&old), None, "{group}");
+        }
+    });
+}

@@ -16,7 +16,7 @@ use crate::engine::error::with_causes;
 use crate::evidence::{Signer, Stage, TrustRoot};
 use crate::rehearsal::cloud::Cloud;
 use crate::rehearsal::services::cloudwatch::{Measure, Published};
-use crate::rehearsal::setup::{Fleet, Founded, RecipeGround, Setup, Staging};
+use crate::rehearsal::setup::{Fleet, Founded, Further, RecipeGround, Setup, Staging};
 use crate::spec::ReleaseSpec;
 use crate::spec::trial::{Kind, Source};
 use crate::stage::Authority;
@@ -69,6 +69,15 @@ pub fn setup(spec: &ReleaseSpec, source: Bytes, spec_path: &str) -> Setup {
         fleet: spec.promote.as_ref().map(|promote| Fleet {
             group: promote.group.clone(),
             turns_with: promote.turns_with.clone(),
+            further: promote
+                .waves
+                .iter()
+                .map(|wave| Further {
+                    region: wave.region.clone().filter(|other| *other != region),
+                    groups: wave.groups.clone(),
+                    alarms: wave.alarms.clone().unwrap_or_default(),
+                })
+                .collect(),
             instances: INSTANCES,
             load_balancer: dimension(spec, "LoadBalancer")
                 .unwrap_or_else(|| format!("app/{}/50dc6c495c0c9188", spec.service)),

@@ -116,22 +116,28 @@ async fn images(house: &House, plan: &Plan) -> Result<Table, CliError> {
     Ok(table)
 }
 
-/// Instances of the group in production by image.
+/// Names in one filter of `DescribeInstances`.
+const NAMES: usize = 200;
+
+/// Instances of every group in production by image.
 async fn running(house: &House, plan: &Plan) -> Result<BTreeMap<String, usize>, CliError> {
     let mut running = BTreeMap::new();
     let Some(fleet) = &plan.setup.fleet else { return Ok(running) };
-    let of_group = aws_sdk_ec2::types::Filter::builder()
-        .name("tag:aws:autoscaling:groupName")
-        .values(&fleet.group)
-        .build();
-    let alive = aws_sdk_ec2::types::Filter::builder().name("instance-state-name").values("running").build();
-    let asked = house.aws.ec2.describe_instances().filters(of_group).filters(alive).send().await;
-    let answer = asked
-        .map_err(|e| CliError::bug(with_causes(&AwsError::new("ec2:DescribeInstances", &fleet.group, e))))?;
-    for instance in
-        answer.reservations.unwrap_or_default().into_iter().flat_map(|r| r.instances.unwrap_or_default())
-    {
-        *running.entry(instance.image_id.unwrap_or_default()).or_insert(0) += 1;
+    for names in fleet.groups().chunks(NAMES) {
+        let names = names.iter().map(|name| (*name).to_owned()).collect();
+        let of_groups = aws_sdk_ec2::types::Filter::builder()
+            .name("tag:aws:autoscaling:groupName")
+            .set_values(Some(names))
+            .build();
+        let alive =
+            aws_sdk_ec2::types::Filter::builder().name("instance-state-name").values("running").build();
+        let pages = house.aws.ec2.describe_instances().filters(of_groups).filters(alive).into_paginator();
+        let reservations: Vec<_> = pages.items().send().try_collect().await.map_err(|e| {
+            CliError::bug(with_causes(&AwsError::new("ec2:DescribeInstances", &fleet.group, e)))
+        })?;
+        for instance in reservations.into_iter().flat_map(|r| r.instances.unwrap_or_default()) {
+            *running.entry(instance.image_id.unwrap_or_default()).or_insert(0) += 1;
+        }
     }
     Ok(running)
 }

@@ -14,7 +14,7 @@ pub use cleanup::{Cleanup, KeptImage, RemovedImage, SnapshotOutcome};
 pub use cleanup_plan::{Aim, CLEANUP_PLAN, CleanupPlan, PlannedImage};
 pub use promotion::{
     AlarmState, Decision, Fleet, KayentaScore, LaunchTemplate, Measurement, Preflight, Promotion,
-    PromotionOutcome, Target, Trial, TrialVerdict, Verdict,
+    PromotionOutcome, Target, Trial, TrialVerdict, Verdict, Wave, WaveGroup,
 };
 pub use provenance::{BuildDefinition, BuildMetadata, Builder, Provenance, RunDetails};
 pub use test_result::{TestOutcome, TestResult};

@@ -44,6 +44,32 @@ pub struct Promotion {
     /// The fleet as it was read back at the end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fleet: Option<Fleet>,
+    /// The groups that follow the first, wave by wave, as they were read back at the end; `fleet` counts them in.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waves: Vec<Wave>,
+}
+
+/// A wave of groups.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Wave {
+    /// The Region of its groups.
+    pub region: String,
+    /// Its groups, in the order of the spec.
+    pub groups: Vec<WaveGroup>,
+}
+
+/// A group of a wave as it was read back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WaveGroup {
+    /// Its name.
+    pub name: String,
+    /// The launch template version it launches; none if there is no such group, or it launches from something else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// Its instances.
+    pub fleet: Fleet,
 }
 
 /// How a promotion ended.
@@ -172,7 +198,10 @@ pub struct Decision {
     /// When.
     #[serde(with = "time::serde::rfc3339")]
     pub at: OffsetDateTime,
-    /// The share of the fleet on the new image, 0 to 100.
+    /// The wave it was made on, from 1; none before the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wave: Option<u8>,
+    /// The share of the fleet on the new image, 0 to 100; of a wave, the share of all groups.
     pub percent: u8,
     /// What followed.
     pub verdict: Verdict,

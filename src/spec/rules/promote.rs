@@ -11,6 +11,7 @@ impl Rules<'_> {
     pub fn promote(&mut self, promote: &Promote) {
         self.strategy(promote);
         self.checkpoints(&promote.checkpoints);
+        self.waves(promote);
         let (least, most) = (promote.min_healthy_percent, promote.max_healthy_percent);
         // `InstanceRefresh` preferences: MaxHealthyPercentage - MinHealthyPercentage is at most 100.
         if most.saturating_sub(least) > 100 {

@@ -17,6 +17,8 @@ pub enum Phase {
     At(u8),
     /// Everything is replaced; the whole fleet is watched.
     Bake,
+    /// In the wave at this place in the spec.
+    Wave(u8),
 }
 
 /// An alarm's state, as one letter in the log.
@@ -97,6 +99,7 @@ impl fmt::Display for Entry {
             Phase::Before => write!(f, "-")?,
             Phase::At(index) => write!(f, "{index}")?,
             Phase::Bake => write!(f, "b")?,
+            Phase::Wave(index) => write!(f, "w{index}")?,
         }
         let verdict = match self.verdict {
             Verdict::Continue => 'c',
@@ -133,6 +136,10 @@ impl FromStr for Entry {
         let phase = match next()? {
             "-" => Phase::Before,
             "b" => Phase::Bake,
+            wave if wave.starts_with('w') => {
+                let index = wave.strip_prefix('w').unwrap_or_default();
+                Phase::Wave(index.parse().map_err(|_| refuse())?)
+            }
             index => Phase::At(index.parse().map_err(|_| refuse())?),
         };
         let percent = next()?.parse().map_err(|_| refuse())?;

@@ -9,6 +9,7 @@ pub(crate) mod arms;
 pub mod examine;
 mod fleet;
 pub mod judge;
+mod line;
 pub mod log;
 mod measure;
 pub mod metrics;
@@ -26,7 +27,9 @@ mod template;
 mod tests;
 pub mod trial;
 pub mod turns;
+pub mod waves;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -39,10 +42,13 @@ pub use self::run::{End, Plan, Run};
 pub use self::template::is_ours;
 
 use self::judge::Watch;
+use self::waves::{Cursor, Turn};
 use super::context::Cx;
 use super::handover::Release;
 use super::why::Why;
 use super::{StageMachine, goes_forward};
+use crate::aws::Aws;
+use crate::engine::machine::UNWINDING_GRACE;
 use crate::engine::{Failure, Machine, StageError, Step, Timestamp};
 use crate::evidence::predicate::PromotionOutcome;
 use crate::evidence::{ImageIdentity, Stage};
@@ -103,6 +109,11 @@ pub enum Promote {
     /// The refresh is successful, or was not needed; `seen` looks in a row found the whole fleet on the new image
     /// and healthy, after `looks` that did not. `doubt`: it ended before it could be judged.
     Confirming { run: Run, seen: u8, looks: u16, doubt: bool },
+    /// The first group is wholly on the image, and with it every wave before this one. Groups of this wave are refreshed,
+    /// or the whole wave holds.
+    Following { run: Run, cursor: Cursor },
+    /// The promotion has failed in a wave. Every group that was given the image is taken back, the last one first.
+    TakingBack { run: Run, why: Why, turn: Turn },
     /// The promotion has failed. The refresh is to be rolled back, or is being rolled back.
     RollingBack { run: Run, why: Why },
     /// AWS will not roll the refresh back. It is to be cancelled, or is being cancelled.
@@ -125,6 +136,18 @@ pub struct Inputs {
     pub image: ImageIdentity,
     /// When the action began.
     pub at: Timestamp,
+    /// The region of the first group.
+    pub home: String,
+    /// The regions of the waves.
+    pub there: BTreeMap<String, There>,
+}
+
+/// A region of a wave.
+#[derive(Debug)]
+pub struct There {
+    pub aws: Aws,
+    /// The image to promote, in this region.
+    pub image: ImageIdentity,
 }
 
 impl StageMachine for Promote {
@@ -135,8 +158,17 @@ impl StageMachine for Promote {
         cx.act_in(release.spec.targets.promote.as_deref()).await?;
         let promote =
             release.spec.promote().map_err(|missing| StageError::Config(missing.to_string()))?.clone();
-        let image = release.image_in(cx.aws.region())?.clone();
-        Ok(Inputs { release, promote, image, at })
+        let home = cx.aws.region().to_owned();
+        let image = release.image_in(&home)?.clone();
+        let mut there = BTreeMap::new();
+        for wave in &promote.waves {
+            let region = wave.region.as_ref().unwrap_or(&home);
+            if !there.contains_key(region) {
+                let image = release.image_in(region)?.clone();
+                there.insert(region.clone(), There { aws: cx.aws.in_region(region), image });
+            }
+        }
+        Ok(Inputs { release, promote, image, at, home, there })
     }
 
     /// A first slice makes a template version at most, from which nothing is launched; it rests before more is done.
@@ -219,6 +251,9 @@ impl Machine for Promote {
                 let end = End { outcome: PromotionOutcome::Failed, why: Some(why), fleet: [0; 3], at };
                 Self::Sealing { run, end }
             }
+            Self::Following { run, cursor } => {
+                Self::TakingBack { run, why, turn: Turn::of(cursor.reached()) }
+            }
             Self::Sealing { end: End { outcome: PromotionOutcome::Promoted, .. }, .. } => {
                 let text =
                     format!("the image is promoted, and its statement was not handed over: {}", why.text);
@@ -227,6 +262,7 @@ impl Machine for Promote {
             back @ (Self::Closing { .. }
             | Self::Restoring { .. }
             | Self::Draining { .. }
+            | Self::TakingBack { .. }
             | Self::RollingBack { .. }
             | Self::Cancelling { .. }
             | Self::Reverted { .. }
@@ -248,15 +284,24 @@ impl Machine for Promote {
             | Self::Emptying { .. }
             | Self::Starting { .. }
             | Self::Refreshing { .. }
-            | Self::Confirming { .. } => false,
+            | Self::Confirming { .. }
+            | Self::Following { .. } => false,
             Self::Sealing { end, .. } => end.outcome != PromotionOutcome::Promoted,
             Self::Closing { .. }
             | Self::Restoring { .. }
             | Self::Draining { .. }
+            | Self::TakingBack { .. }
             | Self::RollingBack { .. }
             | Self::Cancelling { .. }
             | Self::Reverted { .. }
             | Self::GivingUp { .. } => true,
+        }
+    }
+
+    fn unwinding_grace(&self) -> Duration {
+        match self {
+            Self::TakingBack { turn, .. } => turn.time(),
+            _ => UNWINDING_GRACE,
         }
     }
 
@@ -288,6 +333,11 @@ impl Machine for Promote {
             Self::Refreshing { run, watch } => steps::watch(run, watch, inputs, cx).await,
             Self::Confirming { run, seen, looks, doubt } => {
                 steps::confirm(run, steps::Tries { seen, looks }, doubt, inputs, cx).await
+            }
+            Self::Following { run, cursor } => steps::waves::follow(run, cursor, inputs, cx).await,
+            Self::TakingBack { run, why, turn } => {
+                let line = inputs.line(&cx.aws)?;
+                steps::turn::take_back(run, why, turn, (&line, inputs.promote.at_once), cx).await
             }
             Self::RollingBack { run, why } => {
                 let scene = inputs.scene(&run.plan);

@@ -105,11 +105,33 @@ pub async fn group(aws: &Aws, name: &str) -> Result<Option<Group>, StageError> {
         .map(|group| read(&group)))
 }
 
-/// Every group that launches from a template, by name.
+/// Those of the groups of these names, at most fifty, that are there.
 ///
 /// # Errors
 /// As the call.
-pub async fn launching(aws: &Aws, template: &str) -> Result<Vec<(String, Group)>, StageError> {
+pub async fn groups(aws: &Aws, names: &[String]) -> Result<Vec<(String, Group)>, StageError> {
+    let names = names.to_vec();
+    let asked = names.first().cloned().unwrap_or_default();
+    let pages = aws
+        .autoscaling
+        .describe_auto_scaling_groups()
+        .set_auto_scaling_group_names(Some(names))
+        .into_paginator();
+    let groups: Vec<AutoScalingGroup> = pages.items().send().try_collect().await.map_err(|e| {
+        AwsError::new("autoscaling:DescribeAutoScalingGroups", format!("{asked} and others"), e)
+    })?;
+    Ok(named(&groups).collect())
+}
+
+fn named(groups: &[AutoScalingGroup]) -> impl Iterator<Item = (String, Group)> {
+    groups.iter().filter_map(|group| Some((group.auto_scaling_group_name()?.to_owned(), read(group))))
+}
+
+/// Every group of the region, by name.
+///
+/// # Errors
+/// As the call.
+pub async fn all_groups(aws: &Aws) -> Result<Vec<(String, Group)>, StageError> {
     let pages = aws.autoscaling.describe_auto_scaling_groups().into_paginator();
     let groups: Vec<AutoScalingGroup> = pages
         .items()
@@ -117,11 +139,17 @@ pub async fn launching(aws: &Aws, template: &str) -> Result<Vec<(String, Group)>
         .try_collect()
         .await
         .map_err(|e| AwsError::new("autoscaling:DescribeAutoScalingGroups", "every group", e))?;
-    let named =
-        groups.iter().filter_map(|group| Some((group.auto_scaling_group_name()?.to_owned(), read(group))));
-    Ok(named
-        .filter(|(_, group)| matches!(&group.launches, Launches::Template { id, .. } if id == template))
-        .collect())
+    Ok(named(&groups).collect())
+}
+
+/// Every group that launches from a template, by name.
+///
+/// # Errors
+/// As the call.
+pub async fn launching(aws: &Aws, template: &str) -> Result<Vec<(String, Group)>, StageError> {
+    let mut groups = all_groups(aws).await?;
+    groups.retain(|(_, group)| matches!(&group.launches, Launches::Template { id, .. } if id == template));
+    Ok(groups)
 }
 
 fn read(group: &AutoScalingGroup) -> Group {

@@ -36,6 +36,8 @@ pub struct World {
     pub targets: BTreeMap<String, BTreeMap<String, Option<Ailment>>>,
     /// With `blue_green`: the two groups that take turns, of which `group` is the one that serves.
     pub turns: Option<Turns>,
+    /// The groups of the waves by name, in the order of the spec.
+    pub following: Vec<(String, Option<Group>)>,
 }
 
 /// One thing that was looked at.
@@ -95,7 +97,47 @@ fn every(promote: &Promote, image: Option<&ImageIdentity>, world: &World) -> Vec
     }
     checks.push(in_use(world));
     checks.push(alarms(promote, world));
+    if !world.following.is_empty() {
+        checks.push(following(promote, world));
+    }
     checks
+}
+
+/// That the groups of the waves are such that they can be changed and taken back, as far as their list tells. Each is
+/// looked at again, and whole, when its turn comes.
+fn following(promote: &Promote, world: &World) -> Check {
+    let wrong_of = |(name, group): &(String, Option<Group>)| unfit(promote, name, group.as_ref());
+    let unfit: Vec<String> = world.following.iter().filter_map(wrong_of).collect();
+    let names: Vec<&str> = unfit.iter().map(String::as_str).collect();
+    wrong(
+        "groups_of_the_waves_are_fit",
+        unfit.is_empty(),
+        if unfit.is_empty() { format!("{} groups", world.following.len()) } else { few(&names) },
+        "every group of promote.waves must exist and launch a numbered version of a launch template, with no process \
+         suspended and no instance protected or on standby",
+    )
+}
+
+/// What is wrong with a group of a wave, if anything is.
+fn unfit(promote: &Promote, name: &str, group: Option<&Group>) -> Option<String> {
+    let Some(group) = group else { return Some(format!("{name} does not exist")) };
+    if let Some(status) = &group.status {
+        return Some(format!("{name} has the status `{status}`"));
+    }
+    match &group.launches {
+        Launches::Template { version, .. } if number(version).is_some() => {}
+        Launches::Template { version, .. } => return Some(format!("{name} launches version {version}")),
+        Launches::Mixed => return Some(format!("{name} has a mixed instances policy")),
+        Launches::Configuration(_) | Launches::Nothing => {
+            return Some(format!("{name} launches from no launch template"));
+        }
+    }
+    let suspended = hindered(group);
+    if !suspended.is_empty() {
+        return Some(format!("{name} has suspended processes: {}", suspended.join(", ")));
+    }
+    let checks = [instances(group), capacity(promote, group)];
+    checks.iter().find(|check| !check.holds).map(|check| format!("{name}: {}", check.observed))
 }
 
 fn wrong(check: &'static str, holds: bool, observed: String, hint: &'static str) -> Check {
@@ -302,6 +344,14 @@ fn in_use(world: &World) -> Check {
     )
 }
 
+/// So many alarms, of which none is red.
+pub(super) fn all_ok(alarms: usize) -> String {
+    match alarms {
+        1 => "1 alarm, OK".to_owned(),
+        alarms => format!("{alarms} alarms, each OK"),
+    }
+}
+
 fn alarms(promote: &Promote, world: &World) -> Check {
     let states = promote.alarms.iter().enumerate();
     let not_ok: Vec<(&str, AlarmLetter)> = states
@@ -319,11 +369,7 @@ fn alarms(promote: &Promote, world: &World) -> Check {
     Check {
         check: "alarms_are_ok",
         holds: not_ok.is_empty(),
-        observed: if not_ok.is_empty() {
-            format!("{} alarms, each OK", promote.alarms.len())
-        } else {
-            observed.join("; ")
-        },
+        observed: if not_ok.is_empty() { all_ok(promote.alarms.len()) } else { observed.join("; ") },
         hint: if gone {
             "correct promote.alarms: a missing alarm never goes off"
         } else {

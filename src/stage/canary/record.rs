@@ -2,7 +2,7 @@
 
 use super::judge::{self, Look};
 use super::log::{Entry, Phase};
-use super::preflight::Check;
+use super::preflight::{Check, all_ok};
 use super::run::{End, Run};
 use crate::engine::Timestamp;
 use crate::evidence::ImageIdentity;
@@ -45,6 +45,13 @@ impl Surroundings<'_> {
 pub fn promotion(around: &Surroundings<'_>, run: &Run, end: &End) -> Promotion {
     let reason = match (&end.why, &run.refresh) {
         (Some(why), _) => why.text.clone(),
+        (None, _) if !around.promote.waves.is_empty() => {
+            format!(
+                "every instance of {} groups in {} waves after the first runs the image",
+                around.promote.groups(),
+                around.promote.waves.len()
+            )
+        }
         (None, None) if !run.shares.is_empty() => {
             "the image serves everything, on instances that are each healthy".to_owned()
         }
@@ -68,6 +75,7 @@ pub fn promotion(around: &Surroundings<'_>, run: &Run, end: &End) -> Promotion {
         trial: None,
         decisions: run.log.entries().iter().map(|entry| decision(around.promote, run, entry)).collect(),
         fleet: Some(end.fleet()),
+        waves: Vec::new(),
     }
 }
 
@@ -93,6 +101,7 @@ pub fn refusal(
         trial: None,
         decisions: Vec::new(),
         fleet,
+        waves: Vec::new(),
     }
 }
 
@@ -125,12 +134,24 @@ fn proved(around: &Surroundings<'_>, run: &Run) -> Vec<Preflight> {
     checks.extend(of_strategy);
     checks.extend([
         held("target_groups_are_in_use", "all".to_owned()),
-        held("alarms_are_ok", format!("{} alarms, each OK", around.promote.alarms.len())),
+        held("alarms_are_ok", all_ok(around.promote.alarms.len())),
     ]);
+    if !around.promote.waves.is_empty() {
+        let following = around.promote.groups() - 1;
+        checks.push(held("groups_of_the_waves_are_fit", format!("{following} groups")));
+    }
     checks
 }
 
 fn decision(promote: &Promote, run: &Run, entry: &Entry) -> Decision {
+    // A wave may have alarms and metrics of its own.
+    let of_wave = match entry.phase {
+        Phase::Wave(index) => {
+            promote.waves.get(usize::from(index)).map(|wave| promote.of(wave, &promote.group))
+        }
+        Phase::Before | Phase::At(_) | Phase::Bake => None,
+    };
+    let promote = of_wave.as_ref().unwrap_or(promote);
     let place = match entry.phase {
         Phase::Before => "before the first checkpoint".to_owned(),
         Phase::At(index) => {
@@ -142,6 +163,7 @@ fn decision(promote: &Promote, run: &Run, entry: &Entry) -> Decision {
             }
         }
         Phase::Bake => "with the whole fleet replaced".to_owned(),
+        Phase::Wave(index) => format!("in wave {}", u16::from(index) + 1),
     };
     let reason = match &entry.numbers {
         Some(numbers) => {
@@ -159,6 +181,10 @@ fn decision(promote: &Promote, run: &Run, entry: &Entry) -> Decision {
     let numbers = entry.numbers.as_deref().unwrap_or_default();
     Decision {
         at: Timestamp(run.plan.began.0.saturating_add(i64::from(entry.after))).date_time(),
+        wave: match entry.phase {
+            Phase::Wave(index) => Some(index.saturating_add(1)),
+            Phase::Before | Phase::At(_) | Phase::Bake => None,
+        },
         percent: entry.percent,
         verdict: entry.verdict,
         reason: format!("{place}: {reason}"),

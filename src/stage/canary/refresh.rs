@@ -1,5 +1,6 @@
 //! The instance refresh: found, started, rolled back, cancelled.
 
+use aws_sdk_autoscaling::primitives::DateTime;
 use aws_sdk_autoscaling::types::{
     AlarmSpecification, DesiredConfiguration, InstanceRefresh, LaunchTemplateSpecification,
     RefreshPreferences, RefreshStrategy, ScaleInProtectedInstances, StandbyInstances,
@@ -73,6 +74,8 @@ pub struct Refresh {
     pub reason: String,
     /// `PercentageComplete`; it falls back to 0 in a rollback.
     pub percent: u8,
+    /// When it began, in seconds since the Unix epoch.
+    pub started: i64,
     /// The launch template and version it brings.
     pub brings: Option<(String, String)>,
 }
@@ -89,6 +92,17 @@ pub async fn list(aws: &Aws, group: &str) -> Result<Vec<Refresh>, StageError> {
         refreshes.extend(page.instance_refreshes().iter().map(read));
     }
     Ok(refreshes)
+}
+
+/// The newest refresh of a group, if AWS remembers one.
+///
+/// # Errors
+/// As the call.
+pub async fn newest(aws: &Aws, group: &str) -> Result<Option<Refresh>, StageError> {
+    let call = aws.autoscaling.describe_instance_refreshes().auto_scaling_group_name(group).max_records(1);
+    let answer =
+        call.send().await.map_err(|e| AwsError::new("autoscaling:DescribeInstanceRefreshes", group, e))?;
+    Ok(answer.instance_refreshes().first().map(read))
 }
 
 /// One refresh by id.
@@ -123,6 +137,7 @@ fn read(refresh: &InstanceRefresh) -> Refresh {
             .map_or(Status::Unknown, |(status, _)| *status),
         reason: reasons.join("; "),
         percent: refresh.percentage_complete().and_then(|p| u8::try_from(p.clamp(0, 100)).ok()).unwrap_or(0),
+        started: refresh.start_time().map_or(0, DateTime::secs),
         brings: template.and_then(|t| Some((t.launch_template_id()?.to_owned(), t.version()?.to_owned()))),
     }
 }
@@ -133,26 +148,76 @@ fn read(refresh: &InstanceRefresh) -> Refresh {
 /// # Errors
 /// As the call; [`StageError::NotYet`] when a refresh is already in progress: the caller looks whose it is.
 pub async fn start(aws: &Aws, promote: &Promote, template: &str, version: i64) -> Result<String, StageError> {
+    send(aws, &promote.group, (template, version), preferences(promote)).await
+}
+
+/// How a group is refreshed on its way back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gentle {
+    /// The least and the most of the group that may run meanwhile, in percent.
+    pub healthy: [u8; 2],
+    /// Seconds a new instance warms up; none is as the group has it.
+    pub warmup: Option<u32>,
+}
+
+impl Gentle {
+    /// When the spec is gone: AWS's own defaults, spelled out.
+    pub const UNKNOWN: Self = Self { healthy: [90, 110], warmup: None };
+
+    /// As the spec has it.
+    #[must_use]
+    pub fn of(promote: &Promote) -> Self {
+        Self {
+            healthy: [promote.min_healthy_percent, promote.max_healthy_percent],
+            warmup: Some(promote.instance_warmup.as_secs()),
+        }
+    }
+}
+
+/// Starts a refresh that takes a group back to a version of its template. It holds nowhere and no alarm stops it, for
+/// the alarm may be why; what runs that version already stays.
+///
+/// # Errors
+/// As [`start`].
+pub async fn start_back(
+    aws: &Aws,
+    group: &str,
+    brings: (&str, i64),
+    gentle: Gentle,
+) -> Result<String, StageError> {
+    let [least, most] = gentle.healthy;
+    let preferences = RefreshPreferences::builder()
+        .min_healthy_percentage(i32::from(least))
+        .max_healthy_percentage(i32::from(most))
+        .set_instance_warmup(gentle.warmup.map(|seconds| i32::try_from(seconds).unwrap_or(i32::MAX)))
+        .skip_matching(true)
+        .auto_rollback(false)
+        .scale_in_protected_instances(ScaleInProtectedInstances::Wait)
+        .standby_instances(StandbyInstances::Wait);
+    send(aws, group, brings, preferences.build()).await
+}
+
+async fn send(
+    aws: &Aws,
+    group: &str,
+    (template, version): (&str, i64),
+    preferences: RefreshPreferences,
+) -> Result<String, StageError> {
+    let launches = LaunchTemplateSpecification::builder()
+        .launch_template_id(template)
+        .version(version.to_string())
+        .build();
     let answer = aws
         .once
         .autoscaling
         .start_instance_refresh()
-        .auto_scaling_group_name(&promote.group)
+        .auto_scaling_group_name(group)
         .strategy(RefreshStrategy::Rolling)
-        .desired_configuration(
-            DesiredConfiguration::builder()
-                .launch_template(
-                    LaunchTemplateSpecification::builder()
-                        .launch_template_id(template)
-                        .version(version.to_string())
-                        .build(),
-                )
-                .build(),
-        )
-        .preferences(preferences(promote))
+        .desired_configuration(DesiredConfiguration::builder().launch_template(launches).build())
+        .preferences(preferences)
         .send()
         .await
-        .map_err(|e| AwsError::new("autoscaling:StartInstanceRefresh", &promote.group, e));
+        .map_err(|e| AwsError::new("autoscaling:StartInstanceRefresh", group, e));
     match answer {
         Ok(answer) => answer
             .instance_refresh_id

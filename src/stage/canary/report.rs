@@ -4,7 +4,7 @@ use askama::Template;
 use time::OffsetDateTime;
 use time::macros::format_description;
 
-use crate::evidence::predicate::{Promotion, PromotionOutcome, Verdict};
+use crate::evidence::predicate::{Decision, Promotion, PromotionOutcome, Verdict};
 use crate::judge::Look;
 use crate::judge::verdict::{Evidence, StreamRecord};
 
@@ -118,7 +118,10 @@ fn rows(record: &Promotion) -> Vec<Row> {
     }
     rows.extend(record.decisions.iter().map(|decision| Row {
         at: moment(decision.at),
-        share: format!("{} %", decision.percent),
+        share: match decision.wave {
+            Some(wave) => format!("wave {wave}: {} % of groups", decision.percent),
+            None => format!("{} %", decision.percent),
+        },
         what: match decision.verdict {
             Verdict::Continue => "go on",
             Verdict::Wait => "wait",
@@ -265,18 +268,20 @@ fn power(tens: f64) -> String {
 
 /// The share of the fleet on the new image, at each decision.
 fn fleet(record: &Promotion) -> Option<Section> {
-    if record.decisions.is_empty() {
+    // What is decided on a wave is told of groups, not of the first one's fleet.
+    let decisions: Vec<&Decision> = record.decisions.iter().filter(|d| d.wave.is_none()).collect();
+    if decisions.is_empty() {
         return None;
     }
     let since = |at: OffsetDateTime| (at - record.started_on).as_seconds_f64() / 60.0;
     let (mut minutes, mut share) = (vec![0.0], vec![0.0]);
     // In steps: between two looks nothing is known.
-    for decision in &record.decisions {
+    for decision in decisions {
         let before = share.last().copied().unwrap_or(0.0);
         minutes.extend([since(decision.at); 2]);
         share.extend([before, f64::from(decision.percent)]);
     }
-    if let Some(fleet) = record.fleet.filter(|fleet| fleet.in_service > 0) {
+    if let Some(fleet) = record.fleet.filter(|fleet| fleet.in_service > 0 && record.waves.is_empty()) {
         minutes.push(since(record.finished_on));
         share.push(100.0 * f64::from(fleet.on_new_image) / f64::from(fleet.in_service));
     }

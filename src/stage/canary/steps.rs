@@ -7,6 +7,8 @@ mod seal;
 pub(super) mod shares;
 mod showing;
 pub(super) mod trial;
+pub(super) mod turn;
+pub(super) mod waves;
 
 use std::time::Duration;
 
@@ -15,15 +17,15 @@ pub(super) use blind::back as back_without_inputs;
 pub(super) use forward::{confirm, look_around, preflight, standing, start, version, watch};
 pub(super) use seal::{refuse, seal};
 
-use super::CONFIRMATIONS;
 use super::run::Run;
-use crate::engine::Progress;
+use super::{CONFIRMATIONS, Promote};
+use crate::engine::{Progress, Step};
 
 /// Between two looks of a read-back, or at AWS rolling back.
 const AGAIN: Duration = Duration::from_secs(15);
 
 /// Looks without success after which a read-back gives up: 20 minutes.
-const PATIENCE: u16 = 80;
+pub(super) const PATIENCE: u16 = 80;
 
 /// How a read-back goes.
 #[derive(Clone, Copy, Debug)]
@@ -50,6 +52,13 @@ impl Tries {
     fn is_out_of_patience(self) -> bool {
         self.looks >= PATIENCE
     }
+}
+
+/// Lays a decision down in the token before anything is done about it. Made again by whoever takes over from a worker that
+/// died on the way, it would be made on a world that has changed since: a canary that was let go, weights that were set.
+fn decided(state: Promote, summary: String) -> Step<Promote> {
+    let progress = Progress { percent: 1, summary, external_id: None };
+    Step::Wait { state, again_in: Duration::ZERO, progress }
 }
 
 fn progress(run: &Run, percent: u8, summary: String) -> Progress {

@@ -109,6 +109,37 @@ pub async fn ours(
     Ok(None)
 }
 
+/// A version that a promotion has made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Made {
+    pub version: i64,
+    pub mark: Mark,
+    pub image: Option<String>,
+}
+
+/// The versions of a template from `since` on that any promotion has made.
+///
+/// # Errors
+/// As the call.
+pub async fn made(aws: &Aws, template: &str, since: i64) -> Result<Vec<Made>, StageError> {
+    let versions: Vec<LaunchTemplateVersion> = aws
+        .ec2
+        .describe_launch_template_versions()
+        .launch_template_id(template)
+        .min_version(since.to_string())
+        .into_paginator()
+        .items()
+        .send()
+        .try_collect()
+        .await
+        .map_err(|e| AwsError::new("ec2:DescribeLaunchTemplateVersions", template, e))?;
+    let made = versions.iter().filter_map(|version| {
+        let mark = version.version_description()?.parse().ok()?;
+        Some(Made { version: version.version_number()?, mark, image: image(version) })
+    });
+    Ok(made.collect())
+}
+
 /// Makes our version: the replaced one with another image, under `mark`.
 ///
 /// # Errors

@@ -297,6 +297,8 @@ mod tests {
             strategy: spec::Strategy::BlueGreen,
             turns_with: Some("green".into()),
             judge: None,
+            waves: Vec::new(),
+            at_once: 10,
         };
         let unknown = || Finding::Unknown(vec!["no data".into()]);
         let bad = || Finding::Bad(vec!["alarm".into()]);

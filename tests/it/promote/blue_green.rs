@@ -8,7 +8,7 @@ use bakeline::rehearsal::services::codepipeline::ActionStatus;
 use bakeline::rehearsal::world::World;
 use serde_json::{Value, json};
 
-use super::scenarios::alarm;
+use super::scenarios::{alarm, variant_of};
 use super::{End, GROUP, Meanwhile, before, fleet_of, list, play};
 use crate::support::Moment;
 use crate::trail::ask;
@@ -192,4 +192,46 @@ fn answers_that_are_lost_change_no_weight_twice() {
             check(&format!("{operation} {nth}"), &mut end, "promoted", "serves everything", NEW, 5.0);
         }
     }
+}
+
+/// The spec with the shares of the ladder. At 1 % it takes a while for requests to come together.
+fn ladder() -> String {
+    let edits = [
+        ("checkpoints: [25, 100]", "checkpoints: [1, 5, 25, 50, 100]"),
+        ("timeout: 3h", "timeout: 14h"),
+        ("longest: 30m", "longest: 3h"),
+        ("min_requests: 500", "min_requests: 60"),
+    ];
+    variant_of(SPEC, &edits)
+}
+
+/// The weight of the second group's target group after each change of the weights.
+fn ascent(end: &mut End) -> Vec<u64> {
+    let green = target_group(GREEN, &end.moment, &mut end.world);
+    let set = end.records.iter().filter(|record| record.operation == "ModifyListener" && record.applied);
+    set.map(|record| {
+        let groups = list(&record.input["DefaultActions"][0]["ForwardConfig"], "TargetGroups");
+        assert_eq!(groups.iter().map(|group| group["Weight"].as_u64().unwrap()).sum::<u64>(), 100);
+        groups.iter().find(|group| group["TargetGroupArn"] == green.as_str()).unwrap()["Weight"]
+            .as_u64()
+            .unwrap()
+    })
+    .collect()
+}
+
+#[test]
+fn a_good_image_climbs_the_ladder_rung_by_rung() {
+    let mut end = play(&before(&ladder(), ""), Meanwhile::Nothing);
+    check("the ladder", &mut end, "promoted", "serves everything", NEW, 5.0);
+    assert_eq!(ascent(&mut end), [1, 5, 25, 50, 100]);
+    let record = end.record();
+    let held: Vec<u64> = list(&record, "decisions").iter().map(|d| d["percent"].as_u64().unwrap()).collect();
+    assert_eq!(held, [1, 5, 25, 50, 100], "each rung was judged: {record:#}");
+}
+
+#[test]
+fn a_bad_image_falls_from_the_first_rung_and_harms_few() {
+    let mut end = play(&before(&ladder(), "baked_image: {error_rate: 0.3}\n"), Meanwhile::Nothing);
+    check("off the ladder", &mut end, "rolled_back", "errors", OLD, 200.0);
+    assert_eq!(ascent(&mut end), [1, 0], "1 % of the requests met it, and no more ever did");
 }

@@ -18,7 +18,11 @@ const ROLLING: &str = "tests/it/fixtures/crash/bakeline.yaml";
 
 /// The spec with passages replaced, each of which stands there once.
 pub(super) fn variant(edits: &[(&str, &str)]) -> String {
-    let mut text = std::fs::read_to_string(repository(SPEC)).unwrap();
+    variant_of(SPEC, edits)
+}
+
+pub(super) fn variant_of(spec: &str, edits: &[(&str, &str)]) -> String {
+    let mut text = std::fs::read_to_string(repository(spec)).unwrap();
     for (passage, replacement) in edits {
         assert_eq!(text.matches(passage).count(), 1, "{passage}");
         text = text.replace(passage, replacement);

@@ -1,13 +1,22 @@
 //! The way back of a promotion whose input artifact is gone: the group is found by what the token knows of it.
 
+use std::collections::BTreeMap;
+
 use super::forward::ours;
-use super::{Tries, back, shares, trial};
+use super::{Tries, back, shares, trial, turn};
 use crate::aws::AwsError;
 use crate::engine::{Failure, StageError, Step};
+use crate::stage::canary::line::{self, Place};
+use crate::stage::canary::observe::{self, Launches};
+use crate::stage::canary::refresh::Gentle;
 use crate::stage::canary::run::Run;
+use crate::stage::canary::waves::Turn;
 use crate::stage::canary::{Names, Promote, Scene, goes_forward, refresh, template};
 use crate::stage::context::Cx;
 use crate::stage::why::Why;
+
+/// Groups that are taken back at a time when the spec is gone.
+const AT_ONCE: u16 = 10;
 
 /// One move back. The end is told and not signed: there is no artifact to hand a statement over in.
 pub async fn back(state: Promote, cx: &Cx) -> Result<Step<Promote>, StageError> {
@@ -17,6 +26,7 @@ pub async fn back(state: Promote, cx: &Cx) -> Result<Step<Promote>, StageError> 
             let given_up = Promote::GivingUp { why: why.clone() };
             return trial::close(trial::Decided { plan, to, why: Some(why) }, done, |_| given_up, cx).await;
         }
+        Promote::TakingBack { run, why, turn } => return take_waves_back(run, why, turn, cx).await,
         state @ (Promote::Restoring { .. } | Promote::Draining { .. }) => return take_back(state, cx).await,
         state => state,
     };
@@ -43,7 +53,9 @@ pub async fn back(state: Promote, cx: &Cx) -> Result<Step<Promote>, StageError> 
         | Promote::Draining { .. }
         | Promote::Starting { .. }
         | Promote::Refreshing { .. }
-        | Promote::Confirming { .. } => return Err(goes_forward(&state)),
+        | Promote::Confirming { .. }
+        | Promote::Following { .. }
+        | Promote::TakingBack { .. } => return Err(goes_forward(&state)),
     };
     let Some(group) = group_of(run, cx).await? else { return Ok(never_started(state)) };
     let image = template::image_of(&cx.aws, &run.plan.template, &run.to.to_string()).await?;
@@ -75,6 +87,37 @@ async fn take_back(state: Promote, cx: &Cx) -> Result<Step<Promote>, StageError>
     };
     Ok(match step {
         Step::Next(Promote::Reverted { why, .. }) => Step::Next(Promote::GivingUp { why }),
+        step => step,
+    })
+}
+
+/// One move back of a promotion that failed in a wave. Every group whose template has a version of this attempt's is
+/// looked at: those that never launched it are found as they were. Other regions are only in the spec, and are told of.
+async fn take_waves_back(run: Run, why: Why, turn: Turn, cx: &Cx) -> Result<Step<Promote>, StageError> {
+    let mut line = Vec::new();
+    let mut of_template: BTreeMap<String, Option<String>> = BTreeMap::new();
+    for (name, group) in observe::all_groups(&cx.aws).await? {
+        let Launches::Template { id, .. } = group.launches else { continue };
+        if !of_template.contains_key(&id) {
+            let made = line::made(&cx.aws, cx.key(), &id, 1).await?;
+            of_template.insert(id.clone(), made.into_iter().find_map(|made| made.image));
+        }
+        if let Some(Some(image)) = of_template.get(&id) {
+            let place = Place { name, aws: cx.aws.clone(), image: image.clone(), gentle: Gentle::UNKNOWN };
+            line.push(place);
+        }
+    }
+    let whole = u16::try_from(line.len()).unwrap_or(u16::MAX);
+    // Once the spec is gone, it is the list of now that is counted through.
+    let turn = if turn.reached == whole { turn } else { Turn::of(whole) };
+    let step = turn::take_back(run, why, turn, (&line, AT_ONCE), cx).await?;
+    Ok(match step {
+        Step::Next(Promote::Sealing { end, .. }) => {
+            let why =
+                end.why.unwrap_or_else(|| Why::new(crate::engine::FailureKind::JobFailed, "turned back"));
+            let text = format!("in {}: {}", cx.aws.region(), why.text);
+            Step::Next(Promote::GivingUp { why: Why::new(why.kind, &text) })
+        }
         step => step,
     })
 }

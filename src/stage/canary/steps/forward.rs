@@ -7,6 +7,7 @@ use crate::engine::{FailureKind, StageError, Step, Timestamp};
 use crate::evidence::predicate::{PromotionOutcome, Verdict};
 use crate::stage::canary::fleet::Census;
 use crate::stage::canary::judge::{self, Due, Finding, Look, Progressed, Watch};
+use crate::stage::canary::line::{self, FIRST};
 use crate::stage::canary::log::{AlarmLetter, Entry, Number, Phase};
 use crate::stage::canary::observe::{self, Group, Launches};
 use crate::stage::canary::pace::Pace;
@@ -15,12 +16,10 @@ use crate::stage::canary::refresh::{self, Refresh, Status};
 use crate::stage::canary::run::{End, Plan, Run};
 use crate::stage::canary::template::{self, Mark};
 use crate::stage::canary::turns::Turns;
+use crate::stage::canary::waves::Cursor;
 use crate::stage::canary::{Inputs, Promote};
 use crate::stage::context::Cx;
 use crate::stage::why::Why;
-
-/// The step that makes the template version, as its client token names it.
-const VERSION: &str = "promote-version";
 
 /// Proves that the change can be made and undone.
 pub async fn preflight(inputs: &Inputs, cx: &Cx) -> Result<Step<Promote>, StageError> {
@@ -29,7 +28,7 @@ pub async fn preflight(inputs: &Inputs, cx: &Cx) -> Result<Step<Promote>, StageE
     let (turns, group) = standing(promote, &cx.aws).await?;
     let swapped = turns.as_ref().and_then(Turns::serving) == Some(1);
     if let Some(Group { launches: Launches::Template { id, .. }, .. }) = &group
-        && let Some((to, mark)) = template::ours(&cx.aws, id, &cx.key().client_token(VERSION), image).await?
+        && let Some((to, mark)) = template::ours(&cx.aws, id, &cx.key().client_token(FIRST), image).await?
     {
         // An earlier run of this very slice got past its preflight; what it proved stands.
         let size = group.as_ref().map_or([0; 2], |group| [group.desired, group.max]);
@@ -105,6 +104,12 @@ pub async fn look_around(
         crate::stage::canary::metrics::read(aws, metric, from, now).await?;
     }
     world.group = Some(group);
+    for wave in &promote.waves {
+        let aws = wave.region.as_deref().map_or_else(|| aws.clone(), |region| aws.in_region(region));
+        let mut found = line::groups(&aws, &wave.groups).await?;
+        let group = |name: &String| (name.clone(), found.remove(name));
+        world.following.extend(wave.groups.iter().map(group));
+    }
     Ok(world)
 }
 
@@ -159,7 +164,7 @@ async fn already_taken_over(
 /// Makes the template version with the new image, or finds it made.
 pub async fn version(plan: Plan, inputs: &Inputs, cx: &Cx) -> Result<Step<Promote>, StageError> {
     let image = inputs.image.image_id.as_str();
-    let token = cx.key().client_token(VERSION);
+    let token = cx.key().client_token(FIRST);
     if let Some((to, _)) = template::ours(&cx.aws, &plan.template, &token, image).await? {
         return Ok(versioned(plan, to, inputs));
     }
@@ -266,14 +271,23 @@ pub async fn watch(
 
 /// The numbers of now. What cannot be read is not known; it never counts as good.
 pub(super) async fn look(inputs: &Inputs, cx: &Cx, watch: &Watch) -> Look {
-    let promote = &inputs.promote;
-    let alarms = observe::alarms(&cx.aws, &promote.alarms).await.unwrap_or_else(|error| {
+    look_since(&inputs.promote, &cx.aws, watch.seen, cx.now()).await
+}
+
+/// The alarms of now, and the numbers since a moment.
+pub(super) async fn look_since(
+    promote: &crate::spec::Promote,
+    aws: &Aws,
+    since: Timestamp,
+    now: Timestamp,
+) -> Look {
+    let alarms = observe::alarms(aws, &promote.alarms).await.unwrap_or_else(|error| {
         tracing::warn!(%error, "the alarms could not be read");
         vec![AlarmLetter::Unread; promote.alarms.len()]
     });
     let mut numbers = Vec::with_capacity(promote.metrics.len());
     for metric in &promote.metrics {
-        let number = crate::stage::canary::metrics::read(&cx.aws, metric, watch.seen, cx.now()).await;
+        let number = crate::stage::canary::metrics::read(aws, metric, since, now).await;
         numbers.push(number.unwrap_or_else(|error| {
             tracing::warn!(%error, metric = metric.name, "the metric could not be read");
             Number { value: None, samples: 0 }
@@ -307,6 +321,7 @@ fn place(phase: Phase, promote: &crate::spec::Promote) -> String {
             format!("at the checkpoint of {percent} %")
         }
         Phase::Bake => "with the whole fleet replaced".to_owned(),
+        Phase::Wave(wave) => format!("in wave {}", u16::from(wave) + 1),
     }
 }
 
@@ -376,6 +391,9 @@ pub async fn confirm(
             });
         }
     };
+    if why.is_none() && !inputs.promote.waves.is_empty() {
+        return Ok(Step::Next(Promote::Following { run, cursor: Cursor::at(0, 1, cx.now()) }));
+    }
     let outcome = if why.is_none() { PromotionOutcome::Promoted } else { PromotionOutcome::Failed };
     Ok(Step::Next(Promote::Sealing { run, end: End { outcome, why, fleet, at: cx.now() } }))
 }

@@ -7,6 +7,7 @@ use super::{shares, trial};
 use crate::engine::{Failure, FailureKind, Outcome, StageError, Step};
 use crate::evidence::predicate::{Fleet, Promotion, PromotionOutcome};
 use crate::evidence::{ImageIdentity, Stage};
+use crate::stage::canary::line;
 use crate::stage::canary::observe::{self, Life};
 use crate::stage::canary::preflight::{Check, World};
 use crate::stage::canary::record::{self, REPORT, Surroundings};
@@ -40,7 +41,9 @@ pub async fn seal(run: Run, end: End, inputs: &Inputs, cx: &Cx) -> Result<Step<P
         }
         _ => None,
     };
-    hand_over(inputs, cx, record::promotion(&around, &run, &end), recorded).await?;
+    let mut record = record::promotion(&around, &run, &end);
+    record.waves = line::read_back(inputs).await?;
+    hand_over(inputs, cx, record, recorded).await?;
     Ok(Step::Done(outcome(&run, end, inputs)))
 }
 
@@ -63,7 +66,11 @@ fn outcome(run: &Run, end: End, inputs: &Inputs) -> Outcome {
     if let Some(refresh) = &run.refresh {
         variables.insert("InstanceRefreshId".to_owned(), refresh.clone());
     }
-    let summary = format!("{group} runs {image} on {} instances, each healthy", end.fleet().in_service);
+    let who = match inputs.promote.groups() {
+        1 => format!("{group} runs"),
+        groups => format!("{group} and {} groups after it run", groups - 1),
+    };
+    let summary = format!("{who} {image} on {} instances, each healthy", end.fleet().in_service);
     Outcome::Succeeded { summary, external_id: run.refresh.clone(), variables }
 }
 

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use super::showing::{self, Showing};
 use super::trial::asked_for;
-use super::{AGAIN, PATIENCE};
+use super::{AGAIN, PATIENCE, decided};
 use crate::aws::Aws;
 use crate::engine::{FailureKind, Progress, StageError, Step, Timestamp};
 use crate::evidence::predicate::Verdict;
@@ -27,7 +27,8 @@ use crate::stage::canary::{Inputs, Names, Promote, arms, refresh};
 use crate::stage::context::Cx;
 use crate::stage::why::Why;
 
-/// Looks in a row that find other weights than were set before they count as changed by someone: one may be stale.
+/// Looks in a row that find other weights, sizes or versions than were set before they count as changed by someone: one may
+/// be stale.
 const DOUBTS: u8 = 2;
 
 /// Both groups as they are before anything is changed.
@@ -143,22 +144,18 @@ pub async fn serve(
     let found = both(&names, &cx.aws).await?;
     let percent = percent(inputs, share);
     let weights = routes::of(&cx.aws, &found.pair).await?;
-    if let Some(seen) = other_weights(&weights, &found.pair, percent) {
+    let changed = other_weights(&weights, &found.pair, percent)
+        .map(|seen| format!("the weights of the load balancer were changed by someone else: {seen}"))
+        .or_else(|| by_hand(&run, &names, &found.old, Some(&found.new)));
+    if let Some(why) = changed {
         let doubts = doubts.saturating_add(1);
         if doubts >= DOUBTS {
-            return Ok(back(
-                run,
-                &format!("the weights of the load balancer were changed by someone else: {seen}"),
-            ));
+            return Ok(back(run, &why));
         }
         let state = Promote::Serving { run, share, since, doubts };
-        return Ok(Step::Wait { state, again_in: AGAIN, progress: progress(seen) });
+        return Ok(Step::Wait { state, again_in: AGAIN, progress: progress(why) });
     }
-    let disturbed = match by_hand(&run, &names, &found.old, Some(&found.new)) {
-        Some(why) => Some(why),
-        None => refreshed(&names, cx).await?,
-    };
-    if let Some(why) = disturbed {
+    if let Some(why) = refreshed(&names, cx).await? {
         return Ok(back(run, &why));
     }
     let now = cx.now();
@@ -200,10 +197,13 @@ pub async fn serve(
         Move::GoOn => {
             let entry = entry(Verdict::Continue, look, &run);
             run.log.push(entry);
-            if percent >= 100 {
-                return Ok(Step::Next(Promote::Emptying { run, done: 0 }));
-            }
-            Ok(Step::Next(Promote::Shifting { run, share: share.saturating_add(1), done: 0 }))
+            let text = format!("{percent} % of the traffic is let on");
+            let state = if percent >= 100 {
+                Promote::Emptying { run, done: 0 }
+            } else {
+                Promote::Shifting { run, share: share.saturating_add(1), done: 0 }
+            };
+            Ok(decided(state, text))
         }
         Move::RollBack(why) => {
             let entry = entry(Verdict::RollBack, look, &run);
@@ -423,7 +423,8 @@ fn other_weights(found: &[Forwarding], pair: &Pair, percent: u8) -> Option<Strin
 }
 
 fn back(run: Run, why: &str) -> Step<Promote> {
-    Step::Next(Promote::Restoring { run, why: Why::new(FailureKind::JobFailed, why), done: 0 })
+    let state = Promote::Restoring { run, why: Why::new(FailureKind::JobFailed, why), done: 0 };
+    decided(state, why.to_owned())
 }
 
 fn progress(summary: String) -> Progress {

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::showing::{self, Showing};
-use super::{AGAIN, PATIENCE};
+use super::{AGAIN, PATIENCE, decided};
 use crate::engine::{FailureKind, Progress, StageError, Step, Timestamp};
 use crate::evidence::predicate::PromotionOutcome;
 use crate::spec::trial::Inconclusive;
@@ -143,13 +143,14 @@ pub async fn look(
         Move::GoOn => {
             tracing::info!(verdict = look.verdict.name(), minute = look.minute, "the trial is over");
             let plan = Plan { trial: Some(ended()), ..plan };
-            Ok(Step::Next(Promote::Closing { plan, to, done: 0, why: None }))
+            let state = Promote::Closing { plan, to, done: 0, why: None };
+            Ok(decided(state, "the image has passed its trial".to_owned()))
         }
         Move::RollBack(what) => {
             let text = format!("the canary was taken back after {elapsed} s of trial: {what}");
             let plan = Plan { trial: Some(ended()), ..plan };
             let why = Some(Why::new(FailureKind::JobFailed, &text));
-            Ok(Step::Next(Promote::Closing { plan, to, done: 0, why }))
+            Ok(decided(Promote::Closing { plan, to, done: 0, why }, text))
         }
         Move::Hold(what) => {
             let seen = &look.exposure;
