@@ -93,7 +93,8 @@ impl Check {
     /// Whether its script is one for PowerShell.
     #[must_use]
     pub fn is_powershell(&self) -> bool {
-        self.script.as_deref().is_some_and(|path| path.ends_with(".ps1"))
+        let extension = self.script.as_deref().and_then(|path| std::path::Path::new(path).extension());
+        extension.is_some_and(|extension| extension.eq_ignore_ascii_case("ps1"))
     }
 
     /// The keys that say what is looked at, and whether they are given.

@@ -176,7 +176,9 @@ mod tests {
     fn samples_keep_their_bounds_whatever_order_they_come_in() {
         for order in [[3.0, -1.0, 7.0], [7.0, 3.0, -1.0], [-1.0, 7.0, 3.0]] {
             let mut samples = Samples::default();
-            order.iter().for_each(|value| samples.add(*value, 2.0));
+            for value in order {
+                samples.add(value, 2.0);
+            }
             let mut merged = Samples::default();
             merged.merge(&samples);
             let mut set = Samples::default();

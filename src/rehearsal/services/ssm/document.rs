@@ -71,20 +71,20 @@ fn aws(name: &str) -> Option<Document> {
         ("InstallOverrideList", OPTIONAL),
         ("SnapshotId", OPTIONAL),
     ];
-    let (steps, parameters): (&[(&str, bool)], &[(&str, Parameter)]) = match name {
-        "AWS-RunShellScript" => (&[("aws:runShellScript", true)], &script),
-        // PowerShell runs on Linux too, where it is installed.
-        "AWS-RunPowerShellScript" => (&[("aws:runPowerShellScript", true)], &script),
-        "AWS-RunPatchBaseline" => {
-            (&[("PatchWindows", false), ("PatchLinux", true), ("PatchMacOS", false)], &patch)
-        }
-        _ => return None,
-    };
-    Some(Document {
+    let of = |steps: &[(&str, bool)], parameters: &[(&str, Parameter)]| Document {
         name: name.to_owned(),
         steps: steps.iter().map(|(name, runs)| Step { name: (*name).to_owned(), runs: *runs }).collect(),
         parameters: parameters.iter().map(|(name, rule)| ((*name).to_owned(), rule.clone())).collect(),
-    })
+    };
+    match name {
+        "AWS-RunShellScript" => Some(of(&[("aws:runShellScript", true)], &script)),
+        // PowerShell runs on Linux too, where it is installed.
+        "AWS-RunPowerShellScript" => Some(of(&[("aws:runPowerShellScript", true)], &script)),
+        "AWS-RunPatchBaseline" => {
+            Some(of(&[("PatchWindows", false), ("PatchLinux", true), ("PatchMacOS", false)], &patch))
+        }
+        _ => None,
+    }
 }
 
 impl Document {
