@@ -119,6 +119,8 @@ fn a_launch_names_what_is_wrong_with_it() {
     ] {
         assert_eq!(trial.refused("ec2", "RunInstances", input.clone()), code, "{input}");
     }
+    let dry = trial.call("ec2", "RunInstances", with(run(&image), &json!({ "DryRun": true }))).unwrap_err();
+    assert_eq!(dry.status, Some(412), "it would have succeeded");
     trial.region = "us-east-1";
     assert_eq!(trial.refused("ec2", "RunInstances", run(&image)), "InvalidAMIID.NotFound", "another Region");
 }
