@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::preflight::{Check, standing};
+use super::check::Check;
+use super::preflight::standing;
 use super::{metrics, steps};
 use crate::aws::Aws;
 use crate::engine::{StageError, Timestamp};

@@ -6,6 +6,7 @@
 
 mod approval;
 pub(crate) mod arms;
+pub mod check;
 pub mod examine;
 mod fleet;
 pub mod judge;

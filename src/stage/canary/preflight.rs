@@ -5,18 +5,14 @@
 
 use std::collections::BTreeMap;
 
+use super::check::{Check, hindered};
 use super::log::AlarmLetter;
 use super::observe::{Ailment, Group, ImageView, Launches, Life};
 use super::refresh::Refresh;
 use super::turns::Turns;
 use crate::engine::FailureKind;
 use crate::evidence::ImageIdentity;
-use crate::evidence::predicate::Preflight;
 use crate::spec::Promote;
-
-/// Processes without which a refresh replaces nothing, pauses, or goes on blindly.
-const NEEDED: [&str; 6] =
-    ["AddToLoadBalancer", "HealthCheck", "InstanceRefresh", "Launch", "ReplaceUnhealthy", "Terminate"];
 
 /// The world before a promotion.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -38,24 +34,6 @@ pub struct World {
     pub turns: Option<Turns>,
     /// The groups of the waves by name, in the order of the spec.
     pub following: Vec<(String, Option<Group>)>,
-}
-
-/// One thing that was looked at.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Check {
-    pub check: &'static str,
-    pub holds: bool,
-    pub observed: String,
-    /// What to do when it does not hold.
-    pub hint: &'static str,
-    /// What CodePipeline is told when it does not hold.
-    pub kind: FailureKind,
-}
-
-impl From<&Check> for Preflight {
-    fn from(check: &Check) -> Self {
-        Self { check: check.check.to_owned(), holds: check.holds, observed: check.observed.clone() }
-    }
 }
 
 /// Whether a group's template version is a number.
@@ -253,14 +231,6 @@ fn no_refresh(world: &World) -> Check {
         }),
         "it is not this action's: wait until it has ended, or cancel it",
     )
-}
-
-/// The suspended processes without which a group does not take an image.
-pub(super) fn hindered(group: &Group) -> Vec<&str> {
-    let mut suspended: Vec<&str> =
-        group.suspended.iter().map(String::as_str).filter(|process| NEEDED.contains(process)).collect();
-    suspended.sort_unstable();
-    suspended
 }
 
 fn processes(group: &Group) -> Check {

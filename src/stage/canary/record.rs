@@ -1,8 +1,9 @@
 //! What a promotion says of itself when it is over.
 
+use super::check::Check;
 use super::judge::{self, Look};
 use super::log::{Entry, Phase};
-use super::preflight::{Check, all_ok};
+use super::preflight::all_ok;
 use super::run::{End, Run};
 use crate::engine::Timestamp;
 use crate::evidence::ImageIdentity;

@@ -1,10 +1,10 @@
 //! Two groups that take turns, purely: which of them serves, what must hold before the traffic is moved, and what
 //! follows at each share of it.
 
+use super::check::{Check, hindered};
 use super::judge::Finding;
 use super::observe::{Group, Launches};
 use super::pace::Pace;
-use super::preflight::{Check, hindered};
 use super::trial::Move;
 use crate::engine::FailureKind;
 use crate::spec::Promote;
