@@ -53,6 +53,7 @@ fn a_refresh_that_goes_on_by_itself_ends_safe() {
     let mut end = play(&before(SPEC, ""), Meanwhile::DeadFrom(refreshing, ring, 3 * 24 * 60));
     assert_eq!((end.while_dead.clone(), Some(end.fleet())), (Some(all("old")), Some(all("old"))));
     assert_ne!(end.status, ActionStatus::Succeeded);
+    assert!(end.harmed() <= 5.0 && end.left_behind().is_empty());
 }
 
 #[test]
@@ -68,7 +69,9 @@ fn an_execution_stopped_during_the_trial_changes_nothing() {
     let mut end = play(&before(SPEC, ""), Meanwhile::At(6, |moment, world| stop(true, moment, world)));
     assert_eq!(end.status, ActionStatus::Abandoned);
     assert_eq!(Some(end.fleet()), Some(all("old")));
-    println!("abandoned; left behind: {:?}", end.left_behind());
+    assert!(end.harmed() <= 5.0 && end.record().is_null(), "an abandoned action hands nothing over");
+    // Only a worker that has the job in hand hears of the end; whoever comes later finds the two groups by their tags.
+    assert_eq!(end.left_behind().len(), 2);
 }
 
 /// The world in which production has got a newer image than the one that waits to be promoted.
