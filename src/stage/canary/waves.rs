@@ -93,9 +93,11 @@ pub enum Stands {
 #[must_use]
 pub fn stands(newest: Option<&Refresh>, lacks: Option<String>, began: Timestamp) -> Stands {
     let Some(lacks) = lacks else { return Stands::Whole };
-    match newest {
-        // One that ended before this promotion began says nothing of it.
-        Some(refresh) if refresh.started >= began.0 => match refresh.status {
+    // One that ended before this promotion began says nothing of it. One that is pending has no beginning yet.
+    let ours =
+        |refresh: &&Refresh| refresh.started >= began.0 || refresh.started == 0 && !refresh.status.is_over();
+    match newest.filter(ours) {
+        Some(refresh) => match refresh.status {
             Status::Pending | Status::InProgress | Status::Baking | Status::Unknown => Stands::Moving,
             Status::Successful => Stands::Lacking(lacks),
             Status::Cancelling
@@ -108,7 +110,7 @@ pub fn stands(newest: Option<&Refresh>, lacks: Option<String>, began: Timestamp)
                 Stands::Lost(format!("AWS ended its refresh ({}): {reason}", refresh.status.name()))
             }
         },
-        _ => Stands::Lacking(lacks),
+        None => Stands::Lacking(lacks),
     }
 }
 

@@ -109,6 +109,8 @@ fn what_was_before_this_promotion_says_nothing_of_a_group() {
     assert!(matches!(stood(&refresh(Status::Failed, 100), lacks()), Stands::Lost(_)));
     assert!(matches!(stood(&refresh(Status::RollbackInProgress, 100), lacks()), Stands::Lost(_)));
     assert_eq!(stood(&refresh(Status::Baking, 100), lacks()), Stands::Moving);
+    assert_eq!(stood(&refresh(Status::Pending, 0), lacks()), Stands::Moving, "it has not begun yet");
+    assert_eq!(stood(&refresh(Status::Cancelled, 0), lacks()), Stands::Lacking("2 on ami-old".into()));
     assert_eq!(stood(&refresh(Status::Failed, 100), None), Stands::Whole, "it runs the image all the same");
     assert_eq!(stands(None, lacks(), Timestamp(0)), Stands::Lacking("2 on ami-old".into()));
 }
