@@ -43,7 +43,7 @@ pub(super) type Key = (String, String, String);
 pub fn write_document(world: &mut World, account: &str, region: &str, name: &str, parameters: &[String]) {
     let document = Document {
         name: name.to_owned(),
-        steps: vec![Step { name: "run".to_owned(), runs: true }],
+        steps: vec![Step { name: "runDocument".to_owned(), runs: true }],
         parameters: parameters.iter().map(|name| (name.clone(), OPTIONAL)).collect(),
     };
     world.ssm.documents.insert((account.to_owned(), region.to_owned(), name.to_owned()), document);

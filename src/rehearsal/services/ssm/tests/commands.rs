@@ -208,7 +208,7 @@ fn a_document_has_parameters_and_steps_of_its_own() {
         assert_eq!(ask(&mut world, "SendCommand", request.clone()).unwrap_err().code, code, "{request}");
     }
     for (document, parameters, steps) in [
-        ("smoke", json!({ "Url": ["/"] }), vec![("run", "Success", 0)]),
+        ("smoke", json!({ "Url": ["/"] }), vec![("runDocument", "Success", 0)]),
         (
             "AWS-RunPowerShellScript",
             json!({ "commands": ["exit"] }),
