@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::clock::Timestamp;
 use super::error::{Failure, FailureKind, StageError};
-use super::token::{Token, VERSION};
+use super::token::Token;
 
 /// Faults in a row after which a stage gives up going forward.
 pub const MAX_FAULTS: u16 = 24;
@@ -101,17 +101,7 @@ pub enum Slice<M> {
 
 /// Opens a token for an action that begins now.
 pub fn begin<M: Machine>(inputs: &M::Inputs, execution: &str, now: Timestamp) -> Token<M> {
-    Token {
-        v: VERSION,
-        execution: execution.to_owned(),
-        started: now,
-        not_before: now,
-        deadline: now.plus(M::timeout(inputs)),
-        slices: 0,
-        faults: 0,
-        target: None,
-        state: M::start(inputs),
-    }
+    Token::opened(M::start(inputs), execution, now, now.plus(M::timeout(inputs)))
 }
 
 /// Steps from `token` until the stage must wait, is done, or `budget` steps were made.

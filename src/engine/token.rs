@@ -51,6 +51,23 @@ pub enum TokenError {
 impl<S> Token<S> {
     /// `PutJobSuccessResult.continuationToken` takes 1 to 2048 characters.
     pub const MAX: usize = 2048;
+
+    /// A token of an action that begins now in this state.
+    #[must_use]
+    pub fn opened(state: S, execution: &str, now: Timestamp, deadline: Timestamp) -> Self {
+        let execution = execution.to_owned();
+        Self {
+            v: VERSION,
+            execution,
+            started: now,
+            not_before: now,
+            deadline,
+            slices: 0,
+            faults: 0,
+            target: None,
+            state,
+        }
+    }
 }
 
 impl<S: Serialize> Token<S> {

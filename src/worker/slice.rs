@@ -1,7 +1,6 @@
 //! One slice of an action: token in, token or outcome out.
 
 use crate::engine::machine::{MAX_FAULTS, UNWINDING_GRACE, begin, drive, run_slice};
-use crate::engine::token::VERSION;
 use crate::engine::{
     Failure, FailureKind, Job, Machine, Outcome, Progress, Slice, StageError, Timestamp, Token,
 };
@@ -111,18 +110,8 @@ async fn unheard<M: StageMachine>(cx: Cx, why: &Failure) -> Answer {
     // same they name the target; otherwise the worker's own account is all there is to look at.
     let mut looking = cx.clone();
     let target = M::load(&mut looking, now).await.ok().and(looking.target);
-    let execution = cx.key().action_execution.clone();
-    let token = Token {
-        v: VERSION,
-        execution,
-        started: now,
-        not_before: now,
-        deadline: now,
-        slices: 0,
-        faults: 0,
-        target,
-        state,
-    };
+    let opened = Token::opened(state, &cx.key().action_execution, now, now);
+    let token = Token { target, ..opened };
     answer(go_on(cx, token).await)
 }
 

@@ -141,6 +141,20 @@ fn artifact(moment: &Moment, world: &World) -> BTreeMap<String, Vec<u8>> {
     files
 }
 
+/// Makes a version of production's template by hand, of this image: the template and the version, as a group names them.
+fn version_by_hand(moment: &Moment, world: &mut World, image: &str, description: Option<&str>) -> Value {
+    let input = json!({"AutoScalingGroupNames": [GROUP]});
+    let groups = ask(moment, world, "autoscaling", "DescribeAutoScalingGroups", input);
+    let template = list(&groups, "AutoScalingGroups")[0]["LaunchTemplate"]["LaunchTemplateId"].clone();
+    let mut input =
+        json!({"LaunchTemplateId": template, "SourceVersion": "1", "LaunchTemplateData": {"ImageId": image}});
+    if let Some(text) = description {
+        input["VersionDescription"] = text.into();
+    }
+    let made = ask(moment, world, "ec2", "CreateLaunchTemplateVersion", input);
+    json!({"LaunchTemplateId": template, "Version": made["LaunchTemplateVersion"]["VersionNumber"].to_string()})
+}
+
 fn list<'v>(answer: &'v Value, member: &str) -> &'v [Value] {
     answer.get(member).and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }

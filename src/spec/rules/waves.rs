@@ -1,5 +1,7 @@
 //! Rules between the waves of a promotion.
 
+use std::collections::BTreeSet;
+
 use super::{Rules, clock, seconds};
 use crate::spec::promote::Promote;
 use crate::spec::trial::Strategy;
@@ -19,12 +21,11 @@ impl Rules<'_> {
                 "the group before is gone once the other has taken over, and could not be given the traffic back",
             );
         }
-        let mut seen: Vec<(Option<&str>, &str)> = vec![(None, promote.group.as_str())];
+        let mut seen = BTreeSet::from([(None, promote.group.as_str())]);
         for (index, wave) in promote.waves.iter().enumerate() {
             let pointer = format!("/promote/waves/{index}");
             for (at, group) in wave.groups.iter().enumerate() {
-                let named = (wave.region.as_deref(), group.as_str());
-                if seen.contains(&named) {
+                if !seen.insert((wave.region.as_deref(), group.as_str())) {
                     self.broken(
                         &format!("{pointer}/groups/{at}"),
                         format!("the group {group} stands here again"),
@@ -32,7 +33,6 @@ impl Rules<'_> {
                         "a group takes the image over once in a promotion",
                     );
                 }
-                seen.push(named);
             }
             self.guards(promote, wave, &pointer);
         }

@@ -247,10 +247,10 @@ pub async fn retry(cx: &Cx, arn: &str, tries: u8) -> Result<(), StageError> {
     Ok(())
 }
 
-/// The build that an earlier step of this attempt started, whatever image pipeline or, with `recipes`, recipe it is of.
-/// A build that several releases may share carries no mark of this attempt and is left to the others.
-pub async fn recall_from_any(cx: &Cx, recipe: bool) -> Result<Option<String>, AwsError> {
-    if recipe {
+/// The build that an earlier step of this attempt started, whatever it is of. `of_recipe`: it is known to be of a recipe,
+/// so that no image pipeline need be asked. A build that several releases may share carries no mark of this attempt and is left to the others.
+pub async fn recall_from_any(cx: &Cx, of_recipe: bool) -> Result<Option<String>, AwsError> {
+    if of_recipe {
         return recall_from_any_recipe(cx).await;
     }
     let mut pipelines = cx.aws.imagebuilder.list_image_pipelines().into_paginator().items().send();

@@ -338,6 +338,7 @@ impl Machine for Promote {
             Self::Following { run, cursor } => steps::waves::follow(run, cursor, inputs, cx).await,
             Self::TakingBack { run, why, turn } => {
                 let line = inputs.line(&cx.aws)?;
+                let turn = turn.through(u16::try_from(line.len()).unwrap_or(u16::MAX), false);
                 steps::turn::take_back(run, why, turn, (&line, inputs.promote.at_once), cx).await
             }
             Self::RollingBack { run, why } => {

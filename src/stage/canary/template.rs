@@ -81,17 +81,7 @@ pub async fn ours(
     token: &ClientToken,
     new: &str,
 ) -> Result<Option<(i64, Mark)>, StageError> {
-    let versions: Vec<LaunchTemplateVersion> = aws
-        .ec2
-        .describe_launch_template_versions()
-        .launch_template_id(template)
-        .into_paginator()
-        .items()
-        .send()
-        .try_collect()
-        .await
-        .map_err(|e| AwsError::new("ec2:DescribeLaunchTemplateVersions", template, e))?;
-    for version in &versions {
+    for version in &versions(aws, template, None).await? {
         let mark = version.version_description().and_then(|text| text.parse::<Mark>().ok());
         let (Some(number), Some(mark)) =
             (version.version_number(), mark.filter(|m| m.token == token.as_str()))
@@ -122,22 +112,25 @@ pub struct Made {
 /// # Errors
 /// As the call.
 pub async fn made(aws: &Aws, template: &str, since: i64) -> Result<Vec<Made>, StageError> {
-    let versions: Vec<LaunchTemplateVersion> = aws
-        .ec2
-        .describe_launch_template_versions()
-        .launch_template_id(template)
-        .min_version(since.to_string())
-        .into_paginator()
-        .items()
-        .send()
-        .try_collect()
-        .await
-        .map_err(|e| AwsError::new("ec2:DescribeLaunchTemplateVersions", template, e))?;
+    // "After which" leaves open whether `MinVersion` itself is among them: it is asked for from the one before.
+    let after = since.saturating_sub(1).max(1);
+    let versions = versions(aws, template, Some(after)).await?;
     let made = versions.iter().filter_map(|version| {
         let mark = version.version_description()?.parse().ok()?;
         Some(Made { version: version.version_number()?, mark, image: image(version) })
     });
     Ok(made.collect())
+}
+
+async fn versions(
+    aws: &Aws,
+    template: &str,
+    after: Option<i64>,
+) -> Result<Vec<LaunchTemplateVersion>, StageError> {
+    let call = aws.ec2.describe_launch_template_versions().launch_template_id(template);
+    let pages = call.set_min_version(after.map(|number| number.to_string())).into_paginator();
+    let all = pages.items().send().try_collect().await;
+    all.map_err(|e| AwsError::new("ec2:DescribeLaunchTemplateVersions", template, e).into())
 }
 
 /// Makes our version: the replaced one with another image, under `mark`.

@@ -264,12 +264,23 @@ pub struct Turn {
     pub done: u16,
     /// Looks in a row at which none came back and nothing was under way.
     pub looks: u16,
+    /// Counted through the groups that were found, since the spec and its order are gone.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub blind: bool,
 }
 
 impl Turn {
     #[must_use]
     pub fn of(reached: u16) -> Self {
-        Self { reached, begun: 0, done: 0, looks: 0 }
+        Self { reached, begun: 0, done: 0, looks: 0, blind: false }
+    }
+
+    /// The same count in a list of `groups`, or a new one when it was another list that was counted through: each has an
+    /// order of its own, and a group that is back is passed over soon enough.
+    #[must_use]
+    pub fn through(self, groups: u16, blind: bool) -> Self {
+        let is_same = if blind { self.blind && self.reached == groups } else { !self.blind };
+        if is_same { self } else { Self { blind, ..Self::of(groups) } }
     }
 
     /// How long it may take: an hour, and one more for every five groups, as long as a custom action lives.

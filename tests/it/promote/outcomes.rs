@@ -11,7 +11,7 @@ use bakeline::rehearsal::world::World;
 use serde_json::json;
 
 use super::scenarios::{PROMOTED, SPEC, alarm, check, refused, rolled_back, variant};
-use super::{GROUP, Meanwhile, before, list, play};
+use super::{GROUP, Meanwhile, before, list, play, version_by_hand};
 use crate::support::{Moment, in_virtual_time};
 use crate::trail::ask;
 
@@ -95,17 +95,7 @@ fn overtaken() -> Moment {
             disk: ec2::Disk::default(),
         },
     );
-    let groups = ask(&told, world, "autoscaling", "DescribeAutoScalingGroups", json!({}));
-    let template = list(&groups, "AutoScalingGroups")[0]["LaunchTemplate"]["LaunchTemplateId"].clone();
-    let made = ask(
-        &told,
-        world,
-        "ec2",
-        "CreateLaunchTemplateVersion",
-        json!({"LaunchTemplateId": template, "SourceVersion": "1", "LaunchTemplateData": {"ImageId": newer}}),
-    );
-    let version = made["LaunchTemplateVersion"]["VersionNumber"].to_string();
-    let desired = json!({"LaunchTemplate": {"LaunchTemplateId": template, "Version": version}});
+    let desired = json!({"LaunchTemplate": version_by_hand(&told, world, &newer, None)});
     ask(
         &told,
         world,

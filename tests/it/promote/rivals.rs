@@ -5,26 +5,15 @@ use bakeline::rehearsal::world::World;
 use serde_json::json;
 
 use super::scenarios::{SPEC, check, refused, rolled_back};
-use super::{GROUP, Meanwhile, before, list, play};
+use super::{GROUP, Meanwhile, before, play, version_by_hand};
 use crate::support::Moment;
 use crate::trail::ask;
 
 /// What another pipeline's promotion does to the group: a version that says whose it is, and a refresh that brings it.
 fn second_pipeline(moment: &Moment, world: &mut World) {
-    let input = json!({"AutoScalingGroupNames": [GROUP]});
-    let groups = ask(moment, world, "autoscaling", "DescribeAutoScalingGroups", input);
-    let template = list(&groups, "AutoScalingGroups")[0]["LaunchTemplate"]["LaunchTemplateId"].clone();
     let old = moment.founded.current_image.clone().unwrap();
-    let made = ask(
-        moment,
-        world,
-        "ec2",
-        "CreateLaunchTemplateVersion",
-        json!({"LaunchTemplateId": template, "SourceVersion": "1", "LaunchTemplateData": {"ImageId": old},
-               "VersionDescription": format!("bakeline 00000000-0000-5000-8000-000000000001 after version 1 ({old})")}),
-    );
-    let version = made["LaunchTemplateVersion"]["VersionNumber"].to_string();
-    let desired = json!({"LaunchTemplate": {"LaunchTemplateId": template, "Version": version}});
+    let theirs = format!("bakeline 00000000-0000-5000-8000-000000000001 after version 1 ({old})");
+    let desired = json!({"LaunchTemplate": version_by_hand(moment, world, &old, Some(&theirs))});
     let preferences = json!({"MinHealthyPercentage": 100, "MaxHealthyPercentage": 110, "AutoRollback": true});
     let input =
         json!({"AutoScalingGroupName": GROUP, "DesiredConfiguration": desired, "Preferences": preferences});

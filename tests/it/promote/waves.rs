@@ -10,7 +10,7 @@ use bakeline::rehearsal::world::World;
 use serde_json::{Value, json};
 
 use super::scenarios::{alarm, variant_of};
-use super::{End, GROUP, Meanwhile, before, list, play};
+use super::{End, GROUP, Meanwhile, before, list, play, version_by_hand};
 use crate::support::Moment;
 use crate::trail::ask;
 
@@ -205,18 +205,8 @@ fn a_group_of_a_wave_that_cannot_be_taken_back_stops_everything_before_it_begins
 fn a_group_changed_by_hand_after_its_wave_is_left_as_the_hand_left_it() {
     // web-a is done; someone gives it another version while wave 2 is under way, and then the alarm rings.
     let happens: Happens = |moment, world| {
-        let groups = ask(moment, world, "autoscaling", "DescribeAutoScalingGroups", json!({}));
-        let template = list(&groups, "AutoScalingGroups")[0]["LaunchTemplate"]["LaunchTemplateId"].clone();
-        let images = moment.founded.current_image.clone().unwrap();
-        let made = ask(
-            moment,
-            world,
-            "ec2",
-            "CreateLaunchTemplateVersion",
-            json!({"LaunchTemplateId": template, "SourceVersion": "1", "LaunchTemplateData": {"ImageId": images}}),
-        );
-        let version = made["LaunchTemplateVersion"]["VersionNumber"].to_string();
-        let launches = json!({"LaunchTemplateId": template, "Version": version});
+        let image = moment.founded.current_image.clone().unwrap();
+        let launches = version_by_hand(moment, world, &image, None);
         let input = json!({"AutoScalingGroupName": "web-a", "LaunchTemplate": launches});
         ask(moment, world, "autoscaling", "UpdateAutoScalingGroup", input);
         alarm(moment, world, AlarmState::Alarm);

@@ -191,9 +191,11 @@ fn chosen(template: &LaunchTemplate, input: &Describe) -> Result<Vec<u64>, ApiEr
             refuse("InvalidParameterValue", format!("'{text}' is not a launch template version number."))
         }),
     };
+    // "The version number after which", and "up to which", to describe versions.
     let (min, max) = (bound(&input.min_version, 0)?, bound(&input.max_version, u64::MAX)?);
     if input.versions.is_empty() {
-        return Ok(template.versions.keys().rev().copied().filter(|n| (min..=max).contains(n)).collect());
+        let versions = template.versions.keys().rev().copied();
+        return Ok(versions.filter(|number| *number > min && *number <= max).collect());
     }
     let mut numbers = Vec::new();
     for reference in &input.versions {

@@ -107,9 +107,8 @@ async fn take_waves_back(run: Run, why: Why, turn: Turn, cx: &Cx) -> Result<Step
             line.push(place);
         }
     }
-    let whole = u16::try_from(line.len()).unwrap_or(u16::MAX);
-    // Once the spec is gone, it is the list of now that is counted through.
-    let turn = if turn.reached == whole { turn } else { Turn::of(whole) };
+    line.sort_by(|a, b| a.name.cmp(&b.name));
+    let turn = turn.through(u16::try_from(line.len()).unwrap_or(u16::MAX), true);
     let step = turn::take_back(run, why, turn, (&line, AT_ONCE), cx).await?;
     Ok(match step {
         Step::Next(Promote::Sealing { end, .. }) => {

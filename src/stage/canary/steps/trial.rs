@@ -4,7 +4,6 @@
 //! groups stand as they are.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use super::showing::{self, Showing};
 use super::{AGAIN, PATIENCE, decided};
@@ -30,13 +29,13 @@ use crate::stage::why::Why;
 /// It rests first. Whatever is done to what serves begins from a token that CodePipeline has: an action that is
 /// abandoned then is undone by any worker, even if the one that began it was not heard of again.
 pub fn versioned(plan: Plan, to: i64, inputs: &Inputs) -> Step<Promote> {
-    let summary = format!("version {to} of {} is made; production is as it was", plan.template);
+    let made = format!("version {to} of {} is made; production is as it was", plan.template);
     let state = match (inputs.promote.strategy, &inputs.promote.judge) {
         (Strategy::Canary, Some(_)) => Promote::Opening { plan, to, looks: 0 },
         (Strategy::BlueGreen, Some(_)) => Promote::Filling { run: Run::begin(plan, to), looks: 0 },
         _ => Promote::Starting { plan, to },
     };
-    Step::Wait { state, again_in: Duration::ZERO, progress: Progress { summary, ..Progress::default() } }
+    decided(state, made)
 }
 
 pub(super) fn asked_for(inputs: &Inputs) -> Result<&Judge, StageError> {

@@ -25,7 +25,7 @@ pub async fn take_back(
     let reached = usize::from(turn.reached).min(line.len());
     // The last one first: it is where the harm is.
     let place = |nth: u16| reached.checked_sub(usize::from(nth) + 1).and_then(|index| line.get(index));
-    if let Some(next) = place(turn.begun).filter(|_| turn.begun - turn.done < at_once) {
+    if let Some(next) = place(turn.begun).filter(|_| turn.begun.saturating_sub(turn.done) < at_once) {
         // Asked or not, it is looked at again; what one look cannot do, a later one does.
         move_back(next, cx).await?;
         let turn = Turn { begun: turn.begun + 1, ..turn };

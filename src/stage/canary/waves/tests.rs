@@ -115,6 +115,17 @@ fn what_was_before_this_promotion_says_nothing_of_a_group() {
     assert_eq!(stands(None, lacks(), Timestamp(0)), Stands::Lacking("2 on ami-old".into()));
 }
 
+#[test]
+fn a_count_through_one_list_says_nothing_of_another() {
+    let half = Turn { begun: 4, done: 3, ..Turn::of(7) };
+    let blind = Turn { blind: true, ..half };
+    assert_eq!(half.through(9, false), half, "the spec's list, of which only so many were reached");
+    assert_eq!(half.through(7, true), Turn { blind: true, ..Turn::of(7) }, "as many, in another order");
+    assert_eq!(blind.through(7, true), blind);
+    assert_eq!(blind.through(8, true), Turn { blind: true, ..Turn::of(8) }, "one more was found");
+    assert_eq!(blind.through(7, false), Turn::of(7), "the spec is there again");
+}
+
 proptest! {
     /// A checkpoint lets a group on after hold, grace and margin. Whatever is known when, no such time passes in which
     /// nobody saw all well and the wave was not turned back.
