@@ -1,5 +1,6 @@
 //! The world a rehearsal starts in: a service in production, its image pipeline, and a four-action release pipeline.
 
+mod fleet;
 mod further;
 mod turns;
 
@@ -14,9 +15,11 @@ use super::estate;
 use super::scenario::Scenario;
 use super::services::s3::{self, Bucket, Encryption};
 use super::services::sts::{self, Credentials};
-use super::services::{autoscaling, cloudwatch, ec2, elbv2, ssm};
+use super::services::{ec2, ssm};
 use super::time::Time;
 use super::world::World;
+
+pub use fleet::{Fleet, Further};
 
 /// What the world is to hold, in plain words.
 #[derive(Clone, Debug)]
@@ -58,44 +61,6 @@ pub struct Staging {
     pub security_groups: Vec<String>,
     /// Documents of Systems Manager that the account has, and the names of their parameters.
     pub documents: BTreeMap<String, Vec<String>>,
-}
-
-/// A service in production.
-#[derive(Clone, Debug)]
-pub struct Fleet {
-    pub group: String,
-    /// An empty group that takes turns with it, if there is one.
-    pub turns_with: Option<String>,
-    /// Groups that run the service beside it, and the alarms that watch those in another region.
-    pub further: Vec<Further>,
-    pub instances: usize,
-    /// `app/NAME/ID` and `targetgroup/NAME/ID`, as CloudWatch's dimensions spell them.
-    pub load_balancer: String,
-    pub target_group: String,
-    pub alarms: Vec<String>,
-    /// What an agent on every instance publishes.
-    pub published: Vec<cloudwatch::Published>,
-    /// Ages in days of images of earlier releases, besides the current one.
-    pub earlier_images: Vec<u64>,
-}
-
-impl Fleet {
-    /// Every group that runs the service in its own region.
-    #[must_use]
-    pub fn groups(&self) -> Vec<&str> {
-        let here = self.further.iter().filter(|further| further.region.is_none());
-        let further = here.flat_map(|further| further.groups.iter().map(String::as_str));
-        [self.group.as_str()].into_iter().chain(self.turns_with.as_deref()).chain(further).collect()
-    }
-}
-
-/// Further groups of the service, in one region.
-#[derive(Clone, Debug)]
-pub struct Further {
-    /// Another region than the service's own, if it is one.
-    pub region: Option<String>,
-    pub groups: Vec<String>,
-    pub alarms: Vec<String>,
 }
 
 /// What a client needs to know of the world that was made.
@@ -388,102 +353,6 @@ impl Ground<'_> {
         }
     }
 
-    /// The service in production on its current image, with images of earlier releases beside it.
-    fn fleet(&mut self, fleet: &Fleet, scenario: &Scenario) -> Result<String, SetupError> {
-        let (account, region) = (self.setup.account.clone(), self.setup.region.clone());
-        let now = self.world.now;
-        let mut image = String::new();
-        let mut ages: Vec<u64> = fleet.earlier_images.clone();
-        ages.sort_unstable_by(|a, b| b.cmp(a));
-        ages.push(CURRENT_IMAGE_DAYS);
-        for days in ages {
-            self.world.now = Time(now.0 - i64::try_from(days).unwrap_or(0) * 86_400_000);
-            let tags =
-                [("bakeline:service", self.setup.service.as_str()), ("Name", self.setup.service.as_str())];
-            image = ec2::register_image(
-                &mut self.world,
-                ec2::NewImage {
-                    name: format!("{}-{days}-days-ago", self.setup.service),
-                    account: account.clone(),
-                    region: region.clone(),
-                    description: Some("an earlier release".into()),
-                    tags: tags.map(|(k, v)| (k.to_owned(), v.to_owned())).into(),
-                    source_image: None,
-                    behaviour: scenario.current_image.clone(),
-                    available_after: Duration::ZERO,
-                    snapshots: 1,
-                    disk: ec2::Disk::default(),
-                },
-            );
-        }
-        self.world.now = now;
-        let subnet =
-            ec2::seed_subnet(&mut self.world, &account, &region, &format!("{region}a"), "vpc-production");
-        let template = ec2::seed_launch_template(
-            &mut self.world,
-            &account,
-            &region,
-            &fleet.group,
-            json!({
-                "ImageId": image, "InstanceType": "t3.medium",
-                "IamInstanceProfile": {"Name": format!("{}-production", self.setup.service)},
-            }),
-        );
-        let target_group = elbv2::place_target_group(
-            &mut self.world,
-            &account,
-            &region,
-            &fleet.load_balancer,
-            &fleet.target_group,
-            scenario.traffic.requests_per_minute,
-        );
-        let mut group =
-            autoscaling::NewGroup::new(&account, &region, &fleet.group, &template, "1", fleet.instances);
-        group.subnets = vec![subnet];
-        group.target_groups = vec![target_group.clone()];
-        group.health_check_type = "ELB".into();
-        group.tags = [("Name".to_owned(), fleet.group.clone())].into();
-        autoscaling::seed_group(&mut self.world, group.clone());
-        for further in &fleet.further {
-            self.further(further, &group, (fleet, scenario))?;
-        }
-        if let Some(name) = &fleet.turns_with {
-            let first =
-                turns::First { group, target_group: &target_group, load_balancer: &fleet.load_balancer };
-            self.takes_turns(name, first)?;
-        }
-        cloudwatch::publish(&mut self.world, fleet.published.clone());
-        for alarm in &fleet.alarms {
-            self.alarm(alarm, &region, &fleet.load_balancer, scenario)?;
-        }
-        Ok(image)
-    }
-
-    /// An alarm on the load balancer's errors. The service has been running for long: it has seen data.
-    fn alarm(
-        &mut self,
-        name: &str,
-        region: &str,
-        balancer: &str,
-        scenario: &Scenario,
-    ) -> Result<(), SetupError> {
-        let members = json!({
-            "AlarmName": name, "Namespace": "AWS/ApplicationELB", "MetricName": "HTTPCode_Target_5XX_Count",
-            "Dimensions": [{"Name": "LoadBalancer", "Value": balancer}],
-            "Statistic": "Sum", "Period": 60, "EvaluationPeriods": 3, "DatapointsToAlarm": 3,
-            "Threshold": f64::from(scenario.traffic.requests_per_minute) / 4.0,
-            "ComparisonOperator": "GreaterThanThreshold", "TreatMissingData": "notBreaching",
-        });
-        if let Value::Object(members) = members {
-            let account = self.setup.account.clone();
-            cloudwatch::seed_alarm(&mut self.world, &account, region, members)
-                .map_err(|e| refusal("PutMetricAlarm", e))?;
-        }
-        let state = json!({"AlarmName": name, "StateValue": "OK", "StateReason": "healthy so far"});
-        self.ask_in(region, "cloudwatch", "SetAlarmState", state)?;
-        Ok(())
-    }
-
     fn action_types(&mut self) -> Result<(), SetupError> {
         for (category, _, _) in STAGES {
             self.ask(
@@ -534,8 +403,6 @@ impl Ground<'_> {
 
 /// Where the source action finds the release.
 const SOURCE_KEY: &str = "source.zip";
-/// Age of the image in production.
-const CURRENT_IMAGE_DAYS: u64 = 9;
 
 fn refusal(operation: &str, refused: ApiError) -> SetupError {
     SetupError { operation: operation.to_owned(), code: refused.code, message: refused.message }

@@ -1,12 +1,7 @@
 //! Further groups of a service, which a release reaches wave by wave.
 
-use std::collections::BTreeMap;
-use std::time::Duration;
-
-use serde_json::json;
-
 use super::super::scenario::Scenario;
-use super::super::services::{autoscaling, ec2, elbv2};
+use super::super::services::autoscaling;
 use super::{Fleet, Further, Ground, SetupError};
 
 /// Instances of each of them.
@@ -23,7 +18,8 @@ impl Ground<'_> {
     ) -> Result<(), SetupError> {
         let mut like = first.clone();
         if let Some(region) = &further.region {
-            like = self.elsewhere(region, first, (fleet, scenario));
+            let image = self.earlier_image(region, "current", scenario);
+            like = self.group_on(&image, region, fleet, scenario);
             for alarm in &further.alarms {
                 self.alarm(alarm, region, &fleet.load_balancer, scenario)?;
             }
@@ -38,55 +34,6 @@ impl Ground<'_> {
             autoscaling::seed_group(&mut self.world, sized(group));
         }
         Ok(())
-    }
-
-    /// What a group in another region stands on: an image, a template, a subnet and a target group of its own.
-    fn elsewhere(
-        &mut self,
-        region: &str,
-        first: &autoscaling::NewGroup,
-        (fleet, scenario): (&Fleet, &Scenario),
-    ) -> autoscaling::NewGroup {
-        let account = self.setup.account.clone();
-        let service = self.setup.service.clone();
-        let image = ec2::register_image(
-            &mut self.world,
-            ec2::NewImage {
-                name: format!("{service}-current"),
-                account: account.clone(),
-                region: region.to_owned(),
-                description: Some("an earlier release".into()),
-                tags: BTreeMap::from([("bakeline:service".to_owned(), service.clone())]),
-                source_image: None,
-                behaviour: scenario.current_image.clone(),
-                available_after: Duration::ZERO,
-                snapshots: 1,
-                disk: ec2::Disk::default(),
-            },
-        );
-        let world = &mut self.world;
-        let subnet = ec2::seed_subnet(world, &account, region, &format!("{region}a"), "vpc-production");
-        let template = ec2::seed_launch_template(
-            world,
-            &account,
-            region,
-            &fleet.group,
-            json!({"ImageId": image, "InstanceType": "t3.medium",
-                   "IamInstanceProfile": {"Name": format!("{service}-production")}}),
-        );
-        let target_group = elbv2::place_target_group(
-            world,
-            &account,
-            region,
-            &fleet.load_balancer,
-            &fleet.target_group,
-            scenario.traffic.requests_per_minute,
-        );
-        let mut group = autoscaling::NewGroup::new(&account, region, &first.name, &template, "1", INSTANCES);
-        group.subnets = vec![subnet];
-        group.target_groups = vec![target_group];
-        group.health_check_type.clone_from(&first.health_check_type);
-        group
     }
 }
 

@@ -1,0 +1,158 @@
+//! The service in production: its images, its group, and what watches it.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::super::scenario::Scenario;
+use super::super::services::{autoscaling, cloudwatch, ec2, elbv2};
+use super::super::time::Time;
+use super::{Ground, SetupError, refusal, turns};
+
+/// The age in days of the image that production runs.
+const CURRENT_IMAGE_DAYS: u64 = 9;
+
+/// A service in production.
+#[derive(Clone, Debug)]
+pub struct Fleet {
+    pub group: String,
+    /// An empty group that takes turns with it, if there is one.
+    pub turns_with: Option<String>,
+    /// Groups that run the service beside it, and the alarms that watch those in another region.
+    pub further: Vec<Further>,
+    pub instances: usize,
+    /// `app/NAME/ID` and `targetgroup/NAME/ID`, as CloudWatch's dimensions spell them.
+    pub load_balancer: String,
+    pub target_group: String,
+    pub alarms: Vec<String>,
+    /// What an agent on every instance publishes.
+    pub published: Vec<cloudwatch::Published>,
+    /// Ages in days of images of earlier releases, besides the current one.
+    pub earlier_images: Vec<u64>,
+}
+
+impl Fleet {
+    /// Every group that runs the service in its own region.
+    #[must_use]
+    pub fn groups(&self) -> Vec<&str> {
+        let here = self.further.iter().filter(|further| further.region.is_none());
+        let further = here.flat_map(|further| further.groups.iter().map(String::as_str));
+        [self.group.as_str()].into_iter().chain(self.turns_with.as_deref()).chain(further).collect()
+    }
+}
+
+/// Further groups of the service, in one region.
+#[derive(Clone, Debug)]
+pub struct Further {
+    /// Another region than the service's own, if it is one.
+    pub region: Option<String>,
+    pub groups: Vec<String>,
+    pub alarms: Vec<String>,
+}
+
+impl Ground<'_> {
+    /// The service in production on its current image, with images of earlier releases beside it.
+    pub(super) fn fleet(&mut self, fleet: &Fleet, scenario: &Scenario) -> Result<String, SetupError> {
+        let region = self.setup.region.clone();
+        let now = self.world.now;
+        let mut image = String::new();
+        let mut ages: Vec<u64> = fleet.earlier_images.clone();
+        ages.sort_unstable_by(|a, b| b.cmp(a));
+        ages.push(CURRENT_IMAGE_DAYS);
+        for days in ages {
+            self.world.now = Time(now.0 - i64::try_from(days).unwrap_or(0) * 86_400_000);
+            image = self.earlier_image(&region, &format!("{days}-days-ago"), scenario);
+        }
+        self.world.now = now;
+        let group = self.group_on(&image, &region, fleet, scenario);
+        autoscaling::seed_group(&mut self.world, group.clone());
+        for further in &fleet.further {
+            self.further(further, &group, (fleet, scenario))?;
+        }
+        if let Some(name) = &fleet.turns_with {
+            let target_group = group.target_groups.first().cloned().unwrap_or_default();
+            let first =
+                turns::First { group, target_group: &target_group, load_balancer: &fleet.load_balancer };
+            self.takes_turns(name, first)?;
+        }
+        cloudwatch::publish(&mut self.world, fleet.published.clone());
+        for alarm in &fleet.alarms {
+            self.alarm(alarm, &region, &fleet.load_balancer, scenario)?;
+        }
+        Ok(image)
+    }
+
+    /// An image of an earlier release, as the current one behaves.
+    pub(super) fn earlier_image(&mut self, region: &str, name: &str, scenario: &Scenario) -> String {
+        let service = self.setup.service.as_str();
+        let tags = [("bakeline:service", service), ("Name", service)];
+        let image = ec2::NewImage {
+            name: format!("{service}-{name}"),
+            account: self.setup.account.clone(),
+            region: region.to_owned(),
+            description: Some("an earlier release".into()),
+            tags: tags.map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
+            source_image: None,
+            behaviour: scenario.current_image.clone(),
+            available_after: Duration::ZERO,
+            snapshots: 1,
+            disk: ec2::Disk::default(),
+        };
+        ec2::register_image(&mut self.world, image)
+    }
+
+    /// The service's group in a region, and what it stands on: a subnet, a template of the image, and a target group.
+    pub(super) fn group_on(
+        &mut self,
+        image: &str,
+        region: &str,
+        fleet: &Fleet,
+        scenario: &Scenario,
+    ) -> autoscaling::NewGroup {
+        let (account, world) = (self.setup.account.as_str(), &mut self.world);
+        let subnet = ec2::seed_subnet(world, account, region, &format!("{region}a"), "vpc-production");
+        let profile = format!("{}-production", self.setup.service);
+        let data =
+            json!({"ImageId": image, "InstanceType": "t3.medium", "IamInstanceProfile": {"Name": profile}});
+        let template = ec2::seed_launch_template(world, account, region, &fleet.group, data);
+        let target_group = elbv2::place_target_group(
+            world,
+            account,
+            region,
+            &fleet.load_balancer,
+            &fleet.target_group,
+            scenario.traffic.requests_per_minute,
+        );
+        let mut group =
+            autoscaling::NewGroup::new(account, region, &fleet.group, &template, "1", fleet.instances);
+        group.subnets = vec![subnet];
+        group.target_groups = vec![target_group];
+        group.health_check_type = "ELB".into();
+        group.tags = [("Name".to_owned(), fleet.group.clone())].into();
+        group
+    }
+
+    /// An alarm on the load balancer's errors. The service has been running for long: it has seen data.
+    pub(super) fn alarm(
+        &mut self,
+        name: &str,
+        region: &str,
+        balancer: &str,
+        scenario: &Scenario,
+    ) -> Result<(), SetupError> {
+        let members = json!({
+            "AlarmName": name, "Namespace": "AWS/ApplicationELB", "MetricName": "HTTPCode_Target_5XX_Count",
+            "Dimensions": [{"Name": "LoadBalancer", "Value": balancer}],
+            "Statistic": "Sum", "Period": 60, "EvaluationPeriods": 3, "DatapointsToAlarm": 3,
+            "Threshold": f64::from(scenario.traffic.requests_per_minute) / 4.0,
+            "ComparisonOperator": "GreaterThanThreshold", "TreatMissingData": "notBreaching",
+        });
+        if let Value::Object(members) = members {
+            cloudwatch::seed_alarm(&mut self.world, &self.setup.account, region, members)
+                .map_err(|e| refusal("PutMetricAlarm", e))?;
+        }
+        let state = json!({"AlarmName": name, "StateValue": "OK", "StateReason": "healthy so far"});
+        self.ask_in(region, "cloudwatch", "SetAlarmState", state)?;
+        Ok(())
+    }
+}
