@@ -98,8 +98,9 @@ fn faults(round: &Round) -> FaultPlan {
     }
 }
 
-/// Makes a plan, lets the world change under it, and carries it out as far as the faults let it.
-async fn clean_up(ground: &Ground, round: Option<&Round>, meanwhile: impl FnOnce(&mut World)) {
+/// Makes a plan, lets the world change under it, and carries it out as far as the faults let it. A plan that was cut short
+/// is carried out again by every other one who made it. Tells whether it came to its end.
+async fn clean_up(ground: &Ground, round: Option<&Round>, meanwhile: impl FnOnce(&mut World)) -> bool {
     let scope = ground.scope();
     let here = (ground.account.as_str(), ground.region.as_str());
     let survey = ground.survey(Focus::Oldest(100)).await.unwrap();
@@ -115,17 +116,28 @@ async fn clean_up(ground: &Ground, round: Option<&Round>, meanwhile: impl FnOnce
         _ = kills.changed() => None,
     };
     ground.cloud.set_faults(FaultPlan::default());
-    if round.is_none() {
-        ended.unwrap().unwrap();
+    match round {
+        None => ended.unwrap().unwrap(),
+        Some(_) if ended.is_some_and(|ended| ended.is_ok()) => {}
+        Some(round) if round.seed % 2 == 0 => {
+            let again = apply(&ground.aws, &ground.clock, &scope, &plan, here, |_, _| ()).await;
+            // It is refused if a use has appeared meanwhile.
+            return again.is_ok();
+        }
+        Some(_) => return false,
     }
+    true
 }
 
 /// Images that something disabled or deregistered since a call.
 fn harmed(ground: &Ground, first: usize) -> BTreeSet<String> {
+    met(ground, first, &["DisableImage", "DeregisterImage"])
+}
+
+/// Images that met one of these operations since a call.
+fn met(ground: &Ground, first: usize, operations: &[&str]) -> BTreeSet<String> {
     let records = ground.records(first);
-    let harms = records.iter().filter(|call| {
-        call.applied && ["DisableImage", "DeregisterImage"].contains(&call.operation.as_str())
-    });
+    let harms = records.iter().filter(|call| call.applied && operations.contains(&call.operation.as_str()));
     harms.map(|call| call.input["ImageId"].as_str().unwrap().to_owned()).collect()
 }
 
@@ -134,7 +146,7 @@ fn live(drawn: &[Drawn], rounds: &[Round]) {
         |_, _| (),
         async |ground| {
             let ids = ground.cloud.with_world(|world| images(world, ground, drawn));
-            let mut used = BTreeSet::new();
+            let (mut used, mut cut_short) = (BTreeSet::new(), BTreeSet::new());
             let refer = |world: &mut World, image: &str, kind: usize| {
                 references::ALL[kind].1(world, ground, image);
             };
@@ -169,12 +181,15 @@ fn live(drawn: &[Drawn], rounds: &[Round]) {
                     })
                     .collect();
                 used.extend(later.iter().map(|(id, _)| (*id).clone()));
-                clean_up(ground, Some(round), |world| {
+                let is_over = clean_up(ground, Some(round), |world| {
                     for (id, kind) in &later {
                         refer(world, id, *kind);
                     }
                 })
                 .await;
+                if !is_over {
+                    cut_short.extend(met(ground, first, &["DeregisterImage"]));
+                }
                 let wrong: Vec<String> = harmed(ground, first).intersection(&used).cloned().collect();
                 assert!(wrong.is_empty(), "in use, and yet taken away in round {number}: {wrong:?}");
                 ground.clock.sleep(DAY * u32::try_from(round.days).unwrap()).await;
@@ -188,10 +203,11 @@ fn live(drawn: &[Drawn], rounds: &[Round]) {
             for ((id, drawn), disks) in ids.iter().zip(drawn).zip(&disks) {
                 let (image, named) = (used.contains(id), drawn.disk.is_some());
                 let left: Vec<bool> = disks.iter().map(|snapshot| there.contains(snapshot)).collect();
-                assert_eq!(
-                    left,
-                    [image || named, image],
-                    "snapshots of {id}, the first of which is named: {named}"
+                // What was still to be deleted of an image that had gone without its snapshots, only its own plan knows.
+                let forgotten = named && cut_short.contains(id) && left == [true, true];
+                assert!(
+                    left == [image || named, image] || forgotten,
+                    "snapshots of {id}, the first of which is named ({named}): {left:?}"
                 );
                 match (used.contains(id), ground.find(id)) {
                     (true, Some(image)) => {
