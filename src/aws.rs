@@ -20,6 +20,7 @@ use aws_smithy_types::retry::RetryConfig;
 use aws_types::SdkConfig;
 use secrecy::{ExposeSecret, SecretString};
 
+pub mod ecr;
 pub mod target;
 
 pub use target::{Target, TargetError, Targets};
@@ -181,6 +182,13 @@ impl Aws {
     pub fn ec2_in(&self, region: &str) -> aws_sdk_ec2::Client {
         let config = aws_sdk_ec2::config::Builder::from(&self.config_in(region));
         aws_sdk_ec2::Client::from_conf(config.interceptor(self.calls.clone()).build())
+    }
+
+    /// ECR in another region, under the same identity.
+    #[must_use]
+    pub fn ecr_in(&self, region: &str) -> aws_sdk_ecr::Client {
+        let config = aws_sdk_ecr::config::Builder::from(&self.config_in(region));
+        aws_sdk_ecr::Client::from_conf(config.interceptor(self.calls.clone()).build())
     }
 
     /// The EBS direct API in another region, under the same identity.

@@ -49,7 +49,7 @@ impl Baked {
         self.records.iter().filter(|record| record.operation == operation).collect()
     }
 
-    fn ask(&self, service: &'static str, operation: &str, input: Value) -> Value {
+    pub fn ask(&self, service: &'static str, operation: &str, input: Value) -> Value {
         let mut world = self.after.world.clone();
         ask(&self.after, &mut world, service, operation, input)
     }
@@ -130,7 +130,7 @@ pub fn tell(moment: &Moment, cloud: &Cloud, status: ActionStatus) -> Baked {
 }
 
 /// The same release once more, in the world the first one left.
-fn again(first: &Baked) -> Moment {
+pub fn again(first: &Baked) -> Moment {
     let mut moment = first.after.clone();
     let mut world = moment.world.clone();
     let started = ask(&moment, &mut world, "codepipeline", "StartPipelineExecution", json!({"name": "web"}));

@@ -1,6 +1,4 @@
-//! Image Builder: recipes of this account, and the images they stand on.
-//!
-//! Container recipes are left to `DescribeImageReferences`, which names them.
+//! Image Builder: recipes of this account, and the images they stand on or are built on.
 
 use aws_sdk_imagebuilder::types::{OutputResources, Ownership};
 
@@ -11,7 +9,7 @@ use crate::stage::cleanup::graph::{Facts, Kind, Source};
 /// The largest page of Image Builder's lists.
 const PAGE: i32 = 25;
 
-/// Every image recipe and its parent image.
+/// Every image recipe with its parent image, and every container recipe with the image its build instances run.
 pub async fn recipes(aws: &Aws, facts: &mut Facts) -> Result<(), StageError> {
     let ask = aws.imagebuilder.list_image_recipes().owner(Ownership::SelfValue).max_results(PAGE);
     let mut pages = ask.into_paginator().send();
@@ -22,6 +20,17 @@ pub async fn recipes(aws: &Aws, facts: &mut Facts) -> Result<(), StageError> {
             entries += 1;
             if let (Some(arn), Some(parent)) = (recipe.arn(), recipe.parent_image()) {
                 facts.text(Kind::Recipe, arn, parent);
+            }
+        }
+    }
+    let ask = aws.imagebuilder.list_container_recipes().owner(Ownership::SelfValue).max_results(PAGE);
+    let mut pages = ask.into_paginator().send();
+    while let Some(page) = pages.next().await {
+        let page = page.map_err(|e| AwsError::new("imagebuilder:ListContainerRecipes", "every recipe", e))?;
+        for recipe in page.container_recipe_summary_list() {
+            entries += 1;
+            for image in [recipe.parent_image(), recipe.instance_image()].into_iter().flatten() {
+                facts.text(Kind::Recipe, recipe.arn().unwrap_or("a container recipe"), image);
             }
         }
     }
