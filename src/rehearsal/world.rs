@@ -5,7 +5,8 @@ use super::call::{Answer, ApiError, Call};
 use super::happening;
 use super::ids::Ids;
 use super::services::{
-    autoscaling, cloudwatch, codepipeline, ebs, ec2, elbv2, imagebuilder, kms, s3, secretsmanager, ssm, sts,
+    autoscaling, cloudwatch, codepipeline, ebs, ec2, ecr, elbv2, imagebuilder, kms, lambda, s3,
+    secretsmanager, ssm, sts,
 };
 use super::time::Time;
 
@@ -22,9 +23,11 @@ pub struct World {
     pub cloudwatch: cloudwatch::State,
     pub codepipeline: codepipeline::State,
     pub ec2: ec2::State,
+    pub ecr: ecr::State,
     pub elbv2: elbv2::State,
     pub imagebuilder: imagebuilder::State,
     pub kms: kms::State,
+    pub lambda: lambda::State,
     pub s3: s3::State,
     pub secretsmanager: secretsmanager::State,
     pub ssm: ssm::State,
@@ -56,9 +59,11 @@ impl World {
             cloudwatch: cloudwatch::State::default(),
             codepipeline: codepipeline::State::default(),
             ec2: ec2::State::default(),
+            ecr: ecr::State::default(),
             elbv2: elbv2::State::default(),
             imagebuilder: imagebuilder::State::default(),
             kms: kms::State::default(),
+            lambda: lambda::State::default(),
             s3: s3::State::default(),
             secretsmanager: secretsmanager::State::default(),
             ssm: ssm::State::default(),
@@ -96,9 +101,11 @@ impl World {
             "codepipeline" => codepipeline::call(self, call),
             "ebs" => ebs::call(self, call),
             "ec2" => ec2::call(self, call),
+            "ecr" => ecr::call(self, call),
             "elbv2" => elbv2::call(self, call),
             "imagebuilder" => imagebuilder::call(self, call),
             "kms" => kms::call(self, call),
+            "lambda" => lambda::call(self, call),
             "secretsmanager" => secretsmanager::call(self, call),
             "ssm" => ssm::call(self, call),
             "sts" => sts::call(self, call),
