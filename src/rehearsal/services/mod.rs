@@ -5,6 +5,7 @@ pub mod cloudwatch;
 pub mod codepipeline;
 pub mod ebs;
 pub mod ec2;
+pub mod ecs;
 pub mod elbv2;
 pub mod imagebuilder;
 pub mod kms;

@@ -212,12 +212,13 @@ impl Model {
     }
 }
 
-const SOURCES: [(&str, &str); 11] = [
+const SOURCES: [(&str, &str); 12] = [
     ("autoscaling", include_str!("../models/autoscaling.json")),
     ("cloudwatch", include_str!("../models/cloudwatch.json")),
     ("codepipeline", include_str!("../models/codepipeline.json")),
     ("ebs", include_str!("../models/ebs.json")),
     ("ec2", include_str!("../models/ec2.json")),
+    ("ecs", include_str!("../models/ecs.json")),
     ("elbv2", include_str!("../models/elbv2.json")),
     ("imagebuilder", include_str!("../models/imagebuilder.json")),
     ("kms", include_str!("../models/kms.json")),

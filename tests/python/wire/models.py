@@ -13,6 +13,7 @@ SERVICES = {
     "codepipeline": "codepipeline",
     "ebs": "ebs",
     "ec2": "ec2",
+    "ecs": "ecs",
     "elasticloadbalancing": "elbv2",
     "imagebuilder": "imagebuilder",
     "kms": "kms",
