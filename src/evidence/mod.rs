@@ -8,6 +8,7 @@
 //! Nothing here reads a clock: the time at which something is signed or judged is an argument.
 
 pub mod chain;
+pub mod container;
 pub mod dsse;
 pub mod image;
 pub mod key;
@@ -22,6 +23,7 @@ pub mod trust;
 
 pub use crate::digest::Sha256;
 pub use chain::{Chain, ChainError, Expectation, NamedBytes, Refusal, verify};
+pub use container::ContainerIdentity;
 pub use dsse::Envelope;
 pub use image::{Bound, ImageIdentity};
 pub use key::PublicKey;

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::container::{ContainerError, ContainerIdentity};
 use super::image::{ImageError, ImageIdentity};
 use super::link::{FIELD, Link, Stage};
 use super::predicate::{self, Predicate};
@@ -113,6 +114,15 @@ pub enum StatementError {
         /// What does not fit.
         #[source]
         source: ImageError,
+    },
+    /// A subject annotated as a container image that does not say where it lies.
+    #[error("subject {index}")]
+    Container {
+        /// The subject's place, from 0.
+        index: usize,
+        /// What does not fit.
+        #[source]
+        source: ContainerError,
     },
     /// The predicate is not a JSON object.
     #[error("the predicate of type {predicate_type:?} is not an object")]
@@ -298,6 +308,21 @@ impl Statement {
             );
         }
         Ok(images)
+    }
+
+    /// The copies of container images among the subjects.
+    ///
+    /// # Errors
+    /// If a subject is annotated as a container image and does not say where it lies.
+    pub fn containers(&self) -> Result<Vec<ContainerIdentity>, StatementError> {
+        let mut containers = Vec::new();
+        for (index, subject) in self.subject.iter().enumerate() {
+            containers.extend(
+                ContainerIdentity::of(subject)
+                    .map_err(|source| StatementError::Container { index, source })?,
+            );
+        }
+        Ok(containers)
     }
 }
 

@@ -7,8 +7,8 @@ use crate::engine::error::with_causes;
 use crate::engine::{StageError, Timestamp};
 use crate::evidence::predicate::{Predicate, TestOutcome, TestResult};
 use crate::evidence::{
-    self, Chain, Expectation, ImageIdentity, Link, NamedBytes, ResourceDescriptor, Sha256, Stage, Statement,
-    link,
+    self, Chain, ContainerIdentity, Expectation, ImageIdentity, Link, NamedBytes, ResourceDescriptor, Sha256,
+    Stage, Statement, link,
 };
 use crate::spec::ReleaseSpec;
 
@@ -141,6 +141,21 @@ impl Release {
             (None, _) => Err(StageError::Rejected(format!("the release has no image in {region}"))),
             (Some(_), Some(_)) => Err(StageError::Rejected(format!(
                 "the release has several images in {region}; one account's is expected"
+            ))),
+        }
+    }
+
+    /// The release's container image in a region.
+    ///
+    /// # Errors
+    /// The chain speaks of no container image there, or of several.
+    pub fn container_in(&self, region: &str) -> Result<&ContainerIdentity, StageError> {
+        let mut here = self.chain.containers().iter().filter(|image| image.region == region);
+        match (here.next(), here.next()) {
+            (Some(image), None) => Ok(image),
+            (None, _) => Err(StageError::Rejected(format!("the release has no container image in {region}"))),
+            (Some(_), Some(_)) => Err(StageError::Rejected(format!(
+                "the release has several container images in {region}; one repository's is expected"
             ))),
         }
     }

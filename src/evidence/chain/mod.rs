@@ -10,6 +10,7 @@ use time::{Duration, OffsetDateTime};
 
 pub use refusal::{ChainError, Refusal};
 
+use super::container::ContainerIdentity;
 use super::dsse::Envelope;
 use super::image::ImageIdentity;
 use super::link::{Link, STATEMENTS, Stage};
@@ -66,6 +67,8 @@ pub struct Verified {
     pub link: Link,
     /// The machine images among its subjects.
     pub images: Vec<ImageIdentity>,
+    /// The copies of container images among its subjects.
+    pub containers: Vec<ContainerIdentity>,
     /// The name of the trusted key that signed it.
     pub key: String,
     /// That key's id.
@@ -100,6 +103,12 @@ impl Chain {
     #[must_use]
     pub fn images(&self) -> &[ImageIdentity] {
         &self.first.images
+    }
+
+    /// The copies of container images the release is about: those of the first statement.
+    #[must_use]
+    pub fn containers(&self) -> &[ContainerIdentity] {
+        &self.first.containers
     }
 
     /// What the next statement must name as the one before it.
@@ -179,8 +188,9 @@ fn open<'t>(file: &NamedBytes<'_>, trust: &'t TrustRoot) -> Result<(Verified, &'
     }
     let link = statement.link().map_err(Refusal::Statement)?;
     let images = statement.images().map_err(Refusal::Statement)?;
+    let containers = statement.containers().map_err(Refusal::Statement)?;
     let digest = Sha256::of(file.bytes);
-    Ok((Verified { digest, statement, link, images, key: key.name.clone(), key_id }, key))
+    Ok((Verified { digest, statement, link, images, containers, key: key.name.clone(), key_id }, key))
 }
 
 /// Holds one statement against its key, its place, those before it and what is expected.

@@ -1,0 +1,170 @@
+//! A container image as the subject of a statement.
+//!
+//! Unlike a machine image it has a digest that binds its bytes: that of its manifest, which names the digests of its
+//! configuration and layers (OCI Image Format Specification, descriptors). The subject's digest is the manifest's, and
+//! where copies of it lie is an annotation: copies of the same bytes are one subject.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::statement::ResourceDescriptor;
+use crate::digest::Sha256;
+
+/// The annotation of a subject that says where copies of a container image lie.
+pub const ANNOTATION: &str = "bakeline_container";
+
+/// One copy of a container image, in a repository of ECR.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ContainerIdentity {
+    /// The Region of the repository.
+    pub region: String,
+    /// The account that owns the registry, 12 digits.
+    pub account: String,
+    /// The repository's name.
+    pub repository: String,
+    /// The digest of the manifest.
+    pub digest: Sha256,
+    /// The tag it was pushed under; it may name another image by now.
+    pub tag: Option<String>,
+}
+
+/// Where a copy lies, as the annotation has it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Place {
+    account: String,
+    region: String,
+    repository: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    tag: Option<String>,
+}
+
+/// A subject says it is a container image, and does not say where.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{ANNOTATION}` does not say where a container image lies: {why}")]
+pub struct ContainerError {
+    /// What is wrong with it.
+    pub why: String,
+}
+
+impl ContainerIdentity {
+    /// The registry's host, `ACCOUNT.dkr.ecr.REGION.amazonaws.com`.
+    #[must_use]
+    pub fn registry(&self) -> String {
+        let suffix = if self.region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
+        format!("{}.dkr.ecr.{}.{suffix}", self.account, self.region)
+    }
+
+    /// What it is pulled by: `REGISTRY/REPOSITORY@sha256:DIGEST`, which can never mean another image.
+    #[must_use]
+    pub fn reference(&self) -> String {
+        format!("{}/{}@sha256:{}", self.registry(), self.repository, self.digest)
+    }
+
+    /// The copies as subjects, one for each digest, in the order of the copies.
+    #[must_use]
+    pub fn subjects(copies: &[Self]) -> Vec<ResourceDescriptor> {
+        let mut places: BTreeMap<Sha256, Vec<Place>> = BTreeMap::new();
+        let mut subjects: Vec<(Sha256, ResourceDescriptor)> = Vec::new();
+        for copy in copies {
+            let same = places.entry(copy.digest).or_default();
+            if same.is_empty() {
+                let name = format!("{}/{}", copy.registry(), copy.repository);
+                subjects.push((copy.digest, ResourceDescriptor::named(name, &copy.digest)));
+            }
+            same.push(Place {
+                account: copy.account.clone(),
+                region: copy.region.clone(),
+                repository: copy.repository.clone(),
+                tag: copy.tag.clone(),
+            });
+        }
+        for (digest, subject) in &mut subjects {
+            let places = places.remove(digest).unwrap_or_default();
+            // Strings always serialise.
+            let places = serde_json::to_value(places).unwrap_or_default();
+            subject.annotations.insert(ANNOTATION.to_owned(), places);
+        }
+        subjects.into_iter().map(|(_, subject)| subject).collect()
+    }
+
+    /// The copies a subject stands for; none if it is not annotated as a container image.
+    ///
+    /// # Errors
+    /// The annotation is malformed or empty, or the subject has no SHA-256 digest.
+    pub fn of(subject: &ResourceDescriptor) -> Result<Vec<Self>, ContainerError> {
+        let Some(annotation) = subject.annotations.get(ANNOTATION) else { return Ok(Vec::new()) };
+        let wrong = |why: String| ContainerError { why };
+        let places = Vec::<Place>::deserialize(annotation).map_err(|error| wrong(error.to_string()))?;
+        if places.is_empty() {
+            return Err(wrong("no place is named".to_owned()));
+        }
+        let digest =
+            subject.digest.get("sha256").ok_or_else(|| wrong("it has no sha256 digest".to_owned()))?;
+        let digest: Sha256 = digest.parse().map_err(|_| wrong(format!("`{digest}` is no sha256 digest")))?;
+        let copy = |place: Place| Self {
+            region: place.region,
+            account: place.account,
+            repository: place.repository,
+            digest,
+            tag: place.tag,
+        };
+        Ok(places.into_iter().map(copy).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn copy(region: &str, content: &[u8]) -> ContainerIdentity {
+        ContainerIdentity {
+            region: region.into(),
+            account: "111122223333".into(),
+            repository: "team/web".into(),
+            digest: Sha256::of(content),
+            tag: Some("1.2.3-1".into()),
+        }
+    }
+
+    #[test]
+    fn copies_of_the_same_bytes_are_one_subject_and_come_back_as_they_were() {
+        let copies = [copy("eu-west-1", b"a"), copy("eu-central-1", b"b"), copy("us-east-1", b"a")];
+        let subjects = ContainerIdentity::subjects(&copies);
+        assert_eq!(subjects.len(), 2);
+        assert_eq!(subjects[0].digest["sha256"], Sha256::of(b"a").to_string());
+        let back: Vec<_> = subjects.iter().flat_map(|s| ContainerIdentity::of(s).unwrap()).collect();
+        assert_eq!(back, [copies[0].clone(), copies[2].clone(), copies[1].clone()]);
+        assert_eq!(ContainerIdentity::of(&ResourceDescriptor::at("x")), Ok(Vec::new()));
+    }
+
+    #[test]
+    fn a_reference_is_by_digest_and_knows_the_partition() {
+        let digest = Sha256::of(b"a");
+        for (region, host) in [
+            ("eu-west-1", "111122223333.dkr.ecr.eu-west-1.amazonaws.com"),
+            ("cn-north-1", "111122223333.dkr.ecr.cn-north-1.amazonaws.com.cn"),
+        ] {
+            assert_eq!(copy(region, b"a").reference(), format!("{host}/team/web@sha256:{digest}"));
+        }
+    }
+
+    #[test]
+    fn an_annotation_that_names_no_place_is_refused() {
+        let good = ContainerIdentity::subjects(&[copy("eu-west-1", b"a")]).remove(0);
+        let place = good.annotations[ANNOTATION][0].clone();
+        let mut more = place.clone();
+        more["extra"] = 1.into();
+        for annotation in [serde_json::json!([]), place, serde_json::json!([more]), 1.into()] {
+            let mut odd = good.clone();
+            odd.annotations.insert(ANNOTATION.into(), annotation.clone());
+            assert!(ContainerIdentity::of(&odd).is_err(), "{annotation}");
+        }
+        for digest in [None, Some("00")] {
+            let mut odd = good.clone();
+            odd.digest = digest.into_iter().map(|hex| ("sha256".to_owned(), hex.to_owned())).collect();
+            assert!(ContainerIdentity::of(&odd).is_err(), "{digest:?}");
+        }
+    }
+}
