@@ -5,7 +5,7 @@ use super::call::{Answer, ApiError, Call};
 use super::happening;
 use super::ids::Ids;
 use super::services::{
-    autoscaling, cloudwatch, codepipeline, ebs, ec2, ecr, elbv2, imagebuilder, kms, lambda, s3,
+    autoscaling, cloudwatch, codepipeline, ebs, ec2, ecr, ecs, elbv2, imagebuilder, kms, lambda, s3,
     secretsmanager, ssm, sts,
 };
 use super::time::Time;
@@ -24,6 +24,7 @@ pub struct World {
     pub codepipeline: codepipeline::State,
     pub ec2: ec2::State,
     pub ecr: ecr::State,
+    pub ecs: ecs::State,
     pub elbv2: elbv2::State,
     pub imagebuilder: imagebuilder::State,
     pub kms: kms::State,
@@ -41,6 +42,7 @@ pub enum Event {
     CloudWatch(cloudwatch::Event),
     CodePipeline(codepipeline::Event),
     Ec2(ec2::Event),
+    Ecs(ecs::Event),
     Elbv2(elbv2::Event),
     ImageBuilder(imagebuilder::Event),
     Ssm(ssm::Event),
@@ -60,6 +62,7 @@ impl World {
             codepipeline: codepipeline::State::default(),
             ec2: ec2::State::default(),
             ecr: ecr::State::default(),
+            ecs: ecs::State::default(),
             elbv2: elbv2::State::default(),
             imagebuilder: imagebuilder::State::default(),
             kms: kms::State::default(),
@@ -80,6 +83,7 @@ impl World {
                 Event::CloudWatch(e) => cloudwatch::on_event(self, at, e),
                 Event::CodePipeline(e) => codepipeline::on_event(self, at, e),
                 Event::Ec2(e) => ec2::on_event(self, at, e),
+                Event::Ecs(e) => ecs::on_event(self, at, e),
                 Event::Elbv2(e) => elbv2::on_event(self, at, e),
                 Event::ImageBuilder(e) => imagebuilder::on_event(self, at, e),
                 Event::Ssm(e) => ssm::on_event(self, at, e),
@@ -102,6 +106,7 @@ impl World {
             "ebs" => ebs::call(self, call),
             "ec2" => ec2::call(self, call),
             "ecr" => ecr::call(self, call),
+            "ecs" => ecs::call(self, call),
             "elbv2" => elbv2::call(self, call),
             "imagebuilder" => imagebuilder::call(self, call),
             "kms" => kms::call(self, call),

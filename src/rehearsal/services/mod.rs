@@ -6,6 +6,7 @@ pub mod codepipeline;
 pub mod ebs;
 pub mod ec2;
 pub mod ecr;
+pub mod ecs;
 pub mod elbv2;
 pub mod imagebuilder;
 pub mod kms;

@@ -224,6 +224,7 @@ const SOURCES: &[(&str, &str)] = &[
     ("ebs", include_str!("../models/ebs.json")),
     ("ec2", include_str!("../models/ec2.json")),
     ("ecr", include_str!("../models/ecr.json")),
+    ("ecs", include_str!("../models/ecs.json")),
     ("elbv2", include_str!("../models/elbv2.json")),
     ("imagebuilder", include_str!("../models/imagebuilder.json")),
     ("kms", include_str!("../models/kms.json")),

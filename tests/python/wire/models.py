@@ -14,6 +14,7 @@ SERVICES = {
     "ebs": "ebs",
     "ec2": "ec2",
     "ecr": "ecr",
+    "ecs": "ecs",
     "elasticloadbalancing": "elbv2",
     "imagebuilder": "imagebuilder",
     "kms": "kms",
