@@ -6,6 +6,7 @@ pub mod agenda;
 pub mod behaviour;
 pub mod call;
 pub mod cloud;
+pub mod container;
 pub mod estate;
 pub mod faults;
 pub mod happening;

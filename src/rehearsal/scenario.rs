@@ -6,10 +6,11 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::behaviour::Behaviour;
+use super::container::ContainerBehaviour;
 use super::estate::Estate;
 use super::faults::{self, Fault, FaultPlan, Limit, Random, Rule};
 use super::happening::{self, Happening};
-use super::services::{autoscaling, codepipeline, imagebuilder};
+use super::services::{autoscaling, codepipeline, ecs, imagebuilder};
 use super::time::Time;
 use super::world::World;
 
@@ -23,6 +24,8 @@ pub struct Scenario {
     pub seed: u64,
     /// Behaviour of the image that is baked.
     pub baked_image: Behaviour,
+    /// Behaviour of containers of the image that is baked.
+    pub baked_container: ContainerBehaviour,
     /// Behaviour of the image in production before.
     pub current_image: Behaviour,
     pub build: Build,
@@ -32,6 +35,7 @@ pub struct Scenario {
     pub codepipeline: CodePipeline,
     pub autoscaling: AutoScaling,
     pub ec2: Ec2,
+    pub ecs: Ecs,
     /// A large account beside the service.
     pub estate: Option<Estate>,
     /// Days that the Recycle Bin keeps deregistered images and their snapshots; no rule without it.
@@ -56,6 +60,7 @@ impl Default for Scenario {
             description: "a good day".into(),
             seed: 1,
             baked_image: Behaviour::default(),
+            baked_container: ContainerBehaviour::default(),
             current_image: Behaviour::default(),
             build: Build::default(),
             no_spot: false,
@@ -63,6 +68,7 @@ impl Default for Scenario {
             codepipeline: CodePipeline::default(),
             autoscaling: AutoScaling::default(),
             ec2: Ec2::default(),
+            ecs: Ecs::default(),
             estate: None,
             recycle_bin_days: None,
             faults: Vec::new(),
@@ -183,6 +189,16 @@ pub enum AlarmAtStart {
 pub struct Ec2 {
     /// From a resource's creation until describe calls show it.
     pub visible_after_seconds: u64,
+}
+
+/// How ECS behaves.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Eq)]
+#[serde(default, deny_unknown_fields)]
+pub struct Ecs {
+    /// From a task's creation until list and describe calls show it.
+    pub visible_after_seconds: u64,
+    /// There is no Fargate capacity.
+    pub no_capacity: bool,
 }
 
 /// A time in which a service, or one operation of it, answers with an error only.
@@ -344,6 +360,11 @@ impl Scenario {
             AlarmAtStart::Fails => autoscaling::AlarmAtStart::Fails,
             AlarmAtStart::Excused => autoscaling::AlarmAtStart::Excused,
             AlarmAtStart::Refused => autoscaling::AlarmAtStart::Refused,
+        };
+        world.ecs.options = ecs::Options {
+            container: self.baked_container.clone(),
+            visible_after: Duration::from_secs(self.ecs.visible_after_seconds.min(LONGEST)),
+            no_capacity: self.ecs.no_capacity,
         };
         happening::enter(world, &self.happenings);
     }

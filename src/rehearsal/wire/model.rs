@@ -162,8 +162,13 @@ impl Pattern {
     /// Whether the whole text matches. Services match the whole value, anchored in the model or not.
     #[must_use]
     pub fn admits(&self, text: &str) -> bool {
-        let compiled = self.compiled.get_or_init(|| Regex::new(&format!("^(?:{})$", self.source)).ok());
+        // The one look around that keeps a whole pattern from being read: what a text must not end in.
+        let not_at_end = self.source.strip_suffix(')').and_then(|source| source.rsplit_once("(?<!"));
+        let (source, ending) = not_at_end.map_or((self.source.as_str(), None), |(s, e)| (s, Some(e)));
+        let compiled = self.compiled.get_or_init(|| Regex::new(&format!("^(?:{source})$")).ok());
+        let ends = ending.and_then(|ending| Regex::new(&format!("(?:{ending})$")).ok());
         compiled.as_ref().is_none_or(|regex| regex.is_match(text))
+            && ends.is_none_or(|ending| !ending.is_match(text))
     }
 }
 
@@ -212,15 +217,18 @@ impl Model {
     }
 }
 
-const SOURCES: [(&str, &str); 11] = [
+const SOURCES: &[(&str, &str)] = &[
     ("autoscaling", include_str!("../models/autoscaling.json")),
     ("cloudwatch", include_str!("../models/cloudwatch.json")),
     ("codepipeline", include_str!("../models/codepipeline.json")),
     ("ebs", include_str!("../models/ebs.json")),
     ("ec2", include_str!("../models/ec2.json")),
+    ("ecr", include_str!("../models/ecr.json")),
+    ("ecs", include_str!("../models/ecs.json")),
     ("elbv2", include_str!("../models/elbv2.json")),
     ("imagebuilder", include_str!("../models/imagebuilder.json")),
     ("kms", include_str!("../models/kms.json")),
+    ("lambda", include_str!("../models/lambda.json")),
     ("secretsmanager", include_str!("../models/secretsmanager.json")),
     ("ssm", include_str!("../models/ssm.json")),
     ("sts", include_str!("../models/sts.json")),
@@ -281,6 +289,14 @@ mod tests {
             assert_eq!(signed_as(signed).map(|m| m.service), Some(service));
         }
         assert!(signed_as("dynamodb").is_none());
+    }
+
+    #[test]
+    fn a_pattern_may_say_what_a_text_must_not_end_in() {
+        let bucket = Pattern::from(r"[0-9A-Za-z\.\-_]*(?<!\.)".to_owned());
+        for (text, admitted) in [("a.b", true), ("a.", false), ("a b", false)] {
+            assert_eq!(bucket.admits(text), admitted, "{text}");
+        }
     }
 
     #[test]

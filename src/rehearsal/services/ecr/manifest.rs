@@ -1,0 +1,135 @@
+//! What ECR reads of a manifest.
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+
+use super::super::super::call::ApiError;
+use super::invalid;
+
+/// What is kept of a manifest beside its bytes.
+#[derive(Clone, Debug)]
+pub(super) struct Manifest {
+    pub media_type: String,
+    /// The artifact's type where the manifest says one, or else the media type of its configuration.
+    pub artifact_type: Option<String>,
+    /// Digests an index names.
+    pub children: Vec<String>,
+    /// The image this one is about: of a signature, an attestation, a list of materials.
+    pub subject: Option<String>,
+    /// Bytes of the configuration and all layers.
+    pub size: i64,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Document {
+    schema_version: u32,
+    media_type: Option<String>,
+    artifact_type: Option<String>,
+    config: Option<Descriptor>,
+    #[serde(default)]
+    layers: Vec<Descriptor>,
+    manifests: Option<Vec<Descriptor>>,
+    subject: Option<Descriptor>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Descriptor {
+    media_type: String,
+    digest: String,
+    size: i64,
+}
+
+const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
+const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
+const DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
+
+impl Manifest {
+    /// Reads a manifest; `given` is the media type of the request.
+    ///
+    /// # Errors
+    /// `InvalidParameterException` for what is no manifest, or of no known or of two media types.
+    pub(super) fn parse(text: &str, given: Option<&str>) -> Result<Self, ApiError> {
+        let document: Document = serde_json::from_str(text)
+            .map_err(|e| invalid(format!("Invalid parameter at 'ImageManifest' failed to satisfy constraint: 'Invalid JSON syntax': {e}")))?;
+        if document.schema_version != 2 {
+            return Err(invalid("manifests of schema version 1 are not supported"));
+        }
+        let media_type = match (document.media_type.as_deref(), given) {
+            (Some(own), Some(given)) if own != given => {
+                return Err(invalid("imageManifestMediaType is not the media type of the manifest"));
+            }
+            (Some(one), _) | (None, Some(one)) => one.to_owned(),
+            (None, None) => {
+                return Err(invalid(
+                    "imageManifestMediaType is required where the manifest has no mediaType",
+                ));
+            }
+        };
+        let lists = match media_type.as_str() {
+            OCI_INDEX | DOCKER_LIST => true,
+            OCI_MANIFEST | DOCKER_MANIFEST => false,
+            other => return Err(invalid(format!("the manifest media type {other} is not supported"))),
+        };
+        if lists != document.manifests.is_some() || lists == document.config.is_some() {
+            return Err(invalid(format!("the manifest is not one of {media_type}")));
+        }
+        let blobs = document.config.iter().chain(&document.layers);
+        Ok(Self {
+            media_type,
+            size: blobs.map(|blob| blob.size).sum(),
+            artifact_type: document.artifact_type.or(document.config.map(|config| config.media_type)),
+            children: document.manifests.into_iter().flatten().map(|child| child.digest).collect(),
+            subject: document.subject.map(|subject| subject.digest),
+        })
+    }
+}
+
+/// `sha256:` and 64 digits: the digest of these bytes.
+pub(super) fn digest(bytes: &[u8]) -> String {
+    let digits: Vec<String> = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("sha256:{}", digits.concat())
+}
+
+/// Whether a text is a digest.
+pub(super) fn is_digest(text: &str) -> bool {
+    text.strip_prefix("sha256:").is_some_and(|digits| {
+        digits.len() == 64 && digits.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+    })
+}
+
+/// An index of images, each with the digest given.
+#[must_use]
+pub fn index(children: &[&str]) -> String {
+    let platforms = ["amd64", "arm64", "arm", "s390x"].iter().cycle();
+    let manifests: Vec<Value> = children
+        .iter()
+        .zip(platforms)
+        .map(|(child, architecture)| {
+            json!({ "mediaType": OCI_MANIFEST, "digest": child, "size": 675,
+                "platform": { "os": "linux", "architecture": architecture } })
+        })
+        .collect();
+    json!({ "schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": manifests }).to_string()
+}
+
+/// The manifest of an image with two layers, a different one for each content.
+#[must_use]
+pub fn sample(content: &str) -> String {
+    let blob = |what: &str, media_type: &str, size: usize| json!({ "mediaType": media_type, "size": size, "digest": digest(format!("{what} of {content}").as_bytes()) });
+    let layer = "application/vnd.oci.image.layer.v1.tar+gzip";
+    json!({
+        "schemaVersion": 2,
+        "mediaType": OCI_MANIFEST,
+        "config": blob("configuration", "application/vnd.oci.image.config.v1+json", 7023),
+        "layers": [
+            // The base is shared by all.
+            { "mediaType": layer, "size": 32_654_321, "digest": digest(b"base layer") },
+            blob("layer", layer, 8_000_000 + content.len() * 1000),
+        ],
+    })
+    .to_string()
+}

@@ -1,0 +1,39 @@
+//! What a container's image is: whether it can be pulled, its digest, and how it behaves.
+
+use sha2::{Digest as _, Sha256};
+
+use super::super::super::container::ContainerBehaviour;
+use super::super::super::world::World;
+
+/// An image that is there.
+pub(super) struct Pulled {
+    /// `sha256:` and 64 digits.
+    pub digest: String,
+    pub behaviour: ContainerBehaviour,
+}
+
+/// Pulls an image.
+///
+/// # Errors
+/// Why it cannot be pulled, as ECS words it.
+pub(super) fn pull(world: &World, image: &str) -> Result<Pulled, String> {
+    let behaviour = world.ecs.options.container.clone();
+    if let Some(error) = &behaviour.pull_error {
+        return Err(format!("CannotPullContainerError: {error}"));
+    }
+    let digest = match image.split_once('@') {
+        Some((_, digest)) => digest.to_owned(),
+        // A registry's answer for a tag; the same one for as long as the tag stays where it is.
+        None => format!("sha256:{}", hex(&Sha256::digest(image))),
+    };
+    Ok(Pulled { digest, behaviour })
+}
+
+/// How long the pull of an image takes, in seconds.
+pub(super) fn seconds(world: &World, _image: &str) -> u64 {
+    world.ecs.options.container.pull_seconds
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

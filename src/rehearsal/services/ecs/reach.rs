@@ -1,0 +1,49 @@
+//! A task from outside: what its containers say to whoever connects to its address.
+
+use super::super::super::time::Time;
+use super::super::super::world::World;
+use super::container::Container;
+use super::task::Task;
+
+/// What a connection to an address comes to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reached {
+    /// Nothing has the address: packets are lost.
+    Nobody,
+    /// A task has it, and nothing listens on the port.
+    Refused,
+    Answer {
+        status: u16,
+        body: String,
+    },
+}
+
+/// Knocks at a port of an address with a request for a path.
+#[must_use]
+pub fn knock(world: &World, address: &str, port: u16, path: &str) -> Reached {
+    let has_address =
+        |task: &&Task| task.interface.address.as_deref() == Some(address) && !task.has_stopped();
+    let Some(task) = world.ecs.tasks.values().find(has_address) else { return Reached::Nobody };
+    let listens = |container: &&Container| {
+        container.declared.port_mappings.iter().any(|mapping| mapping.container_port == Some(port))
+            && since(container, world.now).is_some()
+    };
+    let Some(container) = task.containers.iter().find(listens) else { return Reached::Refused };
+    let since = since(container, world.now).unwrap_or_default();
+    let rule = container.behaviour.answers.iter().find(|rule| {
+        rule.port.is_none_or(|wanted| wanted == port)
+            && path.starts_with(&rule.path)
+            && rule.seconds.is_none_or(|seconds| since < seconds)
+    });
+    match rule {
+        Some(rule) => Reached::Answer { status: rule.status, body: rule.body.clone() },
+        None => Reached::Answer { status: 200, body: "ok".to_owned() },
+    }
+}
+
+/// For how many seconds a container has listened; `None` while it does not.
+fn since(container: &Container, now: Time) -> Option<u64> {
+    let runs = (now - container.started.filter(|_| container.is_running())?).as_secs();
+    container.behaviour.listens.then_some(())?;
+    runs.checked_sub(container.behaviour.start_seconds)
+}

@@ -1,0 +1,301 @@
+//! Tasks live and end as the developer guide says; services keep them.
+
+use serde_json::{Value, json};
+
+use super::super::super::container::{AnswerRule, ContainerBehaviour, ExitRule};
+use super::super::ec2;
+use super::super::trial::{ACCOUNT, REGION, Trial};
+use super::{Reached, knock};
+
+const CLUSTER: &str = "staging";
+const IMAGE: &str = "111122223333.dkr.ecr.eu-west-1.amazonaws.com/web:1";
+
+struct Ground {
+    trial: Trial,
+    subnet: String,
+}
+
+fn ground(behaviour: ContainerBehaviour) -> Ground {
+    let mut trial = Trial::new();
+    trial.world.ecs.options.container = behaviour;
+    let subnet = ec2::seed_subnet(&mut trial.world, ACCOUNT, REGION, "eu-west-1a", "vpc-1");
+    trial.ok("ecs", "CreateCluster", json!({ "clusterName": CLUSTER }));
+    Ground { trial, subnet }
+}
+
+impl Ground {
+    fn register(&mut self, container: Value) -> String {
+        let mut definition = json!({ "name": "app", "image": IMAGE,
+            "portMappings": [{ "containerPort": 8080 }] });
+        definition.as_object_mut().unwrap().extend(container.as_object().unwrap().clone());
+        let input = json!({ "family": "web", "networkMode": "awsvpc", "requiresCompatibilities": ["FARGATE"],
+            "cpu": "256", "memory": "512", "executionRoleArn": "arn:aws:iam::111122223333:role/run",
+            "containerDefinitions": [definition] });
+        let answer = self.trial.ok("ecs", "RegisterTaskDefinition", input);
+        answer["taskDefinition"]["taskDefinitionArn"].as_str().unwrap().to_owned()
+    }
+
+    fn request(&self, definition: &str) -> Value {
+        json!({ "cluster": CLUSTER, "taskDefinition": definition, "launchType": "FARGATE",
+            "clientToken": "token-1", "startedBy": "run-1",
+            "networkConfiguration": { "awsvpcConfiguration": { "subnets": [self.subnet] } } })
+    }
+
+    fn run(&mut self, container: Value) -> String {
+        let definition = self.register(container);
+        let request = self.request(&definition);
+        let answer = self.trial.ok("ecs", "RunTask", request);
+        answer["tasks"][0]["taskArn"].as_str().unwrap().to_owned()
+    }
+
+    fn task(&mut self, arn: &str) -> Value {
+        let answer = self.trial.ok("ecs", "DescribeTasks", json!({ "cluster": CLUSTER, "tasks": [arn] }));
+        answer["tasks"][0].clone()
+    }
+
+    /// Every status a task goes through from now on until it stays for ten minutes.
+    fn statuses(&mut self, arn: &str) -> Vec<String> {
+        let mut seen: Vec<String> = Vec::new();
+        let mut same = 0;
+        while same < 600 {
+            let status = self.task(arn)["lastStatus"].as_str().unwrap().to_owned();
+            if seen.last() == Some(&status) {
+                same += 1;
+            } else {
+                seen.push(status);
+                same = 0;
+            }
+            self.trial.pass(1);
+        }
+        seen
+    }
+
+    fn stopped_tasks(&mut self) -> usize {
+        let answer =
+            self.trial.ok("ecs", "ListTasks", json!({ "cluster": CLUSTER, "desiredStatus": "STOPPED" }));
+        answer["taskArns"].as_array().unwrap().len()
+    }
+}
+
+#[test]
+fn a_task_goes_through_its_life_and_answers_at_its_address() {
+    let mut ground = ground(ContainerBehaviour {
+        answers: vec![AnswerRule {
+            port: None,
+            path: "/bad".into(),
+            status: 500,
+            body: "no".into(),
+            seconds: None,
+        }],
+        ..ContainerBehaviour::default()
+    });
+    let arn = ground.run(json!({}));
+    assert_eq!(ground.statuses(&arn), ["PROVISIONING", "PENDING", "RUNNING"]);
+    let task = ground.task(&arn);
+    let details = task["attachments"][0]["details"].as_array().unwrap();
+    let address =
+        details.iter().find(|d| d["name"] == "privateIPv4Address").unwrap()["value"].as_str().unwrap();
+    assert_eq!(task["containers"][0]["networkInterfaces"][0]["privateIpv4Address"], address);
+    assert!(task["containers"][0]["imageDigest"].as_str().unwrap().starts_with("sha256:"));
+    let ask = |ground: &Ground, port, path| knock(&ground.trial.world, address, port, path);
+    assert_eq!(ask(&ground, 8080, "/"), Reached::Answer { status: 200, body: "ok".into() });
+    assert_eq!(ask(&ground, 8080, "/bad/one"), Reached::Answer { status: 500, body: "no".into() });
+    assert_eq!(ask(&ground, 9090, "/"), Reached::Refused);
+    assert_eq!(knock(&ground.trial.world, "10.9.9.9", 8080, "/"), Reached::Nobody);
+
+    ground.trial.ok("ecs", "StopTask", json!({ "cluster": CLUSTER, "task": arn, "reason": "enough" }));
+    assert_eq!(ground.statuses(&arn), ["STOPPING", "DEPROVISIONING", "STOPPED"]);
+    let task = ground.task(&arn);
+    assert_eq!((&task["stopCode"], &task["stoppedReason"]), (&json!("UserInitiated"), &json!("enough")));
+    assert_eq!(task["containers"][0]["exitCode"], 143);
+    assert_eq!(knock(&ground.trial.world, address, 8080, "/"), Reached::Nobody);
+    // A stopped task is described for an hour.
+    ground.trial.pass(3600);
+    let answer = ground.trial.ok("ecs", "DescribeTasks", json!({ "cluster": CLUSTER, "tasks": [arn] }));
+    assert_eq!(answer["failures"][0]["reason"], "MISSING");
+}
+
+#[test]
+fn an_essential_container_that_ends_stops_the_task_with_its_exit_code() {
+    let exits = vec![ExitRule { command: "migrate".into(), code: 3, after_seconds: 20 }];
+    let mut ground = ground(ContainerBehaviour { exits, ..ContainerBehaviour::default() });
+    let arn = ground.run(json!({ "command": ["bin/migrate", "--check"] }));
+    assert_eq!(ground.statuses(&arn), ["PROVISIONING", "PENDING", "RUNNING", "DEPROVISIONING", "STOPPED"]);
+    let task = ground.task(&arn);
+    assert_eq!(task["stopCode"], "EssentialContainerExited");
+    assert_eq!(task["containers"][0]["exitCode"], 3);
+    // Another command of the same image goes on.
+    let definition = ground.register(json!({}));
+    let mut request = ground.request(&definition);
+    request["clientToken"] = json!("token-2");
+    let other =
+        ground.trial.ok("ecs", "RunTask", request)["tasks"][0]["taskArn"].as_str().unwrap().to_owned();
+    assert_eq!(ground.statuses(&other).last().unwrap(), "RUNNING");
+}
+
+#[test]
+fn an_image_that_cannot_be_pulled_stops_the_task_before_it_ran() {
+    let pull_error = Some("failed to resolve ref web:1: not found".to_owned());
+    let mut ground = ground(ContainerBehaviour { pull_error, ..ContainerBehaviour::default() });
+    let arn = ground.run(json!({}));
+    assert_eq!(ground.statuses(&arn), ["PROVISIONING", "PENDING", "DEPROVISIONING", "STOPPED"]);
+    let task = ground.task(&arn);
+    assert_eq!(task["stopCode"], "TaskFailedToStart");
+    assert!(task["stoppedReason"].as_str().unwrap().starts_with("CannotPullContainerError: "));
+    assert!(task["containers"][0].get("exitCode").is_none());
+}
+
+#[test]
+fn health_follows_the_container_not_the_wish() {
+    let check = json!({ "healthCheck": { "command": ["CMD-SHELL", "curl -f localhost:8080"], "interval": 10,
+        "retries": 2, "startPeriod": 30 } });
+    for (healthy, start_seconds, expected) in [
+        (true, 5, vec!["UNKNOWN", "HEALTHY"]),
+        (false, 5, vec!["UNKNOWN", "UNHEALTHY"]),
+        (true, 75, vec!["UNKNOWN", "UNHEALTHY", "HEALTHY"]),
+    ] {
+        let mut ground =
+            ground(ContainerBehaviour { healthy, start_seconds, ..ContainerBehaviour::default() });
+        let arn = ground.run(check.clone());
+        let mut seen: Vec<String> = Vec::new();
+        for _ in 0..200 {
+            let health = ground.task(&arn)["healthStatus"].as_str().unwrap().to_owned();
+            if seen.last() != Some(&health) {
+                seen.push(health);
+            }
+            ground.trial.pass(1);
+        }
+        assert_eq!(seen, expected);
+        assert_eq!(ground.task(&arn)["lastStatus"], "RUNNING", "ECS stops no standalone task for its health");
+    }
+}
+
+#[test]
+fn a_client_token_starts_its_task_once_and_for_one_request() {
+    let mut ground = ground(ContainerBehaviour::default());
+    let definition = ground.register(json!({}));
+    let mut request = ground.request(&definition);
+    let first = ground.trial.ok("ecs", "RunTask", request.clone());
+    ground.trial.pass(60);
+    let again = ground.trial.ok("ecs", "RunTask", request.clone());
+    assert_eq!(first["tasks"][0]["taskArn"], again["tasks"][0]["taskArn"]);
+    assert_eq!(again["tasks"][0]["lastStatus"], "RUNNING");
+    request["startedBy"] = json!("run-2");
+    assert_eq!(ground.trial.refused("ecs", "RunTask", request), "ConflictException");
+    let mine = json!({ "cluster": CLUSTER, "startedBy": "run-1" });
+    assert_eq!(ground.trial.ok("ecs", "ListTasks", mine)["taskArns"], json!([first["tasks"][0]["taskArn"]]));
+    let both = json!({ "cluster": CLUSTER, "startedBy": "run-1", "family": "web" });
+    assert_eq!(ground.trial.refused("ecs", "ListTasks", both), "InvalidParameterException");
+}
+
+#[test]
+fn definitions_are_numbered_once_and_end_in_two_steps() {
+    let mut ground = ground(ContainerBehaviour::default());
+    let (one, two) = (ground.register(json!({})), ground.register(json!({})));
+    assert!(one.ends_with("web:1") && two.ends_with("web:2"), "{one} {two}");
+    let delete = json!({ "taskDefinitions": [two] });
+    let refused = ground.trial.ok("ecs", "DeleteTaskDefinitions", delete.clone());
+    assert!(refused["failures"][0]["reason"].as_str().unwrap().contains("ACTIVE"));
+    ground.trial.ok("ecs", "DeregisterTaskDefinition", json!({ "taskDefinition": two }));
+    let request = ground.request(&two);
+    assert_eq!(ground.trial.refused("ecs", "RunTask", request), "ClientException");
+    ground.trial.ok("ecs", "DeleteTaskDefinitions", delete);
+    ground.trial.pass(61);
+    assert_eq!(
+        ground.trial.refused("ecs", "DescribeTaskDefinition", json!({ "taskDefinition": two })),
+        "ClientException"
+    );
+    assert!(ground.register(json!({})).ends_with("web:3"), "a number is not given twice");
+}
+
+#[test]
+fn what_fargate_does_not_offer_is_refused() {
+    let mut ground = ground(ContainerBehaviour::default());
+    let input = json!({ "family": "web", "networkMode": "awsvpc", "requiresCompatibilities": ["FARGATE"],
+        "cpu": "256", "memory": "512", "executionRoleArn": "arn:aws:iam::111122223333:role/run",
+        "containerDefinitions": [{ "name": "app", "image": IMAGE }] });
+    ground.trial.ok("ecs", "RegisterTaskDefinition", input.clone());
+    for (member, value) in [
+        ("memory", json!("8192")),
+        ("cpu", json!("300")),
+        ("networkMode", json!("bridge")),
+        ("executionRoleArn", Value::Null),
+        ("containerDefinitions", json!([{ "name": "app", "image": IMAGE, "essential": false }])),
+        (
+            "containerDefinitions",
+            json!([{ "name": "app", "image": IMAGE,
+            "healthCheck": { "command": ["CMD", "x"], "interval": 1 } }]),
+        ),
+    ] {
+        let mut bad = input.clone();
+        bad[member] = value;
+        assert_eq!(ground.trial.refused("ecs", "RegisterTaskDefinition", bad), "ClientException", "{member}");
+    }
+}
+
+#[test]
+fn a_service_rolls_over_without_ever_having_less_than_it_should() {
+    let mut ground = ground(ContainerBehaviour::default());
+    let definition = ground.register(json!({}));
+    let network = ground.request(&definition)["networkConfiguration"].clone();
+    let input = json!({ "cluster": CLUSTER, "serviceName": "web", "taskDefinition": definition,
+        "desiredCount": 3, "launchType": "FARGATE", "networkConfiguration": network });
+    ground.trial.ok("ecs", "CreateService", input);
+    ground.trial.pass(120);
+    let look = json!({ "cluster": CLUSTER, "services": ["web"] });
+    let service = ground.trial.ok("ecs", "DescribeServices", look.clone())["services"][0].clone();
+    assert_eq!(
+        (&service["runningCount"], &service["deployments"][0]["rolloutState"]),
+        (&json!(3), &json!("COMPLETED"))
+    );
+    let next = ground.register(json!({}));
+    let update = json!({ "cluster": CLUSTER, "service": "web", "taskDefinition": next });
+    ground.trial.ok("ecs", "UpdateService", update);
+    let mut least = 3;
+    ground.trial.until(600, |trial| {
+        let service = trial.ok("ecs", "DescribeServices", look.clone())["services"][0].clone();
+        least = least.min(service["runningCount"].as_u64().unwrap());
+        let deployments = service["deployments"].as_array().unwrap();
+        deployments.len() == 1 && deployments[0]["rolloutState"] == "COMPLETED"
+    });
+    assert_eq!(least, 3);
+    let service = ground.trial.ok("ecs", "DescribeServices", look.clone())["services"][0].clone();
+    assert_eq!((&service["runningCount"], &service["taskDefinition"]), (&json!(3), &json!(next)));
+    assert_eq!(ground.stopped_tasks(), 3);
+    let delete = json!({ "cluster": CLUSTER, "service": "web" });
+    assert_eq!(ground.trial.refused("ecs", "DeleteService", delete.clone()), "InvalidParameterException");
+    ground.trial.ok(
+        "ecs",
+        "UpdateService",
+        json!({ "cluster": CLUSTER, "service": "web", "desiredCount": 0 }),
+    );
+    ground.trial.ok("ecs", "DeleteService", delete);
+    ground.trial.pass(120);
+    assert_eq!(ground.trial.ok("ecs", "DescribeServices", look)["services"][0]["status"], "INACTIVE");
+    ground.trial.ok("ecs", "DeleteCluster", json!({ "cluster": CLUSTER }));
+}
+
+#[test]
+fn the_circuit_breaker_brings_back_what_ran_before() {
+    let mut ground = ground(ContainerBehaviour::default());
+    let good = ground.register(json!({}));
+    let network = ground.request(&good)["networkConfiguration"].clone();
+    let input = json!({ "cluster": CLUSTER, "serviceName": "web", "taskDefinition": good, "desiredCount": 1,
+        "launchType": "FARGATE", "networkConfiguration": network,
+        "deploymentConfiguration": { "deploymentCircuitBreaker": { "enable": true, "rollback": true } } });
+    ground.trial.ok("ecs", "CreateService", input);
+    ground.trial.pass(120);
+    let bad = ground.register(json!({ "command": ["crash"] }));
+    ground.trial.world.ecs.options.container.exits =
+        vec![ExitRule { command: "crash".into(), code: 1, after_seconds: 1 }];
+    ground.trial.ok(
+        "ecs",
+        "UpdateService",
+        json!({ "cluster": CLUSTER, "service": "web", "taskDefinition": bad }),
+    );
+    let look = json!({ "cluster": CLUSTER, "services": ["web"] });
+    ground.trial.until(1200, |trial| {
+        let service = trial.ok("ecs", "DescribeServices", look.clone())["services"][0].clone();
+        service["taskDefinition"] == json!(good) && service["deployments"][0]["rolloutState"] == "COMPLETED"
+    });
+}

@@ -1,0 +1,75 @@
+//! A function's code: an archive, or an image whose tag is looked up once.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::Deserialize;
+use sha2::{Digest as _, Sha256};
+
+use super::super::super::call::ApiError;
+use super::super::super::world::World;
+use super::super::ecr;
+use super::invalid;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Code {
+    /// The base64 of its SHA-256, and its size.
+    Zip { sha256: String, size: usize },
+    /// As it was asked for, and by the digest it had then.
+    Image { uri: String, resolved: String },
+}
+
+/// The members of a request that say what the code is.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Given {
+    zip_file: Option<String>,
+    s3_bucket: Option<String>,
+    image_uri: Option<String>,
+}
+
+impl Given {
+    /// # Errors
+    /// Not exactly one is given, or the image is not there.
+    pub(super) fn code(self, world: &World, region: &str) -> Result<Code, ApiError> {
+        match (self.zip_file, self.image_uri, self.s3_bucket) {
+            (Some(zip), None, None) => {
+                let bytes = STANDARD.decode(zip).map_err(|e| invalid(format!("ZipFile: {e}")))?;
+                Ok(Code::Zip { sha256: STANDARD.encode(Sha256::digest(&bytes)), size: bytes.len() })
+            }
+            (None, Some(uri), None) => {
+                let here = uri.contains(&format!(".dkr.ecr.{region}.amazonaws.com/"));
+                let resolved = ecr::resolve(world, &uri).filter(|_| here);
+                let missing =
+                    || invalid(format!("Source image {uri} does not exist. Provide a valid source image."));
+                Ok(Code::Image { resolved: resolved.ok_or_else(missing)?, uri })
+            }
+            (None, None, Some(_)) => Err(invalid("code in S3 is not read here")),
+            _ => Err(invalid("Please provide a source for function code.")),
+        }
+    }
+}
+
+impl Code {
+    pub(super) fn package(&self) -> &'static str {
+        match self {
+            Self::Zip { .. } => "Zip",
+            Self::Image { .. } => "Image",
+        }
+    }
+
+    /// `CodeSha256`: of an image, the digits of its digest.
+    pub(super) fn sha256(&self) -> &str {
+        match self {
+            Self::Zip { sha256, .. } => sha256,
+            Self::Image { resolved, .. } => resolved.rsplit(':').next().unwrap_or_default(),
+        }
+    }
+
+    /// Bytes; an image counts as none.
+    pub(super) fn size(&self) -> usize {
+        match self {
+            Self::Zip { size, .. } => *size,
+            Self::Image { .. } => 0,
+        }
+    }
+}

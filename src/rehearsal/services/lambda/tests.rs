@@ -1,0 +1,93 @@
+//! The documented rules of Lambda, one by one.
+
+use serde_json::{Value, json};
+
+use super::super::ecr;
+use super::super::trial::{ACCOUNT, REGION, Trial};
+
+const URI: &str = "111122223333.dkr.ecr.eu-west-1.amazonaws.com/app";
+
+/// A trial with the repository `app` whose tag `v1` is an image; its digest.
+fn trial() -> (Trial, String) {
+    let mut trial = Trial::new();
+    ecr::seed_repository(&mut trial.world, ACCOUNT, REGION, "app");
+    let digest =
+        ecr::push(&mut trial.world, (ACCOUNT, REGION), "app", &["v1"], &ecr::sample_manifest("one")).unwrap();
+    (trial, digest)
+}
+
+fn create(trial: &mut Trial, name: &str) -> Value {
+    trial.ok(
+        "lambda",
+        "CreateFunction",
+        json!({ "FunctionName": name, "Role": "arn:aws:iam::111122223333:role/run", "PackageType": "Image",
+            "Code": { "ImageUri": format!("{URI}:v1") } }),
+    )
+}
+
+fn resolved(trial: &mut Trial, qualifier: &str) -> String {
+    let got = trial.ok("lambda", "GetFunction", json!({ "FunctionName": "web", "Qualifier": qualifier }));
+    got["Code"]["ResolvedImageUri"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_tag_is_looked_up_once_and_a_version_keeps_what_it_meant() {
+    let (mut t, first) = trial();
+    create(&mut t, "web");
+    t.pass(60);
+    let published = t.ok("lambda", "PublishVersion", json!({ "FunctionName": "web" }));
+    assert_eq!(published["Version"], "1");
+    let second =
+        ecr::push(&mut t.world, (ACCOUNT, REGION), "app", &["v1"], &ecr::sample_manifest("two")).unwrap();
+    assert_eq!(resolved(&mut t, "$LATEST"), format!("{URI}@{first}"), "the tag moved, the function did not");
+    t.ok("lambda", "UpdateFunctionCode", json!({ "FunctionName": "web", "ImageUri": format!("{URI}:v1") }));
+    assert_eq!(resolved(&mut t, "$LATEST"), format!("{URI}@{second}"));
+    assert_eq!(resolved(&mut t, "1"), format!("{URI}@{first}"));
+}
+
+#[test]
+fn publishing_what_has_not_changed_makes_no_version() {
+    let (mut t, _) = trial();
+    create(&mut t, "web");
+    t.pass(60);
+    for _ in 0..2 {
+        assert_eq!(t.ok("lambda", "PublishVersion", json!({ "FunctionName": "web" }))["Version"], "1");
+    }
+    let listed = t.ok("lambda", "ListFunctions", json!({ "FunctionVersion": "ALL" }));
+    assert_eq!(listed["Functions"].as_array().unwrap().len(), 2, "the latest and one");
+    assert_eq!(t.ok("lambda", "ListFunctions", json!({}))["Functions"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn a_function_that_is_pending_or_updated_is_not_changed() {
+    let (mut t, _) = trial();
+    assert_eq!(create(&mut t, "web")["State"], "Pending");
+    assert_eq!(
+        t.refused("lambda", "PublishVersion", json!({ "FunctionName": "web" })),
+        "ResourceConflictException"
+    );
+    t.pass(60);
+    let code = json!({ "FunctionName": "web", "ImageUri": format!("{URI}:v1") });
+    assert_eq!(t.ok("lambda", "UpdateFunctionCode", code.clone())["LastUpdateStatus"], "InProgress");
+    assert_eq!(t.refused("lambda", "UpdateFunctionCode", code), "ResourceConflictException");
+}
+
+#[test]
+fn an_image_that_is_not_there_is_refused() {
+    let (mut t, _) = trial();
+    let input = json!({ "FunctionName": "web", "Role": "arn:aws:iam::111122223333:role/run",
+        "PackageType": "Image", "Code": { "ImageUri": format!("{URI}:v9") } });
+    assert_eq!(t.refused("lambda", "CreateFunction", input), "InvalidParameterValueException");
+}
+
+#[test]
+fn pages_hold_fifty_at_most() {
+    let (mut t, _) = trial();
+    for number in 0..51 {
+        create(&mut t, &format!("f{number}"));
+    }
+    let first = t.ok("lambda", "ListFunctions", json!({ "MaxItems": 1000 }));
+    assert_eq!(first["Functions"].as_array().unwrap().len(), 50);
+    let second = t.ok("lambda", "ListFunctions", json!({ "Marker": first["NextMarker"] }));
+    assert_eq!(second["Functions"].as_array().unwrap().len(), 1);
+}
