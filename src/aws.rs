@@ -305,6 +305,7 @@ impl Class {
             | "InternalError"
             | "InternalServerError"
             | "InternalServiceError"
+            | "InternalException"
             | "ServiceException"
             | "ServiceUnavailable"
             | "ServiceUnavailableException"

@@ -15,7 +15,7 @@ use super::estate;
 use super::scenario::Scenario;
 use super::services::s3::{self, Bucket, Encryption};
 use super::services::sts::{self, Credentials};
-use super::services::{ec2, ecr, ssm};
+use super::services::{ec2, ecr, securityhub, ssm};
 use super::time::Time;
 use super::world::World;
 
@@ -107,6 +107,9 @@ pub fn found(setup: &Setup, scenario: &Scenario, at: Time) -> Result<(World, Fou
     }
     if let Some(recipe) = &setup.recipe {
         ground.recipe(recipe)?;
+    }
+    if scenario.security_hub.enabled {
+        securityhub::enable(&mut ground.world, &setup.account, &setup.region);
     }
     ground.staging();
     let current_image = match &setup.fleet {
