@@ -407,9 +407,19 @@ const TO_THE_HUB: (&str, &str) = ("      critical: 0\n", "      critical: 0\n   
 
 /// What Security Hub has of the release, by the vulnerability.
 fn in_the_hub(baked: &Baked) -> std::collections::BTreeMap<String, Value> {
-    let found = baked.ask("securityhub", "GetFindings", json!({}));
-    let of = |finding: &Value| finding["Vulnerabilities"][0]["Id"].as_str().unwrap().to_owned();
-    found["Findings"].as_array().unwrap().iter().map(|finding| (of(finding), finding.clone())).collect()
+    let mut all = std::collections::BTreeMap::new();
+    let mut input = json!({});
+    loop {
+        let page = baked.ask("securityhub", "GetFindings", input);
+        for finding in page["Findings"].as_array().unwrap() {
+            let of = finding["Vulnerabilities"][0]["Id"].as_str().unwrap();
+            all.insert(of.to_owned(), finding.clone());
+        }
+        match page.get("NextToken") {
+            Some(next) => input = json!({ "NextToken": next }),
+            None => return all,
+        }
+    }
 }
 
 #[test]

@@ -38,7 +38,7 @@ def containers(ground, builder, arns):
             **{**recipe, "dockerfileTemplateUri": "s3://bucket/Dockerfile", "clientToken": "both"})
     made = builder.create_container_recipe(**recipe)["containerRecipeArn"]
     assert builder.create_container_recipe(**recipe)["containerRecipeArn"] == made
-    refused("ResourceAlreadyExistsException", 409, builder.create_container_recipe, **{**recipe, "clientToken": "again"})
+    refused("ResourceAlreadyExistsException", 400, builder.create_container_recipe, **{**recipe, "clientToken": "again"})
     shown = builder.get_container_recipe(containerRecipeArn=made)["containerRecipe"]
     assert (shown["parentImage"], shown["targetRepository"]["repositoryName"]) == ("amazonlinux:2023", "tour-container")
     spare = builder.create_container_recipe(**{**recipe, "name": "spare-container", "clientToken": "sc"})

@@ -2,6 +2,7 @@
 
 from .ground import pages, refused
 
+SCENARIO = "security_hub: {enabled: false}\n"
 
 def finding(number, **more):
     account = "123456789012"
