@@ -59,10 +59,12 @@ pub struct RecipeGround {
 /// Where images are tested.
 #[derive(Clone, Debug)]
 pub struct Staging {
-    pub subnet: String,
+    pub subnets: Vec<String>,
     pub security_groups: Vec<String>,
     /// Documents of Systems Manager that the account has, and the names of their parameters.
     pub documents: BTreeMap<String, Vec<String>>,
+    /// Name or ARN of the cluster of ECS that tasks run in; none without it.
+    pub cluster: Option<String>,
 }
 
 /// What a client needs to know of the world that was made.
@@ -108,7 +110,7 @@ pub fn found(setup: &Setup, scenario: &Scenario, at: Time) -> Result<(World, Fou
     if let Some(recipe) = &setup.recipe {
         ground.recipe(recipe)?;
     }
-    ground.staging();
+    ground.staging()?;
     let current_image = match &setup.fleet {
         Some(fleet) => Some(ground.fleet(fleet, scenario)?),
         None => None,
@@ -145,7 +147,7 @@ pub fn found_beside(world: World, setup: &Setup, scenario: &Scenario) -> Result<
     if let Some(recipe) = &setup.recipe {
         ground.recipe(recipe)?;
     }
-    ground.staging();
+    ground.staging()?;
     if let Some(fleet) = &setup.fleet {
         ground.fleet(fleet, scenario)?;
     }
@@ -363,23 +365,24 @@ impl Ground<'_> {
         )
     }
 
-    fn staging(&mut self) {
-        let Some(staging) = &self.setup.staging else { return };
+    fn staging(&mut self) -> Result<(), SetupError> {
+        let Some(staging) = &self.setup.staging else { return Ok(()) };
         let (account, region) = (&self.setup.account, &self.setup.region);
-        ec2::place_subnet(
-            &mut self.world,
-            account,
-            region,
-            &staging.subnet,
-            &format!("{region}a"),
-            "vpc-staging",
-        );
+        for (subnet, zone) in staging.subnets.iter().zip(["a", "b", "c"].into_iter().cycle()) {
+            let zone = format!("{region}{zone}");
+            ec2::place_subnet(&mut self.world, account, region, subnet, &zone, "vpc-staging");
+        }
         for group in &staging.security_groups {
             ec2::place_security_group(&mut self.world, account, region, group, "vpc-staging", "staging");
         }
         for (name, parameters) in &staging.documents {
             ssm::write_document(&mut self.world, account, region, name, parameters);
         }
+        if let Some(cluster) = &staging.cluster {
+            let name = cluster.rsplit('/').next().unwrap_or(cluster);
+            self.ask("ecs", "CreateCluster", json!({ "clusterName": name }))?;
+        }
+        Ok(())
     }
 
     fn action_types(&mut self) -> Result<(), SetupError> {
