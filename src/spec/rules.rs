@@ -61,11 +61,10 @@ impl<'d> Rules<'d> {
         }
     }
 
-    /// A container image is tested in a task, a machine image on an instance.
+    /// A container image is tested in a task, a machine image on an instance. An image pipeline may make either.
     pub fn tested_as_baked(&mut self) {
         let given =
             |pointer: &str| self.document.value.pointer(pointer).is_some_and(|value| !value.is_null());
-        let machine = given("/bake/image_pipeline") || given("/bake/recipe");
         if given("/bake/container") && given("/test") && !given("/test/task") {
             self.broken(
                 "/test",
@@ -73,7 +72,7 @@ impl<'d> Rules<'d> {
                 "test.task",
                 "a container image is tested in a task of ECS",
             );
-        } else if machine && given("/test/task") {
+        } else if given("/bake/recipe") && given("/test/task") {
             self.broken(
                 "/test/task",
                 "bake makes a machine image, and test has a task".to_owned(),
