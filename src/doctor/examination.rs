@@ -118,10 +118,17 @@ impl Examination {
         if let Some(test) = &spec.test
             && let Some(aws) = &self.acting(targets.test.as_deref(), findings).await
         {
-            let network = look::network(aws, &test.subnet, &test.security_groups).await;
-            findings.push(judge::network(&test.subnet, &test.security_groups, &network));
-            let name = &test.instance_type;
-            findings.push(judge::instance_type(name, &look::instance_type(aws, name).await));
+            if let Some(instance) = test.instance() {
+                let network = look::network(aws, instance.subnet, instance.security_groups).await;
+                findings.push(judge::network(instance.subnet, instance.security_groups, &network));
+                let name = instance.kind;
+                findings.push(judge::instance_type(name, &look::instance_type(aws, name).await));
+            }
+            for subnet in test.task.iter().flat_map(|task| &task.subnets) {
+                let groups = test.task.as_ref().map_or(&[][..], |task| &task.security_groups);
+                let network = look::network(aws, subnet, groups).await;
+                findings.push(judge::network(subnet, groups, &network));
+            }
         }
         if let Some(promote) = &spec.promote
             && let Some(aws) = &self.acting(targets.promote.as_deref(), findings).await

@@ -201,12 +201,14 @@ fn what_the_spec_names_must_be_there() {
             spec.bake.as_mut().unwrap().image_pipeline.as_mut().unwrap().push_str("-other");
         }),
         ("staging_network_exists", |spec| {
-            spec.test.as_mut().unwrap().subnet = "subnet-0000000000000000f".into();
+            spec.test.as_mut().unwrap().subnet = Some("subnet-0000000000000000f".into());
         }),
         ("staging_network_exists", |spec| {
             spec.test.as_mut().unwrap().security_groups.push("sg-0000000000000000f".into());
         }),
-        ("instance_type_is_offered", |spec| spec.test.as_mut().unwrap().instance_type = "z9.nano".into()),
+        ("instance_type_is_offered", |spec| {
+            spec.test.as_mut().unwrap().instance_type = Some("z9.nano".into())
+        }),
         ("group_exists", |spec| spec.promote.as_mut().unwrap().group = "nobody".into()),
         ("alarms_are_ok", |spec| spec.promote.as_mut().unwrap().alarms.push("silent".into())),
     ];

@@ -53,10 +53,10 @@ pub struct Watch {
 }
 
 impl Watch {
-    pub fn new(style: Style, epoch: Timestamp) -> Self {
+    pub fn new(style: Style, epoch: Timestamp, actions: usize) -> Self {
         let all = MultiProgress::new();
         let bars = if style == Style::Bars {
-            Stage::ALL.map(|stage| (stage, bar(&all, stage))).into()
+            Stage::ALL.into_iter().take(actions).map(|stage| (stage, bar(&all, stage))).collect()
         } else {
             BTreeMap::new()
         };
