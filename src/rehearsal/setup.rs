@@ -41,8 +41,8 @@ pub struct Setup {
     pub distribution: Vec<(String, String)>,
     pub staging: Option<Staging>,
     pub fleet: Option<Fleet>,
-    /// How many of the four actions the pipeline has, from the first on.
-    pub actions: usize,
+    /// Which of the four actions the pipeline has.
+    pub actions: [bool; 4],
 }
 
 /// What a recipe needs to find: its parent image, the configurations it is built by, a container's repository.
@@ -416,7 +416,8 @@ impl Ground<'_> {
         // The stages after the first read the spec from the hand-over, so only the first is told where it lies.
         let none = BTreeMap::new();
         let mut input = "SourceArtifact";
-        for (category, name, output) in STAGES.into_iter().take(self.setup.actions) {
+        let there = STAGES.into_iter().zip(self.setup.actions).filter(|(_, there)| *there);
+        for ((category, name, output), _) in there {
             stages.push(json!({"name": name, "actions": [{
                 "name": name, "namespace": name,
                 "actionTypeId": {"category": category, "owner": "Custom", "provider": "Bakeline", "version": "1"},

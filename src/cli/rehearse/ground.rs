@@ -101,15 +101,17 @@ pub fn setup(spec: &ReleaseSpec, source: Bytes, spec_path: &str) -> Setup {
     }
 }
 
-/// The actions of a pipeline for a spec: up to the last one that the spec has a section for.
-fn actions(spec: &ReleaseSpec) -> usize {
-    let has = |stage: &Stage| match stage {
+/// The actions of a pipeline for a spec: those up to the last one that the spec has a section for. Only a promotion may be
+/// left out in between.
+pub fn actions(spec: &ReleaseSpec) -> [bool; 4] {
+    let has = |stage: Stage| match stage {
         Stage::Bake => spec.bake.is_some(),
         Stage::Test => spec.test.is_some(),
         Stage::Promote => spec.promote.is_some(),
         Stage::Cleanup => spec.cleanup.is_some(),
     };
-    Stage::ALL.iter().rposition(has).map_or(Stage::ALL.len(), |last| last + 1)
+    let last = Stage::ALL.into_iter().rfind(|stage| has(*stage)).unwrap_or(Stage::Cleanup);
+    Stage::ALL.map(|stage| stage <= last && (stage != Stage::Promote || has(stage)))
 }
 
 /// What the recipe of a machine image or of a container needs to find.

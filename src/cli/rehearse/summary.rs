@@ -54,9 +54,9 @@ fn table(header: &[&str]) -> Table {
 }
 
 /// A line for each stage of the pipeline, run or not.
-fn stages(seen: &BTreeMap<Stage, Seen>, cloud: &Cloud, actions: usize) -> Table {
+fn stages(seen: &BTreeMap<Stage, Seen>, cloud: &Cloud, actions: [bool; 4]) -> Table {
     let mut table = table(&["STAGE", "RESULT", "BEGAN", "TOOK", "SLICES", "API CALLS", "SUMMARY"]);
-    for stage in Stage::ALL.into_iter().take(actions) {
+    for (stage, _) in Stage::ALL.into_iter().zip(actions).filter(|(_, there)| *there) {
         let Some(of) = seen.get(&stage) else {
             table.add_row([stage.name(), "not run", "", "", "", "", ""]);
             continue;

@@ -53,10 +53,11 @@ pub struct Watch {
 }
 
 impl Watch {
-    pub fn new(style: Style, epoch: Timestamp, actions: usize) -> Self {
+    pub fn new(style: Style, epoch: Timestamp, actions: [bool; 4]) -> Self {
         let all = MultiProgress::new();
+        let there = Stage::ALL.into_iter().zip(actions).filter(|(_, there)| *there);
         let bars = if style == Style::Bars {
-            Stage::ALL.into_iter().take(actions).map(|stage| (stage, bar(&all, stage))).collect()
+            there.map(|(stage, _)| (stage, bar(&all, stage))).collect()
         } else {
             BTreeMap::new()
         };
