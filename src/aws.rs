@@ -297,6 +297,7 @@ impl Class {
             | "InternalError"
             | "InternalServerError"
             | "InternalServiceError"
+            | "ServerException"
             | "ServiceException"
             | "ServiceUnavailable"
             | "ServiceUnavailableException"

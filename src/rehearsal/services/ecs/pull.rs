@@ -4,6 +4,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::super::super::container::ContainerBehaviour;
 use super::super::super::world::World;
+use super::super::ecr;
 
 /// An image that is there.
 pub(super) struct Pulled {
@@ -21,9 +22,15 @@ pub(super) fn pull(world: &World, image: &str) -> Result<Pulled, String> {
     if let Some(error) = &behaviour.pull_error {
         return Err(format!("CannotPullContainerError: {error}"));
     }
+    if ecr::has_repository(world, image) {
+        let resolved = ecr::resolve(world, image)
+            .ok_or_else(|| format!("CannotPullContainerError: failed to resolve ref {image}: not found"))?;
+        let digest = resolved.rsplit('@').next().unwrap_or_default().to_owned();
+        return Ok(Pulled { digest, behaviour });
+    }
     let digest = match image.split_once('@') {
         Some((_, digest)) => digest.to_owned(),
-        // A registry's answer for a tag; the same one for as long as the tag stays where it is.
+        // Of a repository that nobody made: a registry's answer for a tag; the same one for as long as the tag stays where it is.
         None => format!("sha256:{}", hex(&Sha256::digest(image))),
     };
     Ok(Pulled { digest, behaviour })
