@@ -20,6 +20,7 @@ use aws_smithy_types::retry::RetryConfig;
 use aws_types::SdkConfig;
 use secrecy::{ExposeSecret, SecretString};
 
+pub mod ecr;
 pub mod target;
 
 pub use target::{Target, TargetError, Targets};
@@ -183,6 +184,13 @@ impl Aws {
         aws_sdk_ec2::Client::from_conf(config.interceptor(self.calls.clone()).build())
     }
 
+    /// ECR in another region, under the same identity.
+    #[must_use]
+    pub fn ecr_in(&self, region: &str) -> aws_sdk_ecr::Client {
+        let config = aws_sdk_ecr::config::Builder::from(&self.config_in(region));
+        aws_sdk_ecr::Client::from_conf(config.interceptor(self.calls.clone()).build())
+    }
+
     /// The EBS direct API in another region, under the same identity.
     #[must_use]
     pub fn ebs_in(&self, region: &str) -> aws_sdk_ebs::Client {
@@ -298,6 +306,7 @@ impl Class {
             | "InternalServerError"
             | "InternalServiceError"
             | "ServerException"
+            | "InternalException"
             | "ServiceException"
             | "ServiceUnavailable"
             | "ServiceUnavailableException"

@@ -15,7 +15,7 @@ use super::estate;
 use super::scenario::Scenario;
 use super::services::s3::{self, Bucket, Encryption};
 use super::services::sts::{self, Credentials};
-use super::services::{ec2, ssm};
+use super::services::{ec2, ecr, securityhub, ssm};
 use super::time::Time;
 use super::world::World;
 
@@ -43,11 +43,13 @@ pub struct Setup {
     pub fleet: Option<Fleet>,
 }
 
-/// What a recipe needs to find in Image Builder: its parent image and the configurations it is built by.
+/// What a recipe needs to find: its parent image, the configurations it is built by, a container's repository.
 #[derive(Clone, Debug)]
 pub struct RecipeGround {
-    /// An AMI's id, `ssm:` and a parameter's name, or an image's ARN.
+    /// An AMI's id, `ssm:` and a parameter's name, an image's ARN, or what a container is built FROM.
     pub parent_image: String,
+    /// The repository that a container image is pushed to, in every region of the distribution.
+    pub repository: Option<String>,
     /// ARN of the infrastructure configuration.
     pub infrastructure: String,
     /// ARN of the distribution configuration.
@@ -105,6 +107,9 @@ pub fn found(setup: &Setup, scenario: &Scenario, at: Time) -> Result<(World, Fou
     }
     if let Some(recipe) = &setup.recipe {
         ground.recipe(recipe)?;
+    }
+    if scenario.security_hub.enabled {
+        securityhub::enable(&mut ground.world, &setup.account, &setup.region);
     }
     ground.staging();
     let current_image = match &setup.fleet {
@@ -248,7 +253,7 @@ impl Ground<'_> {
                    "clientToken": format!("recipe-{name}")}),
         )?;
         let infrastructure = self.infrastructure(&name)?;
-        let distribution = self.distribution(&name)?;
+        let distribution = self.distribution(&name, None)?;
         self.ask(
             "imagebuilder",
             "CreateImagePipeline",
@@ -270,7 +275,7 @@ impl Ground<'_> {
         Ok(text(&made, "/infrastructureConfigurationArn"))
     }
 
-    fn distribution(&mut self, name: &str) -> Result<String, SetupError> {
+    fn distribution(&mut self, name: &str, repository: Option<&str>) -> Result<String, SetupError> {
         let mut by_region: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
         for (region, account) in &self.setup.distribution {
             by_region.entry(region).or_default().push(account);
@@ -279,6 +284,11 @@ impl Ground<'_> {
         let distributions: Vec<Value> = by_region
             .into_iter()
             .map(|(region, accounts)| {
+                if let Some(repository) = repository {
+                    let target = json!({"service": "ECR", "repositoryName": repository});
+                    let container = json!({"targetRepository": target, "containerTags": ["latest"]});
+                    return json!({"region": region, "containerDistributionConfiguration": container});
+                }
                 let others: Vec<&str> = accounts.into_iter().filter(|a| *a != self.setup.account).collect();
                 let mut ami = Map::from_iter([(
                     "name".to_owned(),
@@ -304,7 +314,10 @@ impl Ground<'_> {
         let last = |arn: &str| arn.rsplit('/').next().unwrap_or(arn).to_owned();
         self.infrastructure(&last(&recipe.infrastructure))?;
         if let Some(arn) = &recipe.distribution {
-            self.distribution(&last(arn))?;
+            self.distribution(&last(arn), recipe.repository.as_deref())?;
+        }
+        if let Some(repository) = &recipe.repository {
+            return self.repositories(repository, &recipe.parent_image);
         }
         let parent = self.parent_image();
         if let Some(name) = recipe.parent_image.strip_prefix("ssm:") {
@@ -313,6 +326,25 @@ impl Ground<'_> {
             ssm::write_parameter(&mut self.world, now, account, region, name, "text", &parent);
         }
         Ok(())
+    }
+
+    /// The repositories a container image is pushed to, and the base image if that lies in one too.
+    fn repositories(&mut self, name: &str, parent: &str) -> Result<(), SetupError> {
+        let setup = self.setup;
+        for region in setup.distribution.iter().map(|(region, _)| region).chain([&setup.region]) {
+            ecr::seed_repository(&mut self.world, &setup.account, region, name);
+        }
+        let parts = parent.split_once(".dkr.ecr.").and_then(|(owner, rest)| {
+            let (host, path) = rest.split_once('/')?;
+            Some((owner, host.split('.').next()?, path.split('@').next()?))
+        });
+        let Some((owner, region, path)) = parts else { return Ok(()) };
+        let (base, tag) = path.split_once(':').unwrap_or((path, "latest"));
+        ecr::seed_repository(&mut self.world, owner, region, base);
+        let manifest = ecr::sample_manifest("the parent image");
+        ecr::push(&mut self.world, (owner, region), base, &[tag], &manifest)
+            .map(drop)
+            .map_err(|refused| refusal("the parent image", refused))
     }
 
     /// An image to start from, and its id.

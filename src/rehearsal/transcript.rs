@@ -38,6 +38,9 @@ pub struct Record {
     /// botocore's service name, `s3`, or what the signature named when it is none of ours.
     pub service: String,
     pub operation: String,
+    /// The Region the call was signed for.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub region: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub access_key: Option<String>,
     /// The HTTP status the service gave, though it may never have arrived; absent for a killed caller's call.
@@ -172,6 +175,7 @@ mod tests {
             at: Time(1_700_000_000_250),
             service: "ec2".into(),
             operation: "CopyImage".into(),
+            region: String::new(),
             access_key: None,
             status: Some(200),
             code: None,

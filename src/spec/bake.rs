@@ -3,15 +3,16 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::container::Container;
 use super::gates::Gates;
 use super::recipe::Recipe;
 use super::span::Span;
 
-/// How the image is baked: by an EC2 Image Builder pipeline that exists, or by a recipe that is written here.
+/// How the image is baked: by an EC2 Image Builder pipeline that exists, or by a recipe that is written here, for a machine image or for a container image.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Bake {
-    /// ARN of the Image Builder pipeline that bakes the image. Either this or `recipe`.
+    /// ARN of the Image Builder pipeline that bakes the image. Either this, `recipe` or `container`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(
         with = "String",
@@ -21,10 +22,14 @@ pub struct Bake {
         example = &"arn:aws:imagebuilder:eu-west-1:123456789012:image-pipeline/web"
     )]
     pub image_pipeline: Option<String>,
-    /// What the image is made of. Either this or `image_pipeline`.
+    /// What the machine image is made of. Either this, `image_pipeline` or `container`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Recipe")]
     pub recipe: Option<Recipe>,
+    /// What the container image is made of. Either this, `image_pipeline` or `recipe`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Container")]
+    pub container: Option<Container>,
     /// How long the image may take, from the start of the pipeline to copies in every region. At least 5m, at most
     /// 14d.
     #[schemars(extend("x-at-least" = "5m", "x-at-most" = "14d"))]
@@ -33,8 +38,7 @@ pub struct Bake {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Span", extend("x-at-least" = "5m", "x-at-most" = "14d"))]
     pub stalled_after: Option<Span>,
-    /// Name of an SSM parameter (data type `aws:ec2:image`) that is set to the new image: letters, digits and `_.-`,
-    /// in parts between single `/`.
+    /// Name of an SSM parameter that is set to the new image: letters, digits and `_.-`, in parts between single `/`. It holds a machine image's id (data type `aws:ec2:image`), or what a container image is pulled by, with its digest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(
         with = "String",
@@ -54,6 +58,24 @@ pub struct Bake {
     /// What must hold of the image before it counts as baked.
     #[serde(default, skip_serializing_if = "Gates::is_empty")]
     pub gates: Gates,
+}
+
+impl Bake {
+    /// Paths in the source artifact of the documents a recipe names, and what each is.
+    #[must_use]
+    pub fn documents(&self) -> Vec<(&str, &'static str)> {
+        let components = match (&self.recipe, &self.container) {
+            (Some(recipe), _) => recipe.components.as_slice(),
+            (None, Some(container)) => container.components.as_slice(),
+            (None, None) => &[],
+        };
+        let components = components.iter().filter_map(|component| component.document.as_deref());
+        let dockerfile = self.container.as_ref().and_then(|container| container.dockerfile.as_deref());
+        components
+            .map(|path| (path, "a component's document the spec names"))
+            .chain(dockerfile.map(|path| (path, "the Dockerfile template the spec names")))
+            .collect()
+    }
 }
 
 /// Whose content is read.

@@ -6,6 +6,7 @@
 pub mod bake;
 pub mod check;
 pub mod cleanup;
+pub mod container;
 pub mod gates;
 mod parse;
 pub mod problem;
@@ -24,6 +25,7 @@ mod yaml;
 pub use bake::{Bake, Content, ImageCopy};
 pub use check::Check;
 pub use cleanup::{Cleanup, Containers, Exception, Limits, Shared};
+pub use container::Container;
 pub use gates::{Architecture, BootMode, Facts, Gates, Scan, ScanException};
 pub use problem::{Position, SpecErrors, SpecProblem};
 pub use promote::{Metric, Promote, Query};

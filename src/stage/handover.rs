@@ -10,7 +10,7 @@ use crate::evidence::{
     self, Chain, ContainerIdentity, Expectation, ImageIdentity, Link, NamedBytes, ResourceDescriptor, Sha256,
     Stage, Statement, link,
 };
-use crate::spec::ReleaseSpec;
+use crate::spec::{Bake, ReleaseSpec};
 
 use super::context::Cx;
 use super::store::{Files, Input, input, output};
@@ -78,12 +78,8 @@ impl Source {
             let what = "a script the spec names";
             files.insert(path.clone(), read(&archive, path, SCRIPT_BYTES, what).await?);
         }
-        let recipe = spec.bake.iter().filter_map(|bake| bake.recipe.as_ref());
-        for path in
-            recipe.flat_map(|recipe| &recipe.components).filter_map(|component| component.document.as_ref())
-        {
-            let what = "a component's document the spec names";
-            files.insert(path.clone(), read(&archive, path, SCRIPT_BYTES, what).await?);
+        for (path, what) in spec.bake.iter().flat_map(Bake::documents) {
+            files.insert(path.to_owned(), read(&archive, path, SCRIPT_BYTES, what).await?);
         }
         Ok(Self { spec, archive, files })
     }

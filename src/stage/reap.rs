@@ -221,6 +221,10 @@ pub async fn remove(aws: &Aws, leftover: &Leftover) -> Result<(), StageError> {
             let sent = aws.imagebuilder.delete_image().image_build_version_arn(id).send().await;
             sent.map(drop).map_err(|e| AwsError::new("imagebuilder:DeleteImage", id, e))
         }
+        What::Recipe if id.contains(":container-recipe/") => {
+            let sent = aws.imagebuilder.delete_container_recipe().container_recipe_arn(id).send().await;
+            sent.map(drop).map_err(|e| AwsError::new("imagebuilder:DeleteContainerRecipe", id, e))
+        }
         What::Recipe => {
             let sent = aws.imagebuilder.delete_image_recipe().image_recipe_arn(id).send().await;
             sent.map(drop).map_err(|e| AwsError::new("imagebuilder:DeleteImageRecipe", id, e))

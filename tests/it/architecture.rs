@@ -34,7 +34,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("evidence", &["digest"]),
     ("spec", &[]),
     ("judge", &[]),
-    ("aws", &[]),
+    ("aws", &["digest"]),
     ("digest", &[]),
     ("rehearsal", &[]),
 ];
@@ -49,6 +49,8 @@ const PURE: &[&str] = &[
     "src/evidence/statement.rs",
     "src/engine/token.rs",
     "src/engine/key.rs",
+    "src/aws/ecr.rs",
+    "src/stage/bake/dockerfile.rs",
     "src/stage/bake/gate.rs",
     "src/stage/bake/judge.rs",
     "src/stage/bake/log.rs",

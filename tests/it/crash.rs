@@ -113,18 +113,26 @@ async fn over(
     }
 }
 
+/// Calls that may be said twice. An acknowledgement says the same thing again. A parameter of type `aws:ec2:image` cannot
+/// be seen before SSM has validated it: a worker killed in between writes the same value again. ECR answers the deletion of
+/// a digest that is gone as it answers one that is there, with a failure in the list. A finding has one id in Security Hub
+/// however often it is sent.
+const SAID_TWICE: [&str; 4] = ["AcknowledgeJob", "BatchDeleteImage", "BatchImportFindings", "PutParameter"];
+
 /// Calls that change something and were carried out more than once with the same input.
 ///
 /// A call under a client token is carried out once however often it arrives; whether it was is seen in the trail.
-/// An acknowledgement says the same thing twice. A parameter of type `aws:ec2:image` cannot be seen before SSM has
-/// validated it: a worker killed in between writes the same value again, which is the one repetition there is.
+/// See [`SAID_TWICE`] for the others.
 pub fn applied_twice<'r>(records: impl IntoIterator<Item = &'r Record>) -> Vec<String> {
     let mut applied: BTreeMap<String, u32> = BTreeMap::new();
     for record in records.into_iter().filter(|record| record.applied && record.mutating) {
         let tokened = ["clientToken", "ClientToken"].iter().any(|member| record.input.get(member).is_some());
-        if !tokened && !["AcknowledgeJob", "PutParameter"].contains(&record.operation.as_str()) {
+        if !tokened && !SAID_TWICE.contains(&record.operation.as_str()) {
             *applied
-                .entry(format!("{}:{} {}", record.service, record.operation, record.input))
+                .entry(format!(
+                    "{}:{} in {} {}",
+                    record.service, record.operation, record.region, record.input
+                ))
                 .or_default() += 1;
         }
     }

@@ -15,6 +15,7 @@ mod bake;
 mod chaos;
 mod checks;
 mod cleanup;
+mod containers;
 mod content;
 mod crash;
 mod crash_checks;

@@ -124,9 +124,19 @@ pub fn trail(moment: &Moment, world: &World) -> Trail {
             }
         }
     }
-    for (operation, member) in
-        [("ListComponents", "componentVersionList"), ("ListImageRecipes", "imageRecipeSummaryList")]
-    {
+    for repository in list(&see("ecr", "DescribeRepositories", json!({})), "repositories") {
+        let name = text(repository, "repositoryName");
+        for image in list(&see("ecr", "DescribeImages", json!({"repositoryName": name})), "imageDetails") {
+            let mut tags: Vec<&str> = list(image, "imageTags").iter().filter_map(Value::as_str).collect();
+            tags.sort_unstable();
+            add(format!("an image in {name} is {} with tags {tags:?}", text(image, "imageStatus")));
+        }
+    }
+    for (operation, member) in [
+        ("ListComponents", "componentVersionList"),
+        ("ListContainerRecipes", "containerRecipeSummaryList"),
+        ("ListImageRecipes", "imageRecipeSummaryList"),
+    ] {
         for made in list(&see("imagebuilder", operation, json!({"owner": "Self"})), member) {
             add(format!("{} is there", text(made, "arn")));
         }
@@ -136,7 +146,8 @@ pub fn trail(moment: &Moment, world: &World) -> Trail {
         let value = see("ssm", "GetParameter", json!({"Name": parameter["Name"]}));
         let is = value.pointer("/Parameter/Value").and_then(Value::as_str).unwrap_or_default();
         // Not in which version: a killed worker may write the same value again, see crash.rs.
-        add(format!("parameter {} is {}", parameter["Name"], name(is)));
+        let is = if is.contains(".dkr.ecr.") { "a container image".to_owned() } else { name(is) };
+        add(format!("parameter {} is {is}", parameter["Name"]));
     }
     for image in list(&see("imagebuilder", "ListImages", json!({"owner": "Self"})), "imageVersionList") {
         let builds = see("imagebuilder", "ListImageBuildVersions", json!({"imageVersionArn": image["arn"]}));

@@ -32,12 +32,14 @@ CLIENTS = {
     "ec2": "ec2",
     "ec2_in": "ec2",
     "ecr": "ecr",
+    "ecr_in": "ecr",
     "elbv2": "elasticloadbalancing",
     "imagebuilder": "imagebuilder",
     "kms": "kms",
     "lambda": "lambda",
     "s3": "s3",
     "secretsmanager": "secretsmanager",
+    "securityhub": "securityhub",
     "ssm": "ssm",
     "sts": "sts",
 }
@@ -68,7 +70,9 @@ NOT_IN_THE_TEMPLATES = {
     "ec2:ListSnapshotsInRecycleBin": "bakeline cleanup undo, run by a person",
     "ec2:RestoreImageFromRecycleBin": "bakeline cleanup undo, run by a person",
     "ec2:RestoreSnapshotFromRecycleBin": "bakeline cleanup undo, run by a person",
+    "ecr:ListImages": "bakeline reap --records, run by a person",
     "imagebuilder:DeleteComponent": "bakeline reap --records, run by a person",
+    "imagebuilder:DeleteContainerRecipe": "bakeline reap --records, run by a person",
     "imagebuilder:DeleteImage": "bakeline reap --records, run by a person",
     "imagebuilder:DeleteImageRecipe": "bakeline reap --records, run by a person",
     "imagebuilder:ListComponents": "bakeline reap --records, run by a person",
@@ -78,7 +82,6 @@ NOT_IN_THE_TEMPLATES = {
 # Allowed although no code of ours makes the call.
 ON_BEHALF = {
     "iam:PassRole": "EC2 and Auto Scaling check it for the roles in instance profiles",
-    "imagebuilder:GetContainerRecipe": "DescribeImageReferences asks under the caller's name",
     "imagebuilder:GetDistributionConfiguration": "Image Builder checks it for CreateImage",
     "imagebuilder:GetInfrastructureConfiguration": "Image Builder checks it for CreateImage",
     "inspector2:BatchGetAccountStatus": "Image Builder checks it for CreateImage of a build that is scanned",

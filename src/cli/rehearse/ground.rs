@@ -55,11 +55,7 @@ pub fn setup(spec: &ReleaseSpec, source: Bytes, spec_path: &str) -> Setup {
         source,
         configuration,
         image_pipeline: spec.bake.as_ref().and_then(|bake| bake.image_pipeline.clone()),
-        recipe: spec.bake.as_ref().and_then(|bake| bake.recipe.as_ref()).map(|recipe| RecipeGround {
-            parent_image: recipe.parent_image.clone(),
-            infrastructure: recipe.infrastructure.clone(),
-            distribution: recipe.distribution.clone(),
-        }),
+        recipe: spec.bake.as_ref().and_then(recipe),
         distribution,
         staging: spec.test.as_ref().map(|test| Staging {
             subnet: test.subnet.clone(),
@@ -90,6 +86,24 @@ pub fn setup(spec: &ReleaseSpec, source: Bytes, spec_path: &str) -> Setup {
         account,
         region,
     }
+}
+
+/// What the recipe of a machine image or of a container needs to find.
+fn recipe(bake: &crate::spec::Bake) -> Option<RecipeGround> {
+    if let Some(container) = &bake.container {
+        return Some(RecipeGround {
+            parent_image: container.parent_image.clone(),
+            repository: Some(container.repository.clone()),
+            infrastructure: container.infrastructure.clone(),
+            distribution: container.distribution.clone(),
+        });
+    }
+    bake.recipe.as_ref().map(|recipe| RecipeGround {
+        parent_image: recipe.parent_image.clone(),
+        repository: None,
+        infrastructure: recipe.infrastructure.clone(),
+        distribution: recipe.distribution.clone(),
+    })
 }
 
 /// The documents that checks name, with the parameters they give. AWS's own are there.
@@ -132,7 +146,8 @@ fn published(judge: &crate::spec::Judge) -> Vec<Published> {
 /// Region and account of the image pipeline, where the whole line runs.
 fn home(spec: &ReleaseSpec) -> (String, String) {
     let of = |bake: &'_ crate::spec::Bake| {
-        bake.image_pipeline.clone().or_else(|| Some(bake.recipe.as_ref()?.infrastructure.clone()))
+        let built_by = || Some(recipe(bake)?.infrastructure);
+        bake.image_pipeline.clone().or_else(built_by)
     };
     let arn = spec.bake.as_ref().and_then(of).unwrap_or_default();
     let mut parts = arn.split(':').skip(3);

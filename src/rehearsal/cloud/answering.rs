@@ -166,6 +166,7 @@ impl State {
             at: door.now,
             service: door.service.to_owned(),
             operation: door.operation.to_owned(),
+            region: door.scope.region.clone(),
             access_key: Some(door.scope.access_key.clone()),
             status: None,
             code: None,

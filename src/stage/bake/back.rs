@@ -95,7 +95,7 @@ pub async fn removing(
     }
     let expected = expected.iter().map(|copy| copy.region.clone());
     let regions = leftovers::regions(cx, &found, &build, expected);
-    let left = leftovers::find(cx, &image, &regions).await?;
+    let left = leftovers::find(cx, &image, &found, &build, &regions).await?;
     let Some(next) = left.first() else {
         if looks + 1 >= RECALLS {
             let foreign = judge::foreign(&build, account);

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use aws_sdk_imagebuilder::types::{self as wire, Image, ImageScanningConfiguration};
 
+use super::container;
 use super::judge::{self, Breakdown, Build, BuiltImage, ComponentBreakdown, RegionBreakdown, Workflow};
-use super::recipe::Plan;
+use super::recipe::{Made, Plan};
 use super::reuse::Earlier;
 use crate::aws::{AwsError, Class};
 use crate::engine::key::{ClientToken, tag};
@@ -46,11 +47,12 @@ pub struct Order {
 /// Starts a build of a recipe, or finds the one that was started under the same token.
 pub async fn start_recipe(cx: &Cx, plan: &Plan, recipe: &str, order: Order) -> Result<String, StageError> {
     let scan = ImageScanningConfiguration::builder().image_scanning_enabled(true).build();
-    let answer = cx
-        .aws
-        .imagebuilder
-        .create_image()
-        .image_recipe_arn(recipe)
+    let call = cx.aws.imagebuilder.create_image();
+    let call = match plan.made {
+        Made::Machine { .. } => call.image_recipe_arn(recipe),
+        Made::Container { .. } => call.container_recipe_arn(recipe),
+    };
+    let answer = call
         .infrastructure_configuration_arn(&plan.infrastructure)
         .set_distribution_configuration_arn(plan.distribution.clone())
         .set_image_scanning_configuration(order.scan.then_some(scan))
@@ -87,10 +89,13 @@ pub async fn get(cx: &Cx, arn: &str) -> Result<Image, StageError> {
 pub fn read(image: &Image, account: &str) -> Build {
     let state = image.state.as_ref();
     let amis = image.output_resources.iter().flat_map(|out| out.amis.iter().flatten());
+    let containers = image.output_resources.iter().flat_map(|out| out.containers.iter().flatten());
+    let uris = containers.flat_map(|container| container.image_uris.iter().flatten());
     Build {
         status: state.and_then(|s| s.status.as_ref()).map(|s| s.as_str().to_owned()).unwrap_or_default(),
         reason: state.and_then(|s| s.reason.clone()),
         breakdown: state.and_then(|s| s.failure_context.as_ref()).map(breakdown),
+        containers: container::built(uris.map(String::as_str)),
         images: amis
             .filter_map(|ami| {
                 Some(BuiltImage {

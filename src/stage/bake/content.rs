@@ -43,7 +43,7 @@ pub async fn reading(
     let Some(asked) = inputs.bake.content else {
         return Ok(Step::Next(Bake::Tagging { image, done: 0, content: None }));
     };
-    let copies = copies(asked, &reread(inputs, cx, &image).await?, cx.aws.region());
+    let copies = copies(asked, &reread(inputs, cx, &image).await?.machine()?, cx.aws.region());
     let Some(built) = copies.get(usize::from(copy)) else {
         return Ok(Step::Next(Bake::Tagging { image, done: 0, content }));
     };

@@ -2,15 +2,19 @@
 
 use std::collections::BTreeMap;
 
-use super::gate::ScanStand;
+use aws_sdk_imagebuilder::types as wire;
+
+use super::gate::{Finding, ScanStand};
 use super::judge::{Copies, Look};
 use super::provenance::{Recipe, Run, SourceArtifact};
 use super::{
-    BUILD_EVERY, Bake, Inputs, LOOK_EVERY, Stand, Watch, available, build, candidate, content as contents,
-    copies, gate, inspect, judge, log, names, parameter, provenance, release, reread, sarif,
+    BUILD_EVERY, Bake, Inputs, LOOK_EVERY, Product, Stand, Watch, available, build, content as contents,
+    copies, gate, inspect, judge, log, parameter, provenance, registry, release, reread, sarif,
 };
+use crate::engine::key::tag;
 use crate::engine::{Outcome, Progress, StageError, Step, Timestamp};
-use crate::evidence::{Sha256, Stage};
+use crate::evidence::{ContainerIdentity, ResourceDescriptor, Sha256, Stage};
+use crate::spec::Scan;
 use crate::stage::Cx;
 use crate::stage::handover::{Baggage, hand_over_about};
 use crate::stage::store::{Files, input};
@@ -27,7 +31,7 @@ pub async fn building(
     match judge::stand(&build.status) {
         Stand::Going => going(inputs, cx, image, &found, &build.status, watch, retries).await,
         Stand::Available => {
-            release(inputs, cx, &build)?;
+            release(inputs, cx, &build, &image)?;
             // The images of a build that is older than this action have settled: one look at them is enough.
             let old = is_older(inputs, found.date_created.as_deref());
             Ok(Step::Next(Bake::Confirming { image, seen: if old { judge::LOOKS - 1 } else { 0 } }))
@@ -103,6 +107,10 @@ fn ended(
     }
     // Another release that shared the build gave up; this one has not.
     if inputs.of.is_shared() && build.status == "CANCELLED" {
+        // A container recipe does not tell what its parent image meant.
+        if found.container_recipe.is_some() {
+            return Ok(Step::Next(Bake::Resolving));
+        }
         let parent = found.image_recipe.as_ref().and_then(|recipe| recipe.parent_image.clone());
         if let Some(parent) = parent {
             return Ok(Step::Next(Bake::Starting { parent }));
@@ -140,21 +148,31 @@ pub async fn inspecting(
     since: Timestamp,
 ) -> Result<Step<Bake>, StageError> {
     let found = build::get(cx, &image).await?;
-    let copies = available(inputs, cx, &build::read(&found, &inputs.account), &image)?;
-    let shapes = inspect::shapes(cx, &copies).await?;
     let gates = &inputs.bake.gates;
-    for (copy, shape) in &shapes {
-        gate::facts(gates.image.as_ref(), copy, shape).map_err(StageError::Rejected)?;
+    match available(inputs, cx, &build::read(&found, &inputs.account), &image)? {
+        Product::Machine(copies) => {
+            let shapes = inspect::shapes(cx, &copies).await?;
+            for (copy, shape) in &shapes {
+                gate::facts(gates.image.as_ref(), copy, shape).map_err(StageError::Rejected)?;
+            }
+            gate::alike(&shapes).map_err(StageError::Rejected)?;
+        }
+        Product::Container { .. } if gates.image.is_some() || inputs.bake.content.is_some() => {
+            return Err(StageError::Rejected(format!(
+                "image build {image} came to a container image, and bake.gates.image or bake.content asks for what only \
+                 a machine image has"
+            )));
+        }
+        Product::Container { .. } => {}
     }
-    gate::alike(&shapes).map_err(StageError::Rejected)?;
     let Some(scan) = &gates.scan else { return Ok(Step::Next(reading(image))) };
     match gate::scan_stand(inspect::scan_status(&found)) {
         ScanStand::Completed => {
+            if scan.security_hub {
+                return Ok(Step::Next(Bake::Telling { image, since, done: 0 }));
+            }
             let findings = inspect::findings(cx, &image).await?;
-            gate::findings(scan, &findings, cx.now().date_time().date()).map_err(|why| {
-                StageError::Rejected(format!("the scan of image build {image} found {why}"))
-            })?;
-            Ok(Step::Next(reading(image)))
+            counted(scan, &findings, cx, image)
         }
         ScanStand::Never(why) => Err(StageError::Rejected(format!(
             "image build {image} has no completed vulnerability scan: {why}; an image that was not scanned is not \
@@ -177,14 +195,21 @@ pub async fn inspecting(
     }
 }
 
+/// Holds the findings of a completed scan against the gate.
+pub fn counted(scan: &Scan, findings: &[Finding], cx: &Cx, image: String) -> Result<Step<Bake>, StageError> {
+    gate::findings(scan, findings, cx.now().date_time().date())
+        .map_err(|why| StageError::Rejected(format!("the scan of image build {image} found {why}")))?;
+    Ok(Step::Next(reading(image)))
+}
+
 /// The rest after the gates.
-fn reading(image: String) -> Bake {
+pub fn reading(image: String) -> Bake {
     Bake::Reading { image, copy: 0, position: None, content: None }
 }
 
 pub async fn confirming(inputs: &Inputs, cx: &Cx, image: String, seen: u8) -> Result<Step<Bake>, StageError> {
-    let copies = reread(inputs, cx, &image).await?;
-    let (seen, summary) = match copies::look(cx, &copies).await? {
+    let product = reread(inputs, cx, &image).await?;
+    let (seen, summary) = match product.look(cx).await? {
         Look::Available if seen + 1 >= judge::LOOKS => {
             return Ok(Step::Next(Bake::Inspecting { image, since: cx.now() }));
         }
@@ -203,8 +228,12 @@ pub async fn tagging(
     done: u16,
     content: Option<Sha256>,
 ) -> Result<Step<Bake>, StageError> {
-    let copies = reread(inputs, cx, &image).await?;
-    let Some(copy) = copies.own.get(usize::from(done)) else {
+    // What is in a registry has no tags of that kind: it is found by the digest in its statement.
+    let own = match reread(inputs, cx, &image).await? {
+        Product::Machine(copies) => copies.own,
+        Product::Container { .. } => Vec::new(),
+    };
+    let Some(copy) = own.get(usize::from(done)) else {
         return Ok(Step::Next(Bake::Publishing { image, content }));
     };
     copies::tag(cx, copy, &inputs.source.spec.service, inputs.of.is_shared()).await?;
@@ -220,12 +249,11 @@ pub async fn publishing(
     let Some(name) = inputs.bake.parameter.as_deref() else {
         return Ok(Step::Next(Bake::Sealing { image, content }));
     };
-    let copies = reread(inputs, cx, &image).await?;
-    let here = candidate(&copies, cx, name)?;
-    if parameter::value(cx, name).await?.as_ref() == Some(&here.id) {
+    let here = reread(inputs, cx, &image).await?.candidate(cx, name).await?;
+    if parameter::value(cx, name).await?.as_ref() == Some(&here.value) {
         return Ok(Step::Next(Bake::Sealing { image, content }));
     }
-    parameter::put(cx, name, &here.id).await?;
+    parameter::put(cx, name, &here).await?;
     Ok(Step::Next(Bake::Validating { image, since: cx.now(), content }))
 }
 
@@ -239,17 +267,16 @@ pub async fn validating(
     let Some(name) = inputs.bake.parameter.as_deref() else {
         return Ok(Step::Next(Bake::Sealing { image, content }));
     };
-    let copies = reread(inputs, cx, &image).await?;
-    let here = candidate(&copies, cx, name)?;
+    let here = reread(inputs, cx, &image).await?.candidate(cx, name).await?;
     let value = parameter::value(cx, name).await?;
-    if value.as_ref() == Some(&here.id) {
+    if value.as_ref() == Some(&here.value) {
         return Ok(Step::Next(Bake::Sealing { image, content }));
     }
     if cx.now().since(since) > judge::VALIDATION {
         return Err(StageError::Rejected(format!(
             "SSM parameter {name} was not set to {} within {} s; it holds {}: SSM refuses an image that the caller \
              may not describe, and says so in an event only",
-            here.id,
+            here.value,
             judge::VALIDATION.as_secs(),
             value.as_deref().unwrap_or("nothing")
         )));
@@ -266,8 +293,8 @@ pub async fn sealing(
     content: Option<Sha256>,
 ) -> Result<Step<Bake>, StageError> {
     let built = build::get(cx, image).await?;
-    let copies = available(inputs, cx, &build::read(&built, &inputs.account), image)?;
-    let identities = copies::identities(cx, &copies).await?;
+    let product = available(inputs, cx, &build::read(&built, &inputs.account), image)?;
+    let said = said(inputs, cx, &product, image, content).await?;
     let digest = Sha256::from_bytes(*inputs.source.archive.digest().await?.as_bytes());
     let artifact = input(&cx.job.inputs)?;
     let source = SourceArtifact { name: artifact.name.clone(), uri: artifact.location.to_string(), digest };
@@ -278,33 +305,28 @@ pub async fn sealing(
     }
     let run = run(inputs, image, built);
     let reused = run.reused;
-    let statement = provenance::provenance(&run, &source, &copies.foreign);
+    let statement = provenance::provenance(&run, &source, product.foreign());
     let baggage = Baggage { files, statements: Files::new(), source: Some(digest) };
     let valid_for = inputs.source.spec.evidence.valid_for.as_duration();
-    let bound = contents::bound(inputs.bake.content, &copies, cx.aws.region(), content);
-    let subjects =
-        identities.iter().zip(bound).map(|(identity, bound)| identity.subject_binding(bound)).collect();
-    let sealed = hand_over_about(cx, Stage::Bake, subjects, &statement, baggage, valid_for).await?;
+    let sealed = hand_over_about(cx, Stage::Bake, said.subjects, &statement, baggage, valid_for).await?;
+    let mut variables = said.variables;
+    variables.insert("StatementDigest".into(), sealed.to_string());
     Ok(Step::Done(Outcome::Succeeded {
-        summary: format!("{} {}", if reused { "reused" } else { "baked" }, names(&copies.own)),
+        summary: format!("{} {}", if reused { "reused" } else { "baked" }, product.names()),
         external_id: Some(image.to_owned()),
-        variables: variables(&copies, cx.aws.region(), image, sealed),
+        variables,
     }))
 }
 
 /// What Image Builder says went into the build.
 fn run(inputs: &Inputs, build: &str, image: aws_sdk_imagebuilder::types::Image) -> Run {
-    let recipe = image.image_recipe;
+    let recipe = recipe_of(image.image_recipe, image.container_recipe);
     let created = image.date_created;
     Run {
         build: build.to_owned(),
         of: inputs.of.clone(),
         service: inputs.source.spec.service.clone(),
-        recipe: recipe.map_or_else(Recipe::default, |recipe| Recipe {
-            arn: recipe.arn,
-            parent_image: recipe.parent_image,
-            components: recipe.components.unwrap_or_default().into_iter().map(|c| c.component_arn).collect(),
-        }),
+        recipe,
         infrastructure: image.infrastructure_configuration.and_then(|configuration| configuration.arn),
         distribution: image.distribution_configuration.and_then(|configuration| configuration.arn),
         reused: is_older(inputs, created.as_deref()),
@@ -312,8 +334,58 @@ fn run(inputs: &Inputs, build: &str, image: aws_sdk_imagebuilder::types::Image) 
     }
 }
 
-/// The action's output variables.
-pub fn variables(copies: &Copies, region: &str, build: &str, statement: Sha256) -> BTreeMap<String, String> {
+fn recipe_of(machine: Option<wire::ImageRecipe>, container: Option<wire::ContainerRecipe>) -> Recipe {
+    let arns = |all: Option<Vec<wire::ComponentConfiguration>>| {
+        all.unwrap_or_default().into_iter().map(|component| component.component_arn).collect()
+    };
+    if let Some(recipe) = machine {
+        return Recipe {
+            arn: recipe.arn,
+            parent_image: recipe.parent_image,
+            parent_digest: None,
+            components: arns(recipe.components),
+        };
+    }
+    container.map_or_else(Recipe::default, |recipe| Recipe {
+        arn: recipe.arn,
+        parent_image: recipe.parent_image,
+        parent_digest: recipe.tags.and_then(|mut tags| tags.remove(tag::PARENT_DIGEST)),
+        components: arns(recipe.components),
+    })
+}
+
+/// What is said of what came out: the subjects of the statement, and the action's output variables.
+struct Said {
+    subjects: Vec<ResourceDescriptor>,
+    variables: BTreeMap<String, String>,
+}
+
+async fn said(
+    inputs: &Inputs,
+    cx: &Cx,
+    product: &Product,
+    build: &str,
+    content: Option<Sha256>,
+) -> Result<Said, StageError> {
+    let here = cx.aws.region();
+    match product {
+        Product::Machine(copies) => {
+            let identities = copies::identities(cx, copies).await?;
+            let bound = contents::bound(inputs.bake.content, copies, here, content);
+            let subjects =
+                identities.iter().zip(bound).map(|(identity, bound)| identity.subject_binding(bound));
+            Ok(Said { subjects: subjects.collect(), variables: variables(copies, here, build) })
+        }
+        Product::Container { places, own_tag } => {
+            let identities = registry::identities(cx, places, own_tag).await?;
+            let subjects = ContainerIdentity::subjects(&identities);
+            Ok(Said { subjects, variables: container_variables(&identities, here, build) })
+        }
+    }
+}
+
+/// The action's output variables about a machine image.
+pub fn variables(copies: &Copies, region: &str, build: &str) -> BTreeMap<String, String> {
     let mut variables: BTreeMap<String, String> =
         copies.own.iter().map(|copy| (format!("ImageId-{}", copy.region), copy.id.clone())).collect();
     if let Some(here) = copies.in_region(region) {
@@ -321,6 +393,22 @@ pub fn variables(copies: &Copies, region: &str, build: &str, statement: Sha256) 
         variables.insert("ImageRegion".into(), here.region.clone());
     }
     variables.insert("ImageBuildArn".into(), build.to_owned());
-    variables.insert("StatementDigest".into(), statement.to_string());
+    variables
+}
+
+/// The action's output variables about a container image: what it is pulled by.
+pub fn container_variables(
+    containers: &[ContainerIdentity],
+    region: &str,
+    build: &str,
+) -> BTreeMap<String, String> {
+    let mut variables: BTreeMap<String, String> =
+        containers.iter().map(|one| (format!("ImageUri-{}", one.region), one.reference())).collect();
+    if let Some(here) = containers.iter().find(|one| one.region == region) {
+        variables.insert("ImageUri".into(), here.reference());
+        variables.insert("ImageDigest".into(), format!("sha256:{}", here.digest));
+        variables.insert("ImageRegion".into(), here.region.clone());
+    }
+    variables.insert("ImageBuildArn".into(), build.to_owned());
     variables
 }

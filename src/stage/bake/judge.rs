@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use super::container::BuiltContainer;
 use crate::evidence::ImageIdentity;
 use crate::spec::ImageCopy;
 
@@ -24,6 +25,8 @@ pub struct Build {
     pub breakdown: Option<Breakdown>,
     /// `outputResources.amis`.
     pub images: Vec<BuiltImage>,
+    /// `outputResources.containers`.
+    pub containers: Vec<BuiltContainer>,
 }
 
 /// Where a build failed.
@@ -137,14 +140,14 @@ impl RegionBreakdown {
 /// The images an unfinished or unwanted build leaves behind, for a person to read.
 #[must_use]
 pub fn remains(build: &Build) -> Option<String> {
-    if build.images.is_empty() {
-        return None;
-    }
-    let images: Vec<String> = build
+    let machines = build
         .images
         .iter()
-        .map(|image| format!("{} in {} of account {}", image.id, image.region, image.account))
-        .collect();
+        .map(|image| format!("{} in {} of account {}", image.id, image.region, image.account));
+    let images: Vec<String> = machines.chain(build.containers.iter().map(BuiltContainer::place)).collect();
+    if images.is_empty() {
+        return None;
+    }
     Some(format!("images that came out remain: {}", images.join(", ")))
 }
 
@@ -271,10 +274,7 @@ impl Copies {
 /// in words.
 pub fn copies(images: &[BuiltImage], expect: &[ImageCopy], account: &str) -> Result<Copies, String> {
     if images.is_empty() {
-        return Err(
-            "the build is available and no machine image came out of it; is its recipe for containers?"
-                .into(),
-        );
+        return Err("the build is available and no image came out of it".into());
     }
     let mut places = BTreeSet::new();
     for image in images {
@@ -285,20 +285,7 @@ pub fn copies(images: &[BuiltImage], expect: &[ImageCopy], account: &str) -> Res
             ));
         }
     }
-    let missing: Vec<String> = expect
-        .iter()
-        .filter(|copy| !places.contains(&(copy.region.as_str(), copy.account.as_str())))
-        .map(|copy| format!("{} of account {}", copy.region, copy.account))
-        .collect();
-    if !missing.is_empty() {
-        let found: Vec<String> =
-            places.iter().map(|(region, account)| format!("{region} of account {account}")).collect();
-        return Err(format!(
-            "no image came out in {}; images came out in {}: compare bake.expect with the distribution configuration",
-            missing.join(", "),
-            found.join(", ")
-        ));
-    }
+    expected(&places, expect)?;
     let mut sorted = images.to_vec();
     sorted.sort();
     let (own, foreign): (Vec<_>, Vec<_>) = sorted.into_iter().partition(|image| image.account == account);
@@ -306,6 +293,28 @@ pub fn copies(images: &[BuiltImage], expect: &[ImageCopy], account: &str) -> Res
         return Err(format!("none of the images is account {account}'s own, which is the image pipeline's"));
     }
     Ok(Copies { own, foreign })
+}
+
+/// Holds the places, of region and account, where something came out against those the spec expects.
+///
+/// # Errors
+/// One is missing; in words.
+pub fn expected(places: &BTreeSet<(&str, &str)>, expect: &[ImageCopy]) -> Result<(), String> {
+    let missing: Vec<String> = expect
+        .iter()
+        .filter(|copy| !places.contains(&(copy.region.as_str(), copy.account.as_str())))
+        .map(|copy| format!("{} of account {}", copy.region, copy.account))
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let found: Vec<String> =
+        places.iter().map(|(region, account)| format!("{region} of account {account}")).collect();
+    Err(format!(
+        "no image came out in {}; images came out in {}: compare bake.expect with the distribution configuration",
+        missing.join(", "),
+        found.join(", ")
+    ))
 }
 
 /// An image as EC2 describes it.

@@ -1,11 +1,13 @@
-//! What a build that is not wanted left in EC2: its images and their snapshots, in every region.
+//! What a build that is not wanted left in EC2 and ECR: its images and their snapshots, in every region.
 
 use std::collections::BTreeSet;
 
 use aws_sdk_ec2::types::Filter;
-use aws_sdk_imagebuilder::types::Image;
+use aws_sdk_imagebuilder::types::{ContainerRecipe, Image};
 
-use super::judge::Build;
+use super::container::{self, BuiltContainer};
+use super::judge::{self, Build};
+use super::registry::{self, Unwanted};
 use crate::aws::{AwsError, Class};
 use crate::engine::StageError;
 use crate::stage::Cx;
@@ -14,10 +16,10 @@ use crate::stage::Cx;
 const BUILT_BY: &str = "tag:Ec2ImageBuilderArn";
 
 /// An image that is to go.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Leftover {
-    pub region: String,
-    pub id: String,
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Leftover {
+    Machine { region: String, id: String },
+    Container(Unwanted),
 }
 
 /// The regions a build can have left something in: its own, those it was distributed to, those it names.
@@ -32,14 +34,67 @@ pub fn regions(
     let mut regions: BTreeSet<String> =
         distributions.map(|distribution| distribution.region.clone()).collect();
     regions.extend(build.images.iter().map(|image| image.region.clone()));
+    regions.extend(build.containers.iter().map(|container| container.region.clone()));
     regions.extend(expected);
     regions.insert(cx.aws.region().to_owned());
     regions
 }
 
-/// The account's own images of the build `arn`. Found by the tag Image Builder gives them: a build that was cut short
-/// does not name all it made.
-pub async fn find(cx: &Cx, arn: &str, regions: &BTreeSet<String>) -> Result<Vec<Leftover>, StageError> {
+/// The account's own images of the build `arn`.
+pub async fn find(
+    cx: &Cx,
+    arn: &str,
+    found: &Image,
+    build: &Build,
+    regions: &BTreeSet<String>,
+) -> Result<Vec<Leftover>, StageError> {
+    let Some(recipe) = &found.container_recipe else { return machines(cx, arn, regions).await };
+    let Some(own_tag) = container::own_tag(arn) else { return Ok(Vec::new()) };
+    let places =
+        repositories(found, recipe, build, regions, judge::home(arn).map_or("", |(account, _)| account));
+    let unwanted = registry::unwanted(cx, places, &own_tag).await?;
+    Ok(unwanted.into_iter().map(Leftover::Container).collect())
+}
+
+/// Every repository that a build may have pushed to: those it names, and those it was to push to, since one that was cut
+/// short does not name all it made.
+fn repositories(
+    found: &Image,
+    recipe: &ContainerRecipe,
+    build: &Build,
+    regions: &BTreeSet<String>,
+    account: &str,
+) -> Vec<BuiltContainer> {
+    let mut places = build.containers.clone();
+    let mut add = |region: &str, repository: &str| {
+        let is_it = |place: &BuiltContainer| {
+            (place.region.as_str(), place.repository.as_str()) == (region, repository)
+        };
+        if !repository.is_empty() && !places.iter().any(is_it) {
+            let (region, account) = (region.to_owned(), account.to_owned());
+            places.push(BuiltContainer {
+                region,
+                account,
+                repository: repository.to_owned(),
+                tags: BTreeSet::new(),
+            });
+        }
+    };
+    let of_recipe = recipe.target_repository.as_ref().map_or("", |target| target.repository_name.as_str());
+    for region in regions {
+        add(region, of_recipe);
+    }
+    for distribution in found.distribution_configuration.iter().flat_map(|c| c.distributions.iter().flatten())
+    {
+        let target = distribution.container_distribution_configuration.as_ref().map(|c| &c.target_repository);
+        let target = target.and_then(|target| target.as_ref());
+        add(&distribution.region, target.map_or("", |target| target.repository_name.as_str()));
+    }
+    places
+}
+
+/// Machine images, found by the tag Image Builder gives them: a build that was cut short does not name all it made.
+async fn machines(cx: &Cx, arn: &str, regions: &BTreeSet<String>) -> Result<Vec<Leftover>, StageError> {
     let mut found = Vec::new();
     for region in regions {
         let all = cx
@@ -57,24 +112,32 @@ pub async fn find(cx: &Cx, arn: &str, regions: &BTreeSet<String>) -> Result<Vec<
             .await
             .map_err(|error| AwsError::new("ec2:DescribeImages", format!("{arn} in {region}"), error))?;
         let ids = all.into_iter().filter_map(|image| image.image_id);
-        found.extend(ids.map(|id| Leftover { region: region.clone(), id }));
+        found.extend(ids.map(|id| (region.clone(), id)));
     }
     found.sort();
-    Ok(found)
+    Ok(found.into_iter().map(|(region, id)| Leftover::Machine { region, id }).collect())
 }
 
-/// Deregisters an image and has its snapshots deleted; the snapshots that stay, and why. A second call finds no image.
+/// Removes an image; what of it stays, and why. A second call finds none.
 pub async fn remove(cx: &Cx, leftover: &Leftover) -> Result<Vec<String>, StageError> {
-    let place = format!("{} in {}", leftover.id, leftover.region);
-    let call = cx.aws.ec2_in(&leftover.region).deregister_image();
-    match call.image_id(&leftover.id).delete_associated_snapshots(true).send().await {
+    match leftover {
+        Leftover::Machine { region, id } => deregister(cx, region, id).await,
+        Leftover::Container(unwanted) => Ok(registry::remove(cx, unwanted).await?.into_iter().collect()),
+    }
+}
+
+/// Deregisters an image and has its snapshots deleted.
+async fn deregister(cx: &Cx, region: &str, id: &str) -> Result<Vec<String>, StageError> {
+    let place = format!("{id} in {region}");
+    let call = cx.aws.ec2_in(region).deregister_image();
+    match call.image_id(id).delete_associated_snapshots(true).send().await {
         Ok(answer) => {
             let stays = |code: &str| !matches!(code, "success" | "skipped");
             let results = answer.delete_snapshot_results.unwrap_or_default().into_iter();
             let told = results.filter_map(|result| Some((result.snapshot_id?, result.return_code?)));
             Ok(told
                 .filter(|(_, code)| stays(code.as_str()))
-                .map(|(id, code)| format!("snapshot {id} in {} stays ({})", leftover.region, code.as_str()))
+                .map(|(id, code)| format!("snapshot {id} in {region} stays ({})", code.as_str()))
                 .collect())
         }
         Err(error) => {

@@ -3,18 +3,23 @@
 
 mod back;
 mod build;
+mod container;
 mod content;
 mod copies;
 mod declare;
+mod dockerfile;
 mod forward;
 pub mod gate;
+mod hub;
 mod inspect;
 pub mod judge;
 mod leftovers;
 pub mod log;
 mod parameter;
+mod product;
 pub mod provenance;
 pub mod recipe;
+mod registry;
 pub mod reuse;
 pub mod sarif;
 mod start;
@@ -25,7 +30,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use self::judge::{BuiltImage, Copies, Stand};
+use self::judge::Stand;
+use self::product::Product;
 use super::content::Position;
 use super::handover::Source;
 use super::{Cx, StageMachine, goes_forward};
@@ -69,6 +75,8 @@ pub enum Bake {
     Confirming { image: String, seen: u8 },
     /// All images were seen available often enough, at `since`. Whether they pass the gates is not known yet.
     Inspecting { image: String, since: Timestamp },
+    /// The scan is complete, and its findings are to be counted; `done` batches of them are in Security Hub.
+    Telling { image: String, since: Timestamp, done: u16 },
     /// All images passed the gates. `copy` of those whose content is asked for were read, and hold `content`; the next
     /// one is read as far as `position`, or was not begun.
     Reading {
@@ -157,15 +165,14 @@ pub enum Of {
 
 impl Of {
     fn read(source: &Source, bake: &spec::Bake) -> Result<Self, StageError> {
-        match (&bake.image_pipeline, &bake.recipe) {
-            (Some(arn), None) => Ok(Self::Pipeline(arn.clone())),
-            (None, Some(recipe)) => recipe::Plan::of(&source.spec.service, recipe, &source.files)
-                .map(|plan| Self::Recipe(Box::new(plan)))
-                .map_err(StageError::Config),
-            (Some(_), Some(_)) | (None, None) => {
-                Err(StageError::Config("bake has neither or both of image_pipeline and recipe".into()))
-            }
-        }
+        let service = &source.spec.service;
+        let plan = match (&bake.image_pipeline, &bake.recipe, &bake.container) {
+            (Some(arn), None, None) => return Ok(Self::Pipeline(arn.clone())),
+            (None, Some(recipe), None) => recipe::Plan::of(service, recipe, &source.files),
+            (None, None, Some(container)) => recipe::Plan::of_container(service, container, &source.files),
+            _ => Err("bake has not exactly one of image_pipeline, recipe and container".to_owned()),
+        };
+        plan.map(|plan| Self::Recipe(Box::new(plan))).map_err(StageError::Config)
     }
 
     /// The ARN that says where it is built.
@@ -230,6 +237,7 @@ impl StageMachine for Bake {
             | Self::Retrying { .. }
             | Self::Confirming { .. }
             | Self::Inspecting { .. }
+            | Self::Telling { .. }
             | Self::Reading { .. }
             | Self::Tagging { .. }
             | Self::Publishing { .. }
@@ -263,6 +271,7 @@ impl Machine for Bake {
             Self::Building { image, .. } | Self::Retrying { image, .. } => Self::Cancelling { image, why },
             Self::Confirming { image, .. }
             | Self::Inspecting { image, .. }
+            | Self::Telling { image, .. }
             | Self::Reading { image, .. }
             | Self::Tagging { image, .. } => Self::Removing { image, looks: 0, gone: 0, why },
             Self::Publishing { image, .. } | Self::Validating { image, .. } | Self::Sealing { image, .. } => {
@@ -287,6 +296,7 @@ impl Machine for Bake {
             | Self::Retrying { .. }
             | Self::Confirming { .. }
             | Self::Inspecting { .. }
+            | Self::Telling { .. }
             | Self::Reading { .. }
             | Self::Tagging { .. }
             | Self::Publishing { .. }
@@ -313,6 +323,7 @@ impl Machine for Bake {
             Self::Retrying { image, retries } => forward::retrying(inputs, cx, image, retries).await,
             Self::Confirming { image, seen } => forward::confirming(inputs, cx, image, seen).await,
             Self::Inspecting { image, since } => forward::inspecting(inputs, cx, image, since).await,
+            Self::Telling { image, since, done } => hub::telling(inputs, cx, image, since, done).await,
             Self::Reading { image, copy, position, content } => {
                 content::reading(inputs, cx, image, copy, position, content).await
             }
@@ -338,17 +349,17 @@ impl Machine for Bake {
     }
 }
 
-/// The build's images, read anew: the token carries no lists.
-async fn reread(inputs: &Inputs, cx: &Cx, image: &str) -> Result<Copies, StageError> {
+/// What came out of the build, read anew: the token carries no lists.
+async fn reread(inputs: &Inputs, cx: &Cx, image: &str) -> Result<Product, StageError> {
     let build = build::read(&build::get(cx, image).await?, &inputs.account);
     available(inputs, cx, &build, image)
 }
 
-/// The images of a build that was available before: a look that shows it otherwise is an old one, unless it shows an
-/// end that comes after a good one.
-fn available(inputs: &Inputs, cx: &Cx, build: &judge::Build, image: &str) -> Result<Copies, StageError> {
+/// What came out of a build that was available before: a look that shows it otherwise is an old one, unless it shows
+/// an end that comes after a good one.
+fn available(inputs: &Inputs, cx: &Cx, build: &judge::Build, image: &str) -> Result<Product, StageError> {
     match judge::stand(&build.status) {
-        Stand::Available => release(inputs, cx, build),
+        Stand::Available => release(inputs, cx, build, image),
         Stand::Ended if judge::ends_after_available(&build.status) => {
             Err(StageError::Rejected(judge::obituary(image, build)))
         }
@@ -358,26 +369,11 @@ fn available(inputs: &Inputs, cx: &Cx, build: &judge::Build, image: &str) -> Res
     }
 }
 
-fn release(inputs: &Inputs, cx: &Cx, build: &judge::Build) -> Result<Copies, StageError> {
-    let copies =
-        judge::copies(&build.images, &inputs.bake.expect, &inputs.account).map_err(StageError::Rejected)?;
+fn release(inputs: &Inputs, cx: &Cx, build: &judge::Build, image: &str) -> Result<Product, StageError> {
+    let product =
+        Product::of(build, image, &inputs.bake.expect, &inputs.account).map_err(StageError::Rejected)?;
     if let Some(name) = &inputs.bake.parameter {
-        candidate(&copies, cx, name)?;
+        product.reaches(cx.aws.region(), name)?;
     }
-    Ok(copies)
-}
-
-/// The image that parameter `name` is to hold.
-fn candidate<'a>(copies: &'a Copies, cx: &Cx, name: &str) -> Result<&'a BuiltImage, StageError> {
-    copies.in_region(cx.aws.region()).ok_or_else(|| {
-        StageError::Rejected(format!(
-            "SSM parameter {name} is in {}, and none of the images is: distribute the image there",
-            cx.aws.region()
-        ))
-    })
-}
-
-fn names(images: &[BuiltImage]) -> String {
-    let names: Vec<String> = images.iter().map(|image| format!("{} in {}", image.id, image.region)).collect();
-    names.join(", ")
+    Ok(product)
 }

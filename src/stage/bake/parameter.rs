@@ -5,6 +5,7 @@
 
 use aws_sdk_ssm::types::ParameterType;
 
+use super::product::Candidate;
 use crate::aws::{AwsError, Class};
 use crate::engine::StageError;
 use crate::stage::Cx;
@@ -21,16 +22,16 @@ pub async fn value(cx: &Cx, name: &str) -> Result<Option<String>, StageError> {
 }
 
 /// Asks once for the parameter to be set: when no answer comes, the next look shows whether it was. Tags cannot be given together with `Overwrite`.
-pub async fn put(cx: &Cx, name: &str, image: &str) -> Result<(), StageError> {
+pub async fn put(cx: &Cx, name: &str, candidate: &Candidate) -> Result<(), StageError> {
     let call = cx
         .aws
         .once
         .ssm
         .put_parameter()
         .name(name)
-        .value(image)
+        .value(&candidate.value)
         .r#type(ParameterType::String)
-        .data_type("aws:ec2:image")
+        .data_type(candidate.data_type)
         .overwrite(true);
     call.send().await.map_err(|error| AwsError::new("ssm:PutParameter", name, error))?;
     Ok(())

@@ -4,12 +4,14 @@ use serde_json::json;
 
 use super::Of;
 use super::judge::BuiltImage;
+use super::recipe::Made;
 use crate::evidence::predicate::{BuildDefinition, BuildMetadata, Builder, Provenance, RunDetails};
 use crate::evidence::{ResourceDescriptor, Sha256};
 
-/// How the parameters of a build definition are to be read: `docs/predicates.md` describes both.
+/// How the parameters of a build definition are to be read: `docs/predicates.md` describes them.
 pub const BUILD_TYPE: &str = "https://bakeline.dev/build-types/image-builder-pipeline/v1";
 pub const RECIPE_BUILD_TYPE: &str = "https://bakeline.dev/build-types/image-builder-recipe/v1";
+pub const CONTAINER_BUILD_TYPE: &str = "https://bakeline.dev/build-types/image-builder-container-recipe/v1";
 
 /// What went into a build, and which build it was.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +37,8 @@ pub struct Recipe {
     pub arn: Option<String>,
     /// An image's ARN or id, as the recipe names it.
     pub parent_image: Option<String>,
+    /// `sha256:…`, what the parent image of a container meant when the recipe was made.
+    pub parent_digest: Option<String>,
     /// ARNs in the order in which they are applied. Their parameters may be secret and are left out.
     pub components: Vec<String>,
 }
@@ -62,7 +66,11 @@ pub fn provenance(run: &Run, source: &SourceArtifact, foreign: &[BuiltImage]) ->
         ..ResourceDescriptor::at(uri)
     };
     dependencies.extend(run.recipe.arn.iter().map(|arn| named("image recipe", arn)));
-    dependencies.extend(run.recipe.parent_image.iter().map(|image| named("parent image", image)));
+    dependencies.extend(run.recipe.parent_image.iter().map(|image| {
+        let digest = run.recipe.parent_digest.as_deref().and_then(|digest| digest.strip_prefix("sha256:"));
+        let digest = digest.map(|digest| ("sha256".to_owned(), digest.to_owned()));
+        ResourceDescriptor { digest: digest.into_iter().collect(), ..named("parent image", image) }
+    }));
     let plan = match &run.of {
         Of::Pipeline(_) => None,
         Of::Recipe(plan) => Some(plan),
@@ -89,10 +97,15 @@ pub fn provenance(run: &Run, source: &SourceArtifact, foreign: &[BuiltImage]) ->
         Of::Pipeline(arn) => (BUILD_TYPE, json!({ "imagePipeline": arn, "service": run.service })),
         Of::Recipe(plan) => {
             internal["reused"] = run.reused.into();
-            (
-                RECIPE_BUILD_TYPE,
-                json!({ "parentImage": plan.parent_image, "reuse": plan.reuse, "service": run.service }),
-            )
+            let mut external =
+                json!({ "parentImage": plan.parent_image, "reuse": plan.reuse, "service": run.service });
+            match &plan.made {
+                Made::Machine { .. } => (RECIPE_BUILD_TYPE, external),
+                Made::Container { repository, .. } => {
+                    external["repository"] = repository.as_str().into();
+                    (CONTAINER_BUILD_TYPE, external)
+                }
+            }
         }
     };
     Provenance {

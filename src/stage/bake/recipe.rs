@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 
+use super::dockerfile;
 use crate::digest::Sha256;
 use crate::spec::{self, Reuse, Volume};
 use crate::stage::store::Files;
@@ -24,12 +25,26 @@ pub struct Plan {
     /// As the spec names it.
     pub parent_image: String,
     pub components: Vec<Component>,
-    pub volume: Option<Volume>,
+    pub made: Made,
     pub infrastructure: String,
     pub distribution: Option<String>,
     pub reuse: Reuse,
     /// Paths of the source artifact that go into the image; none is all.
     pub sources: Vec<String>,
+}
+
+/// What comes of a recipe.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Made {
+    Machine {
+        volume: Option<Volume>,
+    },
+    Container {
+        /// The Dockerfile, as a template of Image Builder.
+        dockerfile: String,
+        /// The repository it is pushed to.
+        repository: String,
+    },
 }
 
 /// Where a build's resources are.
@@ -65,7 +80,7 @@ pub struct Declared {
 pub struct Named {
     pub name: String,
     pub version: String,
-    /// `arn:…:image-recipe/NAME/VERSION`.
+    /// `arn:…:image-recipe/NAME/VERSION`, or of a `container-recipe`.
     pub recipe: String,
     /// `arn:…:image/NAME/VERSION`: what builds of the recipe are versions of.
     pub image: String,
@@ -77,32 +92,45 @@ impl Plan {
     /// # Errors
     /// A document is missing or not one that Image Builder takes; in words.
     pub fn of(service: &str, recipe: &spec::Recipe, files: &Files) -> Result<Self, String> {
-        let home = home(&recipe.infrastructure)
-            .ok_or_else(|| format!("bake.recipe.infrastructure `{}` is not an ARN", recipe.infrastructure))?;
-        let component = |given: &spec::Component| {
-            let (declared, arn) = match (&given.document, &given.arn) {
-                (Some(path), None) => {
-                    let declared = declare(service, path, files)?;
-                    let arn = home.arn("component", &declared.name, &declared.version) + "/1";
-                    (Some(declared), arn)
-                }
-                (None, Some(arn)) => (None, arn.clone()),
-                (Some(_), Some(_)) | (None, None) => {
-                    return Err("a component of bake.recipe has neither or both of document and arn".into());
-                }
-            };
-            Ok(Component { declared, arn, parameters: given.parameters.clone() })
-        };
-        let components = recipe.components.iter().map(component).collect::<Result<Vec<_>, String>>()?;
+        let home = home_of(&recipe.infrastructure, "recipe")?;
         Ok(Self {
             service: service.to_owned(),
             parent_image: recipe.parent_image.clone(),
-            components,
-            volume: recipe.volume.clone(),
+            components: components(&home, service, &recipe.components, files)?,
+            made: Made::Machine { volume: recipe.volume.clone() },
             infrastructure: recipe.infrastructure.clone(),
             distribution: recipe.distribution.clone(),
             reuse: recipe.reuse,
             sources: recipe.sources.clone(),
+            home,
+        })
+    }
+
+    /// Reads the recipe of a container, the documents it names and its Dockerfile.
+    ///
+    /// # Errors
+    /// A document or the Dockerfile is missing or not one that Image Builder takes; in words.
+    pub fn of_container(service: &str, container: &spec::Container, files: &Files) -> Result<Self, String> {
+        let home = home_of(&container.infrastructure, "container")?;
+        let has_components = !container.components.is_empty();
+        let dockerfile = match &container.dockerfile {
+            None => dockerfile::DEFAULT.to_owned(),
+            Some(path) => {
+                let bytes = files.get(path);
+                let bytes = bytes
+                    .ok_or_else(|| format!("the source artifact has no {path}, the Dockerfile template"))?;
+                dockerfile::read(path, bytes, has_components)?
+            }
+        };
+        Ok(Self {
+            service: service.to_owned(),
+            parent_image: container.parent_image.clone(),
+            components: components(&home, service, &container.components, files)?,
+            made: Made::Container { dockerfile, repository: container.repository.clone() },
+            infrastructure: container.infrastructure.clone(),
+            distribution: container.distribution.clone(),
+            reuse: container.reuse,
+            sources: container.sources.clone(),
             home,
         })
     }
@@ -120,7 +148,7 @@ impl Plan {
         let [third, ..] = numbers(&Sha256::of(parent.as_bytes()));
         let version = format!("{first}.{second}.{third}");
         Named {
-            recipe: self.home.arn("image-recipe", &self.service, &version),
+            recipe: self.home.arn(self.made.kind(), &self.service, &version),
             image: self.home.arn("image", &self.service, &version),
             name: self.service.clone(),
             version,
@@ -153,7 +181,23 @@ impl Plan {
     fn content(&self) -> Sha256 {
         let components: Vec<_> =
             self.components.iter().map(|c| json!({ "arn": c.arn, "parameters": c.parameters })).collect();
-        Sha256::of(json!({ "components": components, "volume": self.volume }).to_string().as_bytes())
+        let whole = match &self.made {
+            Made::Machine { volume } => json!({ "components": components, "volume": volume }),
+            Made::Container { dockerfile, repository } => {
+                json!({ "components": components, "dockerfile": dockerfile, "repository": repository })
+            }
+        };
+        Sha256::of(whole.to_string().as_bytes())
+    }
+}
+
+impl Made {
+    /// The kind's word in the recipe's ARN.
+    const fn kind(&self) -> &'static str {
+        match self {
+            Self::Machine { .. } => "image-recipe",
+            Self::Container { .. } => "container-recipe",
+        }
     }
 }
 
@@ -162,6 +206,34 @@ impl Home {
         let Self { partition, region, account } = self;
         format!("arn:{partition}:imagebuilder:{region}:{account}:{kind}/{name}/{version}")
     }
+}
+
+fn home_of(infrastructure: &str, section: &str) -> Result<Home, String> {
+    home(infrastructure)
+        .ok_or_else(|| format!("bake.{section}.infrastructure `{infrastructure}` is not an ARN"))
+}
+
+fn components(
+    home: &Home,
+    service: &str,
+    given: &[spec::Component],
+    files: &Files,
+) -> Result<Vec<Component>, String> {
+    let component = |given: &spec::Component| {
+        let (declared, arn) = match (&given.document, &given.arn) {
+            (Some(path), None) => {
+                let declared = declare(service, path, files)?;
+                let arn = home.arn("component", &declared.name, &declared.version) + "/1";
+                (Some(declared), arn)
+            }
+            (None, Some(arn)) => (None, arn.clone()),
+            (Some(_), Some(_)) | (None, None) => {
+                return Err("a component of the recipe has neither or both of document and arn".into());
+            }
+        };
+        Ok(Component { declared, arn, parameters: given.parameters.clone() })
+    };
+    given.iter().map(component).collect()
 }
 
 /// The digest of the sources of a bake: of the paths and the digests of the files, in the order of the paths.
@@ -252,6 +324,17 @@ mod tests {
         Files::from([("image/Web_Server.yaml".to_owned(), document.as_bytes().to_vec())])
     }
 
+    fn container() -> spec::Container {
+        serde_json::from_value(json!({
+            "parent_image": "123456789012.dkr.ecr.eu-west-1.amazonaws.com/base:1",
+            "components": [{ "document": "image/Web_Server.yaml" }],
+            "dockerfile": "image/Dockerfile",
+            "repository": "web",
+            "infrastructure": "arn:aws:imagebuilder:eu-west-1:123456789012:infrastructure-configuration/web",
+        }))
+        .unwrap()
+    }
+
     fn plan(recipe: &spec::Recipe, document: &str) -> Plan {
         Plan::of("web", recipe, &files(document)).unwrap()
     }
@@ -293,6 +376,30 @@ mod tests {
         // Where it is built makes no other recipe, and another bake.
         let elsewhere = other(|r| r.infrastructure.push('2'));
         assert_eq!(elsewhere, base.version);
+    }
+
+    #[test]
+    fn a_container_recipe_is_numbered_by_its_components_its_dockerfile_and_its_repository() {
+        let named = |container: &spec::Container, dockerfile: &str| {
+            let mut files = files("a");
+            files.insert("image/Dockerfile".into(), dockerfile.as_bytes().to_vec());
+            Plan::of_container("web", container, &files).map(|plan| plan.named("base@sha256:1"))
+        };
+        let base = named(&container(), dockerfile::DEFAULT).unwrap();
+        assert!(base.recipe.ends_with(&format!(":container-recipe/web/{}", base.version)), "{base:?}");
+        assert!(base.image.ends_with(&format!(":image/web/{}", base.version)), "{base:?}");
+        assert_eq!(named(&spec::Container { dockerfile: None, ..container() }, "").unwrap(), base);
+        let commented = format!("# web\n{}", dockerfile::DEFAULT);
+        for other in [
+            named(&container(), &commented),
+            named(&spec::Container { repository: "team/web".into(), ..container() }, dockerfile::DEFAULT),
+            named(&spec::Container { components: Vec::new(), ..container() }, dockerfile::DEFAULT),
+        ] {
+            assert_ne!(other.unwrap().version, base.version);
+        }
+        let missing = Plan::of_container("web", &container(), &files("a")).unwrap_err();
+        assert!(missing.contains("has no image/Dockerfile"), "{missing}");
+        assert!(named(&container(), "FROM x\n").unwrap_err().contains("imagebuilder:parentImage"));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::judge::Look;
 use super::recipe::{Plan, is_source, sources_digest};
 use super::reuse::{Choice, choose};
-use super::{Bake, Inputs, Of, build, copies, declare, release};
+use super::{Bake, Inputs, Of, build, declare, release};
 use crate::engine::key::{ClientToken, tag};
 use crate::engine::{StageError, Step};
 use crate::stage::Cx;
@@ -84,8 +84,8 @@ pub async fn bake_key(inputs: &Inputs, plan: &Plan, parent: &str) -> Result<Stri
 /// Whether the images of an earlier build are all there and all that the spec expects.
 async fn is_whole(inputs: &Inputs, cx: &Cx, image: &str) -> Result<bool, StageError> {
     let build = build::read(&build::get(cx, image).await?, &inputs.account);
-    let Ok(copies) = release(inputs, cx, &build) else { return Ok(false) };
-    Ok(copies::look(cx, &copies).await? == Look::Available)
+    let Ok(product) = release(inputs, cx, &build, image) else { return Ok(false) };
+    Ok(product.look(cx).await? == Look::Available)
 }
 
 fn begun(image: String) -> Step<Bake> {

@@ -9,7 +9,7 @@ use super::judge::{
 };
 use super::provenance::{Recipe, Run, SourceArtifact};
 use super::*;
-use crate::evidence::Sha256;
+use crate::evidence::{ContainerIdentity, Sha256};
 use crate::spec::ImageCopy;
 
 const ARN: &str = "arn:aws:imagebuilder:eu-west-1:123456789012:image/web/1.0.3/2";
@@ -63,6 +63,7 @@ fn a_failed_build_is_told_with_everything_image_builder_says() {
             ..Breakdown::default()
         }),
         images: vec![built("eu-west-1", HOME, "ami-1")],
+        ..Build::default()
     };
     assert_eq!(
         judge::obituary(ARN, &component),
@@ -168,7 +169,7 @@ fn what_came_out_is_held_against_what_is_expected() {
     assert_eq!(sorted.in_region("us-east-1"), None);
     let twice = [west.clone(), built("eu-west-1", HOME, "ami-x")];
     for (images, expect, words) in [
-        (&[][..], &[][..], "no machine image came out"),
+        (&[][..], &[][..], "no image came out of it"),
         (&twice[..], &[], "two images came out in eu-west-1 of account 123456789012"),
         (
             &all[..1],
@@ -252,6 +253,7 @@ fn the_provenance_names_source_recipe_parent_components_and_build() {
         recipe: Recipe {
             arn: Some("arn:recipe".into()),
             parent_image: Some("ami-parent".into()),
+            parent_digest: None,
             components: vec!["arn:component/1".into(), "arn:component/2".into()],
         },
         infrastructure: Some("arn:infrastructure".into()),
@@ -301,22 +303,25 @@ fn output_variables_have_keys_that_codepipeline_takes() {
         own: vec![built("eu-north-1", HOME, "ami-n"), built("eu-west-1", HOME, "ami-w")],
         foreign: vec![built("eu-west-1", "210987654321", "ami-o")],
     };
-    let variables = forward::variables(&copies, "eu-west-1", ARN, Sha256::of(b""));
+    let variables = forward::variables(&copies, "eu-west-1", ARN);
     let keys: Vec<&str> = variables.keys().map(String::as_str).collect();
-    assert_eq!(
-        keys,
-        [
-            "ImageBuildArn",
-            "ImageId",
-            "ImageId-eu-north-1",
-            "ImageId-eu-west-1",
-            "ImageRegion",
-            "StatementDigest"
-        ]
-    );
+    assert_eq!(keys, ["ImageBuildArn", "ImageId", "ImageId-eu-north-1", "ImageId-eu-west-1", "ImageRegion"]);
     assert_eq!(variables["ImageId"], "ami-w");
     let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '@' | '-' | '_');
     assert!(keys.iter().all(|key| key.chars().all(fits)));
+    let container = |region: &str| ContainerIdentity {
+        region: region.into(),
+        account: HOME.into(),
+        repository: "team/web".into(),
+        digest: Sha256::of(b"manifest"),
+        tag: Some("1.0.0-1".into()),
+    };
+    let containers = [container("eu-north-1"), container("eu-west-1")];
+    let variables = forward::container_variables(&containers, "eu-west-1", ARN);
+    assert_eq!(variables["ImageUri"], containers[1].reference());
+    assert_eq!(variables["ImageDigest"], format!("sha256:{}", Sha256::of(b"manifest")));
+    assert!(variables.keys().all(|key| key.chars().all(fits)), "{variables:?}");
+    assert_eq!(variables.len(), 6);
 }
 
 #[test]

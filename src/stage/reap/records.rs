@@ -1,26 +1,15 @@
 //! Image Builder's own records of a service: builds whose images are all gone, and recipes and components of ours that
 //! nothing is made from any more. None of them is needed to launch anything; a bake of the same content makes them anew.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod read;
+
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use aws_sdk_ec2::types::Filter;
-use aws_sdk_imagebuilder::types::{
-    Filter as RecordFilter, ImageRecipe, ImageSummary, OutputResources, Ownership,
-};
-use futures::{StreamExt as _, TryStreamExt as _, stream};
-
 use super::{Leftover, Run, What};
-use crate::aws::{Aws, AwsError};
-use crate::engine::key::tag;
-use crate::engine::{StageError, Timestamp};
-use crate::stage::cleanup::image::moment;
+use crate::engine::Timestamp;
 
-/// Calls to one API that are under way at once.
-const AT_ONCE: usize = 4;
-
-/// Values in one filter of EC2.
-const BATCH: usize = 200;
+pub use read::read;
 
 /// What Image Builder's lists say of a service.
 #[derive(Clone, Debug, Default)]
@@ -31,7 +20,7 @@ pub struct Records {
     pub components: Vec<Component>,
     /// Recipes that image pipelines build.
     pub piped: BTreeSet<String>,
-    /// Images, by id, that are still there in any state.
+    /// Images that are still there in any state: machine images by id, container images as a build names them.
     pub images: BTreeSet<String>,
 }
 
@@ -54,10 +43,10 @@ pub enum Output {
     Elsewhere,
 }
 
-/// An image recipe.
+/// A recipe, of a machine image or of a container.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recipe {
-    /// `…:image-recipe/NAME/VERSION`.
+    /// `…:image-recipe/NAME/VERSION`, or of a `container-recipe`.
     pub arn: String,
     pub made: Option<Timestamp>,
     /// A bake of the service declared it.
@@ -91,7 +80,8 @@ pub fn spare(records: &Records, age: Duration, now: Timestamp) -> Vec<Leftover> 
         .partition(|build| old(build.made) && build.images.iter().all(is_gone) && !is_parent(&build.arn));
     let is_built = |recipe: &Recipe| {
         // A build and its recipe have the same name and version.
-        let of = format!("{}/", recipe.arn.replace(":image-recipe/", ":image/"));
+        let image = recipe.arn.replace(":image-recipe/", ":image/").replace(":container-recipe/", ":image/");
+        let of = format!("{image}/");
         kept.iter().any(|build| build.arn.starts_with(&of))
     };
     let (spare, needed): (Vec<&Recipe>, Vec<&Recipe>) = records.recipes.iter().partition(|recipe| {
@@ -118,156 +108,6 @@ fn is_of(text: &str, arn: &str) -> bool {
     (kind, name) == (of_kind, of_name)
         && places.all(|(named, one)| named == "x" || named == one)
         && (build.is_empty() || build == of_build)
-}
-
-/// Reads every list.
-///
-/// # Errors
-/// As the calls.
-pub async fn read(aws: &Aws, account: &str, service: &str) -> Result<Records, StageError> {
-    let builds = builds(aws, account, service).await?;
-    let images = images(aws, &builds).await?;
-    Ok(Records {
-        builds: builds.into_iter().map(|(build, _)| build).collect(),
-        recipes: recipes(aws, service).await?,
-        components: components(aws, service).await?,
-        piped: piped(aws).await?,
-        images,
-    })
-}
-
-/// The images of a build, by region.
-type Regions = BTreeMap<String, Vec<String>>;
-
-async fn builds(aws: &Aws, account: &str, service: &str) -> Result<Vec<(Build, Regions)>, StageError> {
-    let named = RecordFilter::builder().name("name").values(service).build();
-    let mut versions = aws
-        .imagebuilder
-        .list_images()
-        .owner(Ownership::SelfValue)
-        .filters(named)
-        .into_paginator()
-        .items()
-        .send();
-    let mut found = Vec::new();
-    while let Some(version) = versions.next().await {
-        let version = version.map_err(|e| AwsError::new("imagebuilder:ListImages", service, e))?;
-        let Some(arn) = version.arn() else { continue };
-        let ask = aws.imagebuilder.list_image_build_versions().image_version_arn(arn);
-        let mut builds = ask.into_paginator().items().send();
-        while let Some(build) = builds.next().await {
-            let build = build.map_err(|e| AwsError::new("imagebuilder:ListImageBuildVersions", arn, e))?;
-            found.extend(ended(&build, account));
-        }
-    }
-    Ok(found)
-}
-
-/// A build that has ended; none when it has not.
-fn ended(build: &ImageSummary, account: &str) -> Option<(Build, Regions)> {
-    let status = build.state()?.status()?.as_str();
-    if !matches!(status, "AVAILABLE" | "CANCELLED" | "FAILED" | "DEPRECATED") {
-        return None;
-    }
-    let (mut images, mut regions) = (Vec::new(), Regions::new());
-    for ami in build.output_resources().map(OutputResources::amis).unwrap_or_default() {
-        let Some(image) = ami.image() else { continue };
-        if ami.account_id().is_none_or(|owner| owner == account) {
-            images.push(Output::Own(image.to_owned()));
-            let region = ami.region().unwrap_or_default().to_owned();
-            regions.entry(region).or_default().push(image.to_owned());
-        } else {
-            images.push(Output::Elsewhere);
-        }
-    }
-    let made = build.date_created().and_then(moment);
-    Some((Build { arn: build.arn()?.to_owned(), made, images }, regions))
-}
-
-/// Which of the builds' images are still there, disabled and deprecated ones included.
-async fn images(aws: &Aws, builds: &[(Build, Regions)]) -> Result<BTreeSet<String>, StageError> {
-    let mut regions = Regions::new();
-    for (region, images) in builds.iter().flat_map(|(_, regions)| regions) {
-        regions.entry(region.clone()).or_default().extend(images.iter().cloned());
-    }
-    let mut there = BTreeSet::new();
-    for (region, ids) in regions {
-        let ec2 = aws.ec2_in(&region);
-        for batch in ids.chunks(BATCH) {
-            // By filter and not by id, since an id that is gone would be an error.
-            let by_id = Filter::builder().name("image-id").set_values(Some(batch.to_vec())).build();
-            let ask = ec2.describe_images().owners("self").include_deprecated(true).include_disabled(true);
-            let mut pages = ask.filters(by_id).into_paginator().items().send();
-            while let Some(image) = pages.next().await {
-                let image = image.map_err(|e| AwsError::new("ec2:DescribeImages", &region, e))?;
-                there.extend(image.image_id().map(str::to_owned));
-            }
-        }
-    }
-    Ok(there)
-}
-
-async fn recipes(aws: &Aws, service: &str) -> Result<Vec<Recipe>, StageError> {
-    let ask = aws.imagebuilder.list_image_recipes().owner(Ownership::SelfValue);
-    let mut pages = ask.into_paginator().items().send();
-    let mut listed = Vec::new();
-    while let Some(recipe) = pages.next().await {
-        let recipe = recipe.map_err(|e| AwsError::new("imagebuilder:ListImageRecipes", "every recipe", e))?;
-        listed.extend(recipe.arn().map(str::to_owned));
-    }
-    let read = |arn: String| async move {
-        let answer = aws.imagebuilder.get_image_recipe().image_recipe_arn(&arn).send().await;
-        let answer = answer.map_err(|e| AwsError::new("imagebuilder:GetImageRecipe", &arn, e))?;
-        let recipe = answer.image_recipe();
-        let components = recipe.map(ImageRecipe::components).unwrap_or_default();
-        Ok::<_, StageError>(Recipe {
-            made: recipe.and_then(ImageRecipe::date_created).and_then(moment),
-            ours: recipe.and_then(ImageRecipe::tags).is_some_and(|tags| is_ours(tags, service)),
-            parent: recipe.and_then(ImageRecipe::parent_image).unwrap_or_default().to_owned(),
-            components: components.iter().map(|component| component.component_arn().to_owned()).collect(),
-            arn,
-        })
-    };
-    stream::iter(listed).map(read).buffered(AT_ONCE).try_collect().await
-}
-
-/// Components that bakes of the service declared, known by their name and their tags.
-async fn components(aws: &Aws, service: &str) -> Result<Vec<Component>, StageError> {
-    let mut pages =
-        aws.imagebuilder.list_components().owner(Ownership::SelfValue).into_paginator().items().send();
-    let mut listed = Vec::new();
-    while let Some(component) = pages.next().await {
-        let component =
-            component.map_err(|e| AwsError::new("imagebuilder:ListComponents", "every component", e))?;
-        let ours = component.name().is_some_and(|name| name.starts_with(&format!("{service}-")));
-        listed.extend(component.arn().filter(|_| ours).map(str::to_owned));
-    }
-    let read = |arn: String| async move {
-        let answer = aws.imagebuilder.get_component().component_build_version_arn(&arn).send().await;
-        let answer = answer.map_err(|e| AwsError::new("imagebuilder:GetComponent", &arn, e))?;
-        let found = answer.component().filter(|one| one.tags().is_some_and(|tags| is_ours(tags, service)));
-        Ok::<_, StageError>(found.and_then(|component| {
-            let made = component.date_created().and_then(moment);
-            Some(Component { arn: component.arn()?.to_owned(), made })
-        }))
-    };
-    let read: Vec<Option<Component>> = stream::iter(listed).map(read).buffered(AT_ONCE).try_collect().await?;
-    Ok(read.into_iter().flatten().collect())
-}
-
-async fn piped(aws: &Aws) -> Result<BTreeSet<String>, StageError> {
-    let mut pages = aws.imagebuilder.list_image_pipelines().into_paginator().items().send();
-    let mut recipes = BTreeSet::new();
-    while let Some(pipeline) = pages.next().await {
-        let pipeline =
-            pipeline.map_err(|e| AwsError::new("imagebuilder:ListImagePipelines", "this account", e))?;
-        recipes.extend(pipeline.image_recipe_arn().map(str::to_owned));
-    }
-    Ok(recipes)
-}
-
-fn is_ours(tags: &std::collections::HashMap<String, String>, service: &str) -> bool {
-    tags.get(tag::SERVICE).is_some_and(|of| of == service) && tags.contains_key(tag::ACTION_EXECUTION)
 }
 
 #[cfg(test)]
@@ -329,6 +169,14 @@ mod tests {
     fn an_image_that_is_there_keeps_its_whole_descent() {
         let mut records = forgotten();
         records.images.insert("ami-gone".into());
+        assert_eq!(told(&records), Vec::<String>::new());
+        // And so does a container image.
+        let mut records = forgotten();
+        let uri = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/web:1.0.0-1";
+        records.builds[0].images = vec![Output::Own(uri.into())];
+        records.recipes[0].arn = arn("container-recipe/web/1.0.0");
+        assert_eq!(told(&records).len(), 3);
+        records.images.insert(uri.into());
         assert_eq!(told(&records), Vec::<String>::new());
         // And one that cannot be looked for counts as there.
         let mut records = forgotten();

@@ -15,7 +15,9 @@ use super::image::Image;
 use super::phase::Phase;
 use super::resource::{self, Kind};
 use super::workflow::Workflow;
-use super::{ComponentFault, DistributionFault, Event, Happening, Outcome, distribute, invalid, not_found};
+use super::{
+    ComponentFault, DistributionFault, Event, Happening, Outcome, containers, distribute, invalid, not_found,
+};
 
 /// Characters of `ImageState.reason`.
 const REASON_LIMIT: usize = 1024;
@@ -43,12 +45,7 @@ pub(super) fn start(world: &mut World, call: &Call) -> Answer {
 }
 
 pub(super) fn create_image(world: &mut World, call: &Call) -> Answer {
-    for member in ["imageRecipeArn", "infrastructureConfigurationArn", "distributionConfigurationArn"] {
-        resource::refers(world, call.input.get(member))?;
-    }
-    if !call.input.contains_key("imageRecipeArn") {
-        return Err(invalid("imageRecipeArn is required: container images are not built here"));
-    }
+    resource::recipe_and_configurations(world, &call.input)?;
     if call.input.contains_key("workflows") && !call.input.contains_key("executionRole") {
         return Err(invalid("executionRole is required with workflows"));
     }
@@ -71,7 +68,10 @@ fn begin(
             .ok_or_else(|| invalid(format!("The resource {arn} does not exist")))?;
         Ok(Some(found.body.clone()))
     };
-    let recipe = body("imageRecipeArn")?.ok_or_else(|| invalid("The build has no image recipe"))?;
+    let of_container = body("containerRecipeArn")?;
+    let is_container = of_container.is_some();
+    let recipe = of_container.map_or_else(|| body("imageRecipeArn"), |recipe| Ok(Some(recipe)))?;
+    let recipe = recipe.ok_or_else(|| invalid("The build has no recipe"))?;
     let infrastructure = body("infrastructureConfigurationArn")?.unwrap_or_default();
     let distribution = body("distributionConfigurationArn")?;
     let text = |member: &str| recipe.get(member).and_then(Value::as_str).unwrap_or_default().to_owned();
@@ -96,7 +96,9 @@ fn begin(
     let image = Image {
         arn: arn.clone(),
         phase: Phase::Pending,
+        is_container,
         amis: Vec::new(),
+        containers: Vec::new(),
         tags,
         created: call.now,
         account: call.account.clone(),
@@ -139,11 +141,12 @@ pub(super) fn enter(world: &mut World, at: Time, arn: &str, phase: Phase) {
     let whole = world.imagebuilder.options.duration;
     let Some(image) = world.imagebuilder.images.get_mut(arn) else { return };
     image.phase = phase;
+    let is_container = image.is_container;
     if let Some(workflow) = image.workflows.iter_mut().find(|workflow| workflow.is_running()) {
         workflow.complete(at);
     }
     let takes = phase.duration(whole);
-    if let Some(workflow) = Workflow::begin(&mut world.ids, &image.region, phase, at, takes) {
+    if let Some(workflow) = Workflow::begin(&mut world.ids, image, phase, at, takes) {
         image.workflows.push(workflow);
     }
     let fails_here = match &image.outcome {
@@ -163,6 +166,7 @@ pub(super) fn enter(world: &mut World, at: Time, arn: &str, phase: Phase) {
         schedule(world, at + after, arn, happening);
     }
     match phase {
+        Phase::Distributing if is_container => containers::push(world, at, arn),
         Phase::Distributing => distribute::register(world, at, arn, takes),
         Phase::Integrating => distribute::put_parameters(world, at, arn),
         Phase::Available => {
@@ -180,7 +184,7 @@ fn failing_phase(fault: &ComponentFault, tests: bool) -> Phase {
     if fault.phase == "test" && tests { Phase::Testing } else { Phase::Building }
 }
 
-fn schedule(world: &mut World, at: Time, arn: &str, happening: Happening) {
+pub(super) fn schedule(world: &mut World, at: Time, arn: &str, happening: Happening) {
     let Some(attempt) = world.imagebuilder.images.get(arn).map(|image| image.attempt) else { return };
     let event = Event { image: arn.to_owned(), attempt, happening };
     world.agenda.enter(at, world::Event::ImageBuilder(event));

@@ -78,7 +78,7 @@ fn disk(image: &Image) -> ec2::Disk {
     }
 }
 
-fn distributions(image: &Image) -> impl Iterator<Item = &Value> {
+pub(super) fn distributions(image: &Image) -> impl Iterator<Item = &Value> {
     image
         .distribution
         .as_ref()

@@ -19,8 +19,12 @@ pub struct Image {
     /// `arn:aws:imagebuilder:REGION:ACCOUNT:image/NAME/VERSION/BUILD`.
     pub arn: String,
     pub phase: Phase,
+    /// Whether it is of a container recipe.
+    pub(super) is_container: bool,
     /// AMIs of the distribution, as far as they exist.
     pub amis: Vec<OutputAmi>,
+    /// Container images of the distribution, one for each Region.
+    pub containers: Vec<OutputContainer>,
     pub tags: BTreeMap<String, String>,
     pub created: Time,
     pub(super) account: String,
@@ -57,6 +61,14 @@ pub struct OutputAmi {
     pub(super) description: String,
 }
 
+/// The container images of one Region.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutputContainer {
+    pub region: String,
+    /// `REGISTRY/REPOSITORY:TAG`, one for each tag.
+    pub uris: Vec<String>,
+}
+
 impl Image {
     pub(super) fn runs_tests(&self) -> bool {
         self.tests.get("imageTestsEnabled") != Some(&Value::Bool(false))
@@ -90,7 +102,15 @@ impl Image {
                 })
             })
             .collect();
-        if amis.is_empty() { json!({}) } else { json!({ "amis": amis }) }
+        let mut output = json!({});
+        if !amis.is_empty() {
+            output["amis"] = amis.into();
+        }
+        let container = |out: &OutputContainer| json!({ "region": out.region, "imageUris": out.uris });
+        if !self.containers.is_empty() {
+            output["containers"] = self.containers.iter().map(container).collect();
+        }
+        output
     }
 
     /// A scan whose findings were not collected before the image's end is abandoned.
@@ -109,7 +129,7 @@ impl Image {
     pub(super) fn summary(&self) -> Value {
         json!({
             "arn": self.arn,
-            "type": "AMI",
+            "type": self.kind(),
             "name": self.name,
             "version": format!("{}/{}", self.version, self.build()),
             "platform": "Linux",
@@ -122,14 +142,20 @@ impl Image {
         })
     }
 
-    fn build(&self) -> u32 {
+    /// `ImageType`.
+    pub(super) fn kind(&self) -> &'static str {
+        if self.is_container { "DOCKER" } else { "AMI" }
+    }
+
+    pub(super) fn build(&self) -> u32 {
         Arn::parse(&self.arn).and_then(|arn| arn.build).unwrap_or(1)
     }
 
     fn view(&self, pipeline_name: Option<&str>, now: Time) -> Value {
         let mut view = self.summary();
         view["enhancedImageMetadataEnabled"] = true.into();
-        view["imageRecipe"] = Value::Object(self.recipe.clone());
+        let recipe = if self.is_container { "containerRecipe" } else { "imageRecipe" };
+        view[recipe] = Value::Object(self.recipe.clone());
         view["infrastructureConfiguration"] = Value::Object(self.infrastructure.clone());
         if let Some(distribution) = &self.distribution {
             view["distributionConfiguration"] = Value::Object(distribution.clone());

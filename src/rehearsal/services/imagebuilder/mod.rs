@@ -1,6 +1,6 @@
 //! EC2 Image Builder: recipes and pipelines as they are declared, and builds that take their time.
 //!
-//! Rules come from the service model 2019-12-02 and the user guide. AMI images only.
+//! Rules come from the service model 2019-12-02 and the user guide.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,6 +14,7 @@ use super::super::world::World;
 
 mod arn;
 mod build;
+mod containers;
 mod distribute;
 mod image;
 mod phase;
@@ -22,7 +23,7 @@ mod resource;
 mod scan;
 mod workflow;
 
-pub use image::{Image, OutputAmi};
+pub use image::{Image, OutputAmi, OutputContainer};
 pub use phase::Phase;
 pub use scan::Finding;
 
@@ -30,15 +31,18 @@ pub use scan::Finding;
 pub const OPERATIONS: &[&str] = &[
     "CancelImageCreation",
     "CreateComponent",
+    "CreateContainerRecipe",
     "CreateDistributionConfiguration",
     "CreateImage",
     "CreateImagePipeline",
     "CreateImageRecipe",
     "CreateInfrastructureConfiguration",
     "DeleteComponent",
+    "DeleteContainerRecipe",
     "DeleteImage",
     "DeleteImageRecipe",
     "GetComponent",
+    "GetContainerRecipe",
     "GetDistributionConfiguration",
     "GetImage",
     "GetImagePipeline",
@@ -46,6 +50,7 @@ pub const OPERATIONS: &[&str] = &[
     "GetInfrastructureConfiguration",
     "GetWorkflowExecution",
     "ListComponents",
+    "ListContainerRecipes",
     "ListDistributionConfigurations",
     "ListImageBuildVersions",
     "ListImagePipelineImages",
@@ -189,14 +194,16 @@ pub fn call(world: &mut World, call: &Call) -> Answer {
     match call.operation.as_str() {
         "CancelImageCreation" => once(world, call, build::cancel),
         "CreateComponent"
+        | "CreateContainerRecipe"
         | "CreateDistributionConfiguration"
         | "CreateImagePipeline"
         | "CreateImageRecipe"
         | "CreateInfrastructureConfiguration" => once(world, call, resource::create),
         "CreateImage" => once(world, call, build::create_image),
-        "DeleteComponent" | "DeleteImageRecipe" => resource::delete(world, call),
+        "DeleteComponent" | "DeleteContainerRecipe" | "DeleteImageRecipe" => resource::delete(world, call),
         "DeleteImage" => image::delete(world, call),
         "GetComponent"
+        | "GetContainerRecipe"
         | "GetDistributionConfiguration"
         | "GetImagePipeline"
         | "GetImageRecipe"
@@ -204,6 +211,7 @@ pub fn call(world: &mut World, call: &Call) -> Answer {
         "GetImage" => image::get(world, call),
         "GetWorkflowExecution" => workflow::get(world, call),
         "ListComponents"
+        | "ListContainerRecipes"
         | "ListDistributionConfigurations"
         | "ListImagePipelines"
         | "ListImageRecipes"

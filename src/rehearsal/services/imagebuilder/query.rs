@@ -92,6 +92,7 @@ pub(super) fn resources(world: &World, call: &Call) -> Answer {
     let member = match kind {
         Kind::Component => "componentVersionList",
         Kind::ImageRecipe => "imageRecipeSummaryList",
+        Kind::ContainerRecipe => "containerRecipeSummaryList",
         Kind::InfrastructureConfiguration => "infrastructureConfigurationSummaryList",
         Kind::DistributionConfiguration => "distributionConfigurationSummaryList",
         Kind::ImagePipeline => "imagePipelineList",
@@ -115,6 +116,9 @@ fn shown(resource: &Resource) -> Value {
             "dateCreated",
         ],
         Kind::ImageRecipe => &["arn", "name", "platform", "owner", "parentImage", "dateCreated", "tags"],
+        Kind::ContainerRecipe => {
+            &["arn", "containerType", "name", "platform", "owner", "parentImage", "dateCreated", "tags"]
+        }
         Kind::InfrastructureConfiguration => &[
             "arn",
             "name",
@@ -146,6 +150,11 @@ fn shown(resource: &Resource) -> Value {
             let regions = regions.into_iter().flatten().filter_map(|d| d.get("region").cloned()).collect();
             view.insert("regions".into(), Value::Array(regions));
         }
+        Kind::ContainerRecipe => {
+            if let Some(image) = resource.body.get("instanceConfiguration").and_then(|c| c.get("image")) {
+                view.insert("instanceImage".into(), image.clone());
+            }
+        }
         _ => {}
     }
     Value::Object(view)
@@ -170,7 +179,7 @@ pub(super) fn images(world: &World, call: &Call) -> Answer {
             Some(json!({
                 "arn": version_arn,
                 "name": image.name,
-                "type": "AMI",
+                "type": image.kind(),
                 "version": image.version,
                 "platform": "Linux",
                 "owner": image.account,

@@ -15,6 +15,7 @@ use super::{date, invalid, not_found};
 pub(super) enum Kind {
     Component,
     ImageRecipe,
+    ContainerRecipe,
     InfrastructureConfiguration,
     DistributionConfiguration,
     ImagePipeline,
@@ -28,6 +29,7 @@ impl Kind {
         Some(match name.trim_end_matches('s') {
             "Component" => Self::Component,
             "ImageRecipe" => Self::ImageRecipe,
+            "ContainerRecipe" => Self::ContainerRecipe,
             "InfrastructureConfiguration" => Self::InfrastructureConfiguration,
             "DistributionConfiguration" => Self::DistributionConfiguration,
             "ImagePipeline" => Self::ImagePipeline,
@@ -40,6 +42,7 @@ impl Kind {
         match self {
             Self::Component => "component",
             Self::ImageRecipe => "image-recipe",
+            Self::ContainerRecipe => "container-recipe",
             Self::InfrastructureConfiguration => "infrastructure-configuration",
             Self::DistributionConfiguration => "distribution-configuration",
             Self::ImagePipeline => "image-pipeline",
@@ -51,6 +54,7 @@ impl Kind {
         match self {
             Self::Component => "component",
             Self::ImageRecipe => "imageRecipe",
+            Self::ContainerRecipe => "containerRecipe",
             Self::InfrastructureConfiguration => "infrastructureConfiguration",
             Self::DistributionConfiguration => "distributionConfiguration",
             Self::ImagePipeline => "imagePipeline",
@@ -62,6 +66,7 @@ impl Kind {
         match self {
             Self::Component => "componentBuildVersionArn",
             Self::ImageRecipe => "imageRecipeArn",
+            Self::ContainerRecipe => "containerRecipeArn",
             Self::InfrastructureConfiguration => "infrastructureConfigurationArn",
             Self::DistributionConfiguration => "distributionConfigurationArn",
             Self::ImagePipeline => "imagePipelineArn",
@@ -178,13 +183,21 @@ fn complete(world: &World, call: &Call, kind: Kind, body: &mut Map<String, Value
             body.insert("state".into(), json!({ "status": "ACTIVE" }));
         }
         Kind::ImageRecipe => {
-            let components = body.get("components").and_then(Value::as_array).cloned().unwrap_or_default();
-            for component in components {
-                refers(world, component.get("componentArn"))?;
-            }
+            made_from_components(world, call, body)?;
             body.insert("type".into(), "AMI".into());
-            body.insert("platform".into(), "Linux".into());
-            body.insert("owner".into(), call.account.as_str().into());
+        }
+        Kind::ContainerRecipe => {
+            if body.contains_key("dockerfileTemplateData") == body.contains_key("dockerfileTemplateUri") {
+                let message = "A container recipe has either dockerfileTemplateData or dockerfileTemplateUri";
+                return Err(ApiError::new("InvalidParameterCombinationException", message));
+            }
+            made_from_components(world, call, body)?;
+            body.remove("dockerfileTemplateUri");
+            body.remove("imageOsVersionOverride");
+            if let Some(platform) = body.remove("platformOverride") {
+                body.insert("platform".into(), platform);
+            }
+            body.insert("encrypted".into(), true.into());
         }
         Kind::DistributionConfiguration => {
             body.insert("timeoutMinutes".into(), 720.into());
@@ -202,18 +215,38 @@ fn complete(world: &World, call: &Call, kind: Kind, body: &mut Map<String, Value
         }
         Kind::InfrastructureConfiguration => {}
         Kind::ImagePipeline => {
-            for member in ["imageRecipeArn", "infrastructureConfigurationArn", "distributionConfigurationArn"]
-            {
-                refers(world, body.get(member))?;
-            }
-            if !body.contains_key("imageRecipeArn") {
-                return Err(invalid("A pipeline needs an image recipe: container images are not built here"));
-            }
+            recipe_and_configurations(world, body)?;
             body.insert("platform".into(), "Linux".into());
             body.entry("status").or_insert("ENABLED".into());
             body.entry("imageTestsConfiguration")
                 .or_insert(json!({ "imageTestsEnabled": true, "timeoutMinutes": 720 }));
         }
+    }
+    Ok(())
+}
+
+/// What image and container recipes have in common: components that exist, a platform and an owner.
+fn made_from_components(world: &World, call: &Call, body: &mut Map<String, Value>) -> Result<(), ApiError> {
+    for component in body.get("components").and_then(Value::as_array).into_iter().flatten() {
+        refers(world, component.get("componentArn"))?;
+    }
+    body.insert("platform".into(), "Linux".into());
+    body.insert("owner".into(), call.account.as_str().into());
+    Ok(())
+}
+
+/// A build is of one recipe, for machine images or for containers, on configurations that exist.
+pub(super) fn recipe_and_configurations(world: &World, body: &Map<String, Value>) -> Result<(), ApiError> {
+    for member in [
+        "imageRecipeArn",
+        "containerRecipeArn",
+        "infrastructureConfigurationArn",
+        "distributionConfigurationArn",
+    ] {
+        refers(world, body.get(member))?;
+    }
+    if body.contains_key("imageRecipeArn") == body.contains_key("containerRecipeArn") {
+        return Err(invalid("Exactly one of imageRecipeArn and containerRecipeArn is required"));
     }
     Ok(())
 }
@@ -274,6 +307,7 @@ fn user_of(world: &World, arn: &str) -> Option<String> {
     let uses = |resource: &Resource| {
         let components = resource.body.get("components").and_then(Value::as_array);
         names(resource.body.get("imageRecipeArn"))
+            || names(resource.body.get("containerRecipeArn"))
             || components.into_iter().flatten().any(|component| names(component.get("componentArn")))
     };
     let resource = world.imagebuilder.resources.iter().find(|(_, resource)| uses(resource));

@@ -28,12 +28,18 @@ const BUILD: Steps = &[
     ("CreateOutputAMI", "CreateImage", 15),
     ("TerminateBuildInstance", "TerminateInstance", 5),
 ];
+const BUILD_CONTAINER: Steps = &[
+    ("LaunchBuildInstance", "LaunchInstance", 15),
+    ("BuildContainer", "ExecuteComponents", 75),
+    ("TerminateBuildInstance", "TerminateInstance", 10),
+];
 const TEST: Steps = &[
     ("LaunchTestInstance", "LaunchInstance", 25),
     ("ApplyTestComponents", "ExecuteComponents", 60),
     ("TerminateTestInstance", "TerminateInstance", 15),
 ];
 const DISTRIBUTION: Steps = &[("DistributeAMI", "DistributeImage", 100)];
+const DISTRIBUTE_CONTAINER: Steps = &[("DistributeContainer", "DistributeImage", 100)];
 
 /// How a workflow stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,17 +76,23 @@ impl Workflow {
     /// The workflow of a phase that begins at `at`; `None` for phases without one.
     pub(super) fn begin(
         ids: &mut Ids,
-        region: &str,
+        image: &Image,
         phase: Phase,
         at: Time,
         takes: Duration,
     ) -> Option<Self> {
-        let (kind, path, steps) = match phase {
-            Phase::Building => ("BUILD", "build/build-image", BUILD),
-            Phase::Testing => ("TEST", "test/test-image", TEST),
-            Phase::Distributing => ("DISTRIBUTION", "distribution/distribute-image", DISTRIBUTION),
+        let (kind, path, steps) = match (phase, image.is_container) {
+            (Phase::Building, false) => ("BUILD", "build/build-image", BUILD),
+            (Phase::Building, true) => ("BUILD", "build/build-container", BUILD_CONTAINER),
+            (Phase::Testing, false) => ("TEST", "test/test-image", TEST),
+            (Phase::Testing, true) => ("TEST", "test/test-container", TEST),
+            (Phase::Distributing, false) => ("DISTRIBUTION", "distribution/distribute-image", DISTRIBUTION),
+            (Phase::Distributing, true) => {
+                ("DISTRIBUTION", "distribution/distribute-container", DISTRIBUTE_CONTAINER)
+            }
             _ => return None,
         };
+        let region = &image.region;
         let mut begins = at;
         let steps = steps
             .iter()

@@ -1,0 +1,68 @@
+//! The Dockerfile of a container recipe, which is a template that Image Builder fills in. Pure.
+
+use super::recipe::DOCUMENT_LIMIT;
+
+/// The base image and what the components do to it: what a recipe without a Dockerfile of its own is built by.
+///
+/// The names of the variables are Image Builder's (user guide, container recipes).
+pub const DEFAULT: &str = "FROM {{{ imagebuilder:parentImage }}}\n{{{ imagebuilder:environments }}}\n{{{ imagebuilder:components }}}\n";
+
+/// Reads the template at `path`.
+///
+/// # Errors
+/// It is not one Image Builder takes, or leaves out the parent image or the components of the recipe; in words.
+pub fn read(path: &str, bytes: &[u8], has_components: bool) -> Result<String, String> {
+    let text = std::str::from_utf8(bytes).map_err(|error| {
+        format!("{path} is no Dockerfile: byte {} is not UTF-8 text", error.valid_up_to())
+    })?;
+    let characters = text.chars().count();
+    if text.trim().is_empty() || characters > DOCUMENT_LIMIT || text.contains('\0') {
+        return Err(format!(
+            "{path} has {characters} characters; a Dockerfile template has 1 to {DOCUMENT_LIMIT}, none of them NUL"
+        ));
+    }
+    let mut needed = vec!["parentImage"];
+    needed.extend(has_components.then_some("components"));
+    match needed.into_iter().find(|variable| !names(text, variable)) {
+        None => Ok(text.to_owned()),
+        Some(variable) => Err(format!(
+            "{path} has no {{{{{{ imagebuilder:{variable} }}}}}}: write it where the {} is to stand",
+            if variable == "parentImage" { "image after FROM" } else { "work of the components" }
+        )),
+    }
+}
+
+/// Whether the template has a variable, with or without blanks inside its braces.
+fn names(text: &str, variable: &str) -> bool {
+    text.split("{{{")
+        .skip(1)
+        .filter_map(|rest| rest.split_once("}}}"))
+        .any(|(inside, _)| inside.trim().strip_prefix("imagebuilder:").is_some_and(|name| name == variable))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_template_names_its_parent_image_and_its_components() {
+        for (text, has_components, words) in [
+            (DEFAULT, true, None),
+            ("FROM {{{imagebuilder:parentImage}}}\nRUN true\n", false, None),
+            ("FROM {{{ imagebuilder:parentImage }}}\n", true, Some("no {{{ imagebuilder:components }}}")),
+            ("FROM amazonlinux:2023\n", false, Some("no {{{ imagebuilder:parentImage }}}")),
+            ("FROM {{{ imagebuilder:parentImage\n", false, Some("no {{{ imagebuilder:parentImage }}}")),
+            ("  \n", false, Some("has 3 characters")),
+            ("FROM {{{ imagebuilder:parentImage }}}\0", false, Some("none of them NUL")),
+        ] {
+            let read = read("Dockerfile", text.as_bytes(), has_components);
+            match words {
+                None => assert_eq!(read.as_deref(), Ok(text)),
+                Some(words) => {
+                    assert!(read.as_ref().is_err_and(|why| why.contains(words)), "{text:?}: {read:?}")
+                }
+            }
+        }
+        assert!(super::read("d", &[b'F', 0xff], false).unwrap_err().contains("byte 1 is not UTF-8"));
+    }
+}
