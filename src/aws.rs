@@ -307,6 +307,7 @@ impl Class {
             | "InternalError"
             | "InternalServerError"
             | "InternalServiceError"
+            | "ServerException"
             | "InternalException"
             | "ServiceException"
             | "ServerException"

@@ -313,5 +313,6 @@ pub fn cleanup() -> Cleanup {
         finished_on: START + Duration::minutes(1),
         kept: vec![KeptImage { image: image("eu-west-1"), reasons: vec!["current".into()] }],
         removed: vec![],
+        containers: None,
     }
 }

@@ -8,7 +8,7 @@ use super::retain::{self, Fate};
 use super::survey::Survey;
 use crate::engine::{StageError, Timestamp};
 use crate::evidence::Stage;
-use crate::evidence::predicate::{Cleanup, KeptImage, RemovedImage};
+use crate::evidence::predicate::{Cleanup, ContainerCleanup, KeptImage, RemovedImage};
 use crate::stage::context::Cx;
 use crate::stage::handover;
 
@@ -21,6 +21,7 @@ pub fn cleanup(
     inputs: &Inputs,
     region: &str,
     survey: Option<&Survey>,
+    containers: Option<ContainerCleanup>,
     doomed: &[Doomed],
     (looked, now): (Timestamp, Timestamp),
 ) -> Cleanup {
@@ -46,6 +47,7 @@ pub fn cleanup(
         finished_on: now.date_time(),
         kept: kept.collect(),
         removed: removed.collect(),
+        containers,
     }
 }
 
