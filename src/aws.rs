@@ -310,7 +310,6 @@ impl Class {
             | "ServerException"
             | "InternalException"
             | "ServiceException"
-            | "ServerException"
             | "ServiceUnavailable"
             | "ServiceUnavailableException"
             | "Unavailable"
