@@ -33,6 +33,7 @@ CLIENTS = {
     "ec2_in": "ec2",
     "ecr": "ecr",
     "ecr_in": "ecr",
+    "ecs": "ecs",
     "elbv2": "elasticloadbalancing",
     "imagebuilder": "imagebuilder",
     "kms": "kms",
@@ -302,7 +303,7 @@ class WorkerRole(unittest.TestCase):
 
 
 class CleanupAlone(unittest.TestCase):
-    """A worker that is given nothing but the job protocol and the cleanup's policy can run a whole cleanup, reaping too."""
+    """A worker that is given nothing but the job protocol and the cleanup's policies can run a whole cleanup, reaping too."""
 
     # The functions of the trial's room that the reaper and the cleanup's lists call.
     OF_THE_TRIAL = {"autoscaling:DeleteAutoScalingGroup", "autoscaling:UpdateAutoScalingGroup"}
@@ -311,7 +312,7 @@ class CleanupAlone(unittest.TestCase):
         resources = yaml.load((ROOT / "pipeline" / "roles.yaml").read_text(), Loader)["Resources"]
         self.statements = resources["CleanupPolicy"]["Properties"]["PolicyDocument"]["Statement"]
         self.allowed = set()
-        for policy in ("CleanupPolicy", "JobPolicy"):
+        for policy in ("CleanupPolicy", "CleanupContainersPolicy", "JobPolicy"):
             for one in resources[policy]["Properties"]["PolicyDocument"]["Statement"]:
                 actions = one["Action"]
                 self.allowed.update([actions] if isinstance(actions, str) else actions)
