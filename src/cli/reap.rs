@@ -106,7 +106,10 @@ async fn run(args: Args) -> Result<(), CliError> {
             What::BuildRecord | What::Recipe | What::Component => {
                 "removed, unless something is still made from it"
             }
+            What::TaskDefinition => "deregistered; run the command again to have it deleted",
             What::StagingInstance
+            | What::StagingTask
+            | What::DeregisteredDefinition
             | What::Snapshot
             | What::TemplateVersion
             | What::EmptiedTrialGroup { .. } => "removed",

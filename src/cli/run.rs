@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::exit::CliError;
 use super::identity::Identity;
 use super::say;
-use crate::engine::{FailureKind, Job, Outcome};
+use crate::engine::{FailureKind, Job, Network, Outcome};
 use crate::evidence::Stage;
 use crate::telemetry::{Event, Telemetry};
 use crate::worker::action::stage_of;
@@ -87,6 +87,7 @@ async fn run(args: Args, job: Job) -> Result<(), CliError> {
     let house = House {
         aws,
         clock,
+        network: Network::direct(),
         authority: Arc::new(authority),
         targets: args.identity.targets()?,
         journal: Arc::new(Journal::in_memory()),

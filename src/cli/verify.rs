@@ -17,8 +17,8 @@ use crate::artifact::{Archive, EntryPath, is_canonical};
 use crate::engine::clock::Mapping;
 use crate::engine::error::with_causes;
 use crate::engine::{Clock, Timestamp};
-use crate::evidence::{self, Chain, Expectation, NamedBytes, Sha256, TrustRoot, link};
-use crate::stage::handover::hand_over_caps;
+use crate::evidence::{self, Chain, Expectation, NamedBytes, Sha256, Stage, TrustRoot, link};
+use crate::stage::handover::{SPEC, absent, hand_over_caps};
 use crate::stage::store::Files;
 
 /// Arguments of `bakeline verify`.
@@ -155,7 +155,7 @@ pub fn prove(path: &Path, trust: &TrustRoot, options: &Options) -> Result<Option
                 .into(),
         ));
     }
-    let (mut statements, mut files) = (Files::new(), BTreeMap::new());
+    let (mut statements, mut files, mut spec) = (Files::new(), BTreeMap::new(), Files::new());
     let paths: Vec<EntryPath> = archive_small.files().cloned().collect();
     for entry in paths {
         let bytes = archive_small
@@ -165,6 +165,9 @@ pub fn prove(path: &Path, trust: &TrustRoot, options: &Options) -> Result<Option
             statements.insert(entry.as_str().to_owned(), bytes);
         } else {
             files.insert(entry.as_str().to_owned(), Sha256::of(&bytes));
+            if entry.as_str() == SPEC {
+                spec.insert(SPEC.to_owned(), bytes);
+            }
         }
     }
     let envelopes: Vec<NamedBytes<'_>> =
@@ -174,6 +177,7 @@ pub fn prove(path: &Path, trust: &TrustRoot, options: &Options) -> Result<Option
         execution_id: options.execution.as_deref(),
         allow_other_execution: false,
         last: None,
+        absent: absent(Stage::Cleanup, &spec),
         action_execution_id: None,
         now,
         files: &files,

@@ -16,7 +16,7 @@ use super::identity::Identity;
 use super::logging::Format;
 use crate::aws::{Aws, Class};
 use crate::engine::error::with_causes;
-use crate::engine::{Clock, Outcome};
+use crate::engine::{Clock, Network, Outcome};
 use crate::evidence::Stage;
 use crate::telemetry::{Event, JobLabel, Telemetry};
 use crate::worker::journal::{BucketJournal, Journal, JournalError};
@@ -117,6 +117,7 @@ async fn work(args: Args) -> Result<(), CliError> {
     let house = House {
         aws,
         clock: clock.clone(),
+        network: Network::direct(),
         authority: Arc::new(authority),
         targets: args.identity.targets()?,
         journal: Arc::new(journal),

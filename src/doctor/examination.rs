@@ -112,16 +112,30 @@ impl Examination {
                 ));
             }
             if let Some(name) = &bake.parameter {
-                findings.push(judge::parameter(name, &look::parameter(aws, name).await));
+                let needed = if bake.container.is_some() { "text" } else { "aws:ec2:image" };
+                findings.push(judge::parameter(name, &look::parameter(aws, name).await, needed));
+            }
+            if let Some(container) = &bake.container {
+                let name = &container.repository;
+                findings.push(judge::repository(name, &look::repository(aws, name).await));
             }
         }
         if let Some(test) = &spec.test
             && let Some(aws) = &self.acting(targets.test.as_deref(), findings).await
         {
-            let network = look::network(aws, &test.subnet, &test.security_groups).await;
-            findings.push(judge::network(&test.subnet, &test.security_groups, &network));
-            let name = &test.instance_type;
-            findings.push(judge::instance_type(name, &look::instance_type(aws, name).await));
+            if let Some(instance) = test.instance() {
+                let network = look::network(aws, instance.subnet, instance.security_groups).await;
+                findings.push(judge::network(instance.subnet, instance.security_groups, &network));
+                let name = instance.kind;
+                findings.push(judge::instance_type(name, &look::instance_type(aws, name).await));
+            }
+            if let Some(task) = &test.task {
+                findings.push(judge::cluster(&task.cluster, &look::cluster(aws, &task.cluster).await));
+                for subnet in &task.subnets {
+                    let network = look::network(aws, subnet, &task.security_groups).await;
+                    findings.push(judge::network(subnet, &task.security_groups, &network));
+                }
+            }
         }
         if let Some(promote) = &spec.promote
             && let Some(aws) = &self.acting(targets.promote.as_deref(), findings).await

@@ -65,6 +65,8 @@ pub mod tag {
     pub const BAKE_KEY: &str = "bakeline:bake-key";
     /// The digest that the parent image of a container recipe had when the recipe was made.
     pub const PARENT_DIGEST: &str = "bakeline:parent-digest";
+    /// The cluster that the task of a task definition runs in.
+    pub const CLUSTER: &str = "bakeline:cluster";
     /// The line of releases an image belongs to, such as `stable`; cleanup counts each line on its own.
     pub const CHANNEL: &str = "bakeline:channel";
     /// Cleanup keeps the image: for ever, or until the moment that is the tag's value.

@@ -5,6 +5,7 @@ pub mod error;
 pub mod job;
 pub mod key;
 pub mod machine;
+pub mod network;
 pub mod token;
 
 pub use clock::{Clock, Timestamp};
@@ -12,4 +13,5 @@ pub use error::{Failure, FailureKind, StageError};
 pub use job::Job;
 pub use key::ExecutionKey;
 pub use machine::{Machine, Outcome, Progress, Slice, Step};
+pub use network::Network;
 pub use token::Token;

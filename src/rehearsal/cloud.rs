@@ -3,6 +3,7 @@
 mod answering;
 mod connector;
 mod credentials;
+mod visit;
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -1,4 +1,4 @@
-//! The world a rehearsal starts in: a service in production, its image pipeline, and a four-action release pipeline.
+//! The world a rehearsal starts in: a service in production, its image pipeline, and a release pipeline of up to four actions.
 
 mod fleet;
 mod further;
@@ -41,6 +41,8 @@ pub struct Setup {
     pub distribution: Vec<(String, String)>,
     pub staging: Option<Staging>,
     pub fleet: Option<Fleet>,
+    /// Which of the four actions the pipeline has.
+    pub actions: [bool; 4],
 }
 
 /// What a recipe needs to find: its parent image, the configurations it is built by, a container's repository.
@@ -59,10 +61,12 @@ pub struct RecipeGround {
 /// Where images are tested.
 #[derive(Clone, Debug)]
 pub struct Staging {
-    pub subnet: String,
+    pub subnets: Vec<String>,
     pub security_groups: Vec<String>,
     /// Documents of Systems Manager that the account has, and the names of their parameters.
     pub documents: BTreeMap<String, Vec<String>>,
+    /// Name or ARN of the cluster of ECS that tasks run in; none without it.
+    pub cluster: Option<String>,
 }
 
 /// What a client needs to know of the world that was made.
@@ -111,7 +115,7 @@ pub fn found(setup: &Setup, scenario: &Scenario, at: Time) -> Result<(World, Fou
     if scenario.security_hub.enabled {
         securityhub::enable(&mut ground.world, &setup.account, &setup.region);
     }
-    ground.staging();
+    ground.staging()?;
     let current_image = match &setup.fleet {
         Some(fleet) => Some(ground.fleet(fleet, scenario)?),
         None => None,
@@ -148,7 +152,7 @@ pub fn found_beside(world: World, setup: &Setup, scenario: &Scenario) -> Result<
     if let Some(recipe) = &setup.recipe {
         ground.recipe(recipe)?;
     }
-    ground.staging();
+    ground.staging()?;
     if let Some(fleet) = &setup.fleet {
         ground.fleet(fleet, scenario)?;
     }
@@ -366,23 +370,24 @@ impl Ground<'_> {
         )
     }
 
-    fn staging(&mut self) {
-        let Some(staging) = &self.setup.staging else { return };
+    fn staging(&mut self) -> Result<(), SetupError> {
+        let Some(staging) = &self.setup.staging else { return Ok(()) };
         let (account, region) = (&self.setup.account, &self.setup.region);
-        ec2::place_subnet(
-            &mut self.world,
-            account,
-            region,
-            &staging.subnet,
-            &format!("{region}a"),
-            "vpc-staging",
-        );
+        for (subnet, zone) in staging.subnets.iter().zip(["a", "b", "c"].into_iter().cycle()) {
+            let zone = format!("{region}{zone}");
+            ec2::place_subnet(&mut self.world, account, region, subnet, &zone, "vpc-staging");
+        }
         for group in &staging.security_groups {
             ec2::place_security_group(&mut self.world, account, region, group, "vpc-staging", "staging");
         }
         for (name, parameters) in &staging.documents {
             ssm::write_document(&mut self.world, account, region, name, parameters);
         }
+        if let Some(cluster) = &staging.cluster {
+            let name = cluster.rsplit('/').next().unwrap_or(cluster);
+            self.ask("ecs", "CreateCluster", json!({ "clusterName": name }))?;
+        }
+        Ok(())
     }
 
     fn action_types(&mut self) -> Result<(), SetupError> {
@@ -411,7 +416,8 @@ impl Ground<'_> {
         // The stages after the first read the spec from the hand-over, so only the first is told where it lies.
         let none = BTreeMap::new();
         let mut input = "SourceArtifact";
-        for (category, name, output) in STAGES {
+        let there = STAGES.into_iter().zip(self.setup.actions).filter(|(_, there)| *there);
+        for ((category, name, output), _) in there {
             stages.push(json!({"name": name, "actions": [{
                 "name": name, "namespace": name,
                 "actionTypeId": {"category": category, "owner": "Custom", "provider": "Bakeline", "version": "1"},

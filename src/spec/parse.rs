@@ -35,6 +35,7 @@ fn broken_rules(document: &Document, problems: &[SpecProblem]) -> Vec<SpecProble
     let mut rules = Rules::new(document);
     let mut unreadable = Vec::new();
     rules.whole();
+    rules.tested_as_baked();
     for section in ReleaseSpec::SECTIONS {
         let pointer = yaml::member("", section);
         let inside = |problem: &SpecProblem| {

@@ -12,6 +12,7 @@ use super::{
 mod bake;
 mod cleanup;
 mod promote;
+mod task;
 mod test;
 mod trial;
 mod waves;
@@ -56,6 +57,27 @@ impl<'d> Rules<'d> {
                 "the spec describes no stage".to_owned(),
                 "at least one of the sections bake, test, promote and cleanup",
                 "bakeline schema prints what each section holds",
+            );
+        }
+    }
+
+    /// A container image is tested in a task, a machine image on an instance. An image pipeline may make either.
+    pub fn tested_as_baked(&mut self) {
+        let given =
+            |pointer: &str| self.document.value.pointer(pointer).is_some_and(|value| !value.is_null());
+        if given("/bake/container") && given("/test") && !given("/test/task") {
+            self.broken(
+                "/test",
+                "bake.container makes a container image, and test has no task".to_owned(),
+                "test.task",
+                "a container image is tested in a task of ECS",
+            );
+        } else if given("/bake/recipe") && given("/test/task") {
+            self.broken(
+                "/test/task",
+                "bake makes a machine image, and test has a task".to_owned(),
+                "subnet, security_groups, instance_profile and instance_type",
+                "a machine image is tested on an instance",
             );
         }
     }

@@ -1,4 +1,5 @@
 mod mistakes;
+mod tasks;
 
 use proptest::prelude::*;
 use serde_json::Value;

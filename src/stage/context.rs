@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::store::Store;
 use crate::aws::{Aws, TargetError, Targets};
-use crate::engine::{Clock, ExecutionKey, Job, StageError, Timestamp};
+use crate::engine::{Clock, ExecutionKey, Job, Network, StageError, Timestamp};
 use crate::evidence::{Signer, TrustRoot};
 
 /// The surroundings of one slice.
@@ -19,6 +19,8 @@ pub struct Cx {
     /// The targets that the worker knows.
     pub targets: Targets,
     pub clock: Clock,
+    /// How ports are reached that are no AWS API.
+    pub network: Network,
     pub job: Job,
     pub authority: Arc<Authority>,
     /// Where the job's artifacts lie, under the job's own credentials.

@@ -6,6 +6,7 @@
 
 mod find;
 pub mod records;
+mod tasks;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -34,6 +35,12 @@ pub struct Leftover {
 pub enum What {
     /// An instance on which an image was tested.
     StagingInstance,
+    /// A task in which a container image was tested.
+    StagingTask,
+    /// The definition of such a task, which is to be taken out of use first.
+    TaskDefinition,
+    /// One that is out of use.
+    DeregisteredDefinition,
     /// A canary or its baseline, behind production's load balancers.
     TrialGroup,
     /// An image that Image Builder is still building.
@@ -74,6 +81,8 @@ impl fmt::Display for What {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::StagingInstance => "staging instance",
+            Self::StagingTask => "staging task",
+            Self::TaskDefinition | Self::DeregisteredDefinition => "task definition",
             Self::TrialGroup | Self::EmptiedTrialGroup { .. } => "trial group",
             Self::Build => "build",
             Self::Snapshot => "snapshot",
@@ -99,7 +108,7 @@ impl Leftover {
     /// A short mark of it and of the step that is next for it.
     #[must_use]
     pub fn mark(&self) -> u32 {
-        let emptied = matches!(self.what, What::EmptiedTrialGroup { .. });
+        let emptied = matches!(self.what, What::EmptiedTrialGroup { .. } | What::DeregisteredDefinition);
         crc32fast::hash(format!("{}{}", self.id, u8::from(emptied)).as_bytes())
     }
 }
@@ -203,6 +212,9 @@ pub async fn remove(aws: &Aws, leftover: &Leftover) -> Result<(), StageError> {
             let sent = aws.once.ec2.terminate_instances().instance_ids(id).send().await;
             sent.map(drop).map_err(|e| AwsError::new("ec2:TerminateInstances", id, e))
         }
+        What::StagingTask => tasks::stop(aws, id).await,
+        What::TaskDefinition => tasks::deregister(aws, id).await,
+        What::DeregisteredDefinition => tasks::delete(aws, id).await,
         What::TrialGroup => return arms::empty(aws, id).await,
         What::EmptiedTrialGroup { .. } => return arms::delete(aws, id).await.map(drop),
         What::Build => return cancel(aws, id).await,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::claim::ClaimError;
 use super::journal::{Journal, JournalError};
 use crate::aws::{Aws, AwsError, Targets};
-use crate::engine::{Clock, Job};
+use crate::engine::{Clock, Job, Network};
 use crate::evidence::Stage;
 use crate::stage::store::Store;
 use crate::stage::{Authority, Cx};
@@ -18,6 +18,7 @@ use crate::telemetry::Telemetry;
 pub struct House {
     pub aws: Aws,
     pub clock: Clock,
+    pub network: Network,
     pub authority: Arc<Authority>,
     /// The roles that releases may name.
     pub targets: Targets,
@@ -58,6 +59,7 @@ impl House {
             target: None,
             targets: self.targets.clone(),
             clock: self.clock.clone(),
+            network: self.network.clone(),
             job,
             authority: Arc::clone(&self.authority),
             store,

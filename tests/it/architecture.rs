@@ -65,6 +65,8 @@ const PURE: &[&str] = &[
     "src/stage/staging/plan.rs",
     "src/stage/staging/script.rs",
     "src/stage/staging/soak.rs",
+    "src/stage/staging/task/judge.rs",
+    "src/stage/staging/task/report.rs",
     "src/stage/canary/check.rs",
     "src/stage/canary/judge.rs",
     "src/stage/canary/preflight.rs",

@@ -4,7 +4,7 @@
 mod artifacts;
 mod chains;
 mod documents;
-mod draft;
+pub mod draft;
 mod mutations;
 mod refusal;
 mod tokens;

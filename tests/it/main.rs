@@ -32,6 +32,7 @@ mod storm;
 mod support;
 mod surface;
 mod target;
+mod tasks;
 mod trail;
 mod twice;
 mod unwinding;

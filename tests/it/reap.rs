@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use aws_sdk_imagebuilder::types::ImageStatus;
 use bakeline::evidence::Stage;
+use bakeline::rehearsal::cloud::Cloud;
 use bakeline::rehearsal::services::codepipeline::ActionStatus;
 use bakeline::rehearsal::world::World;
 use bakeline::stage::canary::Census;
@@ -61,6 +62,16 @@ fn dies_at(moment: &Moment, stage: Stage) -> Moment {
             Stage::Cleanup => false,
         })
         .await;
+        moment.now(&cloud)
+    })
+}
+
+/// As [`dies_at`], where the cloud says that it is time.
+pub fn dies_when(moment: &Moment, stage: Stage, there: impl Fn(&Cloud) -> bool) -> Moment {
+    in_virtual_time(async {
+        let (cloud, clock) = moment.go_on();
+        let house = worker(moment, &cloud, &clock, stage).await;
+        until(&house, async || there(&cloud)).await;
         moment.now(&cloud)
     })
 }

@@ -163,6 +163,20 @@ pub fn trail(moment: &Moment, world: &World) -> Trail {
             add(format!("a build is {}", build.pointer("/state/status").unwrap_or(&Value::Null)));
         }
     }
+    for cluster in list(&see("ecs", "ListClusters", json!({})), "clusterArns") {
+        for status in ["RUNNING", "STOPPED"] {
+            let of = json!({"cluster": cluster, "desiredStatus": status});
+            for _ in list(&see("ecs", "ListTasks", of), "taskArns") {
+                add(format!("a task is {status}"));
+            }
+        }
+    }
+    for status in ["ACTIVE", "INACTIVE", "DELETE_IN_PROGRESS"] {
+        let of = json!({"status": status});
+        for _ in list(&see("ecs", "ListTaskDefinitions", of), "taskDefinitionArns") {
+            add(format!("a task definition is {status}"));
+        }
+    }
     for command in list(&see("ssm", "ListCommands", json!({})), "Commands") {
         add(format!("command {} ended {}", text(command, "DocumentName"), text(command, "Status")));
     }

@@ -82,6 +82,7 @@ NOT_IN_THE_TEMPLATES = {
 
 # Allowed although no code of ours makes the call.
 ON_BEHALF = {
+    "ecs:TagResource": "ECS checks it for RegisterTaskDefinition and RunTask with tags",
     "iam:PassRole": "EC2 and Auto Scaling check it for the roles in instance profiles",
     "imagebuilder:GetDistributionConfiguration": "Image Builder checks it for CreateImage",
     "imagebuilder:GetInfrastructureConfiguration": "Image Builder checks it for CreateImage",
@@ -303,7 +304,7 @@ class WorkerRole(unittest.TestCase):
 
 
 class CleanupAlone(unittest.TestCase):
-    """A worker that is given nothing but the job protocol and the cleanup's policies can run a whole cleanup, reaping too."""
+    """A worker that is given nothing but the job protocol, the cleanup's policies and the end of tasks can run a whole cleanup, reaping too."""
 
     # The functions of the trial's room that the reaper and the cleanup's lists call.
     OF_THE_TRIAL = {"autoscaling:DeleteAutoScalingGroup", "autoscaling:UpdateAutoScalingGroup"}
@@ -312,13 +313,13 @@ class CleanupAlone(unittest.TestCase):
         resources = yaml.load((ROOT / "pipeline" / "roles.yaml").read_text(), Loader)["Resources"]
         self.statements = resources["CleanupPolicy"]["Properties"]["PolicyDocument"]["Statement"]
         self.allowed = set()
-        for policy in ("CleanupPolicy", "CleanupContainersPolicy", "JobPolicy"):
+        for policy in ("CleanupPolicy", "CleanupContainersPolicy", "JobPolicy", "TaskEndPolicy"):
             for one in resources[policy]["Properties"]["PolicyDocument"]["Statement"]:
                 actions = one["Action"]
                 self.allowed.update([actions] if isinstance(actions, str) else actions)
 
     def test_whatever_cleanup_and_reaping_call_is_allowed(self):
-        rooms = ("stage/cleanup/", "stage/reap.rs", "stage/reap/find.rs")
+        rooms = ("stage/cleanup/", "stage/reap.rs", "stage/reap/find.rs", "stage/reap/tasks.rs")
         needed = {operation for operation, files in called(("stage",)).items() if any(f.startswith(rooms) for f in files)}
         needed = (needed | self.OF_THE_TRIAL) - set(NOT_IN_THE_TEMPLATES)
         self.assertGreater(len(needed), 25)

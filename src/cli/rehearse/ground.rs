@@ -11,8 +11,9 @@ use bytes::Bytes;
 
 use crate::aws::{Aws, Target, Targets};
 use crate::cli::exit::CliError;
-use crate::engine::Clock;
 use crate::engine::error::with_causes;
+use crate::engine::network::Connection;
+use crate::engine::{Clock, Network};
 use crate::evidence::{Signer, Stage, TrustRoot};
 use crate::rehearsal::cloud::Cloud;
 use crate::rehearsal::services::cloudwatch::{Measure, Published};
@@ -50,6 +51,7 @@ pub fn setup(spec: &ReleaseSpec, source: Bytes, spec_path: &str) -> Setup {
         configuration.insert(SPEC_PROPERTY.to_owned(), spec_path.to_owned());
     }
     Setup {
+        actions: actions(spec),
         service: spec.service.clone(),
         pipeline: spec.service.clone(),
         source,
@@ -58,9 +60,20 @@ pub fn setup(spec: &ReleaseSpec, source: Bytes, spec_path: &str) -> Setup {
         recipe: spec.bake.as_ref().and_then(recipe),
         distribution,
         staging: spec.test.as_ref().map(|test| Staging {
-            subnet: test.subnet.clone(),
-            security_groups: test.security_groups.clone(),
+            subnets: test
+                .subnet
+                .iter()
+                .chain(test.task.iter().flat_map(|task| &task.subnets))
+                .cloned()
+                .collect(),
+            security_groups: test
+                .security_groups
+                .iter()
+                .chain(test.task.iter().flat_map(|task| &task.security_groups))
+                .cloned()
+                .collect(),
             documents: documents(test),
+            cluster: test.task.as_ref().map(|task| task.cluster.clone()),
         }),
         fleet: spec.promote.as_ref().map(|promote| Fleet {
             group: promote.group.clone(),
@@ -86,6 +99,19 @@ pub fn setup(spec: &ReleaseSpec, source: Bytes, spec_path: &str) -> Setup {
         account,
         region,
     }
+}
+
+/// The actions of a pipeline for a spec: those up to the last one that the spec has a section for. Only a promotion may be
+/// left out in between.
+pub fn actions(spec: &ReleaseSpec) -> [bool; 4] {
+    let has = |stage: Stage| match stage {
+        Stage::Bake => spec.bake.is_some(),
+        Stage::Test => spec.test.is_some(),
+        Stage::Promote => spec.promote.is_some(),
+        Stage::Cleanup => spec.cleanup.is_some(),
+    };
+    let last = Stage::ALL.into_iter().rfind(|stage| has(*stage)).unwrap_or(Stage::Cleanup);
+    Stage::ALL.map(|stage| stage <= last && (stage != Stage::Promote || has(stage)))
 }
 
 /// What the recipe of a machine image or of a container needs to find.
@@ -210,6 +236,15 @@ pub fn targets(spec: &ReleaseSpec) -> Targets {
     Targets::new(spec.targets.names().map(|alias| (alias.to_owned(), role(alias))).collect())
 }
 
+/// The network inside the embedded AWS.
+fn network(cloud: &Cloud) -> Network {
+    let cloud = cloud.clone();
+    Network::through(move |to| {
+        let cloud = cloud.clone();
+        Box::pin(async move { cloud.connect(to).await.map(|stream| Box::new(stream) as Connection) })
+    })
+}
+
 /// A worker in the embedded AWS: the same one that works in production.
 pub async fn house(
     cloud: &Cloud,
@@ -227,6 +262,7 @@ pub async fn house(
     Ok(House {
         aws,
         clock: clock.clone(),
+        network: network(cloud),
         authority: Arc::new(Authority { signer, trust }),
         targets: Targets::default(),
         journal,

@@ -11,7 +11,13 @@ impl Rules<'_> {
         for (index, check) in test.checks.iter().enumerate() {
             self.check(index, check, &test.checks);
         }
-        let checks = test.checks.iter().map(|check| seconds(check.delivery_timeout) + seconds(check.timeout));
+        match &test.task {
+            Some(task) => self.task(test, task),
+            None => self.instance(test),
+        }
+        let delivery =
+            |check: &Check| test.task.is_none().then(|| seconds(check.delivery_timeout)).unwrap_or(0);
+        let checks = test.checks.iter().map(|check| delivery(check) + seconds(check.timeout));
         let mut needed = seconds(test.boot_timeout) + checks.sum::<u64>();
         if let Some(soak) = &test.soak {
             needed += seconds(soak.lasts) + Soak::LAG.as_secs();
@@ -23,6 +29,25 @@ impl Rules<'_> {
                 format!("test.timeout is {}, and its parts may take {}", test.timeout, clock(needed)),
                 "room for boot_timeout, the delivery_timeout and timeout of every check, and the soak",
                 format!("raise it to {} or lower the parts", clock(needed)),
+            );
+        }
+    }
+
+    /// An instance needs everything it is launched with, and something to be looked at.
+    fn instance(&mut self, test: &Test) {
+        let keys = [
+            ("subnet", test.subnet.is_some()),
+            ("security_groups", !test.security_groups.is_empty()),
+            ("instance_profile", test.instance_profile.is_some()),
+            ("instance_type", test.instance_type.is_some()),
+            ("checks", !test.checks.is_empty()),
+        ];
+        for (key, _) in keys.into_iter().filter(|(_, given)| !given) {
+            self.broken(
+                "/test",
+                format!("test has no key {}", quoted(key)),
+                "subnet, security_groups, instance_profile, instance_type and checks, or task",
+                "a machine image is tested on an instance, a container image in a task",
             );
         }
     }

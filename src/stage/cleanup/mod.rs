@@ -146,7 +146,11 @@ impl StageMachine for Cleanup {
         }
         let rules =
             release.spec.cleanup().map_err(|missing| StageError::Config(missing.to_string()))?.clone();
-        let account = release.image_in(cx.aws.region())?.account.clone();
+        let region = cx.aws.region();
+        let account = match release.chain.containers() {
+            [] => release.image_in(region)?.account.clone(),
+            _ => release.container_in(region)?.account.clone(),
+        };
         let known = known(&release, promotion.as_ref(), cx.aws.region());
         Ok(Inputs { release, promotion, rules, account, known, definitions: Definitions::default(), at })
     }

@@ -78,8 +78,8 @@ pub async fn hand_over(inputs: &Inputs, cx: &Cx, record: &Cleanup) -> Result<(),
     let report = serde_json::to_vec_pretty(record)
         .map_err(|error| StageError::Bug(format!("the cleanup cannot be written as JSON: {error}")))?;
     baggage.files.insert(REPORT.to_owned(), report);
-    let images = inputs.release.chain.images();
+    let subjects = inputs.release.subjects();
     let valid_for = inputs.release.spec.evidence.valid_for.as_duration();
-    handover::hand_over(cx, Stage::Cleanup, images, record, baggage, valid_for).await?;
+    handover::hand_over_about(cx, Stage::Cleanup, subjects, record, baggage, valid_for).await?;
     Ok(())
 }

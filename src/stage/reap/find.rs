@@ -6,7 +6,7 @@ use aws_sdk_autoscaling::types::Filter as GroupFilter;
 use aws_sdk_ec2::types::{Filter, InstanceStateName, Tag};
 use aws_sdk_imagebuilder::types::{Filter as ImageFilter, ImageSummary, Ownership};
 
-use super::{Leftover, Run, What};
+use super::{Leftover, Run, What, tasks};
 use crate::aws::{Aws, AwsError};
 use crate::engine::StageError;
 use crate::engine::key::tag;
@@ -34,6 +34,7 @@ pub enum Builds<'a> {
 /// As the calls.
 pub async fn find(aws: &Aws, builds: Builds<'_>) -> Result<Vec<Leftover>, StageError> {
     let mut found = instances(aws).await?;
+    found.extend(tasks::find(aws).await?);
     found.extend(trial_groups(aws).await?);
     found.extend(snapshots(aws).await?);
     match builds {

@@ -186,6 +186,7 @@ pub async fn sealing(
         name: &inputs.image.name,
         region: &inputs.image.region,
         account: &inputs.image.account,
+        on: "instance",
         instance,
         console: baggage.files.contains_key(report::CONSOLE),
     };

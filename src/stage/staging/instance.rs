@@ -42,22 +42,27 @@ pub async fn launch(
     service: &str,
     spot: bool,
 ) -> Result<Option<String>, StageError> {
+    let Some(wanted) = test.instance() else {
+        return Err(StageError::Bug(
+            "an instance is to be launched that the spec does not describe".to_owned(),
+        ));
+    };
     let profile = IamInstanceProfileSpecification::builder();
-    let profile = if test.instance_profile.starts_with("arn:") {
-        profile.arn(&test.instance_profile)
+    let profile = if wanted.profile.starts_with("arn:") {
+        profile.arn(wanted.profile)
     } else {
-        profile.name(&test.instance_profile)
+        profile.name(wanted.profile)
     };
     let call = cx
         .aws
         .ec2
         .run_instances()
         .image_id(image)
-        .instance_type(InstanceType::from(test.instance_type.as_str()))
+        .instance_type(InstanceType::from(wanted.kind))
         .min_count(1)
         .max_count(1)
-        .subnet_id(&test.subnet)
-        .set_security_group_ids(Some(test.security_groups.clone()))
+        .subnet_id(wanted.subnet)
+        .set_security_group_ids(Some(wanted.security_groups.to_vec()))
         .iam_instance_profile(profile.build())
         .metadata_options(
             InstanceMetadataOptionsRequest::builder().http_tokens(HttpTokensState::Required).build(),

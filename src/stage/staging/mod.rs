@@ -13,6 +13,7 @@ pub mod plan;
 pub mod report;
 pub mod script;
 pub mod soak;
+pub mod task;
 #[cfg(test)]
 mod tests;
 
@@ -22,6 +23,7 @@ use serde::{Deserialize, Serialize};
 
 use self::order::Order;
 use self::soak::Soaked;
+use self::task::TaskTest;
 use super::handover::Release;
 use super::{Cx, StageMachine, goes_forward};
 use crate::engine::{Failure, Machine, Progress, StageError, Step, Timestamp};
@@ -82,6 +84,8 @@ pub enum Test {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         soak: Option<Soaked>,
     },
+    /// A container image is tested in a task: where that stands.
+    Task { task: TaskTest },
     /// Unwinding: an instance may have been launched; `looks` looks in a row did not find one running.
     Recalling { looks: u8, why: Failure },
     /// Unwinding: the instance is to be terminated; `looks` looks in a row did not find it at all.
@@ -91,6 +95,15 @@ pub enum Test {
 }
 
 /// What a test works from.
+#[derive(Debug)]
+pub enum Ground {
+    /// A machine image, which is tested on an instance.
+    Instance(Inputs),
+    /// A container image, which is tested in a task.
+    Task(task::Inputs),
+}
+
+/// What the test of a machine image works from.
 #[derive(Debug)]
 pub struct Inputs {
     pub release: Release,
@@ -104,17 +117,21 @@ pub struct Inputs {
 impl StageMachine for Test {
     const STAGE: Stage = Stage::Test;
 
-    async fn load(cx: &mut Cx, at: Timestamp) -> Result<Inputs, StageError> {
+    async fn load(cx: &mut Cx, at: Timestamp) -> Result<Ground, StageError> {
         let release = Release::open(cx, Stage::Test, at).await?;
         cx.act_in(release.spec.targets.test.as_deref()).await?;
         let test = release.spec.test().map_err(|missing| StageError::Config(missing.to_string()))?.clone();
+        if let Some(task) = test.task.clone() {
+            let image = release.container_in(cx.aws.region())?.clone();
+            return Ok(Ground::Task(task::Inputs { release, test, task, image }));
+        }
         let image = release.image_in(cx.aws.region())?.clone();
         let orders = order::all(&test.checks, &release.baggage.files)?;
-        Ok(Inputs { release, test, image, orders })
+        Ok(Ground::Instance(Inputs { release, test, image, orders }))
     }
 
     fn unheard(why: Failure) -> Option<Self> {
-        Some(Self::Recalling { looks: 0, why })
+        Some(TaskTest::unheard(why).into())
     }
 
     async fn step_back(self, cx: &Cx) -> Result<Step<Self>, StageError> {
@@ -122,6 +139,7 @@ impl StageMachine for Test {
             Self::Recalling { looks, why } => back::recalling(cx, looks, why).await,
             Self::Withdrawing { instance, looks, why } => back::withdrawing(cx, instance, looks, why).await,
             Self::Withdrawn { instance, why } => back::withdrawn(cx, instance, why).await,
+            Self::Task { task } => task.step_back(cx).await,
             forward @ (Self::Launching
             | Self::LaunchingOnDemand
             | Self::Booting { .. }
@@ -138,15 +156,21 @@ impl StageMachine for Test {
 }
 
 impl Machine for Test {
-    type Inputs = Inputs;
+    type Inputs = Ground;
     type Context = Cx;
 
-    fn start(_: &Inputs) -> Self {
-        Self::Launching
+    fn start(ground: &Ground) -> Self {
+        match ground {
+            Ground::Instance(_) => Self::Launching,
+            Ground::Task(_) => TaskTest::Registering.into(),
+        }
     }
 
-    fn timeout(inputs: &Inputs) -> Duration {
-        inputs.test.timeout.as_duration()
+    fn timeout(ground: &Ground) -> Duration {
+        match ground {
+            Ground::Instance(inputs) => inputs.test.timeout.as_duration(),
+            Ground::Task(inputs) => inputs.test.timeout.as_duration(),
+        }
     }
 
     fn unwind(self, why: Failure) -> Self {
@@ -160,6 +184,7 @@ impl Machine for Test {
             | Self::Soaking { instance, .. }
             | Self::Terminating { instance, .. }
             | Self::Ending { instance, .. } => Self::Withdrawing { instance, looks: 0, why },
+            Self::Task { task } => task.unwind(why).into(),
             // Of a sealing test the instance is gone, so nothing is left to undo; the others are unwinding already.
             Self::Sealing { .. }
             | Self::Recalling { .. }
@@ -182,11 +207,22 @@ impl Machine for Test {
             | Self::Ending { .. }
             | Self::Sealing { .. } => false,
             Self::Recalling { .. } | Self::Withdrawing { .. } | Self::Withdrawn { .. } => true,
+            Self::Task { task } => task.is_unwinding(),
         }
     }
 
-    async fn step(self, inputs: &Inputs, cx: &Cx) -> Result<Step<Self>, StageError> {
-        match self {
+    async fn step(self, ground: &Ground, cx: &Cx) -> Result<Step<Self>, StageError> {
+        if self.is_unwinding() {
+            return self.step_back(cx).await;
+        }
+        let (state, inputs) = match (self, ground) {
+            (Self::Task { task }, Ground::Task(inputs)) => return task.step(inputs, cx).await,
+            (Self::Task { .. }, Ground::Instance(_)) | (_, Ground::Task(_)) => {
+                return Err(StageError::Bug("a token of another kind of test than the spec's".to_owned()));
+            }
+            (instance, Ground::Instance(inputs)) => (instance, inputs),
+        };
+        match state {
             Self::Launching => forward::launching(inputs, cx, inputs.test.spot).await,
             Self::LaunchingOnDemand => forward::launching(inputs, cx, false).await,
             Self::Booting { instance, since } => forward::booting(inputs, cx, instance, since).await,
@@ -213,9 +249,10 @@ impl Machine for Test {
             Self::Sealing { instance, commands, given_up, soak } => {
                 forward::sealing(inputs, cx, &instance, &commands, given_up, soak).await
             }
-            Self::Recalling { looks, why } => back::recalling(cx, looks, why).await,
-            Self::Withdrawing { instance, looks, why } => back::withdrawing(cx, instance, looks, why).await,
-            Self::Withdrawn { instance, why } => back::withdrawn(cx, instance, why).await,
+            back @ (Self::Recalling { .. }
+            | Self::Withdrawing { .. }
+            | Self::Withdrawn { .. }
+            | Self::Task { .. }) => back.step_back(cx).await,
         }
     }
 }

@@ -22,6 +22,9 @@ pub struct About<'a> {
     pub name: &'a str,
     pub region: &'a str,
     pub account: &'a str,
+    /// What it was tested on: `instance` or `task`.
+    pub on: &'a str,
+    /// The id of that.
     pub instance: &'a str,
     /// Whether the instance's console output was saved.
     pub console: bool,
@@ -110,7 +113,7 @@ fn row<'a>(result: &'a Checked, folder: &str) -> Row<'a> {
             ("failed", "failed", format!("{why}, at attempt {} too", result.attempts))
         }
         Verdict::Failed(why) => ("failed", "failed", why.clone()),
-        Verdict::NotRun => ("not run", "not_run", "the instance took no more commands".to_owned()),
+        Verdict::NotRun => ("not run", "not_run", "nothing more was asked of it".to_owned()),
     };
     let invocation = result.invocation.as_ref();
     let took = invocation.and_then(|found| seconds(&found.elapsed));
@@ -174,6 +177,7 @@ mod tests {
         name: "web 2026-01-01",
         region: "eu-west-1",
         account: "123456789012",
+        on: "instance",
         instance: "i-0123456789abcdef0",
         console: false,
     };
@@ -212,7 +216,7 @@ mod tests {
                     "75.0 s",
                     "300 s",
                     "checks/bad/stderr.txt",
-                    "the instance took no more commands",
+                    "nothing more was asked of it",
                 ],
             ),
         ] {

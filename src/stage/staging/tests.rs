@@ -58,7 +58,8 @@ fn states() -> Vec<(&'static str, Test)> {
 
 #[test]
 fn every_released_token_is_read_for_ever_and_every_state_has_one() {
-    golden("test", &states());
+    let states: Vec<(&str, Test)> = states().into_iter().chain(task::tests::states()).collect();
+    golden("test", &states);
 }
 
 #[test]
@@ -88,6 +89,7 @@ fn as_many_checks_as_a_spec_may_have_fit_in_a_token() {
                 Test::Withdrawing { instance, looks: u8::MAX, why: longest_failure() }
             }
             Test::Withdrawn { .. } => Test::Withdrawn { instance, why: longest_failure() },
+            Test::Task { task } => task::tests::grown(task).into(),
         };
         let length = worst(grown).encode().unwrap_or_else(|error| panic!("{name}: {error}")).len();
         assert!(length <= Token::<()>::MAX, "{name}: {length}");

@@ -189,8 +189,8 @@ pub const DISKS: &[(&str, Refer)] = &[
     ("launch configuration", disk_of_configuration),
     ("Spot fleet", disk_of_spot_fleet),
     ("Spot request", disk_of_spot_request),
-    ("recipe", disk_of_recipe),
-    ("recipe", disk_of_container_recipe),
+    ("Image Builder recipe", disk_of_recipe),
+    ("Image Builder recipe", disk_of_container_recipe),
 ];
 
 fn disks(snapshot: &str) -> Value {

@@ -22,7 +22,7 @@ mod repository;
 
 pub use manifest::{index as sample_index, sample as sample_manifest};
 pub use push::push;
-pub use repository::{has_repository, resolve, seed as seed_repository};
+pub use repository::{resolve, seed as seed_repository};
 
 /// Operations this service offers.
 pub const OPERATIONS: &[&str] = &[

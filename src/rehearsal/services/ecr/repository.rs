@@ -233,12 +233,6 @@ fn address(uri: &str) -> Option<Address<'_>> {
     Some(Address { host, key: (Place::new(account, region), name.to_owned()), tag, digest })
 }
 
-/// Whether an address is of a repository that is there.
-#[must_use]
-pub fn has_repository(world: &World, uri: &str) -> bool {
-    address(uri).is_some_and(|address| world.ecr.repositories.contains_key(&address.key))
-}
-
 /// What an address means today: with the digest, when the image can be pulled.
 #[must_use]
 pub fn resolve(world: &World, uri: &str) -> Option<String> {

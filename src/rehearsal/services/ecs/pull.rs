@@ -13,7 +13,7 @@ pub(super) struct Pulled {
     pub behaviour: ContainerBehaviour,
 }
 
-/// Pulls an image.
+/// Pulls an image: of ECR one that is there and active, of other registries any.
 ///
 /// # Errors
 /// Why it cannot be pulled, as ECS words it.
@@ -22,15 +22,19 @@ pub(super) fn pull(world: &World, image: &str) -> Result<Pulled, String> {
     if let Some(error) = &behaviour.pull_error {
         return Err(format!("CannotPullContainerError: {error}"));
     }
-    if ecr::has_repository(world, image) {
-        let resolved = ecr::resolve(world, image)
-            .ok_or_else(|| format!("CannotPullContainerError: failed to resolve ref {image}: not found"))?;
-        let digest = resolved.rsplit('@').next().unwrap_or_default().to_owned();
-        return Ok(Pulled { digest, behaviour });
-    }
-    let digest = match image.split_once('@') {
+    let named = if image.contains(".dkr.ecr.") {
+        ecr::resolve(world, image).ok_or_else(|| {
+            format!(
+                "CannotPullContainerError: pull image manifest has been retried 1 time(s): failed to resolve ref \
+                 {image}: {image}: not found"
+            )
+        })?
+    } else {
+        image.to_owned()
+    };
+    let digest = match named.split_once('@') {
         Some((_, digest)) => digest.to_owned(),
-        // Of a repository that nobody made: a registry's answer for a tag; the same one for as long as the tag stays where it is.
+        // Another registry's answer for a tag; the same one for as long as the tag stays where it is.
         None => format!("sha256:{}", hex(&Sha256::digest(image))),
     };
     Ok(Pulled { digest, behaviour })

@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use super::super::super::container::{AnswerRule, ContainerBehaviour, ExitRule};
-use super::super::ec2;
 use super::super::trial::{ACCOUNT, REGION, Trial};
+use super::super::{ec2, ecr};
 use super::{Reached, knock};
 
 const CLUSTER: &str = "staging";
@@ -20,6 +20,9 @@ fn ground(behaviour: ContainerBehaviour) -> Ground {
     trial.world.ecs.options.container = behaviour;
     let subnet = ec2::seed_subnet(&mut trial.world, ACCOUNT, REGION, "eu-west-1a", "vpc-1");
     trial.ok("ecs", "CreateCluster", json!({ "clusterName": CLUSTER }));
+    ecr::seed_repository(&mut trial.world, ACCOUNT, REGION, "web");
+    let manifest = ecr::sample_manifest("web");
+    ecr::push(&mut trial.world, (ACCOUNT, REGION), "web", &["1"], &manifest).unwrap();
     Ground { trial, subnet }
 }
 
@@ -143,6 +146,29 @@ fn an_image_that_cannot_be_pulled_stops_the_task_before_it_ran() {
     assert_eq!(task["stopCode"], "TaskFailedToStart");
     assert!(task["stoppedReason"].as_str().unwrap().starts_with("CannotPullContainerError: "));
     assert!(task["containers"][0].get("exitCode").is_none());
+}
+
+#[test]
+fn an_image_of_ecr_is_what_lies_there_now() {
+    let mut ground = ground(ContainerBehaviour::default());
+    let there = ground.trial.ok("ecr", "DescribeImages", json!({ "repositoryName": "web" }));
+    let digest = there["imageDetails"][0]["imageDigest"].as_str().unwrap().to_owned();
+    let arn = ground.run(json!({}));
+    ground.trial.pass(60);
+    assert_eq!(ground.task(&arn)["containers"][0]["imageDigest"], digest.as_str());
+    let ids = json!({ "repositoryName": "web", "imageIds": [{ "imageDigest": digest }] });
+    ground.trial.ok("ecr", "BatchDeleteImage", ids);
+    let definition = ground.register(json!({}));
+    let mut request = ground.request(&definition);
+    request["clientToken"] = json!("token-2");
+    let other =
+        ground.trial.ok("ecs", "RunTask", request)["tasks"][0]["taskArn"].as_str().unwrap().to_owned();
+    ground.trial.pass(60);
+    let reason = ground.task(&other)["stoppedReason"].as_str().unwrap().to_owned();
+    assert!(
+        reason.starts_with("CannotPullContainerError: ") && reason.ends_with("web:1: not found"),
+        "{reason}"
+    );
 }
 
 #[test]

@@ -1,0 +1,257 @@
+//! The test stage on container images: one task in staging, its ports asked, and everything taken away again.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bakeline::evidence::Stage;
+use bakeline::rehearsal::services::codepipeline::{self, ActionStatus};
+use bakeline::rehearsal::services::s3;
+use bakeline::rehearsal::transcript::Record;
+use bakeline::stage::reap::{self, Builds, What};
+use bakeline::telemetry::Telemetry;
+use bakeline::worker::journal::Journal;
+use serde_json::{Value, json};
+
+use crate::crash::{crash_everywhere, report};
+use crate::hostile::draft::{payload, unpack};
+use crate::reap::dies_when;
+use crate::support::{Moment, in_virtual_time, plan, repository, work};
+use crate::trail::ask;
+
+const SPEC: &str = "tests/it/fixtures/task/bakeline.yaml";
+const GOOD: &str = "build: {minutes: 4}\n";
+const CHECKS: &str = "  checks:\n";
+
+/// The release of the fixture with passages of its spec replaced, its image baked under a scenario.
+fn baked(changes: &[(&str, &str)], scenario: &str) -> Moment {
+    let folder = tempfile::tempdir().unwrap();
+    let mut spec = std::fs::read_to_string(repository(SPEC)).unwrap();
+    for (passage, replacement) in changes {
+        assert_eq!(spec.matches(passage).count(), 1, "{passage}");
+        spec = spec.replacen(passage, replacement, 1);
+    }
+    std::fs::write(folder.path().join("bakeline.yaml"), spec).unwrap();
+    std::fs::create_dir_all(folder.path().join("image")).unwrap();
+    let dockerfile = repository(SPEC).with_file_name("image").join("Dockerfile");
+    std::fs::copy(dockerfile, folder.path().join("image/Dockerfile")).unwrap();
+    let release = plan(folder.path().join("bakeline.yaml").to_str().unwrap(), scenario);
+    Moment::before(&release, Stage::Test)
+}
+
+/// The fixture as a job: without ports that are asked.
+fn job(scenario: &str) -> Moment {
+    let spec = std::fs::read_to_string(repository(SPEC)).unwrap();
+    let checks = &spec[spec.find(CHECKS).unwrap()..];
+    let health = spec.lines().find(|line| line.contains("health_check:")).unwrap();
+    baked(&[(checks, ""), (health, "    command: [bin/migrate, --check]\n    exits: 0")], scenario)
+}
+
+/// The containers under a behaviour.
+fn behaves(how: &str) -> String {
+    format!("{GOOD}baked_container: {{{how}}}\n")
+}
+
+/// How a test went.
+struct Tested {
+    status: ActionStatus,
+    why: String,
+    records: Vec<Record>,
+    files: BTreeMap<String, Vec<u8>>,
+    after: Moment,
+}
+
+impl Tested {
+    fn statement(&self) -> Value {
+        payload(&self.files["statements/2-test.dsse.json"])
+    }
+
+    fn text(&self, path: &str) -> String {
+        String::from_utf8(self.files[path].clone()).unwrap()
+    }
+
+    fn applied(&self, operation: &str) -> Vec<&Record> {
+        self.records.iter().filter(|record| record.operation == operation && record.applied).collect()
+    }
+}
+
+/// Tasks that ECS means to run, and definitions that are not deleted.
+fn left(moment: &Moment) -> usize {
+    let mut world = moment.world.clone();
+    let mut ask = |operation, input| ask(moment, &mut world, "ecs", operation, input);
+    let mut left = ask("ListTasks", json!({"cluster": "staging"}))["taskArns"].as_array().unwrap().len();
+    for status in ["ACTIVE", "INACTIVE"] {
+        let definitions = ask("ListTaskDefinitions", json!({"status": status}));
+        left += definitions["taskDefinitionArns"].as_array().unwrap().len();
+    }
+    left
+}
+
+fn test(moment: &Moment) -> Tested {
+    in_virtual_time(async {
+        let (cloud, clock) = moment.go_on();
+        let journal = Arc::new(Journal::in_memory());
+        let house = moment.worker(&cloud, &clock, &journal, &[Stage::Test], Telemetry::default()).await;
+        let status = work(moment, &cloud, &house, Stage::Test).await;
+        let after = moment.now(&cloud);
+        let execution = codepipeline::execution(&after.world, &after.founded.execution).unwrap();
+        let failure = execution.runs.iter().rev().find_map(|run| run.failure.clone());
+        let bucket = s3::bucket(&after.world, &after.founded.bucket).unwrap();
+        let artifact = bucket.objects().find(|(key, _)| key.contains("TestedIma"));
+        Tested {
+            status,
+            why: failure.map(|failure| failure.message).unwrap_or_default(),
+            records: cloud.with_transcript(|transcript| transcript.records().to_vec()),
+            files: artifact.map(|(_, object)| unpack(&object.body)).unwrap_or_default(),
+            after,
+        }
+    })
+}
+
+#[test]
+fn a_container_image_is_run_by_its_digest_asked_and_taken_away() {
+    let tested = test(&baked(&[], GOOD));
+    assert_eq!(tested.status, ActionStatus::Succeeded, "{}", tested.why);
+    let said = tested.statement();
+    assert_eq!(said["predicate"]["result"], "PASSED");
+    assert_eq!(said["predicate"]["passedTests"], json!(["task", "health", "metrics", "login"]));
+    let digest = said["subject"][0]["digest"]["sha256"].as_str().unwrap();
+    let registered = tested.applied("RegisterTaskDefinition");
+    assert_eq!((registered.len(), tested.applied("RunTask").len()), (1, 1));
+    let container = &registered[0].input["containerDefinitions"][0];
+    let image = container["image"].as_str().unwrap();
+    assert!(image.ends_with(&format!("/team/web@sha256:{digest}")), "{image}");
+    // The secret goes by its reference, and ECS reads it.
+    assert_eq!(container["secrets"], json!([{"name": "TOKEN", "valueFrom": "/web/token"}]));
+    let junit = tested.text("reports/junit.xml");
+    assert!(junit.contains("<testcase classname=\"web\" name=\"task\""), "{junit}");
+    let page = tested.text("reports/test.html");
+    assert!(page.contains("4 of 4 checks passed") && page.contains("on task "), "{page}");
+    assert_eq!(left(&tested.after), 0);
+}
+
+#[test]
+fn a_job_passes_with_its_exit_code_and_no_other() {
+    for (code, status) in [(0, ActionStatus::Succeeded), (2, ActionStatus::Failed)] {
+        let tested =
+            test(&job(&behaves(&format!("exits: [{{command: migrate, code: {code}, after_seconds: 90}}]"))));
+        assert_eq!(tested.status, status, "{}", tested.why);
+        let told = tested.text("reports/checks/task/stdout.txt");
+        assert!(told.contains(&format!("exited with code {code}")), "{told}");
+        assert_eq!(left(&tested.after), 0);
+    }
+}
+
+#[test]
+fn a_check_that_answers_late_is_flaky() {
+    let late = behaves("answers: [{path: /healthz, status: 503, seconds: 45}]");
+    let tested = test(&baked(&[], &late));
+    assert_eq!(tested.status, ActionStatus::Succeeded, "{}", tested.why);
+    assert_eq!(tested.statement()["predicate"]["warnedTests"], json!(["health"]));
+}
+
+/// Tests that fail: what the containers do, and words of the reason. Nothing is ever left.
+#[test]
+fn a_test_that_fails_says_why_and_leaves_nothing() {
+    let cases: [(&str, String, &[&str]); 9] = [
+        (
+            "the image cannot be pulled",
+            behaves("pull_error: 'failed to resolve ref web: not found'"),
+            &[
+                "\"task\" (task) failed: it stopped: TaskFailedToStart: CannotPullContainerError",
+                "not run: health",
+            ],
+        ),
+        (
+            "it exits at once",
+            behaves("exits: [{code: 127}]"),
+            &["EssentialContainerExited", "container app exited with code 127"],
+        ),
+        ("it is unhealthy", behaves("healthy: false"), &["its health check fails"]),
+        (
+            "it never listens",
+            behaves("listens: false"),
+            &["\"health\" (http) failed: nothing takes connections"],
+        ),
+        (
+            "it answers an error",
+            behaves("answers: [{path: /login, status: 500}]"),
+            &["\"login\" (http) failed: the answer's status is 500, not 200 for"],
+        ),
+        (
+            "it answers something else",
+            behaves("answers: [{path: /healthz, status: 200, body: starting}]"),
+            &["the answer does not hold \"ok\""],
+        ),
+        (
+            "it dies while it is tested",
+            behaves("answers: [{path: /healthz, status: 503}], exits: [{code: 137, after_seconds: 30}]"),
+            &["it stopped while it was tested", "code 137", "not run: health"],
+        ),
+        (
+            "its health is never known",
+            behaves("pull_seconds: 900"),
+            &["was not up within 300 s of its start; last seen: pending"],
+        ),
+        (
+            "there is no capacity",
+            format!("{GOOD}ecs: {{no_capacity: true}}\n"),
+            &["no task of ", "Capacity is unavailable"],
+        ),
+    ];
+    for (name, scenario, words) in &cases {
+        let tested = test(&baked(&[], scenario));
+        assert_eq!(tested.status, ActionStatus::Failed, "{name}");
+        for word in *words {
+            assert!(tested.why.contains(word), "{name}: {}", tested.why);
+        }
+        assert_eq!(left(&tested.after), 0, "{name}");
+    }
+}
+
+#[test]
+fn a_task_that_shows_late_is_waited_for() {
+    let tested = test(&baked(&[], &format!("{GOOD}ecs: {{visible_after_seconds: 40}}\n")));
+    assert_eq!(tested.status, ActionStatus::Succeeded, "{}", tested.why);
+    assert_eq!(tested.applied("RunTask").len(), 1);
+}
+
+#[test]
+fn what_a_dead_worker_left_is_found_by_its_tags_and_goes() {
+    let moment =
+        dies_when(&baked(&[], GOOD), Stage::Test, |cloud| crate::unwinding::called(cloud, "RunTask") > 0);
+    assert_eq!(left(&moment), 2);
+    in_virtual_time(async {
+        let (cloud, clock) = moment.go_on();
+        let house =
+            moment.worker(&cloud, &clock, &Arc::new(Journal::in_memory()), &[], Telemetry::default()).await;
+        let mut kinds = Vec::new();
+        loop {
+            let found = reap::find(&house.aws, Builds::All).await.unwrap();
+            let Some(first) = found.first() else { break };
+            assert_eq!(first.run.execution, moment.founded.execution);
+            kinds.push(first.what);
+            reap::remove(&house.aws, first).await.unwrap();
+        }
+        assert_eq!(kinds, [What::StagingTask, What::TaskDefinition, What::DeregisteredDefinition]);
+        assert_eq!(left(&moment.now(&cloud)), 0);
+    });
+}
+
+#[test]
+fn every_call_of_the_test_of_a_container_survives_every_fault() {
+    let failing = behaves("answers: [{path: /login, status: 500}]");
+    let cases = [
+        ("task", baked(&[], GOOD)),
+        ("task that fails", baked(&[], &failing)),
+        ("task without capacity", baked(&[], &format!("{GOOD}ecs: {{no_capacity: true}}\n"))),
+        ("job", job(&behaves("exits: [{code: 0, after_seconds: 20}]"))),
+    ];
+    let mut failures = Vec::new();
+    for (name, moment) in cases {
+        let (ran, wrong) = crash_everywhere(name, Stage::Test, &moment);
+        println!("{name}: {ran} cases, {} of them wrong", wrong.len());
+        failures.extend(wrong);
+    }
+    // A deadline in the middle of the questions: the way back.
+    report(&failures);
+}
