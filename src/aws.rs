@@ -112,6 +112,7 @@ const BLOCK_ATTEMPTS: u32 = 8;
 pub struct Once {
     pub autoscaling: aws_sdk_autoscaling::Client,
     pub ec2: aws_sdk_ec2::Client,
+    pub ecr: aws_sdk_ecr::Client,
     pub ecs: aws_sdk_ecs::Client,
     pub elbv2: aws_sdk_elasticloadbalancingv2::Client,
     pub ssm: aws_sdk_ssm::Client,
@@ -161,6 +162,7 @@ impl Aws {
             once: Once {
                 autoscaling: client!(aws_sdk_autoscaling, &once),
                 ec2: client!(aws_sdk_ec2, &once),
+                ecr: client!(aws_sdk_ecr, &once),
                 ecs: client!(aws_sdk_ecs, &once),
                 elbv2: client!(aws_sdk_elasticloadbalancingv2, &once),
                 ssm: client!(aws_sdk_ssm, &once),

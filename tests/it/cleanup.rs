@@ -1,6 +1,7 @@
 //! Cleanup on the embedded AWS: every list fails closed, every known way to delete what is in use is closed, and
 //! every step can be undone.
 
+mod containers;
 mod crash;
 mod ground;
 mod places;

@@ -304,7 +304,7 @@ class WorkerRole(unittest.TestCase):
 
 
 class CleanupAlone(unittest.TestCase):
-    """A worker that is given nothing but the job protocol, the cleanup's policy and the end of tasks can run a whole cleanup, reaping too."""
+    """A worker that is given nothing but the job protocol, the cleanup's policies and the end of tasks can run a whole cleanup, reaping too."""
 
     # The functions of the trial's room that the reaper and the cleanup's lists call.
     OF_THE_TRIAL = {"autoscaling:DeleteAutoScalingGroup", "autoscaling:UpdateAutoScalingGroup"}
@@ -313,7 +313,7 @@ class CleanupAlone(unittest.TestCase):
         resources = yaml.load((ROOT / "pipeline" / "roles.yaml").read_text(), Loader)["Resources"]
         self.statements = resources["CleanupPolicy"]["Properties"]["PolicyDocument"]["Statement"]
         self.allowed = set()
-        for policy in ("CleanupPolicy", "JobPolicy", "TaskEndPolicy"):
+        for policy in ("CleanupPolicy", "CleanupContainersPolicy", "JobPolicy", "TaskEndPolicy"):
             for one in resources[policy]["Properties"]["PolicyDocument"]["Statement"]:
                 actions = one["Action"]
                 self.allowed.update([actions] if isinstance(actions, str) else actions)

@@ -295,6 +295,7 @@ fn states() -> Vec<(&'static str, Cleanup)> {
         ("quarantining", Cleanup::Quarantining { queue: todo }),
         ("resting", Cleanup::Resting { images: vec!["ami-00000001".into(), "ami-00000002".into()] }),
         ("removing", Cleanup::Removing { queue, done: vec![gone.clone()] }),
+        ("containers", Cleanup::Containers { done: vec![gone.clone()], tries: 1 }),
         ("reaping", Cleanup::Reaping { done: vec![gone.clone()], tries: 2, asked: Vec::new() }),
         ("reaping_on", Cleanup::Reaping { done: Vec::new(), tries: 3, asked: vec![3_421_780_262, 7] }),
         ("sealing", Cleanup::Sealing { done: vec![gone.clone()], why: None }),

@@ -30,6 +30,9 @@ const KEEP: &str = "tests/it/fixtures/cleanup-keep/bakeline.yaml";
 /// Images that other accounts may launch are kept while they use them.
 const BY_USAGE: &str = "tests/it/fixtures/cleanup-by-usage/bakeline.yaml";
 
+/// Container images are cleaned up too.
+pub const CONTAINERS: &str = "tests/it/fixtures/cleanup-containers/bakeline.yaml";
+
 pub struct Ground {
     pub moment: Moment,
     pub cloud: Cloud,
@@ -51,6 +54,11 @@ pub fn in_a_world(prepare: impl FnOnce(&mut World, &Ground), test: impl AsyncFnO
 /// Runs a test in a world of its own, where a shared image is kept while another account uses it.
 pub fn where_usage_decides(prepare: impl FnOnce(&mut World, &Ground), test: impl AsyncFnOnce(&Ground)) {
     live(BY_USAGE, prepare, test);
+}
+
+/// Runs a test in a world of its own, where container images are cleaned up.
+pub fn with_containers(prepare: impl FnOnce(&mut World, &Ground), test: impl AsyncFnOnce(&Ground)) {
+    live(CONTAINERS, prepare, test);
 }
 
 fn live(spec: &str, prepare: impl FnOnce(&mut World, &Ground), test: impl AsyncFnOnce(&Ground)) {

@@ -103,6 +103,7 @@ pub async fn act(aws: &Aws, act: &Act) -> Result<Acted, StageError> {
 async fn store(aws: &Aws, key: &Key, class: TargetStorageClass) -> Result<Acted, StageError> {
     let id = ImageIdentifier::builder().image_digest(&key.digest).build();
     let sent = aws
+        .once
         .ecr
         .update_image_storage_class()
         .repository_name(&key.repository)
@@ -120,7 +121,8 @@ async fn store(aws: &Aws, key: &Key, class: TargetStorageClass) -> Result<Acted,
 /// Deletes by digest. What cannot go is told by an answer that succeeds.
 async fn delete(aws: &Aws, repository: &str, digests: &[String]) -> Result<Acted, StageError> {
     let ids = digests.iter().map(|digest| ImageIdentifier::builder().image_digest(digest).build()).collect();
-    let sent = aws.ecr.batch_delete_image().repository_name(repository).set_image_ids(Some(ids)).send().await;
+    let sent =
+        aws.once.ecr.batch_delete_image().repository_name(repository).set_image_ids(Some(ids)).send().await;
     let answer = sent.map_err(|e| AwsError::new("ecr:BatchDeleteImage", repository, e))?;
     let mut failed = BTreeMap::new();
     for failure in answer.failures() {

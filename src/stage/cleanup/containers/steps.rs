@@ -1,11 +1,13 @@
 //! The cleanup stage's way through the container images: a look at everything, and one call.
 
+use std::time::Duration;
+
 use super::act::{self, Act, Acted};
 use super::image::Key;
 use super::marks::{self, Trim};
 use super::retain::{Reason, Uses};
 use super::survey::{Scope, Survey};
-use crate::engine::{StageError, Step};
+use crate::engine::{Progress, StageError, Step};
 use crate::spec::Containers as Rules;
 use crate::stage::cleanup::{Cleanup, Doomed, Inputs};
 use crate::stage::context::Cx;
@@ -64,6 +66,14 @@ pub async fn further(
         Some(Move::Trim(trim)) => {
             act::trim(&cx.aws, &trim).await?;
             return Ok(Step::Next(Cleanup::Containers { done, tries }));
+        }
+        // A wait, not a next: what is marked and gone is an earlier cleanup's until this is in the token.
+        Some(Move::Act(_)) if tries == 0 => {
+            let leaving = survey.leaving().count();
+            let summary = format!("{leaving} of {} container images are to go", survey.images.len());
+            let progress = Progress { percent: 70, summary, external_id: None };
+            let state = Cleanup::Containers { done, tries: 1 };
+            return Ok(Step::Wait { state, again_in: Duration::from_secs(1), progress });
         }
         Some(Move::Act(next)) => next,
     };

@@ -5,6 +5,7 @@ mod ecr;
 mod ecs;
 mod lambda;
 mod parameters;
+mod recipes;
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -36,13 +37,15 @@ impl Definitions {
 /// # Errors
 /// As the calls.
 pub async fn facts(aws: &Aws, definitions: &Definitions) -> Result<Facts, StageError> {
-    let (mut facts, mut functions, mut parameters) = (Facts::default(), Facts::default(), Facts::default());
+    let (mut facts, mut functions) = (Facts::default(), Facts::default());
+    let (mut parameters, mut recipes) = (Facts::default(), Facts::default());
     tokio::try_join!(
         ecs::everything(aws, definitions, &mut facts),
         lambda::functions(aws, &mut functions),
         parameters::parameters(aws, &mut parameters),
+        recipes::recipes(aws, &mut recipes),
     )?;
-    for mut other in [functions, parameters] {
+    for mut other in [functions, parameters, recipes] {
         facts.texts.append(&mut other.texts);
         facts.counts.append(&mut other.counts);
     }
