@@ -11,7 +11,8 @@ use super::exit::CliError;
 use crate::engine::FailureKind;
 use crate::engine::StageError;
 use crate::engine::error::with_causes;
-use crate::spec::ReleaseSpec;
+use crate::spec::{Cleanup as Rules, ReleaseSpec};
+use crate::stage::cleanup::containers;
 use crate::stage::cleanup::retain::Uses;
 use crate::stage::cleanup::survey::Scope;
 
@@ -66,6 +67,12 @@ fn scope<'a>(spec: &'a ReleaseSpec, alias: Option<&str>) -> Result<Scope<'a>, Cl
         group: spec.promote.as_ref().filter(|_| promotes_there).map(|promote| promote.group.as_str()),
         known: Uses::new(),
     })
+}
+
+/// Whose container images the rules speak of, if of any.
+fn containers<'a>(rules: &'a Rules, account: &'a str) -> Option<containers::survey::Scope<'a>> {
+    let rules = rules.containers.as_ref()?;
+    Some(containers::survey::Scope { rules, account, known: containers::retain::Uses::new() })
 }
 
 /// What a failure means to who ran the command.

@@ -1,6 +1,7 @@
 //! `bakeline verify`: the chain of statements in an artifact, or in every artifact of a folder.
 
 pub mod content;
+pub mod progress;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -8,6 +9,7 @@ use std::path::{Path, PathBuf};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use self::progress::Progress;
 use super::exit::CliError;
 use super::identity::Identity;
 use super::say;
@@ -15,8 +17,8 @@ use crate::artifact::{Archive, EntryPath, is_canonical};
 use crate::engine::clock::Mapping;
 use crate::engine::error::with_causes;
 use crate::engine::{Clock, Timestamp};
-use crate::evidence::{self, Chain, Expectation, NamedBytes, Sha256, TrustRoot, link};
-use crate::stage::handover::hand_over_caps;
+use crate::evidence::{self, Chain, Expectation, NamedBytes, Sha256, Stage, TrustRoot, link};
+use crate::stage::handover::{SPEC, absent, hand_over_caps};
 use crate::stage::store::Files;
 
 /// Arguments of `bakeline verify`.
@@ -40,6 +42,10 @@ pub struct Args {
     /// beforehand what that costs; needs AWS credentials
     #[arg(long, verbatim_doc_comment)]
     content: bool,
+    /// A file that holds how far --content has come: interrupted, it goes on from there. It is believed, so keep it where
+    /// nobody else writes
+    #[arg(long, value_name = "FILE", requires = "content", verbatim_doc_comment)]
+    progress: Option<PathBuf>,
     /// Live in the virtual time that `bakeline rehearse --listen` prints
     #[arg(long, value_name = "CLOCK", env = "BAKELINE_CLOCK", hide = true)]
     clock: Option<Mapping>,
@@ -95,10 +101,11 @@ pub fn main(args: &Args) -> Result<(), CliError> {
             .enable_all()
             .build()
             .map_err(|error| CliError::unavailable(format!("no runtime: {error}"), ""))?;
+        let mut progress = Progress::open(args.progress.as_deref())?;
         runtime.block_on(async {
             let clock = args.clock.map_or_else(Clock::system, Clock::mapped);
             let aws = Identity::aws(&clock).await;
-            content::compare(&aws, &clock, proven.iter().map(|one| &one.chain)).await
+            content::compare(&aws, &clock, proven.iter().map(|one| &one.chain), &mut progress).await
         })?;
     }
     Ok(())
@@ -148,7 +155,7 @@ pub fn prove(path: &Path, trust: &TrustRoot, options: &Options) -> Result<Option
                 .into(),
         ));
     }
-    let (mut statements, mut files) = (Files::new(), BTreeMap::new());
+    let (mut statements, mut files, mut spec) = (Files::new(), BTreeMap::new(), Files::new());
     let paths: Vec<EntryPath> = archive_small.files().cloned().collect();
     for entry in paths {
         let bytes = archive_small
@@ -158,6 +165,9 @@ pub fn prove(path: &Path, trust: &TrustRoot, options: &Options) -> Result<Option
             statements.insert(entry.as_str().to_owned(), bytes);
         } else {
             files.insert(entry.as_str().to_owned(), Sha256::of(&bytes));
+            if entry.as_str() == SPEC {
+                spec.insert(SPEC.to_owned(), bytes);
+            }
         }
     }
     let envelopes: Vec<NamedBytes<'_>> =
@@ -167,6 +177,7 @@ pub fn prove(path: &Path, trust: &TrustRoot, options: &Options) -> Result<Option
         execution_id: options.execution.as_deref(),
         allow_other_execution: false,
         last: None,
+        absent: absent(Stage::Cleanup, &spec),
         action_execution_id: None,
         now,
         files: &files,
@@ -213,6 +224,11 @@ fn show(one: &Proven) -> Result<(), CliError> {
             }
             None => "  bound      its identity; not what is on its disks".into(),
         })?;
+    }
+    for container in one.chain.containers() {
+        let tag = container.tag.as_deref().map(|tag| format!(", pushed as {tag}")).unwrap_or_default();
+        say(&format!("  image      {}{tag}", container.reference()))?;
+        say("  bound      its bytes, by the digest of its manifest")?;
     }
     for verified in one.chain.links() {
         let issued = verified.link.issued.format(&Rfc3339).unwrap_or_default();

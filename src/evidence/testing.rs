@@ -82,6 +82,7 @@ pub struct Case {
     pub execution: Option<&'static str>,
     pub allow_other_execution: bool,
     pub last: Option<Stage>,
+    pub absent: &'static [Stage],
     pub acting: Option<&'static str>,
     pub now: OffsetDateTime,
 }
@@ -154,6 +155,7 @@ impl Case {
             execution: Some(EXECUTION),
             allow_other_execution: false,
             last: Some(Stage::Cleanup),
+            absent: &[],
             acting: Some("action-next"),
             now: START + Duration::hours(5),
         }
@@ -173,8 +175,13 @@ impl Case {
 
     /// Signs every draft; the files as they would lie in the artifact.
     pub fn seal(&self) -> Vec<(String, Vec<u8>)> {
+        self.seal_as(&Stage::ALL)
+    }
+
+    /// The drafts, sealed under the paths of these stages.
+    pub fn seal_as(&self, places: &[Stage]) -> Vec<(String, Vec<u8>)> {
         let mut sealed: Vec<(String, Vec<u8>)> = Vec::new();
-        for (draft, place) in self.drafts.iter().zip(Stage::ALL) {
+        for (draft, place) in self.drafts.iter().zip(places) {
             let mut link = draft.link.clone();
             let before = sealed.last().map(|(_, bytes)| Sha256::of(bytes));
             link.previous = match draft.previous {
@@ -200,6 +207,7 @@ impl Case {
             execution_id: self.execution,
             allow_other_execution: self.allow_other_execution,
             last: self.last,
+            absent: self.absent,
             action_execution_id: self.acting,
             now: self.now,
             files: &self.files,
@@ -305,5 +313,6 @@ pub fn cleanup() -> Cleanup {
         finished_on: START + Duration::minutes(1),
         kept: vec![KeptImage { image: image("eu-west-1"), reasons: vec!["current".into()] }],
         removed: vec![],
+        containers: None,
     }
 }

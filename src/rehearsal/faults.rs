@@ -231,7 +231,7 @@ pub fn throttled(service: &str) -> ApiError {
     let (code, status, message) = match service {
         "ec2" => ("RequestLimitExceeded", 503, "Request limit exceeded."),
         "s3" => ("SlowDown", 503, "Please reduce your request rate."),
-        "imagebuilder" | "lambda" => ("TooManyRequestsException", 429, "Too many requests"),
+        "imagebuilder" | "lambda" | "securityhub" => ("TooManyRequestsException", 429, "Too many requests"),
         "autoscaling" | "elbv2" | "cloudwatch" | "sts" => ("Throttling", 400, "Rate exceeded"),
         "ebs" => ("RequestThrottledException", 400, "Rate exceeded"),
         _ => ("ThrottlingException", 400, "Rate exceeded"),
@@ -245,7 +245,7 @@ pub fn denied(service: &str, operation: &str) -> ApiError {
     let (code, status) = match service {
         "ec2" => ("UnauthorizedOperation", 403),
         "s3" | "autoscaling" | "elbv2" | "cloudwatch" | "sts" => ("AccessDenied", 403),
-        "ebs" | "imagebuilder" | "lambda" => ("AccessDeniedException", 403),
+        "ebs" | "imagebuilder" | "lambda" | "securityhub" => ("AccessDeniedException", 403),
         _ => ("AccessDeniedException", 400),
     };
     let message = format!(

@@ -1,5 +1,6 @@
 //! What is different in this rehearsal: how images behave, how builds end, what AWS does that it does not promise.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use schemars::JsonSchema;
@@ -29,6 +30,7 @@ pub struct Scenario {
     /// Behaviour of the image in production before.
     pub current_image: Behaviour,
     pub build: Build,
+    pub security_hub: SecurityHub,
     /// There is no capacity on the Spot market.
     pub no_spot: bool,
     pub traffic: Traffic,
@@ -63,6 +65,7 @@ impl Default for Scenario {
             baked_container: ContainerBehaviour::default(),
             current_image: Behaviour::default(),
             build: Build::default(),
+            security_hub: SecurityHub::default(),
             no_spot: false,
             traffic: Traffic::default(),
             codepipeline: CodePipeline::default(),
@@ -105,6 +108,21 @@ pub struct Scan {
     /// How long after the image is available it still collects them.
     pub lags_minutes: u64,
     pub findings: Vec<imagebuilder::Finding>,
+}
+
+/// How Security Hub takes findings.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Eq)]
+#[serde(default, deny_unknown_fields)]
+pub struct SecurityHub {
+    pub enabled: bool,
+    /// Vulnerabilities whose findings it refuses, and what it says of them.
+    pub refuses: BTreeMap<String, String>,
+}
+
+impl Default for SecurityHub {
+    fn default() -> Self {
+        Self { enabled: true, refuses: BTreeMap::new() }
+    }
 }
 
 impl Default for Build {
@@ -327,6 +345,7 @@ impl Scenario {
             ..codepipeline::Options::default()
         };
         world.ec2.no_spot = self.no_spot;
+        world.securityhub.refused.clone_from(&self.security_hub.refuses);
         world.imagebuilder.options = imagebuilder::Options {
             baked: self.baked_image.clone(),
             duration: minutes(self.build.minutes),

@@ -1,4 +1,4 @@
-//! The world a rehearsal starts in: a service in production, its image pipeline, and a four-action release pipeline.
+//! The world a rehearsal starts in: a service in production, its image pipeline, and a release pipeline of up to four actions.
 
 mod fleet;
 mod further;
@@ -15,7 +15,7 @@ use super::estate;
 use super::scenario::Scenario;
 use super::services::s3::{self, Bucket, Encryption};
 use super::services::sts::{self, Credentials};
-use super::services::{ec2, ecr, ssm};
+use super::services::{ec2, ecr, securityhub, ssm};
 use super::time::Time;
 use super::world::World;
 
@@ -41,6 +41,8 @@ pub struct Setup {
     pub distribution: Vec<(String, String)>,
     pub staging: Option<Staging>,
     pub fleet: Option<Fleet>,
+    /// Which of the four actions the pipeline has.
+    pub actions: [bool; 4],
 }
 
 /// What a recipe needs to find: its parent image, the configurations it is built by, a container's repository.
@@ -111,6 +113,9 @@ pub fn found(setup: &Setup, scenario: &Scenario, at: Time) -> Result<(World, Fou
     }
     if let Some(recipe) = &setup.recipe {
         ground.recipe(recipe)?;
+    }
+    if scenario.security_hub.enabled {
+        securityhub::enable(&mut ground.world, &setup.account, &setup.region);
     }
     ground.staging()?;
     let current_image = match &setup.fleet {
@@ -417,7 +422,8 @@ impl Ground<'_> {
         // The stages after the first read the spec from the hand-over, so only the first is told where it lies.
         let none = BTreeMap::new();
         let mut input = "SourceArtifact";
-        for (category, name, output) in STAGES {
+        let there = STAGES.into_iter().zip(self.setup.actions).filter(|(_, there)| *there);
+        for ((category, name, output), _) in there {
             stages.push(json!({"name": name, "actions": [{
                 "name": name, "namespace": name,
                 "actionTypeId": {"category": category, "owner": "Custom", "provider": "Bakeline", "version": "1"},

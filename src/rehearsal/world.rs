@@ -6,7 +6,7 @@ use super::happening;
 use super::ids::Ids;
 use super::services::{
     autoscaling, cloudwatch, codepipeline, ebs, ec2, ecr, ecs, elbv2, imagebuilder, kms, lambda, s3,
-    secretsmanager, ssm, sts,
+    secretsmanager, securityhub, ssm, sts,
 };
 use super::time::Time;
 
@@ -31,6 +31,7 @@ pub struct World {
     pub lambda: lambda::State,
     pub s3: s3::State,
     pub secretsmanager: secretsmanager::State,
+    pub securityhub: securityhub::State,
     pub ssm: ssm::State,
     pub sts: sts::State,
 }
@@ -69,6 +70,7 @@ impl World {
             lambda: lambda::State::default(),
             s3: s3::State::default(),
             secretsmanager: secretsmanager::State::default(),
+            securityhub: securityhub::State::default(),
             ssm: ssm::State::default(),
             sts: sts::State::default(),
         }
@@ -112,6 +114,7 @@ impl World {
             "kms" => kms::call(self, call),
             "lambda" => lambda::call(self, call),
             "secretsmanager" => secretsmanager::call(self, call),
+            "securityhub" => securityhub::call(self, call),
             "ssm" => ssm::call(self, call),
             "sts" => sts::call(self, call),
             other => Err(ApiError::new("UnknownService", other)),

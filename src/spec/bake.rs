@@ -38,8 +38,7 @@ pub struct Bake {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Span", extend("x-at-least" = "5m", "x-at-most" = "14d"))]
     pub stalled_after: Option<Span>,
-    /// Name of an SSM parameter that is set to the new image: to the id of a machine image (data type `aws:ec2:image`), or to what a container image is pulled by, with its digest. Letters, digits and `_.-`,
-    /// in parts between single `/`.
+    /// Name of an SSM parameter that is set to the new image: letters, digits and `_.-`, in parts between single `/`. It holds a machine image's id (data type `aws:ec2:image`), or what a container image is pulled by, with its digest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(
         with = "String",

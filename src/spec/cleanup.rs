@@ -34,6 +34,42 @@ pub struct Cleanup {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 100))]
     pub exceptions: Vec<Exception>,
+    /// Repositories of ECR whose container images are cleaned up too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Containers")]
+    pub containers: Option<Containers>,
+}
+
+/// Which container images are kept, and how the others go. Those in use are kept whatever stands here, as far as ECS,
+/// Lambda, Systems Manager and Image Builder tell; what Kubernetes runs they do not tell.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Containers {
+    /// The repositories, by name.
+    #[schemars(
+        length(min = 1, max = 20),
+        inner(length(min = 2, max = 256), regex(pattern = r"^[a-z0-9]+([._/-]+[a-z0-9]+)*$"))
+    )]
+    pub repositories: Vec<String>,
+    /// How many of the newest images with a tag are kept in each repository. What an index names does not count.
+    #[schemars(range(min = 1, max = 1000))]
+    pub keep_last: u32,
+    /// Images younger than this are kept.
+    pub keep_younger_than: Span,
+    /// Images pulled within this time are kept. ECR tells of a pull at least once a day.
+    #[serde(default = "week")]
+    pub keep_pulled_within: Span,
+    /// Images with such a tag are kept; `*` stands for anything.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 50), inner(length(min = 1, max = 300)))]
+    pub keep_tags: Vec<String>,
+    /// How long an image lies in ECR's archive, and can be brought back, before it is deleted.
+    #[serde(default = "week")]
+    pub quarantine: Span,
+    /// How many images one cleanup puts into the archive, the oldest first.
+    #[serde(default = "hundred")]
+    #[schemars(range(min = 1, max = 1000))]
+    pub at_most: u32,
 }
 
 /// What happens to images that other accounts may launch.

@@ -49,6 +49,9 @@ pub struct Scan {
     /// Whether findings for which there is no fix are left out of the count.
     #[serde(default)]
     pub only_fixable: bool,
+    /// Whether the findings go to Security Hub too, before they are counted. It must be enabled in the account and region that builds.
+    #[serde(default)]
+    pub security_hub: bool,
     /// How long the scan may take after the image is available. At most 1d.
     #[serde(default = "Scan::default_wait")]
     #[schemars(extend("x-at-most" = "1d"))]

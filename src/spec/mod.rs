@@ -25,7 +25,7 @@ mod yaml;
 
 pub use bake::{Bake, Content, ImageCopy};
 pub use check::Check;
-pub use cleanup::{Cleanup, Exception, Limits, Shared};
+pub use cleanup::{Cleanup, Containers, Exception, Limits, Shared};
 pub use container::Container;
 pub use gates::{Architecture, BootMode, Facts, Gates, Scan, ScanException};
 pub use problem::{Position, SpecErrors, SpecProblem};

@@ -112,8 +112,9 @@ impl Release {
     /// The artifact cannot be read, its chain does not hold, or it says that the release did not pass its test.
     pub async fn open(cx: &Cx, stage: Stage, at: Timestamp) -> Result<Self, StageError> {
         let all = cx.store.read(input(&cx.job.inputs)?, &hand_over_caps()).await?;
-        let last = Stage::ALL.into_iter().rfind(|earlier| *earlier < stage);
-        let (chain, baggage) = prove(cx, all, last, at, Some(&cx.job.key.action_execution))?;
+        let absent = absent(stage, &all);
+        let last = Stage::ALL.into_iter().rfind(|earlier| *earlier < stage && !absent.contains(earlier));
+        let (chain, baggage) = prove(cx, all, (last, absent), at, Some(&cx.job.key.action_execution))?;
         if let Some(test) = chain.stage(Stage::Test) {
             passed(&test.statement)?;
         }
@@ -139,6 +140,13 @@ impl Release {
                 "the release has several images in {region}; one account's is expected"
             ))),
         }
+    }
+
+    /// What the release is about, as the subjects of a statement: its machine images, or its container images.
+    #[must_use]
+    pub fn subjects(&self) -> Vec<ResourceDescriptor> {
+        let machines = self.chain.images().iter().map(ImageIdentity::subject);
+        machines.chain(ContainerIdentity::subjects(self.chain.containers())).collect()
     }
 
     /// The release's container image in a region.
@@ -173,11 +181,26 @@ fn passed(test: &Statement) -> Result<(), StageError> {
     }
 }
 
-/// Proves the statements among `all`, and that the other files are those they speak of.
+/// Stages that a release goes without on its way to `stage`, told from the spec among the files: a cleanup follows the
+/// test where nothing is promoted, as with a container image that others bring into production. No stage acts on a release
+/// that was not tested.
+///
+/// The spec is read before it is proved. It is proved with the chain, since the bake's statement has its digest.
+#[must_use]
+pub fn absent(stage: Stage, files: &Files) -> &'static [Stage] {
+    if stage != Stage::Cleanup {
+        return &[];
+    }
+    let spec = files.get(SPEC).and_then(|text| ReleaseSpec::parse(text, SPEC).ok());
+    if spec.is_some_and(|spec| spec.promote.is_none()) { &[Stage::Promote] } else { &[] }
+}
+
+/// Proves the statements among `all`, up to the `last` of those that are not `absent`, and that the other files are those
+/// they speak of.
 fn prove(
     cx: &Cx,
     all: Files,
-    last: Option<Stage>,
+    (last, absent): (Option<Stage>, &[Stage]),
     at: Timestamp,
     own: Option<&str>,
 ) -> Result<(Chain, Baggage), StageError> {
@@ -190,6 +213,7 @@ fn prove(
         execution_id: Some(&cx.job.key.pipeline_execution),
         allow_other_execution: false,
         last,
+        absent,
         action_execution_id: own,
         now: at.date_time(),
         files: &digests(&files),
@@ -265,7 +289,8 @@ pub async fn hand_over_about<P: Predicate>(
 async fn adopt(cx: &Cx, stage: Stage, at: Timestamp) -> Result<Sha256, StageError> {
     let to = output(&cx.job.outputs)?;
     let all = cx.store.read_output(to, &hand_over_caps()).await?;
-    let (chain, _) = prove(cx, all, Some(stage), at, None)?;
+    let absent = absent(stage, &all);
+    let (chain, _) = prove(cx, all, (Some(stage), absent), at, None)?;
     if chain.last().link.action_execution_id != cx.job.key.action_execution {
         return Err(StageError::Rejected(format!(
             "the place of output {} is taken by another action's artifact",

@@ -403,6 +403,79 @@ fn a_distribution_that_failed_is_run_on_in_place() {
     assert_eq!((baked.calls("CreateImage").len(), baked.calls("RetryImage").len()), (1, 1));
 }
 
+const TO_THE_HUB: (&str, &str) = ("      critical: 0\n", "      critical: 0\n      security_hub: true\n");
+
+/// What Security Hub has of the release, by the vulnerability.
+fn in_the_hub(baked: &Baked) -> std::collections::BTreeMap<String, Value> {
+    let mut all = std::collections::BTreeMap::new();
+    let mut input = json!({});
+    loop {
+        let page = baked.ask("securityhub", "GetFindings", input);
+        for finding in page["Findings"].as_array().unwrap() {
+            let of = finding["Vulnerabilities"][0]["Id"].as_str().unwrap();
+            all.insert(of.to_owned(), finding.clone());
+        }
+        match page.get("NextToken") {
+            Some(next) => input = json!({ "NextToken": next }),
+            None => return all,
+        }
+    }
+}
+
+#[test]
+fn findings_go_to_security_hub_in_batches_whether_they_let_the_image_through_or_not() {
+    let many: Vec<String> = (0..150).map(|n| format!("{{id: CVE-2026-{n}, severity: LOW}}")).collect();
+    let scenario = |more: &str| {
+        format!(
+            "build: {{minutes: 10, scan: {{findings: [{{id: CVE-2026-1001, severity: CRITICAL}}{more}]}}}}"
+        )
+    };
+    let baked = bake(&release(&[TO_THE_HUB], &scenario(&format!(", {}", many.join(", ")))));
+    assert_eq!(baked.status, ActionStatus::Succeeded, "{}", baked.why);
+    assert_eq!(baked.calls("BatchImportFindings").len(), 2, "151 findings, 100 a call");
+    let found = in_the_hub(&baked);
+    assert_eq!(found.len(), 151);
+    let excepted = &found["CVE-2026-1001"];
+    assert_eq!(excepted["Workflow"]["Status"], "SUPPRESSED");
+    assert!(
+        excepted["Note"]["Text"].as_str().unwrap().contains("owner team-web, until 2026-01-31"),
+        "{excepted}"
+    );
+    assert_eq!(found["CVE-2026-7"]["FindingProviderFields"]["Severity"]["Label"], "LOW");
+    assert_eq!(found["CVE-2026-7"]["Workflow"]["Status"], "NEW");
+
+    let refused = bake(&release(&[TO_THE_HUB], &scenario(", {id: CVE-2026-7, severity: CRITICAL}")));
+    assert_eq!(refused.status, ActionStatus::Failed);
+    assert_eq!(in_the_hub(&refused).len(), 2, "what stopped the release is there to be worked on");
+    assert_eq!(refused.images("eu-west-1"), Vec::<Value>::new());
+
+    let not_asked = bake(&release(&[], &scenario("")));
+    assert_eq!(not_asked.calls("BatchImportFindings").len(), 0);
+}
+
+#[test]
+fn findings_that_security_hub_does_not_take_are_told_and_stop_nothing() {
+    let scenario = "build: {minutes: 10, scan: {findings: [{id: CVE-1, severity: LOW}, {id: CVE-2, severity: LOW}]}}\n\
+                    security_hub: {refuses: {CVE-2: no such generator}}\n";
+    let baked = bake(&release(&[TO_THE_HUB], scenario));
+    assert_eq!(baked.status, ActionStatus::Succeeded, "{}", baked.why);
+    assert_eq!(in_the_hub(&baked).into_keys().collect::<Vec<_>>(), ["CVE-1"]);
+    let said = baked.calls("PutJobSuccessResult");
+    let summaries = said.iter().filter_map(|record| record.input["executionDetails"]["summary"].as_str());
+    let told: Vec<&str> = summaries.filter(|summary| summary.contains("did not take")).collect();
+    assert!(told.len() == 1 && told[0].contains("1 findings: CVE-2/"), "{told:?}");
+    assert!(told[0].contains("no such generator"), "{told:?}");
+}
+
+#[test]
+fn a_security_hub_that_is_not_enabled_is_the_specs_mistake() {
+    let scenario = "build: {minutes: 10, scan: {findings: [{id: CVE-1, severity: LOW}]}}\nsecurity_hub: {enabled: false}\n";
+    let baked = bake(&release(&[TO_THE_HUB], scenario));
+    assert_eq!(baked.status, ActionStatus::Failed);
+    assert!(baked.why.contains("enable Security Hub here"), "{}", baked.why);
+    assert_eq!(baked.images("eu-west-1"), Vec::<Value>::new());
+}
+
 #[test]
 fn a_component_made_by_hand_under_our_name_is_refused() {
     let mut moment = release(&[], GOOD);

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
+use bakeline::cli::verify::progress::Progress;
 use bakeline::cli::verify::{Options, content as verified, prove};
 use bakeline::engine::Clock;
 use bakeline::evidence::{Chain, Stage};
 use bakeline::rehearsal::cloud::Cloud;
 use bakeline::rehearsal::services::codepipeline::ActionStatus;
 use bakeline::rehearsal::services::ec2::{self, BLOCKS_PER_GIB, Blocks, Disk, Fill, NewImage};
-use bakeline::stage::content::{News, digest};
+use bakeline::stage::content::{News, Position, digest};
 use bakeline::telemetry::Telemetry;
 use bakeline::worker::House;
 use bakeline::worker::journal::Journal;
@@ -101,7 +102,12 @@ fn any_snapshot_has_the_documented_digest_however_it_came_to_be() {
             };
             let read = |id: String| {
                 let (aws, clock) = (house.aws.clone(), clock.clone());
-                async move { digest(&aws, &clock, "eu-west-1", &id, tell).await.unwrap().to_string() }
+                async move {
+                    digest(&aws, &clock, "eu-west-1", &id, Position::default(), tell)
+                        .await
+                        .unwrap()
+                        .to_string()
+                }
             };
             assert_eq!(read(id.clone()).await, expected, "{name}");
             let copy = house.aws.ec2.copy_image().name(format!("copy of {id}")).source_image_id(&id);
@@ -125,14 +131,20 @@ fn a_volume_of_several_pieces_is_read_in_as_many_lists() {
         let (cloud, clock) = moment.go_on();
         let house = worker(&moment, &cloud, &clock).await;
         let mut passed = Vec::new();
-        let found = digest(&house.aws, &clock, "eu-west-1", &id, |news| passed.push(news)).await.unwrap();
-        assert_eq!(found.to_string(), expected);
-        assert!(matches!(passed[..], [News::Begins(_), News::At(25)]), "{passed:?}");
+        let begin = Position::default();
+        let read = async |from, tell: &mut dyn FnMut(News)| {
+            digest(&house.aws, &clock, "eu-west-1", &id, from, tell).await.unwrap().to_string()
+        };
+        assert_eq!(read(begin, &mut |news| passed.push(news)).await, expected);
+        let [News::Begins(_), News::At { percent: 25, position }] = passed[..] else { panic!("{passed:?}") };
         let called = |operation: &str| {
             cloud.with_transcript(|t| t.records().iter().filter(|r| r.operation == operation).count())
         };
         // One list counts; two find what is read.
         assert_eq!((called("ListSnapshotBlocks"), called("GetSnapshotBlock")), (3, 4097));
+        // Another reading goes on from there, with the one block that is left.
+        assert_eq!(read(position, &mut |_| {}).await, expected);
+        assert_eq!(called("GetSnapshotBlock"), 4098);
     });
 }
 
@@ -186,7 +198,9 @@ fn compare(moment: &Moment, chain: &Chain) -> Result<(), String> {
     in_virtual_time(async {
         let (cloud, clock) = moment.go_on();
         let house = worker(moment, &cloud, &clock).await;
-        verified::compare(&house.aws, &clock, [chain]).await.map_err(|error| error.to_string())
+        verified::compare(&house.aws, &clock, [chain], &mut Progress::default())
+            .await
+            .map_err(|error| error.to_string())
     })
 }
 

@@ -115,8 +115,9 @@ async fn over(
 
 /// Calls that may be said twice. An acknowledgement says the same thing again. A parameter of type `aws:ec2:image` cannot
 /// be seen before SSM has validated it: a worker killed in between writes the same value again. ECR answers the deletion of
-/// a digest that is gone as it answers one that is there, with a failure in the list.
-const SAID_TWICE: [&str; 3] = ["AcknowledgeJob", "BatchDeleteImage", "PutParameter"];
+/// a digest that is gone as it answers one that is there, with a failure in the list. A finding has one id in Security Hub
+/// however often it is sent.
+const SAID_TWICE: [&str; 4] = ["AcknowledgeJob", "BatchDeleteImage", "BatchImportFindings", "PutParameter"];
 
 /// Calls that change something and were carried out more than once with the same input.
 ///

@@ -221,3 +221,26 @@ fn no_credential_is_written_anywhere() {
         }
     }
 }
+
+#[test]
+fn a_release_of_containers_goes_down_the_line_that_its_spec_describes() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out");
+    let output = Command::new(BAKELINE)
+        .args(["rehearse"])
+        .arg(repository("examples/container/bakeline.yaml"))
+        .arg("--out")
+        .arg(&out)
+        .output()
+        .unwrap();
+    let told = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{told}\n{}", String::from_utf8_lossy(&output.stderr));
+    for stage in ["bake     ok", "test     ok", "cleanup  ok"] {
+        assert!(told.contains(stage), "{told}");
+    }
+    assert!(!told.contains("promote"), "the spec has no promotion: {told}");
+    let verified = verify(&out, &out.join("trust.yaml"));
+    let said = String::from_utf8(verified.stdout).unwrap();
+    assert!(verified.status.success(), "{said}\n{}", String::from_utf8_lossy(&verified.stderr));
+    assert!(said.contains("dkr.ecr.eu-west-1.amazonaws.com/shop@sha256:"), "{said}");
+}

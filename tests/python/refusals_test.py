@@ -37,7 +37,7 @@ DENIED = {"json": ("AccessDeniedException", 400), "rest-json": ("AccessDeniedExc
           "smithy-rpc-v2-cbor": ("AccessDenied", 403), "query": ("AccessDenied", 403),
           "ec2": ("UnauthorizedOperation", 403), "rest-xml": ("AccessDenied", 403)}
 FAMILY = {"autoscaling": "query", "elbv2": "query", "sts": "query", "cloudwatch": "smithy-rpc-v2-cbor", "ec2": "ec2",
-          "ebs": "rest-json", "imagebuilder": "rest-json", "lambda": "rest-json", "s3": "rest-xml"}
+          "ebs": "rest-json", "imagebuilder": "rest-json", "lambda": "rest-json", "securityhub": "rest-json", "s3": "rest-xml"}
 ALLOWED_ALL = "faults:\n- when: {call: {nth: 0}}\n  fault: {kind: deny}\n"
 
 

@@ -32,6 +32,7 @@ CLIENTS = {
     "ec2": "ec2",
     "ec2_in": "ec2",
     "ecr": "ecr",
+    "ecr_in": "ecr",
     "ecs": "ecs",
     "elbv2": "elasticloadbalancing",
     "imagebuilder": "imagebuilder",
@@ -39,6 +40,7 @@ CLIENTS = {
     "lambda": "lambda",
     "s3": "s3",
     "secretsmanager": "secretsmanager",
+    "securityhub": "securityhub",
     "ssm": "ssm",
     "sts": "sts",
 }
@@ -69,7 +71,9 @@ NOT_IN_THE_TEMPLATES = {
     "ec2:ListSnapshotsInRecycleBin": "bakeline cleanup undo, run by a person",
     "ec2:RestoreImageFromRecycleBin": "bakeline cleanup undo, run by a person",
     "ec2:RestoreSnapshotFromRecycleBin": "bakeline cleanup undo, run by a person",
+    "ecr:ListImages": "bakeline reap --records, run by a person",
     "imagebuilder:DeleteComponent": "bakeline reap --records, run by a person",
+    "imagebuilder:DeleteContainerRecipe": "bakeline reap --records, run by a person",
     "imagebuilder:DeleteImage": "bakeline reap --records, run by a person",
     "imagebuilder:DeleteImageRecipe": "bakeline reap --records, run by a person",
     "imagebuilder:ListComponents": "bakeline reap --records, run by a person",
@@ -80,7 +84,6 @@ NOT_IN_THE_TEMPLATES = {
 ON_BEHALF = {
     "ecs:TagResource": "ECS checks it for RegisterTaskDefinition and RunTask with tags",
     "iam:PassRole": "EC2 and Auto Scaling check it for the roles in instance profiles",
-    "imagebuilder:GetContainerRecipe": "DescribeImageReferences asks under the caller's name",
     "imagebuilder:GetDistributionConfiguration": "Image Builder checks it for CreateImage",
     "imagebuilder:GetInfrastructureConfiguration": "Image Builder checks it for CreateImage",
     "inspector2:BatchGetAccountStatus": "Image Builder checks it for CreateImage of a build that is scanned",

@@ -11,7 +11,7 @@ import sys
 
 from tour.ground import Ground
 
-SERVICES = ("kms", "secretsmanager", "sts", "ssm", "s3", "cloudwatch", "ec2", "ebs", "ecr", "ecs", "elbv2", "lambda", "autoscaling",
+SERVICES = ("kms", "secretsmanager", "securityhub", "sts", "ssm", "s3", "cloudwatch", "ec2", "ebs", "ecr", "ecs", "elbv2", "lambda", "autoscaling",
             "imagebuilder", "codepipeline")
 CODE = pathlib.Path(__file__).resolve().parents[2] / "src/rehearsal/services"
 

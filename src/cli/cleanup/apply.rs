@@ -14,6 +14,7 @@ use crate::evidence::{Envelope, Stage, TrustRoot, dsse};
 use crate::spec::Cleanup as Rules;
 use crate::stage::cleanup::Snapshot;
 use crate::stage::cleanup::apply::{ApplyError, Done, apply};
+use crate::stage::cleanup::containers;
 use crate::stage::cleanup::retain::Uses;
 use crate::stage::cleanup::survey::Scope;
 
@@ -46,6 +47,13 @@ pub async fn main(args: Args) -> Result<(), CliError> {
         .map_err(|error| CliError::data(format!("{file}: its rules cannot be read: {error}"), ""))?;
     let scope =
         Scope { service: &plan.service, rules: &rules, group: plan.group.as_deref(), known: Uses::new() };
+    let containers = super::containers(&rules, &account).filter(|_| !plan.containers.is_empty());
+    let definitions = containers::inventory::Definitions::default();
+    // Exactly the plan or nothing: its other half is held against the world before the first call.
+    if let Some(scope) = &containers {
+        let check = containers::apply::check(&aws, &clock, scope, &definitions, &plan.containers).await;
+        check.map_err(|error| container_error(&error))?;
+    }
     let mut told = Ok(());
     let ended = apply(&aws, &clock, &scope, &plan, (&account, aws.region()), |image, done| {
         if told.is_ok() {
@@ -54,14 +62,45 @@ pub async fn main(args: Args) -> Result<(), CliError> {
     })
     .await;
     match ended {
-        Ok(()) => told,
-        Err(ApplyError::Stage(error)) => Err(failed(&error)),
+        Ok(()) => told?,
+        Err(ApplyError::Stage(error)) => return Err(failed(&error)),
         Err(error @ ApplyError::Refused(_)) => {
-            Err(CliError::failed(error.to_string(), "nothing was changed; make a new plan"))
+            return Err(CliError::failed(error.to_string(), "nothing was changed; make a new plan"));
         }
         Err(error @ ApplyError::Stuck { .. }) => {
-            Err(CliError::failed(error.to_string(), "does something else change the image back?"))
+            return Err(CliError::failed(error.to_string(), "does something else change the image back?"));
         }
+    }
+    let Some(scope) = containers else { return Ok(()) };
+    let mut told = Ok(());
+    let tell = |image: &containers::image::Key, done: &containers::apply::Done| {
+        if told.is_ok() {
+            told = say(&format!("{image}: {}", container_words(done)));
+        }
+    };
+    let ended = containers::apply::apply(&aws, &clock, &scope, &definitions, &plan.containers, tell).await;
+    ended.map_err(|error| container_error(&error))?;
+    told
+}
+
+fn container_error(error: &containers::apply::ApplyError) -> CliError {
+    match error {
+        containers::apply::ApplyError::Stage(error) => failed(error),
+        containers::apply::ApplyError::Refused(refusal) => {
+            CliError::failed(refusal.to_string(), "nothing more was changed; make a new plan")
+        }
+    }
+}
+
+fn container_words(done: &containers::apply::Done) -> String {
+    use containers::apply::Done;
+    match done {
+        Done::Archived => "in the archive, and in quarantine".to_owned(),
+        Done::Reinstated => "on its way back from the archive".to_owned(),
+        Done::Deleted => "deleted".to_owned(),
+        Done::Held(code) => format!("held by ECR: {code}"),
+        Done::Gone => "was gone".to_owned(),
+        Done::Needed => "has become needed, and was left".to_owned(),
     }
 }
 

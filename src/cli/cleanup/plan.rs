@@ -13,13 +13,14 @@ use crate::cli::exit::CliError;
 use crate::cli::identity::Identity;
 use crate::cli::say;
 use crate::engine::error::with_causes;
-use crate::evidence::predicate::{Aim, CLEANUP_PLAN, CleanupPlan};
-use crate::evidence::{Statement, seal};
+use crate::evidence::predicate::{Aim, CLEANUP_PLAN, CleanupPlan, PlannedContainer};
+use crate::evidence::{ContainerIdentity, ResourceDescriptor, Statement, seal};
 use crate::spec::{ReleaseSpec, Span};
 use crate::stage::Authority;
-use crate::stage::cleanup::page::{cost, few, page};
+use crate::stage::cleanup::containers;
+use crate::stage::cleanup::page::{container_name, container_pushed, cost, few, megabytes, page};
 use crate::stage::cleanup::plan::draw;
-use crate::stage::cleanup::survey::{self, Focus, Survey};
+use crate::stage::cleanup::survey::{self, Focus, Scope, Survey};
 
 /// Images on standard output when it is a terminal; all of them stand in the plan.
 const SHOWN: usize = 60;
@@ -98,15 +99,35 @@ async fn look(place: &Place, args: &Args, spec: &ReleaseSpec) -> Result<CleanupP
         survey::remember(aws, memory).await.map_err(|e| failed(&e))?;
     }
     survey.believed().map_err(|e| failed(&e))?;
-    Ok(draw(&survey, &scope, (&place.account, aws.region()), args.valid_for.as_duration(), args.price))
+    let here = (place.account.as_str(), aws.region());
+    let plan = draw(&survey, &scope, here, args.valid_for.as_duration(), args.price);
+    let containers = look_at_containers(place, args, &scope).await?;
+    Ok(CleanupPlan { containers, ..plan })
+}
+
+/// What is to happen to container images, where the rules name repositories.
+async fn look_at_containers(
+    place: &Place,
+    args: &Args,
+    scope: &Scope<'_>,
+) -> Result<Vec<PlannedContainer>, CliError> {
+    let Some(scope) = super::containers(scope.rules, &place.account) else { return Ok(Vec::new()) };
+    let (aws, now) = (&place.aws, args.identity.clock().now());
+    let definitions = containers::inventory::Definitions::default();
+    let survey = containers::survey::Survey::take(aws, &scope, &definitions, now).await;
+    let survey = survey.map_err(|e| failed(&e))?;
+    survey.settle(aws).await.map_err(|e| failed(&e))?;
+    Ok(containers::plan::draw(&survey, &scope, aws.region()))
 }
 
 /// Signs the plan of one place, writes it and shows it.
 async fn tell(place: &Place, plan: &CleanupPlan, authority: &Authority, args: &Args) -> Result<(), CliError> {
-    if plan.images.is_empty() {
+    if plan.images.is_empty() && plan.containers.is_empty() {
         return say(&format!("{} has no image in {} of {}", plan.service, plan.region, plan.account));
     }
-    let subjects = plan.images.iter().map(|planned| planned.image.subject()).collect();
+    let images = plan.images.iter().map(|planned| planned.image.subject());
+    let containers = plan.containers.iter().filter_map(subject);
+    let subjects = images.chain(containers).collect();
     let statement = Statement::apart(subjects, CLEANUP_PLAN, plan)
         .map_err(|error| CliError::bug(format!("the plan cannot be written: {}", with_causes(&error))))?;
     let envelope = seal(&statement, &authority.signer)
@@ -124,9 +145,27 @@ async fn tell(place: &Place, plan: &CleanupPlan, authority: &Authority, args: &A
     if let Some(alias) = &place.alias {
         say(&format!("{alias}: {} of {}", plan.region, plan.account))?;
     }
-    say(&table(plan, most).to_string())?;
+    if !plan.images.is_empty() {
+        say(&table(plan, most).to_string())?;
+    }
+    if !plan.containers.is_empty() {
+        say(&container_table(plan, most).to_string())?;
+    }
     say(&totals(plan))?;
     say(&format!("carry it out with: bakeline cleanup apply {}{there}", out.display()))
+}
+
+/// A container image as a subject; none if its digest is no digest.
+fn subject(planned: &PlannedContainer) -> Option<ResourceDescriptor> {
+    let image = &planned.image;
+    let identity = ContainerIdentity {
+        region: image.region.clone(),
+        account: image.account.clone(),
+        repository: image.repository.clone(),
+        digest: image.digest.strip_prefix("sha256:")?.parse().ok()?,
+        tag: None,
+    };
+    ContainerIdentity::subjects(&[identity]).pop()
 }
 
 fn write(path: &Path, bytes: &[u8], hint: &str) -> Result<(), CliError> {
@@ -167,6 +206,35 @@ pub fn table(plan: &CleanupPlan, most: usize) -> Table {
     table
 }
 
+/// The container images of the plan, in the same order, at most so many rows.
+#[must_use]
+pub fn container_table(plan: &CleanupPlan, most: usize) -> Table {
+    let mut table = Table::new();
+    table.load_style(NOTHING);
+    if std::io::stdout().is_terminal() {
+        table.set_content_arrangement(ContentArrangement::Dynamic);
+    }
+    table.set_header(["CONTAINER IMAGE", "TAGS", "PUSHED", "NEXT", "MB", "WHY"]);
+    let (acting, other): (Vec<_>, Vec<_>) = plan.containers.iter().partition(|planned| planned.aim.acts());
+    for planned in acting.into_iter().chain(other).take(most) {
+        table.add_row([
+            container_name(planned),
+            few(&planned.image.tags).join(", "),
+            container_pushed(planned).to_owned(),
+            planned.aim.name().to_owned(),
+            megabytes(planned.bytes).to_string(),
+            few(&planned.reasons).join("; "),
+        ]);
+    }
+    if plan.containers.len() > most {
+        table.add_row([format!("and {} more, in the plan", plan.containers.len() - most)]);
+    }
+    if let Some(column) = table.column_mut(4) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table
+}
+
 /// What the plan comes to, in a sentence for each aim.
 #[must_use]
 pub fn totals(plan: &CleanupPlan) -> String {
@@ -182,6 +250,14 @@ pub fn totals(plan: &CleanupPlan) -> String {
             money => format!(", at most {money} a month"),
         };
         lines.push(format!("{}: {} images, {gib} GiB{money}", aim.name(), of_aim.len()));
+    }
+    for aim in [Aim::Delete, Aim::Quarantine, Aim::Reinstate, Aim::Rest, Aim::Later, Aim::Keep] {
+        let of_aim: Vec<_> = plan.containers.iter().filter(|planned| planned.aim == aim).collect();
+        if !of_aim.is_empty() {
+            let bytes = of_aim.iter().map(|planned| planned.bytes).fold(0, u64::saturating_add);
+            let (name, count) = (aim.name(), of_aim.len());
+            lines.push(format!("{name}: {count} container images, {} MB", megabytes(bytes)));
+        }
     }
     lines.join("\n")
 }

@@ -51,6 +51,7 @@ pub fn setup(spec: &ReleaseSpec, source: Bytes, spec_path: &str) -> Setup {
         configuration.insert(SPEC_PROPERTY.to_owned(), spec_path.to_owned());
     }
     Setup {
+        actions: actions(spec),
         service: spec.service.clone(),
         pipeline: spec.service.clone(),
         source,
@@ -99,6 +100,19 @@ pub fn setup(spec: &ReleaseSpec, source: Bytes, spec_path: &str) -> Setup {
         account,
         region,
     }
+}
+
+/// The actions of a pipeline for a spec: those up to the last one that the spec has a section for. Only a promotion may be
+/// left out in between.
+pub fn actions(spec: &ReleaseSpec) -> [bool; 4] {
+    let has = |stage: Stage| match stage {
+        Stage::Bake => spec.bake.is_some(),
+        Stage::Test => spec.test.is_some(),
+        Stage::Promote => spec.promote.is_some(),
+        Stage::Cleanup => spec.cleanup.is_some(),
+    };
+    let last = Stage::ALL.into_iter().rfind(|stage| has(*stage)).unwrap_or(Stage::Cleanup);
+    Stage::ALL.map(|stage| stage <= last && (stage != Stage::Promote || has(stage)))
 }
 
 /// What the recipe of a machine image or of a container needs to find.

@@ -153,7 +153,7 @@ async fn rehearse(plan: Plan, args: &Args) -> Result<(), CliError> {
             plan.setup.service, plan.scenario.description
         ))?;
     }
-    let watch = Watch::new(style, clock.now());
+    let watch = Watch::new(style, clock.now(), plan.setup.actions);
     let mut house = ground::house(
         &cloud,
         &founded,

@@ -29,9 +29,13 @@ pub async fn print(
 ) -> Result<(), CliError> {
     let seen = watch.seen();
     say("")?;
-    say(&stages(&seen, cloud).to_string())?;
+    say(&stages(&seen, cloud, plan.setup.actions).to_string())?;
     say("")?;
-    say(&images(house, plan).await?.to_string())?;
+    let images = images(house, plan).await?;
+    // A release of containers has none.
+    if images.row_count() > 0 {
+        say(&images.to_string())?;
+    }
     let end = house.clock.now();
     let calls = cloud.with_transcript(|transcript| transcript.counts().values().sum::<u64>());
     say(&format!("\n{} of virtual time, {calls} API calls", elapsed(end.since(epoch()))))?;
@@ -49,10 +53,10 @@ fn table(header: &[&str]) -> Table {
     table
 }
 
-/// A line for each of the four stages, run or not.
-fn stages(seen: &BTreeMap<Stage, Seen>, cloud: &Cloud) -> Table {
+/// A line for each stage of the pipeline, run or not.
+fn stages(seen: &BTreeMap<Stage, Seen>, cloud: &Cloud, actions: [bool; 4]) -> Table {
     let mut table = table(&["STAGE", "RESULT", "BEGAN", "TOOK", "SLICES", "API CALLS", "SUMMARY"]);
-    for stage in Stage::ALL {
+    for (stage, _) in Stage::ALL.into_iter().zip(actions).filter(|(_, there)| *there) {
         let Some(of) = seen.get(&stage) else {
             table.add_row([stage.name(), "not run", "", "", "", "", ""]);
             continue;

@@ -53,10 +53,11 @@ pub struct Watch {
 }
 
 impl Watch {
-    pub fn new(style: Style, epoch: Timestamp) -> Self {
+    pub fn new(style: Style, epoch: Timestamp, actions: [bool; 4]) -> Self {
         let all = MultiProgress::new();
+        let there = Stage::ALL.into_iter().zip(actions).filter(|(_, there)| *there);
         let bars = if style == Style::Bars {
-            Stage::ALL.map(|stage| (stage, bar(&all, stage))).into()
+            there.map(|(stage, _)| (stage, bar(&all, stage))).collect()
         } else {
             BTreeMap::new()
         };

@@ -9,8 +9,10 @@ use crate::cli::say;
 use crate::digest::Sha256;
 use crate::engine::Clock;
 use crate::evidence::image::content_of;
-use crate::evidence::{Chain, ImageIdentity};
-use crate::stage::content::{News, digest};
+use crate::evidence::{Chain, ContainerIdentity, ImageIdentity};
+use crate::stage::content::{News, Position, digest};
+
+use super::progress::Progress;
 
 /// The images of a chain, each with the content digest that its statement binds, if it binds one.
 ///
@@ -32,34 +34,54 @@ pub fn bound(chain: &Chain) -> Result<Vec<(ImageIdentity, Option<Sha256>)>, CliE
 /// Reads the volumes of every image whose content is bound, and compares. Says beforehand what that costs.
 ///
 /// # Errors
-/// No image's content is bound; one holds something else; one cannot be read.
+/// No image's content is bound; one holds something else; one cannot be read; the progress cannot be kept.
 pub async fn compare<'c>(
     aws: &Aws,
     clock: &Clock,
     chains: impl IntoIterator<Item = &'c Chain>,
+    progress: &mut Progress,
 ) -> Result<(), CliError> {
-    let mut images = BTreeSet::new();
+    let (mut images, mut containers) = (BTreeSet::new(), BTreeSet::new());
     for chain in chains {
         for (image, content) in bound(chain)? {
             images.extend(content.map(|content| (image.region, image.image_id, content)));
         }
+        containers.extend(chain.containers().iter().map(ContainerIdentity::reference));
     }
-    if images.is_empty() {
+    if images.is_empty() && containers.is_empty() {
         return Err(CliError::data(
             "the statements bind the images' identities only: there is no content to compare with",
             "bake.content in the release spec has the next bake read it",
         ));
     }
+    for reference in containers {
+        say(&format!(
+            "{reference}: its digest binds its bytes, and whoever pulls it by the digest compares them"
+        ))?;
+    }
     for (region, image, signed) in images {
         let place = format!("{image} in {region}");
+        let mut kept = Ok(());
+        let from = progress.of(&region, &image, &signed);
         let tell = |news| {
             // A reader of standard output that went away does not end the comparison.
             let _ = match news {
-                News::Begins(survey) => say(&format!("{place}: reading {survey}")),
-                News::At(percent) => say(&format!("{place}: {percent} %")),
+                News::Begins(survey) if from == Position::default() => {
+                    say(&format!("{place}: reading {survey}"))
+                }
+                News::Begins(survey) => {
+                    say(&format!("{place}: going on where an earlier reading stopped, of {survey}"))
+                }
+                News::At { percent, position } => {
+                    let written = progress.keep(&region, &image, &signed, position);
+                    kept = std::mem::replace(&mut kept, Ok(())).and(written);
+                    say(&format!("{place}: {percent} %"))
+                }
             };
         };
-        let found = digest(aws, clock, &region, &image, tell).await.map_err(|error| failed(&error))?;
+        let found = digest(aws, clock, &region, &image, from, tell).await.map_err(|error| failed(&error))?;
+        kept?;
+        progress.end(&region, &image, &signed)?;
         if found != signed {
             return Err(CliError::data(
                 format!(

@@ -41,6 +41,8 @@ pub struct Expectation<'a> {
     pub allow_other_execution: bool,
     /// The stage whose statement must be the last; if none is given, the chain may end after any stage.
     pub last: Option<Stage>,
+    /// Stages that the release goes without, as its spec says: their statements are not missed, and not believed.
+    pub absent: &'a [Stage],
     /// The action execution that is about to act: a chain that already has its statement is a replay.
     pub action_execution_id: Option<&'a str>,
     /// The moment of the judgement.
@@ -120,7 +122,8 @@ impl Chain {
 
 /// Judges the statements of an artifact. `envelopes` are the files below `statements/`, in any order.
 ///
-/// A chain stands if its files are `statements/1-bake.dsse.json` and those after it without a gap, each
+/// A chain stands if its files are `statements/1-bake.dsse.json` and those after it without a gap but for the stages that
+/// are absent, each
 /// - in the one form we write, with one signature, made by the trusted key its `keyid` names, which may sign
 ///   for that stage and counted when the statement was issued;
 /// - of the expected pipeline and execution, made by an action execution that made no other;
@@ -139,12 +142,13 @@ pub fn verify(
 ) -> Result<Chain, ChainError> {
     let mut sorted = envelopes.to_vec();
     sorted.sort_by_key(|file| file.name);
-    let mut stages = Stage::ALL.into_iter();
+    let present: Vec<Stage> = Stage::ALL.into_iter().filter(|stage| !expect.absent.contains(stage)).collect();
+    let mut stages = present.iter().copied();
     let mut links: Vec<Verified> = Vec::with_capacity(sorted.len());
     for file in &sorted {
         let in_file = |refusal| ChainError::new(file.name, refusal);
         let Some(stage) = stages.next().filter(|stage| stage.path() == file.name) else {
-            let expected = Stage::ALL.get(links.len()).map(|stage| stage.path());
+            let expected = present.get(links.len()).map(|stage| stage.path());
             return Err(in_file(Refusal::UnexpectedFile { expected }));
         };
         let (verified, key) = open(file, trust).map_err(in_file)?;
@@ -156,7 +160,7 @@ pub fn verify(
     match (ends, expect.last) {
         (Some(found), Some(last)) if found < last => {
             // `found` is before `last`, so there is a stage after it.
-            return Err(missing(Stage::ALL.into_iter().find(|stage| *stage > found).unwrap_or(last)));
+            return Err(missing(present.iter().copied().find(|stage| *stage > found).unwrap_or(last)));
         }
         (Some(found), Some(last)) if found > last => {
             return Err(ChainError::new(found.path(), Refusal::TooFar { found, last }));

@@ -53,6 +53,26 @@ fn a_chain_that_has_come_as_far_as_expected_stands() {
 }
 
 #[test]
+fn a_stage_that_is_absent_is_not_missed_and_not_believed() {
+    let mut case = Case::good();
+    let promoted = case.seal();
+    case.absent = &[Stage::Promote];
+    // With its statement there, the chain is not the release's.
+    let error = case.judge(&promoted).unwrap_err();
+    assert!(matches!(error.refusal, Refusal::UnexpectedFile { .. }), "{error}");
+    // Without, the cleanup follows the test.
+    let promotion = case.drafts.remove(2);
+    assert_eq!(promotion.link.stage, Stage::Promote);
+    let sealed = case.seal_as(&[Stage::Bake, Stage::Test, Stage::Cleanup]);
+    let chain = case.judge(&sealed).unwrap();
+    assert_eq!(chain.last().link.previous, Some(Sha256::of(&sealed[1].1)));
+    assert!(chain.stage(Stage::Promote).is_none());
+    case.absent = &[];
+    let error = case.judge(&sealed).unwrap_err();
+    assert!(matches!(error.refusal, Refusal::UnexpectedFile { .. }), "{error}");
+}
+
+#[test]
 fn an_earlier_release_stands_where_the_spec_allows_it() {
     let mut case = Case::good();
     case.execution = Some("another");

@@ -28,6 +28,46 @@ pub struct Cleanup {
     pub kept: Vec<KeptImage>,
     /// Every image that went, or should have.
     pub removed: Vec<RemovedImage>,
+    /// Container images, where the rules name repositories and everything could be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub containers: Option<ContainerCleanup>,
+}
+
+/// What became of container images.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ContainerCleanup {
+    /// Every image that stays.
+    pub kept: Vec<KeptContainer>,
+    /// Every image that this cleanup took away, or one before it after its last look.
+    pub removed: Vec<ContainerImage>,
+}
+
+/// A container image where it lies.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ContainerImage {
+    /// The account that owns the registry, 12 digits.
+    pub account: String,
+    /// The region of the registry.
+    pub region: String,
+    /// The repository's name.
+    pub repository: String,
+    /// The digest of its manifest, `sha256:…`.
+    pub digest: String,
+    /// The tags it has.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<String>,
+}
+
+/// A container image that stays.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct KeptContainer {
+    /// The image.
+    pub image: ContainerImage,
+    /// Every reason to keep it, at least one.
+    pub reasons: Vec<String>,
 }
 
 /// An image that stays.

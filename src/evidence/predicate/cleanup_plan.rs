@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use time::OffsetDateTime;
 
+use super::cleanup::ContainerImage;
 use crate::evidence::image::ImageIdentity;
 
 /// The predicate type of a plan. It stands in no chain: it speaks of an account and region, not of a release.
@@ -35,6 +36,9 @@ pub struct CleanupPlan {
     pub price_per_gib_month: Option<f64>,
     /// Every image of the service, oldest first.
     pub images: Vec<PlannedImage>,
+    /// Every container image of the repositories that the rules name, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub containers: Vec<PlannedContainer>,
 }
 
 /// What is about to happen to an image.
@@ -45,12 +49,14 @@ pub enum Aim {
     Keep,
     /// It is in quarantine and comes back as it was.
     Reinstate,
-    /// It is marked, deprecated and disabled.
+    /// It is marked, deprecated and disabled; a container image goes into the archive.
     Quarantine,
     /// It is in quarantine, and not yet for long enough.
     Rest,
     /// It is deregistered and its snapshots are deleted.
     Deregister,
+    /// A container image is in quarantine, and is deleted.
+    Delete,
     /// Nothing speaks for it, and others are older: it is left to the next cleanup.
     Later,
 }
@@ -65,6 +71,7 @@ impl Aim {
             Self::Quarantine => "quarantine",
             Self::Rest => "rest",
             Self::Deregister => "deregister",
+            Self::Delete => "delete",
             Self::Later => "later",
         }
     }
@@ -73,7 +80,7 @@ impl Aim {
     #[must_use]
     pub const fn acts(self) -> bool {
         match self {
-            Self::Reinstate | Self::Quarantine | Self::Deregister => true,
+            Self::Reinstate | Self::Quarantine | Self::Deregister | Self::Delete => true,
             Self::Keep | Self::Rest | Self::Later => false,
         }
     }
@@ -93,4 +100,21 @@ pub struct PlannedImage {
     pub snapshots: Vec<String>,
     /// The sizes of its volumes together; its snapshots take up at most as much.
     pub gib: u64,
+}
+
+/// One container image of a plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PlannedContainer {
+    /// The image.
+    pub image: ContainerImage,
+    /// When it was pushed, if ECR says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pushed_on: Option<String>,
+    /// What is about to happen to it.
+    pub aim: Aim,
+    /// Every reason for that.
+    pub reasons: Vec<String>,
+    /// The size of its layers together; layers that others have too are stored once.
+    pub bytes: u64,
 }

@@ -10,8 +10,10 @@ mod test_result;
 
 use serde::Serialize;
 
-pub use cleanup::{Cleanup, KeptImage, RemovedImage, SnapshotOutcome};
-pub use cleanup_plan::{Aim, CLEANUP_PLAN, CleanupPlan, PlannedImage};
+pub use cleanup::{
+    Cleanup, ContainerCleanup, ContainerImage, KeptContainer, KeptImage, RemovedImage, SnapshotOutcome,
+};
+pub use cleanup_plan::{Aim, CLEANUP_PLAN, CleanupPlan, PlannedContainer, PlannedImage};
 pub use promotion::{
     AlarmState, Decision, Fleet, KayentaScore, LaunchTemplate, Measurement, Preflight, Promotion,
     PromotionOutcome, Target, Trial, TrialVerdict, Verdict, Wave, WaveGroup,

@@ -14,6 +14,7 @@ pub mod lambda;
 mod page;
 pub mod s3;
 pub mod secretsmanager;
+pub mod securityhub;
 pub mod ssm;
 pub mod sts;
 mod support;

@@ -230,6 +230,7 @@ const SOURCES: &[(&str, &str)] = &[
     ("kms", include_str!("../models/kms.json")),
     ("lambda", include_str!("../models/lambda.json")),
     ("secretsmanager", include_str!("../models/secretsmanager.json")),
+    ("securityhub", include_str!("../models/securityhub.json")),
     ("ssm", include_str!("../models/ssm.json")),
     ("sts", include_str!("../models/sts.json")),
 ];

@@ -5,6 +5,14 @@ use crate::spec::cleanup::Cleanup;
 
 impl Rules<'_> {
     pub fn cleanup(&mut self, cleanup: &Cleanup) {
+        if let Some(containers) = &cleanup.containers {
+            self.unique(
+                "/cleanup/containers/repositories",
+                "",
+                "the repository",
+                containers.repositories.iter().cloned(),
+            );
+        }
         for (index, other) in cleanup.exceptions.iter().enumerate() {
             let pointer = format!("/cleanup/exceptions/{index}");
             if other.region.is_none() && other.account.is_none() && other.channel.is_none() {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use aws_sdk_imagebuilder::types as wire;
 
-use super::gate::ScanStand;
+use super::gate::{Finding, ScanStand};
 use super::judge::{Copies, Look};
 use super::provenance::{Recipe, Run, SourceArtifact};
 use super::{
@@ -14,6 +14,7 @@ use super::{
 use crate::engine::key::tag;
 use crate::engine::{Outcome, Progress, StageError, Step, Timestamp};
 use crate::evidence::{ContainerIdentity, ResourceDescriptor, Sha256, Stage};
+use crate::spec::Scan;
 use crate::stage::Cx;
 use crate::stage::handover::{Baggage, hand_over_about};
 use crate::stage::store::{Files, input};
@@ -167,11 +168,11 @@ pub async fn inspecting(
     let Some(scan) = &gates.scan else { return Ok(Step::Next(reading(image))) };
     match gate::scan_stand(inspect::scan_status(&found)) {
         ScanStand::Completed => {
+            if scan.security_hub {
+                return Ok(Step::Next(Bake::Telling { image, since, done: 0 }));
+            }
             let findings = inspect::findings(cx, &image).await?;
-            gate::findings(scan, &findings, cx.now().date_time().date()).map_err(|why| {
-                StageError::Rejected(format!("the scan of image build {image} found {why}"))
-            })?;
-            Ok(Step::Next(reading(image)))
+            counted(scan, &findings, cx, image)
         }
         ScanStand::Never(why) => Err(StageError::Rejected(format!(
             "image build {image} has no completed vulnerability scan: {why}; an image that was not scanned is not \
@@ -194,8 +195,15 @@ pub async fn inspecting(
     }
 }
 
+/// Holds the findings of a completed scan against the gate.
+pub fn counted(scan: &Scan, findings: &[Finding], cx: &Cx, image: String) -> Result<Step<Bake>, StageError> {
+    gate::findings(scan, findings, cx.now().date_time().date())
+        .map_err(|why| StageError::Rejected(format!("the scan of image build {image} found {why}")))?;
+    Ok(Step::Next(reading(image)))
+}
+
 /// The rest after the gates.
-fn reading(image: String) -> Bake {
+pub fn reading(image: String) -> Bake {
     Bake::Reading { image, copy: 0, position: None, content: None }
 }
 

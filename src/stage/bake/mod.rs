@@ -10,6 +10,7 @@ mod declare;
 mod dockerfile;
 mod forward;
 pub mod gate;
+mod hub;
 mod inspect;
 pub mod judge;
 mod leftovers;
@@ -74,6 +75,8 @@ pub enum Bake {
     Confirming { image: String, seen: u8 },
     /// All images were seen available often enough, at `since`. Whether they pass the gates is not known yet.
     Inspecting { image: String, since: Timestamp },
+    /// The scan is complete, and its findings are to be counted; `done` batches of them are in Security Hub.
+    Telling { image: String, since: Timestamp, done: u16 },
     /// All images passed the gates. `copy` of those whose content is asked for were read, and hold `content`; the next
     /// one is read as far as `position`, or was not begun.
     Reading {
@@ -234,6 +237,7 @@ impl StageMachine for Bake {
             | Self::Retrying { .. }
             | Self::Confirming { .. }
             | Self::Inspecting { .. }
+            | Self::Telling { .. }
             | Self::Reading { .. }
             | Self::Tagging { .. }
             | Self::Publishing { .. }
@@ -267,6 +271,7 @@ impl Machine for Bake {
             Self::Building { image, .. } | Self::Retrying { image, .. } => Self::Cancelling { image, why },
             Self::Confirming { image, .. }
             | Self::Inspecting { image, .. }
+            | Self::Telling { image, .. }
             | Self::Reading { image, .. }
             | Self::Tagging { image, .. } => Self::Removing { image, looks: 0, gone: 0, why },
             Self::Publishing { image, .. } | Self::Validating { image, .. } | Self::Sealing { image, .. } => {
@@ -291,6 +296,7 @@ impl Machine for Bake {
             | Self::Retrying { .. }
             | Self::Confirming { .. }
             | Self::Inspecting { .. }
+            | Self::Telling { .. }
             | Self::Reading { .. }
             | Self::Tagging { .. }
             | Self::Publishing { .. }
@@ -317,6 +323,7 @@ impl Machine for Bake {
             Self::Retrying { image, retries } => forward::retrying(inputs, cx, image, retries).await,
             Self::Confirming { image, seen } => forward::confirming(inputs, cx, image, seen).await,
             Self::Inspecting { image, since } => forward::inspecting(inputs, cx, image, since).await,
+            Self::Telling { image, since, done } => hub::telling(inputs, cx, image, since, done).await,
             Self::Reading { image, copy, position, content } => {
                 content::reading(inputs, cx, image, copy, position, content).await
             }

@@ -123,6 +123,11 @@ pub enum Source {
     SpotFleets,
     Parameters,
     Recipes,
+    Clusters,
+    Services,
+    Tasks,
+    TaskDefinitions,
+    Functions,
 }
 
 impl fmt::Display for Source {
@@ -138,6 +143,11 @@ impl fmt::Display for Source {
             Self::SpotFleets => "Spot fleets",
             Self::Parameters => "parameters",
             Self::Recipes => "Image Builder recipes",
+            Self::Clusters => "clusters",
+            Self::Services => "services",
+            Self::Tasks => "tasks",
+            Self::TaskDefinitions => "task definitions",
+            Self::Functions => "functions",
         })
     }
 }

@@ -9,6 +9,7 @@ mod recipes;
 mod templates;
 
 pub use self::images::{image, images};
+pub use self::parameters::parameters;
 
 use super::graph::{Facts, Gap, Kind, Names, Source, User, Users};
 use crate::aws::Aws;

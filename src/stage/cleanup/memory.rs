@@ -42,16 +42,24 @@ pub struct Seen {
 }
 
 /// A list that is much shorter than it was.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "the list of {source_name} has {entries} entries, and had {before}: it may be cut off, so nothing is removed. It is \
-     believed once it has been that short since {believed}, or when the parameter {PARAMETER} is deleted"
-)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Suspicion {
     pub source_name: Source,
     pub entries: u64,
     pub before: u64,
     pub believed: Timestamp,
+}
+
+impl Suspicion {
+    /// What is suspicious, and when it is not any more. `parameter` holds the memory.
+    #[must_use]
+    pub fn told(&self, parameter: &str) -> String {
+        let Self { source_name, entries, before, believed } = self;
+        format!(
+            "the list of {source_name} has {entries} entries, and had {before}: it may be cut off, so nothing is removed. \
+             It is believed once it has been that short since {believed}, or when the parameter {parameter} is deleted"
+        )
+    }
 }
 
 impl Memory {

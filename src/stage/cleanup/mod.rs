@@ -5,6 +5,7 @@
 
 pub mod act;
 pub mod apply;
+pub mod containers;
 pub mod graph;
 pub mod image;
 pub mod inventory;
@@ -34,6 +35,7 @@ pub use self::removal::{Doomed, Removed, Snapshot, delete_next, remove as deregi
 pub use self::steps::{advance, fit, take_back};
 pub use self::todo::Todo;
 
+use self::containers::inventory::Definitions;
 use self::retain::{Reason, Uses};
 use self::survey::Scope;
 use super::context::Cx;
@@ -68,6 +70,13 @@ pub enum Cleanup {
     Resting { images: Vec<String> },
     /// What is to go is written down. The first of `queue` may be gone already, and those after it too.
     Removing { queue: Vec<Doomed>, done: Vec<Doomed> },
+    /// No more machine images go. Container images take steps, one call at a time; how far each has come is written in
+    /// ECR and beside it, and `tries` counts the calls.
+    Containers {
+        done: Vec<Doomed>,
+        #[serde(default)]
+        tries: u8,
+    },
     /// No more images go. Leftovers of runs that have ended are removed, one by one, after `tries` looks. `asked` are
     /// those that were asked to go, the latest first: the CRC-32 of the id of each, since an ARN is long.
     Reaping {
@@ -96,6 +105,8 @@ pub struct Inputs {
     pub account: String,
     /// What the release says of images, by image id.
     pub known: Uses,
+    /// What the containers of task definitions run, as far as this slice has read it.
+    pub definitions: Definitions,
     /// When the action began.
     pub at: Timestamp,
 }
@@ -135,9 +146,13 @@ impl StageMachine for Cleanup {
         }
         let rules =
             release.spec.cleanup().map_err(|missing| StageError::Config(missing.to_string()))?.clone();
-        let account = release.image_in(cx.aws.region())?.account.clone();
+        let region = cx.aws.region();
+        let account = match release.chain.containers() {
+            [] => release.image_in(region)?.account.clone(),
+            _ => release.container_in(region)?.account.clone(),
+        };
         let known = known(&release, promotion.as_ref(), cx.aws.region());
-        Ok(Inputs { release, promotion, rules, account, known, at })
+        Ok(Inputs { release, promotion, rules, account, known, definitions: Definitions::default(), at })
     }
 
     /// What a first slice does to images is written on them: the next cleanup goes on, and `bakeline cleanup undo` back.
@@ -160,6 +175,7 @@ impl StageMachine for Cleanup {
             | Self::Quarantining { .. }
             | Self::Resting { .. }
             | Self::Removing { .. }
+            | Self::Containers { .. }
             | Self::Reaping { .. }
             | Self::Sealing { why: None, .. }) => Err(goes_forward(&forward)),
         }
@@ -211,7 +227,9 @@ impl Machine for Cleanup {
                 done.extend(queue);
                 Self::Sealing { done, why }
             }
-            Self::Reaping { done, .. } | Self::Sealing { done, why: None } => Self::Sealing { done, why },
+            Self::Containers { done, .. }
+            | Self::Reaping { done, .. }
+            | Self::Sealing { done, why: None } => Self::Sealing { done, why },
             sealing @ Self::Sealing { why: Some(_), .. } => sealing,
         }
     }
@@ -223,6 +241,7 @@ impl Machine for Cleanup {
             | Self::Quarantining { .. }
             | Self::Resting { .. }
             | Self::Removing { .. }
+            | Self::Containers { .. }
             | Self::Reaping { .. }
             | Self::Sealing { why: None, .. } => false,
             Self::Sealing { why: Some(_), .. } => true,
@@ -236,6 +255,7 @@ impl Machine for Cleanup {
             Self::Quarantining { queue } => steps::quarantine(queue, inputs, cx).await,
             Self::Resting { images } => steps::rest(images, inputs, cx).await,
             Self::Removing { queue, done } => steps::remove(queue, done, inputs, cx).await,
+            Self::Containers { done, tries } => containers::steps::further(done, tries, inputs, cx).await,
             Self::Reaping { done, tries, asked } => steps::reap(done, tries, asked, inputs, cx).await,
             Self::Sealing { done, why: None } => sealing::seal(done, inputs, cx).await,
             Self::Sealing { done, why: Some(why) } => sealing::seal_failed(done, why, inputs, cx).await,

@@ -4,7 +4,8 @@ use askama::Template;
 use time::OffsetDateTime;
 use time::macros::format_description;
 
-use crate::evidence::predicate::{Aim, CleanupPlan, PlannedImage};
+use super::containers::image::short;
+use crate::evidence::predicate::{Aim, CleanupPlan, PlannedContainer, PlannedImage};
 
 #[derive(Template)]
 #[template(path = "cleanup-plan.html")]
@@ -15,6 +16,22 @@ struct Page<'a> {
     priced: bool,
     totals: Vec<Total>,
     sections: Vec<Section<'a>>,
+    containers: Vec<ContainerSection>,
+}
+
+struct ContainerSection {
+    title: &'static str,
+    rows: Vec<ContainerRow>,
+}
+
+struct ContainerRow {
+    image: String,
+    tags: String,
+    pushed: String,
+    aim: &'static str,
+    class: &'static str,
+    mb: u64,
+    why: Vec<String>,
 }
 
 /// What the plan comes to for one aim.
@@ -64,6 +81,7 @@ pub fn page(plan: &CleanupPlan) -> Result<String, askama::Error> {
         priced: plan.price_per_gib_month.is_some(),
         totals,
         sections: sections.into_iter().flatten().collect(),
+        containers: container_sections(plan),
     }
     .render()
 }
@@ -76,6 +94,50 @@ fn section<'a>(
 ) -> Option<Section<'a>> {
     let rows: Vec<Row<'a>> = images.into_iter().map(|planned| row(plan, planned)).collect();
     (!rows.is_empty()).then_some(Section { title, rows })
+}
+
+fn container_sections(plan: &CleanupPlan) -> Vec<ContainerSection> {
+    let (acting, staying): (Vec<_>, Vec<_>) = plan.containers.iter().partition(|planned| planned.aim.acts());
+    let section = |title, images: Vec<&PlannedContainer>| {
+        let rows: Vec<ContainerRow> = images.into_iter().map(container_row).collect();
+        (!rows.is_empty()).then_some(ContainerSection { title, rows })
+    };
+    let sections = [
+        section("Container images that change", acting),
+        section("Container images that stay as they are", staying),
+    ];
+    sections.into_iter().flatten().collect()
+}
+
+fn container_row(planned: &PlannedContainer) -> ContainerRow {
+    ContainerRow {
+        image: container_name(planned),
+        tags: planned.image.tags.join(", "),
+        pushed: container_pushed(planned).to_owned(),
+        aim: planned.aim.name(),
+        class: class(planned.aim),
+        mb: megabytes(planned.bytes),
+        why: few(&planned.reasons),
+    }
+}
+
+/// The repository and the beginning of the digest.
+#[must_use]
+pub fn container_name(planned: &PlannedContainer) -> String {
+    format!("{}@{}", planned.image.repository, short(&planned.image.digest))
+}
+
+/// The day an image was pushed.
+#[must_use]
+pub fn container_pushed(planned: &PlannedContainer) -> &str {
+    let pushed = planned.pushed_on.as_deref().unwrap_or_default();
+    pushed.split_once('T').map_or(pushed, |(day, _)| day)
+}
+
+/// Millions of bytes, rounded up.
+#[must_use]
+pub fn megabytes(bytes: u64) -> u64 {
+    bytes.div_ceil(1_000_000)
 }
 
 fn moment(at: OffsetDateTime) -> String {
@@ -126,7 +188,7 @@ pub fn cost(plan: &CleanupPlan, gib: u64) -> String {
 
 fn class(aim: Aim) -> &'static str {
     match aim {
-        Aim::Deregister => "deregister",
+        Aim::Deregister | Aim::Delete => "deregister",
         Aim::Quarantine => "quarantine",
         Aim::Reinstate => "reinstate",
         Aim::Rest | Aim::Later | Aim::Keep => "still",
@@ -136,6 +198,7 @@ fn class(aim: Aim) -> &'static str {
 fn said(aim: Aim) -> &'static str {
     match aim {
         Aim::Deregister => "with the snapshots that nothing else needs",
+        Aim::Delete => "deleted by digest",
         Aim::Quarantine => "marked, deprecated and disabled; can be undone",
         Aim::Reinstate => "out of quarantine, as it was",
         Aim::Rest => "in quarantine, not yet for long enough",
@@ -149,6 +212,7 @@ mod tests {
     use super::*;
     use crate::engine::Timestamp;
     use crate::evidence::ImageIdentity;
+    use crate::evidence::predicate::ContainerImage;
 
     fn planned(id: &str, name: &str, aim: Aim, reason: &str) -> PlannedImage {
         let image = ImageIdentity {
@@ -159,6 +223,22 @@ mod tests {
             region: "eu-west-1".into(),
         };
         PlannedImage { image, aim, reasons: vec![reason.into()], snapshots: Vec::new(), gib: 8 }
+    }
+
+    fn container(number: u32, aim: Aim) -> PlannedContainer {
+        PlannedContainer {
+            image: ContainerImage {
+                account: "123456789012".into(),
+                region: "eu-west-1".into(),
+                repository: "team/web".into(),
+                digest: format!("sha256:{number:064x}"),
+                tags: vec![format!("1.{number}<i>")],
+            },
+            pushed_on: Some("2026-01-02T03:04:05Z".into()),
+            aim,
+            reasons: vec!["nothing uses it".into()],
+            bytes: 1_500_001,
+        }
     }
 
     fn plan(price: Option<f64>) -> CleanupPlan {
@@ -176,6 +256,7 @@ mod tests {
                 planned("ami-2", "gone <script>", Aim::Deregister, "nothing uses it"),
                 planned("ami-3", "gone too", Aim::Deregister, "nothing uses it"),
             ],
+            containers: [(1, Aim::Keep), (2, Aim::Delete)].map(|(n, aim)| container(n, aim)).into(),
         }
     }
 
@@ -189,6 +270,15 @@ mod tests {
         // Two images of 8 GiB for 0.05 each.
         at("<td class=\"r\">2</td><td class=\"r\">16</td><td class=\"r\">0.80</td>");
         at("until 2027-01-16 08:00 UTC");
+    }
+
+    #[test]
+    fn container_images_follow_by_repository_digest_and_tags() {
+        let page = page(&plan(None)).unwrap();
+        let at = |text: &str| page.find(text).unwrap_or_else(|| panic!("{text} is not in {page}"));
+        assert!(at("Container images that change") < at("1.2&#60;i&#62;"));
+        assert!(at("1.2&#60;i&#62;") < at("Container images that stay as they are"));
+        at("<td class=\"r mb\">2</td>");
     }
 
     #[test]

@@ -74,6 +74,7 @@ pub fn draw(
         expires_on: survey.at.plus(valid_for).date_time(),
         price_per_gib_month: price,
         images: images.collect(),
+        containers: Vec::new(),
     }
 }
 

@@ -8,7 +8,7 @@ use super::retain::{self, Fate};
 use super::survey::Survey;
 use crate::engine::{StageError, Timestamp};
 use crate::evidence::Stage;
-use crate::evidence::predicate::{Cleanup, KeptImage, RemovedImage};
+use crate::evidence::predicate::{Cleanup, ContainerCleanup, KeptImage, RemovedImage};
 use crate::stage::context::Cx;
 use crate::stage::handover;
 
@@ -21,6 +21,7 @@ pub fn cleanup(
     inputs: &Inputs,
     region: &str,
     survey: Option<&Survey>,
+    containers: Option<ContainerCleanup>,
     doomed: &[Doomed],
     (looked, now): (Timestamp, Timestamp),
 ) -> Cleanup {
@@ -46,6 +47,7 @@ pub fn cleanup(
         finished_on: now.date_time(),
         kept: kept.collect(),
         removed: removed.collect(),
+        containers,
     }
 }
 
@@ -76,8 +78,8 @@ pub async fn hand_over(inputs: &Inputs, cx: &Cx, record: &Cleanup) -> Result<(),
     let report = serde_json::to_vec_pretty(record)
         .map_err(|error| StageError::Bug(format!("the cleanup cannot be written as JSON: {error}")))?;
     baggage.files.insert(REPORT.to_owned(), report);
-    let images = inputs.release.chain.images();
+    let subjects = inputs.release.subjects();
     let valid_for = inputs.release.spec.evidence.valid_for.as_duration();
-    handover::hand_over(cx, Stage::Cleanup, images, record, baggage, valid_for).await?;
+    handover::hand_over_about(cx, Stage::Cleanup, subjects, record, baggage, valid_for).await?;
     Ok(())
 }

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use super::inventory;
 use super::quarantine::{MARK, Next, Step as Way};
 use super::survey::{Focus, Survey};
-use super::{Cleanup, Doomed, Inputs, record};
+use super::{Cleanup, Doomed, Inputs, containers, record};
 use crate::engine::{Failure, Outcome, StageError, Step};
+use crate::evidence::predicate::ContainerCleanup;
 use crate::stage::context::Cx;
 use crate::stage::why::Why;
 
@@ -16,7 +17,9 @@ pub async fn seal(done: Vec<Doomed>, inputs: &Inputs, cx: &Cx) -> Result<Step<Cl
     if let Some(there) = done.iter().find(|doomed| doomed.gone && survey.image(&doomed.id).is_some()) {
         return Err(StageError::NotYet(format!("{} is deregistered and still listed", there.id)));
     }
-    let record = record::cleanup(inputs, cx.aws.region(), Some(&survey), &done, (survey.at, cx.now()));
+    let containers = containers(inputs, cx).await?;
+    let looked = (survey.at, cx.now());
+    let record = record::cleanup(inputs, cx.aws.region(), Some(&survey), containers.clone(), &done, looked);
     record::hand_over(inputs, cx, &record).await?;
     let gone = done.iter().filter(|doomed| doomed.gone).count();
     let resting = survey.leaving().filter(|(image, _)| image.tags.contains_key(MARK)).count();
@@ -39,6 +42,10 @@ pub async fn seal(done: Vec<Doomed>, inputs: &Inputs, cx: &Cx) -> Result<Step<Cl
     if !snapshots.is_empty() {
         parts.push(format!("snapshots not deleted: {}", snapshots.join(", ")));
     }
+    if let Some(containers) = &containers {
+        let (gone, kept) = (containers.removed.len(), containers.kept.len());
+        parts.push(format!("{gone} container images removed, {kept} still there"));
+    }
     let summary = parts.join(", ");
     let variables = BTreeMap::from([
         ("Removed".to_owned(), gone.to_string()),
@@ -46,6 +53,14 @@ pub async fn seal(done: Vec<Doomed>, inputs: &Inputs, cx: &Cx) -> Result<Step<Cl
         ("Left".to_owned(), left.to_string()),
     ]);
     Ok(Step::Done(Outcome::Succeeded { summary, external_id: None, variables }))
+}
+
+/// What stays and what went of the container images, if the rules speak of any.
+async fn containers(inputs: &Inputs, cx: &Cx) -> Result<Option<ContainerCleanup>, StageError> {
+    let Some(rules) = &inputs.rules.containers else { return Ok(None) };
+    let scope = containers::steps::scope(rules, inputs, cx.aws.region());
+    let survey = containers::survey::Survey::take(&cx.aws, &scope, &inputs.definitions, cx.now()).await?;
+    Ok(Some(containers::record::containers(&survey, &scope, cx.aws.region())))
 }
 
 /// Hands over what went before something failed.
@@ -64,7 +79,7 @@ pub async fn seal_failed(
             told.push(Doomed { gone: true, ..doomed });
         }
     }
-    let record = record::cleanup(inputs, cx.aws.region(), None, &told, (inputs.at, cx.now()));
+    let record = record::cleanup(inputs, cx.aws.region(), None, None, &told, (inputs.at, cx.now()));
     record::hand_over(inputs, cx, &record).await?;
     let mut failure = Failure::from(why);
     failure.message = match told.len() {

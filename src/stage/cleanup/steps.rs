@@ -53,7 +53,7 @@ pub async fn survey(inputs: &Inputs, cx: &Cx) -> Result<Step<Cleanup>, StageErro
     survey.believed()?;
     let queue = todo(&survey, inputs.most());
     if queue.is_empty() {
-        return Ok(Step::Next(Cleanup::Reaping { done: Vec::new(), tries: 0, asked: Vec::new() }));
+        return Ok(Step::Next(Cleanup::Containers { done: Vec::new(), tries: 0 }));
     }
     let summary = format!(
         "{} of {} images of {} are to go, and {} take a step now",
@@ -196,7 +196,7 @@ pub async fn rest(images: Vec<String>, inputs: &Inputs, cx: &Cx) -> Result<Step<
     }
     let queue = fit(due.into_iter().map(Doomed::new));
     if queue.is_empty() {
-        return Ok(Step::Next(Cleanup::Reaping { done: Vec::new(), tries: 0, asked: Vec::new() }));
+        return Ok(Step::Next(Cleanup::Containers { done: Vec::new(), tries: 0 }));
     }
     let summary = format!("{} images rested and go now", queue.len());
     let progress = Progress { percent: 60, summary, external_id: None };
@@ -225,7 +225,7 @@ pub async fn remove(
     cx: &Cx,
 ) -> Result<Step<Cleanup>, StageError> {
     if queue.is_empty() {
-        return Ok(Step::Next(Cleanup::Reaping { done, tries: 0, asked: Vec::new() }));
+        return Ok(Step::Next(Cleanup::Containers { done, tries: 0 }));
     }
     let next = queue.remove(0);
     let close = [next.id.clone()];

@@ -76,7 +76,7 @@ impl Survey {
         // How many images there are is not remembered: cleanups make them fewer, and of a list that was cut off fewer
         // go, not more.
         let inventory = Inventory::read(aws).await?;
-        let before = remembered(aws).await?;
+        let before = remembered_in(aws, memory::PARAMETER).await?;
         let (after, suspicion) = before.see(&inventory.facts.counts, now);
         let mut closer = Closer {
             aws,
@@ -159,7 +159,7 @@ impl Survey {
     /// The suspicion.
     pub fn believed(&self) -> Result<(), StageError> {
         match &self.suspicion {
-            Some(suspicion) => Err(StageError::Rejected(suspicion.to_string())),
+            Some(suspicion) => Err(StageError::Rejected(suspicion.told(memory::PARAMETER))),
             None => Ok(()),
         }
     }
@@ -268,15 +268,17 @@ fn current(scope: &Scope<'_>, inventory: &Inventory) -> Result<Uses, StageError>
 }
 
 /// What is remembered of the lists in this account and region.
-async fn remembered(aws: &Aws) -> Result<Memory, StageError> {
-    let answer = aws.ssm.get_parameter().name(memory::PARAMETER).send().await;
-    match answer.map_err(|e| AwsError::new("ssm:GetParameter", memory::PARAMETER, e)) {
+///
+/// # Errors
+/// As the call; or the parameter holds something else.
+pub async fn remembered_in(aws: &Aws, parameter: &str) -> Result<Memory, StageError> {
+    let answer = aws.ssm.get_parameter().name(parameter).send().await;
+    match answer.map_err(|e| AwsError::new("ssm:GetParameter", parameter, e)) {
         Ok(answer) => {
             let text = answer.parameter().and_then(|parameter| parameter.value()).unwrap_or_default();
             Memory::read(text).ok_or_else(|| {
                 StageError::Rejected(format!(
-                    "the parameter {} is not a memory of an earlier cleanup; delete it to begin anew",
-                    memory::PARAMETER
+                    "the parameter {parameter} is not a memory of an earlier cleanup; delete it to begin anew"
                 ))
             })
         }
@@ -290,17 +292,25 @@ async fn remembered(aws: &Aws) -> Result<Memory, StageError> {
 /// # Errors
 /// As the call.
 pub async fn remember(aws: &Aws, memory: &Memory) -> Result<(), StageError> {
+    remember_in(aws, memory::PARAMETER, memory).await
+}
+
+/// The same in a parameter of another name.
+///
+/// # Errors
+/// As the call.
+pub async fn remember_in(aws: &Aws, parameter: &str, memory: &Memory) -> Result<(), StageError> {
     let text = serde_json::to_string(memory)
         .map_err(|error| StageError::Bug(format!("the memory of the lists cannot be written: {error}")))?;
     aws.ssm
         .put_parameter()
-        .name(memory::PARAMETER)
+        .name(parameter)
         .description("How long the lists were that bakeline's cleanup read last")
         .r#type(aws_sdk_ssm::types::ParameterType::String)
         .overwrite(true)
         .value(text)
         .send()
         .await
-        .map_err(|e| AwsError::new("ssm:PutParameter", memory::PARAMETER, e))?;
+        .map_err(|e| AwsError::new("ssm:PutParameter", parameter, e))?;
     Ok(())
 }

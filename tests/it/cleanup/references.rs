@@ -189,6 +189,8 @@ pub const DISKS: &[(&str, Refer)] = &[
     ("launch configuration", disk_of_configuration),
     ("Spot fleet", disk_of_spot_fleet),
     ("Spot request", disk_of_spot_request),
+    ("Image Builder recipe", disk_of_recipe),
+    ("Image Builder recipe", disk_of_container_recipe),
 ];
 
 fn disks(snapshot: &str) -> Value {
@@ -226,4 +228,23 @@ fn disk_of_spot_request(world: &mut World, ground: &Ground, snapshot: &str) {
     let request = json!({"SpotInstanceRequestId": on("sir", snapshot), "State": "open",
         "LaunchSpecification": {"InstanceType": "t3.small", "BlockDeviceMappings": disks(snapshot)}});
     ec2::seed_spot_request(world, &ground.account, &ground.region, request);
+}
+
+fn disk_of_recipe(world: &mut World, ground: &Ground, snapshot: &str) {
+    let disks = json!([{"deviceName": "/dev/sdf", "ebs": {"snapshotId": snapshot}}]);
+    let parent = ground.moment.founded.current_image.clone().unwrap();
+    let name = on("data", snapshot);
+    let recipe = json!({"name": name, "semanticVersion": "1.0.0", "parentImage": parent, "components": [],
+        "blockDeviceMappings": disks, "clientToken": name});
+    ground.ask(world, "imagebuilder", "CreateImageRecipe", recipe);
+}
+
+fn disk_of_container_recipe(world: &mut World, ground: &Ground, snapshot: &str) {
+    let disks = json!([{"deviceName": "/dev/sdf", "ebs": {"snapshotId": snapshot}}]);
+    let name = on("container", snapshot);
+    let recipe = json!({"containerType": "DOCKER", "name": name, "semanticVersion": "1.0.0",
+        "parentImage": "amazonlinux:2023", "dockerfileTemplateData": "FROM x", "clientToken": name,
+        "targetRepository": {"service": "ECR", "repositoryName": "data"},
+        "instanceConfiguration": {"blockDeviceMappings": disks}});
+    ground.ask(world, "imagebuilder", "CreateContainerRecipe", recipe);
 }

@@ -25,6 +25,41 @@ def tour(ground):
     image = builds(builder, arns)
     workflows(builder, image)
     ends(builder, arns, image)
+    containers(ground, builder, arns)
+
+
+def containers(ground, builder, arns):
+    """A container recipe, the image it is pushed as, and the end of both."""
+    recipe = {"containerType": "DOCKER", "name": "tour-container", "semanticVersion": "1.0.0",
+              "parentImage": "amazonlinux:2023", "platformOverride": "Linux", "clientToken": "cr",
+              "dockerfileTemplateData": "FROM {{{ imagebuilder:parentImage }}}\nRUN true\n",
+              "targetRepository": {"service": "ECR", "repositoryName": "tour-container"}}
+    refused("InvalidParameterCombinationException", 400, builder.create_container_recipe,
+            **{**recipe, "dockerfileTemplateUri": "s3://bucket/Dockerfile", "clientToken": "both"})
+    made = builder.create_container_recipe(**recipe)["containerRecipeArn"]
+    assert builder.create_container_recipe(**recipe)["containerRecipeArn"] == made
+    refused("ResourceAlreadyExistsException", 400, builder.create_container_recipe, **{**recipe, "clientToken": "again"})
+    shown = builder.get_container_recipe(containerRecipeArn=made)["containerRecipe"]
+    assert (shown["parentImage"], shown["targetRepository"]["repositoryName"]) == ("amazonlinux:2023", "tour-container")
+    spare = builder.create_container_recipe(**{**recipe, "name": "spare-container", "clientToken": "sc"})
+    assert len(pages(builder, "list_container_recipes", "containerRecipeSummaryList", 1)) == 2
+    builder.delete_container_recipe(containerRecipeArn=spare["containerRecipeArn"])
+    refused("ResourceNotFoundException", 404, builder.delete_container_recipe,
+            containerRecipeArn=spare["containerRecipeArn"])
+    ecr = ground.client("ecr")
+    ecr.create_repository(repositoryName="tour-container")
+    refused("InvalidRequestException", 400, builder.create_image, containerRecipeArn=made, imageRecipeArn=arns["recipe"],
+            infrastructureConfigurationArn=arns["infrastructure"], clientToken="two")
+    image = builder.create_image(containerRecipeArn=made, infrastructureConfigurationArn=arns["infrastructure"],
+                                 clientToken="co")["imageBuildVersionArn"]
+    until(lambda: state(builder, image) == "AVAILABLE", "the container is built")
+    shown = builder.get_image(imageBuildVersionArn=image)["image"]
+    assert shown["type"] == "DOCKER" and "imageRecipe" not in shown, shown
+    [container] = shown["outputResources"]["containers"]
+    assert container["imageUris"][0].endswith("/tour-container:1.0.0-1"), container
+    pushed = ecr.describe_images(repositoryName="tour-container", imageIds=[{"imageTag": "1.0.0-1"}])["imageDetails"]
+    assert len(pushed) == 1
+    refused("ResourceDependencyException", 400, builder.delete_container_recipe, containerRecipeArn=made)
 
 
 def resources(ground, builder):

@@ -22,6 +22,7 @@ SERVICES = {
     "monitoring": "cloudwatch",
     "s3": "s3",
     "secretsmanager": "secretsmanager",
+    "securityhub": "securityhub",
     "ssm": "ssm",
     "sts": "sts",
 }

@@ -213,10 +213,15 @@ pub fn seed(world: &mut World, account: &str, region: &str, name: &str) {
     });
 }
 
-/// What `ACCOUNT.dkr.ecr.REGION.amazonaws.com/NAME:TAG` or `…/NAME@DIGEST` means today: the address with the digest,
-/// when the image can be pulled.
-#[must_use]
-pub fn resolve(world: &World, uri: &str) -> Option<String> {
+/// `ACCOUNT.dkr.ecr.REGION.amazonaws.com/NAME:TAG` or `…/NAME@DIGEST` in its parts.
+struct Address<'a> {
+    host: &'a str,
+    key: (Place, String),
+    tag: &'a str,
+    digest: Option<&'a str>,
+}
+
+fn address(uri: &str) -> Option<Address<'_>> {
     let (host, path) = uri.split_once('/')?;
     let (account, rest) = host.split_once(".dkr.ecr.")?;
     let region = rest.strip_suffix(".amazonaws.com")?;
@@ -225,7 +230,15 @@ pub fn resolve(world: &World, uri: &str) -> Option<String> {
         None => (path, None),
     };
     let (name, tag) = path.split_once(':').map_or((path, "latest"), |(name, tag)| (name, tag));
-    let repository = world.ecr.repositories.get(&(Place::new(account, region), name.to_owned()))?;
+    Some(Address { host, key: (Place::new(account, region), name.to_owned()), tag, digest })
+}
+
+/// What an address means today: with the digest, when the image can be pulled.
+#[must_use]
+pub fn resolve(world: &World, uri: &str) -> Option<String> {
+    let Address { host, key, tag, digest } = address(uri)?;
+    let repository = world.ecr.repositories.get(&key)?;
+    let name = &key.1;
     let digest = match digest {
         Some(digest) => digest,
         None => repository.tags.get(tag)?.as_str(),

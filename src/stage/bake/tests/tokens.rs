@@ -22,6 +22,7 @@ fn states() -> Vec<(&'static str, Bake)> {
         ("retrying", Bake::Retrying { image: image(), retries: 1 }),
         ("confirming", Bake::Confirming { image: image(), seen: 2 }),
         ("inspecting", Bake::Inspecting { image: image(), since }),
+        ("telling", Bake::Telling { image: image(), since, done: 2 }),
         ("tagging", Bake::Tagging { image: image(), done: 1, content: None }),
         ("publishing", Bake::Publishing { image: image(), content: None }),
         ("validating", Bake::Validating { image: image(), since, content: None }),
@@ -57,13 +58,15 @@ fn no_name_is_long_enough_to_burst_a_token() {
         "arn:aws-us-gov:imagebuilder:ap-southeast-10:123456789012:image/{}/1073741823.1073741823.1073741823/1073741823",
         "n".repeat(128)
     );
+    // The spec gives a container's parent image 300 characters, and its digest comes after.
+    let parent = format!("{}@sha256:{}", "p".repeat(300), Sha256::of(b"parent"));
     let content = || Some(Sha256::of(b"content"));
     let grow = |state: Bake| match state {
         Bake::Start => Bake::Start,
         Bake::Resolving => Bake::Resolving,
-        Bake::Declaring { .. } => Bake::Declaring { parent: image.clone(), done: u16::MAX },
-        Bake::Composing { .. } => Bake::Composing { parent: image.clone() },
-        Bake::Starting { .. } => Bake::Starting { parent: image.clone() },
+        Bake::Declaring { .. } => Bake::Declaring { parent: parent.clone(), done: u16::MAX },
+        Bake::Composing { .. } => Bake::Composing { parent: parent.clone() },
+        Bake::Starting { .. } => Bake::Starting { parent: parent.clone() },
         Bake::Building { .. } => Bake::Building {
             image: image.clone(),
             watch: Some(Watch { mark: u32::MAX, since: Timestamp(i64::MIN) }),
@@ -71,6 +74,9 @@ fn no_name_is_long_enough_to_burst_a_token() {
         },
         Bake::Retrying { .. } => Bake::Retrying { image: image.clone(), retries: u8::MAX },
         Bake::Inspecting { .. } => Bake::Inspecting { image: image.clone(), since: Timestamp(i64::MIN) },
+        Bake::Telling { .. } => {
+            Bake::Telling { image: image.clone(), since: Timestamp(i64::MIN), done: u16::MAX }
+        }
         Bake::Confirming { .. } => Bake::Confirming { image: image.clone(), seen: u8::MAX },
         Bake::Reading { .. } => Bake::Reading {
             image: image.clone(),
@@ -85,7 +91,7 @@ fn no_name_is_long_enough_to_burst_a_token() {
         }
         Bake::Sealing { .. } => Bake::Sealing { image: image.clone(), content: content() },
         Bake::Recalling { .. } => {
-            Bake::Recalling { looks: u8::MAX, parent: Some(image.clone()), why: longest_failure() }
+            Bake::Recalling { looks: u8::MAX, parent: Some(parent.clone()), why: longest_failure() }
         }
         Bake::Removing { .. } => {
             Bake::Removing { image: image.clone(), looks: u8::MAX, gone: u16::MAX, why: longest_failure() }
@@ -116,7 +122,7 @@ fn unwinding_cancels_a_build_under_way_and_leaves_one_that_is_spoken_for() {
             "building" | "building_on" | "retrying" => {
                 Bake::Cancelling { image: ARN.into(), why: why.clone() }
             }
-            "confirming" | "inspecting" | "reading" | "reading_on" | "tagging" => {
+            "confirming" | "inspecting" | "telling" | "reading" | "reading_on" | "tagging" => {
                 Bake::Removing { image: ARN.into(), looks: 0, gone: 0, why: why.clone() }
             }
             "publishing" | "validating" | "sealing" | "sealing_content" => {

@@ -1,0 +1,145 @@
+//! How far readings of images' content have come, in a file: one that was interrupted goes on from there.
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use crate::digest::Sha256;
+use crate::engine::error::with_causes;
+use crate::stage::content::Position;
+
+/// Where each reading is.
+#[derive(Debug, Default)]
+pub struct Progress {
+    /// No file: an interrupted reading begins anew.
+    file: Option<PathBuf>,
+    positions: BTreeMap<String, Position>,
+}
+
+/// Why a file of progress cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ProgressError {
+    #[error("{} cannot be read", path.display())]
+    Read {
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error("{} is no file of progress", path.display())]
+    Shape {
+        path: PathBuf,
+        #[source]
+        source: serde_json::Error,
+    },
+    #[error("{} cannot be written", path.display())]
+    Write {
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+impl Progress {
+    /// Reads the file; one that is not there yet has nothing in it.
+    ///
+    /// # Errors
+    /// The file cannot be read, or is something else.
+    pub fn open(file: Option<&Path>) -> Result<Self, ProgressError> {
+        let Some(path) = file else { return Ok(Self::default()) };
+        let positions = match std::fs::read(path) {
+            Ok(bytes) => serde_json::from_slice(&bytes)
+                .map_err(|source| ProgressError::Shape { path: path.to_owned(), source })?,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => BTreeMap::new(),
+            Err(source) => return Err(ProgressError::Read { path: path.to_owned(), source }),
+        };
+        Ok(Self { file: Some(path.to_owned()), positions })
+    }
+
+    /// From where the reading of an image goes on. `signed` is what it is held against: another statement's reading is
+    /// another one.
+    #[must_use]
+    pub fn of(&self, region: &str, image: &str, signed: &Sha256) -> Position {
+        self.positions.get(&key(region, image, signed)).copied().unwrap_or_default()
+    }
+
+    /// Keeps how far the reading of an image has come.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn keep(
+        &mut self,
+        region: &str,
+        image: &str,
+        signed: &Sha256,
+        at: Position,
+    ) -> Result<(), ProgressError> {
+        self.positions.insert(key(region, image, signed), at);
+        self.write()
+    }
+
+    /// Forgets a reading that has come to its end.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn end(&mut self, region: &str, image: &str, signed: &Sha256) -> Result<(), ProgressError> {
+        self.positions.remove(&key(region, image, signed));
+        self.write()
+    }
+
+    /// Replaces the file whole: whoever is interrupted here leaves the one before.
+    fn write(&self) -> Result<(), ProgressError> {
+        let Some(path) = &self.file else { return Ok(()) };
+        let failed = |source| ProgressError::Write { path: path.clone(), source };
+        let text = serde_json::to_vec_pretty(&self.positions)
+            .map_err(|source| ProgressError::Shape { path: path.clone(), source })?;
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        // Made for its owner alone: a position is believed.
+        let mut file = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
+        file.write_all(&text).map_err(failed)?;
+        file.persist(path).map_err(|error| failed(error.error))?;
+        Ok(())
+    }
+}
+
+impl From<ProgressError> for crate::cli::exit::CliError {
+    fn from(error: ProgressError) -> Self {
+        Self::data(with_causes(&error), "give --progress a file of its own, in a folder that can be written")
+    }
+}
+
+fn key(region: &str, image: &str, signed: &Sha256) -> String {
+    format!("{region}/{image} {signed}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_kept_is_there_for_the_next_one_until_it_ends() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("progress.json");
+        let (signed, other) = (Sha256::of(b"signed"), Sha256::of(b"other"));
+        let at = Position { volume: 1, next: 4096, ..Position::default() };
+        let mut first = Progress::open(Some(&file)).unwrap();
+        assert_eq!(first.of("r", "ami-1", &signed), Position::default());
+        first.keep("r", "ami-1", &signed, at).unwrap();
+        let mut second = Progress::open(Some(&file)).unwrap();
+        assert_eq!(second.of("r", "ami-1", &signed), at);
+        assert_eq!(second.of("r", "ami-1", &other), Position::default(), "another statement's reading");
+        second.end("r", "ami-1", &signed).unwrap();
+        assert_eq!(Progress::open(Some(&file)).unwrap().of("r", "ami-1", &signed), Position::default());
+    }
+
+    #[test]
+    fn without_a_file_nothing_is_kept_and_what_is_no_file_of_progress_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut none = Progress::open(None).unwrap();
+        none.keep("r", "ami-1", &Sha256::of(b""), Position::default()).unwrap();
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+        let file = folder.path().join("other");
+        std::fs::write(&file, "statements").unwrap();
+        assert!(matches!(Progress::open(Some(&file)), Err(ProgressError::Shape { .. })));
+        assert!(matches!(Progress::open(Some(folder.path())), Err(ProgressError::Read { .. })));
+    }
+}

@@ -1,0 +1,63 @@
+//! Security Hub: findings that others import, one by one kept or refused, and how they are read again.
+//!
+//! Rules come from the service model 2018-10-26 and the user guide's pages on `BatchImportFindings` and the AWS Security
+//! Finding Format. Products, standards, insights and automation rules are not here.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Map, Value};
+
+use super::super::call::{Answer, ApiError, Call};
+use super::super::world::World;
+use super::support::Place;
+
+mod import;
+mod query;
+#[cfg(test)]
+mod tests;
+
+/// Operations this service offers.
+pub const OPERATIONS: &[&str] = &["BatchImportFindings", "EnableSecurityHub", "GetFindings"];
+
+/// What is enabled where, and every finding.
+#[derive(Clone, Debug, Default)]
+pub struct State {
+    enabled: BTreeSet<Place>,
+    /// By place, product and id.
+    findings: BTreeMap<(Place, String, String), Map<String, Value>>,
+    /// Vulnerabilities whose findings are refused, and what is said of them: for whoever wants to see a part refused.
+    pub refused: BTreeMap<String, String>,
+}
+
+/// Answers one call.
+///
+/// # Errors
+/// The service's own refusal.
+pub fn call(world: &mut World, call: &Call) -> Answer {
+    let place = Place::new(&call.account, &call.region);
+    if call.operation != "EnableSecurityHub" && !world.securityhub.enabled.contains(&place) {
+        let message = format!("Account {} is not subscribed to AWS Security Hub", call.account);
+        return Err(ApiError::new("InvalidAccessException", message).with_status(401));
+    }
+    match call.operation.as_str() {
+        "BatchImportFindings" => import::batch(world, call, &place),
+        "EnableSecurityHub" => {
+            if !world.securityhub.enabled.insert(place) {
+                let message = format!("Account {} is already subscribed to Security Hub", call.account);
+                return Err(ApiError::new("ResourceConflictException", message).with_status(409));
+            }
+            Ok(serde_json::json!({}))
+        }
+        "GetFindings" => query::get(world, call, &place),
+        other => Err(ApiError::new("UnknownOperationException", other)),
+    }
+}
+
+/// Enables the service in an account and Region.
+pub fn enable(world: &mut World, account: &str, region: &str) {
+    world.securityhub.enabled.insert(Place::new(account, region));
+}
+
+fn invalid(message: impl Into<String>) -> ApiError {
+    ApiError::new("InvalidInputException", message).with_status(400)
+}
