@@ -112,7 +112,12 @@ impl Examination {
                 ));
             }
             if let Some(name) = &bake.parameter {
-                findings.push(judge::parameter(name, &look::parameter(aws, name).await));
+                let needed = if bake.container.is_some() { "text" } else { "aws:ec2:image" };
+                findings.push(judge::parameter(name, &look::parameter(aws, name).await, needed));
+            }
+            if let Some(container) = &bake.container {
+                let name = &container.repository;
+                findings.push(judge::repository(name, &look::repository(aws, name).await));
             }
         }
         if let Some(test) = &spec.test
@@ -124,10 +129,12 @@ impl Examination {
                 let name = instance.kind;
                 findings.push(judge::instance_type(name, &look::instance_type(aws, name).await));
             }
-            for subnet in test.task.iter().flat_map(|task| &task.subnets) {
-                let groups = test.task.as_ref().map_or(&[][..], |task| &task.security_groups);
-                let network = look::network(aws, subnet, groups).await;
-                findings.push(judge::network(subnet, groups, &network));
+            if let Some(task) = &test.task {
+                findings.push(judge::cluster(&task.cluster, &look::cluster(aws, &task.cluster).await));
+                for subnet in &task.subnets {
+                    let network = look::network(aws, subnet, &task.security_groups).await;
+                    findings.push(judge::network(subnet, &task.security_groups, &network));
+                }
             }
         }
         if let Some(promote) = &spec.promote

@@ -277,13 +277,40 @@ pub fn image_pipeline(arn: &str, look: &Look<Option<String>>, region: &str) -> F
     }
 }
 
-/// The parameter that is to hold the candidate.
+/// The repository in ECR that a container image is pushed to.
 #[must_use]
-pub fn parameter(name: &str, look: &Look<Option<Parameter>>) -> Finding {
+pub fn repository(name: &str, look: &Look<bool>) -> Finding {
+    const CHECK: &str = "repository_exists";
+    match look {
+        Ok(true) => Finding::fit(CHECK, name, "it is there"),
+        Ok(false) => Finding::unfit(CHECK, name, "it does not exist here").hint(
+            "create it, here and in every region of the distribution, or correct bake.container.repository",
+        ),
+        Err(trouble) => unseen(CHECK, name, trouble),
+    }
+}
+
+/// The cluster that a container image is tested in, by its status; none if there is none.
+#[must_use]
+pub fn cluster(name: &str, look: &Look<Option<String>>) -> Finding {
+    const CHECK: &str = "cluster_is_active";
+    match look {
+        Ok(Some(status)) if status == "ACTIVE" => Finding::fit(CHECK, name, "active"),
+        Ok(Some(status)) => {
+            Finding::unfit(CHECK, name, format!("it is {status}")).hint("correct test.task.cluster")
+        }
+        Ok(None) => Finding::unfit(CHECK, name, "it does not exist").hint("correct test.task.cluster"),
+        Err(trouble) => unseen(CHECK, name, trouble),
+    }
+}
+
+/// The parameter that is to hold the candidate. `needed` is the data type of what it is to hold.
+#[must_use]
+pub fn parameter(name: &str, look: &Look<Option<Parameter>>, needed: &str) -> Finding {
     const CHECK: &str = "parameter_can_hold_an_image";
     match look {
         Ok(None) => Finding::fit(CHECK, name, "it does not exist and will be made"),
-        Ok(Some(found)) if found.data_type == "aws:ec2:image" => {
+        Ok(Some(found)) if found.data_type == needed => {
             Finding::fit(CHECK, name, format!("it holds {}", found.value))
         }
         // Parameter Store: the data type of a parameter cannot be changed.

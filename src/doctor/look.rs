@@ -156,6 +156,26 @@ pub async fn image_pipeline(aws: &Aws, arn: &str) -> Look<Option<String>> {
     Ok(found.map(|pipeline| pipeline.status.map(|status| status.as_str().to_owned()).unwrap_or_default()))
 }
 
+/// Whether a repository is there.
+///
+/// # Errors
+/// As the call.
+pub async fn repository(aws: &Aws, name: &str) -> Look<bool> {
+    let answer = aws.ecr.describe_repositories().repository_names(name).send().await;
+    let answer = found(answer.map_err(|e| AwsError::new("ecr:DescribeRepositories", name, e)))?;
+    Ok(answer.is_some())
+}
+
+/// The status of a cluster of ECS.
+///
+/// # Errors
+/// As the call.
+pub async fn cluster(aws: &Aws, name: &str) -> Look<Option<String>> {
+    let answer = aws.ecs.describe_clusters().clusters(name).send().await;
+    let answer = answer.map_err(|e| AwsError::new("ecs:DescribeClusters", name, e))?;
+    Ok(answer.clusters.and_then(|clusters| clusters.into_iter().next()?.status))
+}
+
 /// An SSM parameter.
 ///
 /// # Errors

@@ -177,10 +177,19 @@ fn the_rest_of_what_a_spec_names() {
     assert_eq!(judge::image_pipeline(arn, &Ok(None), "us-east-1").verdict, Verdict::Unfit);
     let typed = |data_type: &str| {
         let found = Parameter { data_type: data_type.into(), value: "ami-1".into() };
-        judge::parameter("/p", &Ok(Some(found))).verdict
+        ["aws:ec2:image", "text"]
+            .map(|needed| judge::parameter("/p", &Ok(Some(found.clone())), needed).verdict)
     };
-    assert_eq!((typed("aws:ec2:image"), typed("text")), (Verdict::Fit, Verdict::Unfit));
-    assert_eq!(judge::parameter("/p", &Ok(None)).verdict, Verdict::Fit);
+    assert_eq!(typed("aws:ec2:image"), [Verdict::Fit, Verdict::Unfit]);
+    assert_eq!(typed("text"), [Verdict::Unfit, Verdict::Fit], "what a container is pulled by is no AMI");
+    assert_eq!(judge::parameter("/p", &Ok(None), "text").verdict, Verdict::Fit);
+    let clusters = [Some("ACTIVE"), Some("INACTIVE"), None];
+    let verdicts = clusters.map(|status| judge::cluster("c", &Ok(status.map(str::to_owned))).verdict);
+    assert_eq!(verdicts, [Verdict::Fit, Verdict::Unfit, Verdict::Unfit]);
+    assert_eq!(
+        [true, false].map(|there| judge::repository("r", &Ok(there)).verdict),
+        [Verdict::Fit, Verdict::Unfit]
+    );
     assert_eq!(judge::metric("m", &Ok(4), 5).verdict, Verdict::Doubtful);
     assert_eq!(judge::metric("m", &Ok(5), 5).verdict, Verdict::Fit);
 }

@@ -19,15 +19,16 @@ use crate::kill::{BAKELINE, Listening};
 use crate::support::{Moment, in_virtual_time, plan, repository};
 
 const SPEC: &str = "tests/it/fixtures/crash/bakeline.yaml";
+const CONTAINER: &str = "examples/container/bakeline.yaml";
 const GROUP: &str = "web-production";
 
-fn examination(moment: &Moment, aws: Aws, now: bakeline::engine::Timestamp) -> Examination {
-    let text = std::fs::read(repository(SPEC)).unwrap();
+fn examination(moment: &Moment, aws: Aws, now: bakeline::engine::Timestamp, spec: &str) -> Examination {
+    let text = std::fs::read(repository(spec)).unwrap();
     Examination {
         aws,
         now,
-        pipeline: "web".into(),
-        spec: Some((ReleaseSpec::parse(&text, SPEC).unwrap(), SPEC.into())),
+        pipeline: moment.founded.pipeline_arn.rsplit(':').next().unwrap().into(),
+        spec: Some((ReleaseSpec::parse(&text, spec).unwrap(), spec.into())),
         signing_key: Some(format!("kms:{}", moment.founded.signing_key).parse().unwrap()),
         targets: Targets::default(),
         trust: Some(TrustRoot::parse(&ground::trust_root(&moment.founded)).unwrap()),
@@ -42,22 +43,23 @@ fn unfit(findings: &[Finding]) -> BTreeMap<&str, Verdict> {
 
 /// The findings in a world that `change` had its way with, of an examination that `adjust` had its way with.
 fn examined(change: impl AsyncFnOnce(Aws, String), adjust: impl FnOnce(&mut Examination)) -> Vec<Finding> {
-    disturbed(change, adjust, FaultPlan::default())
+    disturbed(SPEC, change, adjust, FaultPlan::default())
 }
 
 fn disturbed(
+    spec: &str,
     change: impl AsyncFnOnce(Aws, String),
     adjust: impl FnOnce(&mut Examination),
     faults: FaultPlan,
 ) -> Vec<Finding> {
-    let moment = Moment::start(&plan(SPEC, "{}"));
+    let moment = Moment::start(&plan(spec, "{}"));
     in_virtual_time(async {
         let (cloud, clock) = moment.go_on();
         // Half an hour, so that the fleet has had traffic for as long as a hold.
         clock.sleep(Duration::from_mins(30)).await;
         let aws = Aws::new(&ground::sdk_config(&cloud, &moment.founded, &moment.region, &clock));
         change(aws.clone(), moment.founded.signing_key.clone()).await;
-        let mut examination = examination(&moment, aws, clock.now());
+        let mut examination = examination(&moment, aws, clock.now(), spec);
         adjust(&mut examination);
         let before = cloud.with_transcript(|transcript| transcript.records().len());
         cloud.set_faults(faults);
@@ -256,7 +258,7 @@ fn what_may_not_be_looked_at_is_never_called_fit() {
     let refused = |service: &str, operation: &str, code: &str, status: u16| {
         let fault = Fault::FailBefore { status, code: code.to_owned() };
         let plan = FaultPlan::default().rule(When::nth(service, operation, 0), fault);
-        disturbed(nothing, |_| {}, plan)
+        disturbed(SPEC, nothing, |_| {}, plan)
     };
     for (service, operation, code, check) in [
         ("sts", "GetCallerIdentity", "AccessDenied", "caller_is_known"),
@@ -299,4 +301,28 @@ fn the_command_speaks_to_people_programs_and_shells() {
     silent.env("AWS_ENDPOINT_URL", "http://127.0.0.1:9").args(["doctor", "--pipeline", "web"]);
     assert_eq!(silent.output().unwrap().status.code(), Some(69));
     aws.stop(folder.path());
+}
+
+#[test]
+fn a_release_of_containers_is_looked_at_too() {
+    let of = |change: fn(Aws) -> futures::future::BoxFuture<'static, ()>| {
+        disturbed(CONTAINER, async move |aws, _| change(aws).await, |_| (), FaultPlan::default())
+    };
+    let good = of(|_| Box::pin(async {}));
+    assert_eq!(unfit(&good), BTreeMap::new());
+    for check in
+        ["repository_exists", "cluster_is_active", "staging_network_exists", "parameter_can_hold_an_image"]
+    {
+        assert!(good.iter().any(|finding| finding.check == check), "{check}: {good:?}");
+    }
+    let gone = of(|aws| {
+        Box::pin(async move {
+            aws.ecr.delete_repository().repository_name("shop").send().await.unwrap();
+            aws.ecs.delete_cluster().cluster("staging").send().await.unwrap();
+            let put = aws.ssm.put_parameter().name("/shop/candidate").value("ami-0123456789abcdef0");
+            put.r#type(ParameterType::String).data_type("text").send().await.unwrap();
+        })
+    });
+    let expected = [("cluster_is_active", Verdict::Unfit), ("repository_exists", Verdict::Unfit)];
+    assert_eq!(unfit(&gone), BTreeMap::from(expected));
 }
