@@ -23,6 +23,8 @@ pub struct Behaviour {
     pub out_of_memory_after_minutes: Option<u64>,
     /// Memory in use, in megabytes.
     pub memory_mb: f64,
+    /// Whether its role may write the output of commands to the bucket that a command names.
+    pub writes_output: bool,
     /// How commands sent to the instance end. The first rule that matches counts; without one, exit code 0.
     pub commands: Vec<CommandRule>,
 }
@@ -38,6 +40,7 @@ impl Default for Behaviour {
             slow_ms: 1000.0,
             out_of_memory_after_minutes: None,
             memory_mb: 400.0,
+            writes_output: true,
             commands: Vec::new(),
         }
     }

@@ -65,6 +65,8 @@ pub struct Staging {
     pub security_groups: Vec<String>,
     /// Documents of Systems Manager that the account has, and the names of their parameters.
     pub documents: BTreeMap<String, Vec<String>>,
+    /// The bucket that the output of commands goes to; none without it.
+    pub output_bucket: Option<String>,
     /// Name or ARN of the cluster of ECS that tasks run in; none without it.
     pub cluster: Option<String>,
 }
@@ -382,6 +384,10 @@ impl Ground<'_> {
         }
         for (name, parameters) in &staging.documents {
             ssm::write_document(&mut self.world, account, region, name, parameters);
+        }
+        if let Some(bucket) = &staging.output_bucket {
+            let now = self.world.now;
+            s3::create_bucket(&mut self.world, bucket, Bucket::new(account, region, now));
         }
         if let Some(cluster) = &staging.cluster {
             let name = cluster.rsplit('/').next().unwrap_or(cluster);

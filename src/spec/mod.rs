@@ -35,7 +35,7 @@ pub use release::{Evidence, MissingSection, ReleaseSpec, Targets};
 pub use schema::schema;
 pub use span::{Span, SpanError};
 pub use task::Task;
-pub use test::{Soak, Test};
+pub use test::{Output, Soak, Test};
 pub use trial::{Compared, Judge, Strategy};
 pub use wave::Wave;
 pub use yaml::MAX_BYTES;

@@ -53,6 +53,10 @@ pub struct Test {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 20))]
     pub checks: Vec<Check>,
+    /// Where the instance writes what checks print, so that nothing of it is lost: Systems Manager keeps the first 24,000 characters only. Not given: those.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Output")]
+    pub output: Option<Output>,
     /// How long the instance goes on once all checks have passed, and which metrics must keep their bounds meanwhile.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Soak")]
@@ -79,6 +83,22 @@ impl Test {
             kind: self.instance_type.as_deref()?,
         })
     }
+}
+
+/// A place in S3 for what checks print. The instance's role must be allowed to write there, the worker's to read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Output {
+    /// The bucket, in the region of the instance.
+    #[schemars(regex(pattern = r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$"), example = &"web-staging-output")]
+    pub bucket: String,
+    /// What the keys begin with: letters, digits and `._-`, in parts between single `/`.
+    #[schemars(
+        length(max = 300),
+        regex(pattern = r"^[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*$"),
+        example = &"bakeline"
+    )]
+    pub prefix: String,
 }
 
 /// A time of watching after the checks.

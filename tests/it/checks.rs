@@ -348,6 +348,47 @@ fn a_test_that_fails_says_why_and_leaves_no_instance() {
     println!("{} tests", cases.len());
 }
 
+const OUTPUT: (&str, &str) =
+    ("  boot_timeout: 15m\n", "  output: { bucket: web-output, prefix: web/checks }\n  boot_timeout: 15m\n");
+
+/// A health check that prints so many lines.
+fn prints(lines: usize, more: &str) -> String {
+    let text: String = (0..lines).map(|line| format!("line {line} of a long story\\n")).collect();
+    let rule = format!("{{contains: healthz, stdout: \"{text}the end\"}}");
+    format!("build: {{minutes: 4}}\nbaked_image: {{commands: [{rule}]{more}}}\n")
+}
+
+#[test]
+fn what_a_check_prints_is_kept_to_its_end_through_s3() {
+    // Longer than Systems Manager keeps, and longer than the artifact does.
+    for (lines, cut) in [(2000, false), (9000, true)] {
+        let tested = test(&baked(&[OUTPUT], &prints(lines, "")));
+        assert_eq!(tested.status, ActionStatus::Succeeded, "{}", tested.why);
+        let told = String::from_utf8(tested.files["reports/checks/health/stdout.txt"].clone()).unwrap();
+        assert!(told.ends_with("the end"), "{}", &told[told.len() - 40..]);
+        assert_eq!(told.contains("bytes before this are in s3://web-output/web/checks/"), cut, "{lines}");
+        assert_eq!(told.starts_with("line 0 of"), !cut);
+        let read =
+            tested.records.iter().filter(|r| r.operation == "GetObject" && r.input["Bucket"] == "web-output");
+        assert_eq!(read.count(), 1, "short outputs are not read again");
+    }
+}
+
+#[test]
+fn an_output_that_is_not_to_be_read_is_kept_as_far_as_systems_manager_has_it() {
+    let cases = [
+        (vec![OUTPUT], ", writes_output: false", "is not there: may the instance's role write it?"),
+        (vec![], "", ""),
+    ];
+    for (changes, more, note) in cases {
+        let tested = test(&baked(&changes, &prints(2000, more)));
+        assert_eq!(tested.status, ActionStatus::Succeeded, "{}", tested.why);
+        let told = String::from_utf8(tested.files["reports/checks/health/stdout.txt"].clone()).unwrap();
+        assert!(told.starts_with("line 0 of") && !told.contains("the end"));
+        assert!(told.contains(note), "{}", &told[told.len() - 200..]);
+    }
+}
+
 #[test]
 fn the_console_of_an_instance_that_failed_is_kept() {
     let tested = test(&baked(&[], &commands("{contains: healthz, exit_code: 1}")));

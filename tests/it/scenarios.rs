@@ -13,7 +13,11 @@ use crate::support::repository;
 const AT_ONCE: usize = 2;
 
 fn library() -> BTreeMap<String, PathBuf> {
-    let files = fs::read_dir(repository("examples/scenarios")).unwrap();
+    scenarios("examples/scenarios")
+}
+
+fn scenarios(folder: &str) -> BTreeMap<String, PathBuf> {
+    let files = fs::read_dir(repository(folder)).unwrap();
     files
         .map(|entry| entry.unwrap().path())
         .filter(|path| path.extension().is_some_and(|e| e == "yaml"))
@@ -26,9 +30,13 @@ fn read(path: &Path) -> Scenario {
 }
 
 fn rehearse(scenario: &Path, out: &Path) -> Output {
+    rehearse_release("examples/web/bakeline.yaml", scenario, out)
+}
+
+fn rehearse_release(spec: &str, scenario: &Path, out: &Path) -> Output {
     Command::new(env!("CARGO_BIN_EXE_bakeline"))
         .arg("rehearse")
-        .arg(repository("examples/web/bakeline.yaml"))
+        .arg(repository(spec))
         .arg("--scenario")
         .arg(scenario)
         .arg("--out")
@@ -84,6 +92,19 @@ fn every_scenario_ends_as_it_says() {
         workers.into_iter().flat_map(|worker| worker.join().unwrap()).collect()
     });
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// The releases of container images have a library of their own.
+#[test]
+fn every_scenario_of_containers_ends_as_it_says() {
+    let library = scenarios("tests/it/fixtures/task/scenarios");
+    assert!(library.len() >= 8, "{} scenarios", library.len());
+    for (name, path) in library {
+        let folder = tempfile::tempdir().unwrap();
+        let output = rehearse_release("tests/it/fixtures/task/bakeline.yaml", &path, folder.path());
+        let wrong = judged(&read(&path), &output);
+        assert!(wrong.is_none(), "{name}: {}", wrong.unwrap_or_default());
+    }
 }
 
 #[test]

@@ -23,7 +23,7 @@ const GOOD: &str = "build: {minutes: 4}\n";
 const CHECKS: &str = "  checks:\n";
 
 /// The release of the fixture with passages of its spec replaced, its image baked under a scenario.
-fn baked(changes: &[(&str, &str)], scenario: &str) -> Moment {
+pub fn baked(changes: &[(&str, &str)], scenario: &str) -> Moment {
     let folder = tempfile::tempdir().unwrap();
     let mut spec = std::fs::read_to_string(repository(SPEC)).unwrap();
     for (passage, replacement) in changes {
@@ -237,6 +237,29 @@ fn what_a_dead_worker_left_is_found_by_its_tags_and_goes() {
     });
 }
 
+/// The moment at which a test has made something, and its inputs are gone for good.
+fn bereft(scenario: &str, made: &str) -> Moment {
+    let mut moment =
+        dies_when(&baked(&[], scenario), Stage::Test, |cloud| crate::unwinding::called(cloud, made) > 0);
+    let bucket = s3::bucket(&moment.world, &moment.founded.bucket).unwrap();
+    let input = bucket.objects().find(|(key, _)| key.contains("/BakedImage/")).unwrap().0.to_owned();
+    s3::delete(&mut moment.world, &moment.founded.bucket, &input);
+    moment
+}
+
+#[test]
+fn a_test_that_loses_its_inputs_takes_away_what_it_made() {
+    let no_capacity = format!("{GOOD}ecs: {{no_capacity: true}}\n");
+    for (scenario, made, there) in [(no_capacity.as_str(), "RegisterTaskDefinition", 1), (GOOD, "RunTask", 2)]
+    {
+        let moment = bereft(scenario, made);
+        assert_eq!(left(&moment), there, "{made}");
+        let tested = test(&moment);
+        assert_eq!(tested.status, ActionStatus::Failed, "{made}");
+        assert_eq!(left(&tested.after), 0, "{made}: {}", tested.why);
+    }
+}
+
 #[test]
 fn every_call_of_the_test_of_a_container_survives_every_fault() {
     let failing = behaves("answers: [{path: /login, status: 500}]");
@@ -244,6 +267,7 @@ fn every_call_of_the_test_of_a_container_survives_every_fault() {
         ("task", baked(&[], GOOD)),
         ("task that fails", baked(&[], &failing)),
         ("task without capacity", baked(&[], &format!("{GOOD}ecs: {{no_capacity: true}}\n"))),
+        ("task on its way back", bereft(GOOD, "RunTask")),
         ("job", job(&behaves("exits: [{code: 0, after_seconds: 20}]"))),
     ];
     let mut failures = Vec::new();
@@ -252,6 +276,5 @@ fn every_call_of_the_test_of_a_container_survives_every_fault() {
         println!("{name}: {ran} cases, {} of them wrong", wrong.len());
         failures.extend(wrong);
     }
-    // A deadline in the middle of the questions: the way back.
     report(&failures);
 }

@@ -141,6 +141,11 @@ fn every_step_run_twice_is_as_if_run_once() {
 }
 
 #[test]
+fn every_step_of_the_test_of_a_container_run_twice_is_as_if_run_once() {
+    as_if_once("task", Stage::Test, &crate::tasks::baked(&[], SHORT));
+}
+
+#[test]
 fn every_step_on_the_way_back_run_twice_is_as_if_run_once() {
     for (stage, moment) in backward() {
         as_if_once(&format!("{stage} on its way back"), stage, &moment);

@@ -73,6 +73,7 @@ pub fn setup(spec: &ReleaseSpec, source: Bytes, spec_path: &str) -> Setup {
                 .cloned()
                 .collect(),
             documents: documents(test),
+            output_bucket: test.output.as_ref().map(|output| output.bucket.clone()),
             cluster: test.task.as_ref().map(|task| task.cluster.clone()),
         }),
         fleet: spec.promote.as_ref().map(|promote| Fleet {

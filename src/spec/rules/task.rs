@@ -90,6 +90,7 @@ impl Rules<'_> {
             ),
             ("instance_type", test.instance_type.is_some(), "a task has task.cpu and task.memory"),
             ("spot", test.spot, "tasks run on Fargate on demand"),
+            ("output", test.output.is_some(), "a task writes to task.log_group"),
             ("soak", test.soak.is_some(), "its metrics are an instance's; watch a task by checks"),
         ];
         for (key, _, hint) in keys.into_iter().filter(|(_, given, _)| *given) {

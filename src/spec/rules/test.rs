@@ -15,8 +15,7 @@ impl Rules<'_> {
             Some(task) => self.task(test, task),
             None => self.instance(test),
         }
-        let delivery =
-            |check: &Check| test.task.is_none().then(|| seconds(check.delivery_timeout)).unwrap_or(0);
+        let delivery = |check: &Check| if test.task.is_none() { seconds(check.delivery_timeout) } else { 0 };
         let checks = test.checks.iter().map(|check| delivery(check) + seconds(check.timeout));
         let mut needed = seconds(test.boot_timeout) + checks.sum::<u64>();
         if let Some(soak) = &test.soak {

@@ -88,7 +88,7 @@ fn mistakes_in_tasks_are_told_with_their_place() {
         (
             "service: web\n",
             "service: web\nbake: { timeout: 2h, recipe: { parent_image: ami-0123456789abcdef0, components: [{ document: a.yaml }], infrastructure: \"arn:aws:imagebuilder:eu-west-1:123456789012:infrastructure-configuration/web\" } }\n",
-            "6:",
+            "5:",
             "bake makes a machine image, and test has a task",
         ),
     ];

@@ -59,7 +59,7 @@ mod tests {
             match words {
                 None => assert_eq!(read.as_deref(), Ok(text)),
                 Some(words) => {
-                    assert!(read.as_ref().is_err_and(|why| why.contains(words)), "{text:?}: {read:?}")
+                    assert!(read.as_ref().is_err_and(|why| why.contains(words)), "{text:?}: {read:?}");
                 }
             }
         }

@@ -2,7 +2,7 @@
 
 use super::judge::{self, Invocation};
 use super::plan::{self, Act, Sent};
-use super::{Inputs, LOOK_EVERY, Test, command, progress};
+use super::{Inputs, LOOK_EVERY, Test, command, output, progress};
 use crate::engine::{StageError, Step, Timestamp};
 use crate::stage::Cx;
 
@@ -34,7 +34,9 @@ pub async fn checking(
             let mark = command::mark(cx, index, attempt);
             let id = match command::find(&board, &mark) {
                 Some(found) => found,
-                None => command::send(cx, &instance, &mark, check, order).await?,
+                None => {
+                    command::send(cx, &instance, &mark, check, order, inputs.test.output.as_ref()).await?
+                }
             };
             match commands.get_mut(index) {
                 Some(command) => *command = id,
@@ -119,12 +121,13 @@ pub async fn invocations(
     given_up: bool,
 ) -> Result<Vec<Invocation>, StageError> {
     let mut invocations = Vec::with_capacity(commands.len());
+    let to = inputs.test.output.as_ref();
     for (index, command) in commands.iter().enumerate() {
         let document = inputs.test.checks.get(index).is_some_and(|check| check.document.is_some());
         let found = if document {
-            command::steps(cx, instance, command).await?
+            command::steps(cx, instance, command, to).await?
         } else {
-            command::invocation(cx, instance, command).await?
+            output::of(cx, to, command::invocation(cx, instance, command).await?).await?
         };
         match found {
             Some(found) if given_up || judge::is_terminal(&found.status) => invocations.push(found),

@@ -5,6 +5,7 @@
 
 use super::judge::Invocation;
 use super::order::Order;
+use super::output;
 use crate::aws::{AwsError, Class};
 use crate::engine::{StageError, Timestamp};
 use crate::spec::{self, Check};
@@ -78,6 +79,7 @@ pub async fn send(
     mark: &str,
     check: &Check,
     order: &Order,
+    output: Option<&spec::Output>,
 ) -> Result<String, StageError> {
     // A span is at most ten years of seconds, which fits.
     let delivery = i32::try_from(check.delivery_timeout.as_secs()).unwrap_or(i32::MAX);
@@ -91,7 +93,9 @@ pub async fn send(
         .instance_ids(instance)
         .comment(mark)
         .set_parameters(Some(order.parameters.clone().into_iter().collect()))
-        .timeout_seconds(delivery);
+        .timeout_seconds(delivery)
+        .set_output_s3_bucket_name(output.map(|output| output.bucket.clone()))
+        .set_output_s3_key_prefix(output.map(|output| output.prefix.clone()));
     let answer = call.send().await.map_err(|error| {
         let error = AwsError::new("ssm:SendCommand", &check.name, error);
         // Refused, so nothing was sent: Systems Manager answered a ping and has not told all of itself yet.
@@ -113,6 +117,8 @@ pub async fn invocation(cx: &Cx, instance: &str, command: &str) -> Result<Option
             exit_code: found.response_code,
             stdout: found.standard_output_content.unwrap_or_default(),
             stderr: found.standard_error_content.unwrap_or_default(),
+            stdout_url: found.standard_output_url.unwrap_or_default(),
+            stderr_url: found.standard_error_url.unwrap_or_default(),
             elapsed: found.execution_elapsed_time.unwrap_or_default(),
         })),
         Err(error) => {
@@ -128,7 +134,12 @@ pub async fn invocation(cx: &Cx, instance: &str, command: &str) -> Result<Option
 ///
 /// `GetCommandInvocation` tells of one step and wants its name where there are several; this one tells of all, of each
 /// the first 2,500 characters of its output.
-pub async fn steps(cx: &Cx, instance: &str, command: &str) -> Result<Option<Invocation>, StageError> {
+pub async fn steps(
+    cx: &Cx,
+    instance: &str,
+    command: &str,
+    to: Option<&spec::Output>,
+) -> Result<Option<Invocation>, StageError> {
     let call = cx.aws.ssm.list_command_invocations().command_id(command).instance_id(instance).details(true);
     let answer = match call.send().await {
         Ok(answer) => answer,
@@ -138,7 +149,14 @@ pub async fn steps(cx: &Cx, instance: &str, command: &str) -> Result<Option<Invo
             return if unknown { Ok(None) } else { Err(error.into()) };
         }
     };
-    Ok(answer.command_invocations.and_then(|found| found.into_iter().next()).map(folded))
+    let Some(mut run) = answer.command_invocations.and_then(|found| found.into_iter().next()) else {
+        return Ok(None);
+    };
+    for step in run.command_plugins.iter_mut().flatten() {
+        let (shown, url) = (step.output.take().unwrap_or_default(), step.standard_output_url.as_deref());
+        step.output = Some(output::whole(cx, to, url.unwrap_or_default(), shown, output::STEP).await?);
+    }
+    Ok(Some(folded(run)))
 }
 
 /// All steps of a run as one. Its status is the run's, which knows what a step may fail without harm.
@@ -161,6 +179,7 @@ fn folded(run: aws_sdk_ssm::types::CommandInvocation) -> Invocation {
         stdout: steps.iter().map(told).collect(),
         stderr: failed.map(told).unwrap_or_default(),
         elapsed: elapsed.map(|seconds| format!("PT{seconds}S")).unwrap_or_default(),
+        ..Invocation::default()
     }
 }
 

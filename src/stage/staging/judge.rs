@@ -109,10 +109,14 @@ pub struct Invocation {
     pub details: String,
     /// `ResponseCode`: the exit code; -1 while there is none.
     pub exit_code: i32,
-    /// At most the first 24,000 characters.
+    /// At most the first 24,000 characters, or the end of the whole.
     pub stdout: String,
-    /// At most the first 8,000 characters.
+    /// At most the first 8,000 characters, or the end of the whole.
     pub stderr: String,
+    /// Where in S3 all of the standard output is to lie; empty if nowhere.
+    pub stdout_url: String,
+    /// Where in S3 all of the standard error is to lie; empty if nowhere.
+    pub stderr_url: String,
     /// `ExecutionElapsedTime`, an ISO 8601 duration.
     pub elapsed: String,
 }

@@ -8,6 +8,7 @@ mod instance;
 pub mod judge;
 pub mod junit;
 mod order;
+pub mod output;
 pub mod page;
 pub mod plan;
 pub mod report;
@@ -98,9 +99,9 @@ pub enum Test {
 #[derive(Debug)]
 pub enum Ground {
     /// A machine image, which is tested on an instance.
-    Instance(Inputs),
+    Instance(Box<Inputs>),
     /// A container image, which is tested in a task.
-    Task(task::Inputs),
+    Task(Box<task::Inputs>),
 }
 
 /// What the test of a machine image works from.
@@ -123,11 +124,11 @@ impl StageMachine for Test {
         let test = release.spec.test().map_err(|missing| StageError::Config(missing.to_string()))?.clone();
         if let Some(task) = test.task.clone() {
             let image = release.container_in(cx.aws.region())?.clone();
-            return Ok(Ground::Task(task::Inputs { release, test, task, image }));
+            return Ok(Ground::Task(Box::new(task::Inputs { release, test, task, image })));
         }
         let image = release.image_in(cx.aws.region())?.clone();
         let orders = order::all(&test.checks, &release.baggage.files)?;
-        Ok(Ground::Instance(Inputs { release, test, image, orders }))
+        Ok(Ground::Instance(Box::new(Inputs { release, test, image, orders })))
     }
 
     fn unheard(why: Failure) -> Option<Self> {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::judge::{self, Deadlines, Invocation, Verdict};
-use super::junit;
+use super::{junit, output};
 use crate::evidence::predicate::{TestOutcome, TestResult};
 use crate::evidence::{ResourceDescriptor, Sha256};
 use crate::spec::Check;
@@ -18,8 +18,8 @@ pub const JUNIT: &str = "reports/junit.xml";
 /// Where the console output of a failed test's instance lies in the artifact.
 pub const CONSOLE: &str = "reports/console.txt";
 
-/// Most bytes kept of one output. Systems Manager itself keeps 24,000 characters.
-const OUTPUT_BYTES: usize = 96 << 10;
+/// Most bytes kept of one output: what is read of it in S3, and the line that says so.
+const OUTPUT_BYTES: usize = output::KEPT + 200;
 
 /// How one check went.
 #[derive(Clone, Debug, PartialEq, Eq)]

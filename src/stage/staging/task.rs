@@ -179,10 +179,12 @@ impl From<TaskTest> for Test {
     }
 }
 
+#[allow(clippy::unnecessary_wraps, reason = "every step ends by it, and a step may fail")]
 fn next(state: TaskTest) -> Result<Step<Test>, StageError> {
     Ok(Step::Next(state.into()))
 }
 
+#[allow(clippy::unnecessary_wraps, reason = "every step ends by it, and a step may fail")]
 fn wait(state: TaskTest, again_in: Duration, progress: Progress) -> Result<Step<Test>, StageError> {
     Ok(Step::Wait { state: state.into(), again_in, progress })
 }

@@ -120,7 +120,7 @@ pub(super) fn describe(world: &World, call: &Call) -> Answer {
         match world.ecs.clusters.get(&(here.clone(), name.clone())) {
             Some(cluster) => clusters.push(view(world, cluster, tags::wanted(&input.include))),
             None => {
-                failures.push(json!({ "arn": arn(&here, &format!("cluster/{name}")), "reason": "MISSING" }))
+                failures.push(json!({ "arn": arn(&here, &format!("cluster/{name}")), "reason": "MISSING" }));
             }
         }
     }

@@ -18,8 +18,9 @@ const DESCRIBED: Duration = Duration::from_hours(1);
 
 pub(super) fn on_event(world: &mut World, at: Time, event: Event) {
     let task = match &event {
-        Event::Exited { task, .. } | Event::Checked { task, .. } => task.clone(),
-        Event::Attached(task)
+        Event::Exited { task, .. }
+        | Event::Checked { task, .. }
+        | Event::Attached(task)
         | Event::Pulled(task)
         | Event::Killed(task)
         | Event::Detached(task)

@@ -1,5 +1,7 @@
 //! What a container's image is: whether it can be pulled, its digest, and how it behaves.
 
+use std::fmt::Write as _;
+
 use sha2::{Digest as _, Sha256};
 
 use super::super::super::container::ContainerBehaviour;
@@ -46,5 +48,9 @@ pub(super) fn seconds(world: &World, _image: &str) -> u64 {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a string does not fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }

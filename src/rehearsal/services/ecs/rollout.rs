@@ -182,7 +182,7 @@ fn turns_back(world: &mut World, service: &Service, first: &Deployment) -> bool 
     if let Some(service) = world.ecs.services.get_mut(&service.arn) {
         if let Some(first) = service.deployments.first_mut() {
             first.rollout = Rollout::Failed;
-            first.reason = "ECS deployment circuit breaker: tasks failed to start.".to_owned();
+            "ECS deployment circuit breaker: tasks failed to start.".clone_into(&mut first.reason);
         }
         if let Some(deployment) = deployment {
             service.deployments.insert(0, deployment);

@@ -15,7 +15,7 @@ use super::tags::{self, Tag};
 use super::{Event, arn, client, enter, invalid, place};
 
 /// How often ECS looks whether a definition that is to be deleted is still needed.
-const DELETION_LOOK: Duration = Duration::from_secs(60);
+const DELETION_LOOK: Duration = Duration::from_mins(1);
 /// Definitions one deletion takes.
 const MOST_DELETED: usize = 10;
 
@@ -198,18 +198,18 @@ fn check_fargate(input: &Register) -> Result<(), ApiError> {
 }
 
 fn check(input: &Register) -> Result<(), ApiError> {
-    let named = |text: &str| {
+    let is_plain = |text: &str| {
         let fits = text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
         (1..=255).contains(&text.len()) && fits
     };
-    if !named(&input.family) {
+    if !is_plain(&input.family) {
         return Err(client("Family contains invalid characters."));
     }
     if input.container_definitions.is_empty() {
         return Err(client("Container list cannot be empty."));
     }
     let names: BTreeSet<&str> = input.container_definitions.iter().map(|c| c.name.as_str()).collect();
-    if names.len() != input.container_definitions.len() || !names.iter().all(|name| named(name)) {
+    if names.len() != input.container_definitions.len() || !names.iter().all(|name| is_plain(name)) {
         return Err(client("Container.name contains invalid characters or is not unique."));
     }
     if input.container_definitions.iter().any(|container| container.image.is_empty()) {

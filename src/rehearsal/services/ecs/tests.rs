@@ -181,7 +181,7 @@ fn health_follows_the_container_not_the_wish() {
         (true, 75, vec!["UNKNOWN", "UNHEALTHY", "HEALTHY"]),
     ] {
         let mut ground =
-            ground(ContainerBehaviour { healthy, start_seconds, ..ContainerBehaviour::default() });
+            ground(ContainerBehaviour { start_seconds, healthy, ..ContainerBehaviour::default() });
         let arn = ground.run(check.clone());
         let mut seen: Vec<String> = Vec::new();
         for _ in 0..200 {

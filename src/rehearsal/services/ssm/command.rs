@@ -13,6 +13,7 @@ use super::super::super::world::World;
 use super::super::ec2;
 use super::document::{self, Document};
 use super::node::{self, Ping};
+use super::output::{self, Target as Output};
 use super::{Event, enter, list, validation};
 
 /// Default of `TimeoutSeconds`.
@@ -42,6 +43,8 @@ pub struct Command {
     execution_timeout: Duration,
     pub(super) max_concurrency: String,
     pub(super) max_errors: String,
+    /// Where the agent writes all of the output.
+    pub(super) output: Option<Output>,
 }
 
 /// A command on one instance.
@@ -91,6 +94,10 @@ struct Send {
     parameters: BTreeMap<String, Vec<String>>,
     max_concurrency: Option<String>,
     max_errors: Option<String>,
+    #[serde(rename = "OutputS3BucketName")]
+    output_bucket: Option<String>,
+    #[serde(rename = "OutputS3KeyPrefix")]
+    output_prefix: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -131,6 +138,7 @@ pub(super) fn send(world: &mut World, call: &Call) -> Answer {
         execution_timeout,
         max_concurrency: input.max_concurrency.unwrap_or_else(|| "50".to_owned()),
         max_errors: input.max_errors.unwrap_or_else(|| "0".to_owned()),
+        output: input.output_bucket.map(|bucket| Output { bucket, prefix: input.output_prefix }),
     };
     let shown = list::view(&command);
     world.ssm.commands.insert(id.clone(), command);
@@ -270,6 +278,7 @@ pub(super) fn finish(world: &mut World, at: Time, id: &str, instance: &str) {
         invocation.stderr.push_str(&note);
     }
     invocation.end(at, status, details, code);
+    output::write(world, id, instance);
 }
 
 pub(super) fn undelivered(world: &mut World, at: Time, id: &str, instance: &str) {

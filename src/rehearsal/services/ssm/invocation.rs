@@ -11,6 +11,7 @@ use super::bad_token;
 use super::command::{Command, Invocation, find};
 use super::document::Step;
 use super::list::Filter;
+use super::output;
 
 /// Characters shown of a script's output.
 const STDOUT_LIMIT: usize = 24_000;
@@ -64,9 +65,9 @@ pub(super) fn get(world: &World, call: &Call) -> Answer {
         "Status": shown.status,
         "StatusDetails": shown.details,
         "StandardOutputContent": first(shown.stdout, STDOUT_LIMIT),
-        "StandardOutputUrl": "",
+        "StandardOutputUrl": output::url(command, invocation, step, "stdout"),
         "StandardErrorContent": first(shown.stderr, STDERR_LIMIT),
-        "StandardErrorUrl": "",
+        "StandardErrorUrl": output::url(command, invocation, step, "stderr"),
     }))
 }
 
@@ -156,8 +157,13 @@ pub(super) fn list(world: &World, call: &Call) -> Answer {
 }
 
 fn view(command: &Command, invocation: &Invocation, details: bool) -> Value {
-    let plugins: Vec<Value> =
-        command.document.steps.iter().filter(|_| details).map(|step| plugin(step, invocation)).collect();
+    let plugins: Vec<Value> = command
+        .document
+        .steps
+        .iter()
+        .filter(|_| details)
+        .map(|step| plugin(command, step, invocation))
+        .collect();
     json!({
         "CommandId": command.id,
         "InstanceId": invocation.instance,
@@ -174,7 +180,7 @@ fn view(command: &Command, invocation: &Invocation, details: bool) -> Value {
     })
 }
 
-fn plugin(step: &Step, invocation: &Invocation) -> Value {
+fn plugin(command: &Command, step: &Step, invocation: &Invocation) -> Value {
     let shown = of(step, invocation);
     // A plugin has no state `Cancelling`.
     let status = if shown.status == "Cancelling" { "InProgress" } else { shown.status };
@@ -184,6 +190,8 @@ fn plugin(step: &Step, invocation: &Invocation) -> Value {
         "StatusDetails": shown.details,
         "ResponseCode": shown.code,
         "Output": first(shown.stdout, PLUGIN_LIMIT),
+        "StandardOutputUrl": output::url(command, invocation, step, "stdout"),
+        "StandardErrorUrl": output::url(command, invocation, step, "stderr"),
     });
     if let Some(at) = invocation.started {
         plugin["ResponseStartDateTime"] = at.epoch_seconds().into();

@@ -15,6 +15,7 @@ mod invocation;
 mod label;
 mod list;
 mod node;
+mod output;
 mod parameter;
 mod put;
 mod query;

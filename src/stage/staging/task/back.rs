@@ -91,7 +91,7 @@ pub async fn clearing(
             return wait(state, LOOK_EVERY, quiet("deregistering the task definition"));
         }
         Some(definition) if definition.is(&TaskDefinitionStatus::Inactive) => {
-            ecs::delete(cx, revision).await?
+            ecs::delete(cx, revision).await?;
         }
         Some(_) | None => {}
     }

@@ -247,7 +247,7 @@ pub async fn look(cx: &Cx, cluster: &str, task: &str) -> Result<Option<Described
 
 fn described(task: &Shown) -> Described {
     let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
-    let details = task.attachments().iter().flat_map(|attachment| attachment.details());
+    let details = task.attachments().iter().flat_map(aws_sdk_ecs::types::Attachment::details);
     let address = details
         .filter(|detail| detail.name() == Some("privateIPv4Address"))
         .find_map(|detail| detail.value()?.parse().ok());

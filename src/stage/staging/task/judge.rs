@@ -1,5 +1,6 @@
 //! What a task and its answers mean for the release. Pure.
 
+use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -53,7 +54,8 @@ impl Described {
                 .then(|| container.reason.clone());
             let said: Vec<String> = code.into_iter().chain(reason).collect();
             if !said.is_empty() {
-                told.push_str(&format!("; container {} {}", container.name, said.join(": ")));
+                // Writing to a string does not fail.
+                let _ = write!(told, "; container {} {}", container.name, said.join(": "));
             }
         }
         told
