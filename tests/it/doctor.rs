@@ -209,7 +209,7 @@ fn what_the_spec_names_must_be_there() {
             spec.test.as_mut().unwrap().security_groups.push("sg-0000000000000000f".into());
         }),
         ("instance_type_is_offered", |spec| {
-            spec.test.as_mut().unwrap().instance_type = Some("z9.nano".into())
+            spec.test.as_mut().unwrap().instance_type = Some("z9.nano".into());
         }),
         ("group_exists", |spec| spec.promote.as_mut().unwrap().group = "nobody".into()),
         ("alarms_are_ok", |spec| spec.promote.as_mut().unwrap().alarms.push("silent".into())),

@@ -41,7 +41,7 @@ pub enum Acted {
     Gone,
 }
 
-/// What is next, for the images that `may` change: what comes back comes first, then what goes for good. At most `most`
+/// What is next, for the images that `may` change: what comes back comes first, what goes for good last. At most `most`
 /// images are marked within an hour. Of calls for one image each, at most `few` are given: for so many images one look
 /// is good enough.
 #[must_use]
@@ -58,15 +58,7 @@ pub fn next(survey: &Survey, most: usize, few: usize, may: impl Fn(&Image) -> bo
     if !restored.is_empty() {
         return restored;
     }
-    if let Some(first) = stepping(Step::Delete).next() {
-        let repository = first.key.repository.clone();
-        let of_it = stepping(Step::Delete).filter(|image| image.key.repository == repository);
-        let (indexes, others): (Vec<&Image>, Vec<&Image>) =
-            of_it.partition(|image| image.manifest != Manifest::Single);
-        let digests = indexes.into_iter().chain(others).map(|image| image.key.digest.clone());
-        return vec![Act::Delete { repository, digests: digests.take(DELETED_AT_ONCE).collect() }];
-    }
-    // What an index names follows it into the archive.
+    // What an index names follows it into the archive, and out of it.
     let family = Family::of(&survey.images);
     let is_free = |image: &&Image| family.lists(&image.key).is_empty();
     let archived = stepping(Step::Archive).filter(is_free).take(few);
@@ -76,15 +68,21 @@ pub fn next(survey: &Survey, most: usize, few: usize, may: impl Fn(&Image) -> bo
     }
     let fresh = |key: &Key| quarantine::is_fresh(survey.marked.get(key).copied(), survey.at);
     let marked = survey.marked.keys().filter(|key| fresh(key)).count();
-    let room = most.min(marks::MOST).saturating_sub(marked);
-    let Some(first) = stepping(Step::Mark).find(is_free) else { return Vec::new() };
-    let repository = first.key.repository.clone();
-    let of_it = stepping(Step::Mark).filter(|image| image.key.repository == repository).filter(is_free);
-    let digests: BTreeSet<String> = of_it.take(room).map(|image| image.key.digest.clone()).collect();
-    if digests.is_empty() {
-        return Vec::new();
+    let room = most.saturating_sub(marked).min(marks::MOST);
+    if let Some(first) = stepping(Step::Mark).find(is_free).filter(|_| room > 0) {
+        let repository = first.key.repository.clone();
+        let of_it = stepping(Step::Mark).filter(|image| image.key.repository == repository).filter(is_free);
+        let digests: BTreeSet<String> = of_it.take(room).map(|image| image.key.digest.clone()).collect();
+        return vec![Act::Mark(Batch::new(&repository, digests, survey.at))];
     }
-    vec![Act::Mark(Batch::new(&repository, digests, survey.at))]
+    // Last of all: what ECR holds back must keep nothing else from its step.
+    let Some(first) = stepping(Step::Delete).find(is_free) else { return Vec::new() };
+    let repository = first.key.repository.clone();
+    let of_it = stepping(Step::Delete).filter(|image| image.key.repository == repository).filter(is_free);
+    let (indexes, others): (Vec<&Image>, Vec<&Image>) =
+        of_it.partition(|image| image.manifest != Manifest::Single);
+    let digests = indexes.into_iter().chain(others).map(|image| image.key.digest.clone());
+    vec![Act::Delete { repository, digests: digests.take(DELETED_AT_ONCE).collect() }]
 }
 
 /// Makes the call.

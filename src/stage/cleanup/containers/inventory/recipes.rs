@@ -1,6 +1,6 @@
 //! Image Builder's container recipes, and the images they stand on.
 
-use aws_sdk_imagebuilder::types::{OutputResources, Ownership};
+use aws_sdk_imagebuilder::types::{Container, OutputResources, Ownership};
 
 use crate::aws::{Aws, AwsError, Class};
 use crate::engine::StageError;
@@ -37,7 +37,7 @@ pub async fn recipes(aws: &Aws, facts: &mut Facts) -> Result<(), StageError> {
         };
         let outputs = answer.image().and_then(|image| image.output_resources());
         let containers = outputs.map(OutputResources::containers).unwrap_or_default();
-        for address in containers.iter().flat_map(|container| container.image_uris()) {
+        for address in containers.iter().flat_map(Container::image_uris) {
             facts.text(user.clone(), address);
         }
     }

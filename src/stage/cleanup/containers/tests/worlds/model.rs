@@ -273,8 +273,9 @@ impl World {
         assert!(!self.theirs.contains(key), "{key} is someone else's and is {what}");
     }
 
-    /// Does what AWS does when it is called.
-    fn act(&mut self, act: &Act) {
+    /// Does what AWS does when it is called; whether it came to something.
+    fn act(&mut self, act: &Act) -> bool {
+        let before = self.images.len();
         match act {
             Act::Restore(key) => {
                 let comes_back = Timestamp(self.now.0 + 12 * 60);
@@ -310,6 +311,7 @@ impl World {
             }
             Act::Mark(batch) => self.write(batch),
         }
+        !matches!(act, Act::Delete { .. }) || self.images.len() < before
     }
 
     fn write(&mut self, batch: &Batch) {
@@ -375,7 +377,9 @@ impl Worker {
                 None => return,
                 Some(Move::Trim(trim)) => world.trim(&trim),
                 Some(Move::Act(act)) => {
-                    world.act(&act);
+                    if !world.act(&act) {
+                        return;
+                    }
                     tries += 1;
                 }
             }
