@@ -159,7 +159,10 @@ fn handed(stage: Stage, action: &Action, ours: &[(Stage, &Action)]) -> Finding {
         let observed = format!("{} input and {} output artifacts", action.inputs.len(), action.outputs.len());
         return Finding::unfit(CHECK, &action.name, observed).hint("give it one of each");
     };
-    let Some(before) = Stage::ALL.into_iter().rfind(|earlier| *earlier < stage) else {
+    // A pipeline may do without a promotion, and without nothing else in between.
+    let is_there =
+        |earlier: Stage| earlier != Stage::Promote || ours.iter().any(|(of, _)| *of == Stage::Promote);
+    let Some(before) = Stage::ALL.into_iter().rfind(|earlier| *earlier < stage && is_there(*earlier)) else {
         return Finding::fit(CHECK, &action.name, format!("the source is {input}, the hand-over {output}"));
     };
     let from = ours.iter().find(|(_, other)| other.outputs.iter().any(|made| made == input));
