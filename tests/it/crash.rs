@@ -117,7 +117,9 @@ async fn over(
 /// be seen before SSM has validated it: a worker killed in between writes the same value again. ECR answers the deletion of
 /// a digest that is gone as it answers one that is there, with a failure in the list. A finding has one id in Security Hub
 /// however often it is sent.
-const SAID_TWICE: [&str; 4] = ["AcknowledgeJob", "BatchDeleteImage", "BatchImportFindings", "PutParameter"];
+/// An image that is to be where it is stays there: a look that is behind asks ECR to archive it again.
+const SAID_TWICE: [&str; 5] =
+    ["AcknowledgeJob", "BatchDeleteImage", "BatchImportFindings", "PutParameter", "UpdateImageStorageClass"];
 
 /// Calls that change something and were carried out more than once with the same input.
 ///
