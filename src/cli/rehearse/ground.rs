@@ -104,7 +104,7 @@ pub fn setup(spec: &ReleaseSpec, source: Bytes, spec_path: &str) -> Setup {
 
 /// The actions of a pipeline for a spec: those up to the last one that the spec has a section for. Only a promotion may be
 /// left out in between.
-pub fn actions(spec: &ReleaseSpec) -> [bool; 4] {
+fn actions(spec: &ReleaseSpec) -> [bool; 4] {
     let has = |stage: Stage| match stage {
         Stage::Bake => spec.bake.is_some(),
         Stage::Test => spec.test.is_some(),

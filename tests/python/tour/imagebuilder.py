@@ -34,7 +34,7 @@ def containers(ground, builder, arns):
               "parentImage": "amazonlinux:2023", "platformOverride": "Linux", "clientToken": "cr",
               "dockerfileTemplateData": "FROM {{{ imagebuilder:parentImage }}}\nRUN true\n",
               "targetRepository": {"service": "ECR", "repositoryName": "tour-container"}}
-    refused("InvalidParameterCombinationException", 400, builder.create_container_recipe,
+    refused("InvalidRequestException", 400, builder.create_container_recipe,
             **{**recipe, "dockerfileTemplateUri": "s3://bucket/Dockerfile", "clientToken": "both"})
     made = builder.create_container_recipe(**recipe)["containerRecipeArn"]
     assert builder.create_container_recipe(**recipe)["containerRecipeArn"] == made

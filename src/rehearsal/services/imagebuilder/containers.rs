@@ -194,7 +194,6 @@ mod tests {
         let recipe = json!({ "containerType": "DOCKER", "name": "none", "semanticVersion": "1.0.0",
             "parentImage": "amazonlinux:2023", "clientToken": "two",
             "targetRepository": { "service": "ECR", "repositoryName": "web" } });
-        let code = trial.refused("imagebuilder", "CreateContainerRecipe", recipe);
-        assert_eq!(code, "InvalidParameterCombinationException");
+        assert_eq!(trial.refused("imagebuilder", "CreateContainerRecipe", recipe), "InvalidRequestException");
     }
 }

@@ -188,8 +188,9 @@ fn complete(world: &World, call: &Call, kind: Kind, body: &mut Map<String, Value
         }
         Kind::ContainerRecipe => {
             if body.contains_key("dockerfileTemplateData") == body.contains_key("dockerfileTemplateUri") {
-                let message = "A container recipe has either dockerfileTemplateData or dockerfileTemplateUri";
-                return Err(ApiError::new("InvalidParameterCombinationException", message));
+                return Err(invalid(
+                    "A container recipe has either dockerfileTemplateData or dockerfileTemplateUri",
+                ));
             }
             made_from_components(world, call, body)?;
             body.remove("dockerfileTemplateUri");

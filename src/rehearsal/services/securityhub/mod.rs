@@ -40,17 +40,19 @@ pub fn call(world: &mut World, call: &Call) -> Answer {
         return Err(ApiError::new("InvalidAccessException", message).with_status(401));
     }
     match call.operation.as_str() {
-        "BatchImportFindings" => import::batch(world, call, &place),
-        "EnableSecurityHub" => {
-            if !world.securityhub.enabled.insert(place) {
-                let message = format!("Account {} is already subscribed to Security Hub", call.account);
-                return Err(ApiError::new("ResourceConflictException", message).with_status(409));
-            }
-            Ok(serde_json::json!({}))
-        }
+        "BatchImportFindings" => Ok(import::batch(world, call, &place)),
+        "EnableSecurityHub" => subscribe(world, place),
         "GetFindings" => query::get(world, call, &place),
         other => Err(ApiError::new("UnknownOperationException", other)),
     }
+}
+
+fn subscribe(world: &mut World, place: Place) -> Answer {
+    let message = format!("Account {} is already subscribed to Security Hub", place.account);
+    if world.securityhub.enabled.insert(place) {
+        return Ok(serde_json::json!({}));
+    }
+    Err(ApiError::new("ResourceConflictException", message).with_status(409))
 }
 
 /// Enables the service in an account and Region.
