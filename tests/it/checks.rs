@@ -348,11 +348,11 @@ fn a_test_that_fails_says_why_and_leaves_no_instance() {
     println!("{} tests", cases.len());
 }
 
-const OUTPUT: (&str, &str) =
+pub const OUTPUT: (&str, &str) =
     ("  boot_timeout: 15m\n", "  output: { bucket: web-output, prefix: web/checks }\n  boot_timeout: 15m\n");
 
 /// A health check that prints so many lines.
-fn prints(lines: usize, more: &str) -> String {
+pub fn prints(lines: usize, more: &str) -> String {
     let text: String = (0..lines).map(|line| format!("line {line} of a long story\\n")).collect();
     let rule = format!("{{contains: healthz, stdout: \"{text}the end\"}}");
     format!("build: {{minutes: 4}}\nbaked_image: {{commands: [{rule}]{more}}}\n")
