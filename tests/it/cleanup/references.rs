@@ -174,13 +174,19 @@ pub fn recipe(world: &mut World, ground: &Ground, image: &str) {
 }
 
 pub fn container_recipe(world: &mut World, ground: &Ground, image: &str) {
-    let arn = format!(
-        "arn:aws:imagebuilder:{}:{}:container-recipe/{}/1.0.0",
-        ground.region,
-        ground.account,
-        of("container", image)
+    ground.ask(
+        world,
+        "imagebuilder",
+        "CreateContainerRecipe",
+        container(&of("container", image), json!({"image": image})),
     );
-    ec2::seed_reference(world, &ground.account, &ground.region, "imagebuilder:ContainerRecipe", &arn, image);
+}
+
+/// A container recipe whose build instances are so.
+fn container(name: &str, instance: Value) -> Value {
+    json!({"containerType": "DOCKER", "name": name, "semanticVersion": "1.0.0", "parentImage": "amazonlinux:2023",
+        "dockerfileTemplateData": "FROM x", "clientToken": name, "instanceConfiguration": instance,
+        "targetRepository": {"service": "ECR", "repositoryName": "data"}})
 }
 
 /// Every way for something to name a snapshot.
@@ -241,10 +247,6 @@ fn disk_of_recipe(world: &mut World, ground: &Ground, snapshot: &str) {
 
 fn disk_of_container_recipe(world: &mut World, ground: &Ground, snapshot: &str) {
     let disks = json!([{"deviceName": "/dev/sdf", "ebs": {"snapshotId": snapshot}}]);
-    let name = on("container", snapshot);
-    let recipe = json!({"containerType": "DOCKER", "name": name, "semanticVersion": "1.0.0",
-        "parentImage": "amazonlinux:2023", "dockerfileTemplateData": "FROM x", "clientToken": name,
-        "targetRepository": {"service": "ECR", "repositoryName": "data"},
-        "instanceConfiguration": {"blockDeviceMappings": disks}});
+    let recipe = container(&on("container", snapshot), json!({"blockDeviceMappings": disks}));
     ground.ask(world, "imagebuilder", "CreateContainerRecipe", recipe);
 }

@@ -47,7 +47,6 @@ pub use network::{
     SecurityGroup, Subnet, place_security_group, place_subnet, seed_security_group, seed_subnet,
 };
 pub use recycle_bin::Bin;
-pub use references::seed_reference;
 pub use snapshots::Snapshot;
 
 /// No capacity for launches that match: every part given must agree.
@@ -77,7 +76,6 @@ pub struct State {
     security_groups: BTreeMap<String, SecurityGroup>,
     remembered: BTreeMap<(Place, &'static str, String), Remembered>,
     fleets: fleets::Seeded,
-    references: Vec<references::Foreign>,
     /// The Recycle Bin.
     pub bin: Bin,
     usage_reports: BTreeMap<String, usage_reports::Report>,

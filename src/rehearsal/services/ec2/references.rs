@@ -19,32 +19,6 @@ const TYPES: &[&str] = &[
     "imagebuilder:ContainerRecipe",
 ];
 
-/// A reference from another service's resource.
-#[derive(Clone, Debug)]
-pub(super) struct Foreign {
-    place: Place,
-    resource_type: String,
-    arn: String,
-    image_id: String,
-}
-
-/// Enters a reference from a resource this world does not model, such as an Image Builder recipe.
-pub fn seed_reference(
-    world: &mut World,
-    account: &str,
-    region: &str,
-    resource_type: &str,
-    arn: &str,
-    image_id: &str,
-) {
-    world.ec2.references.push(Foreign {
-        place: Place::new(account, region),
-        resource_type: resource_type.into(),
-        arn: arn.into(),
-        image_id: image_id.into(),
-    });
-}
-
 #[derive(Deserialize, Default)]
 #[serde(rename_all = "PascalCase", default)]
 struct Describe {
@@ -105,7 +79,10 @@ pub(super) fn describe(world: &mut World, call: &Call) -> Answer {
         input.resource_types
     };
     let here = place(call);
-    let recipes = image_recipes(world, call)?;
+    let recipes = Recipes {
+        image: recipes(world, call, "ListImageRecipes", "imageRecipeSummaryList")?,
+        container: recipes(world, call, "ListContainerRecipes", "containerRecipeSummaryList")?,
+    };
     let mut found: Vec<Value> = Vec::new();
     for image in &input.image_ids {
         for kind in &wanted {
@@ -119,29 +96,38 @@ pub(super) fn describe(world: &mut World, call: &Call) -> Answer {
     Ok(present(json!({ "ImageReferences": found, "NextToken": next })))
 }
 
-/// An image recipe, as Image Builder lists it.
+/// A recipe, as Image Builder lists it.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Recipe {
     arn: String,
     #[serde(default)]
     parent_image: String,
+    /// What the build instances of a container recipe run.
+    #[serde(default)]
+    instance_image: String,
 }
 
-/// All image recipes of the account, asked of Image Builder as the real API does on the caller's behalf.
-fn image_recipes(world: &mut World, call: &Call) -> Result<Vec<Recipe>, ApiError> {
+/// The recipes of the account.
+struct Recipes {
+    image: Vec<Recipe>,
+    container: Vec<Recipe>,
+}
+
+/// All recipes of one kind, asked of Image Builder as the real API does on the caller's behalf.
+fn recipes(world: &mut World, call: &Call, operation: &str, list: &str) -> Result<Vec<Recipe>, ApiError> {
     let mut recipes = Vec::new();
     let mut token: Option<String> = None;
     loop {
         let input = present(json!({ "maxResults": 25, "nextToken": token }));
         let ask = Call {
             service: "imagebuilder",
-            operation: "ListImageRecipes".into(),
+            operation: operation.into(),
             input: input.as_object().cloned().unwrap_or_default(),
             ..call.clone()
         };
         let answer = imagebuilder::call(world, &ask)?;
-        let page = answer.get("imageRecipeSummaryList").and_then(Value::as_array);
+        let page = answer.get(list).and_then(Value::as_array);
         recipes.extend(page.into_iter().flatten().filter_map(|r| serde_json::from_value(r.clone()).ok()));
         token = answer.get("nextToken").and_then(Value::as_str).map(str::to_owned);
         if token.is_none() {
@@ -154,12 +140,12 @@ fn image_recipes(world: &mut World, call: &Call) -> Result<Vec<Recipe>, ApiError
 fn arns(
     world: &World,
     here: &Place,
-    recipes: &[Recipe],
+    recipes: &Recipes,
     image: &str,
     kind: &Wanted,
 ) -> Result<Vec<String>, ApiError> {
     let Place { account, region } = here;
-    let mut arns: Vec<String> = match kind.resource_type.as_str() {
+    Ok(match kind.resource_type.as_str() {
         "ec2:Instance" => {
             let states = kind.option("state-name");
             world
@@ -182,23 +168,16 @@ fn arns(
             .iter()
             .map(|name| format!("arn:aws:ssm:{region}:{account}:parameter/{}", name.trim_start_matches('/')))
             .collect(),
-        "imagebuilder:ImageRecipe" => recipes
-            .iter()
-            .filter(|recipe| recipe.parent_image == image)
-            .map(|recipe| recipe.arn.clone())
-            .collect(),
-        "imagebuilder:ContainerRecipe" => Vec::new(),
+        "imagebuilder:ImageRecipe" => naming(&recipes.image, image),
+        "imagebuilder:ContainerRecipe" => naming(&recipes.container, image),
         other => {
             return Err(refuse("InvalidParameterValue", format!("Invalid resource type '{other}'.")));
         }
-    };
-    arns.extend(
-        world
-            .ec2
-            .references
-            .iter()
-            .filter(|r| r.place == *here && r.resource_type == kind.resource_type && r.image_id == image)
-            .map(|r| r.arn.clone()),
-    );
-    Ok(arns)
+    })
+}
+
+/// The recipes that name an image.
+fn naming(recipes: &[Recipe], image: &str) -> Vec<String> {
+    let names = |recipe: &&Recipe| recipe.parent_image == image || recipe.instance_image == image;
+    recipes.iter().filter(names).map(|recipe| recipe.arn.clone()).collect()
 }

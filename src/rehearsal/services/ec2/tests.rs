@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::super::super::behaviour::Behaviour;
 use super::super::ssm;
 use super::super::trial::{ACCOUNT, REGION, Trial};
-use super::{CapacityShortage, seed_reference, seed_security_group, seed_subnet, share_snapshots};
+use super::{CapacityShortage, seed_security_group, seed_subnet, share_snapshots};
 
 fn run(image: &str) -> Value {
     json!({ "ImageId": image, "InstanceType": "t3.micro", "MinCount": 1, "MaxCount": 1 })
@@ -374,14 +374,12 @@ fn disabling_hides_an_image_and_takes_its_shares_for_good() {
 fn references_are_found_within_their_limits() {
     let mut trial = Trial::new();
     let fleet = trial.fleet(1, Behaviour::default());
-    seed_reference(
-        &mut trial.world,
-        ACCOUNT,
-        REGION,
-        "imagebuilder:ContainerRecipe",
-        "arn:recipe",
-        &fleet.old,
-    );
+    let container = json!({
+        "containerType": "DOCKER", "name": "web", "semanticVersion": "1.0.0", "parentImage": "amazonlinux:2023",
+        "dockerfileTemplateData": "FROM x", "clientToken": "c", "instanceConfiguration": { "image": fleet.old },
+        "targetRepository": { "service": "ECR", "repositoryName": "web" },
+    });
+    trial.ok("imagebuilder", "CreateContainerRecipe", container);
     let now = trial.world.now;
     ssm::write_parameter(&mut trial.world, now, ACCOUNT, REGION, "/golden", "aws:ec2:image", &fleet.old);
     let recipe = json!({
