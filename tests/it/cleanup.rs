@@ -63,7 +63,7 @@ fn every_list_that_is_denied_is_named_and_nothing_is_judged() {
 /// The lists of the peers' known failures: who was harmed, and what used the image that was deleted.
 #[test]
 fn the_known_failures_of_other_tools_do_not_happen_here() {
-    let cases: [(&str, Refer, &str); 15] = [
+    let cases: [(&str, Refer, &str); 17] = [
         ("cloud-custodian#6554: an older template version", references::older_version, "launch template"),
         (
             "cloud-custodian#3483: a group of a launch template",
@@ -103,6 +103,12 @@ fn the_known_failures_of_other_tools_do_not_happen_here() {
         ("not checked by any: a Spot fleet", references::spot_fleet, "Spot fleet"),
         ("not checked by any: an open Spot request", references::spot_request, "Spot request"),
         ("not checked by any: a stopped instance", references::stopped_instance, "instance"),
+        ("not checked by any: the parent of a recipe", references::recipe, "Image Builder recipe"),
+        (
+            "not checked by any: what a container recipe's build instances run",
+            references::container_recipe,
+            "Image Builder recipe",
+        ),
     ];
     for (case, prepare, by) in cases {
         in_a_world(
@@ -120,6 +126,9 @@ fn the_known_failures_of_other_tools_do_not_happen_here() {
                 let Fate::Keep(reasons) = fate else { panic!("{case}: {fate:?}") };
                 let told: Vec<String> = reasons.iter().map(ToString::to_string).collect();
                 assert!(told.iter().any(|reason| reason.contains(by)), "{case}: {told:?}");
+                // Our own lists know of it too.
+                let alone = "named by DescribeImageReferences alone";
+                assert!(!told.iter().any(|reason| reason.contains(alone)), "{case}: {told:?}");
                 // The others are not kept for its sake.
                 let leaving = survey.leaving().count();
                 assert_eq!(leaving, ground.candidates - 1, "{case}");

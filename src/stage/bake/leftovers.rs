@@ -147,3 +147,41 @@ async fn deregister(cx: &Cx, region: &str, id: &str) -> Result<Vec<String>, Stag
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_imagebuilder::types::{
+        ContainerDistributionConfiguration, ContainerRepositoryService, Distribution,
+        DistributionConfiguration, TargetContainerRepository,
+    };
+
+    use super::*;
+
+    fn target(name: &str) -> TargetContainerRepository {
+        let ecr = TargetContainerRepository::builder().service(ContainerRepositoryService::Ecr);
+        ecr.repository_name(name).build().unwrap()
+    }
+
+    #[test]
+    fn a_build_that_was_cut_short_is_looked_for_wherever_it_was_to_push() {
+        let to = ContainerDistributionConfiguration::builder().target_repository(target("other")).build();
+        let there =
+            Distribution::builder().region("eu-west-3").container_distribution_configuration(to).build();
+        let distribution =
+            DistributionConfiguration::builder().timeout_minutes(1).distributions(there.unwrap()).build();
+        let image = Image::builder().distribution_configuration(distribution.unwrap()).build();
+        let recipe = ContainerRecipe::builder().target_repository(target("web")).build();
+        let told = BuiltContainer {
+            region: "eu-west-1".into(),
+            account: "123456789012".into(),
+            repository: "web".into(),
+            tags: ["1.0.0-1".to_owned(), "latest".to_owned()].into(),
+        };
+        let build = Build { containers: vec![told.clone()], ..Build::default() };
+        let regions = ["eu-west-1".to_owned(), "eu-west-3".to_owned()].into();
+        let found = repositories(&image, &recipe, &build, &regions, "123456789012");
+        let places: Vec<_> = found.iter().map(|at| (at.region.as_str(), at.repository.as_str())).collect();
+        assert_eq!(places, [("eu-west-1", "web"), ("eu-west-3", "web"), ("eu-west-3", "other")]);
+        assert_eq!(found[0], told, "with the tags that the build names");
+    }
+}

@@ -63,7 +63,7 @@ impl Kind {
     }
 
     /// Whether `DescribeImageReferences` looks at this kind as the inventory does. It does not follow parameters that
-    /// templates name, so a template may be known to the inventory alone.
+    /// templates name, so a template may be known to the inventory alone; nor a recipe's parent that is another build.
     #[must_use]
     pub fn is_in_both(self) -> bool {
         match self {

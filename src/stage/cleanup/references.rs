@@ -30,9 +30,11 @@ pub fn unite(inventory: &Users, ec2: &Users) -> Uses {
     for (source, other, alone) in [(inventory, ec2, Seen::InventoryAlone), (ec2, inventory, Seen::Ec2Alone)] {
         for (image, users) in source {
             for user in users {
+                // What EC2 names is of a kind that is listed here too; the other way round not of every kind.
+                let is_comparable = alone == Seen::Ec2Alone || user.kind.is_in_both();
                 // Of an image that EC2 was not asked about it cannot disagree.
                 let disagrees = ec2.contains_key(image)
-                    && user.kind.is_in_both()
+                    && is_comparable
                     && other.get(image).is_none_or(|known| !known.contains(user));
                 let seen = if disagrees { alone } else { Seen::Agreed };
                 let reason = if user.kind == Kind::InstanceRefresh {

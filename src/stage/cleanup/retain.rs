@@ -57,7 +57,7 @@ pub enum Seen {
     Agreed,
     /// Our own inventory, of a kind that EC2 looks at too and did not name.
     InventoryAlone,
-    /// EC2, of a kind that our inventory looks at too and did not find.
+    /// EC2, and our inventory, which looks at every kind that EC2 names, did not find it.
     Ec2Alone,
 }
 

@@ -220,7 +220,7 @@ fn both_sources_count_and_their_disagreement_is_told() {
     assert_eq!(
         texts,
         [
-            "used by Image Builder recipe arn",
+            "used by Image Builder recipe arn (named by DescribeImageReferences alone)",
             "used by instance i-1",
             "used by instance i-2 (not named by DescribeImageReferences)",
             "used by launch configuration lc",
