@@ -51,6 +51,7 @@ const PURE: &[&str] = &[
     "src/engine/key.rs",
     "src/aws/ecr.rs",
     "src/stage/bake/dockerfile.rs",
+    "src/stage/bake/document.rs",
     "src/stage/bake/gate.rs",
     "src/stage/bake/judge.rs",
     "src/stage/bake/log.rs",

@@ -1,6 +1,6 @@
 //! The Dockerfile of a container recipe, which is a template that Image Builder fills in. Pure.
 
-use super::recipe::DOCUMENT_LIMIT;
+use super::document;
 
 /// The base image and what the components do to it: what a recipe without a Dockerfile of its own is built by.
 ///
@@ -12,15 +12,7 @@ pub const DEFAULT: &str = "FROM {{{ imagebuilder:parentImage }}}\n{{{ imagebuild
 /// # Errors
 /// It is not one Image Builder takes, or leaves out the parent image or the components of the recipe; in words.
 pub fn read(path: &str, bytes: &[u8], has_components: bool) -> Result<String, String> {
-    let text = std::str::from_utf8(bytes).map_err(|error| {
-        format!("{path} is no Dockerfile: byte {} is not UTF-8 text", error.valid_up_to())
-    })?;
-    let characters = text.chars().count();
-    if text.trim().is_empty() || characters > DOCUMENT_LIMIT || text.contains('\0') {
-        return Err(format!(
-            "{path} has {characters} characters; a Dockerfile template has 1 to {DOCUMENT_LIMIT}, none of them NUL"
-        ));
-    }
+    let text = document::text(path, "a Dockerfile template", bytes)?;
     let mut needed = vec!["parentImage"];
     needed.extend(has_components.then_some("components"));
     match needed.into_iter().find(|variable| !names(text, variable)) {

@@ -8,6 +8,7 @@ mod content;
 mod copies;
 mod declare;
 mod dockerfile;
+mod document;
 mod forward;
 pub mod gate;
 mod hub;

@@ -9,13 +9,10 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 
-use super::dockerfile;
+use super::{dockerfile, document};
 use crate::digest::Sha256;
 use crate::spec::{self, Reuse, Volume};
 use crate::stage::store::Files;
-
-/// Characters of a component's document that Image Builder takes without a detour through S3.
-pub const DOCUMENT_LIMIT: usize = 16_000;
 
 /// A recipe to be declared.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -256,15 +253,7 @@ fn declare(service: &str, path: &str, files: &Files) -> Result<Declared, String>
     let bytes = files
         .get(path)
         .ok_or_else(|| format!("the source artifact has no {path}, a component's document"))?;
-    let data = std::str::from_utf8(bytes)
-        .map_err(|error| format!("{path} is no component: byte {} is not UTF-8 text", error.valid_up_to()))?;
-    let characters = data.chars().count();
-    if data.trim().is_empty() || characters > DOCUMENT_LIMIT || data.contains('\0') {
-        return Err(format!(
-            "{path} has {characters} characters; a component's document has 1 to {DOCUMENT_LIMIT}, none of them NUL: \
-             move long scripts to files that the component downloads"
-        ));
-    }
+    let data = document::text(path, "a component's document", bytes)?;
     let digest = Sha256::of(bytes);
     let [first, second, third] = numbers(&digest);
     Ok(Declared {
@@ -419,7 +408,7 @@ mod tests {
     fn a_document_that_image_builder_would_refuse_is_told() {
         for (document, words) in [
             (String::new(), "has 0 characters"),
-            ("x".repeat(DOCUMENT_LIMIT + 1), "has 16001 characters"),
+            ("x".repeat(document::LIMIT + 1), "has 16001 characters"),
             ("a\0b".into(), "none of them NUL"),
         ] {
             let error = Plan::of("web", &spec(), &files(&document)).unwrap_err();
