@@ -10,29 +10,14 @@ use bakeline::telemetry::Telemetry;
 use bakeline::worker::journal::Journal;
 use serde_json::{Value, json};
 
-use crate::support::{Moment, in_virtual_time, plan, repository, work};
+use crate::support::{Moment, changed, in_virtual_time, work};
 use crate::trail::ask;
 
 const SPEC: &str = "tests/it/fixtures/bake/bakeline.yaml";
 
-/// A release folder like the fixture's, with passages of its spec replaced.
-fn folder(changes: &[(&str, &str)]) -> tempfile::TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    let mut spec = std::fs::read_to_string(repository(SPEC)).unwrap();
-    for (passage, replacement) in changes {
-        assert_eq!(spec.matches(passage).count(), 1, "{passage}");
-        spec = spec.replacen(passage, replacement, 1);
-    }
-    std::fs::create_dir_all(folder.path().join("image")).unwrap();
-    std::fs::write(folder.path().join("bakeline.yaml"), spec).unwrap();
-    let document = repository(SPEC).with_file_name("image").join("web.yaml");
-    std::fs::copy(document, folder.path().join("image/web.yaml")).unwrap();
-    folder
-}
-
+/// The release of the fixture with passages of its spec replaced, at its start.
 pub fn release(changes: &[(&str, &str)], scenario: &str) -> Moment {
-    let folder = folder(changes);
-    Moment::start(&plan(folder.path().join("bakeline.yaml").to_str().unwrap(), scenario))
+    Moment::start(&changed(SPEC, &["image/web.yaml"], changes, scenario))
 }
 
 /// How a bake went.

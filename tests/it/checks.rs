@@ -13,25 +13,14 @@ use bakeline::telemetry::Telemetry;
 use bakeline::worker::journal::Journal;
 use serde_json::{Value, json};
 
-use crate::support::{Moment, in_virtual_time, plan, repository, work};
+use crate::support::{Moment, changed, in_virtual_time, work};
 use crate::trail::ask;
 
 const SPEC: &str = "tests/it/fixtures/checks/bakeline.yaml";
 
 /// The release of the fixture with passages of its spec replaced, its image baked under a scenario.
 pub fn baked(changes: &[(&str, &str)], scenario: &str) -> Moment {
-    let folder = tempfile::tempdir().unwrap();
-    let mut spec = std::fs::read_to_string(repository(SPEC)).unwrap();
-    for (passage, replacement) in changes {
-        assert_eq!(spec.matches(passage).count(), 1, "{passage}");
-        spec = spec.replacen(passage, replacement, 1);
-    }
-    std::fs::create_dir_all(folder.path().join("checks")).unwrap();
-    std::fs::write(folder.path().join("bakeline.yaml"), spec).unwrap();
-    let script = repository(SPEC).with_file_name("checks").join("login.sh");
-    std::fs::copy(script, folder.path().join("checks/login.sh")).unwrap();
-    let release = plan(folder.path().join("bakeline.yaml").to_str().unwrap(), scenario);
-    Moment::before(&release, Stage::Test)
+    Moment::before(&changed(SPEC, &["checks/login.sh"], changes, scenario), Stage::Test)
 }
 
 /// How a test went.

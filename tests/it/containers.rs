@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::bake::{Baked, again, bake, tell};
 use crate::crash::{crash_some, report};
-use crate::support::{Moment, in_virtual_time, plan, repository, work_resting};
+use crate::support::{Moment, changed, in_virtual_time, repository, work_resting};
 use crate::trail::ask;
 
 const SPEC: &str = "tests/it/fixtures/containers/bakeline.yaml";
@@ -20,19 +20,7 @@ const REUSED: (&str, &str) = ("    repository:", "    reuse: same_parent\n    re
 const FINDING: &str = "build: {minutes: 10, scan: {findings: [{id: CVE-2026-7, severity: CRITICAL}]}}";
 
 fn release(changes: &[(&str, &str)], scenario: &str) -> Moment {
-    let folder = tempfile::tempdir().unwrap();
-    let mut spec = std::fs::read_to_string(repository(SPEC)).unwrap();
-    for (passage, replacement) in changes {
-        assert_eq!(spec.matches(passage).count(), 1, "{passage}");
-        spec = spec.replacen(passage, replacement, 1);
-    }
-    std::fs::create_dir_all(folder.path().join("image")).unwrap();
-    std::fs::write(folder.path().join("bakeline.yaml"), spec).unwrap();
-    for file in ["web.yaml", "Dockerfile"] {
-        let from = repository(SPEC).with_file_name("image").join(file);
-        std::fs::copy(from, folder.path().join("image").join(file)).unwrap();
-    }
-    Moment::start(&plan(folder.path().join("bakeline.yaml").to_str().unwrap(), scenario))
+    Moment::start(&changed(SPEC, &["image/web.yaml", "image/Dockerfile"], changes, scenario))
 }
 
 /// Images of the service's repository in one region.

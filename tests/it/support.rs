@@ -36,6 +36,25 @@ pub fn plan(spec: &str, scenario: &str) -> Plan {
     plan
 }
 
+/// A release of a fixture, with the `files` beside its spec, under a scenario given as text. Passages of the spec are
+/// replaced; each stands in it once.
+pub fn changed(spec: &str, files: &[&str], changes: &[(&str, &str)], scenario: &str) -> Plan {
+    let folder = tempfile::tempdir().unwrap();
+    let mut text = std::fs::read_to_string(repository(spec)).unwrap();
+    for (passage, replacement) in changes {
+        assert_eq!(text.matches(passage).count(), 1, "{passage}");
+        text = text.replacen(passage, replacement, 1);
+    }
+    let path = folder.path().join("bakeline.yaml");
+    std::fs::write(&path, text).unwrap();
+    for file in files {
+        let to = folder.path().join(file);
+        std::fs::create_dir_all(to.parent().unwrap()).unwrap();
+        std::fs::copy(repository(spec).with_file_name(file), to).unwrap();
+    }
+    plan(path.to_str().unwrap(), scenario)
+}
+
 /// Runs a future in virtual time.
 pub fn in_virtual_time<T>(future: impl Future<Output = T>) -> T {
     let runtime =

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use crate::crash::{crash_everywhere, report};
 use crate::hostile::draft::{payload, unpack};
 use crate::reap::dies_when;
-use crate::support::{Moment, in_virtual_time, plan, repository, work};
+use crate::support::{Moment, changed, in_virtual_time, repository, work};
 use crate::trail::ask;
 
 const SPEC: &str = "tests/it/fixtures/task/bakeline.yaml";
@@ -24,18 +24,7 @@ const CHECKS: &str = "  checks:\n";
 
 /// The release of the fixture with passages of its spec replaced, its image baked under a scenario.
 pub fn baked(changes: &[(&str, &str)], scenario: &str) -> Moment {
-    let folder = tempfile::tempdir().unwrap();
-    let mut spec = std::fs::read_to_string(repository(SPEC)).unwrap();
-    for (passage, replacement) in changes {
-        assert_eq!(spec.matches(passage).count(), 1, "{passage}");
-        spec = spec.replacen(passage, replacement, 1);
-    }
-    std::fs::write(folder.path().join("bakeline.yaml"), spec).unwrap();
-    std::fs::create_dir_all(folder.path().join("image")).unwrap();
-    let dockerfile = repository(SPEC).with_file_name("image").join("Dockerfile");
-    std::fs::copy(dockerfile, folder.path().join("image/Dockerfile")).unwrap();
-    let release = plan(folder.path().join("bakeline.yaml").to_str().unwrap(), scenario);
-    Moment::before(&release, Stage::Test)
+    Moment::before(&changed(SPEC, &["image/Dockerfile"], changes, scenario), Stage::Test)
 }
 
 /// The fixture as a job: without ports that are asked.
