@@ -44,7 +44,7 @@ pub struct Aws {
     pub sts: aws_sdk_sts::Client,
     /// Clients that send a request once: for calls that take no client token, where a second try by the SDK
     /// could act twice. A step looks first and adopts instead.
-    pub once: Once,
+    pub once: NoRetryClients,
     /// What was called through these clients.
     pub calls: Calls,
     config: SdkConfig,
@@ -109,7 +109,7 @@ const BLOCK_ATTEMPTS: u32 = 8;
 
 /// See [`Aws::once`].
 #[derive(Clone, Debug)]
-pub struct Once {
+pub struct NoRetryClients {
     pub autoscaling: aws_sdk_autoscaling::Client,
     pub ec2: aws_sdk_ec2::Client,
     pub ecr: aws_sdk_ecr::Client,
@@ -159,7 +159,7 @@ impl Aws {
             securityhub: client!(aws_sdk_securityhub, config),
             ssm: client!(aws_sdk_ssm, config),
             sts: client!(aws_sdk_sts, config),
-            once: Once {
+            once: NoRetryClients {
                 autoscaling: client!(aws_sdk_autoscaling, &once),
                 ec2: client!(aws_sdk_ec2, &once),
                 ecr: client!(aws_sdk_ecr, &once),

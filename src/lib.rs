@@ -9,8 +9,6 @@ pub mod doctor;
 pub mod engine;
 pub mod evidence;
 pub mod judge;
-#[cfg(feature = "rehearsal")]
-pub mod rehearsal;
 pub mod spec;
 pub mod stage;
 pub mod telemetry;

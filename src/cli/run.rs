@@ -11,10 +11,10 @@ use crate::engine::{FailureKind, Job, Network, Outcome};
 use crate::evidence::Stage;
 use crate::telemetry::{Event, Telemetry};
 use crate::worker::action::stage_of;
-use crate::worker::by_hand::{ByHandError, Rest, run_to_end};
+use crate::worker::by_hand::{ByHandError, StateFile, run_to_end};
 use crate::worker::journal::Journal;
 use crate::worker::slice::Answer;
-use crate::worker::{House, report};
+use crate::worker::{WorkerDeps, report};
 
 /// Arguments of `bakeline run`.
 #[derive(Debug, clap::Args)]
@@ -84,7 +84,7 @@ async fn run(args: Args, job: Job) -> Result<(), CliError> {
     let clock = args.identity.clock();
     let aws = Identity::aws(&clock).await;
     let authority = args.identity.authority(&aws).await?;
-    let house = House {
+    let house = WorkerDeps {
         aws,
         clock,
         network: Network::direct(),
@@ -97,7 +97,7 @@ async fn run(args: Args, job: Job) -> Result<(), CliError> {
         output_folder: args.output.clone(),
     };
     let folder = args.output.clone().unwrap_or_else(|| PathBuf::from("."));
-    let rest = Rest::in_folder(&folder, &job);
+    let rest = StateFile::in_folder(&folder, &job);
     let outcome =
         run_to_end(&house, job.clone(), &rest, args.resume).await.map_err(|error| match &error {
             ByHandError::Begun { .. } => CliError::usage(

@@ -15,7 +15,7 @@ pub struct Args {
 pub fn main(args: &Args) -> Result<(), CliError> {
     #[cfg(feature = "rehearsal")]
     if args.scenario {
-        return print(&crate::rehearsal::scenario::schema());
+        return print(&bakeline_rehearsal::scenario::schema());
     }
     #[cfg(not(feature = "rehearsal"))]
     let Args {} = args;

@@ -21,7 +21,7 @@ use crate::evidence::Stage;
 use crate::telemetry::{Event, JobLabel, Telemetry};
 use crate::worker::journal::{BucketJournal, Journal, JournalError};
 use crate::worker::service::{Service, Settings, Stop, Summary};
-use crate::worker::{House, WorkerError};
+use crate::worker::{WorkerDeps, WorkerError};
 
 /// Arguments of `bakeline work`.
 #[derive(Debug, clap::Args)]
@@ -114,7 +114,7 @@ async fn work(args: Args) -> Result<(), CliError> {
     let mut stages = args.stages.clone();
     stages.sort();
     stages.dedup();
-    let house = House {
+    let house = WorkerDeps {
         aws,
         clock: clock.clone(),
         network: Network::direct(),

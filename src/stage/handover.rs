@@ -35,7 +35,7 @@ pub fn hand_over_caps() -> Caps {
 
 /// What a release takes along from stage to stage.
 #[derive(Clone, Debug)]
-pub struct Baggage {
+pub struct ReleaseFiles {
     /// Every file beside the statements.
     pub files: Files,
     /// The statements so far, by path.
@@ -58,7 +58,7 @@ pub struct Source {
 pub struct Release {
     pub spec: ReleaseSpec,
     pub chain: Chain,
-    pub baggage: Baggage,
+    pub baggage: ReleaseFiles,
 }
 
 impl Source {
@@ -203,7 +203,7 @@ fn prove(
     (last, absent): (Option<Stage>, &[Stage]),
     at: Timestamp,
     own: Option<&str>,
-) -> Result<(Chain, Baggage), StageError> {
+) -> Result<(Chain, ReleaseFiles), StageError> {
     let (statements, files): (Files, Files) =
         all.into_iter().partition(|(path, _)| path.starts_with(link::STATEMENTS));
     let envelopes: Vec<NamedBytes<'_>> =
@@ -220,7 +220,7 @@ fn prove(
     };
     let chain = evidence::verify(&envelopes, &cx.authority.trust, &expect)?;
     let source = chain.first().link.source;
-    Ok((chain, Baggage { files, statements, source }))
+    Ok((chain, ReleaseFiles { files, statements, source }))
 }
 
 fn digests(files: &Files) -> BTreeMap<String, Sha256> {
@@ -239,7 +239,7 @@ pub async fn hand_over<P: Predicate>(
     stage: Stage,
     images: &[ImageIdentity],
     predicate: &P,
-    baggage: Baggage,
+    baggage: ReleaseFiles,
     valid_for: std::time::Duration,
 ) -> Result<Sha256, StageError> {
     let subjects = images.iter().map(ImageIdentity::subject).collect();
@@ -255,7 +255,7 @@ pub async fn hand_over_about<P: Predicate>(
     stage: Stage,
     subjects: Vec<ResourceDescriptor>,
     predicate: &P,
-    mut baggage: Baggage,
+    mut baggage: ReleaseFiles,
     valid_for: std::time::Duration,
 ) -> Result<Sha256, StageError> {
     let to = output(&cx.job.outputs)?;
@@ -300,7 +300,7 @@ async fn adopt(cx: &Cx, stage: Stage, at: Timestamp) -> Result<Sha256, StageErro
     Ok(chain.last().digest)
 }
 
-fn pack(baggage: &Baggage) -> Result<Finished, StageError> {
+fn pack(baggage: &ReleaseFiles) -> Result<Finished, StageError> {
     let mut writer = ArchiveWriter::new()?;
     for (path, bytes) in baggage.files.iter().chain(&baggage.statements) {
         writer.add(&entry(path)?, bytes)?;

@@ -1,17 +1,17 @@
 //! The four stages of a release. Each is a machine of resting places; its judgement is pure and in files of its own.
 
 pub mod bake;
-pub mod canary;
+pub mod promote;
 pub mod cleanup;
 pub mod content;
 pub mod context;
 pub mod handover;
 pub mod reap;
-pub mod staging;
+pub mod test;
 pub mod store;
 #[cfg(test)]
 mod tokens;
-pub mod why;
+pub mod failure_reason;
 
 pub use context::{Authority, Cx};
 
@@ -37,7 +37,7 @@ pub trait StageMachine: Machine<Context = Cx> {
 
     /// The way back of an action that is over and whose first slice was not heard of: whatever that slice made must be
     /// found by the keys derived from the execution. None if nothing it makes has to go.
-    fn unheard(why: Failure) -> Option<Self>;
+    fn recover_lost_first_slice(why: Failure) -> Option<Self>;
 
     /// One move on the way back without the inputs, which are gone for good: what the state and the keys derived from
     /// the execution know must be enough to undo what was made. No statement is handed over, for there is nothing to

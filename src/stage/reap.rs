@@ -15,7 +15,7 @@ use aws_sdk_codepipeline::types::PipelineExecutionStatus;
 
 pub use self::find::{Builds, find};
 
-use super::canary::arms;
+use super::promote::arms;
 use super::cleanup::graph::{Facts, Names, Template};
 use crate::aws::{Aws, AwsError, Class};
 use crate::engine::StageError;

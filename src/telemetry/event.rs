@@ -38,7 +38,7 @@ pub enum Event<'a> {
     /// A job was offered, and is another worker's or has ended.
     NotOurs { why: &'a str },
     /// A slice ended at a resting place.
-    Rested { until: Timestamp, progress: &'a Progress },
+    SliceYielded { until: Timestamp, progress: &'a Progress },
     /// The action is over.
     Ended { outcome: &'a Outcome },
     /// A result was sent for a job that had ended or was another worker's.
@@ -97,7 +97,7 @@ impl Telemetry {
         match event {
             Event::Claimed { first } => log!(info, "job claimed", first = first),
             Event::NotOurs { why } => log!(info, "job is not ours", why = why),
-            Event::Rested { until, progress } => {
+            Event::SliceYielded { until, progress } => {
                 log!(
                     info,
                     "slice done",

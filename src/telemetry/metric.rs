@@ -17,7 +17,7 @@ pub const NAMESPACE: &str = "Bakeline";
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
     /// The action goes on in a later job.
-    Rested,
+    SliceYielded,
     Succeeded,
     Failed,
     /// CodePipeline did not take the result: the job had ended, or was another worker's.
@@ -32,7 +32,7 @@ impl Ending {
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
-            Self::Rested => "rested",
+            Self::SliceYielded => "rested",
             Self::Succeeded => "succeeded",
             Self::Failed => "failed",
             Self::Dropped => "dropped",

@@ -5,14 +5,14 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
 use super::action::stage_of;
-use super::house::House;
+use super::deps::WorkerDeps;
 use super::slice::{self, Answer};
 use crate::engine::{Job, Outcome, Token};
 use crate::telemetry::{Event, JobLabel};
 
 /// Where the token of a job run by hand rests between slices.
 #[derive(Clone, Debug)]
-pub struct Rest {
+pub struct StateFile {
     path: PathBuf,
 }
 
@@ -27,7 +27,7 @@ pub enum ByHandError {
     NoStage { category: String, provider: String, version: String },
 }
 
-impl Rest {
+impl StateFile {
     /// The state file of a job in a folder: one for every action execution.
     #[must_use]
     pub fn in_folder(folder: &Path, job: &Job) -> Self {
@@ -87,9 +87,9 @@ impl Rest {
 /// The state file cannot be used, an earlier run's state is there and `resume` was not asked for, or no stage runs
 /// such a job.
 pub async fn run_to_end(
-    house: &House,
+    house: &WorkerDeps,
     mut job: Job,
-    rest: &Rest,
+    rest: &StateFile,
     resume: bool,
 ) -> Result<Outcome, ByHandError> {
     let Some(stage) = stage_of(&job.action_type) else {
@@ -117,7 +117,7 @@ pub async fn run_to_end(
                 house.telemetry.emit(
                     house.clock.now(),
                     &label,
-                    &Event::Rested { until: not_before, progress: &progress },
+                    &Event::SliceYielded { until: not_before, progress: &progress },
                 );
                 job.continuation_token = Some(token);
             }

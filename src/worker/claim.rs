@@ -3,7 +3,7 @@
 use aws_sdk_codepipeline::types::{ActionCategory, ActionOwner, ActionTypeId, JobStatus};
 
 use super::action::{PROVIDER, VERSION, category};
-use super::house::{House, WorkerError};
+use super::deps::{WorkerDeps, WorkerError};
 use crate::aws::AwsError;
 use crate::engine::Job;
 use crate::engine::job::JobError;
@@ -31,7 +31,7 @@ pub enum Claim {
 ///
 /// # Errors
 /// CodePipeline refused the poll or did not answer.
-pub async fn poll(house: &House, stage: Stage, most: i32) -> Result<Vec<Job>, WorkerError> {
+pub async fn poll(house: &WorkerDeps, stage: Stage, most: i32) -> Result<Vec<Job>, WorkerError> {
     let action = ActionTypeId::builder()
         .category(ActionCategory::from(category(stage)))
         .owner(ActionOwner::Custom)
@@ -57,7 +57,7 @@ pub async fn poll(house: &House, stage: Stage, most: i32) -> Result<Vec<Job>, Wo
 ///
 /// # Errors
 /// The journal could not be written, or CodePipeline did not answer.
-pub async fn acknowledge(house: &House, job: Job) -> Result<Claim, WorkerError> {
+pub async fn acknowledge(house: &WorkerDeps, job: Job) -> Result<Claim, WorkerError> {
     let Some(nonce) = job.nonce.clone() else {
         return Err(ClaimError::from(JobError::Missing { member: "nonce" }).into());
     };
@@ -85,7 +85,7 @@ pub async fn acknowledge(house: &House, job: Job) -> Result<Claim, WorkerError> 
 ///
 /// # Errors
 /// CodePipeline did not answer.
-pub async fn take_up(house: &House, id: &str) -> Result<Claim, WorkerError> {
+pub async fn take_up(house: &WorkerDeps, id: &str) -> Result<Claim, WorkerError> {
     let claim = look_up(house, id).await?;
     if let Claim::NotOurs { .. } = &claim {
         house.journal.forget(id).await?;
@@ -97,7 +97,7 @@ pub async fn take_up(house: &House, id: &str) -> Result<Claim, WorkerError> {
 ///
 /// # Errors
 /// CodePipeline did not answer.
-pub async fn look_up(house: &House, id: &str) -> Result<Claim, WorkerError> {
+pub async fn look_up(house: &WorkerDeps, id: &str) -> Result<Claim, WorkerError> {
     match house.aws.codepipeline.get_job_details().job_id(id).send().await {
         Ok(answer) => match answer.job_details.map(Job::from_details) {
             Some(job) => Ok(Claim::Ours(Box::new(job.map_err(ClaimError::from)?))),

@@ -7,8 +7,8 @@ pub mod journal;
 pub mod report;
 pub mod service;
 pub mod slice;
-pub mod turn;
+pub mod run_once;
 
-mod house;
+mod deps;
 
-pub use house::{House, WorkerError};
+pub use house::{WorkerDeps, WorkerError};

@@ -3,7 +3,7 @@
 use aws_sdk_codepipeline::types::{ExecutionDetails, FailureDetails, FailureType};
 
 use super::claim::ended_or_lost;
-use super::house::{House, WorkerError};
+use super::deps::{WorkerDeps, WorkerError};
 use super::slice::Answer;
 use crate::aws::AwsError;
 use crate::engine::{Failure, FailureKind, Job, Outcome, Progress};
@@ -28,7 +28,7 @@ const MESSAGE: usize = 5000;
 ///
 /// # Errors
 /// CodePipeline did not answer; the journal keeps the job, and a second try is safe: the first result stands.
-pub async fn report(house: &House, job: &Job, answer: &Answer) -> Result<Reported, WorkerError> {
+pub async fn report(house: &WorkerDeps, job: &Job, answer: &Answer) -> Result<Reported, WorkerError> {
     let sent = match answer {
         Answer::Continue { token, progress, .. } => {
             let call = house.aws.codepipeline.put_job_success_result().job_id(&job.id);
@@ -62,7 +62,7 @@ pub async fn report(house: &House, job: &Job, answer: &Answer) -> Result<Reporte
     Ok(reported)
 }
 
-async fn fail(house: &House, job: &Job, failure: &Failure) -> Result<(), AwsError> {
+async fn fail(house: &WorkerDeps, job: &Job, failure: &Failure) -> Result<(), AwsError> {
     let message = shown(&failure.message, MESSAGE);
     let message = if message.is_empty() { "no reason was given".to_owned() } else { message };
     let details = FailureDetails::builder()

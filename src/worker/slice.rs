@@ -6,9 +6,9 @@ use crate::engine::{
 };
 use crate::evidence::Stage;
 use crate::stage::bake::Bake;
-use crate::stage::canary::Promote;
+use crate::stage::promote::Promote;
 use crate::stage::cleanup::Cleanup;
-use crate::stage::staging::Test;
+use crate::stage::test::Test;
 use crate::stage::{Cx, StageMachine};
 
 /// Steps in one slice before it is reported: bounds the time a job takes without an answer.
@@ -84,7 +84,7 @@ pub async fn attempt_as<M: StageMachine>(cx: &Cx) -> Result<Answer, StageError> 
 
 async fn unwind_stage<M: StageMachine>(cx: Cx, why: &Failure) -> Answer {
     let over = || Answer::End(Outcome::Failed(why.clone()));
-    let Some(raw) = &cx.job.continuation_token else { return unheard::<M>(cx, why).await };
+    let Some(raw) = &cx.job.continuation_token else { return recover_lost_first_slice::<M>(cx, why).await };
     let mut token = match Token::<M>::decode(raw, &cx.key().action_execution) {
         Ok(token) => token,
         Err(error) => return failed(&StageError::Rejected(error.to_string())),
@@ -101,9 +101,9 @@ async fn unwind_stage<M: StageMachine>(cx: Cx, why: &Failure) -> Answer {
 }
 
 /// Undoes what a first slice made that nobody heard of: its worker died, and then the action was ended.
-async fn unheard<M: StageMachine>(cx: Cx, why: &Failure) -> Answer {
+async fn recover_lost_first_slice<M: StageMachine>(cx: Cx, why: &Failure) -> Answer {
     let now = cx.now();
-    let Some(state) = M::unheard(why.clone().for_token()) else {
+    let Some(state) = M::recover_lost_first_slice(why.clone().for_token()) else {
         return Answer::End(Outcome::Failed(why.clone()));
     };
     // CodePipeline gives no credentials for the artifacts of an action that is over. Where they can be read all the

@@ -17,7 +17,6 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "engine",
             "evidence",
             "judge",
-            "rehearsal",
             "spec",
             "stage",
             "telemetry",
@@ -36,7 +35,6 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("judge", &[]),
     ("aws", &["digest"]),
     ("digest", &[]),
-    ("rehearsal", &[]),
 ];
 
 /// Files whose business is judgement: they see neither AWS nor a runtime.
@@ -60,25 +58,25 @@ const PURE: &[&str] = &[
     "src/stage/bake/sarif.rs",
     "src/stage/content/cost.rs",
     "src/stage/content/rule.rs",
-    "src/stage/staging/judge.rs",
-    "src/stage/staging/order.rs",
-    "src/stage/staging/page.rs",
-    "src/stage/staging/plan.rs",
-    "src/stage/staging/script.rs",
-    "src/stage/staging/soak.rs",
-    "src/stage/staging/task/judge.rs",
-    "src/stage/staging/task/report.rs",
-    "src/stage/canary/check.rs",
-    "src/stage/canary/judge.rs",
-    "src/stage/canary/preflight.rs",
+    "src/stage/test/judge.rs",
+    "src/stage/test/order.rs",
+    "src/stage/test/page.rs",
+    "src/stage/test/plan.rs",
+    "src/stage/test/script.rs",
+    "src/stage/test/soak.rs",
+    "src/stage/test/task/judge.rs",
+    "src/stage/test/task/report.rs",
+    "src/stage/promote/check.rs",
+    "src/stage/promote/judge.rs",
+    "src/stage/promote/preflight.rs",
     "src/stage/cleanup/graph.rs",
     "src/stage/cleanup/image.rs",
     "src/stage/cleanup/memory.rs",
     "src/stage/cleanup/plan.rs",
     "src/stage/cleanup/quarantine.rs",
-    "src/stage/canary/report.rs",
-    "src/stage/canary/trial.rs",
-    "src/stage/canary/turns.rs",
+    "src/stage/promote/report.rs",
+    "src/stage/promote/trial.rs",
+    "src/stage/promote/turns.rs",
     "src/stage/cleanup/retain.rs",
 ];
 
@@ -191,11 +189,14 @@ fn every_pure_file_that_is_named_is_there() {
 fn only_the_command_line_names_the_embedded_aws() {
     for path in sources(&repository("src")) {
         let inside = path.strip_prefix(repository("src")).unwrap();
-        let named = code(&path).contains("crate::rehearsal");
-        assert!(
-            !named || inside.starts_with("cli") || inside.starts_with("rehearsal"),
-            "{}",
-            inside.display()
-        );
+        let named = code(&path).contains("bakeline_rehearsal");
+        assert!(!named || inside.starts_with("cli"), "{}", inside.display());
     }
+}
+
+#[test]
+fn the_embedded_aws_uses_nothing_of_the_product_and_links_no_service_sdk() {
+    let manifest = fs::read_to_string(repository("crates/rehearsal/Cargo.toml")).unwrap();
+    let linked = manifest.split("[dev-dependencies]").next().unwrap();
+    assert!(!linked.contains("aws-sdk-") && !linked.contains("path ="), "{linked}");
 }

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use bakeline::evidence::Stage;
-use bakeline::rehearsal::cloud::Cloud;
-use bakeline::rehearsal::services::codepipeline::{self, ActionStatus};
-use bakeline::rehearsal::transcript::Record;
+use bakeline_rehearsal::cloud::Cloud;
+use bakeline_rehearsal::services::codepipeline::{self, ActionStatus};
+use bakeline_rehearsal::transcript::Record;
 use bakeline::telemetry::Telemetry;
 use bakeline::worker::journal::Journal;
 use serde_json::{Value, json};
@@ -76,7 +76,7 @@ impl Baked {
         use base64::Engine as _;
         use std::io::Read as _;
         let bucket =
-            bakeline::rehearsal::services::s3::bucket(&self.after.world, &self.after.founded.bucket).unwrap();
+            bakeline_rehearsal::services::s3::bucket(&self.after.world, &self.after.founded.bucket).unwrap();
         let (_, object) = bucket
             .objects()
             .filter(|(key, _)| key.contains("BakedImag"))
@@ -126,7 +126,7 @@ pub fn again(first: &Baked) -> Moment {
 
 /// Another scenario from here on.
 fn under(mut moment: Moment, scenario: &str) -> Moment {
-    bakeline::rehearsal::scenario::Scenario::parse(scenario, "scenario").unwrap().apply(&mut moment.world);
+    bakeline_rehearsal::scenario::Scenario::parse(scenario, "scenario").unwrap().apply(&mut moment.world);
     moment
 }
 
@@ -174,7 +174,7 @@ fn a_newer_parent_makes_a_recipe_and_no_component() {
     let other = first.images("eu-west-1")[0]["ImageId"].as_str().unwrap().to_owned();
     let name = "/aws/service/ami-amazon-linux-latest/al2023-ami-minimal-kernel-default-x86_64";
     let now = moment.now;
-    bakeline::rehearsal::services::ssm::write_parameter(
+    bakeline_rehearsal::services::ssm::write_parameter(
         &mut moment.world,
         now,
         "123456789012",

@@ -5,10 +5,10 @@ use std::io::Read as _;
 use std::sync::{Arc, LazyLock};
 
 use bakeline::evidence::Stage;
-use bakeline::rehearsal::scenario::Scenario;
-use bakeline::rehearsal::services::codepipeline::{self, ActionStatus};
-use bakeline::rehearsal::services::ssm;
-use bakeline::rehearsal::transcript::Record;
+use bakeline_rehearsal::scenario::Scenario;
+use bakeline_rehearsal::services::codepipeline::{self, ActionStatus};
+use bakeline_rehearsal::services::ssm;
+use bakeline_rehearsal::transcript::Record;
 use bakeline::telemetry::Telemetry;
 use bakeline::worker::journal::Journal;
 use serde_json::{Value, json};
@@ -89,7 +89,7 @@ fn test(moment: &Moment) -> Tested {
         let execution = codepipeline::execution(&after.world, &after.founded.execution).unwrap();
         let failure = execution.runs.iter().rev().find_map(|run| run.failure.clone());
         let mut files = BTreeMap::new();
-        let bucket = bakeline::rehearsal::services::s3::bucket(&after.world, &after.founded.bucket).unwrap();
+        let bucket = bakeline_rehearsal::services::s3::bucket(&after.world, &after.founded.bucket).unwrap();
         if let Some((_, object)) = bucket.objects().find(|(key, _)| key.contains("TestedIma")) {
             let mut zip = zip::ZipArchive::new(std::io::Cursor::new(object.body.to_vec())).unwrap();
             for index in 0..zip.len() {

@@ -12,13 +12,13 @@ use std::collections::BTreeSet;
 
 use bakeline::engine::StageError;
 use bakeline::evidence::predicate::Aim;
-use bakeline::rehearsal::faults::{Fault, FaultPlan, When};
-use bakeline::rehearsal::services::ec2;
-use bakeline::rehearsal::world::World;
+use bakeline_rehearsal::faults::{Fault, FaultPlan, When};
+use bakeline_rehearsal::services::ec2;
+use bakeline_rehearsal::world::World;
 use bakeline::stage::cleanup::apply::{ApplyError, Done, apply, undo};
 use bakeline::stage::cleanup::plan::{Refusal, draw};
 use bakeline::stage::cleanup::quarantine::{MARK, Step};
-use bakeline::stage::cleanup::retain::Fate;
+use bakeline::stage::cleanup::retain::Disposition;
 use bakeline::stage::cleanup::survey::{Focus, Survey};
 use bakeline::stage::cleanup::{Todo, advance};
 use serde_json::json;
@@ -120,10 +120,10 @@ fn the_known_failures_of_other_tools_do_not_happen_here() {
                 let survey = ground.survey(Focus::Oldest(100)).await.unwrap();
                 let fate = &survey.fates[&image];
                 if by.is_empty() {
-                    assert!(matches!(fate, Fate::Go(_)), "{case}: {fate:?}");
+                    assert!(matches!(fate, Disposition::Go(_)), "{case}: {fate:?}");
                     return;
                 }
-                let Fate::Keep(reasons) = fate else { panic!("{case}: {fate:?}") };
+                let Disposition::Keep(reasons) = fate else { panic!("{case}: {fate:?}") };
                 let told: Vec<String> = reasons.iter().map(ToString::to_string).collect();
                 assert!(told.iter().any(|reason| reason.contains(by)), "{case}: {told:?}");
                 // Our own lists know of it too.
@@ -315,7 +315,7 @@ fn a_shared_image_goes_once_no_other_account_uses_it() {
                     }
                 };
                 let fate = &survey.fates[&image];
-                assert_eq!(matches!(fate, Fate::Keep(_)), used, "{fate:?}");
+                assert_eq!(matches!(fate, Disposition::Keep(_)), used, "{fate:?}");
                 assert!(!used || format!("{:?}", fate.reasons()).contains("210987654321"), "{fate:?}");
             },
         );

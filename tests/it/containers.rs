@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bakeline::evidence::Stage;
-use bakeline::rehearsal::services::codepipeline::ActionStatus;
+use bakeline_rehearsal::services::codepipeline::ActionStatus;
 use bakeline::telemetry::Telemetry;
 use bakeline::worker::journal::Journal;
 use serde_json::{Value, json};

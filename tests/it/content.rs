@@ -6,14 +6,14 @@ use bakeline::cli::verify::progress::Progress;
 use bakeline::cli::verify::{Options, content as verified, prove};
 use bakeline::engine::Clock;
 use bakeline::evidence::{Chain, Stage};
-use bakeline::rehearsal::cloud::Cloud;
-use bakeline::rehearsal::services::codepipeline::ActionStatus;
-use bakeline::rehearsal::services::ec2::{self, BLOCKS_PER_GIB, Blocks, Disk, Fill, NewImage};
+use bakeline_rehearsal::cloud::Cloud;
+use bakeline_rehearsal::services::codepipeline::ActionStatus;
+use bakeline_rehearsal::services::ec2::{self, BLOCKS_PER_GIB, Blocks, Disk, Fill, NewImage};
 use bakeline::stage::content::{News, Position, digest};
 use bakeline::telemetry::Telemetry;
-use bakeline::worker::House;
+use bakeline::worker::WorkerDeps;
 use bakeline::worker::journal::Journal;
-use bakeline::worker::turn::turn;
+use bakeline::worker::run_once::run_once;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
@@ -49,7 +49,7 @@ fn image(moment: &mut Moment, name: &str, gib: u32, volumes: &[Blocks]) -> (Stri
         description: None,
         tags: std::collections::BTreeMap::new(),
         source_image: None,
-        behaviour: bakeline::rehearsal::behaviour::Behaviour::default(),
+        behaviour: bakeline_rehearsal::behaviour::Behaviour::default(),
         available_after: std::time::Duration::ZERO,
         snapshots: volumes.len(),
         disk: Disk { size: gib, encrypted: false },
@@ -68,7 +68,7 @@ fn noise(indices: impl IntoIterator<Item = u32>) -> Blocks {
     indices.into_iter().map(|index| (index, Fill::Noise(u64::from(index) + 7))).collect()
 }
 
-async fn worker(moment: &Moment, cloud: &Cloud, clock: &Clock) -> House {
+async fn worker(moment: &Moment, cloud: &Cloud, clock: &Clock) -> WorkerDeps {
     moment.worker(cloud, clock, &Arc::new(Journal::in_memory()), &[Stage::Bake], Telemetry::default()).await
 }
 
@@ -255,7 +255,7 @@ fn copies_that_do_not_hold_the_same_are_refused_and_taken_away() {
             told["Images"][0]["ImageId"].as_str().map(str::to_owned)
         };
         while copy(&cloud).is_none() {
-            let _ = Box::pin(turn(&house)).await;
+            let _ = Box::pin(run_once(&house)).await;
             clock.sleep(std::time::Duration::from_secs(5)).await;
         }
         let id = copy(&cloud).unwrap();

@@ -9,10 +9,10 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
 use bakeline::evidence::Stage;
-use bakeline::rehearsal::cloud::Cloud;
-use bakeline::rehearsal::faults::{Fault, FaultPlan, When};
-use bakeline::rehearsal::services::codepipeline::ActionStatus;
-use bakeline::rehearsal::transcript::Record;
+use bakeline_rehearsal::cloud::Cloud;
+use bakeline_rehearsal::faults::{Fault, FaultPlan, When};
+use bakeline_rehearsal::services::codepipeline::ActionStatus;
+use bakeline_rehearsal::transcript::Record;
 use bakeline::telemetry::Telemetry;
 use bakeline::worker::journal::Journal;
 

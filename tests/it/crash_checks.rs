@@ -1,7 +1,7 @@
 //! The crash test of what bakes by recipes and checks of every kind call beside the plain release of `crash.rs`.
 
 use bakeline::evidence::Stage;
-use bakeline::rehearsal::transcript::Record;
+use bakeline_rehearsal::transcript::Record;
 
 use crate::crash::{SHORT, crash_everywhere, crash_within, report};
 use crate::{bake, checks, content};

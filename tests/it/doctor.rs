@@ -9,10 +9,10 @@ use aws_sdk_kms::types::{KeySpec, KeyUsageType};
 use aws_sdk_s3::types::{BucketLocationConstraint, CreateBucketConfiguration};
 use aws_sdk_ssm::types::ParameterType;
 use bakeline::aws::{Aws, Targets};
-use bakeline::cli::rehearse::ground;
+use bakeline::cli::rehearse::fixtures;
 use bakeline::doctor::{Examination, Finding, Verdict, worst};
 use bakeline::evidence::TrustRoot;
-use bakeline::rehearsal::faults::{Fault, FaultPlan, When};
+use bakeline_rehearsal::faults::{Fault, FaultPlan, When};
 use bakeline::spec::ReleaseSpec;
 
 use crate::kill::{BAKELINE, Listening};
@@ -31,7 +31,7 @@ fn examination(moment: &Moment, aws: Aws, now: bakeline::engine::Timestamp, spec
         spec: Some((ReleaseSpec::parse(&text, spec).unwrap(), spec.into())),
         signing_key: Some(format!("kms:{}", moment.founded.signing_key).parse().unwrap()),
         targets: Targets::default(),
-        trust: Some(TrustRoot::parse(&ground::trust_root(&moment.founded)).unwrap()),
+        trust: Some(TrustRoot::parse(&fixtures::trust_root(&moment.founded)).unwrap()),
         journal: Some(moment.founded.bucket.clone()),
     }
 }
@@ -57,7 +57,7 @@ fn disturbed(
         let (cloud, clock) = moment.go_on();
         // Half an hour, so that the fleet has had traffic for as long as a hold.
         clock.sleep(Duration::from_mins(30)).await;
-        let aws = Aws::new(&ground::sdk_config(&cloud, &moment.founded, &moment.region, &clock));
+        let aws = Aws::new(&fixtures::sdk_config(&cloud, &moment.founded, &moment.region, &clock));
         change(aws.clone(), moment.founded.signing_key.clone()).await;
         let mut examination = examination(&moment, aws, clock.now(), spec);
         adjust(&mut examination);

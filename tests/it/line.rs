@@ -178,7 +178,7 @@ fn the_same_rehearsal_is_the_same_to_the_byte() {
 
 #[test]
 fn no_credential_is_written_anywhere() {
-    use bakeline::rehearsal::services::sts;
+    use bakeline_rehearsal::services::sts;
     let rehearsal = Rehearsal::of("good");
     // The same world again: its keys are the ones the binary worked with.
     let secrets: Vec<String> = crate::support::in_virtual_time(async {

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use aws_sdk_imagebuilder::types::ImageStatus;
 use bakeline::evidence::Stage;
-use bakeline::rehearsal::cloud::Cloud;
-use bakeline::rehearsal::services::codepipeline::ActionStatus;
-use bakeline::rehearsal::world::World;
-use bakeline::stage::canary::Census;
+use bakeline_rehearsal::cloud::Cloud;
+use bakeline_rehearsal::services::codepipeline::ActionStatus;
+use bakeline_rehearsal::world::World;
+use bakeline::stage::promote::Census;
 use bakeline::stage::reap::{self, Builds, Leftover, Standing, What, records};
-use bakeline::worker::House;
+use bakeline::worker::WorkerDeps;
 use serde_json::{Value, json};
 
 use crate::support::{Moment, example, in_virtual_time, plan, work};
@@ -25,14 +25,14 @@ fn sides(moment: &Moment, world: &mut World) -> Vec<(String, usize)> {
     let groups = answer["AutoScalingGroups"].as_array().cloned().unwrap_or_default();
     let side = |group: &Value| {
         let name = group["AutoScalingGroupName"].as_str()?;
-        let trial = bakeline::stage::canary::is_trial(name);
+        let trial = bakeline::stage::promote::is_trial(name);
         trial.then(|| (name.to_owned(), group["Instances"].as_array().map_or(0, Vec::len)))
     };
     groups.iter().filter_map(side).collect()
 }
 
 /// The group that serves, without what a trial registers in its target groups beside it.
-async fn production(house: &House) -> Census {
+async fn production(house: &WorkerDeps) -> Census {
     let mut census = Census::take(&house.aws, "web-production").await.unwrap();
     let members: Vec<String> = census.group.instances.iter().map(|member| member.id.clone()).collect();
     census.targets.values_mut().for_each(|targets| targets.retain(|target, _| members.contains(target)));
@@ -97,7 +97,7 @@ pub fn after_two_that_died(spec: &str, scenario: &str) -> Moment {
     second.after(Stage::Bake).after(Stage::Test).after(Stage::Promote)
 }
 
-async fn kinds(house: &House) -> Vec<What> {
+async fn kinds(house: &WorkerDeps) -> Vec<What> {
     let found = reap::find(&house.aws, Builds::All).await.unwrap();
     found.into_iter().map(|leftover| leftover.what).collect()
 }

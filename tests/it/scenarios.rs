@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use bakeline::rehearsal::scenario::Scenario;
+use bakeline_rehearsal::scenario::Scenario;
 
 use crate::support::repository;
 
@@ -122,7 +122,7 @@ fn a_scenario_with_chance_and_people_is_the_same_to_the_byte() {
 
 #[test]
 fn the_schema_admits_the_library_and_not_what_no_scenario_has() {
-    let schema = serde_json::to_value(bakeline::rehearsal::scenario::schema()).unwrap();
+    let schema = serde_json::to_value(bakeline_rehearsal::scenario::schema()).unwrap();
     let schema = jsonschema::validator_for(&schema).unwrap();
     let plain = |text: &str| -> serde_json::Value { serde_saphyr::from_str(text).unwrap() };
     for (name, path) in library() {

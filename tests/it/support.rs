@@ -4,20 +4,20 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use bakeline::cli::rehearse::{EPOCH, Plan, ground};
+use bakeline::cli::rehearse::{EPOCH, Plan, fixtures};
 use bakeline::engine::Clock;
 use bakeline::evidence::Stage;
-use bakeline::rehearsal::cloud::Cloud;
-use bakeline::rehearsal::scenario::Scenario;
-use bakeline::rehearsal::services::codepipeline::{self, ActionStatus};
-use bakeline::rehearsal::setup::{Founded, found};
-use bakeline::rehearsal::time::Time;
-use bakeline::rehearsal::timeline::Timeline;
-use bakeline::rehearsal::world::World;
+use bakeline_rehearsal::cloud::Cloud;
+use bakeline_rehearsal::scenario::Scenario;
+use bakeline_rehearsal::services::codepipeline::{self, ActionStatus};
+use bakeline_rehearsal::setup::{Provisioned, found};
+use bakeline_rehearsal::time::Time;
+use bakeline_rehearsal::timeline::Timeline;
+use bakeline_rehearsal::world::World;
 use bakeline::telemetry::Telemetry;
-use bakeline::worker::House;
+use bakeline::worker::WorkerDeps;
 use bakeline::worker::journal::Journal;
-use bakeline::worker::turn::turn;
+use bakeline::worker::run_once::run_once;
 
 /// A path in the repository.
 pub fn repository(path: &str) -> PathBuf {
@@ -67,7 +67,7 @@ pub fn in_virtual_time<T>(future: impl Future<Output = T>) -> T {
 pub struct Moment {
     pub world: World,
     pub now: Time,
-    pub founded: Founded,
+    pub founded: Provisioned,
     pub region: String,
 }
 
@@ -95,9 +95,9 @@ impl Moment {
         journal: &Arc<Journal>,
         stages: &[Stage],
         telemetry: Telemetry,
-    ) -> House {
+    ) -> WorkerDeps {
         let mut house =
-            ground::house(cloud, &self.founded, &self.region, clock, Arc::clone(journal), telemetry)
+            fixtures::house(cloud, &self.founded, &self.region, clock, Arc::clone(journal), telemetry)
                 .await
                 .unwrap();
         house.stages = stages.to_vec();
@@ -154,7 +154,7 @@ impl Moment {
 }
 
 /// Works until the pipeline's action of `stage` is over.
-pub async fn work(moment: &Moment, cloud: &Cloud, house: &House, stage: Stage) -> ActionStatus {
+pub async fn work(moment: &Moment, cloud: &Cloud, house: &WorkerDeps, stage: Stage) -> ActionStatus {
     work_resting(moment, cloud, house, stage, || {}).await
 }
 
@@ -162,7 +162,7 @@ pub async fn work(moment: &Moment, cloud: &Cloud, house: &House, stage: Stage) -
 pub async fn work_resting(
     moment: &Moment,
     cloud: &Cloud,
-    house: &House,
+    house: &WorkerDeps,
     stage: Stage,
     mut rest: impl FnMut(),
 ) -> ActionStatus {
@@ -170,7 +170,7 @@ pub async fn work_resting(
     loop {
         rest();
         // A turn that was cut short is taken again: that is what a worker does.
-        let _ = turn(house).await;
+        let _ = run_once(house).await;
         match cloud.with_world(|world| moment.action(world, stage)) {
             Some(ActionStatus::InProgress) | None => {}
             Some(over) => return over,

@@ -7,12 +7,12 @@ use std::sync::Arc;
 use bakeline::aws::{Target, Targets};
 use bakeline::cli::rehearse::Plan;
 use bakeline::evidence::Stage;
-use bakeline::rehearsal::cloud::Cloud;
-use bakeline::rehearsal::scenario::Scenario;
-use bakeline::rehearsal::services::codepipeline::ActionStatus;
-use bakeline::rehearsal::services::sts::{self, Trust};
+use bakeline_rehearsal::cloud::Cloud;
+use bakeline_rehearsal::scenario::Scenario;
+use bakeline_rehearsal::services::codepipeline::ActionStatus;
+use bakeline_rehearsal::services::sts::{self, Trust};
 use bakeline::telemetry::Telemetry;
-use bakeline::worker::House;
+use bakeline::worker::WorkerDeps;
 use bakeline::worker::journal::Journal;
 
 use crate::support::{Moment, in_virtual_time, repository, work};
@@ -61,7 +61,7 @@ pub async fn house(
     cloud: &Cloud,
     clock: &bakeline::engine::Clock,
     stages: &[Stage],
-) -> House {
+) -> WorkerDeps {
     cloud.with_world(|world| {
         for (arn, id) in [(STAGING, "four"), (PRODUCTION, "seven")] {
             sts::place_role(world, arn, Trust { principal: WORKER.into(), external_id: Some(id.into()) });

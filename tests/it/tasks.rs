@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bakeline::evidence::Stage;
-use bakeline::rehearsal::services::codepipeline::{self, ActionStatus};
-use bakeline::rehearsal::services::s3;
-use bakeline::rehearsal::transcript::Record;
+use bakeline_rehearsal::services::codepipeline::{self, ActionStatus};
+use bakeline_rehearsal::services::s3;
+use bakeline_rehearsal::transcript::Record;
 use bakeline::stage::reap::{self, Builds, What};
 use bakeline::telemetry::Telemetry;
 use bakeline::worker::journal::Journal;

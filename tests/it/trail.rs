@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use bakeline::rehearsal::call::Call;
-use bakeline::rehearsal::world::World;
+use bakeline_rehearsal::call::Call;
+use bakeline_rehearsal::world::World;
 use serde_json::{Value, json};
 
 use crate::support::Moment;
@@ -181,11 +181,11 @@ pub fn trail(moment: &Moment, world: &World) -> Trail {
         add(format!("command {} ended {}", text(command, "DocumentName"), text(command, "Status")));
     }
     let execution =
-        bakeline::rehearsal::services::codepipeline::execution(&world, &moment.founded.execution).unwrap();
+        bakeline_rehearsal::services::codepipeline::execution(&world, &moment.founded.execution).unwrap();
     for run in &execution.runs {
         add(format!("action {} is {}", run.action, run.status.name()));
     }
-    let bucket = bakeline::rehearsal::services::s3::bucket(&world, &moment.founded.bucket).unwrap();
+    let bucket = bakeline_rehearsal::services::s3::bucket(&world, &moment.founded.bucket).unwrap();
     for (key, object) in bucket.objects() {
         let mut parts: Vec<&str> = key.split('/').collect();
         if parts.len() > 1 {

@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use bakeline::engine::{Failure, Machine, StageError, Step, Timestamp};
 use bakeline::evidence::Stage;
-use bakeline::rehearsal::services::codepipeline::ActionStatus;
-use bakeline::rehearsal::transcript::Record;
+use bakeline_rehearsal::services::codepipeline::ActionStatus;
+use bakeline_rehearsal::transcript::Record;
 use bakeline::stage::bake::Bake;
-use bakeline::stage::canary::Promote;
+use bakeline::stage::promote::Promote;
 use bakeline::stage::cleanup::Cleanup;
-use bakeline::stage::staging::Test;
+use bakeline::stage::test::Test;
 use bakeline::stage::{Cx, StageMachine};
 use bakeline::telemetry::Telemetry;
 use bakeline::worker::journal::Journal;
@@ -80,8 +80,8 @@ impl<M: StageMachine> StageMachine for Twice<M> {
         M::load(cx, at).await
     }
 
-    fn unheard(why: Failure) -> Option<Self> {
-        M::unheard(why).map(Self)
+    fn recover_lost_first_slice(why: Failure) -> Option<Self> {
+        M::recover_lost_first_slice(why).map(Self)
     }
 
     async fn step_back(self, cx: &Cx) -> Result<Step<Self>, StageError> {

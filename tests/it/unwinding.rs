@@ -5,27 +5,27 @@ use std::sync::Arc;
 use aws_sdk_imagebuilder::types::ImageStatus;
 use bakeline::engine::Clock;
 use bakeline::evidence::Stage;
-use bakeline::rehearsal::cloud::Cloud;
-use bakeline::rehearsal::services::codepipeline::ActionStatus;
-use bakeline::stage::canary::Census;
+use bakeline_rehearsal::cloud::Cloud;
+use bakeline_rehearsal::services::codepipeline::ActionStatus;
+use bakeline::stage::promote::Census;
 use bakeline::telemetry::Telemetry;
-use bakeline::worker::House;
+use bakeline::worker::WorkerDeps;
 use bakeline::worker::journal::Journal;
-use bakeline::worker::turn::turn;
+use bakeline::worker::run_once::run_once;
 
 use crate::support::{Moment, example, in_virtual_time, plan, work};
 use crate::target;
 
 const GROUP: &str = "web-production";
 
-pub async fn worker(moment: &Moment, cloud: &Cloud, clock: &Clock, stage: Stage) -> House {
+pub async fn worker(moment: &Moment, cloud: &Cloud, clock: &Clock, stage: Stage) -> WorkerDeps {
     moment.worker(cloud, clock, &Arc::new(Journal::in_memory()), &[stage], Telemetry::default()).await
 }
 
 /// Works slice by slice until `there` says that the action has come far enough.
-pub async fn until(house: &House, there: impl AsyncFn() -> bool) {
+pub async fn until(house: &WorkerDeps, there: impl AsyncFn() -> bool) {
     for _ in 0..2000 {
-        let _ = Box::pin(turn(house)).await;
+        let _ = Box::pin(run_once(house)).await;
         if there().await {
             return;
         }
@@ -35,7 +35,7 @@ pub async fn until(house: &House, there: impl AsyncFn() -> bool) {
 }
 
 /// The S3 keys of an artifact; CodePipeline shortens its name to ten characters.
-async fn keys(house: &House, moment: &Moment, artifact: &str) -> Vec<String> {
+async fn keys(house: &WorkerDeps, moment: &Moment, artifact: &str) -> Vec<String> {
     let s3 = house.aws.artifacts(None);
     let listed = s3.list_objects_v2().bucket(&moment.founded.bucket).send().await.unwrap();
     let short = format!("/{}/", artifact.chars().take(10).collect::<String>());
@@ -43,14 +43,14 @@ async fn keys(house: &House, moment: &Moment, artifact: &str) -> Vec<String> {
     keys.into_iter().filter(|key| key.contains(&short)).collect()
 }
 
-pub async fn delete(house: &House, moment: &Moment, artifact: &str) {
+pub async fn delete(house: &WorkerDeps, moment: &Moment, artifact: &str) {
     let keys = keys(house, moment, artifact).await;
     assert_eq!(keys.len(), 1, "{keys:?}");
     let s3 = house.aws.artifacts(None);
     s3.delete_object().bucket(&moment.founded.bucket).key(&keys[0]).send().await.unwrap();
 }
 
-async fn replace(house: &House, moment: &Moment, artifact: &str) {
+async fn replace(house: &WorkerDeps, moment: &Moment, artifact: &str) {
     for key in keys(house, moment, artifact).await {
         let call = house.aws.artifacts(None).put_object().bucket(&moment.founded.bucket).key(key);
         let call = call.server_side_encryption(aws_sdk_s3::types::ServerSideEncryption::AwsKms);
@@ -91,7 +91,7 @@ fn a_build_is_cancelled() {
 }
 
 /// States of the instances that carry an action's tag, other than those of the fleet.
-pub async fn staging(house: &House) -> Vec<String> {
+pub async fn staging(house: &WorkerDeps) -> Vec<String> {
     let filter =
         aws_sdk_ec2::types::Filter::builder().name("tag-key").values("bakeline:action-execution").build();
     let found = house.aws.ec2.describe_instances().filters(filter).send().await.unwrap();
@@ -147,13 +147,13 @@ fn a_half_rolled_canary_in_another_account_goes_back_there() {
         });
         for key in keys {
             let who =
-                cloud.with_world(|w| bakeline::rehearsal::services::sts::principal(w, &key)).unwrap().arn;
+                cloud.with_world(|w| bakeline_rehearsal::services::sts::principal(w, &key)).unwrap().arn;
             assert!(who.contains(":assumed-role/production/"), "{who}");
         }
     });
 }
 
-async fn goes_back(moment: &Moment, cloud: &Cloud, house: &House, look: &House) {
+async fn goes_back(moment: &Moment, cloud: &Cloud, house: &WorkerDeps, look: &WorkerDeps) {
     let old = moment.founded.current_image.clone().unwrap();
     until(house, async || {
         let census = Census::take(&look.aws, GROUP).await.unwrap();

@@ -6,11 +6,11 @@ use std::time::Duration;
 use aws_sdk_codepipeline::types::{ExecutionMode, PipelineType};
 use bakeline::engine::{Clock, Outcome, Progress, StageError, Timestamp};
 use bakeline::evidence::Stage;
-use bakeline::rehearsal::cloud::Cloud;
-use bakeline::rehearsal::services::codepipeline::{self, ActionStatus};
+use bakeline_rehearsal::cloud::Cloud;
+use bakeline_rehearsal::services::codepipeline::{self, ActionStatus};
 use bakeline::stage::Cx;
 use bakeline::telemetry::Telemetry;
-use bakeline::worker::House;
+use bakeline::worker::WorkerDeps;
 use bakeline::worker::journal::{BucketJournal, Journal};
 use bakeline::worker::service::{Runner, Service, Settings, Stop, Summary, stages};
 use bakeline::worker::slice::Answer;
@@ -28,7 +28,7 @@ fn draining() -> Settings {
     Settings { drain: true, ..Settings::default() }
 }
 
-async fn worker(moment: &Moment, cloud: &Cloud, clock: &Clock, stages: &[Stage]) -> House {
+async fn worker(moment: &Moment, cloud: &Cloud, clock: &Clock, stages: &[Stage]) -> WorkerDeps {
     // The source has been fetched: the first job waits.
     clock.sleep(Duration::from_secs(5)).await;
     moment.worker(cloud, clock, &Arc::new(Journal::in_memory()), stages, Telemetry::default()).await
@@ -63,7 +63,7 @@ fn rests_until(cx: &Cx, not_before: Timestamp) -> Answer {
 }
 
 /// Pipelines like the founded one, each with so many executions whose first action waits for a worker.
-async fn pipelines(house: &House, like: &str, wanted: &[(&str, usize)]) -> Vec<(String, String)> {
+async fn pipelines(house: &WorkerDeps, like: &str, wanted: &[(&str, usize)]) -> Vec<(String, String)> {
     let client = &house.aws.codepipeline;
     let found = client.get_pipeline().name(like).send().await.unwrap().pipeline.unwrap();
     let mut executions = Vec::new();
@@ -372,7 +372,7 @@ fn an_expired_lease_is_taken_over_by_one_worker_that_finishes_the_job() {
             .unwrap();
         let journal =
             |name: &str| Arc::new(Journal::Bucket(BucketJournal::new(s3.clone(), "journal", "jobs", name)));
-        let with = |name: &str| House { journal: journal(name), ..first.clone() };
+        let with = |name: &str| WorkerDeps { journal: journal(name), ..first.clone() };
         let hangs = runner(|_| std::future::pending().boxed());
         let (stop, told) = watch::channel(Stop::No);
         let dying = tokio::spawn(Service::running(with("a"), Settings::default(), hangs).run(told));
@@ -455,7 +455,7 @@ fn an_abandoned_test_leaves_no_instance_in_staging() {
 
 /// A worker acts in an action's first slice and is gone before anyone hears of it, the execution is abandoned, the inputs
 /// are deleted; only then another worker takes over its journal.
-fn unheard(stage: Stage, input: &str, makes: &str, undoes: &str) {
+fn recover_lost_first_slice(stage: Stage, input: &str, makes: &str, undoes: &str) {
     let moment = Moment::before(&plan(SPEC, "{}"), stage);
     in_virtual_time(async {
         let (cloud, clock) = moment.go_on();
@@ -490,6 +490,6 @@ fn unheard(stage: Stage, input: &str, makes: &str, undoes: &str) {
 
 #[test]
 fn what_an_abandoned_first_slice_made_unheard_is_undone() {
-    unheard(Stage::Bake, "SourceArtifact", "StartImagePipelineExecution", "CancelImageCreation");
-    unheard(Stage::Test, "BakedImage", "RunInstances", "TerminateInstances");
+    recover_lost_first_slice(Stage::Bake, "SourceArtifact", "StartImagePipelineExecution", "CancelImageCreation");
+    recover_lost_first_slice(Stage::Test, "BakedImage", "RunInstances", "TerminateInstances");
 }

@@ -13,7 +13,7 @@ from tour.ground import Ground
 
 SERVICES = ("kms", "secretsmanager", "securityhub", "sts", "ssm", "s3", "cloudwatch", "ec2", "ebs", "ecr", "ecs", "elbv2", "lambda", "autoscaling",
             "imagebuilder", "codepipeline")
-CODE = pathlib.Path(__file__).resolve().parents[2] / "src/rehearsal/services"
+CODE = pathlib.Path(__file__).resolve().parents[2] / "crates/rehearsal/src/services"
 
 
 def offered(service):

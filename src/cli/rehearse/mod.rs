@@ -1,7 +1,7 @@
 //! `bakeline rehearse`: the whole line on the embedded AWS, by the code that works in production.
 
-pub mod ground;
-mod harvest;
+pub mod fixtures;
+mod collect_artifacts;
 mod source;
 mod summary;
 mod watch;
@@ -20,17 +20,17 @@ use crate::engine::clock::Mapping;
 use crate::engine::error::with_causes;
 use crate::engine::{Clock, Job, Timestamp};
 use crate::evidence::Stage;
-use crate::rehearsal::cloud::Cloud;
-use crate::rehearsal::happening;
-use crate::rehearsal::listen::Listener;
-use crate::rehearsal::scenario::Scenario;
-use crate::rehearsal::setup::{Founded, Setup, found, found_beside};
-use crate::rehearsal::time::Time;
-use crate::rehearsal::timeline::Timeline;
+use bakeline_rehearsal::cloud::Cloud;
+use bakeline_rehearsal::happening;
+use bakeline_rehearsal::listen::Listener;
+use bakeline_rehearsal::scenario::Scenario;
+use bakeline_rehearsal::setup::{Provisioned, Setup, found, found_beside};
+use bakeline_rehearsal::time::Time;
+use bakeline_rehearsal::timeline::Timeline;
 use crate::spec::ReleaseSpec;
-use crate::worker::House;
+use crate::worker::WorkerDeps;
 use crate::worker::journal::Journal;
-use crate::worker::turn::turn;
+use crate::worker::run_once::run_once;
 use watch::{Style, Watch};
 
 /// When every rehearsal begins: a fixed moment, so that the same rehearsal is the same to the byte.
@@ -98,8 +98,8 @@ impl Plan {
         let bytes =
             std::fs::read(packed.path()).map_err(|error| CliError::unavailable(error.to_string(), ""))?;
         let inside = spec.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        let setup = ground::setup(&release, Bytes::from(bytes), inside);
-        Ok(Self { setup, scenario: read_scenario(scenario)?, targets: ground::targets(&release) })
+        let setup = fixtures::setup(&release, Bytes::from(bytes), inside);
+        Ok(Self { setup, scenario: read_scenario(scenario)?, targets: fixtures::targets(&release) })
     }
 }
 
@@ -135,7 +135,7 @@ pub fn virtual_clock() -> Clock {
     Clock::tokio(SystemTime::UNIX_EPOCH + Duration::from_millis(EPOCH.0.unsigned_abs()))
 }
 
-fn found_world(plan: &Plan) -> Result<(crate::rehearsal::world::World, Founded), CliError> {
+fn found_world(plan: &Plan) -> Result<(bakeline_rehearsal::world::World, Provisioned), CliError> {
     found(&plan.setup, &plan.scenario, EPOCH)
         .map_err(|error| CliError::data(error.to_string(), "the spec names something AWS would refuse"))
 }
@@ -154,7 +154,7 @@ async fn rehearse(plan: Plan, args: &Args) -> Result<(), CliError> {
         ))?;
     }
     let watch = Watch::new(style, clock.now(), plan.setup.actions);
-    let mut house = ground::house(
+    let mut house = fixtures::house(
         &cloud,
         &founded,
         &plan.setup.region,
@@ -166,17 +166,17 @@ async fn rehearse(plan: Plan, args: &Args) -> Result<(), CliError> {
     house.targets = plan.targets.clone();
     cloud.set_faults(plan.scenario.fault_plan(EPOCH));
     let mut ended = run_line(&house, &founded, &plan.setup.pipeline).await;
-    while matches!(ended, Ok(Ended::Failed)) && cloud.with_world(|world| happening::awaits_retry(world)) {
-        while cloud.with_world(|world| happening::awaits_retry(world)) {
+    while matches!(ended, Ok(Ended::Failed)) && cloud.with_world(|world| external_events::awaits_retry(world)) {
+        while cloud.with_world(|world| external_events::awaits_retry(world)) {
             house.clock.sleep(IDLE).await;
         }
         ended = run_line(&house, &founded, &plan.setup.pipeline).await;
     }
     watch.finish();
-    cloud.set_faults(crate::rehearsal::faults::FaultPlan::default());
-    let kept = harvest::artifacts(&house, &founded, &plan.setup, &args.out).await?;
+    cloud.set_faults(bakeline_rehearsal::faults::FaultPlan::default());
+    let kept = collect_artifacts::artifacts(&house, &founded, &plan.setup, &args.out).await?;
     if let Some(path) = &args.transcript {
-        std::fs::write(path, cloud.with_transcript(crate::rehearsal::transcript::Transcript::json_lines))
+        std::fs::write(path, cloud.with_transcript(bakeline_rehearsal::transcript::Transcript::json_lines))
             .map_err(|error| {
                 CliError::unavailable(
                     format!("{}: {error}", path.display()),
@@ -213,10 +213,10 @@ pub enum Ended {
 ///
 /// # Errors
 /// AWS refused what a worker asks, or the execution did not end.
-pub async fn run_line(house: &House, founded: &Founded, pipeline: &str) -> Result<Ended, CliError> {
+pub async fn run_line(house: &WorkerDeps, founded: &Provisioned, pipeline: &str) -> Result<Ended, CliError> {
     let began = house.clock.now();
     loop {
-        match turn(house).await {
+        match run_once(house).await {
             Ok(0) => {
                 if let Some(ended) = execution_ended(house, founded, pipeline).await {
                     return Ok(ended);
@@ -232,7 +232,7 @@ pub async fn run_line(house: &House, founded: &Founded, pipeline: &str) -> Resul
     }
 }
 
-async fn execution_ended(house: &House, founded: &Founded, pipeline: &str) -> Option<Ended> {
+async fn execution_ended(house: &WorkerDeps, founded: &Provisioned, pipeline: &str) -> Option<Ended> {
     use aws_sdk_codepipeline::types::PipelineExecutionStatus as Status;
     let asked = house
         .aws
@@ -277,11 +277,11 @@ fn listen(plan: Plan, address: SocketAddr, speed: f64, args: &Args) -> Result<()
         let listener = Listener::bind(address).await.map_err(|error| {
             CliError::unavailable(with_causes(&error), "give a free loopback address, such as 127.0.0.1:0")
         })?;
-        harvest::keys(&founded, &args.out)?;
+        collect_artifacts::keys(&founded, &args.out)?;
         announce(&listener, &founded, &plan, timeline, &args.out)?;
         listener.serve(cloud.clone(), stopped()).await;
         if let Some(path) = &args.transcript {
-            std::fs::write(path, cloud.with_transcript(crate::rehearsal::transcript::Transcript::json_lines))
+            std::fs::write(path, cloud.with_transcript(bakeline_rehearsal::transcript::Transcript::json_lines))
                 .map_err(|error| CliError::unavailable(format!("{}: {error}", path.display()), ""))?;
         }
         Ok(())
@@ -305,7 +305,7 @@ async fn stopped() {
 /// Prints what a shell must set so that any client reaches this AWS.
 fn announce(
     listener: &Listener,
-    founded: &Founded,
+    founded: &Provisioned,
     plan: &Plan,
     timeline: Timeline,
     out: &Path,
@@ -321,7 +321,7 @@ fn announce(
         ("AWS_DEFAULT_REGION", plan.setup.region.clone()),
         ("BAKELINE_CLOCK", clock.to_string()),
         ("BAKELINE_SIGNING_KEY", format!("kms:{}", founded.signing_key)),
-        ("BAKELINE_TRUST", out.join(harvest::TRUST).display().to_string()),
+        ("BAKELINE_TRUST", out.join(collect_artifacts::TRUST).display().to_string()),
     ] {
         say(&format!("export {name}={value}"))?;
     }
@@ -334,7 +334,7 @@ pub fn one_job(
     inputs: std::collections::BTreeMap<String, PathBuf>,
     output: Option<PathBuf>,
 ) -> Result<(), CliError> {
-    harvest::one_job(paused_runtime()?, job, &inputs, output)
+    collect_artifacts::one_job(paused_runtime()?, job, &inputs, output)
 }
 
 /// The name of the artifact a stage leaves, as the rehearsal's pipeline calls it.

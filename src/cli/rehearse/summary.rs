@@ -12,16 +12,16 @@ use crate::engine::error::with_causes;
 use crate::engine::key::tag;
 use crate::engine::{Outcome, Timestamp};
 use crate::evidence::Stage;
-use crate::rehearsal::cloud::Cloud;
-use crate::worker::House;
+use bakeline_rehearsal::cloud::Cloud;
+use crate::worker::WorkerDeps;
 
-use super::harvest::{Kept, TRUST};
+use super::collect_artifacts::{Kept, TRUST};
 use super::watch::{Seen, Watch, elapsed};
 use super::{Plan, epoch};
 
 /// Prints the tables.
 pub async fn print(
-    house: &House,
+    house: &WorkerDeps,
     cloud: &Cloud,
     plan: &Plan,
     watch: &Watch,
@@ -93,7 +93,7 @@ fn calls(cloud: &Cloud, from: Timestamp, to: Timestamp) -> usize {
 }
 
 /// The service's images that are left.
-async fn images(house: &House, plan: &Plan) -> Result<Table, CliError> {
+async fn images(house: &WorkerDeps, plan: &Plan) -> Result<Table, CliError> {
     let filter = aws_sdk_ec2::types::Filter::builder()
         .name(format!("tag:{}", tag::SERVICE))
         .values(&plan.setup.service)
@@ -124,7 +124,7 @@ async fn images(house: &House, plan: &Plan) -> Result<Table, CliError> {
 const NAMES: usize = 200;
 
 /// Instances of every group in production by image.
-async fn running(house: &House, plan: &Plan) -> Result<BTreeMap<String, usize>, CliError> {
+async fn running(house: &WorkerDeps, plan: &Plan) -> Result<BTreeMap<String, usize>, CliError> {
     let mut running = BTreeMap::new();
     let Some(fleet) = &plan.setup.fleet else { return Ok(running) };
     for names in fleet.groups().chunks(NAMES) {

@@ -16,7 +16,7 @@ use crate::engine::{Outcome, Progress, StageError, Step, Timestamp};
 use crate::evidence::{ContainerIdentity, ResourceDescriptor, Sha256, Stage};
 use crate::spec::Scan;
 use crate::stage::Cx;
-use crate::stage::handover::{Baggage, hand_over_about};
+use crate::stage::handover::{ReleaseFiles, hand_over_about};
 use crate::stage::store::{Files, input};
 
 pub async fn building(
@@ -118,7 +118,7 @@ fn ended(
     }
     let log = log::address(&image, found.name.as_deref());
     let log = log.map(|address| format!("; log: {address}")).unwrap_or_default();
-    Err(StageError::Rejected(format!("{}{log}", judge::obituary(&image, build))))
+    Err(StageError::Rejected(format!("{}{log}", judge::failure_summary(&image, build))))
 }
 
 /// The call's token is its own for every try, so a repeated one runs the build on once.
@@ -169,7 +169,7 @@ pub async fn inspecting(
     match gate::scan_stand(inspect::scan_status(&found)) {
         ScanStand::Completed => {
             if scan.security_hub {
-                return Ok(Step::Next(Bake::Telling { image, since, done: 0 }));
+                return Ok(Step::Next(Bake::ReportingFindings { image, since, done: 0 }));
             }
             let findings = inspect::findings(cx, &image).await?;
             counted(scan, &findings, cx, image)
@@ -306,7 +306,7 @@ pub async fn sealing(
     let run = run(inputs, image, built);
     let reused = run.reused;
     let statement = provenance::provenance(&run, &source, product.foreign());
-    let baggage = Baggage { files, statements: Files::new(), source: Some(digest) };
+    let baggage = ReleaseFiles { files, statements: Files::new(), source: Some(digest) };
     let valid_for = inputs.source.spec.evidence.valid_for.as_duration();
     let sealed = hand_over_about(cx, Stage::Bake, said.subjects, &statement, baggage, valid_for).await?;
     let mut variables = said.variables;

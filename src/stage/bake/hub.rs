@@ -50,7 +50,7 @@ pub async fn telling(
     let answer = cx.aws.securityhub.batch_import_findings().set_findings(Some(batch)).send().await;
     let answer =
         answer.map_err(|error| refused(AwsError::new("securityhub:BatchImportFindings", &image, error)))?;
-    let state = Bake::Telling { image: image.clone(), since, done: done.saturating_add(1) };
+    let state = Bake::ReportingFindings { image: image.clone(), since, done: done.saturating_add(1) };
     let failed = answer.failed_findings.unwrap_or_default();
     if failed.is_empty() {
         return Ok(Step::Next(state));

@@ -95,7 +95,7 @@ pub fn stand(status: &str) -> Stand {
 
 /// Why a build that has ended is no release: every word Image Builder has for it.
 #[must_use]
-pub fn obituary(arn: &str, build: &Build) -> String {
+pub fn failure_summary(arn: &str, build: &Build) -> String {
     let mut text = format!("image build {arn} ended {}", build.status);
     let mut say = |what: &str, value: Option<&str>| {
         if let Some(value) = value.filter(|value| !value.is_empty()) {

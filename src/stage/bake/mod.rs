@@ -77,7 +77,7 @@ pub enum Bake {
     /// All images were seen available often enough, at `since`. Whether they pass the gates is not known yet.
     Inspecting { image: String, since: Timestamp },
     /// The scan is complete, and its findings are to be counted; `done` batches of them are in Security Hub.
-    Telling { image: String, since: Timestamp, done: u16 },
+    ReportingFindings { image: String, since: Timestamp, done: u16 },
     /// All images passed the gates. `copy` of those whose content is asked for were read, and hold `content`; the next
     /// one is read as far as `position`, or was not begun.
     Reading {
@@ -211,7 +211,7 @@ impl StageMachine for Bake {
         Ok(Inputs { source, bake, of, account, began: at })
     }
 
-    fn unheard(why: Failure) -> Option<Self> {
+    fn recover_lost_first_slice(why: Failure) -> Option<Self> {
         Some(Self::Recalling { looks: 0, parent: None, why })
     }
 
@@ -238,7 +238,7 @@ impl StageMachine for Bake {
             | Self::Retrying { .. }
             | Self::Confirming { .. }
             | Self::Inspecting { .. }
-            | Self::Telling { .. }
+            | Self::ReportingFindings { .. }
             | Self::Reading { .. }
             | Self::Tagging { .. }
             | Self::Publishing { .. }
@@ -272,7 +272,7 @@ impl Machine for Bake {
             Self::Building { image, .. } | Self::Retrying { image, .. } => Self::Cancelling { image, why },
             Self::Confirming { image, .. }
             | Self::Inspecting { image, .. }
-            | Self::Telling { image, .. }
+            | Self::ReportingFindings { image, .. }
             | Self::Reading { image, .. }
             | Self::Tagging { image, .. } => Self::Removing { image, looks: 0, gone: 0, why },
             Self::Publishing { image, .. } | Self::Validating { image, .. } | Self::Sealing { image, .. } => {
@@ -297,7 +297,7 @@ impl Machine for Bake {
             | Self::Retrying { .. }
             | Self::Confirming { .. }
             | Self::Inspecting { .. }
-            | Self::Telling { .. }
+            | Self::ReportingFindings { .. }
             | Self::Reading { .. }
             | Self::Tagging { .. }
             | Self::Publishing { .. }
@@ -324,7 +324,7 @@ impl Machine for Bake {
             Self::Retrying { image, retries } => forward::retrying(inputs, cx, image, retries).await,
             Self::Confirming { image, seen } => forward::confirming(inputs, cx, image, seen).await,
             Self::Inspecting { image, since } => forward::inspecting(inputs, cx, image, since).await,
-            Self::Telling { image, since, done } => hub::telling(inputs, cx, image, since, done).await,
+            Self::ReportingFindings { image, since, done } => hub::telling(inputs, cx, image, since, done).await,
             Self::Reading { image, copy, position, content } => {
                 content::reading(inputs, cx, image, copy, position, content).await
             }
@@ -362,7 +362,7 @@ fn available(inputs: &Inputs, cx: &Cx, build: &judge::Build, image: &str) -> Res
     match judge::stand(&build.status) {
         Stand::Available => release(inputs, cx, build, image),
         Stand::Ended if judge::ends_after_available(&build.status) => {
-            Err(StageError::Rejected(judge::obituary(image, build)))
+            Err(StageError::Rejected(judge::failure_summary(image, build)))
         }
         Stand::Going | Stand::Ended => {
             Err(StageError::NotYet(format!("image build {image} was available and is {}", build.status)))

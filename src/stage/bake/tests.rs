@@ -66,7 +66,7 @@ fn a_failed_build_is_told_with_everything_image_builder_says() {
         ..Build::default()
     };
     assert_eq!(
-        judge::obituary(ARN, &component),
+        judge::failure_summary(ARN, &component),
         format!(
             "image build {ARN} ended FAILED; SSM execution failed; workflow arn:workflow; workflow step \
              ApplyBuildComponents; component arn:component; phase build; step InstallNginx; action ExecuteBash; \
@@ -92,14 +92,14 @@ fn a_failed_build_is_told_with_everything_image_builder_says() {
         ..Build::default()
     };
     assert_eq!(
-        judge::obituary(ARN, &distribution),
+        judge::failure_summary(ARN, &distribution),
         format!(
             "image build {ARN} ended FAILED; distribution: 2 regions failed; region eu-west-2 (account {HOME}) \
              TIMED_OUT in PUT_SSM_PARAMETERS: denied; region ? (account ?) ?: no message"
         )
     );
     let cancelled = Build { status: "CANCELLED".into(), ..Build::default() };
-    assert_eq!(judge::obituary(ARN, &cancelled), format!("image build {ARN} ended CANCELLED"));
+    assert_eq!(judge::failure_summary(ARN, &cancelled), format!("image build {ARN} ended CANCELLED"));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use aws_sdk_ec2::types::{ImageRecycleBinInfo, SnapshotRecycleBinInfo};
 use super::plan::{Refusal, hold};
 use super::quarantine::{Back, Step};
 use super::survey::{Focus, Scope, Survey};
-use super::{Doomed, Removed, Todo, act, advance, inventory, removal, take_back};
+use super::{PendingRemoval, Removed, Todo, act, advance, inventory, removal, take_back};
 use crate::aws::{Aws, AwsError};
 use crate::engine::{Clock, StageError};
 use crate::evidence::predicate::{Aim, CleanupPlan};
@@ -40,7 +40,7 @@ pub enum ApplyError {
 pub enum Done {
     Quarantined,
     Reinstated,
-    Removed(Doomed),
+    Removed(PendingRemoval),
     /// EC2 holds it.
     Held,
     /// It was gone.
@@ -74,7 +74,7 @@ pub async fn apply(
     let left = hold(plan, &survey, here)?;
     for planned in plan.images.iter().filter(|planned| planned.aim == Aim::Deregister) {
         if survey.image(&planned.image.image_id).is_none()
-            && let Some(gone) = go_on(aws, &survey, Doomed::of_plan(planned)).await?
+            && let Some(gone) = go_on(aws, &survey, PendingRemoval::of_plan(planned)).await?
         {
             tell(&planned.image.image_id, &Done::Removed(gone));
         }
@@ -87,7 +87,7 @@ pub async fn apply(
 
 /// Deletes what snapshots are still to go of an image that is gone, if the call that took it away had to leave them;
 /// none when there is nothing to do.
-async fn go_on(aws: &Aws, survey: &Survey, doomed: Doomed) -> Result<Option<Doomed>, StageError> {
+async fn go_on(aws: &Aws, survey: &Survey, doomed: PendingRemoval) -> Result<Option<PendingRemoval>, StageError> {
     let held = survey.held_of(&doomed);
     if held.is_empty() {
         return Ok(None);
@@ -107,12 +107,12 @@ struct Going {
     todo: Todo,
     aim: Aim,
     /// It was asked to go, and the answer was lost, or snapshots of it are still to go.
-    asked: Option<Doomed>,
+    asked: Option<PendingRemoval>,
 }
 
 impl Going {
     /// The image is gone; none while snapshots of it are still to go.
-    fn is_gone(&mut self, doomed: Doomed) -> Option<Done> {
+    fn is_gone(&mut self, doomed: PendingRemoval) -> Option<Done> {
         if doomed.is_over() {
             return Some(Done::Removed(doomed));
         }
@@ -191,7 +191,7 @@ async fn further(
         return Ok(going.is_gone(doomed));
     };
     if going.aim == Aim::Deregister && survey.step(&id) == Some(Step::Deregister) {
-        let doomed = Doomed::new(image);
+        let doomed = PendingRemoval::new(image);
         let asked = going.asked.replace(doomed.clone());
         let held = survey.held(image);
         return Ok(match (removal::remove(aws, doomed, &held).await?, asked) {

@@ -31,7 +31,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use self::inventory::images;
-pub use self::removal::{Doomed, Removed, Snapshot, delete_next, remove as deregister};
+pub use self::removal::{PendingRemoval, Removed, Snapshot, delete_next, remove as deregister};
 pub use self::steps::{advance, fit, take_back};
 pub use self::todo::Todo;
 
@@ -40,7 +40,7 @@ use self::retain::{Reason, Uses};
 use self::survey::Scope;
 use super::context::Cx;
 use super::handover::Release;
-use super::why::Why;
+use super::failure_reason::FailureReason;
 use super::{StageMachine, goes_forward};
 use crate::engine::{Failure, Machine, Outcome, StageError, Step, Timestamp};
 use crate::evidence::Stage;
@@ -61,7 +61,7 @@ const TIMEOUT: Duration = Duration::from_hours(4);
 #[serde(tag = "at", rename_all = "snake_case")]
 pub enum Cleanup {
     /// Nothing is changed. The release's image may carry the dates already that keep it later.
-    Naming,
+    TaggingRelease,
     /// No image has taken a step; how long the lists are may have been written down.
     Surveying,
     /// Images are taken out of use, by steps that can be undone. The first may have taken its step already.
@@ -69,18 +69,18 @@ pub enum Cleanup {
     /// These images are out of use and rest, or rested long enough and may go.
     Resting { images: Vec<String> },
     /// What is to go is written down. The first of `queue` may be gone already, and those after it too.
-    Removing { queue: Vec<Doomed>, done: Vec<Doomed> },
+    Removing { queue: Vec<PendingRemoval>, done: Vec<PendingRemoval> },
     /// No more machine images go. Container images take steps, one call at a time; how far each has come is written in
     /// ECR and beside it, and `tries` counts the calls.
     Containers {
-        done: Vec<Doomed>,
+        done: Vec<PendingRemoval>,
         #[serde(default)]
         tries: u8,
     },
     /// No more images go. Leftovers of runs that have ended are removed, one by one, after `tries` looks. `asked` are
     /// those that were asked to go, the latest first: the CRC-32 of the id of each, since an ARN is long.
     Reaping {
-        done: Vec<Doomed>,
+        done: Vec<PendingRemoval>,
         tries: u8,
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         asked: Vec<u32>,
@@ -88,9 +88,9 @@ pub enum Cleanup {
     /// Nothing more is removed; the statement may have been handed over already. `why`: not everything could be
     /// read or removed. What is in quarantine stays there: the next cleanup goes on, `bakeline cleanup undo` back.
     Sealing {
-        done: Vec<Doomed>,
+        done: Vec<PendingRemoval>,
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        why: Option<Why>,
+        why: Option<FailureReason>,
     },
 }
 
@@ -156,7 +156,7 @@ impl StageMachine for Cleanup {
     }
 
     /// What a first slice does to images is written on them: the next cleanup goes on, and `bakeline cleanup undo` back.
-    fn unheard(_: Failure) -> Option<Self> {
+    fn recover_lost_first_slice(_: Failure) -> Option<Self> {
         None
     }
 
@@ -170,7 +170,7 @@ impl StageMachine for Cleanup {
                     format!("{gone} images or more were removed before this: {}", failure.message);
                 Ok(Step::Done(Outcome::Failed(failure)))
             }
-            forward @ (Self::Naming
+            forward @ (Self::TaggingRelease
             | Self::Surveying
             | Self::Quarantining { .. }
             | Self::Resting { .. }
@@ -208,7 +208,7 @@ impl Machine for Cleanup {
     type Context = Cx;
 
     fn start(_: &Inputs) -> Self {
-        Self::Naming
+        Self::TaggingRelease
     }
 
     fn timeout(_: &Inputs) -> Duration {
@@ -217,9 +217,9 @@ impl Machine for Cleanup {
 
     fn unwind(self, why: Failure) -> Self {
         // A removal cannot be undone; what was removed can be told.
-        let why = Some(Why::from(why));
+        let why = Some(FailureReason::from(why));
         match self {
-            Self::Naming | Self::Surveying | Self::Quarantining { .. } | Self::Resting { .. } => {
+            Self::TaggingRelease | Self::Surveying | Self::Quarantining { .. } | Self::Resting { .. } => {
                 Self::Sealing { done: Vec::new(), why }
             }
             // The first of the queue may be gone by a call whose answer was lost: sealing looks.
@@ -236,7 +236,7 @@ impl Machine for Cleanup {
 
     fn is_unwinding(&self) -> bool {
         match self {
-            Self::Naming
+            Self::TaggingRelease
             | Self::Surveying
             | Self::Quarantining { .. }
             | Self::Resting { .. }
@@ -250,7 +250,7 @@ impl Machine for Cleanup {
 
     async fn step(self, inputs: &Inputs, cx: &Cx) -> Result<Step<Self>, StageError> {
         match self {
-            Self::Naming => steps::name(inputs, cx).await,
+            Self::TaggingRelease => steps::name(inputs, cx).await,
             Self::Surveying => steps::survey(inputs, cx).await,
             Self::Quarantining { queue } => steps::quarantine(queue, inputs, cx).await,
             Self::Resting { images } => steps::rest(images, inputs, cx).await,

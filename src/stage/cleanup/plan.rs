@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::image::Image;
 use super::quarantine::{MARK, Next, Step};
-use super::retain::{self, Fate, Reason};
+use super::retain::{self, Disposition, Reason};
 use super::snapshots;
 use super::survey::{Scope, Survey};
 use crate::engine::Timestamp;
@@ -37,10 +37,10 @@ fn told(changes: &BTreeMap<String, Vec<Reason>>) -> String {
 #[must_use]
 pub fn aim(survey: &Survey, image: &Image) -> Aim {
     match survey.fates.get(image.id()) {
-        None | Some(Fate::Keep(_)) => Aim::Keep,
-        Some(Fate::Reinstate(_)) => Aim::Reinstate,
-        Some(Fate::Go(Next::Rest { .. })) => Aim::Rest,
-        Some(Fate::Go(Next::Step(_))) => match survey.step(image.id()) {
+        None | Some(Disposition::Keep(_)) => Aim::Keep,
+        Some(Disposition::Reinstate(_)) => Aim::Reinstate,
+        Some(Disposition::Go(Next::Rest { .. })) => Aim::Rest,
+        Some(Disposition::Go(Next::Step(_))) => match survey.step(image.id()) {
             None => Aim::Later,
             Some(Step::Deregister) => Aim::Deregister,
             Some(Step::Mark | Step::Deprecate | Step::Disable) => Aim::Quarantine,
@@ -81,11 +81,11 @@ pub fn draw(
 fn reasons(survey: &Survey, scope: &Scope<'_>, image: &Image) -> Vec<String> {
     match survey.fates.get(image.id()) {
         None => Vec::new(),
-        Some(Fate::Keep(reasons) | Fate::Reinstate(reasons)) => {
+        Some(Disposition::Keep(reasons) | Disposition::Reinstate(reasons)) => {
             reasons.iter().map(ToString::to_string).collect()
         }
-        Some(Fate::Go(Next::Rest { until })) => vec![format!("in quarantine until {until}")],
-        Some(Fate::Go(Next::Step(step))) => {
+        Some(Disposition::Go(Next::Rest { until })) => vec![format!("in quarantine until {until}")],
+        Some(Disposition::Go(Next::Step(step))) => {
             let mut reasons = vec![retain::removal(scope.rules)];
             if image.tags.contains_key(MARK) {
                 reasons.push(format!("in quarantine; next it is to {step}"));
@@ -122,15 +122,15 @@ pub fn hold(
         let there = survey.image(id).filter(|image| image.identity == planned.image);
         let Some(fate) = there.and_then(|_| survey.fates.get(id)) else { continue };
         match (planned.aim, fate) {
-            (Aim::Quarantine | Aim::Deregister, Fate::Keep(reasons) | Fate::Reinstate(reasons)) => {
+            (Aim::Quarantine | Aim::Deregister, Disposition::Keep(reasons) | Disposition::Reinstate(reasons)) => {
                 changes.insert(id.to_owned(), reasons.clone());
             }
-            (Aim::Deregister, Fate::Go(Next::Step(step))) if *step != Step::Deregister => {
+            (Aim::Deregister, Disposition::Go(Next::Step(step))) if *step != Step::Deregister => {
                 return Err(Refusal::Undone { image: id.to_owned(), step: *step });
             }
-            (Aim::Reinstate, Fate::Reinstate(_))
-            | (Aim::Deregister, Fate::Go(Next::Step(Step::Deregister)))
-            | (Aim::Quarantine, Fate::Go(Next::Step(Step::Mark | Step::Deprecate | Step::Disable))) => {
+            (Aim::Reinstate, Disposition::Reinstate(_))
+            | (Aim::Deregister, Disposition::Go(Next::Step(Step::Deregister)))
+            | (Aim::Quarantine, Disposition::Go(Next::Step(Step::Mark | Step::Deprecate | Step::Disable))) => {
                 left.push((id.to_owned(), planned.aim));
             }
             // It has come as far as the plan says or further, or is kept already and was to be brought back.

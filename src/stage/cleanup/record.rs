@@ -3,8 +3,8 @@
 use super::Inputs;
 use super::image::Image;
 use super::quarantine::{MARK, Next};
-use super::removal::Doomed;
-use super::retain::{self, Fate};
+use super::removal::PendingRemoval;
+use super::retain::{self, Disposition};
 use super::survey::Survey;
 use crate::engine::{StageError, Timestamp};
 use crate::evidence::Stage;
@@ -22,7 +22,7 @@ pub fn cleanup(
     region: &str,
     survey: Option<&Survey>,
     containers: Option<ContainerCleanup>,
-    doomed: &[Doomed],
+    doomed: &[PendingRemoval],
     (looked, now): (Timestamp, Timestamp),
 ) -> Cleanup {
     let tried = |id: &str| doomed.iter().any(|doomed| doomed.id == id);
@@ -52,18 +52,18 @@ pub fn cleanup(
 }
 
 /// Why an image is still there.
-fn reasons(fate: &Fate, image: &Image) -> Vec<String> {
+fn reasons(fate: &Disposition, image: &Image) -> Vec<String> {
     match fate {
-        Fate::Keep(reasons) => reasons.iter().map(ToString::to_string).collect(),
-        Fate::Reinstate(reasons) => {
+        Disposition::Keep(reasons) => reasons.iter().map(ToString::to_string).collect(),
+        Disposition::Reinstate(reasons) => {
             let back = "it is brought back from quarantine".to_owned();
             std::iter::once(back).chain(reasons.iter().map(ToString::to_string)).collect()
         }
-        Fate::Go(Next::Rest { until }) => vec![format!("in quarantine until {until}")],
-        Fate::Go(Next::Step(_)) if image.tags.contains_key(MARK) => {
+        Disposition::Go(Next::Rest { until }) => vec![format!("in quarantine until {until}")],
+        Disposition::Go(Next::Step(_)) if image.tags.contains_key(MARK) => {
             vec!["in quarantine, and left for the next cleanup".to_owned()]
         }
-        Fate::Go(Next::Step(_)) => {
+        Disposition::Go(Next::Step(_)) => {
             vec!["left for the next cleanup: one takes steps with only so many".to_owned()]
         }
     }

@@ -18,7 +18,7 @@ const SNAPSHOTS: usize = 8;
 
 /// An image that is to go or went, as it travels in the token: it cannot be asked any more when it is gone.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Doomed {
+pub struct PendingRemoval {
     pub id: String,
     pub name: String,
     /// `CreationDate`.
@@ -65,7 +65,7 @@ impl From<Snapshot> for String {
     }
 }
 
-impl Doomed {
+impl PendingRemoval {
     #[must_use]
     pub fn new(image: &Image) -> Self {
         let snapshots: Vec<Snapshot> =
@@ -164,7 +164,7 @@ impl Doomed {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Removed {
     /// It is deregistered; its snapshots as far as EC2 says. Those without an outcome are still to go.
-    Gone(Doomed),
+    Gone(PendingRemoval),
     /// It was gone before this call.
     WasGone,
     /// EC2 holds it: protected, or kept by AWS Backup.
@@ -177,7 +177,7 @@ pub enum Removed {
 ///
 /// # Errors
 /// As the call.
-pub async fn remove(aws: &Aws, mut doomed: Doomed, held: &Held) -> Result<Removed, StageError> {
+pub async fn remove(aws: &Aws, mut doomed: PendingRemoval, held: &Held) -> Result<Removed, StageError> {
     let answer = aws
         .ec2
         .deregister_image()
@@ -212,7 +212,7 @@ pub async fn remove(aws: &Aws, mut doomed: Doomed, held: &Held) -> Result<Remove
 ///
 /// # Errors
 /// As the call.
-pub async fn delete_next(aws: &Aws, mut doomed: Doomed, held: &Held) -> Result<Doomed, StageError> {
+pub async fn delete_next(aws: &Aws, mut doomed: PendingRemoval, held: &Held) -> Result<PendingRemoval, StageError> {
     doomed.hold(held);
     let Some(next) = doomed.snapshots.iter_mut().find(|snapshot| snapshot.outcome.is_none()) else {
         return Ok(doomed);
@@ -234,7 +234,7 @@ pub async fn delete_next(aws: &Aws, mut doomed: Doomed, held: &Held) -> Result<D
 ///
 /// # Errors
 /// As the call that looks for its snapshots.
-pub async fn adopt(aws: &Aws, mut doomed: Doomed, held: &Held) -> Result<Doomed, StageError> {
+pub async fn adopt(aws: &Aws, mut doomed: PendingRemoval, held: &Held) -> Result<PendingRemoval, StageError> {
     doomed.gone = true;
     doomed.hold(held);
     let ids: Vec<String> = doomed.snapshots.iter().map(|snapshot| snapshot.id.clone()).collect();

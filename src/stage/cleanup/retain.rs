@@ -96,7 +96,7 @@ pub type Uses = BTreeMap<String, BTreeSet<Reason>>;
 
 /// What becomes of an image.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Fate {
+pub enum Disposition {
     /// It stays, for at least one reason.
     Keep(Vec<Reason>),
     /// It is in quarantine, and something speaks for it: it is brought back.
@@ -105,7 +105,7 @@ pub enum Fate {
     Go(Next),
 }
 
-impl Fate {
+impl Disposition {
     /// Everything that speaks for the image.
     #[must_use]
     pub fn reasons(&self) -> &[Reason] {
@@ -120,7 +120,7 @@ impl Fate {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verdict<'a> {
     pub image: &'a Image,
-    pub fate: Fate,
+    pub fate: Disposition,
 }
 
 /// Judges every image. An image stays if anything speaks for it, and goes otherwise.
@@ -145,7 +145,7 @@ pub fn retain<'a>(rules: &Rules, images: &'a [Image], uses: &Uses, now: Timestam
     images.iter().map(judge).collect()
 }
 
-fn fate(rules: &Rules, image: &Image, mut reasons: BTreeSet<Reason>, now: Timestamp) -> Fate {
+fn fate(rules: &Rules, image: &Image, mut reasons: BTreeSet<Reason>, now: Timestamp) -> Disposition {
     let marked = match image.mark() {
         Ok(mark) => mark.is_some(),
         Err(why) => {
@@ -160,9 +160,9 @@ fn fate(rules: &Rules, image: &Image, mut reasons: BTreeSet<Reason>, now: Timest
         reasons.insert(Reason::NoRecord(why));
     }
     match quarantine::next(image, rules.quarantine.as_duration(), now) {
-        Ok(next) if reasons.is_empty() => Fate::Go(next),
-        _ if marked => Fate::Reinstate(reasons.into_iter().collect()),
-        _ => Fate::Keep(reasons.into_iter().collect()),
+        Ok(next) if reasons.is_empty() => Disposition::Go(next),
+        _ if marked => Disposition::Reinstate(reasons.into_iter().collect()),
+        _ => Disposition::Keep(reasons.into_iter().collect()),
     }
 }
 

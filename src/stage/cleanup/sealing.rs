@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 use super::inventory;
 use super::quarantine::{MARK, Next, Step as Way};
 use super::survey::{Focus, Survey};
-use super::{Cleanup, Doomed, Inputs, containers, record};
+use super::{Cleanup, PendingRemoval, Inputs, containers, record};
 use crate::engine::{Failure, Outcome, StageError, Step};
 use crate::evidence::predicate::ContainerCleanup;
 use crate::stage::context::Cx;
-use crate::stage::why::Why;
+use crate::stage::failure_reason::FailureReason;
 
 /// Hands over what stays and what went.
-pub async fn seal(done: Vec<Doomed>, inputs: &Inputs, cx: &Cx) -> Result<Step<Cleanup>, StageError> {
+pub async fn seal(done: Vec<PendingRemoval>, inputs: &Inputs, cx: &Cx) -> Result<Step<Cleanup>, StageError> {
     let survey = Survey::take(&cx.aws, &inputs.scope(), Focus::Oldest(inputs.most()), cx.now()).await?;
     if let Some(there) = done.iter().find(|doomed| doomed.gone && survey.image(&doomed.id).is_some()) {
         return Err(StageError::NotYet(format!("{} is deregistered and still listed", there.id)));
@@ -38,7 +38,7 @@ pub async fn seal(done: Vec<Doomed>, inputs: &Inputs, cx: &Cx) -> Result<Step<Cl
     if left > 0 {
         parts.push(format!("{left} left for the next cleanup"));
     }
-    let snapshots: Vec<String> = done.iter().flat_map(Doomed::left_over).cloned().map(String::from).collect();
+    let snapshots: Vec<String> = done.iter().flat_map(PendingRemoval::left_over).cloned().map(String::from).collect();
     if !snapshots.is_empty() {
         parts.push(format!("snapshots not deleted: {}", snapshots.join(", ")));
     }
@@ -65,8 +65,8 @@ async fn containers(inputs: &Inputs, cx: &Cx) -> Result<Option<ContainerCleanup>
 
 /// Hands over what went before something failed.
 pub async fn seal_failed(
-    done: Vec<Doomed>,
-    why: Why,
+    done: Vec<PendingRemoval>,
+    why: FailureReason,
     inputs: &Inputs,
     cx: &Cx,
 ) -> Result<Step<Cleanup>, StageError> {
@@ -76,7 +76,7 @@ pub async fn seal_failed(
     for doomed in done {
         let missing = listed.as_ref().is_ok_and(|images| images.iter().all(|image| image.id() != doomed.id));
         if doomed.gone || missing {
-            told.push(Doomed { gone: true, ..doomed });
+            told.push(PendingRemoval { gone: true, ..doomed });
         }
     }
     let record = record::cleanup(inputs, cx.aws.region(), None, None, &told, (inputs.at, cx.now()));

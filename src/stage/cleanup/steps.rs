@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use super::image::{Image, Protection};
 use super::quarantine::{self, Back, MARK, Mark, Next, Step as Way};
-use super::retain::Fate;
+use super::retain::Disposition;
 use super::survey::{Focus, Survey};
-use super::{Cleanup, Doomed, Inputs, MOST, ROOM, Removed, Todo, act, inventory, removal, survey};
+use super::{Cleanup, PendingRemoval, Inputs, MOST, ROOM, Removed, Todo, act, inventory, removal, survey};
 use crate::aws::Aws;
 use crate::engine::key::tag;
 use crate::engine::{Progress, StageError, Step, Timestamp};
@@ -70,7 +70,7 @@ pub async fn survey(inputs: &Inputs, cx: &Cx) -> Result<Step<Cleanup>, StageErro
 /// The images that are brought back, and the oldest of those that take a step out of use.
 fn todo(survey: &Survey, most: usize) -> Vec<Todo> {
     let brought = survey.images.iter().filter_map(|image| match survey.fates.get(image.id()) {
-        Some(Fate::Reinstate(_)) => Some(Todo { image: image.id().to_owned(), step: Way::Mark }),
+        Some(Disposition::Reinstate(_)) => Some(Todo { image: image.id().to_owned(), step: Way::Mark }),
         _ => None,
     });
     let out = survey
@@ -110,15 +110,15 @@ pub async fn advance(
     let (Some(image), Some(fate)) = (survey.image(id), survey.fates.get(id)) else { return Ok(None) };
     let step = match fate {
         // Something uses it by now.
-        Fate::Keep(_) => return Ok(None),
-        Fate::Reinstate(_) => {
+        Disposition::Keep(_) => return Ok(None),
+        Disposition::Reinstate(_) => {
             take_back(aws, image, now).await?;
             return Ok(Some(todo));
         }
-        Fate::Go(Next::Rest { .. } | Next::Step(Way::Deregister)) => {
+        Disposition::Go(Next::Rest { .. } | Next::Step(Way::Deregister)) => {
             return Ok(Some(Todo { step: Way::Deregister, ..todo }));
         }
-        Fate::Go(Next::Step(step)) => *step,
+        Disposition::Go(Next::Step(step)) => *step,
     };
     let renews = step == Way::Mark && image.tags.contains_key(MARK);
     if step < todo.step && !renews {
@@ -173,7 +173,7 @@ pub async fn rest(images: Vec<String>, inputs: &Inputs, cx: &Cx) -> Result<Step<
     survey.believed()?;
     let (mut due, mut wait) = (Vec::new(), None);
     for id in &images {
-        let Some((image, Fate::Go(next))) = survey.image(id).zip(survey.fates.get(id)) else { continue };
+        let Some((image, Disposition::Go(next))) = survey.image(id).zip(survey.fates.get(id)) else { continue };
         match next {
             Next::Step(Way::Deregister) => due.push(image),
             // A protection that cools down may take a day.
@@ -194,7 +194,7 @@ pub async fn rest(images: Vec<String>, inputs: &Inputs, cx: &Cx) -> Result<Step<
         let progress = Progress { percent: 50, summary, external_id: None };
         return Ok(Step::Wait { state: Cleanup::Resting { images }, again_in, progress });
     }
-    let queue = fit(due.into_iter().map(Doomed::new));
+    let queue = fit(due.into_iter().map(PendingRemoval::new));
     if queue.is_empty() {
         return Ok(Step::Next(Cleanup::Containers { done: Vec::new(), tries: 0 }));
     }
@@ -207,7 +207,7 @@ pub async fn rest(images: Vec<String>, inputs: &Inputs, cx: &Cx) -> Result<Step<
 
 /// As many as travel in a token, and at least one.
 #[must_use]
-pub fn fit(doomed: impl Iterator<Item = Doomed>) -> Vec<Doomed> {
+pub fn fit(doomed: impl Iterator<Item = PendingRemoval>) -> Vec<PendingRemoval> {
     let (mut queue, mut room) = (Vec::new(), ROOM);
     for doomed in doomed.take(MOST) {
         let Some(rest) = room.checked_sub(doomed.room() + 1) else { break };
@@ -219,8 +219,8 @@ pub fn fit(doomed: impl Iterator<Item = Doomed>) -> Vec<Doomed> {
 
 /// Removes one image, if everything still says that it goes.
 pub async fn remove(
-    mut queue: Vec<Doomed>,
-    mut done: Vec<Doomed>,
+    mut queue: Vec<PendingRemoval>,
+    mut done: Vec<PendingRemoval>,
     inputs: &Inputs,
     cx: &Cx,
 ) -> Result<Step<Cleanup>, StageError> {
@@ -258,7 +258,7 @@ pub async fn remove(
 /// Removes one leftover of a run that has ended, or brings it a step towards that. `asked` is what was asked to go
 /// before: a look that still shows it is a stale one, or it takes its time.
 pub async fn reap(
-    done: Vec<Doomed>,
+    done: Vec<PendingRemoval>,
     tries: u8,
     mut asked: Vec<u32>,
     inputs: &Inputs,

@@ -11,8 +11,8 @@ use super::inventory::{self, AT_ONCE, Inventory};
 use super::memory::{self, Memory, Suspicion};
 use super::quarantine::{Next, Step};
 use super::references;
-use super::removal::Doomed;
-use super::retain::{self, Fate, Reason, Uses};
+use super::removal::PendingRemoval;
+use super::retain::{self, Disposition, Reason, Uses};
 use super::snapshots::{self, Held};
 use super::usage;
 use crate::aws::{Aws, AwsError, Class};
@@ -47,7 +47,7 @@ pub enum Focus<'a> {
 pub struct Survey {
     pub images: Vec<Image>,
     /// By image id.
-    pub fates: BTreeMap<String, Fate>,
+    pub fates: BTreeMap<String, Disposition>,
     /// What names snapshots, these images included.
     pub snapshots: Held,
     /// The images that were looked at more closely.
@@ -120,7 +120,7 @@ impl Survey {
 
     /// The same of an image that is to go or is gone.
     #[must_use]
-    pub fn held_of(&self, doomed: &Doomed) -> Held {
+    pub fn held_of(&self, doomed: &PendingRemoval) -> Held {
         if let Some(image) = self.image(&doomed.id) {
             return self.held(image);
         }
@@ -132,7 +132,7 @@ impl Survey {
     #[must_use]
     pub fn step(&self, id: &str) -> Option<Step> {
         match self.fates.get(id) {
-            Some(Fate::Go(Next::Step(step))) if self.close.contains(id) => Some(*step),
+            Some(Disposition::Go(Next::Step(step))) if self.close.contains(id) => Some(*step),
             _ => None,
         }
     }
@@ -140,7 +140,7 @@ impl Survey {
     /// The images that go or are on their way out, oldest first.
     pub fn leaving(&self) -> impl Iterator<Item = (&Image, Next)> {
         self.by_age().into_iter().filter_map(|image| match self.fates.get(image.id()) {
-            Some(Fate::Go(next)) => Some((image, *next)),
+            Some(Disposition::Go(next)) => Some((image, *next)),
             _ => None,
         })
     }

@@ -11,19 +11,19 @@ use super::graph::{Facts, Kind, Template, User, Users, amis, parameter};
 use super::image::{Image, Protection};
 use super::quarantine::{Next, Step};
 use super::references::unite;
-use super::retain::{Fate, Reason, Seen, Uses, removal, retain};
+use super::retain::{Disposition, Reason, Seen, Uses, removal, retain};
 use super::snapshots::{self, Held};
-use super::{Cleanup, Doomed, MOST, Snapshot, Todo, fit};
+use super::{Cleanup, PendingRemoval, MOST, Snapshot, Todo, fit};
 use crate::engine::{Failure, FailureKind, Machine, Timestamp};
 use crate::evidence::ImageIdentity;
 use crate::spec;
 use crate::stage::tokens::{golden, worst};
-use crate::stage::why::Why;
+use crate::stage::failure_reason::FailureReason;
 
 const DAY: i64 = 86_400;
 const ON: Protection = Protection::On { with_cooldown: false };
 /// What becomes of an image that nothing speaks for.
-const GOES: Fate = Fate::Go(Next::Step(Step::Mark));
+const GOES: Disposition = Disposition::Go(Next::Step(Step::Mark));
 const NOW: Timestamp = Timestamp(1_800_000_000);
 
 fn rules(keep_last: u32, days: u32) -> spec::Cleanup {
@@ -53,7 +53,7 @@ fn image(id: u32, days: i64) -> Image {
     }
 }
 
-fn fates(rules: &spec::Cleanup, images: &[Image], uses: &Uses) -> Vec<Fate> {
+fn fates(rules: &spec::Cleanup, images: &[Image], uses: &Uses) -> Vec<Disposition> {
     retain(rules, images, uses, NOW).into_iter().map(|verdict| verdict.fate).collect()
 }
 
@@ -79,8 +79,8 @@ fn each_reason_alone_keeps_an_image_and_none_lets_it_go() {
         images.push(image);
         let fate = fates(&rules(2, 14), &images, &uses).pop().unwrap();
         match (reason, young) {
-            (Some(reason), _) => assert_eq!(fate, Fate::Keep(vec![reason]), "{name}"),
-            (None, true) => assert!(matches!(fate, Fate::Keep(_)), "{name}"),
+            (Some(reason), _) => assert_eq!(fate, Disposition::Keep(vec![reason]), "{name}"),
+            (None, true) => assert!(matches!(fate, Disposition::Keep(_)), "{name}"),
             (None, false) => assert_eq!(fate, GOES, "{name}"),
         }
     }
@@ -90,14 +90,14 @@ fn each_reason_alone_keeps_an_image_and_none_lets_it_go() {
 fn what_was_never_usable_takes_no_place_among_the_newest() {
     let images = [Image { state: "failed".into(), ..image(1, 20) }, image(2, 30), image(3, 40)];
     let fates = fates(&rules(1, 14), &images, &Uses::new());
-    assert_eq!(fates, [GOES, Fate::Keep(vec![Reason::Newest { of: 1 }]), GOES]);
+    assert_eq!(fates, [GOES, Disposition::Keep(vec![Reason::Newest { of: 1 }]), GOES]);
 }
 
 #[test]
 fn an_image_without_a_date_stays() {
     let mut odd = image(1, 30);
     odd.identity.creation_date = "yesterday".into();
-    assert_eq!(fates(&rules(1, 1), &[odd, image(2, 20)], &Uses::new())[0], Fate::Keep(vec![Reason::NoDate]));
+    assert_eq!(fates(&rules(1, 1), &[odd, image(2, 20)], &Uses::new())[0], Disposition::Keep(vec![Reason::NoDate]));
 }
 
 #[test]
@@ -108,7 +108,7 @@ fn an_image_is_young_until_the_very_second() {
         let mut one = image(1, 0);
         one.identity.creation_date = Timestamp(NOW.0 - age).to_string();
         let fate = fates(&rules, &[one, newest.clone()], &Uses::new()).remove(0);
-        assert_eq!(matches!(fate, Fate::Keep(_)), kept, "{age}");
+        assert_eq!(matches!(fate, Disposition::Keep(_)), kept, "{age}");
     }
 }
 
@@ -150,9 +150,9 @@ proptest! {
             let needed = uses.contains_key(image.id()) || (usable(image) && newer < keep_last as usize)
                 || age < rules.keep_younger_than.as_duration() || image.state == "pending" || image.protection == ON;
             match &verdict.fate {
-                Fate::Go(_) => prop_assert!(!needed, "{} was needed", image.id()),
-                Fate::Reinstate(_) => prop_assert!(false, "nothing was in quarantine"),
-                Fate::Keep(reasons) => prop_assert!(needed && !reasons.is_empty(), "{} was not needed", image.id()),
+                Disposition::Go(_) => prop_assert!(!needed, "{} was needed", image.id()),
+                Disposition::Reinstate(_) => prop_assert!(false, "nothing was in quarantine"),
+                Disposition::Keep(reasons) => prop_assert!(needed && !reasons.is_empty(), "{} was not needed", image.id()),
             }
         }
     }
@@ -160,7 +160,7 @@ proptest! {
     #[test]
     fn the_order_of_a_list_decides_nothing(images in any_images(), keep_last in 1u32..5) {
         let fates = |images: &[Image]| {
-            let mut fates: Vec<(String, Fate)> = retain(&rules(keep_last, 5), images, &Uses::new(), NOW).into_iter()
+            let mut fates: Vec<(String, Disposition)> = retain(&rules(keep_last, 5), images, &Uses::new(), NOW).into_iter()
                 .map(|verdict| (verdict.image.id().to_owned(), verdict.fate)).collect();
             fates.sort_by(|a, b| a.0.cmp(&b.0));
             fates
@@ -180,18 +180,18 @@ proptest! {
             image.identity.image_id = format!("ami-{index:017x}");
             image.identity.creation_date = "2026-11-02T10:00:00.000Z".into();
             image.snapshots = (0..*count).map(|snapshot| format!("snap-{snapshot:017x}")).collect();
-            Doomed::new(&image)
+            PendingRemoval::new(&image)
         });
         let queue = fit(doomed);
         prop_assert!(!queue.is_empty() && queue.len() <= MOST);
-        let done: Vec<Doomed> = queue.into_iter().map(|mut doomed| {
+        let done: Vec<PendingRemoval> = queue.into_iter().map(|mut doomed| {
             doomed.gone = true;
             for snapshot in &mut doomed.snapshots {
                 snapshot.outcome = Some("missing-permissions".into());
             }
             doomed
         }).collect();
-        let why = Some(Why::new(FailureKind::SystemUnavailable, &"\"".repeat(900)));
+        let why = Some(FailureReason::new(FailureKind::SystemUnavailable, &"\"".repeat(900)));
         let encoded = worst(Cleanup::Sealing { done, why }).encode();
         prop_assert!(encoded.is_ok(), "{:?}", encoded);
     }
@@ -263,7 +263,7 @@ fn a_snapshot_is_held_by_whatever_else_names_it_and_the_record_says_by_what() {
     assert_eq!(held(&images[1]).keys().collect::<Vec<_>>(), ["snap-00000003"]);
     assert!(held(&image(7, 30)).is_empty());
 
-    let mut doomed = Doomed::new(&images[0]);
+    let mut doomed = PendingRemoval::new(&images[0]);
     doomed.gone = true;
     assert!(!doomed.is_over(), "its snapshots are still to go");
     doomed.snapshots[0].outcome = Some("held".into());
@@ -282,15 +282,15 @@ fn a_snapshot_reads_back() {
 }
 
 fn states() -> Vec<(&'static str, Cleanup)> {
-    let mut gone = Doomed::new(&image(1, 30));
+    let mut gone = PendingRemoval::new(&image(1, 30));
     gone.gone = true;
     gone.snapshots[0].outcome = Some("success".into());
     let many = Image { snapshots: (0..20).map(|n| format!("snap-{n:017x}")).collect(), ..image(2, 40) };
-    let queue = vec![Doomed::new(&image(3, 30)), Doomed::new(&many)];
-    let why = Some(Why::new(FailureKind::PermissionError, "ssm:DescribeParameters was denied"));
+    let queue = vec![PendingRemoval::new(&image(3, 30)), PendingRemoval::new(&many)];
+    let why = Some(FailureReason::new(FailureKind::PermissionError, "ssm:DescribeParameters was denied"));
     let todo = Step::ALL.map(|step| Todo { image: format!("ami-0000000{}", step as u8), step }).to_vec();
     vec![
-        ("naming", Cleanup::Naming),
+        ("naming", Cleanup::TaggingRelease),
         ("surveying", Cleanup::Surveying),
         ("quarantining", Cleanup::Quarantining { queue: todo }),
         ("resting", Cleanup::Resting { images: vec!["ami-00000001".into(), "ami-00000002".into()] }),

@@ -10,7 +10,7 @@ use super::{Leftover, Run, What, tasks};
 use crate::aws::{Aws, AwsError};
 use crate::engine::StageError;
 use crate::engine::key::tag;
-use crate::stage::canary::is_trial;
+use crate::stage::promote::is_trial;
 use crate::stage::cleanup::inventory::Inventory;
 
 /// Begins the name of every staging instance.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures::StreamExt as _;
 
 use super::AT_ONCE;
-use super::slicing::{Bench, Held, Next, millis};
+use super::slicing::{SliceRunner, ClaimedJob, Next, millis};
 use crate::engine::error::with_causes;
 use crate::evidence::Stage;
 use crate::telemetry::{Event, JobLabel, Measured};
@@ -15,7 +15,7 @@ use crate::worker::journal::{Inherited, JournalError};
 
 /// How a task ended.
 #[derive(Debug)]
-pub(super) enum Told {
+pub(super) enum TaskEvent {
     Polled {
         stage: Stage,
         reserved: usize,
@@ -24,12 +24,12 @@ pub(super) enum Told {
     },
     TakenUp {
         id: String,
-        job: Result<Option<Box<Held>>, WorkerError>,
+        job: Result<Option<Box<ClaimedJob>>, WorkerError>,
     },
     Worked(Next),
     GivenBack(Next),
     /// An action was looked after; a job came of it if there is something to undo.
-    LookedAfter(Option<Box<Held>>),
+    LookedAfter(Option<Box<ClaimedJob>>),
     Tended(Result<Inherited, JournalError>),
     /// A task panicked: the job it had is looked up again.
     Broke {
@@ -53,14 +53,14 @@ pub(super) enum Broken {
 #[allow(clippy::vec_box, reason = "a job in hand moves from place to place; its box moves, not the job")]
 pub(super) struct Offers {
     pub offered: usize,
-    pub claimed: Vec<Box<Held>>,
+    pub claimed: Vec<Box<ClaimedJob>>,
     /// Jobs whose acknowledgement may or may not have arrived.
     pub doubtful: Vec<String>,
 }
 
 /// Polls, and claims what is offered.
 pub(super) async fn ask(
-    bench: &Bench,
+    bench: &SliceRunner,
     stage: Stage,
     batch: usize,
     late: Duration,
@@ -79,7 +79,7 @@ pub(super) async fn ask(
         match claimed {
             Ok(Claim::Ours(job)) => {
                 house.telemetry.emit(house.clock.now(), &label, &Event::Claimed { first });
-                offers.claimed.push(Held::new(*job, millis(&house.clock)));
+                offers.claimed.push(ClaimedJob::new(*job, millis(&house.clock)));
             }
             Ok(Claim::NotOurs { why, .. }) => {
                 house.telemetry.emit(house.clock.now(), &label, &Event::NotOurs { why: &why });

@@ -3,8 +3,8 @@
 //! One task owns what is in hand and decides; polls, slices and reports are tasks of their own that tell it how they
 //! ended. A job that is not due waits in a heap, without a slot and without a timer.
 
-mod fate;
-mod hands;
+mod execution_status;
+mod scheduler;
 mod health;
 mod intake;
 mod pace;
@@ -18,11 +18,11 @@ use futures::FutureExt as _;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::house::{House, WorkerError};
+use super::deps::{WorkerDeps, WorkerError};
 use crate::telemetry::Measured;
-use hands::Hands;
-use intake::Told;
-use slicing::{Bench, millis};
+use scheduler::Scheduler;
+use intake::TaskEvent;
+use slicing::{SliceRunner, millis};
 
 pub use health::Health;
 pub use slicing::{Runner, stages};
@@ -88,7 +88,7 @@ pub struct Summary {
 
 /// A worker that is ready to begin.
 pub struct Service {
-    bench: Arc<Bench>,
+    bench: Arc<SliceRunner>,
     health: Arc<Health>,
 }
 
@@ -107,15 +107,15 @@ const MEASURE: u64 = 60_000;
 
 impl Service {
     #[must_use]
-    pub fn new(house: House, settings: Settings) -> Self {
+    pub fn new(house: WorkerDeps, settings: Settings) -> Self {
         Self::running(house, settings, stages())
     }
 
     /// A worker whose slices are run by `runner`.
     #[must_use]
-    pub fn running(house: House, settings: Settings, runner: Runner) -> Self {
-        let fates = fate::Fates::new(settings.look_every);
-        Self { bench: Arc::new(Bench { house, settings, runner, fates }), health: Arc::default() }
+    pub fn running(house: WorkerDeps, settings: Settings, runner: Runner) -> Self {
+        let fates = execution_status::ExecutionStatusCache::new(settings.look_every);
+        Self { bench: Arc::new(SliceRunner { house, settings, runner, fates }), health: Arc::default() }
     }
 
     /// How the worker is, for as long as it runs.
@@ -132,7 +132,7 @@ impl Service {
         let bench = self.bench;
         let clock = bench.house.clock.clone();
         let inherited = bench.house.journal.open(clock.now()).await?;
-        let mut hands = Hands::new(Arc::clone(&bench), Arc::clone(&self.health), millis(&clock));
+        let mut hands = Scheduler::new(Arc::clone(&bench), Arc::clone(&self.health), millis(&clock));
         hands.inherit(inherited);
         let mut tasks = JoinSet::new();
         let mut deadline = None;
@@ -190,7 +190,7 @@ impl Service {
 }
 
 /// Measures what was called since the last time.
-fn tell_calls(bench: &Bench) {
+fn tell_calls(bench: &SliceRunner) {
     let now = bench.house.clock.now();
     for (operation, tally) in bench.house.aws.calls.take() {
         let (calls, throttles, failures) = (tally.calls, tally.throttles, tally.failures);
@@ -200,6 +200,6 @@ fn tell_calls(bench: &Bench) {
 }
 
 /// Lets a task tell what came of it even if it panics.
-fn spawn(tasks: &mut JoinSet<Told>, broken: Told, work: impl Future<Output = Told> + Send + 'static) {
+fn spawn(tasks: &mut JoinSet<TaskEvent>, broken: TaskEvent, work: impl Future<Output = TaskEvent> + Send + 'static) {
     tasks.spawn(std::panic::AssertUnwindSafe(work).catch_unwind().map(|ended| ended.unwrap_or(broken)));
 }

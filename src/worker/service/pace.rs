@@ -28,9 +28,9 @@ pub enum Found {
 
 /// A small generator of even noise (splitmix64): jitter needs no more, and a seed makes it repeatable.
 #[derive(Clone, Debug)]
-pub struct Noise(u64);
+pub struct Jitter(u64);
 
-impl Noise {
+impl Jitter {
     #[must_use]
     pub const fn new(seed: u64) -> Self {
         Self(seed)
@@ -55,7 +55,7 @@ pub struct Pace {
     idle: u64,
     refused: u64,
     most: u64,
-    noise: Noise,
+    noise: Jitter,
 }
 
 impl Pace {
@@ -63,7 +63,7 @@ impl Pace {
     #[must_use]
     pub fn new(now: u64, most: Option<Duration>, seed: u64) -> Self {
         let most = most.map_or(IDLE_MOST, |most| u64::try_from(most.as_millis()).unwrap_or(IDLE_MOST));
-        Self { due: now, sooner: None, idle: IDLE, refused: REFUSED, most, noise: Noise::new(seed) }
+        Self { due: now, sooner: None, idle: IDLE, refused: REFUSED, most, noise: Jitter::new(seed) }
     }
 
     /// When the next poll is due. A hungry worker, one with half of its slots free, fetches sooner what it knows to wait;

@@ -7,7 +7,7 @@ use futures::FutureExt as _;
 use futures::future::BoxFuture;
 
 use super::Settings;
-use super::fate::{self, Fates};
+use super::execution_status::{self, ExecutionStatusCache};
 use crate::engine::error::with_causes;
 use crate::engine::{Clock, Failure, FailureKind, Job, Outcome, Progress, StageError};
 use crate::evidence::Stage;
@@ -18,8 +18,8 @@ use crate::worker::action::stage_of;
 use crate::worker::claim::{self, Claim};
 use crate::worker::report::{self, Reported};
 use crate::worker::slice::{self, Answer};
-use crate::worker::turn::{guarded, no_stage, tell};
-use crate::worker::{House, WorkerError};
+use crate::worker::run_once::{guarded, no_stage, tell};
+use crate::worker::{WorkerDeps, WorkerError};
 
 /// Runs one slice of a stage. Production uses [`stages`]; a test may put something else in its place.
 pub type Runner = Arc<dyn Fn(Stage, Arc<Cx>) -> BoxFuture<'static, Result<Answer, StageError>> + Send + Sync>;
@@ -41,7 +41,7 @@ pub(super) fn millis(clock: &Clock) -> u64 {
 
 /// A job that is ours and not yet answered.
 #[derive(Debug)]
-pub(super) struct Held {
+pub(super) struct ClaimedJob {
     pub job: Job,
     pub stage: Option<Stage>,
     pub label: JobLabel,
@@ -58,7 +58,7 @@ pub(super) struct Held {
     unwinding: Option<Failure>,
 }
 
-impl Held {
+impl ClaimedJob {
     pub fn new(job: Job, now: u64) -> Box<Self> {
         let stage = stage_of(&job.action_type);
         let label = JobLabel::of(&job, stage.unwrap_or(Stage::Bake));
@@ -99,30 +99,30 @@ impl Held {
 #[derive(Debug)]
 pub(super) enum Next {
     /// It is answered with a token, which the job now has: CodePipeline will offer the next job to someone.
-    Handed(Box<Held>),
+    Handed(Box<ClaimedJob>),
     /// It is answered for good. `moved` tells that CodePipeline may soon have a job of a later action.
     Gone { job: String, moved: bool },
     /// CodePipeline did not take our answer: the job had ended, or was offered anew.
     Dropped { job: String },
     /// It stays with us, and is due again at its moment.
-    Later(Box<Held>),
+    Later(Box<ClaimedJob>),
 }
 
 /// What every slice shares.
-pub(super) struct Bench {
-    pub house: House,
+pub(super) struct SliceRunner {
+    pub house: WorkerDeps,
     pub settings: Settings,
     pub runner: Runner,
-    pub fates: Fates,
+    pub fates: ExecutionStatusCache,
 }
 
-impl Bench {
+impl SliceRunner {
     fn now(&self) -> u64 {
         millis(&self.house.clock)
     }
 
     /// Works on a job once: refreshes what has grown old, runs the slice, reports.
-    pub async fn work(&self, mut held: Box<Held>) -> Next {
+    pub async fn work(&self, mut held: Box<ClaimedJob>) -> Next {
         let began = self.now();
         let late = Duration::from_millis(began.saturating_sub(held.due.max(held.fresh)));
         let label = held.label.clone();
@@ -141,7 +141,7 @@ impl Bench {
     }
 
     /// Fresh credentials, and whether the action still goes on.
-    async fn prepare(&self, mut held: Box<Held>) -> Result<Box<Held>, Next> {
+    async fn prepare(&self, mut held: Box<ClaimedJob>) -> Result<Box<ClaimedJob>, Next> {
         let now = self.now();
         if Duration::from_millis(now.saturating_sub(held.fresh)) > self.settings.fresh_for {
             held = self.refresh(held).await?;
@@ -160,12 +160,12 @@ impl Bench {
         Ok(held)
     }
 
-    fn abandon(&self, held: &mut Held, why: String) {
+    fn abandon(&self, held: &mut ClaimedJob, why: String) {
         self.house.telemetry.emit(self.house.clock.now(), &held.label, &Event::Abandoned { why: &why });
         held.unwinding = Some(Failure::new(FailureKind::JobFailed, why));
     }
 
-    async fn refresh(&self, mut held: Box<Held>) -> Result<Box<Held>, Next> {
+    async fn refresh(&self, mut held: Box<ClaimedJob>) -> Result<Box<ClaimedJob>, Next> {
         match claim::look_up(&self.house, &held.job.id).await {
             Ok(Claim::Ours(fresh)) => {
                 // Of an action that is over CodePipeline gives no credentials; the old ones may still do.
@@ -187,14 +187,14 @@ impl Bench {
         }
     }
 
-    async fn gone(&self, held: Box<Held>, moved: bool) -> Next {
+    async fn gone(&self, held: Box<ClaimedJob>, moved: bool) -> Next {
         if let Err(error) = self.house.journal.forget(&held.job.id).await {
             tracing::warn!(job = held.job.id, %error, "the journal keeps a job that is done; looking it up will tell");
         }
         Next::Gone { job: held.job.id, moved }
     }
 
-    async fn run(&self, held: Box<Held>) -> (Next, Ending) {
+    async fn run(&self, held: Box<ClaimedJob>) -> (Next, Ending) {
         let Some(stage) = held.stage else {
             let answer = no_stage(&held.job);
             return self.report(held, answer).await;
@@ -221,7 +221,7 @@ impl Bench {
     /// Runs a slice until it ends, panics or has taken too long.
     async fn bounded(
         &self,
-        held: &Held,
+        held: &ClaimedJob,
         slice: impl Future<Output = Result<Answer, StageError>>,
     ) -> Result<Answer, StageError> {
         let limit = self.settings.slice_limit;
@@ -240,14 +240,14 @@ impl Bench {
         }
     }
 
-    async fn report(&self, mut held: Box<Held>, answer: Answer) -> (Next, Ending) {
+    async fn report(&self, mut held: Box<ClaimedJob>, answer: Answer) -> (Next, Ending) {
         match report::report(&self.house, &held.job, &answer).await {
             Ok(reported) => {
                 tell(&self.house, &held.label, &answer, &reported);
                 match (reported, answer) {
                     (Reported::Taken, Answer::Continue { token, .. }) => {
                         held.job.continuation_token = Some(token);
-                        (Next::Handed(held), Ending::Rested)
+                        (Next::Handed(held), Ending::SliceYielded)
                     }
                     (Reported::Taken, Answer::End(Outcome::Succeeded { .. })) => {
                         (Next::Gone { job: held.job.id, moved: true }, Ending::Succeeded)
@@ -268,11 +268,11 @@ impl Bench {
 
     /// CodePipeline did not take the result. If the whole action is over, what it made is undone; otherwise another
     /// worker has answered, and nothing of its work is touched.
-    async fn refused(&self, mut held: Box<Held>, answer: Answer) -> Next {
+    async fn refused(&self, mut held: Box<ClaimedJob>, answer: Answer) -> Next {
         let Answer::Continue { token, .. } = answer else {
             return Next::Dropped { job: held.job.id };
         };
-        match fate::over(&self.house.aws, &held.job).await {
+        match execution_status::over(&self.house.aws, &held.job).await {
             Ok(Some(why)) => {
                 held.job.continuation_token = Some(token);
                 self.begin_unwinding(&mut held, why).await;
@@ -286,7 +286,7 @@ impl Bench {
         }
     }
 
-    async fn unwound(&self, mut held: Box<Held>, answer: Answer) -> (Next, Ending) {
+    async fn unwound(&self, mut held: Box<ClaimedJob>, answer: Answer) -> (Next, Ending) {
         match answer {
             Answer::Continue { token, not_before, .. } => {
                 held.job.continuation_token = Some(token);
@@ -305,8 +305,8 @@ impl Bench {
     }
 
     /// Looks after an action whose next job was not seen: it may have been abandoned while no worker had it.
-    pub async fn look_after(&self, mut held: Box<Held>) -> Option<Box<Held>> {
-        match fate::over(&self.house.aws, &held.job).await {
+    pub async fn look_after(&self, mut held: Box<ClaimedJob>) -> Option<Box<ClaimedJob>> {
+        match execution_status::over(&self.house.aws, &held.job).await {
             Ok(None) => None,
             Ok(Some(why)) => {
                 self.begin_unwinding(&mut held, why).await;
@@ -319,7 +319,7 @@ impl Bench {
         }
     }
 
-    async fn begin_unwinding(&self, held: &mut Held, why: String) {
+    async fn begin_unwinding(&self, held: &mut ClaimedJob, why: String) {
         if let Err(error) = self.house.journal.remember(&held.job.id).await {
             tracing::warn!(job = held.job.id, %error, "the journal does not know of an unwinding");
         }
@@ -328,7 +328,7 @@ impl Bench {
     }
 
     /// Ends a job with its own token, so that another worker goes on with it at once.
-    pub async fn give_back(&self, held: Box<Held>) -> Next {
+    pub async fn give_back(&self, held: Box<ClaimedJob>) -> Next {
         let Some(token) = held.to_give_back() else { return Next::Later(held) };
         let progress =
             Progress { summary: "the worker stops; another one goes on".into(), ..Progress::default() };
@@ -341,10 +341,10 @@ impl Bench {
     ///
     /// # Errors
     /// CodePipeline did not answer.
-    pub async fn take_up(&self, id: &str) -> Result<Option<Box<Held>>, WorkerError> {
+    pub async fn take_up(&self, id: &str) -> Result<Option<Box<ClaimedJob>>, WorkerError> {
         match claim::take_up(&self.house, id).await? {
             Claim::Ours(job) => {
-                let mut held = Held::new(*job, self.now());
+                let mut held = ClaimedJob::new(*job, self.now());
                 held.interrupted = true;
                 self.house.telemetry.emit(
                     self.house.clock.now(),

@@ -8,16 +8,16 @@ use bakeline::digest::Sha256;
 use bakeline::engine::StageError;
 use bakeline::evidence::Stage;
 use bakeline::evidence::predicate::{Aim, PlannedContainer};
-use bakeline::rehearsal::faults::FaultPlan;
-use bakeline::rehearsal::services::ecr;
-use bakeline::rehearsal::time::Time;
-use bakeline::rehearsal::transcript::Record;
-use bakeline::rehearsal::world::World;
+use bakeline_rehearsal::faults::FaultPlan;
+use bakeline_rehearsal::services::ecr;
+use bakeline_rehearsal::time::Time;
+use bakeline_rehearsal::transcript::Record;
+use bakeline_rehearsal::world::World;
 use bakeline::stage::cleanup::containers::apply::{ApplyError, Done, apply, bring_back};
 use bakeline::stage::cleanup::containers::image::{Key, Status};
 use bakeline::stage::cleanup::containers::inventory::Definitions;
 use bakeline::stage::cleanup::containers::plan::{Refusal, draw};
-use bakeline::stage::cleanup::containers::retain::{Fate, Uses};
+use bakeline::stage::cleanup::containers::retain::{Disposition, Uses};
 use bakeline::stage::cleanup::containers::survey::{Scope, Survey};
 use serde_json::{Value, json};
 
@@ -222,12 +222,12 @@ fn what_lifecycle_policies_and_cloud_custodian_delete_in_use_stays_here() {
             ground.cloud.with_world(|world| then(world, ground));
             let survey = ground.look().await.unwrap();
             match &survey.fates[&old()] {
-                Fate::Go(_) => assert!(by.is_empty(), "{case}"),
-                Fate::Keep(reasons) => {
+                Disposition::Go(_) => assert!(by.is_empty(), "{case}"),
+                Disposition::Keep(reasons) => {
                     let told: Vec<String> = reasons.iter().map(ToString::to_string).collect();
                     assert!(!by.is_empty() && told.iter().any(|why| why.contains(by)), "{case}: {told:?}");
                 }
-                other @ Fate::Reinstate(_) => panic!("{case}: {other:?}"),
+                other @ Disposition::Reinstate(_) => panic!("{case}: {other:?}"),
             }
         });
     }

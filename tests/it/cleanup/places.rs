@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bakeline::aws::{Target, Targets};
-use bakeline::rehearsal::services::ec2;
-use bakeline::rehearsal::services::sts::{self, Trust};
-use bakeline::rehearsal::time::Time;
-use bakeline::rehearsal::world::World;
-use bakeline::stage::cleanup::retain::Fate;
+use bakeline_rehearsal::services::ec2;
+use bakeline_rehearsal::services::sts::{self, Trust};
+use bakeline_rehearsal::time::Time;
+use bakeline_rehearsal::world::World;
+use bakeline::stage::cleanup::retain::Disposition;
 use bakeline::stage::cleanup::survey::{Focus, Scope, Survey};
 
 use super::ground::{Ground, OLD, in_a_world};
@@ -30,7 +30,7 @@ fn copy(world: &mut World, ground: &Ground, days: i64) -> String {
         description: None,
         tags: tags.map(|(k, v)| (k.to_owned(), v.to_owned())).into(),
         source_image: None,
-        behaviour: bakeline::rehearsal::behaviour::Behaviour::default(),
+        behaviour: bakeline_rehearsal::behaviour::Behaviour::default(),
         available_after: Duration::ZERO,
         snapshots: 1,
         disk: ec2::Disk::default(),
@@ -79,7 +79,7 @@ fn copies_in_another_region_are_judged_by_what_uses_them_there() {
             );
             let (there, here) = (there.unwrap(), here.unwrap());
             assert_eq!((there.images.len(), there.leaving().count()), (5, 1));
-            assert!(matches!(there.fates[&unused], Fate::Go(_)), "{:?}", there.fates[&unused]);
+            assert!(matches!(there.fates[&unused], Disposition::Go(_)), "{:?}", there.fates[&unused]);
             let told: Vec<String> = there.fates[&used].reasons().iter().map(ToString::to_string).collect();
             assert_eq!(told, ["used by parameter golden"]);
             assert!(here.image(&used).is_none() && here.leaving().count() == ground.candidates - 1);

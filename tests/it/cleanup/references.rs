@@ -1,7 +1,7 @@
 //! Everything that can use an image, each as AWS keeps it.
 
-use bakeline::rehearsal::services::{autoscaling, ec2};
-use bakeline::rehearsal::world::World;
+use bakeline_rehearsal::services::{autoscaling, ec2};
+use bakeline_rehearsal::world::World;
 use serde_json::{Value, json};
 
 use super::ground::Ground;

@@ -6,10 +6,10 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use bakeline::rehearsal::faults::{Fault, FaultPlan, Random};
-use bakeline::rehearsal::services::ec2;
-use bakeline::rehearsal::time::Time;
-use bakeline::rehearsal::world::World;
+use bakeline_rehearsal::faults::{Fault, FaultPlan, Random};
+use bakeline_rehearsal::services::ec2;
+use bakeline_rehearsal::time::Time;
+use bakeline_rehearsal::world::World;
 use bakeline::stage::cleanup::apply::apply;
 use bakeline::stage::cleanup::plan::draw;
 use bakeline::stage::cleanup::survey::Focus;
@@ -76,7 +76,7 @@ fn images(world: &mut World, ground: &Ground, drawn: &[Drawn]) -> Vec<String> {
                 description: None,
                 tags: tags.map(|(k, v)| (k.to_owned(), v.to_owned())).into(),
                 source_image: None,
-                behaviour: bakeline::rehearsal::behaviour::Behaviour::default(),
+                behaviour: bakeline_rehearsal::behaviour::Behaviour::default(),
                 available_after: Duration::ZERO,
                 snapshots: 2,
                 disk: ec2::Disk::default(),
@@ -93,7 +93,7 @@ fn faults(round: &Round) -> FaultPlan {
     let random = Random { seed: round.seed, probability: f64::from(round.percent) / 100.0, kinds };
     let plan = FaultPlan::default().random(random);
     match round.dies {
-        Some(call) => plan.rule(bakeline::rehearsal::faults::When::Index(call), Fault::KillAfter),
+        Some(call) => plan.rule(bakeline_rehearsal::faults::When::Index(call), Fault::KillAfter),
         None => plan,
     }
 }

@@ -5,9 +5,9 @@ use bakeline::engine::{Job, Machine, Token};
 use bakeline::evidence::{Envelope, TrustRoot};
 use bakeline::spec::ReleaseSpec;
 use bakeline::stage::bake::Bake;
-use bakeline::stage::canary::Promote;
+use bakeline::stage::promote::Promote;
 use bakeline::stage::cleanup::Cleanup;
-use bakeline::stage::staging::Test;
+use bakeline::stage::test::Test;
 use proptest::prelude::*;
 use proptest::sample::Index;
 

@@ -4,14 +4,14 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bakeline::evidence::{Stage, TrustRoot};
-use bakeline::rehearsal::cloud::Cloud;
-use bakeline::rehearsal::services::codepipeline::{self, ActionStatus};
-use bakeline::rehearsal::services::s3;
-use bakeline::rehearsal::time::Time;
+use bakeline_rehearsal::cloud::Cloud;
+use bakeline_rehearsal::services::codepipeline::{self, ActionStatus};
+use bakeline_rehearsal::services::s3;
+use bakeline_rehearsal::time::Time;
 use bakeline::stage::Authority;
 use bakeline::telemetry::Telemetry;
 use bakeline::worker::journal::Journal;
-use bakeline::worker::{House, action};
+use bakeline::worker::{WorkerDeps, action};
 
 use super::draft::Draft;
 use crate::support::{Moment, in_virtual_time, plan, work};
@@ -93,7 +93,7 @@ impl Waiting {
         })
     }
 
-    pub async fn worker(&self, cloud: &Cloud, clock: &bakeline::engine::Clock) -> House {
+    pub async fn worker(&self, cloud: &Cloud, clock: &bakeline::engine::Clock) -> WorkerDeps {
         let journal = Arc::new(Journal::in_memory());
         self.moment.worker(cloud, clock, &journal, &[self.stage], Telemetry::default()).await
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bakeline::engine::Job;
 use bakeline::worker::claim::{self, Claim};
-use bakeline::worker::{House, turn};
+use bakeline::worker::{WorkerDeps, run_once};
 use serde_json::{Value, json};
 
 use super::refusal::{Refusal, Waiting, refusal};
@@ -23,7 +23,7 @@ fn released(stage: &str) -> Vec<(String, String)> {
 }
 
 /// The job of the waiting stage, claimed.
-async fn claimed(house: &House, waiting: &Waiting) -> Job {
+async fn claimed(house: &WorkerDeps, waiting: &Waiting) -> Job {
     let offered = claim::poll(house, waiting.stage, 1).await.unwrap().remove(0);
     assert_eq!(offered.key.action_execution, waiting.reader);
     match claim::acknowledge(house, offered).await.unwrap() {
@@ -39,7 +39,7 @@ fn run(waiting: &Waiting, token: &str) -> (Refusal, Duration) {
         let house = waiting.worker(&cloud, &clock).await;
         let job = claimed(&house, waiting).await;
         let began = clock.now();
-        turn::run(&house, Job { continuation_token: Some(token.to_owned()), ..job }).await.unwrap();
+        run_once::run(&house, Job { continuation_token: Some(token.to_owned()), ..job }).await.unwrap();
         (refusal(&cloud), clock.now().since(began))
     })
 }
@@ -141,7 +141,7 @@ fn a_job_of_no_stage_is_answered_and_nothing_is_done() {
                 provider: provider.into(),
                 version: version.into(),
             };
-            turn::run(&house, job).await.unwrap();
+            run_once::run(&house, job).await.unwrap();
             refusal(&cloud)
         });
         let says = format!("the job is of {category} {provider} {version}");
@@ -157,7 +157,7 @@ fn a_job_without_artifacts_is_answered_and_nothing_is_done() {
             let (cloud, clock) = waiting.moment.go_on();
             let house = waiting.worker(&cloud, &clock).await;
             let job = claimed(&house, waiting).await;
-            turn::run(&house, Job { inputs: Vec::new(), ..job }).await.unwrap();
+            run_once::run(&house, Job { inputs: Vec::new(), ..job }).await.unwrap();
             refusal(&cloud)
         });
         let wrong = refusal.differences(waiting.stage.name(), "ConfigurationError", &["no input artifact"]);

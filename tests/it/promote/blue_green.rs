@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use bakeline::rehearsal::faults::{Fault, FaultPlan, When};
-use bakeline::rehearsal::services::cloudwatch::AlarmState;
-use bakeline::rehearsal::services::codepipeline::ActionStatus;
-use bakeline::rehearsal::world::World;
+use bakeline_rehearsal::faults::{Fault, FaultPlan, When};
+use bakeline_rehearsal::services::cloudwatch::AlarmState;
+use bakeline_rehearsal::services::codepipeline::ActionStatus;
+use bakeline_rehearsal::world::World;
 use serde_json::{Value, json};
 
 use super::scenarios::{alarm, variant_of};

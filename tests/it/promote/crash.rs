@@ -1,7 +1,7 @@
 //! Every call of a trial, of the weights and of the waves meets every fault, in both directions.
 
 use bakeline::evidence::Stage;
-use bakeline::rehearsal::transcript::Record;
+use bakeline_rehearsal::transcript::Record;
 use serde_json::json;
 
 use super::{list, waves};

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use bakeline::rehearsal::time::Time;
-use bakeline::rehearsal::world::World;
+use bakeline_rehearsal::time::Time;
+use bakeline_rehearsal::world::World;
 use serde_json::{Value, json};
 
 use super::{GROUP, before, fleet, list};

@@ -3,11 +3,11 @@
 
 use std::collections::BTreeMap;
 
-use bakeline::rehearsal::behaviour::Behaviour;
-use bakeline::rehearsal::services::cloudwatch::{AlarmState, hold_alarm};
-use bakeline::rehearsal::services::codepipeline::ActionStatus;
-use bakeline::rehearsal::services::ec2;
-use bakeline::rehearsal::world::World;
+use bakeline_rehearsal::behaviour::Behaviour;
+use bakeline_rehearsal::services::cloudwatch::{AlarmState, hold_alarm};
+use bakeline_rehearsal::services::codepipeline::ActionStatus;
+use bakeline_rehearsal::services::ec2;
+use bakeline_rehearsal::world::World;
 use serde_json::json;
 
 use super::scenarios::{PROMOTED, SPEC, alarm, check, refused, rolled_back, variant};

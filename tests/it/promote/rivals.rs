@@ -1,7 +1,7 @@
 //! Two who want the same group: whoever comes second is refused, or ends what was begun.
 
-use bakeline::rehearsal::services::ec2::CapacityShortage;
-use bakeline::rehearsal::world::World;
+use bakeline_rehearsal::services::ec2::CapacityShortage;
+use bakeline_rehearsal::world::World;
 use serde_json::json;
 
 use super::scenarios::{SPEC, check, refused, rolled_back};

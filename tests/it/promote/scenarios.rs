@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use bakeline::rehearsal::faults::{Fault, FaultPlan, When};
-use bakeline::rehearsal::services::cloudwatch::{AlarmState, hold_alarm};
-use bakeline::rehearsal::services::codepipeline::ActionStatus;
-use bakeline::rehearsal::services::ec2::CapacityShortage;
-use bakeline::rehearsal::world::World;
+use bakeline_rehearsal::faults::{Fault, FaultPlan, When};
+use bakeline_rehearsal::services::cloudwatch::{AlarmState, hold_alarm};
+use bakeline_rehearsal::services::codepipeline::ActionStatus;
+use bakeline_rehearsal::services::ec2::CapacityShortage;
+use bakeline_rehearsal::world::World;
 use serde_json::json;
 
 use super::{End, GROUP, Meanwhile, before, list, play};

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use bakeline::rehearsal::services::cloudwatch::AlarmState;
-use bakeline::rehearsal::services::codepipeline::ActionStatus;
-use bakeline::rehearsal::services::ec2::CapacityShortage;
-use bakeline::rehearsal::transcript::Record;
-use bakeline::rehearsal::world::World;
+use bakeline_rehearsal::services::cloudwatch::AlarmState;
+use bakeline_rehearsal::services::codepipeline::ActionStatus;
+use bakeline_rehearsal::services::ec2::CapacityShortage;
+use bakeline_rehearsal::transcript::Record;
+use bakeline_rehearsal::world::World;
 use serde_json::{Value, json};
 
 use super::scenarios::{alarm, variant_of};

@@ -22,7 +22,7 @@ fn states() -> Vec<(&'static str, Bake)> {
         ("retrying", Bake::Retrying { image: image(), retries: 1 }),
         ("confirming", Bake::Confirming { image: image(), seen: 2 }),
         ("inspecting", Bake::Inspecting { image: image(), since }),
-        ("telling", Bake::Telling { image: image(), since, done: 2 }),
+        ("telling", Bake::ReportingFindings { image: image(), since, done: 2 }),
         ("tagging", Bake::Tagging { image: image(), done: 1, content: None }),
         ("publishing", Bake::Publishing { image: image(), content: None }),
         ("validating", Bake::Validating { image: image(), since, content: None }),
@@ -74,8 +74,8 @@ fn no_name_is_long_enough_to_burst_a_token() {
         },
         Bake::Retrying { .. } => Bake::Retrying { image: image.clone(), retries: u8::MAX },
         Bake::Inspecting { .. } => Bake::Inspecting { image: image.clone(), since: Timestamp(i64::MIN) },
-        Bake::Telling { .. } => {
-            Bake::Telling { image: image.clone(), since: Timestamp(i64::MIN), done: u16::MAX }
+        Bake::ReportingFindings { .. } => {
+            Bake::ReportingFindings { image: image.clone(), since: Timestamp(i64::MIN), done: u16::MAX }
         }
         Bake::Confirming { .. } => Bake::Confirming { image: image.clone(), seen: u8::MAX },
         Bake::Reading { .. } => Bake::Reading {

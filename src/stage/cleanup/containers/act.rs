@@ -7,7 +7,7 @@ use aws_sdk_ecr::types::{ImageIdentifier, TargetStorageClass};
 use super::image::{Image, Key, Manifest, Status, short};
 use super::marks::{self, Batch, Trim};
 use super::quarantine::{self, Next, Step};
-use super::retain::{Family, Fate};
+use super::retain::{Family, Disposition};
 use super::survey::Survey;
 use crate::aws::{Aws, AwsError, Class};
 use crate::engine::StageError;
@@ -51,7 +51,7 @@ pub fn next(survey: &Survey, most: usize, few: usize, may: impl Fn(&Image) -> bo
         survey.leaving().filter(move |(_, next)| is(*next)).map(|(image, _)| image).filter(|image| may(image))
     };
     let returning = survey.images.iter().filter(|image| {
-        let back = matches!(survey.fates.get(&image.key), Some(Fate::Reinstate(_)));
+        let back = matches!(survey.fates.get(&image.key), Some(Disposition::Reinstate(_)));
         back && image.status == Status::Archived && may(image)
     });
     let restored: Vec<Act> = returning.take(few).map(|image| Act::Restore(image.key.clone())).collect();

@@ -7,7 +7,7 @@ use super::act::{self, Act, Acted, Back};
 use super::image::{Image, Key};
 use super::inventory::{self, Definitions};
 use super::plan::{Refusal, asks, hold};
-use super::retain::Fate;
+use super::retain::Disposition;
 use super::survey::{Scope, Survey};
 use crate::aws::Aws;
 use crate::engine::{Clock, StageError};
@@ -169,9 +169,9 @@ fn settle(survey: &Survey, left: &mut BTreeMap<Key, Aim>, tell: &mut impl FnMut(
         let done = match (survey.fates.get(key), *aim) {
             (None, Aim::Delete) => Done::Deleted,
             (None, _) => Done::Gone,
-            (Some(Fate::Keep(_)), Aim::Reinstate) => Done::Reinstated,
-            (Some(Fate::Keep(_) | Fate::Reinstate(_)), Aim::Quarantine | Aim::Delete) => Done::Needed,
-            (Some(Fate::Go(super::quarantine::Next::Rest { .. })), Aim::Quarantine) => Done::Archived,
+            (Some(Disposition::Keep(_)), Aim::Reinstate) => Done::Reinstated,
+            (Some(Disposition::Keep(_) | Disposition::Reinstate(_)), Aim::Quarantine | Aim::Delete) => Done::Needed,
+            (Some(Disposition::Go(super::quarantine::Next::Rest { .. })), Aim::Quarantine) => Done::Archived,
             _ => return true,
         };
         tell(key, &done);

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::image::{Image, Key};
 use super::quarantine::{Next, Step};
 use super::record::named;
-use super::retain::{self, Family, Fate, Reason};
+use super::retain::{self, Family, Disposition, Reason};
 use super::survey::{Scope, Survey};
 use crate::evidence::predicate::{Aim, PlannedContainer};
 
@@ -61,25 +61,25 @@ fn chosen(survey: &Survey, most: usize) -> BTreeSet<Key> {
 
 fn aim(survey: &Survey, image: &Image, chosen: &BTreeSet<Key>) -> Aim {
     match survey.fates.get(&image.key) {
-        None | Some(Fate::Keep(_)) => Aim::Keep,
-        Some(Fate::Reinstate(_)) => Aim::Reinstate,
-        Some(Fate::Go(Next::Rest { .. })) => Aim::Rest,
-        Some(Fate::Go(Next::Step(Step::Delete))) => Aim::Delete,
-        Some(Fate::Go(Next::Step(Step::Mark | Step::Archive))) if chosen.contains(&image.key) => {
+        None | Some(Disposition::Keep(_)) => Aim::Keep,
+        Some(Disposition::Reinstate(_)) => Aim::Reinstate,
+        Some(Disposition::Go(Next::Rest { .. })) => Aim::Rest,
+        Some(Disposition::Go(Next::Step(Step::Delete))) => Aim::Delete,
+        Some(Disposition::Go(Next::Step(Step::Mark | Step::Archive))) if chosen.contains(&image.key) => {
             Aim::Quarantine
         }
-        Some(Fate::Go(Next::Step(Step::Mark | Step::Archive))) => Aim::Later,
+        Some(Disposition::Go(Next::Step(Step::Mark | Step::Archive))) => Aim::Later,
     }
 }
 
 fn reasons(survey: &Survey, scope: &Scope<'_>, image: &Image) -> Vec<String> {
     match survey.fates.get(&image.key) {
         None => Vec::new(),
-        Some(Fate::Keep(reasons) | Fate::Reinstate(reasons)) => {
+        Some(Disposition::Keep(reasons) | Disposition::Reinstate(reasons)) => {
             reasons.iter().map(ToString::to_string).collect()
         }
-        Some(Fate::Go(Next::Rest { until })) => vec![format!("in quarantine until {until}")],
-        Some(Fate::Go(Next::Step(_))) => vec![retain::removal(scope.rules)],
+        Some(Disposition::Go(Next::Rest { until })) => vec![format!("in quarantine until {until}")],
+        Some(Disposition::Go(Next::Step(_))) => vec![retain::removal(scope.rules)],
     }
 }
 
@@ -94,10 +94,10 @@ pub fn hold(plan: &[PlannedContainer], survey: &Survey) -> Result<BTreeMap<Key, 
         let key = Key::new(planned.image.repository.as_str(), planned.image.digest.as_str());
         let Some(fate) = survey.fates.get(&key) else { continue };
         match (planned.aim, fate) {
-            (Aim::Quarantine | Aim::Delete, Fate::Keep(reasons) | Fate::Reinstate(reasons)) => {
+            (Aim::Quarantine | Aim::Delete, Disposition::Keep(reasons) | Disposition::Reinstate(reasons)) => {
                 changes.insert(key, reasons.clone());
             }
-            (Aim::Delete, Fate::Go(Next::Step(Step::Mark | Step::Archive))) => {
+            (Aim::Delete, Disposition::Go(Next::Step(Step::Mark | Step::Archive))) => {
                 return Err(Refusal::Undone { image: key });
             }
             // What went into the archive meanwhile has come as far as the plan says.
@@ -112,11 +112,11 @@ pub fn hold(plan: &[PlannedContainer], survey: &Survey) -> Result<BTreeMap<Key, 
 
 /// Whether an aim still asks for a step with an image of this fate.
 #[must_use]
-pub fn asks(aim: Aim, fate: &Fate) -> bool {
+pub fn asks(aim: Aim, fate: &Disposition) -> bool {
     matches!(
         (aim, fate),
-        (Aim::Reinstate, Fate::Reinstate(_))
-            | (Aim::Delete, Fate::Go(Next::Step(Step::Delete)))
-            | (Aim::Quarantine, Fate::Go(Next::Step(Step::Mark | Step::Archive)))
+        (Aim::Reinstate, Disposition::Reinstate(_))
+            | (Aim::Delete, Disposition::Go(Next::Step(Step::Delete)))
+            | (Aim::Quarantine, Disposition::Go(Next::Step(Step::Mark | Step::Archive)))
     )
 }

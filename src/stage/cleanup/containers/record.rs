@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::image::{Image, Key};
 use super::marks;
 use super::quarantine::Next;
-use super::retain::Fate;
+use super::retain::Disposition;
 use super::survey::{Scope, Survey};
 use crate::evidence::predicate::{ContainerCleanup, ContainerImage, KeptContainer};
 
@@ -39,15 +39,15 @@ fn gone_image(key: Key, account: &str, region: &str) -> ContainerImage {
 }
 
 /// Why an image is still there.
-fn reasons(fate: &Fate) -> Vec<String> {
+fn reasons(fate: &Disposition) -> Vec<String> {
     match fate {
-        Fate::Keep(reasons) => reasons.iter().map(ToString::to_string).collect(),
-        Fate::Reinstate(reasons) => {
+        Disposition::Keep(reasons) => reasons.iter().map(ToString::to_string).collect(),
+        Disposition::Reinstate(reasons) => {
             let back = "it is brought back from the archive".to_owned();
             std::iter::once(back).chain(reasons.iter().map(ToString::to_string)).collect()
         }
-        Fate::Go(Next::Rest { until }) => vec![format!("in quarantine until {until}")],
-        Fate::Go(Next::Step(_)) => {
+        Disposition::Go(Next::Rest { until }) => vec![format!("in quarantine until {until}")],
+        Disposition::Go(Next::Step(_)) => {
             vec!["left for the next cleanup: one takes steps with only so many".to_owned()]
         }
     }

@@ -74,7 +74,7 @@ pub type Marked = BTreeMap<Key, Timestamp>;
 
 /// What becomes of an image.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Fate {
+pub enum Disposition {
     /// It stays, for at least one reason.
     Keep(Vec<Reason>),
     /// We put it into the archive, and something speaks for it: it is brought back.
@@ -83,7 +83,7 @@ pub enum Fate {
     Go(Next),
 }
 
-impl Fate {
+impl Disposition {
     /// Everything that speaks for the image.
     #[must_use]
     pub fn reasons(&self) -> &[Reason] {
@@ -102,7 +102,7 @@ pub fn retain(
     uses: &Uses,
     marked: &Marked,
     now: Timestamp,
-) -> BTreeMap<Key, Fate> {
+) -> BTreeMap<Key, Disposition> {
     let family = Family::of(images);
     let mut reasons: Uses = images.iter().map(|image| (image.key.clone(), BTreeSet::new())).collect();
     for (key, because) in uses {
@@ -138,12 +138,12 @@ pub fn retain(
         if because.is_empty() {
             return match (hiding.get(&key.repository), quarantine::next(image, mark, wait, now)) {
                 (Some(Hiding::Returning), Next::Step(_)) => {
-                    Fate::Go(Next::Rest { until: now.plus(COMING_BACK) })
+                    Disposition::Go(Next::Rest { until: now.plus(COMING_BACK) })
                 }
-                (_, next) => Fate::Go(next),
+                (_, next) => Disposition::Go(next),
             };
         }
-        if quarantine::is_ours(image, mark) { Fate::Reinstate(because) } else { Fate::Keep(because) }
+        if quarantine::is_ours(image, mark) { Disposition::Reinstate(because) } else { Disposition::Keep(because) }
     };
     images.iter().map(|image| (image.key.clone(), fate(image))).collect()
 }

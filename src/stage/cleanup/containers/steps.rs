@@ -9,7 +9,7 @@ use super::retain::{Reason, Uses};
 use super::survey::{Scope, Survey};
 use crate::engine::{Progress, StageError, Step};
 use crate::spec::Containers as Rules;
-use crate::stage::cleanup::{Cleanup, Doomed, Inputs};
+use crate::stage::cleanup::{Cleanup, PendingRemoval, Inputs};
 use crate::stage::context::Cx;
 
 /// Calls that one action makes, each after a look of its own. What is left is taken up by the next cleanup.
@@ -51,7 +51,7 @@ pub fn decide(survey: &Survey, rules: &Rules, tries: u8) -> Option<Move> {
 /// # Errors
 /// As the calls; or a list is not believed.
 pub async fn further(
-    done: Vec<Doomed>,
+    done: Vec<PendingRemoval>,
     tries: u8,
     inputs: &Inputs,
     cx: &Cx,

@@ -7,7 +7,7 @@ use super::image::{Image, Key};
 use super::inventory::{self, Definitions};
 use super::marks::{self, Batch};
 use super::quarantine::Next;
-use super::retain::{self, Fate, Marked, Reason, Uses};
+use super::retain::{self, Disposition, Marked, Reason, Uses};
 use super::uri::Registry;
 use crate::aws::Aws;
 use crate::engine::{StageError, Timestamp};
@@ -32,7 +32,7 @@ pub struct Scope<'a> {
 pub struct Survey {
     /// The oldest first.
     pub images: Vec<Image>,
-    pub fates: BTreeMap<Key, Fate>,
+    pub fates: BTreeMap<Key, Disposition>,
     pub marks: Vec<Batch>,
     pub marked: Marked,
     /// What is to be remembered of the lists' lengths, if that differs from what is.
@@ -130,7 +130,7 @@ impl Survey {
     /// The images that go or are on their way out, oldest first.
     pub fn leaving(&self) -> impl Iterator<Item = (&Image, Next)> {
         self.images.iter().filter_map(|image| match self.fates.get(&image.key) {
-            Some(Fate::Go(next)) => Some((image, *next)),
+            Some(Disposition::Go(next)) => Some((image, *next)),
             _ => None,
         })
     }

@@ -8,7 +8,7 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use super::AT_ONCE;
 use crate::aws::{Aws, AwsError};
 use crate::engine::StageError;
-use crate::stage::canary;
+use crate::stage::promote;
 use crate::stage::cleanup::graph::{Facts, Kind, Source};
 
 /// The largest page of Auto Scaling's lists.

@@ -5,7 +5,7 @@ use aws_sdk_ec2::types::{EbsBlockDevice, Filter};
 use crate::aws::{Aws, AwsError, Class};
 use crate::engine::StageError;
 use crate::engine::key::tag;
-use crate::stage::canary::identity;
+use crate::stage::promote::identity;
 use crate::stage::cleanup::image::{Image, Protection, moment};
 
 /// The largest page of `DescribeImages`.

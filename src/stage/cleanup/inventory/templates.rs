@@ -8,7 +8,7 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use super::AT_ONCE;
 use crate::aws::{Aws, AwsError, Class};
 use crate::engine::StageError;
-use crate::stage::canary::is_ours;
+use crate::stage::promote::is_ours;
 use crate::stage::cleanup::graph::{Facts, Source, Template};
 
 /// The largest page of both lists.

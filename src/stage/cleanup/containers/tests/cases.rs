@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::super::graph::{Facts, Gap, Kind, User};
 use super::super::image::{Image, Manifest, Status};
 use super::super::quarantine::{Next, Step};
-use super::super::retain::{Fate, Marked, Reason, Uses, retain};
+use super::super::retain::{Disposition, Marked, Reason, Uses, retain};
 use super::super::uri::Registry;
 use super::{ACCOUNT, DAY, NOW, REGION, REPOSITORY, image, rules};
 use crate::engine::Timestamp;
@@ -16,11 +16,11 @@ fn address(what: &str) -> String {
     format!("{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/{REPOSITORY}{what}")
 }
 
-fn judged(images: &[Image], facts: &Facts) -> BTreeMap<String, Fate> {
+fn judged(images: &[Image], facts: &Facts) -> BTreeMap<String, Disposition> {
     marked(images, facts, &Marked::new())
 }
 
-fn marked(images: &[Image], facts: &Facts, marked: &Marked) -> BTreeMap<String, Fate> {
+fn marked(images: &[Image], facts: &Facts, marked: &Marked) -> BTreeMap<String, Disposition> {
     let mut uses = Uses::new();
     for (key, users) in facts.users(images, OURS).unwrap() {
         uses.entry(key).or_default().extend(users.iter().map(|user| Reason::Used { by: user.to_string() }));
@@ -33,8 +33,8 @@ fn used_by(kind: Kind, text: &str) -> Facts {
     Facts { texts: vec![(User::new(kind, "it"), text.to_owned())], ..Facts::default() }
 }
 
-fn kept(fate: &Fate) -> bool {
-    matches!(fate, Fate::Keep(_))
+fn kept(fate: &Disposition) -> bool {
+    matches!(fate, Disposition::Keep(_))
 }
 
 fn tagged(number: u32, days: i64, tag: &str) -> Image {
@@ -54,7 +54,7 @@ fn ecr_lifecycle_policies_expire_what_a_task_runs_by_digest_after_its_tag_moved(
     let fates = judged(&[old.clone(), new.clone()], &running);
     assert!(kept(&fates[&old.key.digest]), "{fates:?}");
     let fates = judged(&[old.clone(), new], &Facts::default());
-    assert_eq!(fates[&old.key.digest], Fate::Go(Next::Step(Step::Mark)));
+    assert_eq!(fates[&old.key.digest], Disposition::Go(Next::Step(Step::Mark)));
 }
 
 /// `untagged` is what lifecycle policies and Cloud Custodian look for, and what the images of an index are.
@@ -75,7 +75,7 @@ fn cloud_custodian_and_lifecycle_policies_delete_the_untagged_images_of_an_index
         assert!(kept(&fates[&one.key.digest]), "{} {fates:?}", one.key);
     }
     let fates = judged(&images, &Facts::default());
-    assert_eq!(fates[&list.key.digest], Fate::Go(Next::Step(Step::Mark)));
+    assert_eq!(fates[&list.key.digest], Disposition::Go(Next::Step(Step::Mark)));
 }
 
 /// containers-roadmap#2613: signatures count as images, and push the images they sign out of "the newest n".
@@ -89,7 +89,7 @@ fn lifecycle_policies_count_signatures_as_images_and_leave_images_without_them()
     assert!(images.iter().all(|image| kept(&fates[&image.key.digest])), "{fates:?}");
     // Without its subject it is an image as any other.
     let fates = judged(std::slice::from_ref(&signature), &Facts::default());
-    assert_eq!(fates[&signature.key.digest], Fate::Go(Next::Step(Step::Mark)));
+    assert_eq!(fates[&signature.key.digest], Disposition::Go(Next::Step(Step::Mark)));
 }
 
 #[test]
@@ -128,7 +128,7 @@ fn what_someone_else_archived_stays_there_and_hides_what_an_index_names() {
     (theirs.status, theirs.archived) = (Status::Archived, Some(Timestamp(NOW.0 - 30 * DAY)));
     let lone = image(2, 90);
     let fates = judged(&[theirs.clone(), lone.clone()], &Facts::default());
-    assert_eq!(fates[&theirs.key.digest], Fate::Keep(vec![Reason::ArchivedByOthers]));
+    assert_eq!(fates[&theirs.key.digest], Disposition::Keep(vec![Reason::ArchivedByOthers]));
     assert!(!kept(&fates[&lone.key.digest]));
     theirs.manifest = Manifest::HiddenIndex;
     let fates = judged(&[theirs, lone.clone()], &Facts::default());
@@ -146,11 +146,11 @@ fn while_an_index_of_ours_comes_back_nothing_of_its_repository_takes_a_step() {
     let marks: Marked = [(list.key.clone(), archived), (child.key.clone(), archived)].into();
     let images = [list.clone(), child.clone(), tagged(3, 1, "2.0")];
     let fates = marked(&images, &Facts::default(), &marks);
-    assert_eq!(fates[&list.key.digest], Fate::Go(Next::Step(Step::Delete)));
-    assert_eq!(fates[&child.key.digest], Fate::Go(Next::Step(Step::Delete)));
+    assert_eq!(fates[&list.key.digest], Disposition::Go(Next::Step(Step::Delete)));
+    assert_eq!(fates[&child.key.digest], Disposition::Go(Next::Step(Step::Delete)));
     let fates = marked(&images, &used_by(Kind::TaskDefinition, &address(":1.0")), &marks);
-    assert!(matches!(fates[&list.key.digest], Fate::Reinstate(_)), "{fates:?}");
-    assert!(matches!(fates[&child.key.digest], Fate::Go(Next::Rest { .. })), "{fates:?}");
+    assert!(matches!(fates[&list.key.digest], Disposition::Reinstate(_)), "{fates:?}");
+    assert!(matches!(fates[&child.key.digest], Disposition::Go(Next::Rest { .. })), "{fates:?}");
 }
 
 #[test]

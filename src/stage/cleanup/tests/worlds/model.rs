@@ -12,7 +12,7 @@ use crate::stage::cleanup::image::{Image, Pin, Protection};
 use crate::stage::cleanup::memory::Memory;
 use crate::stage::cleanup::quarantine::{Back, MARK, Mark, Next, Step, back};
 use crate::stage::cleanup::references::unite;
-use crate::stage::cleanup::retain::{Fate, Reason, retain};
+use crate::stage::cleanup::retain::{Disposition, Reason, retain};
 use crate::stage::cleanup::snapshots::{Held, held, named};
 
 /// Every way for something to use an image.
@@ -281,7 +281,7 @@ impl World {
     }
 
     /// The images and what becomes of each, as a worker sees them; none when it cannot see.
-    fn look(&mut self, fault: Fault) -> Option<Vec<(Image, Fate)>> {
+    fn look(&mut self, fault: Fault) -> Option<Vec<(Image, Disposition)>> {
         let mut facts = self.facts();
         match fault {
             Fault::Refused => return None,
@@ -475,18 +475,18 @@ impl Worker {
             self.seen += 1;
             let Some(fates) = world.look(fault) else { return };
             let due = fates.into_iter().find(|(_, fate)| match fate {
-                Fate::Reinstate(_) | Fate::Go(Next::Step(_)) => true,
-                Fate::Keep(_) | Fate::Go(Next::Rest { .. }) => false,
+                Disposition::Reinstate(_) | Disposition::Go(Next::Step(_)) => true,
+                Disposition::Keep(_) | Disposition::Go(Next::Rest { .. }) => false,
             });
             let Some((image, fate)) = due else { return };
             match fate {
                 // A record is removed only after two looks, as the stage does.
-                Fate::Reinstate(_) if world.ends(&image) && !self.agrees(world, &image) => {}
-                Fate::Reinstate(_) => world.take_back(&image),
+                Disposition::Reinstate(_) if world.ends(&image) && !self.agrees(world, &image) => {}
+                Disposition::Reinstate(_) => world.take_back(&image),
                 // What is written down to go is looked at once more before it goes.
-                Fate::Go(Next::Step(Step::Deregister)) if !self.still_goes(world, &image) => {}
-                Fate::Go(Next::Step(step)) => world.carry_out(&image, step),
-                Fate::Keep(_) | Fate::Go(Next::Rest { .. }) => {}
+                Disposition::Go(Next::Step(Step::Deregister)) if !self.still_goes(world, &image) => {}
+                Disposition::Go(Next::Step(step)) => world.carry_out(&image, step),
+                Disposition::Keep(_) | Disposition::Go(Next::Rest { .. }) => {}
             }
             if fault == Fault::LostReply {
                 return;
@@ -505,7 +505,7 @@ impl Worker {
         let fault = self.faults[self.seen % self.faults.len()];
         self.seen += 1;
         let fates = world.look(fault).unwrap_or_default();
-        let goes = Fate::Go(Next::Step(Step::Deregister));
+        let goes = Disposition::Go(Next::Step(Step::Deregister));
         fates.iter().any(|(seen, fate)| seen.id() == image.id() && *fate == goes)
     }
 }

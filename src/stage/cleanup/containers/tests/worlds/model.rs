@@ -11,7 +11,7 @@ use crate::stage::cleanup::containers::act::Act;
 use crate::stage::cleanup::containers::graph::{Facts, Gap, Kind, User};
 use crate::stage::cleanup::containers::image::{Image, Key, Manifest, Status};
 use crate::stage::cleanup::containers::marks::{Batch, Trim};
-use crate::stage::cleanup::containers::retain::{Fate, Reason, Uses};
+use crate::stage::cleanup::containers::retain::{Disposition, Reason, Uses};
 use crate::stage::cleanup::containers::steps::{Move, decide};
 use crate::stage::cleanup::containers::survey::{Scope, Seen, Survey};
 use crate::stage::cleanup::graph::Source;
@@ -332,7 +332,7 @@ impl World {
         let survey = self.judge(self.listed(), Fault::None).unwrap();
         for image in &self.images {
             let fate = &survey.fates[&image.key];
-            assert!(matches!(fate, Fate::Keep(_)), "{} is still there: {fate:?}", image.key);
+            assert!(matches!(fate, Disposition::Keep(_)), "{} is still there: {fate:?}", image.key);
             if !self.theirs.contains(&image.key) {
                 assert_eq!(image.status, Status::Active, "{} {fate:?}", image.key);
             }

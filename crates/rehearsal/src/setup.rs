@@ -1,0 +1,305 @@
+//! The world a rehearsal starts in: a service in production, its image pipeline, and a release pipeline of up to four actions.
+
+mod fleet;
+mod further;
+mod image_builder;
+mod turns;
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use serde_json::{Value, json};
+
+use super::call::{ApiError, Call};
+use super::estate;
+use super::scenario::Scenario;
+use super::services::s3::{self, Bucket, Encryption};
+use super::services::sts::{self, Credentials};
+use super::services::{ec2, securityhub, ssm};
+use super::time::Time;
+use super::world::World;
+
+pub use fleet::{Fleet, Further};
+pub use image_builder::RecipeGround;
+
+/// What the world is to hold, in plain words.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    pub account: String,
+    pub region: String,
+    /// Name of the service: the value of the tag `bakeline:service` on its images.
+    pub service: String,
+    /// Name of the pipeline.
+    pub pipeline: String,
+    pub source: Bytes,
+    /// Configuration of the first of the four actions.
+    pub configuration: BTreeMap<String, String>,
+    /// ARN of the Image Builder pipeline; no image pipeline without it.
+    pub image_pipeline: Option<String>,
+    /// What a recipe of the spec's own needs; nothing without it.
+    pub recipe: Option<RecipeGround>,
+    /// Regions and accounts the image is distributed to.
+    pub distribution: Vec<(String, String)>,
+    pub staging: Option<Staging>,
+    pub fleet: Option<Fleet>,
+    /// Which of the four actions the pipeline has.
+    pub actions: [bool; 4],
+}
+
+/// Where images are tested.
+#[derive(Clone, Debug)]
+pub struct Staging {
+    pub subnets: Vec<String>,
+    pub security_groups: Vec<String>,
+    /// Documents of Systems Manager that the account has, and the names of their parameters.
+    pub documents: BTreeMap<String, Vec<String>>,
+    /// The bucket that the output of commands goes to; none without it.
+    pub output_bucket: Option<String>,
+    /// Name or ARN of the cluster of ECS that tasks run in; none without it.
+    pub cluster: Option<String>,
+}
+
+/// What a client needs to know of the world that was made.
+#[derive(Clone, Debug)]
+pub struct Provisioned {
+    pub pipeline_arn: String,
+    pub execution: String,
+    pub credentials: Credentials,
+    pub signing_key: String,
+    /// PEM.
+    pub public_key: String,
+    pub bucket: String,
+    pub current_image: Option<String>,
+}
+
+/// The set-up asks for something AWS would refuse.
+#[derive(Debug, thiserror::Error)]
+#[error("the rehearsal's world cannot be set up: {operation} is refused with {code}: {message}")]
+pub struct SetupError {
+    operation: String,
+    code: String,
+    message: String,
+}
+
+/// Makes the world and starts one execution of the pipeline.
+///
+/// # Errors
+/// A name or number in the set-up is one AWS refuses.
+pub fn found(setup: &Setup, scenario: &Scenario, at: Time) -> Result<(World, Provisioned), SetupError> {
+    let mut world = World::new(at, scenario.seed);
+    scenario.apply(&mut world);
+    let credentials = sts::issue_long_term(
+        &mut world,
+        &setup.account,
+        &format!("arn:aws:iam::{}:role/bakeline-worker", setup.account),
+    );
+    let mut ground = Ground { world, setup };
+    let (signing_key, public_key) = ground.signing_key()?;
+    let bucket = ground.bucket()?;
+    if let Some(arn) = &setup.image_pipeline {
+        ground.image_pipeline(arn)?;
+    }
+    if let Some(recipe) = &setup.recipe {
+        ground.recipe(recipe)?;
+    }
+    if scenario.security_hub.enabled {
+        securityhub::enable(&mut ground.world, &setup.account, &setup.region);
+    }
+    ground.staging()?;
+    let current_image = match &setup.fleet {
+        Some(fleet) => Some(ground.fleet(fleet, scenario)?),
+        None => None,
+    };
+    if let Some(estate) = &scenario.estate {
+        let owner = estate::Owner { account: &setup.account, region: &setup.region, service: &setup.service };
+        estate::build(&mut ground.world, estate, owner).map_err(|refused| refusal("the estate", refused))?;
+    }
+    ground.action_types()?;
+    let execution = ground.pipeline(&bucket)?;
+    scenario.begin(&mut ground.world);
+    let founded = Provisioned {
+        pipeline_arn: format!("arn:aws:codepipeline:{}:{}:{}", setup.region, setup.account, setup.pipeline),
+        execution,
+        credentials,
+        signing_key,
+        public_key,
+        bucket,
+        current_image,
+    };
+    Ok((ground.world, founded))
+}
+
+/// Puts a further service with its release pipeline beside the one that was [`found`], and starts an execution; its id.
+///
+/// # Errors
+/// A name or number in the set-up is one AWS refuses, or is taken.
+pub fn found_beside(world: World, setup: &Setup, scenario: &Scenario) -> Result<(World, String), SetupError> {
+    let mut ground = Ground { world, setup };
+    let bucket = ground.bucket()?;
+    if let Some(arn) = &setup.image_pipeline {
+        ground.image_pipeline(arn)?;
+    }
+    if let Some(recipe) = &setup.recipe {
+        ground.recipe(recipe)?;
+    }
+    ground.staging()?;
+    if let Some(fleet) = &setup.fleet {
+        ground.fleet(fleet, scenario)?;
+    }
+    let execution = ground.pipeline(&bucket)?;
+    Ok((ground.world, execution))
+}
+
+/// The categories of the four action types with the names of stage, action and output artifact.
+const STAGES: [(&str, &str, &str); 4] = [
+    ("Build", "Bake", "BakedImage"),
+    ("Test", "Test", "TestedImage"),
+    ("Deploy", "Promote", "PromotedImage"),
+    ("Invoke", "CleanUp", "CleanedUp"),
+];
+
+struct Ground<'a> {
+    world: World,
+    setup: &'a Setup,
+}
+
+impl Ground<'_> {
+    /// Calls as the account's administrator does.
+    fn ask(&mut self, service: &'static str, operation: &str, input: Value) -> Result<Value, SetupError> {
+        let region = &self.setup.region;
+        self.ask_in(region, service, operation, input)
+    }
+
+    fn ask_in(
+        &mut self,
+        region: &str,
+        service: &'static str,
+        operation: &str,
+        input: Value,
+    ) -> Result<Value, SetupError> {
+        let Value::Object(input) = input else { return Ok(Value::Null) };
+        let call = Call {
+            service,
+            operation: operation.to_owned(),
+            input,
+            account: self.setup.account.clone(),
+            region: region.to_owned(),
+            access_key: String::new(),
+            now: self.world.now,
+        };
+        self.world.call(&call).map_err(|refused| refusal(operation, refused))
+    }
+
+    fn signing_key(&mut self) -> Result<(String, String), SetupError> {
+        let made =
+            self.ask("kms", "CreateKey", json!({"KeySpec": "ECC_NIST_P256", "KeyUsage": "SIGN_VERIFY"}))?;
+        let key = text(&made, "/KeyMetadata/Arn");
+        let id = text(&made, "/KeyMetadata/KeyId");
+        self.ask("kms", "CreateAlias", json!({"AliasName": "alias/bakeline-signing", "TargetKeyId": id}))?;
+        let public = self.ask("kms", "GetPublicKey", json!({"KeyId": key}))?;
+        let lines: Vec<String> = text(&public, "/PublicKey")
+            .as_bytes()
+            .chunks(64)
+            .map(|line| String::from_utf8_lossy(line).into_owned())
+            .collect();
+        let pem = format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n", lines.join("\n"));
+        Ok((key, pem))
+    }
+
+    fn bucket(&mut self) -> Result<String, SetupError> {
+        let setup = self.setup;
+        let name = format!("{}-artifacts-{}", setup.pipeline, setup.account);
+        let now = self.world.now;
+        s3::create_bucket(
+            &mut self.world,
+            &name,
+            Bucket::new(&setup.account, &setup.region, now).requiring_kms(),
+        );
+        s3::put(&mut self.world, &name, SOURCE_KEY, setup.source.clone(), Encryption::default())
+            .map_err(|refused| refusal("PutObject", refused))?;
+        Ok(name)
+    }
+
+    fn staging(&mut self) -> Result<(), SetupError> {
+        let Some(staging) = &self.setup.staging else { return Ok(()) };
+        let (account, region) = (&self.setup.account, &self.setup.region);
+        for (subnet, zone) in staging.subnets.iter().zip(["a", "b", "c"].into_iter().cycle()) {
+            let zone = format!("{region}{zone}");
+            ec2::place_subnet(&mut self.world, account, region, subnet, &zone, "vpc-staging");
+        }
+        for group in &staging.security_groups {
+            ec2::place_security_group(&mut self.world, account, region, group, "vpc-staging", "staging");
+        }
+        for (name, parameters) in &staging.documents {
+            ssm::write_document(&mut self.world, account, region, name, parameters);
+        }
+        if let Some(bucket) = &staging.output_bucket {
+            let now = self.world.now;
+            s3::create_bucket(&mut self.world, bucket, Bucket::new(account, region, now));
+        }
+        if let Some(cluster) = &staging.cluster {
+            let name = cluster.rsplit('/').next().unwrap_or(cluster);
+            self.ask("ecs", "CreateCluster", json!({ "clusterName": name }))?;
+        }
+        Ok(())
+    }
+
+    fn action_types(&mut self) -> Result<(), SetupError> {
+        for (category, _, _) in STAGES {
+            self.ask(
+                "codepipeline",
+                "CreateCustomActionType",
+                json!({"category": category, "provider": "Bakeline", "version": "1",
+                       "configurationProperties": [{"name": "Spec", "required": false, "key": false, "secret": false,
+                           "description": "Path of the release spec in the source artifact"}],
+                       "inputArtifactDetails": {"minimumCount": 1, "maximumCount": 1},
+                       "outputArtifactDetails": {"minimumCount": 1, "maximumCount": 1}}),
+            )?;
+        }
+        Ok(())
+    }
+
+    /// The pipeline, and one execution of it.
+    fn pipeline(&mut self, bucket: &str) -> Result<String, SetupError> {
+        let mut stages = vec![json!({"name": "Source", "actions": [{
+            "name": "Source",
+            "actionTypeId": {"category": "Source", "owner": "AWS", "provider": "S3", "version": "1"},
+            "configuration": {"S3Bucket": bucket, "S3ObjectKey": SOURCE_KEY, "PollForSourceChanges": "false"},
+            "outputArtifacts": [{"name": "SourceArtifact"}], "runOrder": 1,
+        }]})];
+        // The stages after the first read the spec from the hand-over, so only the first is told where it lies.
+        let none = BTreeMap::new();
+        let mut input = "SourceArtifact";
+        let there = STAGES.into_iter().zip(self.setup.actions).filter(|(_, there)| *there);
+        for ((category, name, output), _) in there {
+            stages.push(json!({"name": name, "actions": [{
+                "name": name, "namespace": name,
+                "actionTypeId": {"category": category, "owner": "Custom", "provider": "Bakeline", "version": "1"},
+                "configuration": if category == "Build" { &self.setup.configuration } else { &none },
+                "inputArtifacts": [{"name": input}], "outputArtifacts": [{"name": output}], "runOrder": 1,
+            }]}));
+            input = output;
+        }
+        let role = format!("arn:aws:iam::{}:role/pipeline", self.setup.account);
+        self.ask(
+            "codepipeline",
+            "CreatePipeline",
+            json!({"pipeline": {"name": self.setup.pipeline, "roleArn": role, "version": 1,
+                   "artifactStore": {"type": "S3", "location": bucket}, "stages": stages}}),
+        )?;
+        let started =
+            self.ask("codepipeline", "StartPipelineExecution", json!({"name": self.setup.pipeline}))?;
+        Ok(text(&started, "/pipelineExecutionId"))
+    }
+}
+
+/// Where the source action finds the release.
+const SOURCE_KEY: &str = "source.zip";
+
+fn refusal(operation: &str, refused: ApiError) -> SetupError {
+    SetupError { operation: operation.to_owned(), code: refused.code, message: refused.message }
+}
+
+fn text(answer: &Value, pointer: &str) -> String {
+    answer.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned()
+}

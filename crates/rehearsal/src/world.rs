@@ -1,0 +1,123 @@
+//! The whole state of the embedded AWS, and how it moves.
+
+use super::agenda::Agenda;
+use super::call::{Answer, ApiError, Call};
+use super::happening;
+use super::ids::Ids;
+use super::services::{
+    autoscaling, cloudwatch, codepipeline, ebs, ec2, ecr, ecs, elbv2, imagebuilder, kms, lambda, s3,
+    secretsmanager, securityhub, ssm, sts,
+};
+use super::time::Time;
+
+/// Everything there is. A plain value: a copy of it is a second, independent AWS.
+#[derive(Clone, Debug)]
+pub struct World {
+    /// The moment being lived: of the call under way, or of the event happening.
+    pub now: Time,
+    pub agenda: Agenda<Event>,
+    /// What happened from outside so far.
+    pub happened: Vec<external_events::Happened>,
+    pub ids: Ids,
+    pub autoscaling: autoscaling::State,
+    pub cloudwatch: cloudwatch::State,
+    pub codepipeline: codepipeline::State,
+    pub ec2: ec2::State,
+    pub ecr: ecr::State,
+    pub ecs: ecs::State,
+    pub elbv2: elbv2::State,
+    pub imagebuilder: imagebuilder::State,
+    pub kms: kms::State,
+    pub lambda: lambda::State,
+    pub s3: s3::State,
+    pub secretsmanager: secretsmanager::State,
+    pub securityhub: securityhub::State,
+    pub ssm: ssm::State,
+    pub sts: sts::State,
+}
+
+/// Something due later, named by the service it belongs to.
+#[derive(Clone, Debug)]
+pub enum Event {
+    AutoScaling(autoscaling::Event),
+    CloudWatch(cloudwatch::Event),
+    CodePipeline(codepipeline::Event),
+    Ec2(ec2::Event),
+    Ecs(ecs::Event),
+    Elbv2(elbv2::Event),
+    ImageBuilder(imagebuilder::Event),
+    Ssm(ssm::Event),
+    Happening(external_events::Event),
+}
+
+impl World {
+    #[must_use]
+    pub fn new(now: Time, seed: u64) -> Self {
+        Self {
+            now,
+            agenda: Agenda::default(),
+            happened: Vec::new(),
+            ids: Ids::new(seed),
+            autoscaling: autoscaling::State::default(),
+            cloudwatch: cloudwatch::State::default(),
+            codepipeline: codepipeline::State::default(),
+            ec2: ec2::State::default(),
+            ecr: ecr::State::default(),
+            ecs: ecs::State::default(),
+            elbv2: elbv2::State::default(),
+            imagebuilder: imagebuilder::State::default(),
+            kms: kms::State::default(),
+            lambda: lambda::State::default(),
+            s3: s3::State::default(),
+            secretsmanager: secretsmanager::State::default(),
+            securityhub: securityhub::State::default(),
+            ssm: ssm::State::default(),
+            sts: sts::State::default(),
+        }
+    }
+
+    /// Lives through everything due up to `now`, in order.
+    pub fn advance(&mut self, now: Time) {
+        while let Some((at, event)) = self.agenda.due(now) {
+            self.now = at;
+            match event {
+                Event::AutoScaling(e) => autoscaling::on_event(self, at, e),
+                Event::CloudWatch(e) => cloudwatch::on_event(self, at, e),
+                Event::CodePipeline(e) => codepipeline::on_event(self, at, e),
+                Event::Ec2(e) => ec2::on_event(self, at, e),
+                Event::Ecs(e) => ecs::on_event(self, at, e),
+                Event::Elbv2(e) => elbv2::on_event(self, at, e),
+                Event::ImageBuilder(e) => imagebuilder::on_event(self, at, e),
+                Event::Ssm(e) => ssm::on_event(self, at, e),
+                Event::Happening(e) => external_events::on_event(self, at, e),
+            }
+        }
+        self.now = self.now.max(now);
+    }
+
+    /// Answers one call at `call.now`.
+    ///
+    /// # Errors
+    /// The service's own refusal.
+    pub fn call(&mut self, call: &Call) -> Answer {
+        self.advance(call.now);
+        match call.service {
+            "autoscaling" => autoscaling::call(self, call),
+            "cloudwatch" => cloudwatch::call(self, call),
+            "codepipeline" => codepipeline::call(self, call),
+            "ebs" => ebs::call(self, call),
+            "ec2" => ec2::call(self, call),
+            "ecr" => ecr::call(self, call),
+            "ecs" => ecs::call(self, call),
+            "elbv2" => elbv2::call(self, call),
+            "imagebuilder" => imagebuilder::call(self, call),
+            "kms" => kms::call(self, call),
+            "lambda" => lambda::call(self, call),
+            "secretsmanager" => secretsmanager::call(self, call),
+            "securityhub" => securityhub::call(self, call),
+            "ssm" => ssm::call(self, call),
+            "sts" => sts::call(self, call),
+            other => Err(ApiError::new("UnknownService", other)),
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! The log of decisions, failures and marks: what travels is bounded and reads back.
+
+use proptest::prelude::*;
+
+use super::OLD;
+use crate::engine::FailureKind;
+use crate::evidence::predicate::Verdict;
+use crate::stage::promote::log::{AlarmLetter, Entry, Log, Number, Phase};
+use crate::stage::promote::template::Mark;
+use crate::stage::failure_reason::FailureReason;
+
+proptest! {
+    #[test]
+    fn a_decision_reads_back_as_it_was_written(entry in entry()) {
+        let text = entry.to_string();
+        prop_assert_eq!(text.parse::<Entry>(), Ok(entry));
+        prop_assert!(!text.contains(['"', '\\']) && text.is_ascii());
+    }
+
+    #[test]
+    fn a_log_keeps_to_its_room_and_never_forgets_the_newest(entries in prop::collection::vec(entry(), 1..40)) {
+        let mut log = Log::default();
+        for entry in &entries {
+            log.push(entry.clone());
+            prop_assert!(serde_json::to_string(&log).unwrap().len() <= Log::ROOM + 1);
+        }
+        let (kept, last) = (log.entries().last().unwrap(), entries.last().unwrap());
+        prop_assert_eq!((kept.phase, kept.verdict, kept.after), (last.phase, last.verdict, last.after));
+    }
+
+    #[test]
+    fn a_failure_keeps_to_its_room(text in "\\PC{0,900}|[\"\\\\\u{1}-\u{1f}é…]{0,900}") {
+        let why = FailureReason::new(FailureKind::JobFailed, &text);
+        prop_assert!(serde_json::to_string(&why.text).unwrap().len() <= FailureReason::ROOM + 2);
+        prop_assert!(text.starts_with(why.text.trim_end_matches('…')) || why.text == text);
+    }
+}
+
+fn entry() -> impl Strategy<Value = Entry> {
+    let number = (prop::option::of(-1e12f64..1e12), 0u32..10_000)
+        .prop_map(|(value, samples)| Number::rounded(value.map(|v| v / 1e6), samples));
+    let phase = prop_oneof![Just(Phase::Before), (0u8..20).prop_map(Phase::At), Just(Phase::Bake)];
+    let alarm =
+        prop::sample::select(vec![AlarmLetter::Ok, AlarmLetter::Alarm, AlarmLetter::InsufficientData]);
+    let verdict = prop::sample::select(vec![Verdict::Continue, Verdict::RollBack]);
+    let numbers = prop::option::of(prop::collection::vec(number, 0..20));
+    (phase, 0u8..=100, verdict, 0u32..1_300_000, prop::collection::vec(alarm, 0..=10), numbers).prop_map(
+        |(phase, percent, verdict, after, alarms, numbers)| Entry {
+            phase,
+            percent,
+            verdict,
+            after,
+            alarms,
+            numbers,
+        },
+    )
+}
+
+#[test]
+fn a_mark_reads_back() {
+    let mark = Mark { token: "6f0b8a5c-52f4-5f0e-9d2b-5a3e0c864b1d".into(), from: 7, old: OLD.into() };
+    assert_eq!(mark.to_string().parse(), Ok(mark.clone()));
+    assert!(mark.to_string().len() <= 255, "VersionDescription takes at most 255 characters");
+    for other in ["", "bakeline", "bakeline t after version x (ami-1)", "made by hand"] {
+        assert!(other.parse::<Mark>().is_err(), "{other}");
+    }
+}
