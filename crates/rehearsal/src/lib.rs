@@ -2,12 +2,12 @@
 //!
 //! Nothing here uses another module of this crate: shared code would share the bug.
 
-pub mod agenda;
-pub mod behaviour;
+pub mod schedule;
+pub mod instance_behavior;
 pub mod call;
 pub mod cloud;
-pub mod container;
-pub mod estate;
+pub mod container_behavior;
+pub mod other_resources;
 pub mod faults;
 pub mod external_events;
 pub mod ids;
@@ -15,7 +15,7 @@ pub mod listen;
 pub mod scenario;
 pub mod services;
 pub mod setup;
-pub mod tape;
+pub mod recording;
 pub mod time;
 pub mod timeline;
 pub mod transcript;

@@ -1,9 +1,9 @@
 //! The world a rehearsal starts in: a service in production, its image pipeline, and a release pipeline of up to four actions.
 
 mod fleet;
-mod further;
+mod waves;
 mod image_builder;
-mod turns;
+mod alternate_group;
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::call::{ApiError, Call};
-use super::estate;
+use super::other_resources;
 use super::scenario::Scenario;
 use super::services::s3::{self, Bucket, Encryption};
 use super::services::sts::{self, Credentials};
@@ -19,8 +19,8 @@ use super::services::{ec2, securityhub, ssm};
 use super::time::Time;
 use super::world::World;
 
-pub use fleet::{Fleet, Further};
-pub use image_builder::RecipeGround;
+pub use fleet::{Fleet, WaveGroups};
+pub use image_builder::RecipeFixtures;
 
 /// What the world is to hold, in plain words.
 #[derive(Clone, Debug)]
@@ -37,7 +37,7 @@ pub struct Setup {
     /// ARN of the Image Builder pipeline; no image pipeline without it.
     pub image_pipeline: Option<String>,
     /// What a recipe of the spec's own needs; nothing without it.
-    pub recipe: Option<RecipeGround>,
+    pub recipe: Option<RecipeFixtures>,
     /// Regions and accounts the image is distributed to.
     pub distribution: Vec<(String, String)>,
     pub staging: Option<Staging>,
@@ -93,7 +93,7 @@ pub fn found(setup: &Setup, scenario: &Scenario, at: Time) -> Result<(World, Pro
         &setup.account,
         &format!("arn:aws:iam::{}:role/bakeline-worker", setup.account),
     );
-    let mut ground = Ground { world, setup };
+    let mut ground = Fixtures { world, setup };
     let (signing_key, public_key) = ground.signing_key()?;
     let bucket = ground.bucket()?;
     if let Some(arn) = &setup.image_pipeline {
@@ -134,7 +134,7 @@ pub fn found(setup: &Setup, scenario: &Scenario, at: Time) -> Result<(World, Pro
 /// # Errors
 /// A name or number in the set-up is one AWS refuses, or is taken.
 pub fn found_beside(world: World, setup: &Setup, scenario: &Scenario) -> Result<(World, String), SetupError> {
-    let mut ground = Ground { world, setup };
+    let mut ground = Fixtures { world, setup };
     let bucket = ground.bucket()?;
     if let Some(arn) = &setup.image_pipeline {
         ground.image_pipeline(arn)?;
@@ -158,12 +158,12 @@ const STAGES: [(&str, &str, &str); 4] = [
     ("Invoke", "CleanUp", "CleanedUp"),
 ];
 
-struct Ground<'a> {
+struct Fixtures<'a> {
     world: World,
     setup: &'a Setup,
 }
 
-impl Ground<'_> {
+impl Fixtures<'_> {
     /// Calls as the account's administrator does.
     fn ask(&mut self, service: &'static str, operation: &str, input: Value) -> Result<Value, SetupError> {
         let region = &self.setup.region;

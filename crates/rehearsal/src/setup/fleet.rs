@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::super::scenario::Scenario;
 use super::super::services::{autoscaling, cloudwatch, ec2, elbv2};
 use super::super::time::Time;
-use super::{Ground, SetupError, refusal, turns};
+use super::{Fixtures, SetupError, refusal, turns};
 
 /// The age in days of the image that production runs.
 const CURRENT_IMAGE_DAYS: u64 = 9;
@@ -19,7 +19,7 @@ pub struct Fleet {
     /// An empty group that takes turns with it, if there is one.
     pub turns_with: Option<String>,
     /// Groups that run the service beside it, and the alarms that watch those in another region.
-    pub further: Vec<Further>,
+    pub further: Vec<WaveGroups>,
     pub instances: usize,
     /// `app/NAME/ID` and `targetgroup/NAME/ID`, as CloudWatch's dimensions spell them.
     pub load_balancer: String,
@@ -41,16 +41,16 @@ impl Fleet {
     }
 }
 
-/// Further groups of the service, in one region.
+/// WaveGroups groups of the service, in one region.
 #[derive(Clone, Debug)]
-pub struct Further {
+pub struct WaveGroups {
     /// Another region than the service's own, if it is one.
     pub region: Option<String>,
     pub groups: Vec<String>,
     pub alarms: Vec<String>,
 }
 
-impl Ground<'_> {
+impl Fixtures<'_> {
     /// The service in production on its current image, with images of earlier releases beside it.
     pub(super) fn fleet(&mut self, fleet: &Fleet, scenario: &Scenario) -> Result<String, SetupError> {
         let region = self.setup.region.clone();
@@ -93,7 +93,7 @@ impl Ground<'_> {
             description: Some("an earlier release".into()),
             tags: tags.map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
             source_image: None,
-            behaviour: scenario.current_image.clone(),
+            behavior: scenario.current_image.clone(),
             available_after: Duration::ZERO,
             snapshots: 1,
             disk: ec2::Disk::default(),

@@ -174,7 +174,7 @@ fn wake(world: &mut World, key: &Key, at: Time) {
     world.autoscaling.wakes.insert(key.clone(), at);
     let event =
         Event::Wake { account: key.0.account.clone(), region: key.0.region.clone(), group: key.1.clone() };
-    world.agenda.enter(at, world::Event::AutoScaling(event));
+    world.schedule.add(at, world::Event::AutoScaling(event));
 }
 
 fn place(call: &Call) -> Place {

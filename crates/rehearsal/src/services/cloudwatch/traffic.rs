@@ -170,9 +170,9 @@ fn work_out(world: &mut World) {
             let instance = world.ec2.instances.get(id).filter(|i| i.serves());
             match (target.health, instance) {
                 (Health::Healthy, Some(instance)) => {
-                    let behaviour = &instance.behaviour;
-                    let (error_rate, seconds) = (behaviour.error_rate, behaviour.latency_ms / 1000.0);
-                    let slow = (behaviour.slow_share.clamp(0.0, 1.0), behaviour.slow_ms / 1000.0);
+                    let behavior = &instance.behavior;
+                    let (error_rate, seconds) = (behavior.error_rate, behavior.latency_ms / 1000.0);
+                    let slow = (behavior.slow_share.clamp(0.0, 1.0), behavior.slow_ms / 1000.0);
                     let alike = |c: &Class| {
                         [
                             (c.error_rate, error_rate),
@@ -192,7 +192,7 @@ fn work_out(world: &mut World) {
                         id: id.clone(),
                         group: instance.tags.get("aws:autoscaling:groupName").cloned(),
                         class,
-                        memory_mb: instance.behaviour.memory_mb * (1.0 + unlike(id)),
+                        memory_mb: instance.behavior.memory_mb * (1.0 + unlike(id)),
                     });
                 }
                 (Health::Unhealthy | Health::Healthy, _) => mix.unhealthy += 1,

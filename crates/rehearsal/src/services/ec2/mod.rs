@@ -25,7 +25,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::super::behaviour::Behaviour;
+use super::super::instance_behavior::InstanceBehavior;
 use super::super::call::{Answer, ApiError, Call};
 use super::super::time::Time;
 use super::super::world::{self, World};
@@ -240,8 +240,8 @@ pub fn on_event(world: &mut World, at: Time, event: Event) {
 
 /// How instances of a registered image behave.
 #[must_use]
-pub fn behaviour<'a>(world: &'a World, ami: &str) -> Option<&'a Behaviour> {
-    world.ec2.images.get(ami).map(|image| image.behaviour.as_ref())
+pub fn behavior<'a>(world: &'a World, ami: &str) -> Option<&'a InstanceBehavior> {
+    world.ec2.images.get(ami).map(|image| image.behavior.as_ref())
 }
 
 /// An instance by id, terminated ones included while EC2 still describes them.
@@ -251,7 +251,7 @@ pub fn instance<'a>(world: &'a World, id: &str) -> Option<&'a Instance> {
 }
 
 fn enter(world: &mut World, at: Time, event: Event) {
-    world.agenda.enter(at, world::Event::Ec2(event));
+    world.schedule.add(at, world::Event::Ec2(event));
 }
 
 /// Where a call is made.

@@ -2,31 +2,31 @@
 
 use serde_json::{Value, json};
 
-use super::super::super::container::{AnswerRule, ContainerBehaviour, ExitRule};
-use super::super::trial::{ACCOUNT, REGION, Trial};
+use super::super::super::container_behavior::{AnswerRule, ContainerBehavior, ExitRule};
+use super::super::test_aws::{ACCOUNT, REGION, TestAws};
 use super::super::{ec2, ecr};
 use super::{Reached, knock};
 
 const CLUSTER: &str = "staging";
 const IMAGE: &str = "111122223333.dkr.ecr.eu-west-1.amazonaws.com/web:1";
 
-struct Ground {
-    trial: Trial,
+struct Fixtures {
+    aws: TestAws,
     subnet: String,
 }
 
-fn ground(behaviour: ContainerBehaviour) -> Ground {
-    let mut trial = Trial::new();
-    trial.world.ecs.options.container = behaviour;
-    let subnet = ec2::seed_subnet(&mut trial.world, ACCOUNT, REGION, "eu-west-1a", "vpc-1");
-    trial.ok("ecs", "CreateCluster", json!({ "clusterName": CLUSTER }));
-    ecr::seed_repository(&mut trial.world, ACCOUNT, REGION, "web");
+fn ground(behavior: ContainerBehavior) -> Fixtures {
+    let mut aws = TestAws::new();
+    aws.world.ecs.options.container = behavior;
+    let subnet = ec2::seed_subnet(&mut aws.world, ACCOUNT, REGION, "eu-west-1a", "vpc-1");
+    aws.ok("ecs", "CreateCluster", json!({ "clusterName": CLUSTER }));
+    ecr::seed_repository(&mut aws.world, ACCOUNT, REGION, "web");
     let manifest = ecr::sample_manifest("web");
-    ecr::push(&mut trial.world, (ACCOUNT, REGION), "web", &["1"], &manifest).unwrap();
-    Ground { trial, subnet }
+    ecr::push(&mut aws.world, (ACCOUNT, REGION), "web", &["1"], &manifest).unwrap();
+    Fixtures { aws, subnet }
 }
 
-impl Ground {
+impl Fixtures {
     fn register(&mut self, container: Value) -> String {
         let mut definition = json!({ "name": "app", "image": IMAGE,
             "portMappings": [{ "containerPort": 8080 }] });
@@ -34,7 +34,7 @@ impl Ground {
         let input = json!({ "family": "web", "networkMode": "awsvpc", "requiresCompatibilities": ["FARGATE"],
             "cpu": "256", "memory": "512", "executionRoleArn": "arn:aws:iam::111122223333:role/run",
             "containerDefinitions": [definition] });
-        let answer = self.trial.ok("ecs", "RegisterTaskDefinition", input);
+        let answer = self.aws.ok("ecs", "RegisterTaskDefinition", input);
         answer["taskDefinition"]["taskDefinitionArn"].as_str().unwrap().to_owned()
     }
 
@@ -47,12 +47,12 @@ impl Ground {
     fn run(&mut self, container: Value) -> String {
         let definition = self.register(container);
         let request = self.request(&definition);
-        let answer = self.trial.ok("ecs", "RunTask", request);
+        let answer = self.aws.ok("ecs", "RunTask", request);
         answer["tasks"][0]["taskArn"].as_str().unwrap().to_owned()
     }
 
     fn task(&mut self, arn: &str) -> Value {
-        let answer = self.trial.ok("ecs", "DescribeTasks", json!({ "cluster": CLUSTER, "tasks": [arn] }));
+        let answer = self.aws.ok("ecs", "DescribeTasks", json!({ "cluster": CLUSTER, "tasks": [arn] }));
         answer["tasks"][0].clone()
     }
 
@@ -68,21 +68,21 @@ impl Ground {
                 seen.push(status);
                 same = 0;
             }
-            self.trial.pass(1);
+            self.aws.pass(1);
         }
         seen
     }
 
     fn stopped_tasks(&mut self) -> usize {
         let answer =
-            self.trial.ok("ecs", "ListTasks", json!({ "cluster": CLUSTER, "desiredStatus": "STOPPED" }));
+            self.aws.ok("ecs", "ListTasks", json!({ "cluster": CLUSTER, "desiredStatus": "STOPPED" }));
         answer["taskArns"].as_array().unwrap().len()
     }
 }
 
 #[test]
 fn a_task_goes_through_its_life_and_answers_at_its_address() {
-    let mut ground = ground(ContainerBehaviour {
+    let mut ground = ground(ContainerBehavior {
         answers: vec![AnswerRule {
             port: None,
             path: "/bad".into(),
@@ -90,7 +90,7 @@ fn a_task_goes_through_its_life_and_answers_at_its_address() {
             body: "no".into(),
             seconds: None,
         }],
-        ..ContainerBehaviour::default()
+        ..ContainerBehavior::default()
     });
     let arn = ground.run(json!({}));
     assert_eq!(ground.statuses(&arn), ["PROVISIONING", "PENDING", "RUNNING"]);
@@ -100,28 +100,28 @@ fn a_task_goes_through_its_life_and_answers_at_its_address() {
         details.iter().find(|d| d["name"] == "privateIPv4Address").unwrap()["value"].as_str().unwrap();
     assert_eq!(task["containers"][0]["networkInterfaces"][0]["privateIpv4Address"], address);
     assert!(task["containers"][0]["imageDigest"].as_str().unwrap().starts_with("sha256:"));
-    let ask = |ground: &Ground, port, path| knock(&ground.trial.world, address, port, path);
+    let ask = |ground: &Fixtures, port, path| knock(&ground.aws.world, address, port, path);
     assert_eq!(ask(&ground, 8080, "/"), Reached::Answer { status: 200, body: "ok".into() });
     assert_eq!(ask(&ground, 8080, "/bad/one"), Reached::Answer { status: 500, body: "no".into() });
     assert_eq!(ask(&ground, 9090, "/"), Reached::Refused);
-    assert_eq!(knock(&ground.trial.world, "10.9.9.9", 8080, "/"), Reached::Nobody);
+    assert_eq!(knock(&ground.aws.world, "10.9.9.9", 8080, "/"), Reached::Nobody);
 
-    ground.trial.ok("ecs", "StopTask", json!({ "cluster": CLUSTER, "task": arn, "reason": "enough" }));
+    ground.aws.ok("ecs", "StopTask", json!({ "cluster": CLUSTER, "task": arn, "reason": "enough" }));
     assert_eq!(ground.statuses(&arn), ["STOPPING", "DEPROVISIONING", "STOPPED"]);
     let task = ground.task(&arn);
     assert_eq!((&task["stopCode"], &task["stoppedReason"]), (&json!("UserInitiated"), &json!("enough")));
     assert_eq!(task["containers"][0]["exitCode"], 143);
-    assert_eq!(knock(&ground.trial.world, address, 8080, "/"), Reached::Nobody);
+    assert_eq!(knock(&ground.aws.world, address, 8080, "/"), Reached::Nobody);
     // A stopped task is described for an hour.
-    ground.trial.pass(3600);
-    let answer = ground.trial.ok("ecs", "DescribeTasks", json!({ "cluster": CLUSTER, "tasks": [arn] }));
+    ground.aws.pass(3600);
+    let answer = ground.aws.ok("ecs", "DescribeTasks", json!({ "cluster": CLUSTER, "tasks": [arn] }));
     assert_eq!(answer["failures"][0]["reason"], "MISSING");
 }
 
 #[test]
 fn an_essential_container_that_ends_stops_the_task_with_its_exit_code() {
     let exits = vec![ExitRule { command: "migrate".into(), code: 3, after_seconds: 20 }];
-    let mut ground = ground(ContainerBehaviour { exits, ..ContainerBehaviour::default() });
+    let mut ground = ground(ContainerBehavior { exits, ..ContainerBehavior::default() });
     let arn = ground.run(json!({ "command": ["bin/migrate", "--check"] }));
     assert_eq!(ground.statuses(&arn), ["PROVISIONING", "PENDING", "RUNNING", "DEPROVISIONING", "STOPPED"]);
     let task = ground.task(&arn);
@@ -132,14 +132,14 @@ fn an_essential_container_that_ends_stops_the_task_with_its_exit_code() {
     let mut request = ground.request(&definition);
     request["clientToken"] = json!("token-2");
     let other =
-        ground.trial.ok("ecs", "RunTask", request)["tasks"][0]["taskArn"].as_str().unwrap().to_owned();
+        ground.aws.ok("ecs", "RunTask", request)["tasks"][0]["taskArn"].as_str().unwrap().to_owned();
     assert_eq!(ground.statuses(&other).last().unwrap(), "RUNNING");
 }
 
 #[test]
 fn an_image_that_cannot_be_pulled_stops_the_task_before_it_ran() {
     let pull_error = Some("failed to resolve ref web:1: not found".to_owned());
-    let mut ground = ground(ContainerBehaviour { pull_error, ..ContainerBehaviour::default() });
+    let mut ground = ground(ContainerBehavior { pull_error, ..ContainerBehavior::default() });
     let arn = ground.run(json!({}));
     assert_eq!(ground.statuses(&arn), ["PROVISIONING", "PENDING", "DEPROVISIONING", "STOPPED"]);
     let task = ground.task(&arn);
@@ -150,20 +150,20 @@ fn an_image_that_cannot_be_pulled_stops_the_task_before_it_ran() {
 
 #[test]
 fn an_image_of_ecr_is_what_lies_there_now() {
-    let mut ground = ground(ContainerBehaviour::default());
-    let there = ground.trial.ok("ecr", "DescribeImages", json!({ "repositoryName": "web" }));
+    let mut ground = ground(ContainerBehavior::default());
+    let there = ground.aws.ok("ecr", "DescribeImages", json!({ "repositoryName": "web" }));
     let digest = there["imageDetails"][0]["imageDigest"].as_str().unwrap().to_owned();
     let arn = ground.run(json!({}));
-    ground.trial.pass(60);
+    ground.aws.pass(60);
     assert_eq!(ground.task(&arn)["containers"][0]["imageDigest"], digest.as_str());
     let ids = json!({ "repositoryName": "web", "imageIds": [{ "imageDigest": digest }] });
-    ground.trial.ok("ecr", "BatchDeleteImage", ids);
+    ground.aws.ok("ecr", "BatchDeleteImage", ids);
     let definition = ground.register(json!({}));
     let mut request = ground.request(&definition);
     request["clientToken"] = json!("token-2");
     let other =
-        ground.trial.ok("ecs", "RunTask", request)["tasks"][0]["taskArn"].as_str().unwrap().to_owned();
-    ground.trial.pass(60);
+        ground.aws.ok("ecs", "RunTask", request)["tasks"][0]["taskArn"].as_str().unwrap().to_owned();
+    ground.aws.pass(60);
     let reason = ground.task(&other)["stoppedReason"].as_str().unwrap().to_owned();
     assert!(
         reason.starts_with("CannotPullContainerError: ") && reason.ends_with("web:1: not found"),
@@ -181,7 +181,7 @@ fn health_follows_the_container_not_the_wish() {
         (true, 75, vec!["UNKNOWN", "UNHEALTHY", "HEALTHY"]),
     ] {
         let mut ground =
-            ground(ContainerBehaviour { start_seconds, healthy, ..ContainerBehaviour::default() });
+            ground(ContainerBehavior { start_seconds, healthy, ..ContainerBehavior::default() });
         let arn = ground.run(check.clone());
         let mut seen: Vec<String> = Vec::new();
         for _ in 0..200 {
@@ -189,7 +189,7 @@ fn health_follows_the_container_not_the_wish() {
             if seen.last() != Some(&health) {
                 seen.push(health);
             }
-            ground.trial.pass(1);
+            ground.aws.pass(1);
         }
         assert_eq!(seen, expected);
         assert_eq!(ground.task(&arn)["lastStatus"], "RUNNING", "ECS stops no standalone task for its health");
@@ -198,37 +198,37 @@ fn health_follows_the_container_not_the_wish() {
 
 #[test]
 fn a_client_token_starts_its_task_once_and_for_one_request() {
-    let mut ground = ground(ContainerBehaviour::default());
+    let mut ground = ground(ContainerBehavior::default());
     let definition = ground.register(json!({}));
     let mut request = ground.request(&definition);
-    let first = ground.trial.ok("ecs", "RunTask", request.clone());
-    ground.trial.pass(60);
-    let again = ground.trial.ok("ecs", "RunTask", request.clone());
+    let first = ground.aws.ok("ecs", "RunTask", request.clone());
+    ground.aws.pass(60);
+    let again = ground.aws.ok("ecs", "RunTask", request.clone());
     assert_eq!(first["tasks"][0]["taskArn"], again["tasks"][0]["taskArn"]);
     assert_eq!(again["tasks"][0]["lastStatus"], "RUNNING");
     request["startedBy"] = json!("run-2");
-    assert_eq!(ground.trial.refused("ecs", "RunTask", request), "ConflictException");
+    assert_eq!(ground.aws.refused("ecs", "RunTask", request), "ConflictException");
     let mine = json!({ "cluster": CLUSTER, "startedBy": "run-1" });
-    assert_eq!(ground.trial.ok("ecs", "ListTasks", mine)["taskArns"], json!([first["tasks"][0]["taskArn"]]));
+    assert_eq!(ground.aws.ok("ecs", "ListTasks", mine)["taskArns"], json!([first["tasks"][0]["taskArn"]]));
     let both = json!({ "cluster": CLUSTER, "startedBy": "run-1", "family": "web" });
-    assert_eq!(ground.trial.refused("ecs", "ListTasks", both), "InvalidParameterException");
+    assert_eq!(ground.aws.refused("ecs", "ListTasks", both), "InvalidParameterException");
 }
 
 #[test]
 fn definitions_are_numbered_once_and_end_in_two_steps() {
-    let mut ground = ground(ContainerBehaviour::default());
+    let mut ground = ground(ContainerBehavior::default());
     let (one, two) = (ground.register(json!({})), ground.register(json!({})));
     assert!(one.ends_with("web:1") && two.ends_with("web:2"), "{one} {two}");
     let delete = json!({ "taskDefinitions": [two] });
-    let refused = ground.trial.ok("ecs", "DeleteTaskDefinitions", delete.clone());
+    let refused = ground.aws.ok("ecs", "DeleteTaskDefinitions", delete.clone());
     assert!(refused["failures"][0]["reason"].as_str().unwrap().contains("ACTIVE"));
-    ground.trial.ok("ecs", "DeregisterTaskDefinition", json!({ "taskDefinition": two }));
+    ground.aws.ok("ecs", "DeregisterTaskDefinition", json!({ "taskDefinition": two }));
     let request = ground.request(&two);
-    assert_eq!(ground.trial.refused("ecs", "RunTask", request), "ClientException");
-    ground.trial.ok("ecs", "DeleteTaskDefinitions", delete);
-    ground.trial.pass(61);
+    assert_eq!(ground.aws.refused("ecs", "RunTask", request), "ClientException");
+    ground.aws.ok("ecs", "DeleteTaskDefinitions", delete);
+    ground.aws.pass(61);
     assert_eq!(
-        ground.trial.refused("ecs", "DescribeTaskDefinition", json!({ "taskDefinition": two })),
+        ground.aws.refused("ecs", "DescribeTaskDefinition", json!({ "taskDefinition": two })),
         "ClientException"
     );
     assert!(ground.register(json!({})).ends_with("web:3"), "a number is not given twice");
@@ -236,11 +236,11 @@ fn definitions_are_numbered_once_and_end_in_two_steps() {
 
 #[test]
 fn what_fargate_does_not_offer_is_refused() {
-    let mut ground = ground(ContainerBehaviour::default());
+    let mut ground = ground(ContainerBehavior::default());
     let input = json!({ "family": "web", "networkMode": "awsvpc", "requiresCompatibilities": ["FARGATE"],
         "cpu": "256", "memory": "512", "executionRoleArn": "arn:aws:iam::111122223333:role/run",
         "containerDefinitions": [{ "name": "app", "image": IMAGE }] });
-    ground.trial.ok("ecs", "RegisterTaskDefinition", input.clone());
+    ground.aws.ok("ecs", "RegisterTaskDefinition", input.clone());
     for (member, value) in [
         ("memory", json!("8192")),
         ("cpu", json!("300")),
@@ -255,73 +255,73 @@ fn what_fargate_does_not_offer_is_refused() {
     ] {
         let mut bad = input.clone();
         bad[member] = value;
-        assert_eq!(ground.trial.refused("ecs", "RegisterTaskDefinition", bad), "ClientException", "{member}");
+        assert_eq!(ground.aws.refused("ecs", "RegisterTaskDefinition", bad), "ClientException", "{member}");
     }
 }
 
 #[test]
 fn a_service_rolls_over_without_ever_having_less_than_it_should() {
-    let mut ground = ground(ContainerBehaviour::default());
+    let mut ground = ground(ContainerBehavior::default());
     let definition = ground.register(json!({}));
     let network = ground.request(&definition)["networkConfiguration"].clone();
     let input = json!({ "cluster": CLUSTER, "serviceName": "web", "taskDefinition": definition,
         "desiredCount": 3, "launchType": "FARGATE", "networkConfiguration": network });
-    ground.trial.ok("ecs", "CreateService", input);
-    ground.trial.pass(120);
+    ground.aws.ok("ecs", "CreateService", input);
+    ground.aws.pass(120);
     let look = json!({ "cluster": CLUSTER, "services": ["web"] });
-    let service = ground.trial.ok("ecs", "DescribeServices", look.clone())["services"][0].clone();
+    let service = ground.aws.ok("ecs", "DescribeServices", look.clone())["services"][0].clone();
     assert_eq!(
         (&service["runningCount"], &service["deployments"][0]["rolloutState"]),
         (&json!(3), &json!("COMPLETED"))
     );
     let next = ground.register(json!({}));
     let update = json!({ "cluster": CLUSTER, "service": "web", "taskDefinition": next });
-    ground.trial.ok("ecs", "UpdateService", update);
+    ground.aws.ok("ecs", "UpdateService", update);
     let mut least = 3;
-    ground.trial.until(600, |trial| {
-        let service = trial.ok("ecs", "DescribeServices", look.clone())["services"][0].clone();
+    ground.aws.until(600, |aws| {
+        let service = aws.ok("ecs", "DescribeServices", look.clone())["services"][0].clone();
         least = least.min(service["runningCount"].as_u64().unwrap());
         let deployments = service["deployments"].as_array().unwrap();
         deployments.len() == 1 && deployments[0]["rolloutState"] == "COMPLETED"
     });
     assert_eq!(least, 3);
-    let service = ground.trial.ok("ecs", "DescribeServices", look.clone())["services"][0].clone();
+    let service = ground.aws.ok("ecs", "DescribeServices", look.clone())["services"][0].clone();
     assert_eq!((&service["runningCount"], &service["taskDefinition"]), (&json!(3), &json!(next)));
     assert_eq!(ground.stopped_tasks(), 3);
     let delete = json!({ "cluster": CLUSTER, "service": "web" });
-    assert_eq!(ground.trial.refused("ecs", "DeleteService", delete.clone()), "InvalidParameterException");
-    ground.trial.ok(
+    assert_eq!(ground.aws.refused("ecs", "DeleteService", delete.clone()), "InvalidParameterException");
+    ground.aws.ok(
         "ecs",
         "UpdateService",
         json!({ "cluster": CLUSTER, "service": "web", "desiredCount": 0 }),
     );
-    ground.trial.ok("ecs", "DeleteService", delete);
-    ground.trial.pass(120);
-    assert_eq!(ground.trial.ok("ecs", "DescribeServices", look)["services"][0]["status"], "INACTIVE");
-    ground.trial.ok("ecs", "DeleteCluster", json!({ "cluster": CLUSTER }));
+    ground.aws.ok("ecs", "DeleteService", delete);
+    ground.aws.pass(120);
+    assert_eq!(ground.aws.ok("ecs", "DescribeServices", look)["services"][0]["status"], "INACTIVE");
+    ground.aws.ok("ecs", "DeleteCluster", json!({ "cluster": CLUSTER }));
 }
 
 #[test]
 fn the_circuit_breaker_brings_back_what_ran_before() {
-    let mut ground = ground(ContainerBehaviour::default());
+    let mut ground = ground(ContainerBehavior::default());
     let good = ground.register(json!({}));
     let network = ground.request(&good)["networkConfiguration"].clone();
     let input = json!({ "cluster": CLUSTER, "serviceName": "web", "taskDefinition": good, "desiredCount": 1,
         "launchType": "FARGATE", "networkConfiguration": network,
         "deploymentConfiguration": { "deploymentCircuitBreaker": { "enable": true, "rollback": true } } });
-    ground.trial.ok("ecs", "CreateService", input);
-    ground.trial.pass(120);
+    ground.aws.ok("ecs", "CreateService", input);
+    ground.aws.pass(120);
     let bad = ground.register(json!({ "command": ["crash"] }));
-    ground.trial.world.ecs.options.container.exits =
+    ground.aws.world.ecs.options.container.exits =
         vec![ExitRule { command: "crash".into(), code: 1, after_seconds: 1 }];
-    ground.trial.ok(
+    ground.aws.ok(
         "ecs",
         "UpdateService",
         json!({ "cluster": CLUSTER, "service": "web", "taskDefinition": bad }),
     );
     let look = json!({ "cluster": CLUSTER, "services": ["web"] });
-    ground.trial.until(1200, |trial| {
-        let service = trial.ok("ecs", "DescribeServices", look.clone())["services"][0].clone();
+    ground.aws.until(1200, |aws| {
+        let service = aws.ok("ecs", "DescribeServices", look.clone())["services"][0].clone();
         service["taskDefinition"] == json!(good) && service["deployments"][0]["rolloutState"] == "COMPLETED"
     });
 }

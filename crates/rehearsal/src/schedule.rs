@@ -6,18 +6,18 @@ use super::time::Time;
 
 /// Events not yet due. Events due at one moment happen in the order they were entered.
 #[derive(Clone, Debug)]
-pub struct Agenda<E> {
+pub struct Schedule<E> {
     entries: BTreeMap<(Time, u64), E>,
     entered: u64,
 }
 
-impl<E> Default for Agenda<E> {
+impl<E> Default for Schedule<E> {
     fn default() -> Self {
         Self { entries: BTreeMap::new(), entered: 0 }
     }
 }
 
-impl<E> Agenda<E> {
+impl<E> Schedule<E> {
     pub fn enter(&mut self, at: Time, event: E) {
         self.entered += 1;
         self.entries.insert((at, self.entered), event);

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::behaviour::Behaviour;
+use super::instance_behavior::InstanceBehavior;
 use super::call::{ApiError, Call};
 use super::services::{autoscaling, ec2};
 use super::time::Time;
@@ -116,7 +116,7 @@ fn images(world: &mut World, estate: &Estate, owner: Owner<'_>) -> Vec<String> {
             description: None,
             tags: tags.map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
             source_image: None,
-            behaviour: Behaviour::default(),
+            behavior: InstanceBehavior::default(),
             available_after: Duration::ZERO,
             snapshots: estate.snapshots_per_image,
             disk: ec2::Disk::default(),
