@@ -43,9 +43,12 @@ enum Command {
     Judge(judge::Args),
     /// List what runs left behind, and remove it once they have ended
     Reap(reap::Args),
-    /// Run the whole line on an AWS embedded in this binary, in virtual time
+    /// Run a release from bake to cleanup on the embedded AWS, in virtual time
     #[cfg(feature = "rehearsal")]
     Rehearse(rehearse::Args),
+    /// Serve the embedded AWS on a loopback address, for other clients
+    #[cfg(feature = "rehearsal")]
+    ServeAws(rehearse::serve_aws::Args),
     /// Poll CodePipeline for jobs and run them
     Work(work::Args),
     /// Run one job from a job document, to its end
@@ -83,6 +86,8 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Reap(args) => reap::main(args),
         #[cfg(feature = "rehearsal")]
         Command::Rehearse(args) => rehearse::main(args),
+        #[cfg(feature = "rehearsal")]
+        Command::ServeAws(args) => rehearse::serve_aws::main(&args),
         Command::Work(args) => work::main(args),
         Command::Run(args) => run::main(args),
         Command::Doctor(args) => doctor::main(args),

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use bakeline::evidence::Stage;
+use bakeline::telemetry::Telemetry;
+use bakeline::worker::journal::Journal;
 use bakeline_rehearsal::cloud::Cloud;
 use bakeline_rehearsal::services::codepipeline::{self, ActionStatus};
 use bakeline_rehearsal::transcript::Record;
-use bakeline::telemetry::Telemetry;
-use bakeline::worker::journal::Journal;
 use serde_json::{Value, json};
 
 use crate::support::{Moment, changed, in_virtual_time, work};
@@ -76,7 +76,7 @@ impl Baked {
         use base64::Engine as _;
         use std::io::Read as _;
         let bucket =
-            bakeline_rehearsal::services::s3::bucket(&self.after.world, &self.after.founded.bucket).unwrap();
+            bakeline_rehearsal::services::s3::bucket(&self.after.world, &self.after.provisioned.bucket).unwrap();
         let (_, object) = bucket
             .objects()
             .filter(|(key, _)| key.contains("BakedImag"))
@@ -104,7 +104,7 @@ pub fn bake(moment: &Moment) -> Baked {
 
 pub fn tell(moment: &Moment, cloud: &Cloud, status: ActionStatus) -> Baked {
     let after = moment.now(cloud);
-    let execution = codepipeline::execution(&after.world, &after.founded.execution).unwrap();
+    let execution = codepipeline::execution(&after.world, &after.provisioned.execution).unwrap();
     let failure = execution.runs.iter().rev().find_map(|run| run.failure.clone());
     Baked {
         status,
@@ -119,7 +119,7 @@ pub fn again(first: &Baked) -> Moment {
     let mut moment = first.after.clone();
     let mut world = moment.world.clone();
     let started = ask(&moment, &mut world, "codepipeline", "StartPipelineExecution", json!({"name": "web"}));
-    moment.founded.execution = started["pipelineExecutionId"].as_str().unwrap().into();
+    moment.provisioned.execution = started["pipelineExecutionId"].as_str().unwrap().into();
     moment.world = world;
     moment
 }
@@ -169,7 +169,7 @@ fn what_did_not_change_makes_no_component_and_no_recipe() {
 fn a_newer_parent_makes_a_recipe_and_no_component() {
     let first = bake(&release(&[], GOOD));
     let mut moment = again(&first);
-    let image = moment.founded.current_image.clone();
+    let image = moment.provisioned.current_image.clone();
     assert_eq!(image, None, "the fixture has no fleet");
     let other = first.images("eu-west-1")[0]["ImageId"].as_str().unwrap().to_owned();
     let name = "/aws/service/ami-amazon-linux-latest/al2023-ami-minimal-kernel-default-x86_64";
@@ -241,7 +241,7 @@ fn releases_that_ask_for_the_same_at_once_bake_once() {
         let started = cloud.with_world(|world| {
             ask(&moment, world, "codepipeline", "StartPipelineExecution", json!({"name": "web"}))
         });
-        other.founded.execution = started["pipelineExecutionId"].as_str().unwrap().into();
+        other.provisioned.execution = started["pipelineExecutionId"].as_str().unwrap().into();
         let journal = Arc::new(Journal::in_memory());
         let house = moment.worker(&cloud, &clock, &journal, &[Stage::Bake], Telemetry::default()).await;
         let first = work(&moment, &cloud, &house, Stage::Bake).await;

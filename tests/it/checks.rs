@@ -5,12 +5,12 @@ use std::io::Read as _;
 use std::sync::{Arc, LazyLock};
 
 use bakeline::evidence::Stage;
+use bakeline::telemetry::Telemetry;
+use bakeline::worker::journal::Journal;
 use bakeline_rehearsal::scenario::Scenario;
 use bakeline_rehearsal::services::codepipeline::{self, ActionStatus};
 use bakeline_rehearsal::services::ssm;
 use bakeline_rehearsal::transcript::Record;
-use bakeline::telemetry::Telemetry;
-use bakeline::worker::journal::Journal;
 use serde_json::{Value, json};
 
 use crate::support::{Moment, changed, in_virtual_time, work};
@@ -86,10 +86,10 @@ fn test(moment: &Moment) -> Tested {
         let house = moment.worker(&cloud, &clock, &journal, &[Stage::Test], Telemetry::default()).await;
         let status = work(moment, &cloud, &house, Stage::Test).await;
         let after = moment.now(&cloud);
-        let execution = codepipeline::execution(&after.world, &after.founded.execution).unwrap();
+        let execution = codepipeline::execution(&after.world, &after.provisioned.execution).unwrap();
         let failure = execution.runs.iter().rev().find_map(|run| run.failure.clone());
         let mut files = BTreeMap::new();
-        let bucket = bakeline_rehearsal::services::s3::bucket(&after.world, &after.founded.bucket).unwrap();
+        let bucket = bakeline_rehearsal::services::s3::bucket(&after.world, &after.provisioned.bucket).unwrap();
         if let Some((_, object)) = bucket.objects().find(|(key, _)| key.contains("TestedIma")) {
             let mut zip = zip::ZipArchive::new(std::io::Cursor::new(object.body.to_vec())).unwrap();
             for index in 0..zip.len() {

@@ -6,14 +6,14 @@ use bakeline::cli::verify::progress::Progress;
 use bakeline::cli::verify::{Options, content as verified, prove};
 use bakeline::engine::Clock;
 use bakeline::evidence::{Chain, Stage};
-use bakeline_rehearsal::cloud::Cloud;
-use bakeline_rehearsal::services::codepipeline::ActionStatus;
-use bakeline_rehearsal::services::ec2::{self, BLOCKS_PER_GIB, Blocks, Disk, Fill, NewImage};
 use bakeline::stage::content::{News, Position, digest};
 use bakeline::telemetry::Telemetry;
 use bakeline::worker::WorkerDeps;
 use bakeline::worker::journal::Journal;
 use bakeline::worker::run_once::run_once;
+use bakeline_rehearsal::cloud::Cloud;
+use bakeline_rehearsal::services::codepipeline::ActionStatus;
+use bakeline_rehearsal::services::ec2::{self, BLOCKS_PER_GIB, Blocks, Disk, Fill, NewImage};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
@@ -49,7 +49,7 @@ fn image(moment: &mut Moment, name: &str, gib: u32, volumes: &[Blocks]) -> (Stri
         description: None,
         tags: std::collections::BTreeMap::new(),
         source_image: None,
-        behaviour: bakeline_rehearsal::behaviour::Behaviour::default(),
+        behavior: bakeline_rehearsal::instance_behavior::InstanceBehavior::default(),
         available_after: std::time::Duration::ZERO,
         snapshots: volumes.len(),
         disk: Disk { size: gib, encrypted: false },

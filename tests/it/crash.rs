@@ -9,12 +9,12 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
 use bakeline::evidence::Stage;
+use bakeline::telemetry::Telemetry;
+use bakeline::worker::journal::Journal;
 use bakeline_rehearsal::cloud::Cloud;
 use bakeline_rehearsal::faults::{Fault, FaultPlan, When};
 use bakeline_rehearsal::services::codepipeline::ActionStatus;
 use bakeline_rehearsal::transcript::Record;
-use bakeline::telemetry::Telemetry;
-use bakeline::worker::journal::Journal;
 
 use crate::support::{Moment, in_virtual_time, plan, work, work_resting};
 use crate::trail::{Trail, trail};
@@ -262,7 +262,7 @@ pub fn crash_some(
 fn went_wrong(case: &Case<'_>, stage: Stage, expected: &Run) -> Vec<String> {
     let nth = case.call - case.rest.calls;
     let index = u64::try_from(nth).expect("fits") + 1;
-    let plan = FaultPlan::default().rule(When::Index(index), case.fault.clone());
+    let plan = FaultPlan::default().rule(When::index(index), case.fault.clone());
     let disturbed = run(&case.rest.moment, stage, plan);
     let mut wrong = Vec::new();
     // The fault met the call it was meant for, or the case says nothing.

@@ -12,8 +12,8 @@ use bakeline::aws::{Aws, Targets};
 use bakeline::cli::rehearse::fixtures;
 use bakeline::doctor::{Examination, Finding, Verdict, worst};
 use bakeline::evidence::TrustRoot;
-use bakeline_rehearsal::faults::{Fault, FaultPlan, When};
 use bakeline::spec::ReleaseSpec;
+use bakeline_rehearsal::faults::{Fault, FaultPlan, When};
 
 use crate::kill::{BAKELINE, Listening};
 use crate::support::{Moment, in_virtual_time, plan, repository};
@@ -27,12 +27,12 @@ fn examination(moment: &Moment, aws: Aws, now: bakeline::engine::Timestamp, spec
     Examination {
         aws,
         now,
-        pipeline: moment.founded.pipeline_arn.rsplit(':').next().unwrap().into(),
+        pipeline: moment.provisioned.pipeline_arn.rsplit(':').next().unwrap().into(),
         spec: Some((ReleaseSpec::parse(&text, spec).unwrap(), spec.into())),
-        signing_key: Some(format!("kms:{}", moment.founded.signing_key).parse().unwrap()),
+        signing_key: Some(format!("kms:{}", moment.provisioned.signing_key).parse().unwrap()),
         targets: Targets::default(),
-        trust: Some(TrustRoot::parse(&fixtures::trust_root(&moment.founded)).unwrap()),
-        journal: Some(moment.founded.bucket.clone()),
+        trust: Some(TrustRoot::parse(&fixtures::trust_root(&moment.provisioned)).unwrap()),
+        journal: Some(moment.provisioned.bucket.clone()),
     }
 }
 
@@ -57,8 +57,8 @@ fn disturbed(
         let (cloud, clock) = moment.go_on();
         // Half an hour, so that the fleet has had traffic for as long as a hold.
         clock.sleep(Duration::from_mins(30)).await;
-        let aws = Aws::new(&fixtures::sdk_config(&cloud, &moment.founded, &moment.region, &clock));
-        change(aws.clone(), moment.founded.signing_key.clone()).await;
+        let aws = Aws::new(&fixtures::sdk_config(&cloud, &moment.provisioned, &moment.region, &clock));
+        change(aws.clone(), moment.provisioned.signing_key.clone()).await;
         let mut examination = examination(&moment, aws, clock.now(), spec);
         adjust(&mut examination);
         let before = cloud.with_transcript(|transcript| transcript.records().len());
@@ -256,8 +256,8 @@ fn the_fleet_must_be_fit_for_a_promotion() {
 #[test]
 fn what_may_not_be_looked_at_is_never_called_fit() {
     let refused = |service: &str, operation: &str, code: &str, status: u16| {
-        let fault = Fault::FailBefore { status, code: code.to_owned() };
-        let plan = FaultPlan::default().rule(When::nth(service, operation, 0), fault);
+        let fault = Fault::error(status, code);
+        let plan = FaultPlan::default().rule(When::every(service, operation), fault);
         disturbed(SPEC, nothing, |_| {}, plan)
     };
     for (service, operation, code, check) in [

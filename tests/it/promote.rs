@@ -14,14 +14,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bakeline::evidence::Stage;
+use bakeline::telemetry::Telemetry;
+use bakeline::worker::journal::Journal;
+use bakeline::worker::run_once::run_once;
 use bakeline_rehearsal::faults::FaultPlan;
 use bakeline_rehearsal::services::codepipeline::ActionStatus;
 use bakeline_rehearsal::services::s3;
 use bakeline_rehearsal::transcript::Record;
 use bakeline_rehearsal::world::World;
-use bakeline::telemetry::Telemetry;
-use bakeline::worker::journal::Journal;
-use bakeline::worker::run_once::run_once;
 use serde_json::{Value, json};
 
 use crate::support::{Moment, in_virtual_time, plan};
@@ -125,7 +125,7 @@ fn play(moment: &Moment, meanwhile: Meanwhile) -> End {
 
 /// The files of the promotion's artifact.
 fn artifact(moment: &Moment, world: &World) -> BTreeMap<String, Vec<u8>> {
-    let bucket = s3::bucket(world, &moment.founded.bucket).unwrap();
+    let bucket = s3::bucket(world, &moment.provisioned.bucket).unwrap();
     let found = bucket
         .objects()
         .find(|(key, _)| key.split('/').nth(1).is_some_and(|cut| cut.starts_with("Promoted")));
@@ -180,7 +180,7 @@ fn fleet_of(group: &str, moment: &Moment, world: &mut World) -> BTreeMap<String,
         let found =
             ask(moment, world, "ec2", "DescribeInstances", json!({"InstanceIds": [instance["InstanceId"]]}));
         let image = &found["Reservations"][0]["Instances"][0]["ImageId"];
-        let old = moment.founded.current_image.as_deref() == image.as_str();
+        let old = moment.provisioned.current_image.as_deref() == image.as_str();
         *count.entry(if old { "old" } else { "new" }.to_owned()).or_default() += 1;
     }
     count

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use aws_sdk_imagebuilder::types::ImageStatus;
 use bakeline::evidence::Stage;
-use bakeline_rehearsal::cloud::Cloud;
-use bakeline_rehearsal::services::codepipeline::ActionStatus;
-use bakeline_rehearsal::world::World;
 use bakeline::stage::promote::Census;
 use bakeline::stage::reap::{self, Builds, Leftover, Standing, What, records};
 use bakeline::worker::WorkerDeps;
+use bakeline_rehearsal::cloud::Cloud;
+use bakeline_rehearsal::services::codepipeline::ActionStatus;
+use bakeline_rehearsal::world::World;
 use serde_json::{Value, json};
 
 use crate::support::{Moment, example, in_virtual_time, plan, work};
@@ -41,9 +41,9 @@ async fn production(house: &WorkerDeps) -> Census {
 }
 
 fn stop(moment: &Moment, world: &mut World) {
-    let pipeline = moment.founded.pipeline_arn.rsplit(':').next();
+    let pipeline = moment.provisioned.pipeline_arn.rsplit(':').next();
     let input =
-        json!({"pipelineName": pipeline, "pipelineExecutionId": moment.founded.execution, "abandon": true});
+        json!({"pipelineName": pipeline, "pipelineExecutionId": moment.provisioned.execution, "abandon": true});
     ask(moment, world, "codepipeline", "StopPipelineExecution", input);
 }
 
@@ -81,10 +81,10 @@ pub fn abandoned(moment: &Moment, stage: Stage) -> Moment {
     let mut moment = dies_at(moment, stage);
     let mut world = moment.world.clone();
     stop(&moment, &mut world);
-    let pipeline = moment.founded.pipeline_arn.rsplit(':').next();
+    let pipeline = moment.provisioned.pipeline_arn.rsplit(':').next();
     let started =
         ask(&moment, &mut world, "codepipeline", "StartPipelineExecution", json!({"name": pipeline}));
-    started["pipelineExecutionId"].as_str().unwrap().clone_into(&mut moment.founded.execution);
+    started["pipelineExecutionId"].as_str().unwrap().clone_into(&mut moment.provisioned.execution);
     moment.world = world;
     moment
 }
@@ -117,7 +117,7 @@ fn what_a_run_left_goes_once_its_execution_has_ended_and_not_before() {
             let before = production(&house).await;
             let found: Vec<Leftover> = reap::find(&house.aws, Builds::All).await.unwrap();
             assert_eq!(found.iter().map(|one| one.what).collect::<Vec<_>>(), expected, "{stage}");
-            assert!(found.iter().all(|one| one.run.execution == moment.founded.execution), "{found:?}");
+            assert!(found.iter().all(|one| one.run.execution == moment.provisioned.execution), "{found:?}");
             let standing = async || {
                 let standings = reap::standings(&house.aws, &found).await.unwrap();
                 standings.into_values().collect::<Vec<_>>()
@@ -190,7 +190,7 @@ fn records_of_builds_whose_images_are_gone_go_with_their_recipe_and_components()
     in_virtual_time(async {
         let (cloud, clock) = moment.go_on();
         let house = worker(&moment, &cloud, &clock, Stage::Cleanup).await;
-        let account = moment.founded.pipeline_arn.split(':').nth(4).unwrap();
+        let account = moment.provisioned.pipeline_arn.split(':').nth(4).unwrap();
         let spare = async || {
             let read = records::read(&house.aws, account, "web").await.unwrap();
             records::spare(&read, Duration::from_hours(24), clock.now())

@@ -7,6 +7,10 @@ use std::time::{Duration, SystemTime};
 use bakeline::cli::rehearse::{EPOCH, Plan, fixtures};
 use bakeline::engine::Clock;
 use bakeline::evidence::Stage;
+use bakeline::telemetry::Telemetry;
+use bakeline::worker::WorkerDeps;
+use bakeline::worker::journal::Journal;
+use bakeline::worker::run_once::run_once;
 use bakeline_rehearsal::cloud::Cloud;
 use bakeline_rehearsal::scenario::Scenario;
 use bakeline_rehearsal::services::codepipeline::{self, ActionStatus};
@@ -14,10 +18,6 @@ use bakeline_rehearsal::setup::{Provisioned, found};
 use bakeline_rehearsal::time::Time;
 use bakeline_rehearsal::timeline::Timeline;
 use bakeline_rehearsal::world::World;
-use bakeline::telemetry::Telemetry;
-use bakeline::worker::WorkerDeps;
-use bakeline::worker::journal::Journal;
-use bakeline::worker::run_once::run_once;
 
 /// A path in the repository.
 pub fn repository(path: &str) -> PathBuf {
@@ -67,15 +67,15 @@ pub fn in_virtual_time<T>(future: impl Future<Output = T>) -> T {
 pub struct Moment {
     pub world: World,
     pub now: Time,
-    pub founded: Provisioned,
+    pub provisioned: Provisioned,
     pub region: String,
 }
 
 impl Moment {
     /// The start of a release.
     pub fn start(plan: &Plan) -> Self {
-        let (world, founded) = found(&plan.setup, &plan.scenario, EPOCH).unwrap();
-        Self { world, now: EPOCH, founded, region: plan.setup.region.clone() }
+        let (world, provisioned) = provision(&plan.setup, &plan.scenario, EPOCH).unwrap();
+        Self { world, now: EPOCH, provisioned, region: plan.setup.region.clone() }
     }
 
     /// An AWS that goes on from here, and its clock. Inside [`in_virtual_time`].
@@ -97,7 +97,7 @@ impl Moment {
         telemetry: Telemetry,
     ) -> WorkerDeps {
         let mut house =
-            fixtures::house(cloud, &self.founded, &self.region, clock, Arc::clone(journal), telemetry)
+            fixtures::worker_deps(cloud, &self.provisioned, &self.region, clock, Arc::clone(journal), telemetry)
                 .await
                 .unwrap();
         house.stages = stages.to_vec();
@@ -107,7 +107,7 @@ impl Moment {
     /// How the pipeline's action of a stage stands.
     pub fn action(&self, world: &World, stage: Stage) -> Option<ActionStatus> {
         let category = bakeline::worker::action::category(stage);
-        let execution = codepipeline::execution(world, &self.founded.execution)?;
+        let execution = codepipeline::execution(world, &self.provisioned.execution)?;
         execution.runs.iter().rev().find(|run| run.type_id.category == category).map(|run| run.status)
     }
 

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bakeline::evidence::Stage;
-use bakeline_rehearsal::services::codepipeline::{self, ActionStatus};
-use bakeline_rehearsal::services::s3;
-use bakeline_rehearsal::transcript::Record;
 use bakeline::stage::reap::{self, Builds, What};
 use bakeline::telemetry::Telemetry;
 use bakeline::worker::journal::Journal;
+use bakeline_rehearsal::services::codepipeline::{self, ActionStatus};
+use bakeline_rehearsal::services::s3;
+use bakeline_rehearsal::transcript::Record;
 use serde_json::{Value, json};
 
 use crate::crash::{crash_everywhere, report};
@@ -82,9 +82,9 @@ fn test(moment: &Moment) -> Tested {
         let house = moment.worker(&cloud, &clock, &journal, &[Stage::Test], Telemetry::default()).await;
         let status = work(moment, &cloud, &house, Stage::Test).await;
         let after = moment.now(&cloud);
-        let execution = codepipeline::execution(&after.world, &after.founded.execution).unwrap();
+        let execution = codepipeline::execution(&after.world, &after.provisioned.execution).unwrap();
         let failure = execution.runs.iter().rev().find_map(|run| run.failure.clone());
-        let bucket = s3::bucket(&after.world, &after.founded.bucket).unwrap();
+        let bucket = s3::bucket(&after.world, &after.provisioned.bucket).unwrap();
         let artifact = bucket.objects().find(|(key, _)| key.contains("TestedIma"));
         Tested {
             status,
@@ -217,7 +217,7 @@ fn what_a_dead_worker_left_is_found_by_its_tags_and_goes() {
         loop {
             let found = reap::find(&house.aws, Builds::All).await.unwrap();
             let Some(first) = found.first() else { break };
-            assert_eq!(first.run.execution, moment.founded.execution);
+            assert_eq!(first.run.execution, moment.provisioned.execution);
             kinds.push(first.what);
             reap::remove(&house.aws, first).await.unwrap();
         }
@@ -230,9 +230,9 @@ fn what_a_dead_worker_left_is_found_by_its_tags_and_goes() {
 fn bereft(scenario: &str, made: &str) -> Moment {
     let mut moment =
         dies_when(&baked(&[], scenario), Stage::Test, |cloud| crate::unwinding::called(cloud, made) > 0);
-    let bucket = s3::bucket(&moment.world, &moment.founded.bucket).unwrap();
+    let bucket = s3::bucket(&moment.world, &moment.provisioned.bucket).unwrap();
     let input = bucket.objects().find(|(key, _)| key.contains("/BakedImage/")).unwrap().0.to_owned();
-    s3::delete(&mut moment.world, &moment.founded.bucket, &input);
+    s3::delete(&mut moment.world, &moment.provisioned.bucket, &input);
     moment
 }
 

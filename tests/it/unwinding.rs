@@ -5,13 +5,13 @@ use std::sync::Arc;
 use aws_sdk_imagebuilder::types::ImageStatus;
 use bakeline::engine::Clock;
 use bakeline::evidence::Stage;
-use bakeline_rehearsal::cloud::Cloud;
-use bakeline_rehearsal::services::codepipeline::ActionStatus;
 use bakeline::stage::promote::Census;
 use bakeline::telemetry::Telemetry;
 use bakeline::worker::WorkerDeps;
 use bakeline::worker::journal::Journal;
 use bakeline::worker::run_once::run_once;
+use bakeline_rehearsal::cloud::Cloud;
+use bakeline_rehearsal::services::codepipeline::ActionStatus;
 
 use crate::support::{Moment, example, in_virtual_time, plan, work};
 use crate::target;
@@ -37,7 +37,7 @@ pub async fn until(house: &WorkerDeps, there: impl AsyncFn() -> bool) {
 /// The S3 keys of an artifact; CodePipeline shortens its name to ten characters.
 async fn keys(house: &WorkerDeps, moment: &Moment, artifact: &str) -> Vec<String> {
     let s3 = house.aws.artifacts(None);
-    let listed = s3.list_objects_v2().bucket(&moment.founded.bucket).send().await.unwrap();
+    let listed = s3.list_objects_v2().bucket(&moment.provisioned.bucket).send().await.unwrap();
     let short = format!("/{}/", artifact.chars().take(10).collect::<String>());
     let keys: Vec<String> = listed.contents.unwrap().into_iter().filter_map(|object| object.key).collect();
     keys.into_iter().filter(|key| key.contains(&short)).collect()
@@ -47,12 +47,12 @@ pub async fn delete(house: &WorkerDeps, moment: &Moment, artifact: &str) {
     let keys = keys(house, moment, artifact).await;
     assert_eq!(keys.len(), 1, "{keys:?}");
     let s3 = house.aws.artifacts(None);
-    s3.delete_object().bucket(&moment.founded.bucket).key(&keys[0]).send().await.unwrap();
+    s3.delete_object().bucket(&moment.provisioned.bucket).key(&keys[0]).send().await.unwrap();
 }
 
 async fn replace(house: &WorkerDeps, moment: &Moment, artifact: &str) {
     for key in keys(house, moment, artifact).await {
-        let call = house.aws.artifacts(None).put_object().bucket(&moment.founded.bucket).key(key);
+        let call = house.aws.artifacts(None).put_object().bucket(&moment.provisioned.bucket).key(key);
         let call = call.server_side_encryption(aws_sdk_s3::types::ServerSideEncryption::AwsKms);
         call.body(b"not what it was".to_vec().into()).send().await.unwrap();
     }
@@ -154,7 +154,7 @@ fn a_half_rolled_canary_in_another_account_goes_back_there() {
 }
 
 async fn goes_back(moment: &Moment, cloud: &Cloud, house: &WorkerDeps, look: &WorkerDeps) {
-    let old = moment.founded.current_image.clone().unwrap();
+    let old = moment.provisioned.current_image.clone().unwrap();
     until(house, async || {
         let census = Census::take(&look.aws, GROUP).await.unwrap();
         census.images.values().any(|image| *image != old)
@@ -182,7 +182,7 @@ fn the_weights_of_two_groups_go_back() {
         clock.sleep(std::time::Duration::from_mins(10)).await;
         let green = Census::take(&house.aws, "web-green").await.unwrap();
         assert!(green.images.is_empty(), "it is empty again");
-        let old = moment.founded.current_image.clone().unwrap();
+        let old = moment.provisioned.current_image.clone().unwrap();
         assert_eq!(Census::take(&house.aws, GROUP).await.unwrap().lacks(&old), None);
     });
 }
@@ -199,7 +199,7 @@ fn the_groups_of_waves_go_back() {
         assert_eq!(work(&moment, &cloud, &house, Stage::Promote).await, ActionStatus::Failed);
         assert!(told(&cloud).contains("the inputs cannot be read again"), "{}", told(&cloud));
         clock.sleep(std::time::Duration::from_mins(10)).await;
-        let old = moment.founded.current_image.clone().unwrap();
+        let old = moment.provisioned.current_image.clone().unwrap();
         for group in [GROUP, "web-a", "web-b", "web-c", "web-d", "web-e"] {
             assert_eq!(Census::take(&house.aws, group).await.unwrap().lacks(&old), None, "{group}");
         }

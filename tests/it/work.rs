@@ -6,14 +6,14 @@ use std::time::Duration;
 use aws_sdk_codepipeline::types::{ExecutionMode, PipelineType};
 use bakeline::engine::{Clock, Outcome, Progress, StageError, Timestamp};
 use bakeline::evidence::Stage;
-use bakeline_rehearsal::cloud::Cloud;
-use bakeline_rehearsal::services::codepipeline::{self, ActionStatus};
 use bakeline::stage::Cx;
 use bakeline::telemetry::Telemetry;
 use bakeline::worker::WorkerDeps;
 use bakeline::worker::journal::{BucketJournal, Journal};
 use bakeline::worker::service::{Runner, Service, Settings, Stop, Summary, stages};
 use bakeline::worker::slice::Answer;
+use bakeline_rehearsal::cloud::Cloud;
+use bakeline_rehearsal::services::codepipeline::{self, ActionStatus};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use tokio::sync::watch;
@@ -62,7 +62,7 @@ fn rests_until(cx: &Cx, not_before: Timestamp) -> Answer {
     Answer::Continue { token, not_before, progress: Progress::default() }
 }
 
-/// Pipelines like the founded one, each with so many executions whose first action waits for a worker.
+/// Pipelines like the provisioned one, each with so many executions whose first action waits for a worker.
 async fn pipelines(house: &WorkerDeps, like: &str, wanted: &[(&str, usize)]) -> Vec<(String, String)> {
     let client = &house.aws.codepipeline;
     let found = client.get_pipeline().name(like).send().await.unwrap().pipeline.unwrap();
@@ -165,7 +165,7 @@ fn jobs_that_are_not_due_take_no_slot_and_their_credentials_are_renewed() {
         let (cloud, clock) = moment.go_on();
         let house = worker(&moment, &cloud, &clock, &[Stage::Bake]).await;
         let executions =
-            pipelines(&house, moment.founded.pipeline_arn.rsplit(':').next().unwrap(), &[("many", 30)]).await;
+            pipelines(&house, moment.provisioned.pipeline_arn.rsplit(':').next().unwrap(), &[("many", 30)]).await;
         let began = clock.now();
         let first_slices_done: Arc<Mutex<Vec<Timestamp>>> = Arc::default();
         let seen = Arc::clone(&first_slices_done);
@@ -204,7 +204,7 @@ fn a_pipeline_with_many_jobs_does_not_starve_one_with_a_single_job() {
     in_virtual_time(async {
         let (cloud, clock) = moment.go_on();
         let house = worker(&moment, &cloud, &clock, &[Stage::Bake]).await;
-        let like = moment.founded.pipeline_arn.rsplit(':').next().unwrap();
+        let like = moment.provisioned.pipeline_arn.rsplit(':').next().unwrap();
         pipelines(&house, like, &[("busy", 45), ("quiet", 1)]).await;
         let order: Arc<Mutex<Vec<String>>> = Arc::default();
         let seen = Arc::clone(&order);
@@ -229,7 +229,7 @@ fn a_queue_of_short_jobs_does_not_wait_for_the_next_poll() {
     in_virtual_time(async {
         let (cloud, clock) = moment.go_on();
         let house = worker(&moment, &cloud, &clock, &[Stage::Bake]).await;
-        let like = moment.founded.pipeline_arn.rsplit(':').next().unwrap();
+        let like = moment.provisioned.pipeline_arn.rsplit(':').next().unwrap();
         // As many as a pipeline may have under way, and the one that the moment comes with.
         pipelines(&house, like, &[("busy", 49)]).await;
         let moments: Arc<Mutex<Vec<std::time::SystemTime>>> = Arc::default();
@@ -252,7 +252,7 @@ fn a_panic_fails_its_own_action_and_no_other() {
     in_virtual_time(async {
         let (cloud, clock) = moment.go_on();
         let house = worker(&moment, &cloud, &clock, &[Stage::Bake]).await;
-        let like = moment.founded.pipeline_arn.rsplit(':').next().unwrap();
+        let like = moment.provisioned.pipeline_arn.rsplit(':').next().unwrap();
         let executions = pipelines(&house, like, &[("bad", 2), ("good", 5)]).await;
         let run = runner(|cx| {
             async move {
@@ -288,7 +288,7 @@ fn a_slice_that_hangs_is_cut_off_and_goes_on_later() {
         });
         let summary = to_the_end(Service::running(house, draining(), run)).await;
         assert_eq!(summary.slices, 3);
-        assert_eq!(bake_of(&cloud, &moment.founded.execution), Some(ActionStatus::Succeeded));
+        assert_eq!(bake_of(&cloud, &moment.provisioned.execution), Some(ActionStatus::Succeeded));
     });
 }
 
@@ -299,7 +299,7 @@ async fn busy(
     clock: &Clock,
 ) -> (watch::Sender<Stop>, tokio::task::JoinHandle<Summary>) {
     let house = worker(moment, cloud, clock, &[Stage::Bake]).await;
-    let like = moment.founded.pipeline_arn.rsplit(':').next().unwrap();
+    let like = moment.provisioned.pipeline_arn.rsplit(':').next().unwrap();
     pipelines(&house, like, &[("parked", 20), ("running", 3)]).await;
     let run = runner(|cx| {
         async move {
@@ -398,7 +398,7 @@ fn an_expired_lease_is_taken_over_by_one_worker_that_finishes_the_job() {
         assert_eq!(ran.len(), 1, "one of two took it: {ran:?}");
         assert_eq!(ran[0].1, left[0]);
         assert!(ran[0].0.since(died) >= Duration::from_mins(1), "not while the lease stands");
-        assert_eq!(bake_of(&cloud, &moment.founded.execution), Some(ActionStatus::Succeeded));
+        assert_eq!(bake_of(&cloud, &moment.provisioned.execution), Some(ActionStatus::Succeeded));
         stop.send_replace(Stop::Gently);
         for other in others {
             other.await.unwrap().unwrap();
@@ -421,11 +421,11 @@ fn abandoned(after: Duration) {
             clock.sleep(Duration::from_secs(1)).await;
         }
         clock.sleep(after).await;
-        let pipeline = moment.founded.pipeline_arn.rsplit(':').next().unwrap();
+        let pipeline = moment.provisioned.pipeline_arn.rsplit(':').next().unwrap();
         client
             .stop_pipeline_execution()
             .pipeline_name(pipeline)
-            .pipeline_execution_id(&moment.founded.execution)
+            .pipeline_execution_id(&moment.provisioned.execution)
             .abandon(true)
             .send()
             .await
@@ -475,9 +475,9 @@ fn recover_lost_first_slice(stage: Stage, input: &str, makes: &str, undoes: &str
         }
         first.abort();
         assert_eq!(called(&cloud, "PutJobSuccessResult"), 0, "no one heard of it");
-        let pipeline = moment.founded.pipeline_arn.rsplit(':').next().unwrap();
+        let pipeline = moment.provisioned.pipeline_arn.rsplit(':').next().unwrap();
         let stopped = house.aws.codepipeline.stop_pipeline_execution().pipeline_name(pipeline);
-        let stopped = stopped.pipeline_execution_id(&moment.founded.execution).abandon(true);
+        let stopped = stopped.pipeline_execution_id(&moment.provisioned.execution).abandon(true);
         stopped.send().await.unwrap();
         delete(&house, &moment, input).await;
         let second = tokio::spawn(Service::new(house, Settings::default()).run(told));
@@ -490,6 +490,11 @@ fn recover_lost_first_slice(stage: Stage, input: &str, makes: &str, undoes: &str
 
 #[test]
 fn what_an_abandoned_first_slice_made_unheard_is_undone() {
-    recover_lost_first_slice(Stage::Bake, "SourceArtifact", "StartImagePipelineExecution", "CancelImageCreation");
+    recover_lost_first_slice(
+        Stage::Bake,
+        "SourceArtifact",
+        "StartImagePipelineExecution",
+        "CancelImageCreation",
+    );
     recover_lost_first_slice(Stage::Test, "BakedImage", "RunInstances", "TerminateInstances");
 }

@@ -10,10 +10,6 @@ use crate::cli::run::ended;
 use crate::engine::error::with_causes;
 use crate::engine::{Job, Outcome};
 use crate::evidence::Stage;
-use bakeline_rehearsal::cloud::Cloud;
-use bakeline_rehearsal::scenario::Scenario;
-use bakeline_rehearsal::setup::{Provisioned, Setup};
-use bakeline_rehearsal::timeline::Timeline;
 use crate::spec::ReleaseSpec;
 use crate::telemetry::{Event, Telemetry};
 use crate::worker::WorkerDeps;
@@ -21,8 +17,12 @@ use crate::worker::action::stage_of;
 use crate::worker::claim::{self, Claim};
 use crate::worker::journal::Journal;
 use crate::worker::run_once::run;
+use bakeline_rehearsal::cloud::Cloud;
+use bakeline_rehearsal::scenario::Scenario;
+use bakeline_rehearsal::setup::{Provisioned, Setup};
+use bakeline_rehearsal::timeline::Timeline;
 
-use super::{EPOCH, ground, output_name, virtual_clock};
+use super::{EPOCH, fixtures, output_name, virtual_clock};
 
 /// The file of the trust root in a rehearsal's folder.
 pub const TRUST: &str = "trust.yaml";
@@ -48,26 +48,26 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), CliError> {
 }
 
 /// Writes the trust root.
-pub fn keys(founded: &Provisioned, folder: &Path) -> Result<(), CliError> {
-    write(&folder.join(TRUST), fixtures::trust_root(founded).as_bytes())
+pub fn write_trust_root(provisioned: &Provisioned, folder: &Path) -> Result<(), CliError> {
+    write(&folder.join(TRUST), fixtures::trust_root(provisioned).as_bytes())
 }
 
 /// Fetches every artifact of the execution from S3.
 pub async fn artifacts(
-    house: &WorkerDeps,
-    founded: &Provisioned,
+    deps: &WorkerDeps,
+    provisioned: &Provisioned,
     setup: &Setup,
     folder: &Path,
 ) -> Result<Kept, CliError> {
-    keys(founded, folder)?;
+    write_trust_root(provisioned, folder)?;
     write(&folder.join("source.zip"), &setup.source)?;
     let mut kept = Kept { folder: folder.to_owned(), artifacts: BTreeMap::new() };
-    let s3 = house.aws.artifacts(None);
-    let mut pages = s3.list_objects_v2().bucket(&founded.bucket).into_paginator().send();
+    let s3 = deps.aws.artifacts(None);
+    let mut pages = s3.list_objects_v2().bucket(&provisioned.bucket).into_paginator().send();
     let unfetched = |error: AwsError| CliError::bug(with_causes(&error));
     let mut keys = Vec::new();
     while let Some(page) = pages.next().await {
-        let page = page.map_err(|e| unfetched(AwsError::new("s3:ListBucket", &founded.bucket, e)))?;
+        let page = page.map_err(|e| unfetched(AwsError::new("s3:ListBucket", &provisioned.bucket, e)))?;
         keys.extend(page.contents.unwrap_or_default().into_iter().filter_map(|object| object.key));
     }
     for stage in Stage::ALL {
@@ -82,7 +82,7 @@ pub async fn artifacts(
             key.split('/').nth(1).is_some_and(|cut| !cut.is_empty() && output_name(stage).starts_with(cut))
         };
         let Some(key) = keys.iter().find(of_stage) else { continue };
-        let object = s3.get_object().bucket(&founded.bucket).key(key).send().await;
+        let object = s3.get_object().bucket(&provisioned.bucket).key(key).send().await;
         let object = object.map_err(|e| unfetched(AwsError::new("s3:GetObject", key, e)))?;
         let body = object.body.collect().await.map_err(|error| CliError::bug(error.to_string()))?;
         write(&file, &body.into_bytes())?;
@@ -122,36 +122,36 @@ pub fn one_job(
         targets: fixtures::targets(&release),
     };
     runtime.block_on(async {
-        let (world, founded) = super::found_world(&plan)?;
+        let (world, provisioned) = super::provision(&plan)?;
         let cloud = Cloud::new(world, Timeline::tokio(EPOCH));
         let clock = virtual_clock();
         let telemetry =
             Telemetry::watched(|now, label, event| crate::cli::run::tell(now, label.stage.name(), event));
-        let mut house = fixtures::house(
+        let mut deps = fixtures::worker_deps(
             &cloud,
-            &founded,
+            &provisioned,
             &plan.setup.region,
             &clock,
             Arc::new(Journal::in_memory()),
             telemetry,
         )
         .await?;
-        house.targets = plan.targets.clone();
-        let outcome = until(&house, stage).await?;
+        deps.targets = plan.targets.clone();
+        let outcome = until(&deps, stage).await?;
         let folder = output.unwrap_or_else(|| PathBuf::from(".bakeline/job"));
-        artifacts(&house, &founded, &plan.setup, &folder).await?;
+        artifacts(&deps, &provisioned, &plan.setup, &folder).await?;
         crate::cli::say(&format!("artifacts and trust root: {}", folder.display()))?;
         ended(outcome)
     })
 }
 
 /// Works through the stages up to `last` and gives that one's outcome, or that of the one that failed before.
-async fn until(house: &WorkerDeps, last: Stage) -> Result<Outcome, CliError> {
+async fn until(deps: &WorkerDeps, last: Stage) -> Result<Outcome, CliError> {
     let outcome: Arc<std::sync::Mutex<Option<Outcome>>> = Arc::default();
     let heard = Arc::clone(&outcome);
-    let inner = house.telemetry.clone();
-    let mut house = house.clone();
-    house.telemetry = Telemetry::watched(move |now, label, event| {
+    let inner = deps.telemetry.clone();
+    let mut deps = deps.clone();
+    deps.telemetry = Telemetry::watched(move |now, label, event| {
         inner.emit(now, label, event);
         if let Event::Ended { outcome } = event {
             let over = label.stage == last || matches!(outcome, Outcome::Failed(_));
@@ -163,19 +163,19 @@ async fn until(house: &WorkerDeps, last: Stage) -> Result<Outcome, CliError> {
     loop {
         for stage in Stage::ALL.into_iter().filter(|stage| *stage <= last) {
             let offered =
-                claim::poll(&house, stage, 1).await.map_err(|error| CliError::bug(with_causes(&error)))?;
+                claim::poll(&deps, stage, 1).await.map_err(|error| CliError::bug(with_causes(&error)))?;
             for job in offered {
                 if let Claim::Ours(job) =
-                    claim::acknowledge(&house, job).await.map_err(|e| CliError::bug(with_causes(&e)))?
+                    claim::acknowledge(&deps, job).await.map_err(|e| CliError::bug(with_causes(&e)))?
                 {
-                    run(&house, *job).await.map_err(|error| CliError::bug(with_causes(&error)))?;
+                    run(&deps, *job).await.map_err(|error| CliError::bug(with_causes(&error)))?;
                 }
             }
             if let Some(outcome) = outcome.lock().ok().and_then(|slot| slot.clone()) {
                 return Ok(outcome);
             }
         }
-        house.clock.sleep(super::IDLE).await;
+        deps.clock.sleep(super::POLL_INTERVAL).await;
     }
 }
 

@@ -8,17 +8,17 @@ use bakeline::digest::Sha256;
 use bakeline::engine::StageError;
 use bakeline::evidence::Stage;
 use bakeline::evidence::predicate::{Aim, PlannedContainer};
-use bakeline_rehearsal::faults::FaultPlan;
-use bakeline_rehearsal::services::ecr;
-use bakeline_rehearsal::time::Time;
-use bakeline_rehearsal::transcript::Record;
-use bakeline_rehearsal::world::World;
 use bakeline::stage::cleanup::containers::apply::{ApplyError, Done, apply, bring_back};
 use bakeline::stage::cleanup::containers::image::{Key, Status};
 use bakeline::stage::cleanup::containers::inventory::Definitions;
 use bakeline::stage::cleanup::containers::plan::{Refusal, draw};
 use bakeline::stage::cleanup::containers::retain::{Disposition, Uses};
 use bakeline::stage::cleanup::containers::survey::{Scope, Survey};
+use bakeline_rehearsal::faults::FaultPlan;
+use bakeline_rehearsal::services::ecr;
+use bakeline_rehearsal::time::Time;
+use bakeline_rehearsal::transcript::Record;
+use bakeline_rehearsal::world::World;
 use serde_json::{Value, json};
 
 use super::denied;
@@ -304,7 +304,7 @@ fn of_index(contents: &[&str]) -> Key {
 fn before_a_cleanup() -> Moment {
     let mut moment = Moment::before(&plan(CONTAINERS, "build: {minutes: 4}\n"), Stage::Cleanup);
     let (mut world, now) = (moment.world.clone(), moment.world.now);
-    let account = moment.founded.pipeline_arn.split(':').nth(4).unwrap().to_owned();
+    let account = moment.provisioned.pipeline_arn.split(':').nth(4).unwrap().to_owned();
     let region = moment.region.clone();
     let here = (account.as_str(), region.as_str());
     push(&mut world, here, 1, &ecr::sample_manifest("two"), &["2.0"]);

@@ -1,13 +1,13 @@
 //! Every call on the way out of use, of the way back, and of taking leftovers away meets every fault.
 
 use bakeline::evidence::Stage;
+use bakeline::stage::cleanup::apply::bring_back;
+use bakeline::stage::cleanup::quarantine::Step;
 use bakeline_rehearsal::cloud::Cloud;
 use bakeline_rehearsal::faults::{Fault, FaultPlan, When};
 use bakeline_rehearsal::services::ec2;
 use bakeline_rehearsal::transcript::Record;
 use bakeline_rehearsal::world::World;
-use bakeline::stage::cleanup::apply::bring_back;
-use bakeline::stage::cleanup::quarantine::Step;
 
 use serde_json::json;
 
@@ -46,7 +46,7 @@ fn every_call_of_a_removal_and_of_reaping_survives_every_fault() {
 #[test]
 fn every_call_of_a_removal_that_leaves_a_snapshot_survives_every_fault() {
     let mut moment = Moment::before(&plan(ONE, "build: {minutes: 4}\n"), Stage::Cleanup);
-    let (mut world, current) = (moment.world.clone(), moment.founded.current_image.clone().unwrap());
+    let (mut world, current) = (moment.world.clone(), moment.provisioned.current_image.clone().unwrap());
     let input = json!({"Owners": ["self"], "Filters": [{"Name": "tag:bakeline:service", "Values": ["web"]}]});
     let all = trail::ask(&moment, &mut world, "ec2", "DescribeImages", input);
     for id in all["Images"].as_array().unwrap().iter().map(|image| image["ImageId"].as_str().unwrap()) {
@@ -107,7 +107,7 @@ fn undone_under_every_fault(prepare: fn(&mut World, &Ground), out: impl AsyncFn(
                     continue;
                 }
                 cases += 1;
-                let plan = FaultPlan::default().rule(When::Index(call), fault.clone());
+                let plan = FaultPlan::default().rule(When::index(call), fault.clone());
                 let (looks, records) = ground
                     .at(&moment, async |ground| {
                         let first = ground.called();

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bakeline::aws::{Target, Targets};
+use bakeline::stage::cleanup::retain::Disposition;
+use bakeline::stage::cleanup::survey::{Focus, Scope, Survey};
 use bakeline_rehearsal::services::ec2;
 use bakeline_rehearsal::services::sts::{self, Trust};
 use bakeline_rehearsal::time::Time;
 use bakeline_rehearsal::world::World;
-use bakeline::stage::cleanup::retain::Disposition;
-use bakeline::stage::cleanup::survey::{Focus, Scope, Survey};
 
 use super::ground::{Ground, OLD, in_a_world};
 use super::references;
@@ -30,7 +30,7 @@ fn copy(world: &mut World, ground: &Ground, days: i64) -> String {
         description: None,
         tags: tags.map(|(k, v)| (k.to_owned(), v.to_owned())).into(),
         source_image: None,
-        behaviour: bakeline_rehearsal::behaviour::Behaviour::default(),
+        behavior: bakeline_rehearsal::instance_behavior::InstanceBehavior::default(),
         available_after: Duration::ZERO,
         snapshots: 1,
         disk: ec2::Disk::default(),

@@ -50,7 +50,7 @@ pub fn template(world: &mut World, ground: &Ground, name: &str, image: &str) -> 
 pub fn older_version(world: &mut World, ground: &Ground, image: &str) {
     let name = of("other", image);
     template(world, ground, &name, image);
-    let current = ground.moment.founded.current_image.clone().unwrap();
+    let current = ground.moment.provisioned.current_image.clone().unwrap();
     // The version is older than the ten that DescribeImageReferences looks at by default.
     for _ in 0..12 {
         version(world, ground, &name, &current);
@@ -94,7 +94,7 @@ pub fn by_parameter(world: &mut World, ground: &Ground, image: &str) {
     let name = of("golden", image);
     parameter(world, ground, &name, image);
     template(world, ground, &of("resolving", image), &format!("resolve:ssm:{name}:1"));
-    let current = ground.moment.founded.current_image.clone().unwrap();
+    let current = ground.moment.provisioned.current_image.clone().unwrap();
     // The parameter has moved on; the template has not.
     let input = json!({"Name": name, "Value": current, "Type": "String", "Overwrite": true});
     ground.ask(world, "ssm", "PutParameter", input);
@@ -109,7 +109,7 @@ pub fn configuration(world: &mut World, ground: &Ground, image: &str) {
 pub fn node_group(world: &mut World, ground: &Ground, image: &str) {
     let name = of("eks-node-group", image);
     let id = template(world, ground, &name, image);
-    let current = ground.moment.founded.current_image.clone().unwrap();
+    let current = ground.moment.provisioned.current_image.clone().unwrap();
     version(world, ground, &name, &current);
     let group = autoscaling::NewGroup::new(
         &ground.account,
@@ -212,12 +212,12 @@ fn disk_of_older_version(world: &mut World, ground: &Ground, snapshot: &str) {
     let name = on("data", snapshot);
     let data = json!({"InstanceType": "t3.small", "BlockDeviceMappings": disks(snapshot)});
     ec2::seed_launch_template(world, &ground.account, &ground.region, &name, data);
-    let current = ground.moment.founded.current_image.clone().unwrap();
+    let current = ground.moment.provisioned.current_image.clone().unwrap();
     version(world, ground, &name, &current);
 }
 
 fn disk_of_configuration(world: &mut World, ground: &Ground, snapshot: &str) {
-    let current = ground.moment.founded.current_image.clone().unwrap();
+    let current = ground.moment.provisioned.current_image.clone().unwrap();
     let one = json!({"LaunchConfigurationName": on("data", snapshot), "ImageId": current, "InstanceType": "t3.small",
         "CreatedTime": 1_700_000_000, "BlockDeviceMappings": disks(snapshot)});
     autoscaling::seed_launch_configuration(world, &ground.account, &ground.region, one);
@@ -238,7 +238,7 @@ fn disk_of_spot_request(world: &mut World, ground: &Ground, snapshot: &str) {
 
 fn disk_of_recipe(world: &mut World, ground: &Ground, snapshot: &str) {
     let disks = json!([{"deviceName": "/dev/sdf", "ebs": {"snapshotId": snapshot}}]);
-    let parent = ground.moment.founded.current_image.clone().unwrap();
+    let parent = ground.moment.provisioned.current_image.clone().unwrap();
     let name = on("data", snapshot);
     let recipe = json!({"name": name, "semanticVersion": "1.0.0", "parentImage": parent, "components": [],
         "blockDeviceMappings": disks, "clientToken": name});

@@ -201,7 +201,7 @@ fn a_hand_over_signed_again_without_a_change_is_taken() {
                 assert_eq!(payload(bytes), payload(&again[path]), "{path}");
             }
         }
-        let trust = TrustRoot::parse(&fixtures::trust_root(&waiting.moment.founded)).unwrap();
+        let trust = TrustRoot::parse(&fixtures::trust_root(&waiting.moment.provisioned)).unwrap();
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), body).unwrap();
         let at = waiting.moment.now.0 / 1000;
@@ -221,7 +221,7 @@ fn a_hand_over_signed_again_without_a_change_is_taken() {
 fn a_key_counts_only_for_what_the_trust_root_says() {
     let all = "[bake, test, promote, cleanup]";
     for waiting in Waiting::for_hand_overs() {
-        let good = fixtures::trust_root(&waiting.moment.founded);
+        let good = fixtures::trust_root(&waiting.moment.provisioned);
         let stranger =
             std::fs::read_to_string(crate::support::repository("tests/golden/evidence/keys/p256-public.pem"))
                 .unwrap();

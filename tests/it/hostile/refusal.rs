@@ -4,14 +4,14 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bakeline::evidence::{Stage, TrustRoot};
-use bakeline_rehearsal::cloud::Cloud;
-use bakeline_rehearsal::services::codepipeline::{self, ActionStatus};
-use bakeline_rehearsal::services::s3;
-use bakeline_rehearsal::time::Time;
 use bakeline::stage::Authority;
 use bakeline::telemetry::Telemetry;
 use bakeline::worker::journal::Journal;
 use bakeline::worker::{WorkerDeps, action};
+use bakeline_rehearsal::cloud::Cloud;
+use bakeline_rehearsal::services::codepipeline::{self, ActionStatus};
+use bakeline_rehearsal::services::s3;
+use bakeline_rehearsal::time::Time;
 
 use super::draft::Draft;
 use crate::support::{Moment, in_virtual_time, plan, work};
@@ -58,7 +58,7 @@ impl Waiting {
             let (cloud, clock) = moment.go_on();
             loop {
                 let found = cloud.with_world(|world| {
-                    let execution = codepipeline::execution(world, &moment.founded.execution)?;
+                    let execution = codepipeline::execution(world, &moment.provisioned.execution)?;
                     let waits = |run: &&codepipeline::ActionRun| {
                         run.type_id.category == action::category(stage)
                             && run.status == ActionStatus::InProgress
@@ -110,7 +110,7 @@ impl Waiting {
                 .unwrap();
             let mut house = self.worker(&cloud, &clock).await;
             if let Some(trust) = trust {
-                let signer = bakeline::evidence::Signer::kms(&house.aws.kms, &moment.founded.signing_key)
+                let signer = bakeline::evidence::Signer::kms(&house.aws.kms, &moment.provisioned.signing_key)
                     .await
                     .unwrap();
                 house.authority = Arc::new(Authority { signer, trust });

@@ -102,7 +102,7 @@ fn a_good_image_takes_its_turn_and_the_next_release_goes_the_other_way() {
     let mut next = end.moment.clone();
     let started =
         ask(&end.moment, &mut end.world, "codepipeline", "StartPipelineExecution", json!({"name": "web"}));
-    next.founded.execution = started["pipelineExecutionId"].as_str().unwrap().into();
+    next.provisioned.execution = started["pipelineExecutionId"].as_str().unwrap().into();
     next.now = end.world.now;
     next.world = end.world;
     let next = next.after(bakeline::evidence::Stage::Bake).after(bakeline::evidence::Stage::Test);
@@ -175,7 +175,7 @@ fn groups_that_are_not_free_are_left_alone() {
 fn a_stopped_execution_gives_the_traffic_back() {
     let happens: fn(&Moment, &mut World) = |moment, world| {
         let input =
-            json!({"pipelineName": "web", "pipelineExecutionId": moment.founded.execution, "abandon": false});
+            json!({"pipelineName": "web", "pipelineExecutionId": moment.provisioned.execution, "abandon": false});
         ask(moment, world, "codepipeline", "StopPipelineExecution", input);
     };
     let mut end = play(&before(SPEC, ""), Meanwhile::When(shared, happens));

@@ -104,7 +104,7 @@ fn replays(story: &str, end: &End, expected: &Expected) {
 }
 
 pub(super) fn alarm(moment: &Moment, world: &mut World, state: AlarmState) {
-    let account = moment.founded.pipeline_arn.split(':').nth(4).unwrap();
+    let account = moment.provisioned.pipeline_arn.split(':').nth(4).unwrap();
     hold_alarm(world, account, &moment.region, "web-5xx", Some(state));
 }
 
@@ -353,7 +353,7 @@ fn faults_change_nothing_but_the_time_it_takes() {
         for (what, fault) in [
             ("reply lost", Fault::LoseReply),
             ("throttled", Fault::Throttle),
-            ("failed", Fault::fail_before()),
+            ("failed", Fault::server_error()),
         ] {
             let faults = FaultPlan::default().rule(When::nth(name, operation, 1), fault);
             check(

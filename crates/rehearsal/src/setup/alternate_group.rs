@@ -16,7 +16,7 @@ pub(super) struct First<'a> {
 
 impl Fixtures<'_> {
     /// An empty group of the same template, whose own target group stands beside the first one's with the weight 0.
-    pub(super) fn takes_turns(&mut self, name: &str, first: First<'_>) -> Result<(), SetupError> {
+    pub(super) fn create_alternate_group(&mut self, name: &str, first: First<'_>) -> Result<(), SetupError> {
         let made = self.ask(
             "elbv2",
             "CreateTargetGroup",

@@ -17,9 +17,9 @@ const CURRENT_IMAGE_DAYS: u64 = 9;
 pub struct Fleet {
     pub group: String,
     /// An empty group that takes turns with it, if there is one.
-    pub turns_with: Option<String>,
+    pub alternate: Option<String>,
     /// Groups that run the service beside it, and the alarms that watch those in another region.
-    pub further: Vec<WaveGroups>,
+    pub waves: Vec<WaveGroups>,
     pub instances: usize,
     /// `app/NAME/ID` and `targetgroup/NAME/ID`, as CloudWatch's dimensions spell them.
     pub load_balancer: String,
@@ -37,7 +37,7 @@ impl Fleet {
     pub fn groups(&self) -> Vec<&str> {
         let here = self.further.iter().filter(|further| further.region.is_none());
         let further = here.flat_map(|further| further.groups.iter().map(String::as_str));
-        [self.group.as_str()].into_iter().chain(self.turns_with.as_deref()).chain(further).collect()
+        [self.group.as_str()].into_iter().chain(self.alternate.as_deref()).chain(further).collect()
     }
 }
 
@@ -66,14 +66,14 @@ impl Fixtures<'_> {
         self.world.now = now;
         let group = self.group_on(&image, &region, fleet, scenario);
         autoscaling::seed_group(&mut self.world, group.clone());
-        for further in &fleet.further {
-            self.further(further, &group, (fleet, scenario))?;
+        for further in &fleet.waves {
+            self.create_wave_groups(further, &group, (fleet, scenario))?;
         }
-        if let Some(name) = &fleet.turns_with {
+        if let Some(name) = &fleet.alternate {
             let target_group = group.target_groups.first().cloned().unwrap_or_default();
             let first =
                 turns::First { group, target_group: &target_group, load_balancer: &fleet.load_balancer };
-            self.takes_turns(name, first)?;
+            self.create_alternate_group(name, first)?;
         }
         cloudwatch::publish(&mut self.world, fleet.published.clone());
         for alarm in &fleet.alarms {
@@ -93,7 +93,7 @@ impl Fixtures<'_> {
             description: Some("an earlier release".into()),
             tags: tags.map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
             source_image: None,
-            behavior: scenario.current_image.clone(),
+            behavior: scenario.images.current.instance.clone(),
             available_after: Duration::ZERO,
             snapshots: 1,
             disk: ec2::Disk::default(),

@@ -10,7 +10,7 @@ const INSTANCES: usize = 2;
 impl Fixtures<'_> {
     /// Groups on the current image. In the service's own region they stand behind its load balancer; in another one they
     /// have one of their own, with its alarms.
-    pub(super) fn further(
+    pub(super) fn create_wave_groups(
         &mut self,
         further: &WaveGroups,
         first: &autoscaling::NewGroup,

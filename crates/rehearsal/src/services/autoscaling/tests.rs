@@ -222,9 +222,9 @@ fn an_alarm_without_auto_rollback_fails_and_leaves_a_mixed_fleet() {
 #[test]
 fn what_an_alarm_that_rings_already_does_is_the_scenarios_choice() {
     for (choice, outcome) in [
-        (AlarmAtStart::Fails, "Failed"),
-        (AlarmAtStart::Excused, "InProgress"),
-        (AlarmAtStart::Refused, "ValidationError"),
+        (AlarmAtStart::Fail, "Failed"),
+        (AlarmAtStart::Ignore, "InProgress"),
+        (AlarmAtStart::Refuse, "ValidationError"),
     ] {
         let mut aws = TestAws::new();
         aws.fleet(2, InstanceBehavior::default());
@@ -246,7 +246,7 @@ fn what_an_alarm_that_rings_already_does_is_the_scenarios_choice() {
 fn an_image_that_does_not_boot_stalls_the_refresh_and_it_fails_after_an_hour() {
     for (auto_rollback, outcome) in [(false, "Failed"), (true, "RollbackSuccessful")] {
         let mut aws = TestAws::new();
-        let fleet = aws.fleet(3, InstanceBehavior { boots: false, ..InstanceBehavior::default() });
+        let fleet = aws.fleet(3, InstanceBehavior::never_boots());
         aws.start_refresh(with(launch_first(), &json!({ "AutoRollback": auto_rollback })));
         aws.pass(3500);
         assert_eq!(aws.refresh_status(), "InProgress");

@@ -62,8 +62,8 @@ pub struct CapacityShortage {
 
 #[derive(Clone, Debug, Default)]
 pub struct State {
-    /// How long a new resource stays hidden from describe calls, in virtual milliseconds.
-    pub visible_after_ms: u64,
+    /// From the creation of a resource until describe calls show it.
+    pub visible_after: Duration,
     /// Launches these match fail with `InsufficientInstanceCapacity`.
     pub capacity_shortages: Vec<CapacityShortage>,
     /// There is no capacity on the Spot market.
@@ -84,7 +84,7 @@ pub struct State {
 impl State {
     /// Whether something made at `created` shows in describe calls at `now`.
     fn visible(&self, created: Time, now: Time) -> bool {
-        created + Duration::from_millis(self.visible_after_ms) <= now
+        created + self.visible_after <= now
     }
 }
 

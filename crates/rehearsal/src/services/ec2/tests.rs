@@ -61,7 +61,7 @@ fn an_instance_lives_from_pending_to_forgotten() {
 #[test]
 fn an_image_that_does_not_boot_is_impaired_and_says_why() {
     let mut aws = TestAws::new();
-    let image = aws.image("broken", InstanceBehavior { boots: false, ..InstanceBehavior::default() });
+    let image = aws.image("broken", InstanceBehavior::never_boots());
     let id = first_id(&aws.ok("ec2", "RunInstances", run(&image)));
     aws.pass(3600);
     assert_eq!((state(&mut aws, &id), status(&mut aws, &id)), ("running".into(), "impaired".into()));
@@ -189,7 +189,7 @@ fn a_template_gives_what_the_call_does_not() {
 #[test]
 fn a_new_resource_may_stay_hidden_for_a_while() {
     let mut aws = TestAws::new();
-    aws.world.ec2.visible_after_ms = 2000;
+    aws.world.ec2.visible_after = Duration::from_secs(2);
     let image = aws.image("release", InstanceBehavior::default());
     let hidden = aws.refused("ec2", "DescribeImages", json!({ "ImageIds": [image] }));
     assert_eq!(hidden, "InvalidAMIID.NotFound");

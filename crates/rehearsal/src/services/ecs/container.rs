@@ -99,7 +99,7 @@ impl HealthCheck {
     /// container serves, and counts as failed after the start period and the retries.
     pub(super) fn results(&self, behavior: &ContainerBehavior) -> Vec<(Duration, bool)> {
         let fails_at = self.start_period + self.retries * self.interval;
-        let first_good = behavior.start_seconds.div_ceil(self.interval).max(1) * self.interval;
+        let first_good = behavior.start.duration().as_secs().div_ceil(self.interval).max(1) * self.interval;
         let mut results = Vec::new();
         if !behavior.healthy || first_good > fails_at {
             results.push((Duration::from_secs(fails_at), false));
@@ -209,7 +209,7 @@ impl Container {
 
     /// How it ends by itself, if it does.
     pub(super) fn exit(&self) -> Option<&ExitRule> {
-        self.behavior.exits.iter().find(|rule| self.line.contains(&rule.command))
+        self.behavior.exits.iter().find(|rule| self.line.contains(&rule.contains))
     }
 
     pub(super) fn end(&mut self, code: Option<i32>) {

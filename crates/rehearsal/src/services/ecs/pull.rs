@@ -44,7 +44,7 @@ pub(super) fn pull(world: &World, image: &str) -> Result<Pulled, String> {
 
 /// How long the pull of an image takes, in seconds.
 pub(super) fn seconds(world: &World, _image: &str) -> u64 {
-    world.ecs.options.container.pull_seconds
+    world.ecs.options.container.pull.duration().as_secs()
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -33,7 +33,7 @@ pub fn knock(world: &World, address: &str, port: u16, path: &str) -> Reached {
     let rule = container.behavior.answers.iter().find(|rule| {
         rule.port.is_none_or(|wanted| wanted == port)
             && path.starts_with(&rule.path)
-            && rule.seconds.is_none_or(|seconds| since < seconds)
+            && rule.duration.is_none_or(|duration| since < duration.duration())
     });
     match rule {
         Some(rule) => Reached::Answer { status: rule.status, body: rule.body.clone() },
@@ -41,9 +41,9 @@ pub fn knock(world: &World, address: &str, port: u16, path: &str) -> Reached {
     }
 }
 
-/// For how many seconds a container has listened; `None` while it does not.
-fn since(container: &Container, now: Time) -> Option<u64> {
-    let runs = (now - container.started.filter(|_| container.is_running())?).as_secs();
+/// How long a container has listened; `None` while it does not.
+fn since(container: &Container, now: Time) -> Option<Duration> {
+    let runs = (now - container.started.filter(|_| container.is_running())?);
     container.behavior.listens.then_some(())?;
-    runs.checked_sub(container.behavior.start_seconds)
+    runs.checked_sub(container.behavior.start.duration())
 }

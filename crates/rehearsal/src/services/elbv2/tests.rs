@@ -61,7 +61,7 @@ fn a_target_is_initial_then_healthy_and_drains_when_taken_out() {
 #[test]
 fn a_target_that_does_not_boot_turns_unhealthy() {
     let mut aws = TestAws::new();
-    let fleet = aws.fleet(0, InstanceBehavior { boots: false, ..InstanceBehavior::default() });
+    let fleet = aws.fleet(0, InstanceBehavior::never_boots());
     let id = instance(&mut aws, &fleet.new);
     aws.pass(10);
     aws.ok(

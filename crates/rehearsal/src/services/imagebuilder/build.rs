@@ -170,7 +170,7 @@ pub(super) fn enter(world: &mut World, at: Time, arn: &str, phase: Phase) {
         Phase::Distributing => distribute::register(world, at, arn, takes),
         Phase::Integrating => distribute::put_parameters(world, at, arn),
         Phase::Available => {
-            let lags = world.imagebuilder.options.scan_lags;
+            let lags = world.imagebuilder.options.scan_delay;
             if let Some(image) = world.imagebuilder.images.get_mut(arn) {
                 image.scanned_at = at + lags;
             }

@@ -83,7 +83,7 @@ pub struct Options {
     /// Whether a scan ends as ABANDONED although the image becomes AVAILABLE.
     pub scan_abandoned: bool,
     /// How long after AVAILABLE a scan is still collecting its findings.
-    pub scan_lags: Duration,
+    pub scan_delay: Duration,
     /// What scans find.
     pub findings: Vec<Finding>,
 }
@@ -97,7 +97,7 @@ impl Default for Options {
             outcome_builds: None,
             cancel_takes: Duration::from_secs(30),
             scan_abandoned: false,
-            scan_lags: Duration::ZERO,
+            scan_delay: Duration::ZERO,
             findings: Vec::new(),
         }
     }

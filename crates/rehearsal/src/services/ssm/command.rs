@@ -242,7 +242,7 @@ pub(super) fn deliver(world: &mut World, at: Time, id: &str, instance: &str) {
         .and_then(|found| ec2::behavior(world, &found.image_id))
         .and_then(|behavior| behavior.commands.iter().find(holds))
         .cloned();
-    let takes = Duration::from_secs(rule.as_ref().map_or(0, |rule| rule.seconds)).max(Duration::from_secs(1));
+    let takes = rule.as_ref().map_or(Duration::ZERO, |rule| rule.duration.duration()).max(Duration::from_secs(1));
     let Some(invocation) = invocation_mut(world, id, instance).filter(|i| i.status == "Pending") else {
         return;
     };
