@@ -23,7 +23,7 @@ use crate::trail::ask;
 
 pub const HOME: (&str, &str) = ("  gates:\n", "  content: home\n  gates:\n");
 pub const ALL: (&str, &str) = ("  gates:\n", "  content: all\n  gates:\n");
-const GOOD: &str = "build: {minutes: 10}";
+const GOOD: &str = "build: {duration: 10m}";
 const DIGEST: &str = "bakeline_ebs_v1";
 
 /// The digest as docs/predicates.md writes it down, over the volumes' names, sizes and written blocks.

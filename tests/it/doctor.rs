@@ -52,7 +52,7 @@ fn disturbed(
     adjust: impl FnOnce(&mut Examination),
     faults: FaultPlan,
 ) -> Vec<Finding> {
-    let moment = Moment::start(&plan(spec, "{}"));
+    let moment = Moment::start(&plan(spec, ""));
     in_virtual_time(async {
         let (cloud, clock) = moment.go_on();
         // Half an hour, so that the fleet has had traffic for as long as a hold.

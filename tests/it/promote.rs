@@ -61,7 +61,7 @@ struct End {
 
 /// The world in which the promote job of this release waits.
 fn before(spec: &str, scenario: &str) -> Moment {
-    Moment::before(&plan(spec, &format!("build: {{minutes: 4}}\n{scenario}")), Stage::Promote)
+    Moment::before(&plan(spec, &format!("build: {{duration: 4m}}\n{scenario}")), Stage::Promote)
 }
 
 fn play(moment: &Moment, meanwhile: Meanwhile) -> End {

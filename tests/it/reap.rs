@@ -105,9 +105,9 @@ async fn kinds(house: &WorkerDeps) -> Vec<What> {
 #[test]
 fn what_a_run_left_goes_once_its_execution_has_ended_and_not_before() {
     let cases = [
-        (Moment::start(&example("{}")), Stage::Bake, vec![What::Build]),
-        (Moment::before(&example("{}"), Stage::Test), Stage::Test, vec![What::StagingInstance]),
-        (Moment::before(&plan(TRIAL, "{}"), Stage::Promote), Stage::Promote, vec![What::TrialGroup; 2]),
+        (Moment::start(&example("")), Stage::Bake, vec![What::Build]),
+        (Moment::before(&example(""), Stage::Test), Stage::Test, vec![What::StagingInstance]),
+        (Moment::before(&plan(TRIAL, ""), Stage::Promote), Stage::Promote, vec![What::TrialGroup; 2]),
     ];
     for (moment, stage, expected) in cases {
         let moment = dies_at(&moment, stage);
@@ -155,7 +155,7 @@ fn what_a_run_left_goes_once_its_execution_has_ended_and_not_before() {
 
 #[test]
 fn a_run_that_no_pipeline_here_knows_of_is_not_taken_for_ended() {
-    let moment = dies_at(&Moment::before(&example("{}"), Stage::Test), Stage::Test);
+    let moment = dies_at(&Moment::before(&example(""), Stage::Test), Stage::Test);
     in_virtual_time(async {
         let (cloud, clock) = moment.go_on();
         let house = worker(&moment, &cloud, &clock, Stage::Cleanup).await;
@@ -170,7 +170,7 @@ fn a_run_that_no_pipeline_here_knows_of_is_not_taken_for_ended() {
 
 #[test]
 fn a_later_cleanup_takes_away_what_earlier_runs_left() {
-    let moment = after_two_that_died(TRIAL, "{}");
+    let moment = after_two_that_died(TRIAL, "");
     in_virtual_time(async {
         let (cloud, clock) = moment.go_on();
         let house = worker(&moment, &cloud, &clock, Stage::Cleanup).await;
@@ -186,7 +186,7 @@ fn a_later_cleanup_takes_away_what_earlier_runs_left() {
 
 #[test]
 fn records_of_builds_whose_images_are_gone_go_with_their_recipe_and_components() {
-    let moment = Moment::start(&example("{}")).after(Stage::Bake);
+    let moment = Moment::start(&example("")).after(Stage::Bake);
     in_virtual_time(async {
         let (cloud, clock) = moment.go_on();
         let house = worker(&moment, &cloud, &clock, Stage::Cleanup).await;

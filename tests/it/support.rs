@@ -14,7 +14,7 @@ use bakeline::worker::run_once::run_once;
 use bakeline_rehearsal::cloud::Cloud;
 use bakeline_rehearsal::scenario::Scenario;
 use bakeline_rehearsal::services::codepipeline::{self, ActionStatus};
-use bakeline_rehearsal::setup::{Provisioned, found};
+use bakeline_rehearsal::setup::{Provisioned, provision};
 use bakeline_rehearsal::time::Time;
 use bakeline_rehearsal::timeline::Timeline;
 use bakeline_rehearsal::world::World;
@@ -29,10 +29,10 @@ pub fn example(scenario: &str) -> Plan {
     plan("examples/web/bakeline.yaml", scenario)
 }
 
-/// A release under a scenario given as text.
+/// A release under a scenario given as text, without its version.
 pub fn plan(spec: &str, scenario: &str) -> Plan {
     let mut plan = Plan::read(&repository(spec), None).unwrap();
-    plan.scenario = Scenario::parse(scenario, "scenario").unwrap();
+    plan.scenario = Scenario::parse(&format!("version: 1\n{scenario}"), "scenario").unwrap();
     plan
 }
 

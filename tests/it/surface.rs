@@ -53,7 +53,8 @@ fn the_schema_that_is_printed_is_the_published_one() {
 fn every_command_helps() {
     let table: &[(&[&str], &[&str])] = &[
         (&[], &["rehearse", "run", "verify", "schema", "--log", "--version"]),
-        (&["rehearse"], &["[SPEC]", "--scenario", "--out", "--json", "--transcript", "--listen", "--speed"]),
+        (&["rehearse"], &["[SPEC]", "--scenario", "--out", "--json", "--transcript"]),
+        (&["serve-aws"], &["[SPEC]...", "--scenario", "--listen", "--speed", "--out", "--transcript"]),
         (
             &["run"],
             &[
@@ -94,7 +95,7 @@ fn a_command_line_that_is_wrong_is_a_usage_error() {
         (&["verify", "x.zip"], "--trust"),
         (&["verify", "x.zip", "--trust", "t", "--at", "noon"], "2026-01-31T12:00:00Z"),
         (&["run", "--job-file", "x", "--input", "x.zip"], "NAME=FILE"),
-        (&["rehearse", "--speed", "3"], "--listen"),
+        (&["serve-aws", "--speed", "0"], "--speed"),
         (&["run", "--job-file", "examples/web/jobs/bake.json"], "trust root"),
     ] {
         let asked = Command::new(env!("CARGO_BIN_EXE_bakeline"))

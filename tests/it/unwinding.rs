@@ -73,7 +73,7 @@ pub fn called(cloud: &Cloud, operation: &str) -> usize {
 fn a_build_is_cancelled() {
     // Of an image pipeline, and of a recipe.
     for spec in ["tests/it/fixtures/crash/bakeline.yaml", "examples/web/bakeline.yaml"] {
-        let moment = Moment::start(&plan(spec, "{}"));
+        let moment = Moment::start(&plan(spec, ""));
         in_virtual_time(async {
             let (cloud, clock) = moment.go_on();
             let house = worker(&moment, &cloud, &clock, Stage::Bake).await;
@@ -103,7 +103,7 @@ pub async fn staging(house: &WorkerDeps) -> Vec<String> {
 #[test]
 fn no_staging_instance_stays_up() {
     for gone in [true, false] {
-        let moment = Moment::before(&example("{}"), Stage::Test);
+        let moment = Moment::before(&example(""), Stage::Test);
         in_virtual_time(async {
             let (cloud, clock) = moment.go_on();
             let house = worker(&moment, &cloud, &clock, Stage::Test).await;
@@ -124,7 +124,7 @@ fn no_staging_instance_stays_up() {
 
 #[test]
 fn a_half_rolled_canary_goes_back() {
-    let moment = Moment::before(&example("{}"), Stage::Promote);
+    let moment = Moment::before(&example(""), Stage::Promote);
     in_virtual_time(async {
         let (cloud, clock) = moment.go_on();
         let house = worker(&moment, &cloud, &clock, Stage::Promote).await;
@@ -170,7 +170,7 @@ async fn goes_back(moment: &Moment, cloud: &Cloud, house: &WorkerDeps, look: &Wo
 
 #[test]
 fn the_weights_of_two_groups_go_back() {
-    let moment = Moment::before(&plan("tests/it/fixtures/turns/bakeline.yaml", "{}"), Stage::Promote);
+    let moment = Moment::before(&plan("tests/it/fixtures/turns/bakeline.yaml", ""), Stage::Promote);
     in_virtual_time(async {
         let (cloud, clock) = moment.go_on();
         let house = worker(&moment, &cloud, &clock, Stage::Promote).await;
@@ -189,7 +189,7 @@ fn the_weights_of_two_groups_go_back() {
 
 #[test]
 fn the_groups_of_waves_go_back() {
-    let moment = Moment::before(&plan("tests/it/fixtures/waves/bakeline.yaml", "{}"), Stage::Promote);
+    let moment = Moment::before(&plan("tests/it/fixtures/waves/bakeline.yaml", ""), Stage::Promote);
     in_virtual_time(async {
         let (cloud, clock) = moment.go_on();
         let house = worker(&moment, &cloud, &clock, Stage::Promote).await;

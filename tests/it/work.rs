@@ -98,7 +98,7 @@ fn called(cloud: &Cloud, operation: &str) -> usize {
 
 #[test]
 fn a_draining_worker_takes_a_release_down_the_line_and_ends() {
-    let moment = Moment::start(&plan(SPEC, "{}"));
+    let moment = Moment::start(&plan(SPEC, ""));
     in_virtual_time(async {
         let (cloud, clock) = moment.go_on();
         let service = Service::new(worker(&moment, &cloud, &clock, &Stage::ALL).await, draining());
@@ -118,7 +118,7 @@ fn a_draining_worker_takes_a_release_down_the_line_and_ends() {
 
 #[test]
 fn a_draining_worker_with_nothing_to_do_ends_soon() {
-    let moment = Moment::start(&plan(SPEC, "{}"));
+    let moment = Moment::start(&plan(SPEC, ""));
     in_virtual_time(async {
         let (cloud, clock) = moment.go_on();
         let began = clock.now();
@@ -134,7 +134,7 @@ fn a_draining_worker_with_nothing_to_do_ends_soon() {
 #[test]
 fn two_workers_on_every_job_act_once() {
     // Every acknowledged job is offered again after a second, to whoever asks.
-    let moment = Moment::start(&plan(SPEC, "codepipeline: {redeliver_acknowledged_seconds: 1}"));
+    let moment = Moment::start(&plan(SPEC, "aws: {codepipeline: {redelivery_delay: 1s}}"));
     in_virtual_time(async {
         let (cloud, clock) = moment.go_on();
         let one = Service::new(worker(&moment, &cloud, &clock, &Stage::ALL).await, draining());
@@ -160,7 +160,7 @@ fn two_workers_on_every_job_act_once() {
 
 #[test]
 fn jobs_that_are_not_due_take_no_slot_and_their_credentials_are_renewed() {
-    let moment = Moment::start(&plan(SPEC, "{}"));
+    let moment = Moment::start(&plan(SPEC, ""));
     in_virtual_time(async {
         let (cloud, clock) = moment.go_on();
         let house = worker(&moment, &cloud, &clock, &[Stage::Bake]).await;
@@ -200,7 +200,7 @@ fn jobs_that_are_not_due_take_no_slot_and_their_credentials_are_renewed() {
 
 #[test]
 fn a_pipeline_with_many_jobs_does_not_starve_one_with_a_single_job() {
-    let moment = Moment::start(&plan(SPEC, "{}"));
+    let moment = Moment::start(&plan(SPEC, ""));
     in_virtual_time(async {
         let (cloud, clock) = moment.go_on();
         let house = worker(&moment, &cloud, &clock, &[Stage::Bake]).await;
@@ -225,7 +225,7 @@ fn a_pipeline_with_many_jobs_does_not_starve_one_with_a_single_job() {
 
 #[test]
 fn a_queue_of_short_jobs_does_not_wait_for_the_next_poll() {
-    let moment = Moment::start(&plan(SPEC, "{}"));
+    let moment = Moment::start(&plan(SPEC, ""));
     in_virtual_time(async {
         let (cloud, clock) = moment.go_on();
         let house = worker(&moment, &cloud, &clock, &[Stage::Bake]).await;
@@ -248,7 +248,7 @@ fn a_queue_of_short_jobs_does_not_wait_for_the_next_poll() {
 
 #[test]
 fn a_panic_fails_its_own_action_and_no_other() {
-    let moment = Moment::start(&plan(SPEC, "{}"));
+    let moment = Moment::start(&plan(SPEC, ""));
     in_virtual_time(async {
         let (cloud, clock) = moment.go_on();
         let house = worker(&moment, &cloud, &clock, &[Stage::Bake]).await;
@@ -272,7 +272,7 @@ fn a_panic_fails_its_own_action_and_no_other() {
 
 #[test]
 fn a_slice_that_hangs_is_cut_off_and_goes_on_later() {
-    let moment = Moment::start(&plan(SPEC, "{}"));
+    let moment = Moment::start(&plan(SPEC, ""));
     in_virtual_time(async {
         let (cloud, clock) = moment.go_on();
         let house = worker(&moment, &cloud, &clock, &[Stage::Bake]).await;
@@ -323,7 +323,7 @@ async fn busy(
 
 #[test]
 fn a_stop_reports_what_runs_and_gives_back_what_waits() {
-    let moment = Moment::start(&plan(SPEC, "{}"));
+    let moment = Moment::start(&plan(SPEC, ""));
     in_virtual_time(async {
         let (cloud, clock) = moment.go_on();
         let (stop, ended) = busy(&moment, &cloud, &clock).await;
@@ -341,7 +341,7 @@ fn a_stop_reports_what_runs_and_gives_back_what_waits() {
 
 #[test]
 fn a_second_signal_ends_at_once_and_names_what_is_left() {
-    let moment = Moment::start(&plan(SPEC, "{}"));
+    let moment = Moment::start(&plan(SPEC, ""));
     in_virtual_time(async {
         let (cloud, clock) = moment.go_on();
         let (stop, ended) = busy(&moment, &cloud, &clock).await;
@@ -355,7 +355,7 @@ fn a_second_signal_ends_at_once_and_names_what_is_left() {
 
 #[test]
 fn an_expired_lease_is_taken_over_by_one_worker_that_finishes_the_job() {
-    let moment = Moment::start(&plan(SPEC, "{}"));
+    let moment = Moment::start(&plan(SPEC, ""));
     in_virtual_time(async {
         let (cloud, clock) = moment.go_on();
         let first = worker(&moment, &cloud, &clock, &[Stage::Bake]).await;
@@ -410,7 +410,7 @@ fn an_expired_lease_is_taken_over_by_one_worker_that_finishes_the_job() {
 
 /// Abandons the execution so long after an instance was launched in staging; the instance must go.
 fn abandoned(after: Duration) {
-    let moment = Moment::before(&plan(SPEC, "{}"), Stage::Test);
+    let moment = Moment::before(&plan(SPEC, ""), Stage::Test);
     in_virtual_time(async {
         let (cloud, clock) = moment.go_on();
         let house = worker(&moment, &cloud, &clock, &[Stage::Test]).await;
@@ -456,7 +456,7 @@ fn an_abandoned_test_leaves_no_instance_in_staging() {
 /// A worker acts in an action's first slice and is gone before anyone hears of it, the execution is abandoned, the inputs
 /// are deleted; only then another worker takes over its journal.
 fn recover_lost_first_slice(stage: Stage, input: &str, makes: &str, undoes: &str) {
-    let moment = Moment::before(&plan(SPEC, "{}"), stage);
+    let moment = Moment::before(&plan(SPEC, ""), stage);
     in_virtual_time(async {
         let (cloud, clock) = moment.go_on();
         let house = worker(&moment, &cloud, &clock, &[stage]).await;

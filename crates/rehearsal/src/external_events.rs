@@ -59,11 +59,11 @@ pub enum ExternalEvent {
     /// Someone deletes an alarm.
     DeleteAlarm { alarm: String },
     /// Someone deregisters the newest baked image.
-    #[serde(deserialize_with = "one_of::empty")]
+    #[serde(deserialize_with = "one_of::unit::deserialize")]
     #[schemars(with = "one_of::Empty")]
     DeregisterBakedImage,
     /// Someone cancels the image build in progress.
-    #[serde(deserialize_with = "one_of::empty")]
+    #[serde(deserialize_with = "one_of::unit::deserialize")]
     #[schemars(with = "one_of::Empty")]
     CancelBuild,
     /// An Availability Zone fails: its instances fail, and launches there fail for a while.

@@ -1,7 +1,7 @@
 //! Faults: which calls fail, and how.
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::call::ApiError;
 use super::ids::Ids;
@@ -10,39 +10,39 @@ use super::time::Time;
 use super::wire::model;
 
 /// One way for a call to fail.
-#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Eq)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Fault {
     /// The service answers with a server error and does nothing.
     Error(ServerError),
     /// The service carries the call out, and the connection breaks before the response arrives.
-    #[serde(deserialize_with = "one_of::empty")]
+    #[serde(with = "one_of::unit")]
     #[schemars(with = "one_of::Empty")]
     LoseReply,
     /// The service answers with its own throttling error and does nothing.
-    #[serde(deserialize_with = "one_of::empty")]
+    #[serde(with = "one_of::unit")]
     #[schemars(with = "one_of::Empty")]
     Throttle,
     /// The service answers with its own error for a missing permission and does nothing.
-    #[serde(deserialize_with = "one_of::empty")]
+    #[serde(with = "one_of::unit")]
     #[schemars(with = "one_of::Empty")]
     Deny,
     /// A read that does not see the last write yet. Has no effect on a mutating call.
-    #[serde(deserialize_with = "one_of::empty")]
+    #[serde(with = "one_of::unit")]
     #[schemars(with = "one_of::Empty")]
     StaleRead,
     /// The caller dies before the service receives the call.
-    #[serde(deserialize_with = "one_of::empty")]
+    #[serde(with = "one_of::unit")]
     #[schemars(with = "one_of::Empty")]
     KillBefore,
     /// The caller dies after the service carried the call out, before the response arrives.
-    #[serde(deserialize_with = "one_of::empty")]
+    #[serde(with = "one_of::unit")]
     #[schemars(with = "one_of::Empty")]
     KillAfter,
 }
 
 /// A server error of a service. Default: the first one that the operation's model has, otherwise InternalFailure.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Eq, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ServerError {
     /// The error code, such as `KeyUnavailableException`.

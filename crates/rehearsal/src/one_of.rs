@@ -4,16 +4,26 @@ use std::fmt;
 
 use schemars::JsonSchema;
 use serde::de::{DeserializeSeed, Deserializer, EnumAccess, Error, IntoDeserializer, MapAccess, VariantAccess, Visitor};
-use serde::{Deserialize, forward_to_deserialize_any};
+use serde::{Deserialize, Serialize, forward_to_deserialize_any};
 
 /// The mapping `{}` of a variant that has no keys.
-#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Empty {}
 
-/// Reads the `{}` of a unit variant.
-pub(crate) fn empty<'de, D: Deserializer<'de>>(deserializer: D) -> Result<(), D::Error> {
-    Empty::deserialize(deserializer).map(drop)
+/// Reads and writes the `{}` of a unit variant.
+pub(crate) mod unit {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use super::Empty;
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<(), D::Error> {
+        Empty::deserialize(deserializer).map(drop)
+    }
+
+    pub(crate) fn serialize<S: Serializer>(serializer: S) -> Result<S::Ok, S::Error> {
+        Empty {}.serialize(serializer)
+    }
 }
 
 /// Reads an enum from a mapping's entry whose key was already read: the key names the variant.

@@ -1,34 +1,34 @@
-//! What will happen later: the world's events, in time order.
+//! The schedule: events that are not due yet, in time order.
 
 use std::collections::BTreeMap;
 
 use super::time::Time;
 
-/// Events not yet due. Events due at one moment happen in the order they were entered.
+/// Events that are not due yet. Events due at the same moment keep the order in which they were added.
 #[derive(Clone, Debug)]
 pub struct Schedule<E> {
     entries: BTreeMap<(Time, u64), E>,
-    entered: u64,
+    added: u64,
 }
 
 impl<E> Default for Schedule<E> {
     fn default() -> Self {
-        Self { entries: BTreeMap::new(), entered: 0 }
+        Self { entries: BTreeMap::new(), added: 0 }
     }
 }
 
 impl<E> Schedule<E> {
-    pub fn enter(&mut self, at: Time, event: E) {
-        self.entered += 1;
-        self.entries.insert((at, self.entered), event);
+    pub fn add(&mut self, at: Time, event: E) {
+        self.added += 1;
+        self.entries.insert((at, self.added), event);
     }
 
-    /// Whether something of a kind is still to happen.
-    pub fn holds(&self, wanted: impl Fn(&E) -> bool) -> bool {
+    /// Whether the schedule has an event that matches.
+    pub fn contains(&self, wanted: impl Fn(&E) -> bool) -> bool {
         self.entries.values().any(wanted)
     }
 
-    /// Takes the earliest event that is due at `now`, with its moment.
+    /// Removes and returns the earliest event that is due at `now`, with its time.
     pub fn due(&mut self, now: Time) -> Option<(Time, E)> {
         let (&key, _) = self.entries.first_key_value()?;
         if key.0 > now {

@@ -302,7 +302,7 @@ fn of_index(contents: &[&str]) -> Key {
 
 /// What a cleanup meets: an image to delete, one to bring back, and one to put away.
 fn before_a_cleanup() -> Moment {
-    let mut moment = Moment::before(&plan(CONTAINERS, "build: {minutes: 4}\n"), Stage::Cleanup);
+    let mut moment = Moment::before(&plan(CONTAINERS, "build: {duration: 4m}\n"), Stage::Cleanup);
     let (mut world, now) = (moment.world.clone(), moment.world.now);
     let account = moment.provisioned.pipeline_arn.split(':').nth(4).unwrap().to_owned();
     let region = moment.region.clone();

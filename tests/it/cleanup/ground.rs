@@ -71,7 +71,7 @@ fn live(spec: &str, prepare: impl FnOnce(&mut World, &Ground), test: impl AsyncF
         let ground = Ground {
             account: release.setup.account.clone(),
             region: release.setup.region.clone(),
-            subnet: release.setup.staging.as_ref().unwrap().subnets[0].clone(),
+            subnet: release.setup.test_environment.as_ref().unwrap().subnets[0].clone(),
             spec: ReleaseSpec::parse(&std::fs::read(crate::support::repository(spec)).unwrap(), spec)
                 .unwrap(),
             candidates: 4,

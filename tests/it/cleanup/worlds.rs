@@ -9,7 +9,7 @@ use std::time::Duration;
 use bakeline::stage::cleanup::apply::apply;
 use bakeline::stage::cleanup::plan::draw;
 use bakeline::stage::cleanup::survey::Focus;
-use bakeline_rehearsal::faults::{Fault, FaultPlan, Random};
+use bakeline_rehearsal::faults::{Fault, FaultPlan};
 use bakeline_rehearsal::services::ec2;
 use bakeline_rehearsal::time::Time;
 use bakeline_rehearsal::world::World;
@@ -89,9 +89,8 @@ fn images(world: &mut World, ground: &Ground, drawn: &[Drawn]) -> Vec<String> {
 }
 
 fn faults(round: &Round) -> FaultPlan {
-    let kinds = vec![Fault::LoseReply, Fault::Throttle, Fault::server_error(), Fault::StaleRead, Fault::Deny];
-    let random = Random { seed: round.seed, probability: f64::from(round.percent) / 100.0, kinds };
-    let plan = FaultPlan::default().random(random);
+    let faults = [Fault::LoseReply, Fault::Throttle, Fault::server_error(), Fault::StaleRead, Fault::Deny];
+    let plan = FaultPlan::default().chance(round.seed, f64::from(round.percent) / 100.0, &faults);
     match round.dies {
         Some(call) => plan.rule(bakeline_rehearsal::faults::When::index(call), Fault::KillAfter),
         None => plan,

@@ -40,7 +40,7 @@ impl Waiting {
     pub fn everywhere() -> &'static [Self] {
         static EVERYWHERE: OnceLock<Vec<Waiting>> = OnceLock::new();
         EVERYWHERE.get_or_init(|| {
-            let release = plan("tests/it/fixtures/crash/bakeline.yaml", "build: {minutes: 4}\n");
+            let release = plan("tests/it/fixtures/crash/bakeline.yaml", "build: {duration: 4m}\n");
             Moment::before_each_stage(&release)
                 .iter()
                 .map(|(stage, moment)| Self::at(*stage, moment))

@@ -113,7 +113,7 @@ fn a_good_image_takes_its_turn_and_the_next_release_goes_the_other_way() {
 
 #[test]
 fn a_bad_image_loses_its_share_again() {
-    let bad = before(SPEC, "baked_image: {error_rate: 0.2}\n");
+    let bad = before(SPEC, "images: {baked: {instance: {error_rate: 0.2}}}\n");
     check("errors", &mut play(&bad, Meanwhile::Nothing), "rolled_back", "errors", OLD, 1000.0);
 }
 
@@ -231,7 +231,7 @@ fn a_good_image_climbs_the_ladder_rung_by_rung() {
 
 #[test]
 fn a_bad_image_falls_from_the_first_rung_and_harms_few() {
-    let mut end = play(&before(&ladder(), "baked_image: {error_rate: 0.3}\n"), Meanwhile::Nothing);
+    let mut end = play(&before(&ladder(), "images: {baked: {instance: {error_rate: 0.3}}}\n"), Meanwhile::Nothing);
     check("off the ladder", &mut end, "rolled_back", "errors", OLD, 200.0);
     assert_eq!(ascent(&mut end), [1, 0], "1 % of the requests met it, and no more ever did");
 }

@@ -23,9 +23,9 @@ sts get-caller-identity --query Account
 """
 
 
-def tour(ground):
-    aws = [sys.executable, str(pathlib.Path(sys.executable).with_name("aws"))]
-    environment = ground.environment()
+def tour(aws):
+    cli = [sys.executable, str(pathlib.Path(sys.executable).with_name("aws"))]
+    environment = aws.environment()
 
     def run(*arguments):
         return subprocess.run([*aws, *arguments, "--output", "json"], env=environment, capture_output=True, text=True)

@@ -42,7 +42,7 @@ pub struct Scan {
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Outcome {
     /// The image becomes AVAILABLE.
-    #[serde(deserialize_with = "one_of::empty")]
+    #[serde(deserialize_with = "one_of::unit::deserialize")]
     #[schemars(with = "one_of::Empty")]
     Available,
     /// A step of a component fails.
@@ -58,11 +58,11 @@ pub enum Outcome {
     /// The image is built, and its distribution to one Region fails.
     DistributionFailed { region: String, message: String },
     /// Someone cancels the build.
-    #[serde(deserialize_with = "one_of::empty")]
+    #[serde(deserialize_with = "one_of::unit::deserialize")]
     #[schemars(with = "one_of::Empty")]
     Cancelled,
     /// The build stays in BUILDING until it is cancelled.
-    #[serde(deserialize_with = "one_of::empty")]
+    #[serde(deserialize_with = "one_of::unit::deserialize")]
     #[schemars(with = "one_of::Empty")]
     Hangs,
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::super::scenario::Scenario;
 use super::super::services::{autoscaling, cloudwatch, ec2, elbv2};
 use super::super::time::Time;
-use super::{Fixtures, SetupError, refusal, turns};
+use super::{Fixtures, SetupError, refusal, alternate_group};
 
 /// The age in days of the image that production runs.
 const CURRENT_IMAGE_DAYS: u64 = 9;
@@ -35,13 +35,13 @@ impl Fleet {
     /// Every group that runs the service in its own region.
     #[must_use]
     pub fn groups(&self) -> Vec<&str> {
-        let here = self.further.iter().filter(|further| further.region.is_none());
-        let further = here.flat_map(|further| further.groups.iter().map(String::as_str));
-        [self.group.as_str()].into_iter().chain(self.alternate.as_deref()).chain(further).collect()
+        let here = self.waves.iter().filter(|wave| wave.region.is_none());
+        let waves = here.flat_map(|wave| wave.groups.iter().map(String::as_str));
+        [self.group.as_str()].into_iter().chain(self.alternate.as_deref()).chain(waves).collect()
     }
 }
 
-/// WaveGroups groups of the service, in one region.
+/// Further groups of the service that one wave promotes to, in one Region.
 #[derive(Clone, Debug)]
 pub struct WaveGroups {
     /// Another region than the service's own, if it is one.
@@ -72,7 +72,7 @@ impl Fixtures<'_> {
         if let Some(name) = &fleet.alternate {
             let target_group = group.target_groups.first().cloned().unwrap_or_default();
             let first =
-                turns::First { group, target_group: &target_group, load_balancer: &fleet.load_balancer };
+                alternate_group::First { group, target_group: &target_group, load_balancer: &fleet.load_balancer };
             self.create_alternate_group(name, first)?;
         }
         cloudwatch::publish(&mut self.world, fleet.published.clone());

@@ -1,4 +1,4 @@
-//! WaveGroups groups of a service, which a release reaches wave by wave.
+//! Further Auto Scaling groups of a service, which a release promotes to wave by wave.
 
 use super::super::scenario::Scenario;
 use super::super::services::autoscaling;

@@ -1,5 +1,7 @@
 //! A task from outside: what its containers say to whoever connects to its address.
 
+use std::time::Duration;
+
 use super::super::super::time::Time;
 use super::super::super::world::World;
 use super::container::Container;
@@ -43,7 +45,7 @@ pub fn knock(world: &World, address: &str, port: u16, path: &str) -> Reached {
 
 /// How long a container has listened; `None` while it does not.
 fn since(container: &Container, now: Time) -> Option<Duration> {
-    let runs = (now - container.started.filter(|_| container.is_running())?);
+    let runs = now - container.started.filter(|_| container.is_running())?;
     container.behavior.listens.then_some(())?;
     runs.checked_sub(container.behavior.start.duration())
 }

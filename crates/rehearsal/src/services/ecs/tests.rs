@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::super::super::span::Span;
 use super::super::super::container_behavior::{AnswerRule, ContainerBehavior, ExitRule};
 use super::super::test_aws::{ACCOUNT, REGION, TestAws};
 use super::super::{ec2, ecr};
@@ -88,7 +89,7 @@ fn a_task_goes_through_its_life_and_answers_at_its_address() {
             path: "/bad".into(),
             status: 500,
             body: "no".into(),
-            seconds: None,
+            duration: None,
         }],
         ..ContainerBehavior::default()
     });

@@ -1,7 +1,5 @@
 //! Managed nodes: the instances whose agent has come online.
 
-use std::time::Duration;
-
 use serde::Deserialize;
 use serde_json::{Value, json};
 
