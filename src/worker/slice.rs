@@ -6,8 +6,8 @@ use crate::engine::{
 };
 use crate::evidence::Stage;
 use crate::stage::bake::Bake;
-use crate::stage::promote::Promote;
 use crate::stage::cleanup::Cleanup;
+use crate::stage::promote::Promote;
 use crate::stage::test::Test;
 use crate::stage::{Cx, StageMachine};
 
