@@ -188,6 +188,7 @@ fn of_signer(error: SignError) -> Trouble {
         FailureKind::PermissionError => Trouble::Denied(said),
         FailureKind::SystemUnavailable => Trouble::Unanswered(said),
         FailureKind::JobFailed
+        | FailureKind::TimedOut
         | FailureKind::ConfigurationError
         | FailureKind::RevisionOutOfSync
         | FailureKind::RevisionUnavailable => Trouble::Refused(said),

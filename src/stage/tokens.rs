@@ -44,7 +44,7 @@ pub fn worst<M>(state: M) -> Token<M> {
         deadline: end,
         slices: u32::MAX,
         faults: u16::MAX,
-        target: Some("t".repeat(32)),
+        environment: Some("e".repeat(32)),
         state,
     }
 }

@@ -11,4 +11,4 @@ pub mod run_once;
 
 mod deps;
 
-pub use house::{WorkerDeps, WorkerError};
+pub use deps::{WorkerDeps, WorkerError};

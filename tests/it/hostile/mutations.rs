@@ -121,7 +121,7 @@ proptest! {
     fn a_damaged_job_document_is_read_or_refused(which in 0usize..4, damage in damage()) {
         let bytes = damaged(&read(&format!("examples/web/jobs/{}.json", JOBS[which])), &damage);
         match Job::from_document(&bytes, "job.json") {
-            Ok(job) => prop_assert!(!job.id.is_empty() && !job.key.action_execution.is_empty()),
+            Ok(job) => prop_assert!(!job.id.is_empty() && !job.key.attempt_id.is_empty()),
             Err(error) => prop_assert!(error.to_string().starts_with("job.json:"), "{error}"),
         }
     }
