@@ -127,7 +127,7 @@ async fn run(args: Args, job: Job) -> Result<(), CliError> {
 pub fn tell(now: crate::engine::Timestamp, stage: &str, event: &Event<'_>) {
     use std::io::Write;
     let line = match event {
-        Event::Rested { progress, .. } => {
+        Event::SliceYielded { progress, .. } => {
             let first = progress.summary.lines().next().unwrap_or_default();
             format!("{now} {stage}: {:>3} % {first}", progress.percent)
         }

@@ -10,7 +10,7 @@ use crate::engine::{FailureKind, StageError, Timestamp};
 use crate::evidence::{KeySource, SignError, Stage, TrustRoot};
 use crate::spec::ReleaseSpec;
 use crate::stage::handover::SPEC;
-use crate::stage::{canary, cleanup};
+use crate::stage::{cleanup, promote};
 
 /// What is to be examined. What is not given is not looked at, and a finding says so.
 #[derive(Debug)]
@@ -140,11 +140,11 @@ impl Examination {
         if let Some(promote) = &spec.promote
             && let Some(aws) = &self.acting(targets.promote.as_deref(), findings).await
         {
-            let checks = canary::examine::examine(aws, promote, now).await.map_err(Trouble::from);
+            let checks = promote::examine::examine(aws, promote, now).await.map_err(Trouble::from);
             findings.extend(judge::fleet(&promote.group, &checks));
             for metric in &promote.metrics {
                 let hold = promote.hold.as_duration();
-                let samples = canary::examine::datapoints(aws, metric, hold, now).await;
+                let samples = promote::examine::datapoints(aws, metric, hold, now).await;
                 let samples = samples.map_err(Trouble::from);
                 findings.push(judge::metric(&metric.name, &samples, metric.min_datapoints));
             }

@@ -6,8 +6,8 @@ use super::observed::{Action, ActionType, Caller, Key, Look, Network, Parameter,
 use super::{Finding, Verdict};
 use crate::engine::Timestamp;
 use crate::evidence::{PublicKey, Stage, TrustRoot};
-use crate::stage::promote::check::Check;
 use crate::stage::handover::SPEC_PROPERTY;
+use crate::stage::promote::check::Check;
 use crate::worker::action::{PROVIDER, VERSION, category};
 
 /// A finding about something that could not be seen.

@@ -5,9 +5,9 @@ pub mod by_hand;
 pub mod claim;
 pub mod journal;
 pub mod report;
+pub mod run_once;
 pub mod service;
 pub mod slice;
-pub mod run_once;
 
 mod deps;
 

@@ -12,8 +12,8 @@ use bakeline::aws::{Aws, Targets};
 use bakeline::cli::rehearse::fixtures;
 use bakeline::doctor::{Examination, Finding, Verdict, worst};
 use bakeline::evidence::TrustRoot;
-use bakeline_rehearsal::faults::{Fault, FaultPlan, When};
 use bakeline::spec::ReleaseSpec;
+use bakeline_rehearsal::faults::{Fault, FaultPlan, When};
 
 use crate::kill::{BAKELINE, Listening};
 use crate::support::{Moment, in_virtual_time, plan, repository};

@@ -10,10 +10,6 @@ use crate::cli::run::ended;
 use crate::engine::error::with_causes;
 use crate::engine::{Job, Outcome};
 use crate::evidence::Stage;
-use bakeline_rehearsal::cloud::Cloud;
-use bakeline_rehearsal::scenario::Scenario;
-use bakeline_rehearsal::setup::{Provisioned, Setup};
-use bakeline_rehearsal::timeline::Timeline;
 use crate::spec::ReleaseSpec;
 use crate::telemetry::{Event, Telemetry};
 use crate::worker::WorkerDeps;
@@ -21,8 +17,12 @@ use crate::worker::action::stage_of;
 use crate::worker::claim::{self, Claim};
 use crate::worker::journal::Journal;
 use crate::worker::run_once::run;
+use bakeline_rehearsal::cloud::Cloud;
+use bakeline_rehearsal::scenario::Scenario;
+use bakeline_rehearsal::setup::{Provisioned, Setup};
+use bakeline_rehearsal::timeline::Timeline;
 
-use super::{EPOCH, ground, output_name, virtual_clock};
+use super::{EPOCH, fixtures, output_name, virtual_clock};
 
 /// The file of the trust root in a rehearsal's folder.
 pub const TRUST: &str = "trust.yaml";

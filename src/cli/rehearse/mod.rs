@@ -1,7 +1,7 @@
 //! `bakeline rehearse`: the whole line on the embedded AWS, by the code that works in production.
 
-pub mod fixtures;
 mod collect_artifacts;
+pub mod fixtures;
 mod source;
 mod summary;
 mod watch;
@@ -20,17 +20,17 @@ use crate::engine::clock::Mapping;
 use crate::engine::error::with_causes;
 use crate::engine::{Clock, Job, Timestamp};
 use crate::evidence::Stage;
+use crate::spec::ReleaseSpec;
+use crate::worker::WorkerDeps;
+use crate::worker::journal::Journal;
+use crate::worker::run_once::run_once;
 use bakeline_rehearsal::cloud::Cloud;
-use bakeline_rehearsal::happening;
+use bakeline_rehearsal::external_events;
 use bakeline_rehearsal::listen::Listener;
 use bakeline_rehearsal::scenario::Scenario;
 use bakeline_rehearsal::setup::{Provisioned, Setup, found, found_beside};
 use bakeline_rehearsal::time::Time;
 use bakeline_rehearsal::timeline::Timeline;
-use crate::spec::ReleaseSpec;
-use crate::worker::WorkerDeps;
-use crate::worker::journal::Journal;
-use crate::worker::run_once::run_once;
 use watch::{Style, Watch};
 
 /// When every rehearsal begins: a fixed moment, so that the same rehearsal is the same to the byte.
@@ -166,7 +166,8 @@ async fn rehearse(plan: Plan, args: &Args) -> Result<(), CliError> {
     deps.environments = plan.targets.clone();
     cloud.set_faults(plan.scenario.fault_plan(EPOCH));
     let mut ended = run_line(&deps, &founded, &plan.setup.pipeline).await;
-    while matches!(ended, Ok(Ended::Failed)) && cloud.with_world(|world| external_events::awaits_retry(world)) {
+    while matches!(ended, Ok(Ended::Failed)) && cloud.with_world(|world| external_events::awaits_retry(world))
+    {
         while cloud.with_world(|world| external_events::awaits_retry(world)) {
             deps.clock.sleep(IDLE).await;
         }
@@ -178,11 +179,8 @@ async fn rehearse(plan: Plan, args: &Args) -> Result<(), CliError> {
     if let Some(path) = &args.transcript {
         std::fs::write(path, cloud.with_transcript(bakeline_rehearsal::transcript::Transcript::json_lines))
             .map_err(|error| {
-                CliError::unavailable(
-                    format!("{}: {error}", path.display()),
-                    "name a file that can be written",
-                )
-            })?;
+            CliError::unavailable(format!("{}: {error}", path.display()), "name a file that can be written")
+        })?;
     }
     if style != Style::Json {
         summary::print(&deps, &cloud, &plan, &watch, &kept).await?;
@@ -281,8 +279,11 @@ fn listen(plan: Plan, address: SocketAddr, speed: f64, args: &Args) -> Result<()
         announce(&listener, &founded, &plan, timeline, &args.out)?;
         listener.serve(cloud.clone(), stopped()).await;
         if let Some(path) = &args.transcript {
-            std::fs::write(path, cloud.with_transcript(bakeline_rehearsal::transcript::Transcript::json_lines))
-                .map_err(|error| CliError::unavailable(format!("{}: {error}", path.display()), ""))?;
+            std::fs::write(
+                path,
+                cloud.with_transcript(bakeline_rehearsal::transcript::Transcript::json_lines),
+            )
+            .map_err(|error| CliError::unavailable(format!("{}: {error}", path.display()), ""))?;
         }
         Ok(())
     })

@@ -77,7 +77,7 @@ fn succeeded() -> Outcome {
 /// Runs slices until the end, each at its `not_before`.
 async fn run(script: &Script) -> (Outcome, u32) {
     let now = AtomicI64::new(1_000);
-    let mut token = begin::<Counter>(script, "a-1", Timestamp(1_000));
+    let mut token = start::<Counter>(script, "a-1", Timestamp(1_000));
     for _ in 0..1_000 {
         // Between two slices the token is text.
         token = Token::decode(&token.encode().unwrap(), "a-1").unwrap();

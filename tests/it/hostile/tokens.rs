@@ -13,7 +13,7 @@ use crate::support::{in_virtual_time, repository};
 /// A token of each kind of state that was ever released for a stage, by the name of its file.
 fn released(stage: &str) -> Vec<(String, String)> {
     let mut tokens = Vec::new();
-    for file in std::fs::read_dir(repository(&format!("tests/golden/tokens/1/{stage}"))).unwrap() {
+    for file in std::fs::read_dir(repository(&format!("tests/golden/tokens/2/{stage}"))).unwrap() {
         let path = file.unwrap().path();
         let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
         tokens.push((name, std::fs::read_to_string(path).unwrap().trim_end().to_owned()));
