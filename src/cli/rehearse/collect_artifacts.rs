@@ -101,8 +101,8 @@ pub fn one_job(
 ) -> Result<(), CliError> {
     let Some(stage) = stage_of(&job.action_type) else {
         return Err(CliError::data(
-            "the job is not one of bakeline's",
-            "actions of owner Custom, provider Bakeline, version 1 are run",
+            "the job is not of an action type of bakeline",
+            super::super::run::ACTION_TYPES,
         ));
     };
     let source = inputs.get("SourceArtifact").ok_or_else(|| {
