@@ -169,6 +169,7 @@ pub fn failed(error: &StageError) -> Answer {
 async fn slice<M: StageMachine>(mut cx: Cx) -> Result<Slice<M>, StageError> {
     let attempt_id = cx.key().attempt_id.clone();
     let Some(raw) = cx.job.continuation_token.clone() else {
+        super::action::check(&cx.job).map_err(StageError::config)?;
         let started = cx.now();
         let inputs = M::load(&mut cx, started).await?;
         let mut token = start::<M>(&inputs, &attempt_id, started);
