@@ -13,7 +13,7 @@ use crate::support::{in_virtual_time, repository};
 /// The golden tokens of a stage, by file name.
 fn golden(stage: &str) -> Vec<(String, String)> {
     let mut tokens = Vec::new();
-    for file in std::fs::read_dir(repository(&format!("tests/golden/tokens/1/{stage}"))).unwrap() {
+    for file in std::fs::read_dir(repository(&format!("tests/golden/tokens/2/{stage}"))).unwrap() {
         let path = file.unwrap().path();
         let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
         tokens.push((name, std::fs::read_to_string(path).unwrap().trim_end().to_owned()));
@@ -23,10 +23,10 @@ fn golden(stage: &str) -> Vec<(String, String)> {
 }
 
 /// Claims the pending job.
-async fn claimed(house: &WorkerDeps, pending: &PendingJob) -> Job {
-    let offered = claim::poll(house, pending.stage, 1).await.unwrap().remove(0);
-    assert_eq!(offered.key.action_execution, pending.reader);
-    match claim::acknowledge(house, offered).await.unwrap() {
+async fn claimed(deps: &WorkerDeps, pending: &PendingJob) -> Job {
+    let offered = claim::poll(deps, pending.stage, 1).await.unwrap().remove(0);
+    assert_eq!(offered.key.attempt_id, pending.reader);
+    match claim::acknowledge(deps, offered).await.unwrap() {
         Claim::Ours(job) => *job,
         Claim::NotOurs { why, .. } => panic!("{why}"),
     }
@@ -36,10 +36,10 @@ async fn claimed(house: &WorkerDeps, pending: &PendingJob) -> Job {
 fn run(pending: &PendingJob, token: &str) -> (Refusal, Duration) {
     in_virtual_time(async {
         let (cloud, clock) = pending.moment.go_on();
-        let house = pending.worker(&cloud, &clock).await;
-        let job = claimed(&house, pending).await;
+        let deps = pending.worker(&cloud, &clock).await;
+        let job = claimed(&deps, pending).await;
         let began = clock.now();
-        run_once::run(&house, Job { continuation_token: Some(token.to_owned()), ..job }).await.unwrap();
+        run_once::run(&deps, Job { continuation_token: Some(token.to_owned()), ..job }).await.unwrap();
         (refusal(&cloud), clock.now().since(began))
     })
 }
@@ -134,14 +134,14 @@ fn a_job_of_another_action_type_fails_and_changes_nothing() {
     {
         let refusal = in_virtual_time(async {
             let (cloud, clock) = pending.moment.go_on();
-            let house = pending.worker(&cloud, &clock).await;
-            let mut job = claimed(&house, pending).await;
+            let deps = pending.worker(&cloud, &clock).await;
+            let mut job = claimed(&deps, pending).await;
             job.action_type = bakeline::engine::job::ActionType {
                 category: category.into(),
                 provider: provider.into(),
                 version: version.into(),
             };
-            run_once::run(&house, job).await.unwrap();
+            run_once::run(&deps, job).await.unwrap();
             refusal(&cloud)
         });
         let says = format!("the action type of the job is {category} {provider} {version}");
@@ -155,9 +155,9 @@ fn a_job_without_artifacts_fails_and_changes_nothing() {
     for pending in PendingJob::of_each_stage() {
         let refusal = in_virtual_time(async {
             let (cloud, clock) = pending.moment.go_on();
-            let house = pending.worker(&cloud, &clock).await;
-            let job = claimed(&house, pending).await;
-            run_once::run(&house, Job { inputs: Vec::new(), ..job }).await.unwrap();
+            let deps = pending.worker(&cloud, &clock).await;
+            let job = claimed(&deps, pending).await;
+            run_once::run(&deps, Job { inputs: Vec::new(), ..job }).await.unwrap();
             refusal(&cloud)
         });
         let wrong = refusal.differences(pending.stage.name(), "ConfigurationError", &["no input artifact"]);
@@ -175,9 +175,9 @@ fn a_job_that_uses_reserved_properties_or_artifacts_fails_and_changes_nothing() 
         let run_as = |change: fn(Job) -> Job| {
             in_virtual_time(async {
                 let (cloud, clock) = pending.moment.go_on();
-                let house = pending.worker(&cloud, &clock).await;
-                let job = claimed(&house, pending).await;
-                run_once::run(&house, change(job)).await.unwrap();
+                let deps = pending.worker(&cloud, &clock).await;
+                let job = claimed(&deps, pending).await;
+                run_once::run(&deps, change(job)).await.unwrap();
                 refusal(&cloud)
             })
         };
