@@ -119,7 +119,7 @@ async fn work(args: Args) -> Result<(), CliError> {
         clock: clock.clone(),
         network: Network::direct(),
         authority: Arc::new(authority),
-        targets: args.identity.targets()?,
+        environments: args.identity.environments()?,
         journal: Arc::new(journal),
         telemetry: telemetry(&outcomes, args.log_format),
         stages,

@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 
 use super::observed::{Pipeline, Trouble};
 use super::{Finding, Verdict, judge, look};
-use crate::aws::{Aws, TargetError, Targets};
+use crate::aws::{Aws, EnvironmentError, Environments};
 use crate::engine::error::with_causes;
 use crate::engine::{FailureKind, StageError, Timestamp};
 use crate::evidence::{KeySource, SignError, Stage, TrustRoot};
 use crate::spec::ReleaseSpec;
-use crate::stage::handover::SPEC;
+use crate::stage::handover::SPEC_FILE;
 use crate::stage::{canary, cleanup};
 
 /// What is to be examined. What is not given is not looked at, and a finding says so.
@@ -24,7 +24,7 @@ pub struct Examination {
     pub signing_key: Option<KeySource>,
     pub trust: Option<TrustRoot>,
     /// The roles that releases may name.
-    pub targets: Targets,
+    pub environments: Environments,
     /// The bucket of the worker's journal.
     pub journal: Option<String>,
 }
@@ -55,7 +55,7 @@ impl Examination {
             findings.push(judge::bucket("journal_bucket_exists", bucket, &found, aws.region()));
         }
         if let Some((spec, file)) = &self.spec {
-            findings.extend(pipeline.and_then(|pipeline| judge::spec_path(pipeline, file, SPEC)));
+            findings.extend(pipeline.and_then(|pipeline| judge::spec_path(pipeline, file, SPEC_FILE)));
             self.release(spec, &mut findings).await;
         }
         findings
@@ -102,7 +102,7 @@ impl Examination {
     async fn release(&self, spec: &ReleaseSpec, findings: &mut Vec<Finding>) {
         let (now, targets) = (self.now, &spec.targets);
         if let Some(bake) = &spec.bake
-            && let Some(aws) = &self.acting(targets.bake.as_deref(), findings).await
+            && let Some(aws) = &self.acting(Stage::Bake, targets.bake.as_deref(), findings).await
         {
             if let Some(arn) = &bake.image_pipeline {
                 findings.push(judge::image_pipeline(
@@ -121,7 +121,7 @@ impl Examination {
             }
         }
         if let Some(test) = &spec.test
-            && let Some(aws) = &self.acting(targets.test.as_deref(), findings).await
+            && let Some(aws) = &self.acting(Stage::Test, targets.test.as_deref(), findings).await
         {
             if let Some(instance) = test.instance() {
                 let network = look::network(aws, instance.subnet, instance.security_groups).await;
@@ -138,7 +138,7 @@ impl Examination {
             }
         }
         if let Some(promote) = &spec.promote
-            && let Some(aws) = &self.acting(targets.promote.as_deref(), findings).await
+            && let Some(aws) = &self.acting(Stage::Promote, targets.promote.as_deref(), findings).await
         {
             let checks = canary::examine::examine(aws, promote, now).await.map_err(Trouble::from);
             findings.extend(judge::fleet(&promote.group, &checks));
@@ -150,7 +150,7 @@ impl Examination {
             }
         }
         if spec.cleanup.is_some()
-            && let Some(aws) = &self.acting(targets.cleanup.as_deref(), findings).await
+            && let Some(aws) = &self.acting(Stage::Cleanup, targets.cleanup.as_deref(), findings).await
         {
             let images = cleanup::images(aws, &spec.service).await;
             let images = images.map(|images| images.len()).map_err(Trouble::from);
@@ -159,17 +159,17 @@ impl Examination {
     }
 
     /// The clients a stage would act with; none, and a finding, if its target cannot be acted in.
-    async fn acting(&self, target: Option<&str>, findings: &mut Vec<Finding>) -> Option<Aws> {
+    async fn acting(&self, stage: Stage, target: Option<&str>, findings: &mut Vec<Finding>) -> Option<Aws> {
         let Some(alias) = target else { return Some(self.aws.clone()) };
         let session = "bakeline-doctor";
-        let acting = self.targets.clients(&self.aws, alias, &self.pipeline, session, self.now.0).await;
+        let acting = self.environments.clients(&self.aws, alias, (&self.pipeline, stage), session, self.now.0).await;
         let acting = match acting {
             Ok(acting) => {
                 let caller = look::caller(&acting).await;
                 findings.push(judge::target(alias, &caller));
                 return Some(acting);
             }
-            Err(TargetError::Assume(error)) => Err(Trouble::from(error)),
+            Err(EnvironmentError::Assume(error)) => Err(Trouble::from(error)),
             Err(other) => Err(Trouble::Refused(other.to_string())),
         };
         findings.push(judge::target(alias, &acting));

@@ -3,21 +3,21 @@
 use std::sync::Arc;
 
 use super::store::Store;
-use crate::aws::{Aws, TargetError, Targets};
+use crate::aws::{Aws, EnvironmentError, Environments};
 use crate::engine::{Clock, ExecutionKey, Job, Network, StageError, Timestamp};
-use crate::evidence::{Signer, TrustRoot};
+use crate::evidence::{Signer, Stage, TrustRoot};
 
 /// The surroundings of one slice.
 #[derive(Clone, Debug)]
 pub struct Cx {
-    /// Clients to act with: under the worker's own identity, or under the target's once a stage acts in one.
+    /// Clients with the worker's own credentials, or the environment's once the stage acts in one.
     pub aws: Aws,
-    /// Clients under the worker's own identity: the pipelines are in its account, whatever target a stage acts in.
+    /// Clients with the worker's own credentials: the pipelines are in its account, whatever environment a stage acts in.
     pub home: Aws,
-    /// The target the clients act in; none is the worker itself.
-    pub target: Option<String>,
-    /// The targets that the worker knows.
-    pub targets: Targets,
+    /// The environment that the clients act in; none is the worker's own account.
+    pub environment: Option<String>,
+    /// The environments of the worker.
+    pub environments: Environments,
     pub clock: Clock,
     /// How ports are reached that are no AWS API.
     pub network: Network,
@@ -35,20 +35,20 @@ pub struct Authority {
 }
 
 impl Cx {
-    /// Acts from here on in the target of this name. Signing, the job protocol and artifacts stay as they are.
+    /// Replaces the clients by those of an environment. Signing, the job protocol and artifacts keep the worker's.
     ///
     /// # Errors
-    /// The worker's configuration has no such target for this pipeline, or its role cannot be assumed.
-    pub async fn act_in(&mut self, target: Option<&str>) -> Result<(), StageError> {
-        let Some(alias) = target else { return Ok(()) };
-        let session = self.key().name("target");
-        let acting =
-            self.targets.clients(&self.aws, alias, &self.key().pipeline, &session, self.now().0).await;
-        self.aws = acting.map_err(|error| match error {
-            TargetError::Assume(error) => StageError::Aws(error),
+    /// The pipeline or the stage may not use the environment, or its role cannot be assumed.
+    pub async fn act_in(&mut self, stage: Stage, environment: Option<&str>) -> Result<(), StageError> {
+        let Some(name) = environment else { return Ok(()) };
+        let (key, now) = (self.key(), self.now().0);
+        let session = key.name(stage.name());
+        let clients = self.environments.clients(&self.aws, name, (&key.pipeline, stage), &session, now).await;
+        self.aws = clients.map_err(|error| match error {
+            EnvironmentError::Assume(error) => StageError::Aws(error),
             other => StageError::Config(other.to_string()),
         })?;
-        self.target = Some(alias.to_owned());
+        self.environment = Some(name.to_owned());
         Ok(())
     }
 

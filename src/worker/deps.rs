@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::claim::ClaimError;
 use super::journal::{Journal, JournalError};
-use crate::aws::{Aws, AwsError, Targets};
+use crate::aws::{Aws, AwsError, Environments};
 use crate::engine::{Clock, Job, Network};
 use crate::evidence::Stage;
 use crate::stage::store::Store;
@@ -21,7 +21,7 @@ pub struct WorkerDeps {
     pub network: Network,
     pub authority: Arc<Authority>,
     /// The roles that releases may name.
-    pub targets: Targets,
+    pub environments: Environments,
     pub journal: Arc<Journal>,
     pub telemetry: Telemetry,
     /// The stages whose jobs are polled for.
@@ -56,8 +56,8 @@ impl WorkerDeps {
         Cx {
             aws: self.aws.clone(),
             home: self.aws.clone(),
-            target: None,
-            targets: self.targets.clone(),
+            environment: None,
+            environments: self.environments.clone(),
             clock: self.clock.clone(),
             network: self.network.clone(),
             job,

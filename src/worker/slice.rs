@@ -109,7 +109,7 @@ async fn recover_lost_first_slice<M: StageMachine>(cx: Cx, why: &Failure) -> Ans
     // CodePipeline gives no credentials for the artifacts of an action that is over. Where they can be read all the
     // same they name the target; otherwise the worker's own account is all there is to look at.
     let mut looking = cx.clone();
-    let target = M::load(&mut looking, now).await.ok().and(looking.target);
+    let target = M::load(&mut looking, now).await.ok().and(looking.environment);
     let opened = Token::opened(state, &cx.key().action_execution, now, now);
     let token = Token { target, ..opened };
     answer(go_on(cx, token).await)
@@ -137,7 +137,7 @@ async fn slice<M: StageMachine>(mut cx: Cx) -> Result<Slice<M>, StageError> {
         let began = cx.now();
         let inputs = M::load(&mut cx, began).await?;
         let mut token = begin::<M>(&inputs, &execution, began);
-        token.target.clone_from(&cx.target);
+        token.target.clone_from(&cx.environment);
         return Ok(run_slice(token, &inputs, &cx, || cx.now(), STEPS).await);
     };
     Ok(go_on(cx, Token::<M>::decode(&raw, &execution)?).await)
@@ -155,11 +155,11 @@ async fn go_on<M: StageMachine>(cx: Cx, token: Token<M>) -> Slice<M> {
 /// Reads the inputs of an action under way again; they must name the target that it began in.
 async fn load<M: StageMachine>(cx: &mut Cx, token: &Token<M>) -> Result<M::Inputs, StageError> {
     let inputs = M::load(cx, token.started).await?;
-    if cx.target != token.target {
+    if cx.environment != token.target {
         let name = |target: &Option<String>| target.clone().unwrap_or_else(|| "none".to_owned());
         return Err(StageError::Rejected(format!(
             "the release now names the target {}, and the action began in {}",
-            name(&cx.target),
+            name(&cx.environment),
             name(&token.target)
         )));
     }
@@ -184,7 +184,7 @@ async fn without_inputs<M: StageMachine>(mut cx: Cx, mut token: Token<M>, error:
             return Slice::Done(Outcome::Failed(why));
         }
     }
-    if let Err(error) = cx.act_in(token.target.as_deref()).await {
+    if let Err(error) = cx.act_in(M::STAGE, token.target.as_deref()).await {
         return not_yet(token, now, format!("the target cannot be acted in: {error}"));
     }
     let cx = &cx;

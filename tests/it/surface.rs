@@ -67,7 +67,7 @@ fn every_command_helps() {
                 "--trust",
             ],
         ),
-        (&["verify"], &["<PATH>", "--trust", "--at", "--pipeline", "--execution", "BAKELINE_TRUST"]),
+        (&["verify"], &["<PATH>", "--trust", "--at", "--pipeline", "--run", "BAKELINE_TRUST"]),
         (&["schema"], &["JSON Schema"]),
     ];
     for (command, mentions) in table {

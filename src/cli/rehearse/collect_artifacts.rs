@@ -71,7 +71,7 @@ pub async fn artifacts(
         keys.extend(page.contents.unwrap_or_default().into_iter().filter_map(|object| object.key));
     }
     for stage in Stage::ALL {
-        let file = folder.join(format!("{}-{}.zip", stage.sequence(), stage.name()));
+        let file = folder.join(format!("{}-{}.zip", stage.ordinal(), stage.name()));
         // One left by an earlier rehearsal must not stand for this one's.
         if file.exists() {
             std::fs::remove_file(&file)
@@ -112,7 +112,7 @@ pub fn one_job(
         )
     })?;
     let spec =
-        job.configuration.get(crate::stage::handover::SPEC_PROPERTY).unwrap_or(crate::stage::handover::SPEC);
+        job.configuration.get(crate::stage::handover::SPEC_PROPERTY).unwrap_or(crate::stage::handover::SPEC_FILE);
     let (bytes, text) = read_source(source, spec)?;
     let release =
         ReleaseSpec::parse(&text, spec).map_err(|mistakes| CliError::data(mistakes.to_string(), ""))?;
@@ -136,7 +136,7 @@ pub fn one_job(
             telemetry,
         )
         .await?;
-        house.targets = plan.targets.clone();
+        house.environments = plan.environments.clone();
         let outcome = until(&house, stage).await?;
         let folder = output.unwrap_or_else(|| PathBuf::from(".bakeline/job"));
         artifacts(&house, &founded, &plan.setup, &folder).await?;

@@ -195,7 +195,7 @@ impl StageMachine for Bake {
 
     async fn load(cx: &mut Cx, at: Timestamp) -> Result<Inputs, StageError> {
         let source = Source::open(cx).await?;
-        cx.act_in(source.spec.targets.bake.as_deref()).await?;
+        cx.act_in(Self::STAGE, source.spec.targets.bake.as_deref()).await?;
         let bake = source.spec.bake().map_err(|missing| StageError::Config(missing.to_string()))?.clone();
         let of = Of::read(&source, &bake)?;
         let arn = of.arn();

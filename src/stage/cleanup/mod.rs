@@ -132,7 +132,7 @@ impl StageMachine for Cleanup {
 
     async fn load(cx: &mut Cx, at: Timestamp) -> Result<Inputs, StageError> {
         let release = Release::open(cx, Stage::Cleanup, at).await?;
-        cx.act_in(release.spec.targets.cleanup.as_deref()).await?;
+        cx.act_in(Self::STAGE, release.spec.targets.cleanup.as_deref()).await?;
         let promotion = promotion(&release)?;
         if let Some(Promotion {
             outcome: PromotionOutcome::RolledBack | PromotionOutcome::Failed,

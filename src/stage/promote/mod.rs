@@ -156,7 +156,7 @@ impl StageMachine for Promote {
 
     async fn load(cx: &mut Cx, at: Timestamp) -> Result<Inputs, StageError> {
         let release = Release::open(cx, Stage::Promote, at).await?;
-        cx.act_in(release.spec.targets.promote.as_deref()).await?;
+        cx.act_in(Self::STAGE, release.spec.targets.promote.as_deref()).await?;
         let promote =
             release.spec.promote().map_err(|missing| StageError::Config(missing.to_string()))?.clone();
         let home = cx.aws.region().to_owned();

@@ -120,14 +120,14 @@ impl StageMachine for Test {
 
     async fn load(cx: &mut Cx, at: Timestamp) -> Result<Ground, StageError> {
         let release = Release::open(cx, Stage::Test, at).await?;
-        cx.act_in(release.spec.targets.test.as_deref()).await?;
+        cx.act_in(Self::STAGE, release.spec.targets.test.as_deref()).await?;
         let test = release.spec.test().map_err(|missing| StageError::Config(missing.to_string()))?.clone();
         if let Some(task) = test.task.clone() {
             let image = release.container_in(cx.aws.region())?.clone();
             return Ok(Ground::Task(Box::new(task::Inputs { release, test, task, image })));
         }
         let image = release.image_in(cx.aws.region())?.clone();
-        let orders = order::all(&test.checks, &release.baggage.files)?;
+        let orders = order::all(&test.checks, &release.artifact.files)?;
         Ok(Ground::Instance(Box::new(Inputs { release, test, image, orders })))
     }
 

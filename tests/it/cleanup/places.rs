@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use bakeline::aws::{Target, Targets};
+use bakeline::aws::environment::Allow;
+use bakeline::aws::{Environment, Environments};
+use bakeline::evidence::Stage;
 use bakeline_rehearsal::services::ec2;
 use bakeline_rehearsal::services::sts::{self, Trust};
 use bakeline_rehearsal::time::Time;
