@@ -119,7 +119,7 @@ pub fn one_job(
     let plan = super::Plan {
         setup: fixtures::setup(&release, bytes.into(), spec),
         scenario: Scenario::default(),
-        targets: fixtures::targets(&release),
+        environments: fixtures::environments(&release),
     };
     runtime.block_on(async {
         let (world, founded) = super::found_world(&plan)?;
