@@ -75,6 +75,7 @@ impl Source {
         let text = read(&archive, name, SPEC_BYTES, "the release spec").await?;
         let spec =
             ReleaseSpec::parse(&text, name).map_err(|mistakes| StageError::Config(mistakes.to_string()))?;
+        cx.record_service(&spec.service);
         let mut files = Files::from([(SPEC.to_owned(), text)]);
         for (path, what) in named_files(&spec) {
             let bytes = read(&archive, path, SCRIPT_BYTES, what).await?;
@@ -126,7 +127,7 @@ impl Release {
         let all = cx.store.read(input(&cx.job.inputs)?, &hand_over_caps()).await?;
         let absent = absent(stage, &all);
         let last = Stage::ALL.into_iter().rfind(|earlier| *earlier < stage && !absent.contains(earlier));
-        let (chain, artifact) = verify(cx, all, (last, absent), at, Some(&cx.job.key.action_execution))?;
+        let (chain, artifact) = verify(cx, all, (last, absent), at, Some(&cx.job.key.attempt_id))?;
         if let Some(test) = chain.stage(Stage::Test) {
             passed(&test.statement)?;
         }
@@ -136,6 +137,7 @@ impl Release {
             .ok_or_else(|| StageError::Config(format!("the input artifact has no {SPEC}")))?;
         let spec =
             ReleaseSpec::parse(text, SPEC_FILE).map_err(|mistakes| StageError::Config(mistakes.to_string()))?;
+        cx.record_service(&spec.service);
         Ok(Self { spec, chain, artifact })
     }
 
@@ -220,7 +222,7 @@ fn verify(
         statements.iter().map(|(name, bytes)| NamedBytes { name, bytes }).collect();
     let expect = Expectation {
         pipeline: Some(&cx.job.pipeline_arn),
-        run_id: Some(&cx.job.key.pipeline_execution),
+        run_id: Some(&cx.job.key.run_id),
         allow_other_run: false,
         last,
         absent,
@@ -301,8 +303,8 @@ fn run(cx: &Cx) -> Run {
     Run {
         system: System::CodePipeline,
         pipeline: cx.job.pipeline_arn.clone(),
-        run_id: cx.job.key.pipeline_execution.clone(),
-        attempt_id: cx.job.key.action_execution.clone(),
+        run_id: cx.job.key.run_id.clone(),
+        attempt_id: cx.job.key.attempt_id.clone(),
     }
 }
 
@@ -312,7 +314,7 @@ async fn adopt(cx: &Cx, stage: Stage, at: Timestamp) -> Result<Sha256, StageErro
     let all = cx.store.read_output(to, &hand_over_caps()).await?;
     let absent = absent(stage, &all);
     let (chain, _) = verify(cx, all, (Some(stage), absent), at, None)?;
-    if chain.last().link.run.attempt_id != cx.job.key.action_execution {
+    if chain.last().link.run.attempt_id != cx.job.key.attempt_id {
         return Err(StageError::Rejected(format!(
             "another action already stored an artifact at the location of output {}",
             to.name

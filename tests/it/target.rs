@@ -61,7 +61,7 @@ fn environment(name: &str, role: &str, external_id: &str, pipelines: &[&str]) ->
 }
 
 /// A worker that knows two targets, in an account whose roles let it in.
-pub async fn house(
+pub async fn deps(
     moment: &Moment,
     cloud: &Cloud,
     clock: &bakeline::engine::Clock,
@@ -73,17 +73,17 @@ pub async fn house(
         }
     });
     let journal = Arc::new(Journal::in_memory());
-    let mut house = moment.worker(cloud, clock, &journal, stages, Telemetry::default()).await;
+    let mut deps = moment.worker(cloud, clock, &journal, stages, Telemetry::default()).await;
     let mut tests_only = environment("tests-only", STAGING, "four", &["web"]);
     tests_only.allow.stages = vec![Stage::Test];
-    house.environments = Environments::new(vec![
+    deps.environments = Environments::new(vec![
         tests_only,
         environment("staging", STAGING, "four", &["web"]),
         environment("production", PRODUCTION, "seven", &["other", "web"]),
         environment("foreign", PRODUCTION, "seven", &["other"]),
         environment("guessed", PRODUCTION, "eight", &["*"]),
     ]);
-    house
+    deps
 }
 
 #[test]
@@ -118,8 +118,8 @@ fn each_stage_acts_in_the_target_of_its_release_and_signs_as_the_worker() {
     let moment = start("{test: staging, promote: production, cleanup: production}");
     in_virtual_time(async {
         let (cloud, clock) = moment.go_on();
-        let house = house(&moment, &cloud, &clock, &Stage::ALL).await;
-        assert_eq!(work(&moment, &cloud, &house, Stage::Cleanup).await, ActionStatus::Succeeded);
+        let deps = deps(&moment, &cloud, &clock, &Stage::ALL).await;
+        assert_eq!(work(&moment, &cloud, &deps, Stage::Cleanup).await, ActionStatus::Succeeded);
         let callers = callers(&cloud);
         let by = |operation: &str| -> Vec<&str> {
             callers[operation]
@@ -184,8 +184,8 @@ fn a_release_cannot_choose_what_the_worker_does_not_give_it() {
         let moment = start(&format!("{{bake: {alias}}}"));
         in_virtual_time(async {
             let (cloud, clock) = moment.go_on();
-            let house = house(&moment, &cloud, &clock, &[Stage::Bake]).await;
-            assert_eq!(work(&moment, &cloud, &house, Stage::Bake).await, ActionStatus::Failed, "{alias}");
+            let deps = deps(&moment, &cloud, &clock, &[Stage::Bake]).await;
+            assert_eq!(work(&moment, &cloud, &deps, Stage::Bake).await, ActionStatus::Failed, "{alias}");
             let started = cloud.with_transcript(|transcript| {
                 transcript.records().iter().any(|record| record.operation == "CreateImage")
             });
