@@ -1,6 +1,5 @@
 //! Several regions and accounts: each has its own images and references.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bakeline::aws::environment::Allow;
