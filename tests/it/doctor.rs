@@ -8,7 +8,7 @@ use aws_sdk_codepipeline::types::{ActionCategory, PipelineDeclaration};
 use aws_sdk_kms::types::{KeySpec, KeyUsageType};
 use aws_sdk_s3::types::{BucketLocationConstraint, CreateBucketConfiguration};
 use aws_sdk_ssm::types::ParameterType;
-use bakeline::aws::{Aws, Targets};
+use bakeline::aws::{Aws, Environments};
 use bakeline::cli::rehearse::fixtures;
 use bakeline::doctor::{Examination, Finding, Status, worst};
 use bakeline::evidence::TrustRoot;
@@ -30,7 +30,7 @@ fn examination(moment: &Moment, aws: Aws, now: bakeline::engine::Timestamp, spec
         pipeline: moment.founded.pipeline_arn.rsplit(':').next().unwrap().into(),
         spec: Some((ReleaseSpec::parse(&text, spec).unwrap(), spec.into())),
         signing_key: Some(format!("kms:{}", moment.founded.signing_key).parse().unwrap()),
-        targets: Targets::default(),
+        environments: Environments::default(),
         trust: Some(TrustRoot::parse(&fixtures::trust_root(&moment.founded)).unwrap()),
         journal: Some(moment.founded.bucket.clone()),
     }

@@ -47,8 +47,8 @@ impl Case {
     }
 }
 
-const BAKE: &str = "statements/1-bake.dsse.json";
-const TEST: &str = "statements/2-test.dsse.json";
+const BAKE: &str = "statements/01-bake.dsse.json";
+const TEST: &str = "statements/02-test.dsse.json";
 const OTHER: &str = "ffffffff-0000-4000-8000-00000000000f";
 
 /// Changes the JSON of the first envelope.
@@ -71,13 +71,13 @@ fn cases() -> Vec<Case> {
         // The artifact differs from what was signed.
         case("a changed statement", LATER, Unsigned(|files| {
             let mut said = payload(&files[BAKE]);
-            said["predicate"]["bakeline_chain"]["execution_id"] = json!(OTHER);
+            said["predicate"]["bakeline_chain"]["run"]["runId"] = json!(OTHER);
             envelope(files, |json| json["payload"] = base64(&serde_json::to_vec(&said).unwrap()));
-        }), &[BAKE, "the signature is not the one the key \"rehearsal\" makes"]),
+        }), &[BAKE, "the key \"rehearsal\" did not make the signature"]),
         case("a changed signature", LATER, Unsigned(|files| envelope(files, |json| {
             json["signatures"][0]["sig"] = base64(&[0x30; 70]);
-        })), &[BAKE, "the signature is not the one"]),
-        case("no signature", LATER, Unsigned(|files| envelope(files, |json| json["signatures"] = json!([]))), &[BAKE, "no signature"]),
+        })), &[BAKE, "did not make the signature"]),
+        case("no signature", LATER, Unsigned(|files| envelope(files, |json| json["signatures"] = json!([]))), &[BAKE, "has no signature"]),
         case("a second signature", LATER, Unsigned(|files| envelope(files, |json| {
             let first = json["signatures"][0].clone();
             json["signatures"].as_array_mut().unwrap().push(first);
@@ -91,18 +91,18 @@ fn cases() -> Vec<Case> {
         case("no envelope", LATER, Unsigned(|files| drop(files.insert(BAKE.into(), b"{\n 1".to_vec()))), &[BAKE, "not a DSSE envelope", "line 2"]),
         case("an empty file", LATER, Unsigned(|files| drop(files.insert(BAKE.into(), Vec::new()))), &[BAKE, "not a DSSE envelope"]),
         case("deeply nested", LATER, Unsigned(|files| drop(files.insert(BAKE.into(), b"[".repeat(1 << 20)))), &[BAKE, "not a DSSE envelope"]),
-        case("written otherwise", LATER, Unsigned(|files| files.get_mut(BAKE).unwrap().push(b'\n')), &[BAKE, "the one form"]),
-        case("a changed file", LATER, Unsigned(|files| files.get_mut("checks/serves.sh").unwrap().extend(b"\nexit 0\n")), &["the file checks/serves.sh has the digest", "signed was"]),
-        case("a changed spec", LATER, Unsigned(|files| files.get_mut("bakeline.yaml").unwrap().extend(b"\n")), &["the file bakeline.yaml has the digest"]),
-        case("a missing file", LATER, Unsigned(|files| drop(files.remove("checks/serves.sh"))), &["the file checks/serves.sh is missing"]),
-        case("one file more", LATER, Unsigned(|files| drop(files.insert("checks/more.sh".into(), Vec::new()))), &["checks/more.sh", "was not signed"]),
+        case("written otherwise", LATER, Unsigned(|files| files.get_mut(BAKE).unwrap().push(b'\n')), &[BAKE, "the canonical form"]),
+        case("a changed file", LATER, Unsigned(|files| files.get_mut("source/checks/serves.sh").unwrap().extend(b"\nexit 0\n")), &["the file source/checks/serves.sh has the digest", "the statement has"]),
+        case("a changed spec", LATER, Unsigned(|files| files.get_mut("source/bakeline.yaml").unwrap().extend(b"\n")), &["the file source/bakeline.yaml has the digest"]),
+        case("a missing file", LATER, Unsigned(|files| drop(files.remove("source/checks/serves.sh"))), &["the file source/checks/serves.sh is missing"]),
+        case("one file more", LATER, Unsigned(|files| drop(files.insert("source/checks/more.sh".into(), Vec::new()))), &["source/checks/more.sh", "no statement lists it"]),
         case("no statement", LATER, Unsigned(|files| files.retain(|path, _| !path.starts_with("statements/"))), &[BAKE, "missing"]),
-        case("the first statement is missing", AFTER_TEST, Unsigned(|files| drop(files.remove(BAKE))), &[TEST, "expected statements/1-bake"]),
+        case("the first statement is missing", AFTER_TEST, Unsigned(|files| drop(files.remove(BAKE))), &[TEST, "expected statements/01-bake"]),
         case("the last statement is missing", LATER, Unsigned(|files| {
             let last = files.keys().rfind(|path| path.starts_with("statements/")).unwrap().clone();
             files.remove(&last);
         }), &["is missing"]),
-        case("a statement of no stage", LATER, Unsigned(|files| drop(files.insert("statements/0.json".into(), b"{}".to_vec()))), &["statements/0.json", "expected statements/1-bake"]),
+        case("a statement of no stage", LATER, Unsigned(|files| drop(files.insert("statements/0.json".into(), b"{}".to_vec()))), &["statements/0.json", "expected statements/01-bake"]),
         case("out of order", AFTER_TEST, Unsigned(|files| {
             let (one, two) = (files[BAKE].clone(), files[TEST].clone());
             files.extend([(BAKE.to_owned(), two), (TEST.to_owned(), one)]);
@@ -110,45 +110,45 @@ fn cases() -> Vec<Case> {
         case("one statement twice", AFTER_TEST, Unsigned(|files| drop(files.insert(TEST.into(), files[BAKE].clone()))), &[TEST, "replays bake"]),
         // Signed by an untrusted key.
         case("a stranger's key", LATER, Signed(|draft| draft.by = By::Stranger), &[BAKE, "which the trust root does not have"]),
-        case("a stranger under a trusted name", LATER, Signed(|draft| draft.by = By::Impostor), &[BAKE, "the signature is not the one the key \"rehearsal\" makes"]),
+        case("a stranger under a trusted name", LATER, Signed(|draft| draft.by = By::Impostor), &[BAKE, "the key \"rehearsal\" did not make the signature"]),
         // Signed by the trusted key, but for another time, pipeline, execution or place in the chain.
         case("expired", LATER, Signed(|draft| {
-            let issued = draft.last()["predicate"]["bakeline_chain"]["issued"].as_str().unwrap();
+            let issued = draft.last()["predicate"]["bakeline_chain"]["issuedOn"].as_str().unwrap();
             let issued = OffsetDateTime::parse(issued, &Rfc3339).unwrap();
-            draft.links("expires", &json!((issued + time::Duration::HOUR).format(&Rfc3339).unwrap()));
+            draft.links("handOverExpiresOn", &json!((issued + time::Duration::HOUR).format(&Rfc3339).unwrap()));
             draft.later = Duration::from_hours(2);
         }), &["statements/", "expired at 2026-01-01"]),
-        case("signed tomorrow", LATER, Signed(|draft| draft.links("issued", &json!("2026-02-01T00:00:00Z"))), &[BAKE, "was issued at 2026-02-01"]),
-        case("at the end of the calendar", LATER, Signed(|draft| draft.links("issued", &json!("9999-12-31T23:59:59Z"))), &[BAKE, "was issued at 9999"]),
+        case("signed tomorrow", LATER, Signed(|draft| draft.links("issuedOn", &json!("2026-02-01T00:00:00Z"))), &[BAKE, "was issued at 2026-02-01"]),
+        case("at the end of the calendar", LATER, Signed(|draft| draft.links("issuedOn", &json!("9999-12-31T23:59:59Z"))), &[BAKE, "was issued at 9999"]),
         case("replayed to the action that made it", LATER, Signed(|draft| {
             let reader = json!(draft.reader);
-            draft.last()["predicate"]["bakeline_chain"]["action_execution_id"] = reader;
-        }), &["only about to run"]),
-        case("of another pipeline", LATER, Signed(|draft| draft.links("pipeline_arn", &json!("arn:aws:codepipeline:eu-west-1:123456789012:shop"))), &[BAKE, "from the pipeline arn:aws:codepipeline:eu-west-1:123456789012:shop, expected", ":web"]),
-        case("of another execution", LATER, Signed(|draft| draft.links("execution_id", &json!(OTHER))), &[BAKE, "from the pipeline execution ffffffff", "expected"]),
-        case("one action for two stages", AFTER_TEST, Signed(|draft| draft.links("action_execution_id", &json!(OTHER))), &[TEST, "replays bake"]),
+            draft.last()["predicate"]["bakeline_chain"]["run"]["attemptId"] = reader;
+        }), &["has not run yet"]),
+        case("of another pipeline", LATER, Signed(|draft| draft.runs("pipeline", &json!("arn:aws:codepipeline:eu-west-1:123456789012:shop"))), &[BAKE, "from the pipeline arn:aws:codepipeline:eu-west-1:123456789012:shop, expected", ":web"]),
+        case("of another execution", LATER, Signed(|draft| draft.runs("runId", &json!(OTHER))), &[BAKE, "from the run ffffffff", "expected"]),
+        case("one action for two stages", AFTER_TEST, Signed(|draft| draft.runs("attemptId", &json!(OTHER))), &[TEST, "replays bake"]),
         case("not linked to the one before", AFTER_TEST, Signed(|draft| {
             draft.linked = false;
-            draft.said.get_mut(TEST).unwrap()["predicate"]["bakeline_chain"]["previous"] = json!("0".repeat(64));
+            draft.said.get_mut(TEST).unwrap()["predicate"]["bakeline_chain"]["previous"] = json!({"sha256": "0".repeat(64)});
         }), &[TEST, "follows a statement with the digest 0000"]),
         case("linked to one before the first", LATER, Signed(|draft| {
             draft.linked = false;
-            draft.first()["predicate"]["bakeline_chain"]["previous"] = json!("0".repeat(64));
+            draft.first()["predicate"]["bakeline_chain"]["previous"] = json!({"sha256": "0".repeat(64)});
         }), &[BAKE, "expected none"]),
-        case("a wrong number", LATER, Signed(|draft| draft.first()["predicate"]["bakeline_chain"]["sequence"] = json!(2)), &[BAKE, "sequence number 1, not 2"]),
+        case("a wrong position", LATER, Signed(|draft| draft.first()["predicate"]["bakeline_chain"]["position"] = json!(2)), &[BAKE, "at position 2 of the chain, expected 1"]),
         case("another stage's statement", LATER, Signed(|draft| draft.first()["predicate"]["bakeline_chain"]["stage"] = json!("cleanup")), &[BAKE, "predicate type"]),
         case("an unknown stage", LATER, Signed(|draft| draft.first()["predicate"]["bakeline_chain"]["stage"] = json!("deploy")), &[BAKE, "bakeline_chain"]),
         case("no link", LATER, Signed(|draft| draft.first()["predicate"]["bakeline_chain"] = json!(null)), &[BAKE, "`bakeline_chain` is not a link"]),
         case("no subject", LATER, Signed(|draft| draft.first()["subject"] = json!([])), &[BAKE, "no subject"]),
         case("a subject without a digest", LATER, Signed(|draft| draft.first()["subject"][0]["digest"] = json!({})), &[BAKE, "subject 0"]),
-        case("another image under the digest", LATER, Signed(|draft| draft.first()["subject"][0]["annotations"]["bakeline_image"]["image_id"] = json!("ami-0000000000000bad0")), &[BAKE, "subject 0", "ami-0000000000000bad0"]),
+        case("another image under the digest", LATER, Signed(|draft| draft.first()["subject"][0]["annotations"]["bakeline_image"]["imageId"] = json!("ami-0000000000000bad0")), &[BAKE, "subject 0", "ami-0000000000000bad0"]),
         case("another image", AFTER_TEST, Signed(|draft| {
             let subject = &mut draft.last()["subject"][0];
             let mut image: bakeline::evidence::ImageIdentity = serde_json::from_value(subject["annotations"]["bakeline_image"].clone()).unwrap();
             image.image_id = "ami-0000000000000bad0".into();
             *subject = serde_json::to_value(image.subject()).unwrap();
         }), &["is about eu-west-1/ami-0000000000000bad0, which the first statement is not about"]),
-        case("another source", AFTER_TEST, Signed(|draft| draft.last()["predicate"]["bakeline_chain"]["source"] = json!("1".repeat(64))), &["from the source 1111"]),
+        case("another source", AFTER_TEST, Signed(|draft| draft.last()["predicate"]["bakeline_chain"]["source"] = json!({"sha256": "1".repeat(64)})), &["from the source 1111"]),
         case("another type of statement", LATER, Signed(|draft| draft.first()["_type"] = json!("https://in-toto.io/Statement/v0.1")), &[BAKE, "not a statement", "v0.1"]),
         // A valid chain from which the next stage must not continue.
         case("a failed test", AFTER_TEST, Signed(|draft| {
@@ -157,9 +157,9 @@ fn cases() -> Vec<Case> {
             test["predicate"]["failedTests"] = json!(["serves"]);
         }), &["did not pass its test", "serves"]).is("JobFailed"),
         case("an unknown test result", AFTER_TEST, Signed(|draft| draft.said.get_mut(TEST).unwrap()["predicate"]["result"] = json!("MOSTLY")), &["test result cannot be read", "MOSTLY"]).is("JobFailed"),
-        case("no spec", LATER, Signed(|draft| draft.rewrite("bakeline.yaml", None)), &["the input artifact has no bakeline.yaml"]).is("ConfigurationError"),
-        case("a malformed spec", LATER, Signed(|draft| draft.rewrite("bakeline.yaml", Some(b"version: one\nservice: web\nbakery: {}\n"))), &["bakeline.yaml:1:10: version is \"one\"", "bakeline.yaml:3:1: unknown key \"bakery\""]).is("ConfigurationError"),
-        case("a spec without the stage", LATER, Signed(|draft| draft.rewrite("bakeline.yaml", Some(b"version: 1\nservice: web\n"))), &["bakeline.yaml", "section"]).is("ConfigurationError"),
+        case("no spec", LATER, Signed(|draft| draft.rewrite("source/bakeline.yaml", None)), &["the input artifact has no source/bakeline.yaml"]).is("ConfigurationError"),
+        case("a malformed spec", LATER, Signed(|draft| draft.rewrite("source/bakeline.yaml", Some(b"version: one\nservice: web\nbakery: {}\n"))), &["bakeline.yaml:1:10: version is \"one\"", "bakeline.yaml:3:1: unknown key \"bakery\""]).is("ConfigurationError"),
+        case("a spec without the stage", LATER, Signed(|draft| draft.rewrite("source/bakeline.yaml", Some(b"version: 1\nservice: web\n"))), &["bakeline.yaml", "section"]).is("ConfigurationError"),
     ]
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bakeline::artifact::{ArchiveWriter, EntryPath};
 use bakeline::evidence::dsse::{IN_TOTO, pae};
-use bakeline::evidence::link::STATEMENTS;
+use bakeline::evidence::layout::STATEMENTS;
 use bakeline::evidence::{Sha256, Signer};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -104,13 +104,21 @@ impl Draft {
         }
     }
 
+    /// Changes a member of the run that every statement names.
+    pub fn runs(&mut self, member: &str, value: &Value) {
+        for said in self.said.values_mut() {
+            said["predicate"]["bakeline_chain"]["run"][member] = value.clone();
+        }
+    }
+
     /// Adds, replaces or removes a file, in the artifact and in the list of every statement.
     pub fn rewrite(&mut self, path: &str, bytes: Option<&[u8]>) {
         for said in self.said.values_mut() {
-            let files = said["predicate"]["bakeline_chain"]["files"].as_object_mut().unwrap();
-            match bytes {
-                Some(bytes) => drop(files.insert(path.to_owned(), json!(Sha256::of(bytes).to_string()))),
-                None => drop(files.shift_remove(path)),
+            let files = said["predicate"]["bakeline_chain"]["files"].as_array_mut().unwrap();
+            files.retain(|file| file["name"] != path);
+            if let Some(bytes) = bytes {
+                let digest = json!({"sha256": Sha256::of(bytes).to_string()});
+                files.push(json!({"name": path, "digest": digest}));
             }
         }
         match bytes {
@@ -128,7 +136,7 @@ impl Draft {
         for (path, mut said) in self.said {
             if self.linked {
                 said["predicate"]["bakeline_chain"]["previous"] =
-                    json!(previous.map(|digest| digest.to_string()));
+                    json!(previous.map(|digest| json!({"sha256": digest.to_string()})));
             }
             let message = pae(IN_TOTO, &serde_json::to_vec(&said).unwrap());
             let sealed = envelope(&said, &keyid, &signer.sign(&message).await.unwrap());

@@ -149,11 +149,11 @@ proptest! {
 
     #[test]
     fn a_damaged_envelope_is_read_or_refused(damage in damage()) {
-        let bytes = damaged(&read("tests/golden/evidence/statements/1-bake.dsse.json"), &damage);
+        let bytes = damaged(&read("tests/golden/evidence/statements/01-bake.dsse.json"), &damage);
         let trust = TrustRoot::parse(&String::from_utf8(read("tests/golden/evidence/trust.yaml")).unwrap()).unwrap();
         if let Ok(envelope) = Envelope::decode(&bytes) && let Ok(opened) = trust.open(&envelope) {
             // An envelope that still verifies has the signed statement.
-            let good = Envelope::decode(&read("tests/golden/evidence/statements/1-bake.dsse.json")).unwrap();
+            let good = Envelope::decode(&read("tests/golden/evidence/statements/01-bake.dsse.json")).unwrap();
             prop_assert_eq!(opened.statement, trust.open(&good).unwrap().statement);
         }
     }
