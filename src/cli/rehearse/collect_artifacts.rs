@@ -71,7 +71,7 @@ pub async fn artifacts(
         keys.extend(page.contents.unwrap_or_default().into_iter().filter_map(|object| object.key));
     }
     for stage in Stage::ALL {
-        let file = folder.join(format!("{}-{}.zip", stage.sequence(), stage.name()));
+        let file = folder.join(format!("{}-{}.zip", stage.ordinal(), stage.name()));
         // One left by an earlier rehearsal must not stand for this one's.
         if file.exists() {
             std::fs::remove_file(&file)
@@ -101,8 +101,8 @@ pub fn one_job(
 ) -> Result<(), CliError> {
     let Some(stage) = stage_of(&job.action_type) else {
         return Err(CliError::data(
-            "the job is not one of bakeline's",
-            "actions of owner Custom, provider Bakeline, version 1 are run",
+            "the job is not of an action type of bakeline",
+            super::super::run::ACTION_TYPES,
         ));
     };
     let source = inputs.get("SourceArtifact").ok_or_else(|| {
@@ -112,14 +112,14 @@ pub fn one_job(
         )
     })?;
     let spec =
-        job.configuration.get(crate::stage::handover::SPEC_PROPERTY).unwrap_or(crate::stage::handover::SPEC);
+        job.configuration.get(crate::stage::handover::SPEC_PROPERTY).unwrap_or(crate::stage::handover::SPEC_FILE);
     let (bytes, text) = read_source(source, spec)?;
     let release =
         ReleaseSpec::parse(&text, spec).map_err(|mistakes| CliError::data(mistakes.to_string(), ""))?;
     let plan = super::Plan {
         setup: fixtures::setup(&release, bytes.into(), spec),
         scenario: Scenario::default(),
-        targets: fixtures::targets(&release),
+        environments: fixtures::environments(&release),
     };
     runtime.block_on(async {
         let (world, provisioned) = super::provision(&plan)?;
@@ -136,7 +136,7 @@ pub fn one_job(
             telemetry,
         )
         .await?;
-        deps.targets = plan.targets.clone();
+        deps.environments = plan.environments.clone();
         let outcome = until(&deps, stage).await?;
         let folder = output.unwrap_or_else(|| PathBuf::from(".bakeline/job"));
         artifacts(&deps, &provisioned, &plan.setup, &folder).await?;

@@ -14,8 +14,8 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 
 use super::exit::CliError;
-use super::say;
-use crate::aws::Targets;
+use super::{Output, say};
+use crate::aws::Environments;
 use crate::engine::error::with_causes;
 use crate::engine::{Clock, Job, Timestamp};
 use crate::evidence::Stage;
@@ -52,9 +52,6 @@ pub struct Args {
     /// The folder for the artifacts and the trust root
     #[arg(long, value_name = "DIR", default_value = ".bakeline/rehearsal")]
     out: PathBuf,
-    /// Print events as JSON lines
-    #[arg(long)]
-    json: bool,
     /// Write every API call to this file as a JSON line
     #[arg(long, value_name = "FILE")]
     transcript: Option<PathBuf>,
@@ -65,7 +62,7 @@ pub struct Plan {
     pub setup: Setup,
     pub scenario: Scenario,
     /// A role for every target that the spec names.
-    pub targets: Targets,
+    pub environments: Environments,
 }
 
 impl Plan {
@@ -90,7 +87,7 @@ impl Plan {
             std::fs::read(packed.path()).map_err(|error| CliError::unavailable(error.to_string(), ""))?;
         let inside = spec.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         let setup = fixtures::setup(&release, Bytes::from(bytes), inside);
-        Ok(Self { setup, scenario: read_scenario(scenario)?, targets: fixtures::targets(&release) })
+        Ok(Self { setup, scenario: read_scenario(scenario)?, environments: fixtures::environments(&release) })
     }
 }
 
@@ -102,9 +99,9 @@ fn read_scenario(path: Option<&Path>) -> Result<Scenario, CliError> {
     Scenario::parse(&text, &shown).map_err(|error| CliError::data(with_causes(&error), error.hint()))
 }
 
-pub fn main(args: Args) -> Result<(), CliError> {
+pub fn main(args: Args, output: Output) -> Result<(), CliError> {
     let plan = Plan::read(&args.spec, args.scenario.as_deref())?;
-    paused_runtime()?.block_on(rehearse(plan, &args))
+    paused_runtime()?.block_on(rehearse(plan, &args, output))
 }
 
 /// A runtime whose clock moves only when every task waits: virtual time.
@@ -136,13 +133,13 @@ fn write_transcript(cloud: &Cloud, path: Option<&Path>) -> Result<(), CliError> 
     })
 }
 
-async fn rehearse(plan: Plan, args: &Args) -> Result<(), CliError> {
+async fn rehearse(plan: Plan, args: &Args, output: Output) -> Result<(), CliError> {
     // This thread is the only one that runs the SDK here.
     fastrand::seed(plan.scenario.seed);
     let (world, provisioned) = provision(&plan)?;
     let cloud = Cloud::new(world, Timeline::tokio(EPOCH));
     let clock = virtual_clock();
-    let style = Style::choose(args.json);
+    let style = Style::choose(output == Output::Json);
     if style != Style::Json {
         say(&format!(
             "Rehearsing {} on the embedded AWS: {}\n",
@@ -159,7 +156,7 @@ async fn rehearse(plan: Plan, args: &Args) -> Result<(), CliError> {
         watch.telemetry(),
     )
     .await?;
-    deps.targets = plan.targets.clone();
+    deps.environments = plan.environments.clone();
     cloud.set_faults(plan.scenario.fault_plan(EPOCH));
     let mut ended = run_line(&deps, &provisioned, &plan.setup.pipeline).await;
     while matches!(ended, Ok(Ended::Failed)) && cloud.with_world(|world| external_events::has_scheduled_retry(world))

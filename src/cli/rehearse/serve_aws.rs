@@ -46,12 +46,7 @@ pub fn main(args: &Args) -> Result<(), CliError> {
         return Err(CliError::usage("no release spec is given", "name one, such as bakeline.yaml"));
     };
     let plan = Plan::read(first, args.scenario.as_deref())?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .map_err(|error| CliError::unavailable(format!("the runtime cannot start: {error}"), ""))?;
-    runtime.block_on(async {
+    crate::cli::runtime()?.block_on(async {
         let (mut world, provisioned) = provision(&plan)?;
         for spec in others {
             let other = Plan::read(spec, None)?;
@@ -106,7 +101,7 @@ fn print_environment(
         ("AWS_REGION", plan.setup.region.clone()),
         // boto3 and version 1 of the AWS CLI read this one.
         ("AWS_DEFAULT_REGION", plan.setup.region.clone()),
-        ("BAKELINE_CLOCK", clock.to_string()),
+        ("BAKELINE_TEST_CLOCK", clock.to_string()),
         ("BAKELINE_SIGNING_KEY", format!("kms:{}", provisioned.signing_key)),
         ("BAKELINE_TRUST", out.join(collect_artifacts::TRUST).display().to_string()),
     ] {
