@@ -8,9 +8,9 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
-use super::judge::{Due, Finding, Look, Progressed, Watch, find, verdict};
-use super::log::{AlarmLetter, Number, Phase};
-use super::pace::{MOST, Pace};
+use super::judge::{Due, Finding, Look, Progressed, CheckpointWatch, find, verdict};
+use super::log::{AlarmState, MetricValue, Phase};
+use super::pace::{MOST, Timing};
 use crate::engine::Timestamp;
 use crate::evidence::predicate::Verdict;
 use crate::spec::{self, Metric, Query, Span};
@@ -57,13 +57,13 @@ fn rules() -> spec::Promote {
     }
 }
 
-fn look(alarm: AlarmLetter, value: Option<f64>, samples: u32) -> Look {
-    Look { alarms: vec![alarm], numbers: vec![Number { value, samples }] }
+fn look(alarm: AlarmState, value: Option<f64>, samples: u32) -> Look {
+    Look { alarms: vec![alarm], numbers: vec![MetricValue { value, samples }] }
 }
 
 #[test]
 fn a_verdict_is_a_table_of_what_is_seen_and_when() {
-    use AlarmLetter::{Alarm, Gone, InsufficientData, Ok, Unread};
+    use AlarmState::{Alarm, Gone, InsufficientData, Ok, Unread};
     use Verdict::{Continue, RollBack, Wait};
     // alarm, value, datapoints -> before the hold has passed, after it, at the last look
     let table = [
@@ -99,7 +99,7 @@ fn both_bounds_hold_and_a_value_that_is_no_number_keeps_none() {
     let mut rules = rules();
     rules.metrics[0].at_least = Some(0.2);
     for (value, good) in [(0.1, false), (0.2, true), (1.0, true), (1.1, false), (f64::NAN, false)] {
-        let found = find(&rules, &look(AlarmLetter::Ok, Some(value), 5));
+        let found = find(&rules, &look(AlarmState::Ok, Some(value), 5));
         assert_eq!(found == Finding::Good, good, "{value}");
     }
 }
@@ -107,7 +107,7 @@ fn both_bounds_hold_and_a_value_that_is_no_number_keeps_none() {
 /// Plays a refresh that holds at every checkpoint as long as AWS was told to, looked at as often as we look.
 /// Returns what was decided, with the seconds left of AWS's delay.
 fn play(rules: &spec::Promote, good: impl Fn(u64) -> Finding) -> Vec<(Phase, Verdict, u64)> {
-    let pace = Pace::of(rules);
+    let pace = Timing::of(rules);
     let mut stops = vec![(0, Progressed::To(0))];
     let mut clock = 0;
     for percent in &rules.checkpoints {
@@ -122,7 +122,7 @@ fn play(rules: &spec::Promote, good: impl Fn(u64) -> Finding) -> Vec<(Phase, Ver
         |now: u64| stops.iter().rev().find(|(from, _)| *from <= now).map_or(Progressed::To(0), |(_, p)| *p);
     let left = |now: u64| stops.iter().find(|(from, _)| *from > now).map_or(0, |(from, _)| from - now);
     let stamp = |now: u64| Timestamp(i64::try_from(now).unwrap());
-    let (mut decided, mut now, mut watch) = (Vec::new(), 0, Watch::begin(Timestamp(0)));
+    let (mut decided, mut now, mut watch) = (Vec::new(), 0, CheckpointWatch::begin(Timestamp(0)));
     while now < clock + 600 {
         let progressed = at(now);
         watch = watch.advance(rules, progressed, stamp(now));
@@ -147,7 +147,7 @@ fn every_hold_is_judged_once_in_order_with_two_looks_to_spare() {
     assert_eq!(phases, [Phase::At(0), Phase::At(1), Phase::At(2), Phase::Bake]);
     for (phase, verdict, left) in decided {
         assert_eq!(verdict, Verdict::Continue, "{phase:?}");
-        assert!(left >= 2 * Pace::of(&rules).look, "{phase:?} with {left} s left");
+        assert!(left >= 2 * Timing::of(&rules).look, "{phase:?} with {left} s left");
     }
 }
 
@@ -156,13 +156,13 @@ fn what_is_not_known_rolls_back_before_aws_goes_on() {
     let rules = rules();
     let decided = play(&rules, |_| Finding::Unknown(vec!["no data".into()]));
     let [(Phase::At(0), Verdict::RollBack, left)] = decided[..] else { panic!("{decided:?}") };
-    assert!(left >= 2 * Pace::of(&rules).look - Pace::of(&rules).look / 2, "{left} s left");
+    assert!(left >= 2 * Timing::of(&rules).look - Timing::of(&rules).look / 2, "{left} s left");
 }
 
 #[test]
 fn a_refresh_that_went_on_while_no_one_looked_is_judged_at_once() {
     let rules = rules();
-    let seen = Watch::begin(Timestamp(0)).advance(&rules, Progressed::To(25), Timestamp(30));
+    let seen = CheckpointWatch::begin(Timestamp(0)).advance(&rules, Progressed::To(25), Timestamp(30));
     assert_eq!(seen.phase, Phase::At(0));
     let late = seen.advance(&rules, Progressed::To(50), Timestamp(90));
     assert_eq!(late.phase, Phase::At(0), "not past a hold that nobody judged");
@@ -174,7 +174,7 @@ fn a_refresh_that_went_on_while_no_one_looked_is_judged_at_once() {
 #[test]
 fn an_outage_before_a_hold_leaves_no_time_to_trust() {
     let rules = rules();
-    let watch = Watch::begin(Timestamp(0)).advance(&rules, Progressed::To(25), Timestamp(9_000));
+    let watch = CheckpointWatch::begin(Timestamp(0)).advance(&rules, Progressed::To(25), Timestamp(9_000));
     assert_eq!(watch.seen, Timestamp(9_000), "datapoints from before the hold do not count");
     assert_eq!(watch.due(&rules, Progressed::To(25), Timestamp(9_000)), Due::Final);
 }
@@ -182,7 +182,7 @@ fn an_outage_before_a_hold_leaves_no_time_to_trust() {
 proptest! {
     #[test]
     fn missing_data_never_promote(samples in 0u32..5, hole in prop::option::of(Just(0.1)), alarm in 0usize..5, due in 0usize..3) {
-        let alarm = [AlarmLetter::Ok, AlarmLetter::Alarm, AlarmLetter::InsufficientData, AlarmLetter::Gone, AlarmLetter::Unread][alarm];
+        let alarm = [AlarmState::Ok, AlarmState::Alarm, AlarmState::InsufficientData, AlarmState::Gone, AlarmState::Unread][alarm];
         let due = [Due::NotYet, Due::Ripe, Due::Final][due];
         let verdict = verdict(&find(&rules(), &look(alarm, hole, samples)), due);
         prop_assert_ne!(verdict, Verdict::Continue);
@@ -197,7 +197,7 @@ proptest! {
         rules.hold = Span::from_secs(hold);
         rules.bake_time = Span::from_secs(bake);
         rules.metrics[0].period = Span::from_secs(period);
-        let pace = Pace::of(&rules);
+        let pace = Timing::of(&rules);
         prop_assert!(pace.checkpoint_delay() <= MOST && pace.bake_time() <= MOST);
         prop_assert!(pace.margin >= 2 * pace.look);
         let decided = play(&rules, |now| {

@@ -11,7 +11,7 @@ use crate::engine::{Failure, FailureKind, Outcome, StageError, Step, Timestamp};
 use crate::evidence::Stage;
 use crate::spec::{Metric, Soak};
 use crate::stage::Cx;
-use crate::stage::promote::log::Number;
+use crate::stage::promote::log::MetricValue;
 use crate::stage::promote::metrics;
 use crate::stage::handover::hand_over;
 
@@ -106,7 +106,7 @@ async fn numbers(
     instance: &str,
     since: Timestamp,
     until: Timestamp,
-) -> Result<Vec<(Metric, Number)>, StageError> {
+) -> Result<Vec<(Metric, MetricValue)>, StageError> {
     let mut numbers = Vec::with_capacity(soak.metrics.len());
     for metric in soak.metrics_of(instance) {
         let number = metrics::read(&cx.aws, &metric, since, until).await?;

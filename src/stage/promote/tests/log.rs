@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::OLD;
 use crate::engine::FailureKind;
 use crate::evidence::predicate::Verdict;
-use crate::stage::promote::log::{AlarmLetter, Entry, Log, Number, Phase};
+use crate::stage::promote::log::{AlarmState, Entry, Log, MetricValue, Phase};
 use crate::stage::promote::template::Mark;
 use crate::stage::failure_reason::FailureReason;
 
@@ -38,10 +38,10 @@ proptest! {
 
 fn entry() -> impl Strategy<Value = Entry> {
     let number = (prop::option::of(-1e12f64..1e12), 0u32..10_000)
-        .prop_map(|(value, samples)| Number::rounded(value.map(|v| v / 1e6), samples));
+        .prop_map(|(value, samples)| MetricValue::rounded(value.map(|v| v / 1e6), samples));
     let phase = prop_oneof![Just(Phase::Before), (0u8..20).prop_map(Phase::At), Just(Phase::Bake)];
     let alarm =
-        prop::sample::select(vec![AlarmLetter::Ok, AlarmLetter::Alarm, AlarmLetter::InsufficientData]);
+        prop::sample::select(vec![AlarmState::Ok, AlarmState::Alarm, AlarmState::InsufficientData]);
     let verdict = prop::sample::select(vec![Verdict::Continue, Verdict::RollBack]);
     let numbers = prop::option::of(prop::collection::vec(number, 0..20));
     (phase, 0u8..=100, verdict, 0u32..1_300_000, prop::collection::vec(alarm, 0..=10), numbers).prop_map(

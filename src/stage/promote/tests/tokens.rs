@@ -3,10 +3,10 @@
 use super::{OLD, TEMPLATE};
 use crate::engine::{Failure, FailureKind, Machine, Timestamp};
 use crate::evidence::predicate::{PromotionOutcome, Verdict};
-use crate::stage::promote::judge::Watch;
-use crate::stage::promote::log::{AlarmLetter, Entry, Log, Number, Phase};
-use crate::stage::promote::trial::{Stretch, Trial};
-use crate::stage::promote::waves::{Cursor, Turn};
+use crate::stage::promote::judge::CheckpointWatch;
+use crate::stage::promote::log::{AlarmState, Entry, Log, MetricValue, Phase};
+use crate::stage::promote::trial::{Period, Trial};
+use crate::stage::promote::waves::{WaveProgress, TakeBack};
 use crate::stage::promote::{End, Plan, Promote, Run};
 use crate::stage::tokens::{golden, worst};
 use crate::stage::failure_reason::FailureReason;
@@ -33,9 +33,9 @@ fn states_after(ended: Option<Trial>) -> Vec<(&'static str, Promote)> {
         swapped: false,
     };
     let mut log = Log::default();
-    let letters = vec![AlarmLetter::Ok; 10];
+    let letters = vec![AlarmState::Ok; 10];
     for index in 0..20 {
-        let numbers = vec![Number::rounded(Some(-1.234_567e-9), 10_000); 20];
+        let numbers = vec![MetricValue::rounded(Some(-1.234_567e-9), 10_000); 20];
         log.push(Entry {
             phase: Phase::At(index),
             percent: 100,
@@ -57,26 +57,26 @@ fn states_after(ended: Option<Trial>) -> Vec<(&'static str, Promote)> {
     let by_weights = || Run {
         plan: Plan { swapped: true, ..plan.clone() },
         refresh: None,
-        shares: vec![Stretch(Timestamp(1_893_456_000), 2000); 8],
+        shares: vec![Period(Timestamp(1_893_456_000), 2000); 8],
         ..run.clone()
     };
     let why = FailureReason::new(FailureKind::SystemUnavailable, &"\"".repeat(4000));
-    let watch = Watch {
+    let watch = CheckpointWatch {
         phase: Phase::At(19),
         since: Timestamp(1_893_456_000),
         seen: Timestamp(1_893_456_000),
         judged: false,
         looked: Timestamp(1_893_456_000),
     };
-    let cursor = Cursor {
+    let cursor = WaveProgress {
         whole: Some(Timestamp(1_893_456_000)),
         seen: 1,
         looks: 79,
         done: 499,
         begun: 500,
-        ..Cursor::at(19, 9_501, Timestamp(1_893_456_000))
+        ..WaveProgress::at(19, 9_501, Timestamp(1_893_456_000))
     };
-    let turn = Turn { begun: 9_999, done: 9_989, looks: 239, ..Turn::of(10_001) };
+    let turn = TakeBack { begun: 9_999, done: 9_989, looks: 239, ..TakeBack::of(10_001) };
     let end = End {
         outcome: PromotionOutcome::RolledBack,
         why: Some(why.clone()),
