@@ -15,9 +15,8 @@ use aws_sdk_codepipeline::types::PipelineExecutionStatus;
 
 pub use self::find::{Builds, find};
 
-use crate::aws::auto_scaling;
 use super::cleanup::graph::{Facts, Names, Template};
-use crate::aws::{Aws, AwsError, Class};
+use crate::aws::{Aws, AwsError, Class, auto_scaling};
 use crate::engine::StageError;
 use crate::engine::key::{ClientToken, tag};
 
@@ -119,8 +118,8 @@ impl Run {
     pub fn of<'a>(get: impl Fn(&str) -> Option<&'a str>) -> Option<Self> {
         Some(Self {
             pipeline: get(tag::PIPELINE)?.to_owned(),
-            execution: get(tag::PIPELINE_EXECUTION)?.to_owned(),
-            action_execution: get(tag::ACTION_EXECUTION)?.to_owned(),
+            execution: get(tag::RUN)?.to_owned(),
+            action_execution: get(tag::ATTEMPT)?.to_owned(),
         })
     }
 }

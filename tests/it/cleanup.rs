@@ -12,15 +12,15 @@ use std::collections::BTreeSet;
 
 use bakeline::engine::StageError;
 use bakeline::evidence::predicate::Aim;
-use bakeline_rehearsal::faults::{Fault, FaultPlan, When};
-use bakeline_rehearsal::services::ec2;
-use bakeline_rehearsal::world::World;
 use bakeline::stage::cleanup::apply::{ApplyError, Done, apply, undo};
 use bakeline::stage::cleanup::plan::{Refusal, draw};
 use bakeline::stage::cleanup::quarantine::{MARK, Step};
 use bakeline::stage::cleanup::retain::Disposition;
 use bakeline::stage::cleanup::survey::{Focus, Survey};
 use bakeline::stage::cleanup::{Todo, advance};
+use bakeline_rehearsal::faults::{Fault, FaultPlan, When};
+use bakeline_rehearsal::services::ec2;
+use bakeline_rehearsal::world::World;
 use serde_json::json;
 
 use self::ground::{Ground, OLD, in_a_world, where_usage_decides};
@@ -142,7 +142,7 @@ fn the_known_failures_of_other_tools_do_not_happen_here() {
 #[test]
 fn what_nodes_run_and_what_is_pinned_is_not_even_deprecated() {
     let pin = |world: &mut World, ground: &Ground, image: &str| {
-        let tags = json!([{"Key": "bakeline:pin", "Value": "karpenter"}]);
+        let tags = json!([{"Key": "bakeline:keep", "Value": "karpenter"}]);
         ground.ask(world, "ec2", "CreateTags", json!({"Resources": [image], "Tags": tags}));
     };
     let kept: [Refer; 2] = [references::instance, pin];

@@ -15,9 +15,6 @@ use crate::engine::error::with_causes;
 use crate::engine::network::Connection;
 use crate::engine::{Clock, Network};
 use crate::evidence::{Signer, Stage, TrustRoot};
-use bakeline_rehearsal::cloud::Cloud;
-use bakeline_rehearsal::services::cloudwatch::{Measure, Published};
-use bakeline_rehearsal::setup::{Fleet, Provisioned, Further, RecipeGround, Setup, Staging};
 use crate::spec::ReleaseSpec;
 use crate::spec::trial::{Kind, Source};
 use crate::stage::Authority;
@@ -25,6 +22,9 @@ use crate::stage::handover::{SPEC, SPEC_PROPERTY};
 use crate::telemetry::Telemetry;
 use crate::worker::WorkerDeps;
 use crate::worker::journal::Journal;
+use bakeline_rehearsal::cloud::Cloud;
+use bakeline_rehearsal::services::cloudwatch::{Measure, Published};
+use bakeline_rehearsal::setup::{Fleet, Further, Provisioned, RecipeGround, Setup, Staging};
 
 /// Instances of a service in production, unless the spec's world says otherwise.
 const INSTANCES: usize = 8;
@@ -240,14 +240,14 @@ pub fn targets(spec: &ReleaseSpec) -> Targets {
 /// The network inside the embedded AWS.
 fn network(cloud: &Cloud) -> Network {
     let cloud = cloud.clone();
-    Network::through(move |to| {
+    Network::with_connector(move |to| {
         let cloud = cloud.clone();
         Box::pin(async move { cloud.connect(to).await.map(|stream| Box::new(stream) as Connection) })
     })
 }
 
 /// A worker in the embedded AWS: the same one that works in production.
-pub async fn house(
+pub async fn worker_deps(
     cloud: &Cloud,
     founded: &Provisioned,
     region: &str,
@@ -265,7 +265,7 @@ pub async fn house(
         clock: clock.clone(),
         network: network(cloud),
         authority: Arc::new(Authority { signer, trust }),
-        targets: Targets::default(),
+        environments: Targets::default(),
         journal,
         telemetry,
         stages: Stage::ALL.to_vec(),

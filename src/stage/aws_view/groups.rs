@@ -55,15 +55,15 @@ pub struct GroupInstance {
     pub protected: bool,
 }
 
-/// Where an instance is in its lifecycle, as far as it matters here.
+/// The lifecycle state of an instance, in four classes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lifecycle {
     InService,
     Standby,
     /// Terminating or detaching.
-    Leaving,
+    Terminating,
     /// Pending, and any other state before `InService`.
-    Coming,
+    Launching,
 }
 
 impl Group {
@@ -162,7 +162,7 @@ pub async fn launching(aws: &Aws, template: &str) -> Result<Vec<(String, Group)>
 }
 
 fn read(group: &AutoScalingGroup) -> Group {
-    let launches = if group.mixed_instances_policy().is_some() {
+    let launch_source = if group.mixed_instances_policy().is_some() {
         LaunchSource::Mixed
     } else if let Some(template) = group.launch_template() {
         // A group that names no version launches the default one.
@@ -179,7 +179,7 @@ fn read(group: &AutoScalingGroup) -> Group {
     let sources = group.traffic_sources().iter().filter_map(|source| source.identifier());
     Group {
         arn: group.auto_scaling_group_arn().unwrap_or_default().to_owned(),
-        launches,
+        launch_source,
         min: count(group.min_size()),
         max: count(group.max_size()),
         desired: count(group.desired_capacity()),

@@ -41,7 +41,7 @@ impl Inputs {
     /// The input artifact cannot be read or does not verify, or it has no image in a Region of the spec.
     pub async fn load(cx: &mut Cx, at: Timestamp) -> Result<Self, StageError> {
         let release = Release::open(cx, Stage::Promote, at).await?;
-        cx.act_in(release.spec.targets.promote.as_deref()).await?;
+        cx.act_in(Stage::Promote, release.spec.targets.promote.as_deref()).await?;
         let promote = release.spec.promote().map_err(|missing| StageError::Config(missing.to_string()))?;
         let settings = Settings::of(promote);
         let home = cx.aws.region().to_owned();

@@ -14,7 +14,7 @@ use crate::evidence::Stage;
 use crate::evidence::predicate::{PromotionOutcome, Units};
 use crate::stage::context::Cx;
 use crate::stage::failure_reason::FailureReason;
-use crate::stage::{StageMachine, goes_forward};
+use crate::stage::{StageMachine, not_unwinding};
 
 /// Polls in a row that must find the same before a read-back is believed.
 const CONFIRMATIONS: u8 = 2;
@@ -66,7 +66,7 @@ impl<D: DeploymentTarget> StageMachine for Promote<D> {
         None
     }
 
-    async fn step_back(self, cx: &Cx) -> Result<Step<Self>, StageError> {
+    async fn unwind_without_inputs(self, cx: &Cx) -> Result<Step<Self>, StageError> {
         match self {
             Self::RollingBack { deployment, history, why } => {
                 roll_back(deployment, history, why, None, cx).await
@@ -80,7 +80,7 @@ impl<D: DeploymentTarget> StageMachine for Promote<D> {
             state @ (Self::Preflight
             | Self::Deploying { .. }
             | Self::Confirming { .. }
-            | Self::Sealing { .. }) => Err(goes_forward(&state)),
+            | Self::Sealing { .. }) => Err(not_unwinding(&state)),
         }
     }
 }

@@ -11,8 +11,7 @@ use crate::engine::{Failure, FailureKind, Outcome, StageError, Step, Timestamp};
 use crate::evidence::Stage;
 use crate::spec::{Metric, Soak};
 use crate::stage::Cx;
-use crate::stage::promote::log::MetricValue;
-use crate::stage::promote::metrics;
+use crate::stage::aws_view::metric_data::{self, MetricValue};
 use crate::stage::handover::hand_over;
 
 pub async fn launching(inputs: &Inputs, cx: &Cx, spot: bool) -> Result<Step<Test>, StageError> {
@@ -109,7 +108,7 @@ async fn numbers(
 ) -> Result<Vec<(Metric, MetricValue)>, StageError> {
     let mut numbers = Vec::with_capacity(soak.metrics.len());
     for metric in soak.metrics_of(instance) {
-        let number = metrics::read(&cx.aws, &metric, since, until).await?;
+        let number = metric_data::read(&cx.aws, &metric, since, until).await?;
         numbers.push((metric, number));
     }
     Ok(numbers)

@@ -9,8 +9,7 @@ use super::judge::{Invocation, Verdict};
 use super::report::Result as Checked;
 use crate::engine::Timestamp;
 use crate::spec::{Metric, Soak};
-use crate::stage::promote::judge::breach;
-use crate::stage::promote::log::MetricValue;
+use crate::stage::aws_view::metric_data::{MetricValue, breach};
 
 /// Most characters of a reason that a token carries.
 const REASON: usize = 240;

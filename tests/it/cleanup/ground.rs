@@ -6,9 +6,6 @@ use std::time::Duration;
 use bakeline::aws::Aws;
 use bakeline::engine::{Clock, StageError};
 use bakeline::evidence::Stage;
-use bakeline_rehearsal::cloud::Cloud;
-use bakeline_rehearsal::transcript::Record;
-use bakeline_rehearsal::world::World;
 use bakeline::spec::ReleaseSpec;
 use bakeline::stage::cleanup::quarantine::{Next, Step};
 use bakeline::stage::cleanup::retain::{Disposition, Uses};
@@ -16,6 +13,9 @@ use bakeline::stage::cleanup::survey::{Focus, Scope, Survey};
 use bakeline::stage::cleanup::{PendingRemoval, Removed, Todo, advance, delete_next, deregister};
 use bakeline::telemetry::Telemetry;
 use bakeline::worker::journal::Journal;
+use bakeline_rehearsal::cloud::Cloud;
+use bakeline_rehearsal::transcript::Record;
+use bakeline_rehearsal::world::World;
 use serde_json::{Value, json};
 
 use crate::support::{Moment, in_virtual_time, plan};
@@ -67,7 +67,7 @@ fn live(spec: &str, prepare: impl FnOnce(&mut World, &Ground), test: impl AsyncF
     in_virtual_time(async {
         let (cloud, clock) = moment.go_on();
         let journal = Arc::new(Journal::in_memory());
-        let house = moment.worker(&cloud, &clock, &journal, &[Stage::Cleanup], Telemetry::default()).await;
+        let deps = moment.worker(&cloud, &clock, &journal, &[Stage::Cleanup], Telemetry::default()).await;
         let ground = Ground {
             account: release.setup.account.clone(),
             region: release.setup.region.clone(),
@@ -75,7 +75,7 @@ fn live(spec: &str, prepare: impl FnOnce(&mut World, &Ground), test: impl AsyncF
             spec: ReleaseSpec::parse(&std::fs::read(crate::support::repository(spec)).unwrap(), spec)
                 .unwrap(),
             candidates: 4,
-            aws: house.aws,
+            aws: deps.aws,
             moment,
             cloud,
             clock,
@@ -105,13 +105,13 @@ impl Ground {
         let moment = Moment { now: self.cloud.now(), ..moment.clone() };
         let cloud = Cloud::new(moment.world.clone(), self.cloud.timeline());
         let journal = Arc::new(Journal::in_memory());
-        let house =
+        let deps =
             moment.worker(&cloud, &self.clock, &journal, &[Stage::Cleanup], Telemetry::default()).await;
         let ground = Self {
             moment,
             cloud,
             clock: self.clock.clone(),
-            aws: house.aws,
+            aws: deps.aws,
             account: self.account.clone(),
             region: self.region.clone(),
             subnet: self.subnet.clone(),

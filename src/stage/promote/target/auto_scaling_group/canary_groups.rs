@@ -5,6 +5,7 @@ use aws_sdk_autoscaling::types::{AutoScalingGroup, LaunchTemplateSpecification, 
 
 use crate::aws::{Aws, AwsError};
 use crate::engine::{ExecutionKey, StageError};
+use crate::evidence::Stage;
 use crate::stage::promote::analysis::windows::Side;
 
 /// The name of a side's group. No other attempt has the same.
@@ -71,7 +72,7 @@ pub async fn create(
 
 /// The tags of production's group, because the application may read them on its instances, and the tags of the attempt.
 fn tags(like: &AutoScalingGroup, key: &ExecutionKey) -> Vec<Tag> {
-    let ours = key.tags();
+    let ours = key.tags(Stage::Promote);
     let tag = |name: &str, value: &str, at_launch| {
         Tag::builder().key(name).value(value).propagate_at_launch(at_launch).build()
     };

@@ -1,14 +1,16 @@
-//! What preflight refuses, and what a fleet is confirmed by.
+//! Which groups the preflight refuses, and when a fleet is ready.
 
 use std::collections::BTreeMap;
 
-use super::{NEW, OLD, TEMPLATE, rules};
+use super::super::preflight::{World, check};
 use crate::evidence::ImageIdentity;
-use crate::stage::promote::FleetView;
-use crate::stage::promote::log::AlarmState;
-use crate::stage::promote::observe::{TargetProblem, Group, ImageView, LaunchSource, Lifecycle, GroupInstance};
-use crate::stage::promote::preflight::{World, check};
-use crate::stage::promote::refresh::{Refresh, Status};
+use crate::stage::aws_view::alarms::AlarmState;
+use crate::stage::aws_view::fleet::FleetView;
+use crate::stage::aws_view::groups::{Group, GroupInstance, LaunchSource, Lifecycle};
+use crate::stage::aws_view::images::ImageView;
+use crate::stage::aws_view::instance_refreshes::{Refresh, Status};
+use crate::stage::aws_view::target_health::TargetProblem;
+use crate::stage::promote::tests::{NEW, OLD, TEMPLATE, settings};
 
 fn identity(id: &str) -> ImageIdentity {
     ImageIdentity {
@@ -32,7 +34,7 @@ fn instance(id: &str) -> GroupInstance {
 
 fn group() -> Group {
     Group {
-        account: "123456789012".into(),
+        arn: "arn:aws:autoscaling:eu-west-1:123456789012:autoScalingGroup:1:autoScalingGroupName/web".into(),
         launch_source: LaunchSource::Template { id: TEMPLATE.into(), version: "7".into() },
         min: 2,
         max: 8,
@@ -60,8 +62,9 @@ fn world() -> World {
         refreshes: vec![refresh(Status::Successful)],
         alarms: vec![AlarmState::Ok],
         targets: targets(),
-        turns: None,
-        following: Vec::new(),
+        alternate: None,
+        waves: Vec::new(),
+        adopted: None,
     }
 }
 
@@ -70,64 +73,64 @@ fn refresh(status: Status) -> Refresh {
 }
 
 #[test]
-fn preflight_lets_a_fit_world_pass() {
-    let checks = check(&rules(), &identity(NEW), &world());
+fn preflight_passes_a_group_that_can_be_rolled_back() {
+    let checks = check(&settings(), &identity(NEW), &world());
     let broken: Vec<_> = checks.iter().filter(|check| !check.holds).collect();
     assert_eq!((checks.len(), broken), (11, vec![]));
 }
 
 #[test]
 fn preflight_refuses_each_thing_that_would_stop_a_rollback() {
-    type Spoil = fn(&mut World);
-    type Spoiler = Box<dyn Fn(&mut World)>;
-    fn spoil(change: impl Fn(&mut Group)) -> impl Fn(&mut World) {
+    type Change = fn(&mut World);
+    type WorldChange = Box<dyn Fn(&mut World)>;
+    fn with(change: impl Fn(&mut Group)) -> impl Fn(&mut World) {
         move |world| change(world.group.as_mut().unwrap())
     }
-    let cases: Vec<(&str, Spoiler)> = vec![
-        ("group_exists", Box::new((|world| world.group = None) as Spoil)),
-        ("group_exists", Box::new(spoil(|group| group.status = Some("Delete in progress".into())))),
-        ("template_version_is_a_number", Box::new(spoil(|group| group.launch_source = LaunchSource::Mixed))),
+    let cases: Vec<(&str, WorldChange)> = vec![
+        ("group_exists", Box::new((|world| world.group = None) as Change)),
+        ("group_exists", Box::new(with(|group| group.status = Some("Delete in progress".into())))),
+        ("template_version_is_a_number", Box::new(with(|group| group.launch_source = LaunchSource::Mixed))),
         (
             "template_version_is_a_number",
-            Box::new(spoil(|g| g.launch_source = LaunchSource::Configuration("lc".into()))),
+            Box::new(with(|g| g.launch_source = LaunchSource::Configuration("lc".into()))),
         ),
-        ("template_version_is_a_number", Box::new(spoil(|group| group.launch_source = LaunchSource::Nothing))),
+        ("template_version_is_a_number", Box::new(with(|group| group.launch_source = LaunchSource::Nothing))),
         (
             "template_version_is_a_number",
-            Box::new(spoil(|g| {
+            Box::new(with(|g| {
                 g.launch_source = LaunchSource::Template { id: TEMPLATE.into(), version: "$Latest".into() }
             })),
         ),
         (
             "template_image_is_an_ami",
-            Box::new((|w| w.template_image = Some("resolve:ssm:/web".into())) as Spoil),
+            Box::new((|w| w.template_image = Some("resolve:ssm:/web".into())) as Change),
         ),
-        ("template_image_is_an_ami", Box::new((|world| world.template_image = None) as Spoil)),
-        ("previous_image_is_available", Box::new((|world| world.previous = None) as Spoil)),
+        ("template_image_is_an_ami", Box::new((|world| world.template_image = None) as Change)),
+        ("previous_image_is_available", Box::new((|world| world.previous = None) as Change)),
         (
             "previous_image_is_available",
-            Box::new((|world| world.previous.as_mut().unwrap().state = "disabled".into()) as Spoil),
+            Box::new((|world| world.previous.as_mut().unwrap().state = "disabled".into()) as Change),
         ),
-        ("new_image_is_available", Box::new((|world| world.image = None) as Spoil)),
+        ("new_image_is_available", Box::new((|world| world.image = None) as Change)),
         (
             "new_image_is_available",
-            Box::new((|w| w.image.as_mut().unwrap().state = "pending".into()) as Spoil),
+            Box::new((|w| w.image.as_mut().unwrap().state = "pending".into()) as Change),
         ),
         (
             "new_image_is_available",
             Box::new(
                 (|w| w.image.as_mut().unwrap().identity.creation_date = "2026-11-03T10:00:00Z".into())
-                    as Spoil,
+                    as Change,
             ),
         ),
-        ("no_refresh_in_progress", Box::new((|w| w.refreshes.push(refresh(Status::Baking))) as Spoil)),
-        ("no_needed_process_suspended", Box::new(spoil(|group| group.suspended.push("Launch".into())))),
-        ("every_instance_can_be_replaced", Box::new(spoil(|group| group.instances[1].protected = true))),
-        ("capacity_has_head_room", Box::new(spoil(|group| group.max = 4))),
-        ("capacity_has_head_room", Box::new(spoil(|group| group.instances.truncate(3)))),
+        ("no_refresh_in_progress", Box::new((|w| w.refreshes.push(refresh(Status::Baking))) as Change)),
+        ("no_needed_process_suspended", Box::new(with(|group| group.suspended.push("Launch".into())))),
+        ("every_instance_can_be_replaced", Box::new(with(|group| group.instances[1].protected = true))),
+        ("capacity_has_head_room", Box::new(with(|group| group.max = 4))),
+        ("capacity_has_head_room", Box::new(with(|group| group.instances.truncate(3)))),
         (
             "capacity_has_head_room",
-            Box::new(spoil(|group| {
+            Box::new(with(|group| {
                 group.desired = 0;
                 group.instances.clear();
             })),
@@ -138,25 +141,25 @@ fn preflight_refuses_each_thing_that_would_stop_a_rollback() {
                 (|world| {
                     let targets = world.targets.values_mut().next().unwrap();
                     targets.insert("i-1".into(), Some(TargetProblem { state: "unused".into(), not_in_use: true }));
-                }) as Spoil,
+                }) as Change,
             ),
         ),
-        ("alarms_are_ok", Box::new((|world| world.alarms = vec![AlarmState::Alarm]) as Spoil)),
-        ("alarms_are_ok", Box::new((|world| world.alarms = vec![AlarmState::InsufficientData]) as Spoil)),
-        ("alarms_are_ok", Box::new((|world| world.alarms = vec![AlarmState::Gone]) as Spoil)),
-        ("alarms_are_ok", Box::new((|world| world.alarms.clear()) as Spoil)),
+        ("alarms_are_ok", Box::new((|world| world.alarms = vec![AlarmState::Alarm]) as Change)),
+        ("alarms_are_ok", Box::new((|world| world.alarms = vec![AlarmState::InsufficientData]) as Change)),
+        ("alarms_are_ok", Box::new((|world| world.alarms = vec![AlarmState::Gone]) as Change)),
+        ("alarms_are_ok", Box::new((|world| world.alarms.clear()) as Change)),
     ];
     for (index, (name, change)) in cases.iter().enumerate() {
         let mut world = world();
         change(&mut world);
-        let checks = check(&rules(), &identity(NEW), &world);
+        let checks = check(&settings(), &identity(NEW), &world);
         let broken: Vec<_> = checks.iter().filter(|check| !check.holds).collect();
         assert_eq!(broken.iter().map(|check| check.check).collect::<Vec<_>>(), [*name], "case {index}");
         assert!(broken.iter().all(|check| !check.hint.is_empty()), "case {index}");
     }
     let mut standby = world();
     standby.group.as_mut().unwrap().instances.push(GroupInstance { lifecycle: Lifecycle::Standby, ..instance("i-5") });
-    let checks = check(&rules(), &identity(NEW), &standby);
+    let checks = check(&settings(), &identity(NEW), &standby);
     assert!(
         checks
             .iter()
@@ -165,13 +168,13 @@ fn preflight_refuses_each_thing_that_would_stop_a_rollback() {
 }
 
 #[test]
-fn groups_of_waves_that_cannot_be_taken_back_are_refused_before_anything_changes() {
-    type Spoil = fn(&mut Group);
+fn preflight_refuses_wave_groups_that_cannot_be_restored() {
+    type Change = fn(&mut Group);
     let mut fit = world();
-    fit.following = vec![("web-b".to_owned(), Some(group()))];
-    let checks = check(&rules(), &identity(NEW), &fit);
+    fit.waves = vec![("web-b".to_owned(), Some(group()))];
+    let checks = check(&settings(), &identity(NEW), &fit);
     assert!(checks.iter().all(|check| check.holds) && checks.len() == 12);
-    let spoilt: [(&str, Spoil); 6] = [
+    let changed: [(&str, Change); 6] = [
         ("web-b has the status `Delete in progress`", |g| g.status = Some("Delete in progress".into())),
         ("web-b launches version $Latest", |g| {
             g.launch_source = LaunchSource::Template { id: TEMPLATE.into(), version: "$Latest".into() };
@@ -181,30 +184,30 @@ fn groups_of_waves_that_cannot_be_taken_back_are_refused_before_anything_changes
         ("web-b: protected from scale-in: i-2", |g| g.instances[1].protected = true),
         ("web-b: 4 of 4 desired instances in service, 4 at most", |g| g.max = 4),
     ];
-    for (expected, spoil) in spoilt {
+    for (expected, with) in changed {
         let mut world = fit.clone();
-        spoil(world.following[0].1.as_mut().unwrap());
-        let checks = check(&rules(), &identity(NEW), &world);
+        with(world.waves[0].1.as_mut().unwrap());
+        let checks = check(&settings(), &identity(NEW), &world);
         let broken: Vec<_> = checks.iter().filter(|check| !check.holds).collect();
         let [broken] = broken[..] else { panic!("{expected}: {broken:?}") };
         assert!(broken.observed.starts_with(expected), "{expected}: {}", broken.observed);
     }
-    fit.following[0].1 = None;
-    let checks = check(&rules(), &identity(NEW), &fit);
+    fit.waves[0].1 = None;
+    let checks = check(&settings(), &identity(NEW), &fit);
     assert!(checks.iter().any(|check| !check.holds && check.observed == "web-b does not exist"));
 }
 
-fn census(image: &str) -> FleetView {
+fn fleet(image: &str) -> FleetView {
     let images = group().instances.into_iter().map(|instance| (instance.id, image.to_owned())).collect();
     FleetView { group: group(), images, targets: targets() }
 }
 
 #[test]
-fn a_fleet_is_confirmed_only_whole() {
-    type Spoil = fn(&mut FleetView);
-    assert_eq!(census(NEW).not_ready(NEW), None);
-    assert_eq!(census(OLD).not_ready(NEW).as_deref(), Some("4 on ami-00000000000000001"));
-    let spoilt: [(&str, Spoil); 7] = [
+fn a_fleet_is_ready_only_when_every_instance_is() {
+    type Change = fn(&mut FleetView);
+    assert_eq!(fleet(NEW).not_ready(NEW), None);
+    assert_eq!(fleet(OLD).not_ready(NEW).as_deref(), Some("4 on ami-00000000000000001"));
+    let changed: [(&str, Change); 7] = [
         ("1 on ami-00000000000000001", |c| drop(c.images.insert("i-2".into(), OLD.into()))),
         ("1 on an image that is not known yet", |c| drop(c.images.remove("i-2"))),
         ("3 of 4 in service", |c| c.group.instances[3].lifecycle = Lifecycle::Terminating),
@@ -214,21 +217,21 @@ fn a_fleet_is_confirmed_only_whole() {
             c.targets.values_mut().for_each(|targets| drop(targets.remove("i-1")));
         }),
         ("i-1 draining in targetgroup/web/1", |c| {
-            let ailment = TargetProblem { state: "draining".into(), not_in_use: false };
+            let problem = TargetProblem { state: "draining".into(), not_in_use: false };
             c.targets
                 .values_mut()
-                .for_each(|targets| drop(targets.insert("i-1".into(), Some(ailment.clone()))));
+                .for_each(|targets| drop(targets.insert("i-1".into(), Some(problem.clone()))));
         }),
     ];
-    for (expected, spoil) in spoilt {
-        let mut census = census(NEW);
-        spoil(&mut census);
-        assert_eq!(census.not_ready(NEW).as_deref(), Some(expected));
+    for (expected, with) in changed {
+        let mut fleet = fleet(NEW);
+        with(&mut fleet);
+        assert_eq!(fleet.not_ready(NEW).as_deref(), Some(expected));
     }
 }
 
 #[test]
-fn the_share_is_of_what_is_desired() {
+fn the_share_is_a_percentage_of_the_desired_capacity() {
     let mut group = group();
     assert_eq!((group.share_of(TEMPLATE, 7), group.share_of(TEMPLATE, 8)), (100, 0));
     group.instances[0].template = Some((TEMPLATE.into(), "8".into()));
