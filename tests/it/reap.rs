@@ -32,7 +32,7 @@ fn sides(moment: &Moment, world: &mut World) -> Vec<(String, usize)> {
 }
 
 /// The group that serves, without what a trial registers in its target groups beside it.
-async fn production(deps: &WorkerDeps) -> Census {
+async fn production(deps: &WorkerDeps) -> FleetView {
     let mut census = FleetView::read(&deps.aws, "web-production").await.unwrap();
     let members: Vec<String> = census.group.instances.iter().map(|member| member.id.clone()).collect();
     census.targets.values_mut().for_each(|targets| targets.retain(|target, _| members.contains(target)));

@@ -13,7 +13,7 @@ use crate::evidence::predicate::{
 use crate::spec::Metric;
 
 /// The path of the report in the artifact.
-pub const REPORT: &str = "reports/promote/report.json";
+pub const REPORT: &str = crate::evidence::layout::PROMOTE_REPORT;
 
 /// The record of a promotion past its preflight.
 #[must_use]

@@ -8,6 +8,7 @@ use super::record::{self, REPORT};
 use super::report::{self, PAGE};
 use super::subject::Subject;
 use super::target::{DeploymentTarget, Description};
+use crate::digest::Sha256;
 use crate::engine::{Failure, FailureKind, Outcome, StageError};
 use crate::evidence::Stage;
 use crate::evidence::predicate::{Promotion, PromotionOutcome};
@@ -37,7 +38,7 @@ pub async fn seal<D: DeploymentTarget>(
     let mut variables = description.variables.clone();
     let name = variables.get("TargetName").cloned().unwrap_or_else(|| description.target.name.clone());
     let record = record::promotion(description, &inputs.settings, history, &end);
-    hand_over(inputs, cx, record, recorded).await?;
+    let statement = hand_over(inputs, cx, record, recorded).await?;
     if let Some(why) = end.why {
         return Ok(Outcome::Failed(why.into()));
     }
@@ -46,6 +47,7 @@ pub async fn seal<D: DeploymentTarget>(
         return Ok(Outcome::Failed(Failure::new(FailureKind::JobFailed, message)));
     }
     variables.insert("Outcome".to_owned(), "promoted".to_owned());
+    variables.insert("StatementDigest".to_owned(), statement.to_string());
     if let Subject::MachineImage(image) = &inputs.subject {
         variables.insert("ImageId".to_owned(), image.image_id.clone());
     }
@@ -83,8 +85,8 @@ async fn hand_over(
     cx: &Cx,
     mut record: Promotion,
     recorded: Option<Recorded>,
-) -> Result<(), StageError> {
-    let mut release = inputs.release.baggage.clone();
+) -> Result<Sha256, StageError> {
+    let mut release = inputs.release.artifact.clone();
     let mut looks = Vec::new();
     if let Some(recorded) = recorded {
         record.canary = Some(recorded.canary);
@@ -97,8 +99,7 @@ async fn hand_over(
     let report = serde_json::to_vec_pretty(&record)
         .map_err(|error| StageError::Bug(format!("the promotion cannot be written as JSON: {error}")))?;
     release.files.insert(REPORT.to_owned(), report);
-    let images = std::slice::from_ref(inputs.subject.machine_image()?);
     let valid_for = inputs.release.spec.evidence.valid_for.as_duration();
-    handover::hand_over(cx, Stage::Promote, images, &record, release, valid_for).await?;
-    Ok(())
+    let subjects = inputs.subject.descriptors();
+    handover::hand_over_about(cx, Stage::Promote, subjects, &record, release, valid_for).await
 }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::digest::Sha256;
 use crate::engine::StageError;
-use crate::evidence::{ContainerIdentity, ImageIdentity};
+use crate::evidence::{ContainerIdentity, ImageIdentity, ResourceDescriptor};
 
 /// What is promoted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +37,18 @@ impl Subject {
             other @ (Self::ContainerImage(_) | Self::FunctionCode(_)) => Err(StageError::Config(format!(
                 "promote.target takes a machine image, and the release is {other}"
             ))),
+        }
+    }
+}
+
+impl Subject {
+    /// The subjects of the promotion's statement.
+    #[must_use]
+    pub fn descriptors(&self) -> Vec<ResourceDescriptor> {
+        match self {
+            Self::MachineImage(image) => vec![image.subject()],
+            Self::ContainerImage(image) => ContainerIdentity::subjects(std::slice::from_ref(image)),
+            Self::FunctionCode(code) => vec![ResourceDescriptor::named(&code.function, &code.digest)],
         }
     }
 }

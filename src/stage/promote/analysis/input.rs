@@ -101,7 +101,7 @@ impl AnalysisInput<'_> {
 }
 
 /// The path of the recording in the artifact.
-pub const RECORDING: &str = "reports/promote/judge.jsonl";
+pub const RECORDING: &str = crate::evidence::layout::PROMOTE_JUDGE;
 
 /// The record of a comparison: the windows read again, now that they cannot change, and the judge's result on each.
 #[derive(Debug)]

@@ -170,7 +170,7 @@ mod tests {
 
     fn group(target_group: &str, instances: u32) -> Group {
         Group {
-            account: String::new(),
+            arn: String::new(),
             launch_source: LaunchSource::Template { id: "lt-1".into(), version: "7".into() },
             min: 0,
             max: 8,
@@ -248,7 +248,7 @@ mod tests {
     #[test]
     fn a_forward_action_gives_a_share_only_with_exactly_its_weights() {
         let pair = TargetGroupPair { old: "b".into(), new: "g".into() };
-        let of = |groups: &[(&str, u32)]| alternate(&[groups]).routes.remove(0);
+        let of = |groups: &[(&str, u32)]| alternate(&[groups]).forwards.remove(0);
         assert!(of(&[("b", 75), ("g", 25)]).gives(&pair, 25));
         assert!(!of(&[("b", 3), ("g", 1)]).gives(&pair, 25), "someone else's numbers");
         assert!(!of(&[("b", 75)]).gives(&pair, 25));
