@@ -9,7 +9,7 @@ use bakeline::evidence::{Chain, Stage};
 use bakeline_rehearsal::cloud::Cloud;
 use bakeline_rehearsal::services::codepipeline::ActionStatus;
 use bakeline_rehearsal::services::ec2::{self, BLOCKS_PER_GIB, Blocks, Disk, Fill, NewImage};
-use bakeline::stage::content::{News, Position, digest};
+use bakeline::stage::content::{ContentEvent, Position, digest};
 use bakeline::telemetry::Telemetry;
 use bakeline::worker::WorkerDeps;
 use bakeline::worker::journal::Journal;
@@ -96,7 +96,7 @@ fn any_snapshot_has_the_documented_digest_however_it_came_to_be() {
             let house = worker(&moment, &cloud, &clock).await;
             let written: usize = volumes.iter().map(|blocks| blocks.from(0).count()).sum();
             let tell = |news| {
-                if let News::Begins(survey) = news {
+                if let ContentEvent::Started(survey) = news {
                     assert_eq!(survey.blocks, written as u64, "{name}");
                 }
             };
@@ -136,7 +136,7 @@ fn a_volume_of_several_pieces_is_read_in_as_many_lists() {
             digest(&house.aws, &clock, "eu-west-1", &id, from, tell).await.unwrap().to_string()
         };
         assert_eq!(read(begin, &mut |news| passed.push(news)).await, expected);
-        let [News::Begins(_), News::At { percent: 25, position }] = passed[..] else { panic!("{passed:?}") };
+        let [ContentEvent::Started(_), ContentEvent::Progress { percent: 25, position }] = passed[..] else { panic!("{passed:?}") };
         let called = |operation: &str| {
             cloud.with_transcript(|t| t.records().iter().filter(|r| r.operation == operation).count())
         };
