@@ -1,17 +1,17 @@
 //! The four stages of a release. Each is a machine of resting places; its judgement is pure and in files of its own.
 
 pub mod bake;
-pub mod promote;
 pub mod cleanup;
 pub mod content;
 pub mod context;
+pub mod failure_reason;
 pub mod handover;
+pub mod promote;
 pub mod reap;
-pub mod test;
 pub mod store;
+pub mod test;
 #[cfg(test)]
 mod tokens;
-pub mod failure_reason;
 
 pub use context::{Authority, Cx};
 

@@ -15,8 +15,8 @@ use aws_sdk_codepipeline::types::PipelineExecutionStatus;
 
 pub use self::find::{Builds, find};
 
-use super::promote::arms;
 use super::cleanup::graph::{Facts, Names, Template};
+use super::promote::canary_groups;
 use crate::aws::{Aws, AwsError, Class};
 use crate::engine::StageError;
 use crate::engine::key::{ClientToken, tag};
@@ -215,8 +215,8 @@ pub async fn remove(aws: &Aws, leftover: &Leftover) -> Result<(), StageError> {
         What::StagingTask => tasks::stop(aws, id).await,
         What::TaskDefinition => tasks::deregister(aws, id).await,
         What::DeregisteredDefinition => tasks::delete(aws, id).await,
-        What::TrialGroup => return arms::empty(aws, id).await,
-        What::EmptiedTrialGroup { .. } => return arms::delete(aws, id).await.map(drop),
+        What::TrialGroup => return canary_groups::empty(aws, id).await,
+        What::EmptiedTrialGroup { .. } => return canary_groups::delete(aws, id).await.map(drop),
         What::Build => return cancel(aws, id).await,
         What::Snapshot => {
             let sent = aws.ec2.delete_snapshot().snapshot_id(id).send().await;

@@ -12,15 +12,15 @@ use std::collections::BTreeSet;
 
 use bakeline::engine::StageError;
 use bakeline::evidence::predicate::Aim;
-use bakeline_rehearsal::faults::{Fault, FaultPlan, When};
-use bakeline_rehearsal::services::ec2;
-use bakeline_rehearsal::world::World;
 use bakeline::stage::cleanup::apply::{ApplyError, Done, apply, undo};
 use bakeline::stage::cleanup::plan::{Refusal, draw};
 use bakeline::stage::cleanup::quarantine::{MARK, Step};
 use bakeline::stage::cleanup::retain::Disposition;
 use bakeline::stage::cleanup::survey::{Focus, Survey};
 use bakeline::stage::cleanup::{Todo, advance};
+use bakeline_rehearsal::faults::{Fault, FaultPlan, When};
+use bakeline_rehearsal::services::ec2;
+use bakeline_rehearsal::world::World;
 use serde_json::json;
 
 use self::ground::{Ground, OLD, in_a_world, where_usage_decides};

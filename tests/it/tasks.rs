@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bakeline::evidence::Stage;
-use bakeline_rehearsal::services::codepipeline::{self, ActionStatus};
-use bakeline_rehearsal::services::s3;
-use bakeline_rehearsal::transcript::Record;
 use bakeline::stage::reap::{self, Builds, What};
 use bakeline::telemetry::Telemetry;
 use bakeline::worker::journal::Journal;
+use bakeline_rehearsal::services::codepipeline::{self, ActionStatus};
+use bakeline_rehearsal::services::s3;
+use bakeline_rehearsal::transcript::Record;
 use serde_json::{Value, json};
 
 use crate::crash::{crash_everywhere, report};

@@ -87,7 +87,11 @@ pub async fn apply(
 
 /// Deletes what snapshots are still to go of an image that is gone, if the call that took it away had to leave them;
 /// none when there is nothing to do.
-async fn go_on(aws: &Aws, survey: &Survey, doomed: PendingRemoval) -> Result<Option<PendingRemoval>, StageError> {
+async fn go_on(
+    aws: &Aws,
+    survey: &Survey,
+    doomed: PendingRemoval,
+) -> Result<Option<PendingRemoval>, StageError> {
     let held = survey.held_of(&doomed);
     if held.is_empty() {
         return Ok(None);

@@ -122,7 +122,10 @@ pub fn hold(
         let there = survey.image(id).filter(|image| image.identity == planned.image);
         let Some(fate) = there.and_then(|_| survey.fates.get(id)) else { continue };
         match (planned.aim, fate) {
-            (Aim::Quarantine | Aim::Deregister, Disposition::Keep(reasons) | Disposition::Reinstate(reasons)) => {
+            (
+                Aim::Quarantine | Aim::Deregister,
+                Disposition::Keep(reasons) | Disposition::Reinstate(reasons),
+            ) => {
                 changes.insert(id.to_owned(), reasons.clone());
             }
             (Aim::Deregister, Disposition::Go(Next::Step(step))) if *step != Step::Deregister => {

@@ -212,7 +212,11 @@ pub async fn remove(aws: &Aws, mut doomed: PendingRemoval, held: &Held) -> Resul
 ///
 /// # Errors
 /// As the call.
-pub async fn delete_next(aws: &Aws, mut doomed: PendingRemoval, held: &Held) -> Result<PendingRemoval, StageError> {
+pub async fn delete_next(
+    aws: &Aws,
+    mut doomed: PendingRemoval,
+    held: &Held,
+) -> Result<PendingRemoval, StageError> {
     doomed.hold(held);
     let Some(next) = doomed.snapshots.iter_mut().find(|snapshot| snapshot.outcome.is_none()) else {
         return Ok(doomed);

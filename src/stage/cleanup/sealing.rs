@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::inventory;
 use super::quarantine::{MARK, Next, Step as Way};
 use super::survey::{Focus, Survey};
-use super::{Cleanup, PendingRemoval, Inputs, containers, record};
+use super::{Cleanup, Inputs, PendingRemoval, containers, record};
 use crate::engine::{Failure, Outcome, StageError, Step};
 use crate::evidence::predicate::ContainerCleanup;
 use crate::stage::context::Cx;
@@ -38,7 +38,8 @@ pub async fn seal(done: Vec<PendingRemoval>, inputs: &Inputs, cx: &Cx) -> Result
     if left > 0 {
         parts.push(format!("{left} left for the next cleanup"));
     }
-    let snapshots: Vec<String> = done.iter().flat_map(PendingRemoval::left_over).cloned().map(String::from).collect();
+    let snapshots: Vec<String> =
+        done.iter().flat_map(PendingRemoval::left_over).cloned().map(String::from).collect();
     if !snapshots.is_empty() {
         parts.push(format!("snapshots not deleted: {}", snapshots.join(", ")));
     }

@@ -7,7 +7,7 @@ use super::image::{Image, Protection};
 use super::quarantine::{self, Back, MARK, Mark, Next, Step as Way};
 use super::retain::Disposition;
 use super::survey::{Focus, Survey};
-use super::{Cleanup, PendingRemoval, Inputs, MOST, ROOM, Removed, Todo, act, inventory, removal, survey};
+use super::{Cleanup, Inputs, MOST, PendingRemoval, ROOM, Removed, Todo, act, inventory, removal, survey};
 use crate::aws::Aws;
 use crate::engine::key::tag;
 use crate::engine::{Progress, StageError, Step, Timestamp};
@@ -173,7 +173,9 @@ pub async fn rest(images: Vec<String>, inputs: &Inputs, cx: &Cx) -> Result<Step<
     survey.believed()?;
     let (mut due, mut wait) = (Vec::new(), None);
     for id in &images {
-        let Some((image, Disposition::Go(next))) = survey.image(id).zip(survey.fates.get(id)) else { continue };
+        let Some((image, Disposition::Go(next))) = survey.image(id).zip(survey.fates.get(id)) else {
+            continue;
+        };
         match next {
             Next::Step(Way::Deregister) => due.push(image),
             // A protection that cools down may take a day.

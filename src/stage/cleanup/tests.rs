@@ -13,12 +13,12 @@ use super::quarantine::{Next, Step};
 use super::references::unite;
 use super::retain::{Disposition, Reason, Seen, Uses, removal, retain};
 use super::snapshots::{self, Held};
-use super::{Cleanup, PendingRemoval, MOST, Snapshot, Todo, fit};
+use super::{Cleanup, MOST, PendingRemoval, Snapshot, Todo, fit};
 use crate::engine::{Failure, FailureKind, Machine, Timestamp};
 use crate::evidence::ImageIdentity;
 use crate::spec;
-use crate::stage::tokens::{golden, worst};
 use crate::stage::failure_reason::FailureReason;
+use crate::stage::tokens::{golden, worst};
 
 const DAY: i64 = 86_400;
 const ON: Protection = Protection::On { with_cooldown: false };
@@ -97,7 +97,10 @@ fn what_was_never_usable_takes_no_place_among_the_newest() {
 fn an_image_without_a_date_stays() {
     let mut odd = image(1, 30);
     odd.identity.creation_date = "yesterday".into();
-    assert_eq!(fates(&rules(1, 1), &[odd, image(2, 20)], &Uses::new())[0], Disposition::Keep(vec![Reason::NoDate]));
+    assert_eq!(
+        fates(&rules(1, 1), &[odd, image(2, 20)], &Uses::new())[0],
+        Disposition::Keep(vec![Reason::NoDate])
+    );
 }
 
 #[test]

@@ -10,8 +10,8 @@ use super::{Leftover, Run, What, tasks};
 use crate::aws::{Aws, AwsError};
 use crate::engine::StageError;
 use crate::engine::key::tag;
-use crate::stage::promote::is_trial;
 use crate::stage::cleanup::inventory::Inventory;
+use crate::stage::promote::is_trial;
 
 /// Begins the name of every staging instance.
 const STAGING: &str = "bakeline-test-";

@@ -1,13 +1,13 @@
 //! Every call on the way out of use, of the way back, and of taking leftovers away meets every fault.
 
 use bakeline::evidence::Stage;
+use bakeline::stage::cleanup::apply::bring_back;
+use bakeline::stage::cleanup::quarantine::Step;
 use bakeline_rehearsal::cloud::Cloud;
 use bakeline_rehearsal::faults::{Fault, FaultPlan, When};
 use bakeline_rehearsal::services::ec2;
 use bakeline_rehearsal::transcript::Record;
 use bakeline_rehearsal::world::World;
-use bakeline::stage::cleanup::apply::bring_back;
-use bakeline::stage::cleanup::quarantine::Step;
 
 use serde_json::json;
 

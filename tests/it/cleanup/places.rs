@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bakeline::aws::{Target, Targets};
+use bakeline::stage::cleanup::retain::Disposition;
+use bakeline::stage::cleanup::survey::{Focus, Scope, Survey};
 use bakeline_rehearsal::services::ec2;
 use bakeline_rehearsal::services::sts::{self, Trust};
 use bakeline_rehearsal::time::Time;
 use bakeline_rehearsal::world::World;
-use bakeline::stage::cleanup::retain::Disposition;
-use bakeline::stage::cleanup::survey::{Focus, Scope, Survey};
 
 use super::ground::{Ground, OLD, in_a_world};
 use super::references;

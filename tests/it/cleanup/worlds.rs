@@ -6,13 +6,13 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use bakeline::stage::cleanup::apply::apply;
+use bakeline::stage::cleanup::plan::draw;
+use bakeline::stage::cleanup::survey::Focus;
 use bakeline_rehearsal::faults::{Fault, FaultPlan, Random};
 use bakeline_rehearsal::services::ec2;
 use bakeline_rehearsal::time::Time;
 use bakeline_rehearsal::world::World;
-use bakeline::stage::cleanup::apply::apply;
-use bakeline::stage::cleanup::plan::draw;
-use bakeline::stage::cleanup::survey::Focus;
 use proptest::prelude::*;
 
 use super::ground::{Ground, in_a_world};

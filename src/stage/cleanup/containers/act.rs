@@ -7,7 +7,7 @@ use aws_sdk_ecr::types::{ImageIdentifier, TargetStorageClass};
 use super::image::{Image, Key, Manifest, Status, short};
 use super::marks::{self, Batch, Trim};
 use super::quarantine::{self, Next, Step};
-use super::retain::{Family, Disposition};
+use super::retain::{Disposition, Family};
 use super::survey::Survey;
 use crate::aws::{Aws, AwsError, Class};
 use crate::engine::StageError;

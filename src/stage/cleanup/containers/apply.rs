@@ -170,7 +170,9 @@ fn settle(survey: &Survey, left: &mut BTreeMap<Key, Aim>, tell: &mut impl FnMut(
             (None, Aim::Delete) => Done::Deleted,
             (None, _) => Done::Gone,
             (Some(Disposition::Keep(_)), Aim::Reinstate) => Done::Reinstated,
-            (Some(Disposition::Keep(_) | Disposition::Reinstate(_)), Aim::Quarantine | Aim::Delete) => Done::Needed,
+            (Some(Disposition::Keep(_) | Disposition::Reinstate(_)), Aim::Quarantine | Aim::Delete) => {
+                Done::Needed
+            }
             (Some(Disposition::Go(super::quarantine::Next::Rest { .. })), Aim::Quarantine) => Done::Archived,
             _ => return true,
         };

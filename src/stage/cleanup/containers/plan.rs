@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::image::{Image, Key};
 use super::quarantine::{Next, Step};
 use super::record::named;
-use super::retain::{self, Family, Disposition, Reason};
+use super::retain::{self, Disposition, Family, Reason};
 use super::survey::{Scope, Survey};
 use crate::evidence::predicate::{Aim, PlannedContainer};
 

@@ -143,7 +143,11 @@ pub fn retain(
                 (_, next) => Disposition::Go(next),
             };
         }
-        if quarantine::is_ours(image, mark) { Disposition::Reinstate(because) } else { Disposition::Keep(because) }
+        if quarantine::is_ours(image, mark) {
+            Disposition::Reinstate(because)
+        } else {
+            Disposition::Keep(because)
+        }
     };
     images.iter().map(|image| (image.key.clone(), fate(image))).collect()
 }

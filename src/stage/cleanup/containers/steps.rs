@@ -9,7 +9,7 @@ use super::retain::{Reason, Uses};
 use super::survey::{Scope, Survey};
 use crate::engine::{Progress, StageError, Step};
 use crate::spec::Containers as Rules;
-use crate::stage::cleanup::{Cleanup, PendingRemoval, Inputs};
+use crate::stage::cleanup::{Cleanup, Inputs, PendingRemoval};
 use crate::stage::context::Cx;
 
 /// Calls that one action makes, each after a look of its own. What is left is taken up by the next cleanup.

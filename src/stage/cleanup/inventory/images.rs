@@ -5,8 +5,8 @@ use aws_sdk_ec2::types::{EbsBlockDevice, Filter};
 use crate::aws::{Aws, AwsError, Class};
 use crate::engine::StageError;
 use crate::engine::key::tag;
-use crate::stage::promote::identity;
 use crate::stage::cleanup::image::{Image, Protection, moment};
+use crate::stage::promote::identity;
 
 /// The largest page of `DescribeImages`.
 const PAGE: i32 = 1000;

@@ -8,8 +8,8 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use super::AT_ONCE;
 use crate::aws::{Aws, AwsError, Class};
 use crate::engine::StageError;
-use crate::stage::promote::is_ours;
 use crate::stage::cleanup::graph::{Facts, Source, Template};
+use crate::stage::promote::is_ours;
 
 /// The largest page of both lists.
 const PAGE: i32 = 200;
