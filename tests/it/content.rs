@@ -132,7 +132,7 @@ fn a_volume_of_several_pieces_is_read_in_as_many_lists() {
         let house = worker(&moment, &cloud, &clock).await;
         let mut passed = Vec::new();
         let begin = Position::default();
-        let read = async |from, tell: &mut dyn FnMut(News)| {
+        let read = async |from, tell: &mut dyn FnMut(ContentEvent)| {
             digest(&house.aws, &clock, "eu-west-1", &id, from, tell).await.unwrap().to_string()
         };
         assert_eq!(read(begin, &mut |news| passed.push(news)).await, expected);

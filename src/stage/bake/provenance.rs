@@ -69,7 +69,7 @@ pub fn provenance(run: &Run, source: &SourceArtifact, foreign: &[BuiltImage]) ->
     dependencies.extend(run.recipe.parent_image.iter().map(|image| {
         let digest = run.recipe.parent_digest.as_deref().and_then(|digest| digest.strip_prefix("sha256:"));
         let digest = digest.map(|digest| ("sha256".to_owned(), digest.to_owned()));
-        ResourceDescriptor { digest: digest.into_iter().collect(), ..version_on("parent image", image) }
+        ResourceDescriptor { digest: digest.into_iter().collect(), ..named("parent image", image) }
     }));
     let plan = match &run.of {
         BuildFrom::ImagePipeline(_) => None,

@@ -144,7 +144,7 @@ pub async fn progress(cx: &Cx, arn: &str, status: &str) -> (Progress, u32) {
         None => None,
     };
     let (percent, summary) = status::progress(status, &workflows, step.as_deref());
-    let mark = status::fingerprint(status, &workflows, step.as_deref());
+    let fingerprint = status::fingerprint(status, &workflows, step.as_deref());
     (Progress { percent, summary, external_id: Some(arn.to_owned()) }, fingerprint)
 }
 

@@ -62,7 +62,7 @@ mod tests {
         let failed = build("a/4", "FAILED", "2026-01-04", "k");
         let other = build("a/5", "AVAILABLE", "2026-01-05", "other");
         let untagged = EarlierBuild { key: None, ..other.clone() };
-        let all = [old.clone(), new.clone(), going.clone(), failed.clone(), other.clone(), untagged];
+        let all = [old.clone(), new.clone(), running.clone(), failed.clone(), other.clone(), untagged];
         assert_eq!(choose(&all, "k", &[]), Choice::Reuse(vec!["a/2".into(), "a/1".into()]));
         assert_eq!(choose(&all, "k", &["a/2".into()]), Choice::Reuse(vec!["a/1".into()]));
         assert_eq!(choose(&all[2..], "k", &[]), Choice::Join("a/3".into()));

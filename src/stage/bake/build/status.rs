@@ -202,7 +202,7 @@ pub fn fingerprint(status: &str, workflows: &[Workflow], step: Option<&str>) -> 
         let _ = write!(text, " {} {} {}", workflow.id, workflow.status, workflow.succeeded);
     }
     let digest = crate::digest::Sha256::of(text.as_bytes());
-    digest.as_bytes().iter().take(4).fold(0, |fingerprint, byte| mark << 8 | u32::from(*byte))
+    digest.as_bytes().iter().take(4).fold(0, |fingerprint, byte| fingerprint << 8 | u32::from(*byte))
 }
 
 /// Whether a build can have this status after it was available: a lifecycle policy sets these, no failed build has them.

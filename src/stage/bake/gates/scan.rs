@@ -152,7 +152,7 @@ mod tests {
     fn only_a_completed_scan_counts() {
         assert_eq!(scan_state(Some("COMPLETED")), ScanState::Completed);
         for running in ["PENDING", "SCANNING", "COLLECTING", "SOMETHING_NEW"] {
-            assert!(matches!(scan_state(Some(going)), ScanState::Running(_)), "{going}");
+            assert!(matches!(scan_state(Some(running)), ScanState::Running(_)), "{running}");
         }
         for unusable in [Some("ABANDONED"), Some("FAILED"), Some("TIMED_OUT"), None] {
             assert!(matches!(scan_state(unusable), ScanState::Unusable(_)), "{unusable:?}");

@@ -251,8 +251,8 @@ mod tests {
         );
         assert_eq!(plan.components[1].arn, "arn:aws:imagebuilder:eu-west-1:aws:component/update-linux/1.0.2");
         let version = plan.version_on("ami-1");
-        assert!(version.recipe_arn.ends_with(&format!(":image-recipe/web/{}", version.version)), "{named:?}");
-        assert!(version.image_arn.ends_with(&format!(":image/web/{}", version.version)), "{named:?}");
+        assert!(version.recipe_arn.ends_with(&format!(":image-recipe/web/{}", version.version)), "{version:?}");
+        assert!(version.image_arn.ends_with(&format!(":image/web/{}", version.version)), "{version:?}");
     }
 
     #[test]
@@ -288,21 +288,21 @@ mod tests {
             files.insert("image/Dockerfile".into(), dockerfile.as_bytes().to_vec());
             RecipePlan::of_container("web", container, &files).map(|plan| plan.version_on("base@sha256:1"))
         };
-        let base = named(&container(), dockerfile::DEFAULT).unwrap();
-        assert!(base.recipe.ends_with(&format!(":container-recipe/web/{}", base.version)), "{base:?}");
-        assert!(base.image.ends_with(&format!(":image/web/{}", base.version)), "{base:?}");
-        assert_eq!(named(&spec::Container { dockerfile: None, ..container() }, "").unwrap(), base);
+        let base = version(&container(), dockerfile::DEFAULT).unwrap();
+        assert!(base.recipe_arn.ends_with(&format!(":container-recipe/web/{}", base.version)), "{base:?}");
+        assert!(base.image_arn.ends_with(&format!(":image/web/{}", base.version)), "{base:?}");
+        assert_eq!(version(&spec::Container { dockerfile: None, ..container() }, "").unwrap(), base);
         let commented = format!("# web\n{}", dockerfile::DEFAULT);
         for other in [
-            named(&container(), &commented),
-            named(&spec::Container { repository: "team/web".into(), ..container() }, dockerfile::DEFAULT),
-            named(&spec::Container { components: Vec::new(), ..container() }, dockerfile::DEFAULT),
+            version(&container(), &commented),
+            version(&spec::Container { repository: "team/web".into(), ..container() }, dockerfile::DEFAULT),
+            version(&spec::Container { components: Vec::new(), ..container() }, dockerfile::DEFAULT),
         ] {
             assert_ne!(other.unwrap().version, base.version);
         }
         let missing = RecipePlan::of_container("web", &container(), &files("a")).unwrap_err();
         assert!(missing.contains("has no image/Dockerfile"), "{missing}");
-        assert!(named(&container(), "FROM x\n").unwrap_err().contains("imagebuilder:parentImage"));
+        assert!(version(&container(), "FROM x\n").unwrap_err().contains("imagebuilder:parentImage"));
     }
 
     #[test]
@@ -322,7 +322,7 @@ mod tests {
     fn a_document_that_image_builder_would_refuse_is_refused() {
         for (document, words) in [
             (String::new(), "has 0 characters"),
-            ("x".repeat(document::LIMIT + 1), "has 16001 characters"),
+            ("x".repeat(super::super::document::LIMIT + 1), "has 16001 characters"),
             ("a\0b".into(), "none of them NUL"),
         ] {
             let error = RecipePlan::of("web", &spec(), &files(&document)).unwrap_err();

@@ -1,15 +1,14 @@
-//! What runs on the instance for a check: a shell script that ends with exit code 0 when it passes. Pure.
+//! The shell script of a check, which exits with code 0 if the check passes. Pure.
 //!
-//! Secrets are fetched by the script itself, under the instance's role, at the moment they are needed: they are never
-//! in what is sent, and the value that is current then is the value that is used. They reach the check by its
-//! environment and never by a command line. What the check prints passes through a filter that replaces their values,
-//! which the filter has from its environment too.
+//! The script reads its secrets itself, with the role of the instance, when it needs them: the command does not contain
+//! them, and a rotated secret is read with its new value. The check finds them in its environment, never on a command line.
+//! A filter replaces their values in the output of the check; it too reads them from its environment.
 
 use std::fmt::Write as _;
 
 use crate::spec::check::{Check, File, Http, Package, Secret, Service, Tcp};
 
-/// The script of a check; `own` is the text of its script file, for a check that is one.
+/// The script of a check. `own` is the text of its script file, if it has one.
 #[must_use]
 pub fn of(check: &Check, own: &str) -> String {
     let body = body(check, own);
@@ -36,7 +35,7 @@ fn body(check: &Check, own: &str) -> String {
     }
 }
 
-/// A text as one word of a shell.
+/// Quotes a text as one word of a shell.
 #[must_use]
 pub fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
@@ -163,7 +162,7 @@ rm -f \"$before\"
 echo \"ok: rebooted\"
 ";
 
-/// The end of a here-document: no script has it as a line but by intent.
+/// The end marker of the here-document. The script loses any line with it.
 const END: &str = "BAKELINE_CHECK_7f3a9c";
 
 fn with_secrets(check: &Check, body: &str) -> String {
@@ -203,7 +202,7 @@ exit \"$code\"
     script
 }
 
-/// Replaces every line of every secret, wherever it stands in a line of output.
+/// The awk program that replaces every line of every secret in the output.
 const HIDE: &str = r#"
 BEGIN { n = split(ENVIRON["BAKELINE_SECRETS"], names, " ")
   for (i = 1; i <= n; i++) { m = split(ENVIRON[names[i]], lines, "\n")

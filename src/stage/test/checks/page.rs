@@ -1,16 +1,17 @@
-//! The checks as a page a person looks at, without scripts or anything from elsewhere. Pure.
+//! The HTML report of the checks: one page without scripts or external resources. Pure.
 
 use std::fmt::Write as _;
 
 use askama::Template;
 
-use super::judge::{Verdict, seconds};
-use super::report::{self, CONSOLE, JUNIT, Result as Checked};
+use super::outcome::{CheckOutcome, seconds};
+use super::report::{self, CONSOLE, JUNIT};
+use super::result::CheckResult;
 
-/// Where the page lies in the artifact.
+/// Path of the page in the artifact.
 pub const PAGE: &str = "reports/test.html";
 
-/// Lines and bytes that are shown of the end of one output. The whole of it is a file of its own.
+/// Max lines and bytes shown of the end of one output. A file has all of it.
 const SHOWN_LINES: usize = 40;
 const SHOWN_BYTES: usize = 8 << 10;
 
@@ -22,11 +23,11 @@ pub struct About<'a> {
     pub name: &'a str,
     pub region: &'a str,
     pub account: &'a str,
-    /// What it was tested on: `instance` or `task`.
-    pub on: &'a str,
-    /// The id of that.
-    pub instance: &'a str,
-    /// Whether the instance's console output was saved.
+    /// The kind of the test: `instance` or `task`.
+    pub kind: &'a str,
+    /// The id of the instance or task.
+    pub id: &'a str,
+    /// Whether the artifact has the console output of the instance.
     pub console: bool,
 }
 
@@ -36,7 +37,7 @@ struct Page<'a> {
     about: About<'a>,
     outcome: &'static str,
     class: &'static str,
-    said: String,
+    summary: String,
     checks: Vec<Row<'a>>,
     junit: &'static str,
     console: Option<&'static str>,
@@ -45,12 +46,12 @@ struct Page<'a> {
 struct Row<'a> {
     name: &'a str,
     what: &'a str,
-    verdict: &'static str,
+    outcome: &'static str,
     class: &'static str,
-    /// What there is to say beside the verdict.
+    /// The reason for the outcome, if there is one.
     why: String,
     took: String,
-    /// Hundredths of the time it had.
+    /// The part of its timeout that it took, in percent.
     share: u64,
     limit: String,
     outputs: Vec<Output<'a>>,
@@ -61,63 +62,63 @@ struct Output<'a> {
     path: String,
     shown: &'a str,
     cut: bool,
-    /// Whether it is shown at once.
+    /// Whether the page shows it without a click.
     open: bool,
 }
 
-/// The page of a test.
+/// Renders the page.
 ///
 /// # Errors
-/// The page could not be written.
-pub fn page(about: About<'_>, results: &[Checked]) -> Result<String, askama::Error> {
-    let (outcome, class) = match (report::passed(results), results.iter().any(Checked::is_flaky)) {
+/// The template cannot be rendered.
+pub fn page(about: About<'_>, results: &[CheckResult]) -> Result<String, askama::Error> {
+    let (outcome, class) = match (report::passed(results), results.iter().any(CheckResult::is_flaky)) {
         (true, false) => ("passed", "passed"),
-        (true, true) => ("passed, not all at once", "flaky"),
+        (true, true) => ("passed after retries", "flaky"),
         (false, _) => ("failed", "failed"),
     };
     let checks =
         results.iter().zip(report::folders(results)).map(|(result, folder)| row(result, &folder)).collect();
     let console = about.console.then(|| beside(CONSOLE));
-    Page { about, outcome, class, said: counted(results), checks, junit: beside(JUNIT), console }.render()
+    Page { about, outcome, class, summary: counted(results), checks, junit: beside(JUNIT), console }.render()
 }
 
-/// A report's path from the page.
+/// The path of a report, relative to the page.
 fn beside(path: &str) -> &str {
     path.strip_prefix("reports/").unwrap_or(path)
 }
 
-/// How many checks came to what.
-fn counted(results: &[Checked]) -> String {
-    let count = |wanted: fn(&Checked) -> bool| results.iter().filter(|result| wanted(result)).count();
-    let mut said = format!("{} of {} checks passed", count(|r| r.verdict == Verdict::Passed), results.len());
+/// The number of checks by outcome, as text.
+fn counted(results: &[CheckResult]) -> String {
+    let count = |wanted: fn(&CheckResult) -> bool| results.iter().filter(|result| wanted(result)).count();
+    let mut summary = format!("{} of {} checks passed", count(|r| r.outcome == CheckOutcome::Passed), results.len());
     for (what, many) in [
-        ("of them after a failed attempt", count(Checked::is_flaky)),
-        ("failed", count(|r| matches!(r.verdict, Verdict::Failed(_)))),
-        ("not run", count(|r| r.verdict == Verdict::NotRun)),
+        ("of them after a retry", count(CheckResult::is_flaky)),
+        ("failed", count(|r| matches!(r.outcome, CheckOutcome::Failed(_)))),
+        ("not run", count(|r| r.outcome == CheckOutcome::NotRun)),
     ] {
         if many > 0 {
             // Writing to a string does not fail.
-            let _ = write!(said, ", {many} {what}");
+            let _ = write!(summary, ", {many} {what}");
         }
     }
-    said
+    summary
 }
 
-fn row<'a>(result: &'a Checked, folder: &str) -> Row<'a> {
-    let (verdict, class, why) = match &result.verdict {
-        Verdict::Passed if result.is_flaky() => {
-            ("flaky", "flaky", format!("passed at attempt {}", result.attempts))
+fn row<'a>(result: &'a CheckResult, folder: &str) -> Row<'a> {
+    let (outcome, class, why) = match &result.outcome {
+        CheckOutcome::Passed if result.is_flaky() => {
+            ("flaky", "flaky", format!("passed in attempt {}", result.attempts))
         }
-        Verdict::Passed => ("passed", "passed", String::new()),
-        Verdict::Failed(why) if result.attempts > 1 => {
-            ("failed", "failed", format!("{why}, at attempt {} too", result.attempts))
+        CheckOutcome::Passed => ("passed", "passed", String::new()),
+        CheckOutcome::Failed(why) if result.attempts > 1 => {
+            ("failed", "failed", format!("{why}; failed in all {} attempts", result.attempts))
         }
-        Verdict::Failed(why) => ("failed", "failed", why.clone()),
-        Verdict::NotRun => ("not run", "not_run", "nothing more was asked of it".to_owned()),
+        CheckOutcome::Failed(why) => ("failed", "failed", why.clone()),
+        CheckOutcome::NotRun => ("not run", "not_run", "the test ended before".to_owned()),
     };
     let invocation = result.invocation.as_ref();
     let took = invocation.and_then(|found| seconds(&found.elapsed));
-    let failed = matches!(result.verdict, Verdict::Failed(_));
+    let failed = matches!(result.outcome, CheckOutcome::Failed(_));
     let outputs = invocation.into_iter().flat_map(|found| {
         let path = |file: &str| format!("checks/{folder}/{file}.txt");
         [
@@ -127,8 +128,8 @@ fn row<'a>(result: &'a Checked, folder: &str) -> Row<'a> {
     });
     Row {
         name: &result.name,
-        what: &result.script,
-        verdict,
+        what: &result.subject,
+        outcome,
         class,
         why,
         took: took.map_or_else(String::new, |took| format!("{took:.1} s")),
@@ -144,7 +145,7 @@ fn row<'a>(result: &'a Checked, folder: &str) -> Row<'a> {
     }
 }
 
-/// Hundredths that one is of the other, at most all of them.
+/// The percentage that `took` is of `limit`, at most 100.
 fn share(took: f64, limit: f64) -> u64 {
     (0..=100).rev().find(|hundredths: &u8| f64::from(*hundredths) * limit <= took * 100.0).unwrap_or(0).into()
 }
@@ -155,10 +156,10 @@ fn end(text: &str) -> &str {
     let breaks = text.trim_end().match_indices('\n').rev().map(|(at, _)| at + 1);
     let starts: Vec<usize> = breaks.take_while(|at| *at >= least).take(SHOWN_LINES).collect();
     let from = match starts.last() {
-        // So few lines, and so short, that they are all there are.
+        // Few and short lines: show all of them.
         _ if text.len() <= SHOWN_BYTES && starts.len() < SHOWN_LINES => 0,
         Some(line) => *line,
-        // One line longer than what is shown of it.
+        // One line that is too long: show its end.
         None => (least..text.len()).find(|at| text.is_char_boundary(*at)).unwrap_or(text.len()),
     };
     text.get(from..).unwrap_or_default()
@@ -168,7 +169,7 @@ fn end(text: &str) -> &str {
 mod tests {
     use std::time::Duration;
 
-    use super::super::judge::Invocation;
+    use super::super::outcome::Invocation;
     use super::*;
 
     const ABOUT: About<'_> = About {
@@ -177,38 +178,38 @@ mod tests {
         name: "web 2026-01-01",
         region: "eu-west-1",
         account: "123456789012",
-        on: "instance",
-        instance: "i-0123456789abcdef0",
+        kind: "instance",
+        id: "i-0123456789abcdef0",
         console: false,
     };
 
-    fn checked(name: &str, verdict: Verdict, attempts: u8, stdout: &str, stderr: &str) -> Checked {
-        Checked {
+    fn checked(name: &str, outcome: CheckOutcome, attempts: u8, stdout: &str, stderr: &str) -> CheckResult {
+        CheckResult {
             name: name.into(),
-            script: "checks/a.sh".into(),
+            subject: "checks/a.sh".into(),
             attempts,
             limit: Duration::from_mins(5),
-            invocation: (verdict != Verdict::NotRun).then(|| Invocation {
+            invocation: (outcome != CheckOutcome::NotRun).then(|| Invocation {
                 stdout: stdout.into(),
                 stderr: stderr.into(),
                 elapsed: "PT1M15S".into(),
                 ..Invocation::default()
             }),
-            verdict,
+            outcome,
         }
     }
 
     #[test]
-    fn a_page_tells_every_check_and_how_it_went() {
-        let failed = || Verdict::Failed("exit code 7".into());
+    fn the_page_shows_the_outcome_of_every_check() {
+        let failed = || CheckOutcome::Failed("exit code 7".into());
         for (results, words) in [
-            (vec![checked("fine", Verdict::Passed, 1, "", "")], vec!["1 of 1 checks passed", ">passed<"]),
+            (vec![checked("fine", CheckOutcome::Passed, 1, "", "")], vec!["1 of 1 checks passed", ">passed<"]),
             (
-                vec![checked("shaky", Verdict::Passed, 3, "", "")],
-                vec!["passed, not all at once", "1 of them after a failed attempt", "passed at attempt 3"],
+                vec![checked("shaky", CheckOutcome::Passed, 3, "", "")],
+                vec!["passed after retries", "1 of them after a failed attempt", "passed at attempt 3"],
             ),
             (
-                vec![checked("bad", failed(), 1, "out", "err"), checked("late", Verdict::NotRun, 1, "", "")],
+                vec![checked("bad", failed(), 1, "out", "err"), checked("late", CheckOutcome::NotRun, 1, "", "")],
                 vec![
                     "0 of 2 checks passed, 1 failed, 1 not run",
                     "exit code 7",
@@ -216,7 +217,7 @@ mod tests {
                     "75.0 s",
                     "300 s",
                     "checks/bad/stderr.txt",
-                    "nothing more was asked of it",
+                    "the test ended before",
                 ],
             ),
         ] {
@@ -224,19 +225,19 @@ mod tests {
             for word in words {
                 assert!(page.contains(word), "{word}: {page}");
             }
-            assert!(!page.contains("<script") && !page.contains("http"), "nothing from elsewhere: {page}");
+            assert!(!page.contains("<script") && !page.contains("http"), "no external resources: {page}");
         }
     }
 
     #[test]
-    fn what_a_check_prints_is_text_and_no_markup() {
-        let results = [checked("<img>", Verdict::Passed, 1, "</pre><script>alert(1)</script>", "")];
+    fn the_page_escapes_the_output_of_a_check() {
+        let results = [checked("<img>", CheckOutcome::Passed, 1, "</pre><script>alert(1)</script>", "")];
         let page = page(ABOUT, &results).unwrap();
         assert!(!page.contains("<script") && !page.contains("<img>"), "{page}");
     }
 
     #[test]
-    fn the_end_of_an_output_is_shown() {
+    fn the_page_shows_the_end_of_an_output() {
         let lines = |from: u32| (from..100).map(|line| line.to_string() + "\n").collect::<String>();
         let (many, last) = (lines(0), lines(60));
         let (long, wide) = ("ä".repeat(SHOWN_BYTES), format!("{}\nlast", "x".repeat(SHOWN_BYTES)));
@@ -254,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn a_share_is_at_most_the_whole() {
+    fn a_share_is_at_most_100_percent() {
         for (took, limit, expected) in
             [(0.0, 300.0, 0), (75.0, 300.0, 25), (299.9, 300.0, 99), (301.0, 300.0, 100), (1.0, 0.0, 100)]
         {

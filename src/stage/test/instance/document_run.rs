@@ -1,4 +1,4 @@
-//! What Systems Manager is asked to run for a check: a document and its parameters. Pure.
+//! The document of Systems Manager that a check runs, and its parameters. Pure.
 
 use std::collections::BTreeMap;
 
@@ -10,47 +10,47 @@ use crate::stage::store::Files;
 const SHELL: &str = "AWS-RunShellScript";
 const POWERSHELL: &str = "AWS-RunPowerShellScript";
 
-/// A document, and what it is given.
+/// A document and its parameters.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Order {
+pub struct DocumentRun {
     pub document: String,
-    /// The document's default version if none.
+    /// None: the default version of the document.
     pub version: Option<String>,
     pub parameters: BTreeMap<String, Vec<String>>,
 }
 
-/// The orders of the checks; `files` are the source artifact's.
+/// The documents of all checks; `files` has the scripts from the source artifact.
 ///
 /// # Errors
-/// A script is not there, or is not text.
-pub fn all(checks: &[Check], files: &Files) -> Result<Vec<Order>, StageError> {
+/// A script is missing, or is not text.
+pub fn all(checks: &[Check], files: &Files) -> Result<Vec<DocumentRun>, StageError> {
     checks.iter().map(|check| of(check, files)).collect()
 }
 
-fn of(check: &Check, files: &Files) -> Result<Order, StageError> {
+fn of(check: &Check, files: &Files) -> Result<DocumentRun, StageError> {
     if let Some(document) = &check.document {
-        // How long it may run is its own affair: it need not have a parameter for it.
-        return Ok(Order {
+        // A document need not have a parameter for its timeout: the stage cancels it.
+        return Ok(DocumentRun {
             document: document.name.clone(),
             version: document.version.clone(),
             parameters: document.parameters.clone(),
         });
     }
-    let own = check.script.as_deref().map_or(Ok(""), |path| own(check, path, files))?;
-    let (document, text) = if check.is_powershell() {
-        (POWERSHELL, own.strip_prefix('\u{feff}').unwrap_or(own).to_owned())
+    let text = check.script.as_deref().map_or(Ok(""), |path| script_text(check, path, files))?;
+    let (document, command) = if check.is_powershell() {
+        (POWERSHELL, text.strip_prefix('\u{feff}').unwrap_or(text).to_owned())
     } else {
-        (SHELL, script::of(check, own))
+        (SHELL, script::of(check, text))
     };
     let parameters = BTreeMap::from([
-        ("commands".to_owned(), text.lines().map(str::to_owned).collect()),
+        ("commands".to_owned(), command.lines().map(str::to_owned).collect()),
         ("executionTimeout".to_owned(), vec![check.timeout.as_secs().to_string()]),
     ]);
-    Ok(Order { document: document.to_owned(), version: None, parameters })
+    Ok(DocumentRun { document: document.to_owned(), version: None, parameters })
 }
 
-/// The text of a check's script file.
-fn own<'f>(check: &Check, path: &str, files: &'f Files) -> Result<&'f str, StageError> {
+/// The text of a script file.
+fn script_text<'f>(check: &Check, path: &str, files: &'f Files) -> Result<&'f str, StageError> {
     let script = files.get(path).ok_or_else(|| {
         StageError::Rejected(format!("the input artifact has no {path}, the script of check {}", check.name))
     })?;
@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn scripts_are_taken_line_by_line_by_the_document_that_runs_them() {
+    fn a_script_runs_in_the_document_of_its_shell_line_by_line() {
         let files = Files::from([
             ("a.sh".into(), b"#!/bin/sh\n\necho 1\n".to_vec()),
             ("a.ps1".into(), "\u{feff}Get-Service web\r\nexit 0\r\n".into()),
@@ -88,14 +88,14 @@ mod tests {
             ("a.ps1", "AWS-RunPowerShellScript", vec!["Get-Service web", "exit 0"]),
         ];
         for (path, document, lines) in cases {
-            let order = of(&script(path), &files).unwrap();
-            assert_eq!((order.document.as_str(), order.version.as_deref()), (document, None));
-            assert_eq!(order.parameters, parameters(&lines), "{path}");
+            let run = of(&script(path), &files).unwrap();
+            assert_eq!((run.document.as_str(), run.version.as_deref()), (document, None));
+            assert_eq!(run.parameters, parameters(&lines), "{path}");
         }
     }
 
     #[test]
-    fn scripts_must_be_there_and_text() {
+    fn a_missing_or_binary_script_is_refused() {
         let files = Files::from([("b.sh".into(), b"ok\xff".to_vec())]);
         let binary = of(&script("b.sh"), &files).unwrap_err();
         assert_eq!(binary.to_string(), "b.sh is not a script: byte 2 is not UTF-8 text");
@@ -103,17 +103,17 @@ mod tests {
     }
 
     #[test]
-    fn a_document_gets_what_the_spec_gives_it_and_nothing_else() {
+    fn a_document_gets_only_the_parameters_of_the_spec() {
         let check = check(
             r#"{"name": "a", "timeout": "2m", "document": {"name": "AWS-RunPatchBaseline", "version": "$LATEST",
                 "parameters": {"Operation": ["Scan"]}}}"#,
         );
-        let order = of(&check, &Files::new()).unwrap();
-        let expected = Order {
+        let run = of(&check, &Files::new()).unwrap();
+        let expected = DocumentRun {
             document: "AWS-RunPatchBaseline".into(),
             version: Some("$LATEST".into()),
             parameters: BTreeMap::from([("Operation".into(), vec!["Scan".into()])]),
         };
-        assert_eq!(order, expected);
+        assert_eq!(run, expected);
     }
 }

@@ -1,4 +1,4 @@
-//! The scripts run here by a shell: what passes, what fails, and where a secret can be seen.
+//! Tests that run the scripts in a shell: what passes, what fails, and where a secret is visible.
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -32,7 +32,7 @@ fn passes(kind: Value) -> bool {
 }
 
 #[test]
-fn a_file_is_held_against_everything_that_is_asked_of_it() {
+fn a_file_check_compares_every_property() {
     use std::os::unix::fs::PermissionsExt;
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("it's a file");
@@ -63,7 +63,7 @@ fn a_file_is_held_against_everything_that_is_asked_of_it() {
 }
 
 #[test]
-fn a_port_takes_connections_or_does_not() {
+fn a_tcp_check_needs_a_listening_port() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     assert!(passes(json!({ "tcp": { "port": port, "within": "1s" } })));
@@ -72,7 +72,7 @@ fn a_port_takes_connections_or_does_not() {
 }
 
 #[test]
-fn an_answer_is_held_against_status_and_text() {
+fn an_http_check_compares_status_and_text() {
     use std::io::{Read as _, Write as _};
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/it?a=b&c=$(id)", listener.local_addr().unwrap());
@@ -108,7 +108,7 @@ fn programs(programs: &[(&str, &str)]) -> tempfile::TempDir {
 }
 
 #[test]
-fn a_unit_and_a_package_are_asked_of_their_managers() {
+fn unit_and_package_checks_ask_systemd_and_the_package_manager() {
     let bin = programs(&[
         (
             "systemctl",
@@ -134,7 +134,7 @@ fn a_unit_and_a_package_are_asked_of_their_managers() {
 }
 
 #[test]
-fn a_secret_reaches_the_check_and_nothing_else() {
+fn only_the_check_sees_its_secret() {
     let secret = "s3cr&t/\"planted\\1' $(id)";
     let log = tempfile::tempdir().unwrap();
     let seen = log.path().join("arguments");
@@ -167,7 +167,7 @@ fn a_secret_that_cannot_be_read_fails_the_check_before_it_runs() {
 }
 
 #[test]
-fn a_script_is_sent_as_it_is_and_every_other_kind_is_a_shell_that_parses() {
+fn a_script_is_sent_unchanged_and_every_other_kind_is_a_valid_shell_script() {
     assert_eq!(of(&check(json!({ "script": "a.sh" })), "#!/bin/sh\ntrue\n"), "#!/bin/sh\ntrue\n");
     for kind in [json!({ "cloud_init": "finished" }), json!({ "reboot": "comes_back" })] {
         let script = of(&check(kind.clone()), "");

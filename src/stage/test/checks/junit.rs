@@ -1,16 +1,16 @@
-//! The checks as a JUnit report, in the form that CI systems read: one suite, one case a check. Pure.
+//! The JUnit report of the checks, for CI systems: one suite with one case for each check. Pure.
 
 use std::io;
 
 use quick_xml::Writer;
 use quick_xml::events::{BytesDecl, BytesText, Event};
 
-use super::judge::{Verdict, seconds};
-use super::report::Result;
+use super::outcome::{CheckOutcome, seconds};
+use super::result::CheckResult;
 
 /// The report. Characters that XML 1.0 cannot hold become U+FFFD.
 #[must_use]
-pub fn report(service: &str, results: &[Result]) -> String {
+pub fn report(service: &str, results: &[CheckResult]) -> String {
     let mut writer = Writer::new_with_indent(Vec::new(), b' ', 2);
     // Writing to memory does not fail; a report that could not be written is an empty one.
     match suite(&mut writer, service, results) {
@@ -19,12 +19,12 @@ pub fn report(service: &str, results: &[Result]) -> String {
     }
 }
 
-fn suite(writer: &mut Writer<Vec<u8>>, service: &str, results: &[Result]) -> io::Result<()> {
+fn suite(writer: &mut Writer<Vec<u8>>, service: &str, results: &[CheckResult]) -> io::Result<()> {
     let count =
-        |wanted: fn(&Verdict) -> bool| results.iter().filter(|r| wanted(&r.verdict)).count().to_string();
+        |wanted: fn(&CheckOutcome) -> bool| results.iter().filter(|r| wanted(&r.outcome)).count().to_string();
     let tests = results.len().to_string();
-    let failures = count(|verdict| matches!(verdict, Verdict::Failed(_)));
-    let skipped = count(|verdict| *verdict == Verdict::NotRun);
+    let failures = count(|outcome| matches!(outcome, CheckOutcome::Failed(_)));
+    let skipped = count(|outcome| *outcome == CheckOutcome::NotRun);
     let time = format!("{:.3}", results.iter().map(duration).sum::<f64>());
     writer.write_event(Event::Decl(BytesDecl::new("1.0", Some("UTF-8"), None)))?;
     let attributes = [
@@ -44,26 +44,26 @@ fn suite(writer: &mut Writer<Vec<u8>>, service: &str, results: &[Result]) -> io:
     Ok(())
 }
 
-fn case(writer: &mut Writer<Vec<u8>>, service: &str, result: &Result) -> io::Result<()> {
+fn case(writer: &mut Writer<Vec<u8>>, service: &str, result: &CheckResult) -> io::Result<()> {
     let time = format!("{:.3}", duration(result));
     let name = clean(&result.name);
-    let attributes = [("classname", service), ("name", &name), ("file", &result.script), ("time", &time)];
+    let attributes = [("classname", service), ("name", &name), ("file", &result.subject), ("time", &time)];
     writer.create_element("testcase").with_attributes(attributes).write_inner_content(|writer| {
-        match &result.verdict {
+        match &result.outcome {
             // The element of Surefire's reports, which CI systems know.
-            Verdict::Passed if result.is_flaky() => {
-                let message = format!("passed at attempt {}", result.attempts);
+            CheckOutcome::Passed if result.is_flaky() => {
+                let message = format!("passed in attempt {}", result.attempts);
                 writer
                     .create_element("flakyFailure")
                     .with_attribute(("message", message.as_str()))
                     .write_empty()?;
             }
-            Verdict::Passed => {}
-            Verdict::Failed(why) => {
+            CheckOutcome::Passed => {}
+            CheckOutcome::Failed(why) => {
                 let why = clean(why);
                 writer.create_element("failure").with_attribute(("message", why.as_str())).write_empty()?;
             }
-            Verdict::NotRun => {
+            CheckOutcome::NotRun => {
                 writer.create_element("skipped").write_empty()?;
             }
         }
@@ -79,7 +79,7 @@ fn case(writer: &mut Writer<Vec<u8>>, service: &str, result: &Result) -> io::Res
     Ok(())
 }
 
-fn duration(result: &Result) -> f64 {
+fn duration(result: &CheckResult) -> f64 {
     result.invocation.as_ref().and_then(|invocation| seconds(&invocation.elapsed)).unwrap_or(0.0)
 }
 

@@ -1,4 +1,4 @@
-//! EC2's side of a test: the instance launched, looked at and terminated.
+//! The instance of a test in EC2: launched, described and terminated.
 
 use aws_sdk_ec2::types::{
     Filter, HttpTokensState, IamInstanceProfileSpecification, Instance, InstanceInterruptionBehavior,
@@ -7,7 +7,7 @@ use aws_sdk_ec2::types::{
 };
 use aws_sdk_ssm::types::InstanceInformationStringFilter;
 
-use super::judge::{self, Described, Vitals};
+use super::boot::{self, DescribedImage, InstanceHealth};
 use crate::aws::{AwsError, Class};
 use crate::engine::StageError;
 use crate::engine::key::tag;
@@ -15,26 +15,24 @@ use crate::evidence::ImageIdentity;
 use crate::spec;
 use crate::stage::Cx;
 
-/// Refuses an image that is not the one the chain speaks for.
-pub async fn prove_image(cx: &Cx, identity: &ImageIdentity) -> Result<(), StageError> {
+/// Checks that the image is the one in the chain.
+pub async fn verify_image(cx: &Cx, identity: &ImageIdentity) -> Result<(), StageError> {
     let place = format!("{} in {}", identity.image_id, identity.region);
     let answer = cx.aws.ec2.describe_images().image_ids(&identity.image_id).send().await;
     let answer = answer.map_err(|error| AwsError::new("ec2:DescribeImages", &place, error))?;
     let found = answer.images.unwrap_or_default().into_iter().next();
     let found = found.ok_or_else(|| StageError::NotYet(format!("{place} is not found")))?;
-    let found = Described {
+    let found = DescribedImage {
         state: found.state.map(|state| state.as_str().to_owned()).unwrap_or_default(),
         owner: found.owner_id,
         name: found.name,
         creation_date: found.creation_date,
     };
-    judge::same_image(identity, &found).map_err(StageError::Rejected)
+    boot::same_image(identity, &found).map_err(StageError::Rejected)
 }
 
-/// Launches the instance of this attempt, or finds it: the same token never launches a second one.
-///
-/// The instance of a replayed token may have been terminated since; its id is the answer all the same. None: a Spot
-/// instance was asked for, and EC2 has none to give.
+/// Launches the instance, or finds the one of this attempt: the client token launches one instance only. EC2 also returns
+/// the id of an instance that has been terminated since. None: there is no Spot capacity.
 pub async fn launch(
     cx: &Cx,
     test: &spec::Test,
@@ -44,7 +42,7 @@ pub async fn launch(
 ) -> Result<Option<String>, StageError> {
     let Some(wanted) = test.instance() else {
         return Err(StageError::Bug(
-            "an instance is to be launched that the spec does not describe".to_owned(),
+            "the spec has no test instance".to_owned(),
         ));
     };
     let profile = IamInstanceProfileSpecification::builder();
@@ -75,7 +73,7 @@ pub async fn launch(
     let answer = match call.send().await.map_err(|error| AwsError::new("ec2:RunInstances", image, error)) {
         Ok(answer) => answer,
         Err(error) if spot && NO_SPOT.iter().any(|code| error.is(code)) => {
-            tracing::info!(%error, "no Spot instance is to be had; an on-demand one is launched");
+            tracing::info!(%error, "there is no Spot capacity; launching an on-demand instance");
             return Ok(None);
         }
         Err(error) => return Err(error.into()),
@@ -84,10 +82,10 @@ pub async fn launch(
     launched
         .and_then(|instance| instance.instance_id)
         .map(Some)
-        .ok_or_else(|| StageError::NotYet(format!("ec2:RunInstances of {image} gave no instance")))
+        .ok_or_else(|| StageError::NotYet(format!("ec2:RunInstances of {image} returned no instance")))
 }
 
-/// EC2's codes for no Spot instance to be had, now or at all.
+/// EC2's error codes for missing Spot capacity or support.
 const NO_SPOT: [&str; 5] = [
     "InsufficientInstanceCapacity",
     "MaxSpotInstanceCountExceeded",
@@ -96,7 +94,7 @@ const NO_SPOT: [&str; 5] = [
     "UnsupportedOperation",
 ];
 
-/// A Spot instance that ends for good when it is interrupted.
+/// A Spot instance that is terminated when it is interrupted.
 fn one_time() -> InstanceMarketOptionsRequest {
     let spot = SpotMarketOptions::builder()
         .spot_instance_type(SpotInstanceType::OneTime)
@@ -104,7 +102,7 @@ fn one_time() -> InstanceMarketOptionsRequest {
     InstanceMarketOptionsRequest::builder().market_type(MarketType::Spot).spot_options(spot.build()).build()
 }
 
-/// What the instance wrote to its console, for whoever wants to know why it failed; none if EC2 does not tell.
+/// The console output of the instance; none if EC2 has none.
 pub async fn console(cx: &Cx, id: &str) -> Option<Vec<u8>> {
     use base64::Engine as _;
     let answer = cx.aws.ec2.get_console_output().instance_id(id).send().await;
@@ -115,13 +113,13 @@ pub async fn console(cx: &Cx, id: &str) -> Option<Vec<u8>> {
             Some(text.get(text.len().saturating_sub(CONSOLE_BYTES)..).unwrap_or_default().to_vec())
         }
         Err(error) => {
-            tracing::info!(%error, "the console output is not kept");
+            tracing::info!(%error, "the console output cannot be read");
             None
         }
     }
 }
 
-/// Last bytes of console output that are kept; EC2 keeps 64 KiB.
+/// Max bytes of console output in the artifact: its last ones. EC2 keeps 64 KiB.
 const CONSOLE_BYTES: usize = 64 << 10;
 
 fn tags(cx: &Cx, service: &str, of: ResourceType) -> TagSpecification {
@@ -132,7 +130,7 @@ fn tags(cx: &Cx, service: &str, of: ResourceType) -> TagSpecification {
     TagSpecification::builder().resource_type(of).set_tags(Some(tags)).build()
 }
 
-/// The instance's state and why it is in it; none while EC2 does not know it.
+/// The state of the instance and the reason for it; none if EC2 does not find the instance.
 pub async fn state(cx: &Cx, id: &str) -> Result<Option<(String, String)>, StageError> {
     let answer = match cx.aws.ec2.describe_instances().instance_ids(id).send().await {
         Ok(answer) => answer,
@@ -150,26 +148,26 @@ pub async fn state(cx: &Cx, id: &str) -> Result<Option<(String, String)>, StageE
     }))
 }
 
-/// Everything a boot is judged by.
-pub async fn vitals(cx: &Cx, id: &str) -> Result<Vitals, StageError> {
-    let mut vitals = Vitals::default();
+/// The health of a booting instance.
+pub async fn health(cx: &Cx, id: &str) -> Result<InstanceHealth, StageError> {
+    let mut health = InstanceHealth::default();
     let call = cx.aws.ec2.describe_instance_status().instance_ids(id).include_all_instances(true);
     match call.send().await {
         Ok(answer) => {
             if let Some(status) = answer.instance_statuses.unwrap_or_default().into_iter().next() {
-                let word = |summary: Option<aws_sdk_ec2::types::InstanceStatusSummary>| {
+                let text = |summary: Option<aws_sdk_ec2::types::InstanceStatusSummary>| {
                     summary
                         .and_then(|s| s.status)
                         .map(|status| status.as_str().to_owned())
                         .unwrap_or_default()
                 };
-                vitals.state = status
+                health.state = status
                     .instance_state
                     .and_then(|s| s.name)
                     .map(|n| n.as_str().to_owned())
                     .unwrap_or_default();
-                vitals.system = word(status.system_status);
-                vitals.instance = word(status.instance_status);
+                health.system = text(status.system_status);
+                health.instance = text(status.instance_status);
             }
         }
         Err(error) => {
@@ -179,10 +177,10 @@ pub async fn vitals(cx: &Cx, id: &str) -> Result<Vitals, StageError> {
             }
         }
     }
-    if vitals.state == "running" {
-        vitals.ping = ping(cx, id).await?;
+    if health.state == "running" {
+        health.ping = ping(cx, id).await?;
     }
-    Ok(vitals)
+    Ok(health)
 }
 
 async fn ping(cx: &Cx, id: &str) -> Result<String, StageError> {
@@ -195,9 +193,8 @@ async fn ping(cx: &Cx, id: &str) -> Result<String, StageError> {
     Ok(found.and_then(|f| f.ping_status).map(|ping| ping.as_str().to_owned()).unwrap_or_default())
 }
 
-/// Asks for instances to be terminated; false if EC2 does not know one of them.
-///
-/// Asked once: when no answer comes, the next look shows whether it was done.
+/// Terminates instances; false if EC2 does not find one of them. The SDK does not retry the call: the next slice reads the
+/// state first.
 pub async fn terminate(cx: &Cx, ids: &[String]) -> Result<bool, StageError> {
     let call = cx.aws.once.ec2.terminate_instances().set_instance_ids(Some(ids.to_vec()));
     match call.send().await {
@@ -209,8 +206,8 @@ pub async fn terminate(cx: &Cx, ids: &[String]) -> Result<bool, StageError> {
     }
 }
 
-/// The instances this attempt launched that still run, found by their tags.
-pub async fn recall(cx: &Cx) -> Result<Vec<String>, AwsError> {
+/// The instances of this attempt that still run, found by their tags.
+pub async fn find(cx: &Cx) -> Result<Vec<String>, AwsError> {
     let filter = |name: String, values: &[&str]| {
         let values = values.iter().map(|value| (*value).to_owned()).collect();
         Filter::builder().name(name).set_values(Some(values)).build()
