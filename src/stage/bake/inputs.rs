@@ -6,6 +6,7 @@ use super::build::status::{self, Build, BuildPhase};
 use super::images::output::BuildOutput;
 use super::recipe::plan::RecipePlan;
 use crate::engine::{StageError, Timestamp};
+use crate::evidence::Stage;
 use crate::spec;
 use crate::stage::Cx;
 use crate::stage::handover::Source;
@@ -38,8 +39,8 @@ impl Inputs {
     /// The source cannot be read, the spec has mistakes, or its resources are not in the worker's region.
     pub async fn load(cx: &mut Cx, began: Timestamp) -> Result<Self, StageError> {
         let source = Source::open(cx).await?;
-        cx.act_in(source.spec.targets.bake.as_deref()).await?;
-        let bake = source.spec.bake().map_err(|missing| StageError::Config(missing.to_string()))?.clone();
+        cx.act_in(Stage::Bake, source.spec.targets.bake.as_deref()).await?;
+        let bake = source.spec.bake().map_err(StageError::config)?.clone();
         let build_from = BuildFrom::read(&source, &bake)?;
         let arn = build_from.arn();
         let (account, region) = arn::account_and_region(arn)

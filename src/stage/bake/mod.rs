@@ -23,7 +23,7 @@ pub use self::state::Bake;
 use self::steps::{
     check_gates, publish, read_content, report_findings, seal, start_build, undo, wait_for_build,
 };
-use super::{Cx, StageMachine, goes_forward};
+use super::{Cx, StageMachine, not_unwinding};
 use crate::engine::{Failure, Machine, StageError, Step, Timestamp};
 use crate::evidence::Stage;
 
@@ -38,7 +38,7 @@ impl StageMachine for Bake {
         Some(Self::UndoFindingBuild { empty_reads: 0, parent: None, reason })
     }
 
-    async fn step_back(self, cx: &Cx) -> Result<Step<Self>, StageError> {
+    async fn unwind_without_inputs(self, cx: &Cx) -> Result<Step<Self>, StageError> {
         // The account of a build is that of its image pipeline, and is part of the build's ARN.
         let account = |image: &str| arn::account_and_region(image).map_or("", |(account, _)| account).to_owned();
         match self {
@@ -70,7 +70,7 @@ impl StageMachine for Bake {
             | Self::Tagging { .. }
             | Self::Publishing { .. }
             | Self::ConfirmingParameter { .. }
-            | Self::Sealing { .. }) => Err(goes_forward(&forward)),
+            | Self::Sealing { .. }) => Err(not_unwinding(&forward)),
         }
     }
 }

@@ -13,7 +13,7 @@ use sha2::Digest as _;
 use crate::digest::Sha256;
 
 /// The name of the digest in a DigestSet. Every chain starts with the hash of this name.
-pub const ALGORITHM: &str = crate::evidence::image::CONTENT;
+pub const ALGORITHM: &str = crate::evidence::image::CONTENT_DIGEST;
 
 /// Bytes in a block.
 pub const BLOCK_SIZE: usize = 512 << 10;
@@ -137,13 +137,13 @@ mod tests {
     #[test]
     fn the_digest_follows_the_documented_rule() {
         // Written from docs/predicates.md with Python's hashlib:
-        // h = sha256(b"bakeline_ebs_v1"); h = sha256(h + b"v" + pack(">I", 8) + b"/dev/xvda")
+        // h = sha256(b"bakeline_ebsContentV1"); h = sha256(h + b"v" + pack(">I", 8) + b"/dev/xvda")
         // h = sha256(h + b"b" + pack(">I", 3) + sha256(b"\x01" * 524288))
         let block = sum(&vec![1; BLOCK_SIZE]);
         let chain = Chain::default().volume("/dev/xvda", 8).block(3, block);
         assert_eq!(
             chain.digest().to_string(),
-            "0c8e6197309b65ed18f62e535623b07366d4a6d139653314575c069f351e9c48"
+            "86c87f5120afd9a2c4a6f20ec35fffd6ab14ebd9df0504153e56b825ddb70beb"
         );
     }
 

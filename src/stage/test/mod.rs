@@ -15,7 +15,7 @@ pub use self::state::{SoakResult, Test};
 use self::state::task::TaskTest;
 use self::task::TaskInputs;
 use super::handover::Release;
-use super::{Cx, StageMachine, goes_forward};
+use super::{Cx, StageMachine, not_unwinding};
 use crate::engine::{Failure, Machine, StageError, Step, Timestamp};
 use crate::evidence::Stage;
 
@@ -33,7 +33,7 @@ impl StageMachine for Test {
 
     async fn load(cx: &mut Cx, at: Timestamp) -> Result<Inputs, StageError> {
         let release = Release::open(cx, Stage::Test, at).await?;
-        cx.act_in(release.spec.targets.test.as_deref()).await?;
+        cx.act_in(Stage::Test, release.spec.targets.test.as_deref()).await?;
         let test = release.spec.test().map_err(StageError::config)?.clone();
         if let Some(task) = test.task.clone() {
             let image = release.container_in(cx.aws.region())?.clone();
@@ -48,7 +48,7 @@ impl StageMachine for Test {
         Some(TaskTest::UndoFindingDefinitions { empty_reads: 0, then_instances: true, reason }.into())
     }
 
-    async fn step_back(self, cx: &Cx) -> Result<Step<Self>, StageError> {
+    async fn unwind_without_inputs(self, cx: &Cx) -> Result<Step<Self>, StageError> {
         match self {
             Self::UndoFindingInstances { empty_reads, reason } => {
                 instance::undo::find_instances(cx, empty_reads, reason).await
@@ -59,7 +59,7 @@ impl StageMachine for Test {
             Self::UndoConfirmingTermination { instance, reason } => {
                 instance::undo::confirm_termination(cx, instance, reason).await
             }
-            Self::Task { task } => task::step_back(task, cx).await,
+            Self::Task { task } => task::unwind_without_inputs(task, cx).await,
             forward @ (Self::Launching
             | Self::LaunchingOnDemand
             | Self::Booting { .. }
@@ -70,7 +70,7 @@ impl StageMachine for Test {
             | Self::Soaking { .. }
             | Self::Terminating { .. }
             | Self::ConfirmingTermination { .. }
-            | Self::Sealing { .. }) => Err(goes_forward(&forward)),
+            | Self::Sealing { .. }) => Err(not_unwinding(&forward)),
         }
     }
 }
@@ -103,7 +103,7 @@ impl Machine for Test {
 
     async fn step(self, inputs: &Inputs, cx: &Cx) -> Result<Step<Self>, StageError> {
         if self.is_undo() {
-            return self.step_back(cx).await;
+            return self.unwind_without_inputs(cx).await;
         }
         match (self, inputs) {
             (Self::Task { task }, Inputs::Task(inputs)) => task::step(task, inputs, cx).await,

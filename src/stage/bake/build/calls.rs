@@ -11,6 +11,7 @@ use super::status::{self, Build, BuildFailure, ComponentFailure, RegionFailure, 
 use crate::aws::{AwsError, Class};
 use crate::engine::key::{ClientToken, tag};
 use crate::engine::{Progress, StageError};
+use crate::evidence::Stage;
 use crate::stage::Cx;
 
 /// Starts a build of an image pipeline, or finds the one of this attempt: the client token starts one build only.
@@ -22,7 +23,7 @@ pub async fn start_pipeline(cx: &Cx, pipeline: &str, service: &str) -> Result<St
         .image_pipeline_arn(pipeline)
         .client_token(cx.key().client_token("build"))
         .tags(tag::SERVICE, service);
-    for (key, value) in cx.key().tags() {
+    for (key, value) in cx.key().tags(Stage::Bake) {
         call = call.tags(key, value);
     }
     let answer = call

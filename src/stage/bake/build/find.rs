@@ -20,8 +20,8 @@ pub async fn pipeline_build(cx: &Cx, pipeline: &str) -> Result<Option<String>, A
         .await
         .map_err(|error| AwsError::new("imagebuilder:ListImagePipelineImages", pipeline, error))?;
     let ours = |image: &wire::ImageSummary| {
-        let of = image.tags.as_ref().and_then(|tags| tags.get(tag::ACTION_EXECUTION));
-        of == Some(&cx.key().action_execution)
+        let of = image.tags.as_ref().and_then(|tags| tags.get(tag::ATTEMPT));
+        of == Some(&cx.key().attempt_id)
     };
     Ok(all.into_iter().find(ours).and_then(|image| image.arn))
 }
@@ -61,7 +61,7 @@ async fn any_recipe_build(cx: &Cx) -> Result<Option<String>, AwsError> {
     while let Some(image) = images.next().await {
         let image = image.map_err(|error| AwsError::new("imagebuilder:ListImages", "this account", error))?;
         let Some(arn) = image.arn else { continue };
-        let found = recipe_build(cx, &arn, tag::ACTION_EXECUTION, &cx.key().action_execution).await?;
+        let found = recipe_build(cx, &arn, tag::ATTEMPT, &cx.key().attempt_id).await?;
         if found.is_some() {
             return Ok(found);
         }

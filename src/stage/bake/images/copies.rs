@@ -9,7 +9,7 @@ use super::availability::{self, Availability, BuiltImage, Copies, Described};
 use crate::aws::{AwsError, Class};
 use crate::engine::StageError;
 use crate::engine::key::tag;
-use crate::evidence::ImageIdentity;
+use crate::evidence::{ImageIdentity, Stage};
 use crate::stage::Cx;
 
 /// Describes an image in its region; none if EC2 does not find it.
@@ -58,7 +58,7 @@ pub async fn availability(cx: &Cx, copies: &Copies) -> Result<Availability, Stag
 pub async fn tag(cx: &Cx, image: &BuiltImage, service: &str, shared: bool) -> Result<(), StageError> {
     let found = describe(cx, image).await?;
     let found = found.ok_or_else(|| StageError::NotYet(format!("{} is not found", place(image))))?;
-    let mut wanted = cx.key().tags();
+    let mut wanted = cx.key().tags(Stage::Bake);
     wanted.insert(tag::SERVICE.to_owned(), service.to_owned());
     if shared {
         wanted.retain(|key, _| !found.tags.contains_key(key));

@@ -12,6 +12,7 @@ use super::version::{ComponentDocument, RecipeVersion};
 use crate::aws::{AwsError, Class};
 use crate::engine::StageError;
 use crate::engine::key::tag;
+use crate::evidence::Stage;
 use crate::spec::Volume;
 use crate::stage::Cx;
 
@@ -104,7 +105,7 @@ async fn create_component(cx: &Cx, plan: &RecipePlan, document: &ComponentDocume
         .data(&document.data)
         .client_token(token)
         .tags(tag::SERVICE, &plan.service);
-    for (key, value) in cx.key().tags() {
+    for (key, value) in cx.key().tags(Stage::Bake) {
         call = call.tags(key, value);
     }
     let created = call.send().await.map(|_| ());
@@ -201,7 +202,7 @@ impl NewRecipe<'_> {
             .ami_tags(tag::SERVICE, &plan.service)
             .client_token(cx.key().client_token(&format!("recipe {}", version.version)))
             .tags(tag::SERVICE, &plan.service);
-        for (key, value) in cx.key().tags() {
+        for (key, value) in cx.key().tags(Stage::Bake) {
             call = call.tags(key, value);
         }
         let created = call.send().await.map(|_| ());
@@ -243,7 +244,7 @@ impl NewRecipe<'_> {
         if let Some((_, digest)) = parent.split_once('@') {
             call = call.tags(tag::PARENT_DIGEST, digest);
         }
-        for (key, value) in cx.key().tags() {
+        for (key, value) in cx.key().tags(Stage::Bake) {
             call = call.tags(key, value);
         }
         let created = call.send().await.map(|_| ());

@@ -7,6 +7,7 @@ use serde_json::json;
 use super::dockerfile;
 use super::version::{ArnScope, ComponentDocument, RecipeVersion, component_document, scope_of, version_numbers};
 use crate::digest::Sha256;
+use crate::evidence::layout;
 use crate::spec::{self, Reuse, Volume};
 use crate::stage::store::Files;
 
@@ -80,7 +81,7 @@ impl RecipePlan {
         let dockerfile = match &container.dockerfile {
             None => dockerfile::DEFAULT.to_owned(),
             Some(path) => {
-                let bytes = files.get(path);
+                let bytes = files.get(&layout::source(path));
                 let bytes = bytes
                     .ok_or_else(|| format!("the source artifact has no {path}, the Dockerfile template"))?;
                 dockerfile::read(path, bytes, has_components)?
@@ -224,7 +225,7 @@ mod tests {
     }
 
     fn files(document: &str) -> Files {
-        Files::from([("image/Web_Server.yaml".to_owned(), document.as_bytes().to_vec())])
+        Files::from([("source/image/Web_Server.yaml".to_owned(), document.as_bytes().to_vec())])
     }
 
     fn container() -> spec::Container {
@@ -285,7 +286,7 @@ mod tests {
     fn the_version_of_a_container_recipe_follows_from_components_dockerfile_and_repository() {
         let version = |container: &spec::Container, dockerfile: &str| {
             let mut files = files("a");
-            files.insert("image/Dockerfile".into(), dockerfile.as_bytes().to_vec());
+            files.insert("source/image/Dockerfile".into(), dockerfile.as_bytes().to_vec());
             RecipePlan::of_container("web", container, &files).map(|plan| plan.version_on("base@sha256:1"))
         };
         let base = version(&container(), dockerfile::DEFAULT).unwrap();

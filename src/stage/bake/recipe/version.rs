@@ -7,6 +7,7 @@
 
 use super::document;
 use crate::digest::Sha256;
+use crate::evidence::layout;
 use crate::stage::store::Files;
 
 /// Partition, region and account of an ARN.
@@ -56,7 +57,7 @@ pub fn scope_of(infrastructure: &str, section: &str) -> Result<ArnScope, String>
 /// Reads the document of a component at `path`.
 pub fn component_document(service: &str, path: &str, files: &Files) -> Result<ComponentDocument, String> {
     let bytes = files
-        .get(path)
+        .get(&layout::source(path))
         .ok_or_else(|| format!("the source artifact has no {path}, a component's document"))?;
     let data = document::text(path, "a component's document", bytes)?;
     let digest = Sha256::of(bytes);

@@ -7,7 +7,7 @@ use super::super::inputs::{Inputs, current_output};
 use super::super::state::Bake;
 use crate::digest::Sha256;
 use crate::engine::{Progress, StageError, Step};
-use crate::evidence::Bound;
+use crate::evidence::Binding;
 use crate::spec::Content;
 use crate::stage::Cx;
 use crate::stage::content::{Position, ReadProgress, count_blocks, percent, read_piece, volumes};
@@ -27,12 +27,12 @@ pub fn bound(
     copies: &Copies,
     region: &str,
     content: Option<Sha256>,
-) -> Vec<Bound> {
+) -> Vec<Binding> {
     let read = requested.map(|requested| copies_to_read(requested, copies, region)).unwrap_or_default();
     let of = |copy: &BuiltImage| match content {
-        None => Bound::Identity,
-        Some(content) if read.contains(copy) => Bound::Content(content),
-        Some(content) => Bound::ContentOfACopy(content),
+        None => Binding::Identity,
+        Some(content) if read.contains(copy) => Binding::Content(content),
+        Some(content) => Binding::ContentOfAnotherCopy(content),
     };
     copies.own.iter().map(of).collect()
 }
@@ -111,9 +111,9 @@ mod tests {
     fn the_subject_of_a_copy_that_was_not_read_is_bound_to_the_content_of_another() {
         let both = Copies { own: vec![built("a"), built("b")], in_other_accounts: vec![built("c")] };
         let content = Sha256::of(b"content");
-        let (read, of_another) = (Bound::Content(content), Bound::ContentOfACopy(content));
+        let (read, of_another) = (Binding::Content(content), Binding::ContentOfAnotherCopy(content));
         for (requested, content, expected) in [
-            (None, None, [Bound::Identity; 2]),
+            (None, None, [Binding::Identity; 2]),
             (Some(Content::Home), Some(content), [of_another, read]),
             (Some(Content::All), Some(content), [read; 2]),
         ] {

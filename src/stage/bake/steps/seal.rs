@@ -42,7 +42,8 @@ pub async fn seal(
     let run = run(inputs, image, built);
     let reused = run.reused;
     let statement = provenance::provenance(&run, &source, output.in_other_accounts());
-    let release_files = ReleaseFiles { files, statements: Files::new(), source: Some(digest) };
+    let service = inputs.source.spec.service.clone();
+    let release_files = ReleaseFiles { service, files, statements: Files::new(), source: Some(digest) };
     let valid_for = inputs.source.spec.evidence.valid_for.as_duration();
     let digest = hand_over_about(cx, Stage::Bake, subjects, &statement, release_files, valid_for).await?;
     variables.insert("StatementDigest".into(), digest.to_string());

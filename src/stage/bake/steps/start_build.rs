@@ -12,6 +12,7 @@ use super::super::recipe::plan::{RecipePlan, is_source, sources_digest};
 use super::super::state::Bake;
 use crate::engine::key::{ClientToken, tag};
 use crate::engine::{StageError, Step};
+use crate::evidence::Stage;
 use crate::stage::Cx;
 
 /// Starts a build of the image pipeline, or finds the one that this attempt started.
@@ -57,7 +58,7 @@ pub async fn start_build(inputs: &Inputs, cx: &Cx, parent: &str) -> Result<Step<
     let recipe = plan.version_on(parent).recipe_arn;
     let mut tags = BTreeMap::from([(tag::SERVICE.to_owned(), plan.service.clone())]);
     if !plan.is_shared() {
-        tags.extend(cx.key().tags());
+        tags.extend(cx.key().tags(Stage::Bake));
         let request = BuildRequest { token: cx.key().client_token("build"), tags, scan };
         return Ok(building(calls::start_recipe(cx, plan, &recipe, request).await?));
     }

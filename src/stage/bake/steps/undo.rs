@@ -30,7 +30,7 @@ pub async fn started_build(
             let (key, value) = if plan.is_shared() {
                 (tag::BAKE_KEY, bake_key(inputs, plan, parent).await?)
             } else {
-                (tag::ACTION_EXECUTION, cx.key().action_execution.clone())
+                (tag::ATTEMPT, cx.key().attempt_id.clone())
             };
             find::recipe_build(cx, &plan.version_on(parent).image_arn, key, &value).await
         }

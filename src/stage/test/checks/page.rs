@@ -7,9 +7,10 @@ use askama::Template;
 use super::outcome::{CheckOutcome, seconds};
 use super::report::{self, CONSOLE, JUNIT};
 use super::result::CheckResult;
+use crate::evidence::{Stage, layout};
 
 /// Path of the page in the artifact.
-pub const PAGE: &str = "reports/test.html";
+pub const PAGE: &str = layout::TEST_PAGE;
 
 /// Max lines and bytes shown of the end of one output. A file has all of it.
 const SHOWN_LINES: usize = 40;
@@ -84,7 +85,7 @@ pub fn page(about: About<'_>, results: &[CheckResult]) -> Result<String, askama:
 
 /// The path of a report, relative to the page.
 fn beside(path: &str) -> &str {
-    path.strip_prefix("reports/").unwrap_or(path)
+    layout::from_page(Stage::Test, path)
 }
 
 /// The number of checks by outcome, as text.

@@ -6,17 +6,17 @@ use std::time::Duration;
 use super::junit;
 use super::outcome::{CheckOutcome, Deadlines, Invocation, last_lines, outcome as outcome_of};
 use super::result::CheckResult;
+use crate::evidence::layout::{self, SPEC};
 use crate::evidence::predicate::{TestOutcome, TestResult};
 use crate::evidence::{ResourceDescriptor, Sha256};
 use crate::spec::Check;
-use crate::stage::handover::SPEC;
 use crate::stage::store::Files;
 
 /// Path of the JUnit report in the artifact.
-pub const JUNIT: &str = "reports/junit.xml";
+pub const JUNIT: &str = layout::TEST_JUNIT;
 
 /// Path of the instance's console output in the artifact, after a failed test.
-pub const CONSOLE: &str = "reports/console.txt";
+pub const CONSOLE: &str = layout::TEST_CONSOLE;
 
 /// Max bytes read of one output in S3: its last ones.
 pub const READ_BYTES: usize = 128 << 10;
@@ -67,8 +67,8 @@ pub fn test_result(results: &[CheckResult], files: &Files) -> TestResult {
         let passed = results.iter().filter(|result| result.outcome == CheckOutcome::Passed);
         passed.filter(|result| result.is_flaky() == flaky).map(|result| result.name.clone()).collect()
     };
-    let run: BTreeSet<&str> =
-        std::iter::once(SPEC).chain(results.iter().map(|result| result.subject.as_str())).collect();
+    let scripts = results.iter().map(|result| layout::source(&result.subject));
+    let run: BTreeSet<String> = std::iter::once(SPEC.to_owned()).chain(scripts).collect();
     TestResult {
         result: match (passed(results), results.iter().any(CheckResult::is_flaky)) {
             (true, false) => TestOutcome::Passed,
@@ -77,7 +77,10 @@ pub fn test_result(results: &[CheckResult], files: &Files) -> TestResult {
         },
         configuration: run
             .into_iter()
-            .filter_map(|path| Some(ResourceDescriptor::named(path, &Sha256::of(files.get(path)?))))
+            .filter_map(|path| {
+                let digest = Sha256::of(files.get(&path)?);
+                Some(ResourceDescriptor::named(path, &digest))
+            })
             .collect(),
         url: None,
         passed_tests: passed_as(false),
@@ -92,8 +95,8 @@ pub fn files(service: &str, results: &[CheckResult]) -> Files {
     let mut files = Files::from([(JUNIT.to_owned(), junit::report(service, results).into_bytes())]);
     for (result, folder) in results.iter().zip(folders(results)) {
         let Some(invocation) = &result.invocation else { continue };
-        files.insert(format!("reports/checks/{folder}/stdout.txt"), bounded(&invocation.stdout));
-        files.insert(format!("reports/checks/{folder}/stderr.txt"), bounded(&invocation.stderr));
+        files.insert(layout::check_output(&folder, "stdout"), bounded(&invocation.stdout));
+        files.insert(layout::check_output(&folder, "stderr"), bounded(&invocation.stderr));
     }
     files
 }

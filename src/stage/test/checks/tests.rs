@@ -220,7 +220,7 @@ fn every_check_has_a_folder_of_its_own_with_a_plain_name() {
     let files = report::files("web", &results);
     let folders: std::collections::BTreeSet<&str> = files
         .keys()
-        .filter_map(|path| path.strip_prefix("reports/checks/")?.strip_suffix("/stdout.txt"))
+        .filter_map(|path| path.strip_prefix("reports/test/checks/")?.strip_suffix("/stdout.txt"))
         .collect();
     let expected = ["package", "a-b", "a-b-2", "A-B-3", "check", "check-2", "-..-etc", "x-y"];
     assert_eq!(folders, expected.into_iter().collect());
@@ -235,7 +235,7 @@ fn an_output_is_cut_at_the_end_of_a_character() {
         invocation.stdout = format!("x{}", "ä".repeat(100_000));
     }
     let files = report::files("web", &results);
-    let kept = std::str::from_utf8(&files["reports/checks/package/stdout.txt"]).unwrap();
+    let kept = std::str::from_utf8(&files["reports/test/checks/package/stdout.txt"]).unwrap();
     let room = report::READ_BYTES + 200;
     assert_eq!(kept.len(), room - 1, "a character of two bytes does not fit");
 }

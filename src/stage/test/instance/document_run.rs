@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::script;
 use crate::engine::StageError;
+use crate::evidence::layout;
 use crate::spec::Check;
 use crate::stage::store::Files;
 
@@ -51,7 +52,7 @@ fn of(check: &Check, files: &Files) -> Result<DocumentRun, StageError> {
 
 /// The text of a script file.
 fn script_text<'f>(check: &Check, path: &str, files: &'f Files) -> Result<&'f str, StageError> {
-    let script = files.get(path).ok_or_else(|| {
+    let script = files.get(&layout::source(path)).ok_or_else(|| {
         StageError::Rejected(format!("the input artifact has no {path}, the script of check {}", check.name))
     })?;
     std::str::from_utf8(script).map_err(|error| {
@@ -80,8 +81,8 @@ mod tests {
     #[test]
     fn a_script_runs_in_the_document_of_its_shell_line_by_line() {
         let files = Files::from([
-            ("a.sh".into(), b"#!/bin/sh\n\necho 1\n".to_vec()),
-            ("a.ps1".into(), "\u{feff}Get-Service web\r\nexit 0\r\n".into()),
+            ("source/a.sh".into(), b"#!/bin/sh\n\necho 1\n".to_vec()),
+            ("source/a.ps1".into(), "\u{feff}Get-Service web\r\nexit 0\r\n".into()),
         ]);
         let cases = [
             ("a.sh", "AWS-RunShellScript", vec!["#!/bin/sh", "", "echo 1"]),
@@ -96,7 +97,7 @@ mod tests {
 
     #[test]
     fn a_missing_or_binary_script_is_refused() {
-        let files = Files::from([("b.sh".into(), b"ok\xff".to_vec())]);
+        let files = Files::from([("source/b.sh".into(), b"ok\xff".to_vec())]);
         let binary = of(&script("b.sh"), &files).unwrap_err();
         assert_eq!(binary.to_string(), "b.sh is not a script: byte 2 is not UTF-8 text");
         assert!(matches!(of(&script("c.sh"), &files), Err(StageError::Rejected(_))));

@@ -21,7 +21,7 @@ use crate::engine::{Progress, StageError, Step};
 use crate::evidence::ImageIdentity;
 use crate::spec;
 use crate::stage::handover::Release;
-use crate::stage::{Cx, goes_forward};
+use crate::stage::{Cx, not_unwinding};
 
 /// Reads in a row that must find nothing before the stage relies on there being nothing: EC2 is eventually consistent.
 const EMPTY_READS: u8 = 3;
@@ -49,7 +49,7 @@ impl InstanceInputs {
     /// # Errors
     /// A script is missing, or is not text.
     pub fn new(release: Release, test: spec::Test, image: ImageIdentity) -> Result<Self, StageError> {
-        let documents = document_run::all(&test.checks, &release.baggage.files)?;
+        let documents = document_run::all(&test.checks, &release.artifact.files)?;
         Ok(Self { release, test, image, documents })
     }
 }
@@ -84,7 +84,7 @@ pub async fn step(state: Test, inputs: &InstanceInputs, cx: &Cx) -> Result<Step<
         other @ (Test::Task { .. }
         | Test::UndoFindingInstances { .. }
         | Test::UndoTerminating { .. }
-        | Test::UndoConfirmingTermination { .. }) => Err(goes_forward(&other)),
+        | Test::UndoConfirmingTermination { .. }) => Err(not_unwinding(&other)),
     }
 }
 

@@ -176,13 +176,13 @@ pub async fn seal(
         results.push(soak::result(spec, soak.as_ref().map(|soak| (soak, values.as_slice()))));
     }
     let spec = &inputs.release.spec;
-    let statement = report::test_result(&results, &inputs.release.baggage.files);
-    let mut release_files = inputs.release.baggage.clone();
-    release_files.files.extend(report::files(&spec.service, &results));
+    let statement = report::test_result(&results, &inputs.release.artifact.files);
+    let mut artifact = inputs.release.artifact.clone();
+    artifact.files.extend(report::files(&spec.service, &results));
     if !report::passed(&results)
         && let Some(console) = ec2::console(cx, instance).await
     {
-        release_files.files.insert(report::CONSOLE.to_owned(), console);
+        artifact.files.insert(report::CONSOLE.to_owned(), console);
     }
     let about = About {
         service: &spec.service,
@@ -192,13 +192,13 @@ pub async fn seal(
         account: &inputs.image.account,
         kind: "instance",
         id: instance,
-        console: release_files.files.contains_key(report::CONSOLE),
+        console: artifact.files.contains_key(report::CONSOLE),
     };
     let page = page::page(about, &results).map_err(StageError::bug)?;
-    release_files.files.insert(page::PAGE.to_owned(), page.into_bytes());
+    artifact.files.insert(page::PAGE.to_owned(), page.into_bytes());
     let images = std::slice::from_ref(&inputs.image);
     let valid_for = spec.evidence.valid_for.as_duration();
-    let digest = hand_over(cx, Stage::Test, images, &statement, release_files, valid_for).await?;
+    let digest = hand_over(cx, Stage::Test, images, &statement, artifact, valid_for).await?;
     if let Some(message) = report::failure(&results) {
         return Ok(Step::Done(Outcome::Failed(Failure::new(FailureKind::JobFailed, message))));
     }

@@ -21,7 +21,7 @@ use crate::engine::{Progress, StageError, Step};
 use crate::evidence::ContainerIdentity;
 use crate::spec;
 use crate::stage::handover::Release;
-use crate::stage::{Cx, goes_forward};
+use crate::stage::{Cx, not_unwinding};
 
 /// Reads in a row that must find nothing before the stage relies on there being nothing: ECS is eventually consistent.
 const EMPTY_READS: u8 = 3;
@@ -66,12 +66,12 @@ pub async fn step(state: TaskTest, inputs: &TaskInputs, cx: &Cx) -> Result<Step<
         undo @ (TaskTest::UndoFindingDefinitions { .. }
         | TaskTest::UndoStopping { .. }
         | TaskTest::UndoDeregistering { .. }
-        | TaskTest::UndoDeleting { .. }) => step_back(undo, cx).await,
+        | TaskTest::UndoDeleting { .. }) => unwind_without_inputs(undo, cx).await,
     }
 }
 
 /// Runs the step of a state of the undo.
-pub async fn step_back(state: TaskTest, cx: &Cx) -> Result<Step<Test>, StageError> {
+pub async fn unwind_without_inputs(state: TaskTest, cx: &Cx) -> Result<Step<Test>, StageError> {
     match state {
         TaskTest::UndoFindingDefinitions { empty_reads, then_instances, reason } => {
             undo::find_definitions(cx, empty_reads, then_instances, reason).await
@@ -93,7 +93,7 @@ pub async fn step_back(state: TaskTest, cx: &Cx) -> Result<Step<Test>, StageErro
         | TaskTest::ConfirmingStop { .. }
         | TaskTest::Deregistering { .. }
         | TaskTest::Deleting { .. }
-        | TaskTest::Sealing { .. }) => Err(goes_forward(&forward)),
+        | TaskTest::Sealing { .. }) => Err(not_unwinding(&forward)),
     }
 }
 

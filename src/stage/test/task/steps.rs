@@ -178,9 +178,9 @@ pub async fn seal(
     let results = report::results(&inputs.test, &inputs.task, findings);
     let spec = &inputs.release.spec;
     let image = &inputs.image;
-    let statement = checks_report::test_result(&results, &inputs.release.baggage.files);
-    let mut release_files = inputs.release.baggage.clone();
-    release_files.files.extend(checks_report::files(&spec.service, &results));
+    let statement = checks_report::test_result(&results, &inputs.release.artifact.files);
+    let mut artifact = inputs.release.artifact.clone();
+    artifact.files.extend(checks_report::files(&spec.service, &results));
     let reference = image.reference();
     let about = About {
         service: &spec.service,
@@ -193,10 +193,10 @@ pub async fn seal(
         console: false,
     };
     let page = page::page(about, &results).map_err(StageError::bug)?;
-    release_files.files.insert(page::PAGE.to_owned(), page.into_bytes());
+    artifact.files.insert(page::PAGE.to_owned(), page.into_bytes());
     let subjects = ContainerIdentity::subjects(std::slice::from_ref(image));
     let valid_for = spec.evidence.valid_for.as_duration();
-    let digest = hand_over_about(cx, Stage::Test, subjects, &statement, release_files, valid_for).await?;
+    let digest = hand_over_about(cx, Stage::Test, subjects, &statement, artifact, valid_for).await?;
     if let Some(message) = checks_report::failure(&results) {
         return Ok(Step::Done(Outcome::Failed(Failure::new(FailureKind::JobFailed, message))));
     }
