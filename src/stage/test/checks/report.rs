@@ -1,7 +1,6 @@
 //! The results of the checks: report files, the test result to sign, and the failure message. Pure.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use super::junit;
 use super::outcome::{CheckOutcome, Deadlines, Invocation, last_lines, outcome as outcome_of};

@@ -133,9 +133,9 @@ fn a_check_that_was_not_run_is_neither_passed_nor_failed() {
     let outcomes: Vec<&CheckOutcome> = results.iter().map(|result| &result.outcome).collect();
     assert_eq!(outcomes, [&CheckOutcome::Passed, &CheckOutcome::Failed("exit code 7".into()), &CheckOutcome::NotRun]);
     let files = Files::from([
-        ("bakeline.yaml".into(), b"1".to_vec()),
-        ("a.sh".into(), b"2".to_vec()),
-        ("b.sh".into(), b"3".to_vec()),
+        ("source/bakeline.yaml".into(), b"1".to_vec()),
+        ("source/a.sh".into(), b"2".to_vec()),
+        ("source/b.sh".into(), b"3".to_vec()),
     ]);
     let signed = report::test_result(&results, &files);
     assert_eq!(signed.result, TestOutcome::Failed);
@@ -145,7 +145,7 @@ fn a_check_that_was_not_run_is_neither_passed_nor_failed() {
     );
     let names: Vec<&str> =
         signed.configuration.iter().map(crate::evidence::ResourceDescriptor::label).collect();
-    assert_eq!(names, ["a.sh", "b.sh", "bakeline.yaml"], "every file that was run, once");
+    assert_eq!(names, ["source/a.sh", "source/b.sh", "source/bakeline.yaml"], "every file that was run, once");
     assert_eq!(
         report::failure(&results).unwrap(),
         "check \"serves\" (b.sh) failed: exit code 7; its last output: connection refused; not run: late"

@@ -39,7 +39,7 @@ fn running(health: &str) -> DescribedTask {
 
 fn stopped(last_status: &str, code: Option<i32>) -> DescribedTask {
     DescribedTask {
-        last_status: last.into(),
+        last_status: last_status.into(),
         desired_status: "STOPPED".into(),
         stop_code: "EssentialContainerExited".into(),
         reason: "Essential container in task exited".into(),
@@ -127,8 +127,8 @@ fn undo_starts_by_finding_the_definition_unless_everything_is_gone() {
             name,
             "task_sealing" | "task_undo_finding_definitions" | "task_undo_stopping" | "task_undo_deregistering" | "task_undo_deleting"
         );
-        let recalling = TaskTest::UndoFindingDefinitions { empty_reads: 0, then_instances: false, reason: reason.clone() };
-        let expected = if kept { task.clone() } else { recalling };
+        let finding = TaskTest::UndoFindingDefinitions { empty_reads: 0, then_instances: false, reason: reason.clone() };
+        let expected = if kept { task.clone() } else { finding };
         let undo = task.clone().undo(reason.clone());
         assert_eq!(undo, expected, "{name}");
         assert_eq!(undo.is_undo(), name != "task_sealing", "{name}");
@@ -202,12 +202,12 @@ fn the_first_result_is_the_task_and_every_failure_names_its_answer() {
     let test: spec::Test = serde_json::from_value(json!({ "boot_timeout": "5m", "timeout": "1h",
         "checks": [check(&json!({})), check(&json!({ "name": "again" })), check(&json!({ "name": "last" }))] }))
     .unwrap();
-    let probe = vec![
+    let probes = vec![
         Probe { attempts: 2, since: 0, ended: Some((4, ProbeAnswer::Expected)) },
         Probe { attempts: 1, since: 0, ended: Some((30, ProbeAnswer::TextMissing)) },
         Probe { attempts: 1, since: 0, ended: None },
     ];
-    let results = report::results(&test, &wanted(&json!({})), &TaskFindings::new(21, None, probe));
+    let results = report::results(&test, &wanted(&json!({})), &TaskFindings::new(21, None, probes));
     let outcomes: Vec<(&str, &CheckOutcome)> =
         results.iter().map(|result| (result.name.as_str(), &result.outcome)).collect();
     let missing = CheckOutcome::Failed("the answer does not contain \"ok\" for 30 s".into());
@@ -222,7 +222,7 @@ fn the_first_result_is_the_task_and_every_failure_names_its_answer() {
     );
     assert!(results[1].is_flaky());
     let failed = report::results(&test, &wanted(&json!({})), &TaskFindings::new(9, Some("it stopped"), Vec::new()));
-    assert_eq!(failed[0].verdict, CheckOutcome::Failed("it stopped".into()));
+    assert_eq!(failed[0].outcome, CheckOutcome::Failed("it stopped".into()));
     assert!(failed[1..].iter().all(|result| result.outcome == CheckOutcome::NotRun));
     assert!(describe_answer(&check(&json!({})), ProbeAnswer::Status(500)).contains("500, not 200"));
 }
