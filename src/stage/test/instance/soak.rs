@@ -7,8 +7,7 @@ use super::super::checks::outcome::{CheckOutcome, Invocation};
 use super::super::checks::result::CheckResult;
 use super::super::state::SoakResult;
 use crate::spec::{Metric, Soak};
-use crate::stage::promote::judge::breach;
-use crate::stage::promote::log::Number;
+use crate::stage::aws_view::metric_data::{MetricValue, breach};
 
 /// The state of a soak.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,7 +21,7 @@ pub enum SoakState {
 /// The state of a soak `elapsed` after its start. A metric out of its bounds ends the soak at once. Missing data does not
 /// pass.
 #[must_use]
-pub fn state(soak: &Soak, values: &[(Metric, Number)], elapsed: Duration) -> SoakState {
+pub fn state(soak: &Soak, values: &[(Metric, MetricValue)], elapsed: Duration) -> SoakState {
     let (mut breaches, mut incomplete) = (Vec::new(), Vec::new());
     for (metric, number) in values {
         match number.value {
@@ -49,7 +48,7 @@ pub fn state(soak: &Soak, values: &[(Metric, Number)], elapsed: Duration) -> Soa
 
 /// The soak as one more check result, with the values of its metrics. Not run if a check failed before.
 #[must_use]
-pub fn result(soak: &Soak, run: Option<(&SoakResult, &[(Metric, Number)])>) -> CheckResult {
+pub fn result(soak: &Soak, run: Option<(&SoakResult, &[(Metric, MetricValue)])>) -> CheckResult {
     let outcome = match run {
         None => CheckOutcome::NotRun,
         Some((SoakResult { failure: None, .. }, _)) => CheckOutcome::Passed,
@@ -92,8 +91,8 @@ mod tests {
         .unwrap()
     }
 
-    fn seen(value: Option<f64>, samples: u32) -> Vec<(Metric, Number)> {
-        soak().metrics_of("i-1").map(|metric| (metric, Number { value, samples })).collect()
+    fn seen(value: Option<f64>, samples: u32) -> Vec<(Metric, MetricValue)> {
+        soak().metrics_of("i-1").map(|metric| (metric, MetricValue { value, samples })).collect()
     }
 
     #[test]

@@ -13,9 +13,8 @@ use crate::engine::{Failure, FailureKind, Outcome, StageError, Step, Timestamp};
 use crate::evidence::Stage;
 use crate::spec::{Metric, Soak};
 use crate::stage::Cx;
+use crate::stage::aws_view::metric_data::{self, MetricValue};
 use crate::stage::handover::hand_over;
-use crate::stage::promote::log::Number;
-use crate::stage::promote::metrics;
 
 /// Launches the instance, or finds the one of this attempt.
 pub async fn launch(inputs: &InstanceInputs, cx: &Cx, spot: bool) -> Result<Step<Test>, StageError> {
@@ -111,10 +110,10 @@ async fn values(
     instance: &str,
     since: Timestamp,
     until: Timestamp,
-) -> Result<Vec<(Metric, Number)>, StageError> {
+) -> Result<Vec<(Metric, MetricValue)>, StageError> {
     let mut values = Vec::with_capacity(soak.metrics.len());
     for metric in soak.metrics_of(instance) {
-        let value = metrics::read(&cx.aws, &metric, since, until).await?;
+        let value = metric_data::read(&cx.aws, &metric, since, until).await?;
         values.push((metric, value));
     }
     Ok(values)
