@@ -112,7 +112,7 @@ fn test(moment: &Moment) -> Tested {
 
 /// The image under behaviours of its commands.
 pub fn commands(rules: &str) -> String {
-    format!("build: {{duration: 4m}}\nimages: {{baked: {{instance: {{commands: [{rules}]}}}}}}\n")
+    format!("build: {{duration: 4m}}\nimages: {baked: {instance: {{commands: [{rules}]}}}}\n")
 }
 
 static GOOD: LazyLock<Tested> = LazyLock::new(|| test(&baked(&[], "build: {duration: 4m}")));
@@ -251,7 +251,7 @@ fn a_check_that_passes_when_tried_again_is_flaky() {
         (&json!("WARNED"), &json!(["health"]))
     );
     let junit = String::from_utf8(tested.files["reports/test/junit.xml"].clone()).unwrap();
-    assert!(junit.contains("<flakyFailure message=\"passed at attempt 3\"/>"), "{junit}");
+    assert!(junit.contains("<flakyFailure message=\"passed in attempt 3\"/>"), "{junit}");
 }
 
 /// Tests that fail: what is different, and words of the reason. The instance is always gone.
@@ -305,7 +305,7 @@ fn a_test_that_fails_says_why_and_leaves_no_instance() {
             "it does not come back from its reboot",
             vec![],
             commands("{contains: boot_id, duration: 3600s}"),
-            &["\"reboot\" (reboot)", "ran for longer than 600 s"],
+            &["\"reboot\" (reboot)", "ran longer than 600 s"],
         ),
         (
             "it does not serve after its reboot",
@@ -317,7 +317,7 @@ fn a_test_that_fails_says_why_and_leaves_no_instance() {
             "a script hangs",
             vec![],
             commands("{contains: /login, duration: 36000s}"),
-            &["ran for longer than 120 s"],
+            &["ran longer than 120 s"],
         ),
         (
             "it does not boot",
@@ -344,7 +344,7 @@ pub const OUTPUT: (&str, &str) =
 pub fn prints(lines: usize, more: &str) -> String {
     let text: String = (0..lines).map(|line| format!("line {line} of a long story\\n")).collect();
     let rule = format!("{{contains: healthz, stdout: \"{text}the end\"}}");
-    format!("build: {{duration: 4m}}\nimages: {{baked: {{instance: {{commands: [{rule}]{more}}}}}}}\n")
+    format!("build: {{duration: 4m}}\nimages: {baked: {instance: {{commands: [{rule}]{more}}}}}\n")
 }
 
 #[test]
