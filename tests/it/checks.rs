@@ -112,7 +112,7 @@ fn test(moment: &Moment) -> Tested {
 
 /// The image under behaviours of its commands.
 pub fn commands(rules: &str) -> String {
-    format!("build: {{duration: 4m}}\nimages: {baked: {instance: {{commands: [{rules}]}}}}\n")
+    format!("build: {{duration: 4m}}\nimages: {{baked: {{instance: {{commands: [{rules}]}}}}}}\n")
 }
 
 static GOOD: LazyLock<Tested> = LazyLock::new(|| test(&baked(&[], "build: {duration: 4m}")));
@@ -344,7 +344,7 @@ pub const OUTPUT: (&str, &str) =
 pub fn prints(lines: usize, more: &str) -> String {
     let text: String = (0..lines).map(|line| format!("line {line} of a long story\\n")).collect();
     let rule = format!("{{contains: healthz, stdout: \"{text}the end\"}}");
-    format!("build: {{duration: 4m}}\nimages: {baked: {instance: {{commands: [{rule}]{more}}}}}\n")
+    format!("build: {{duration: 4m}}\nimages: {{baked: {{instance: {{commands: [{rule}]{more}}}}}}}\n")
 }
 
 #[test]
