@@ -58,7 +58,7 @@ fn verify(path: &Path, trust: &Path) -> Output {
         .arg("verify")
         .arg(path)
         .arg("--trust")
-        .arg(trust)
+        .arg(format!("file:{}", trust.display()))
         .args(["--at", "2026-01-01T04:00:00Z"])
         .output()
         .unwrap()

@@ -92,7 +92,7 @@ fn a_command_line_that_is_wrong_is_a_usage_error() {
         (&[], "Usage"),
         (&["run"], "--job-file"),
         (&["verify", "x.zip"], "--trust"),
-        (&["verify", "x.zip", "--trust", "t", "--at", "noon"], "2026-01-31T12:00:00Z"),
+        (&["verify", "x.zip", "--trust", "file:t", "--at", "noon"], "2026-01-31T12:00:00Z"),
         (&["run", "--job-file", "x", "--input", "x.zip"], "NAME=FILE"),
         (&["rehearse", "--speed", "3"], "--listen"),
         (&["run", "--job-file", "examples/web/jobs/bake.json"], "trust root"),

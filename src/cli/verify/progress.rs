@@ -1,37 +1,36 @@
-//! How far readings of images' content have come, in a file: one that was interrupted goes on from there.
+//! The progress of `bakeline verify --content`, in a file: an interrupted reading continues from there.
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use crate::digest::Sha256;
-use crate::engine::error::with_causes;
 use crate::stage::content::Position;
 
-/// Where each reading is.
+/// The position of each reading.
 #[derive(Debug, Default)]
 pub struct Progress {
-    /// No file: an interrupted reading begins anew.
+    /// Without a file, an interrupted reading starts again.
     file: Option<PathBuf>,
     positions: BTreeMap<String, Position>,
 }
 
-/// Why a file of progress cannot be used.
+/// Why a progress file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ProgressError {
-    #[error("{} cannot be read", path.display())]
+    #[error("the progress file {} cannot be read", path.display())]
     Read {
         path: PathBuf,
         #[source]
         source: std::io::Error,
     },
-    #[error("{} is no file of progress", path.display())]
+    #[error("{} is not a progress file", path.display())]
     Shape {
         path: PathBuf,
         #[source]
         source: serde_json::Error,
     },
-    #[error("{} cannot be written", path.display())]
+    #[error("the progress file {} cannot be written", path.display())]
     Write {
         path: PathBuf,
         #[source]
@@ -40,10 +39,10 @@ pub enum ProgressError {
 }
 
 impl Progress {
-    /// Reads the file; one that is not there yet has nothing in it.
+    /// Reads the file; a missing file is an empty one.
     ///
     /// # Errors
-    /// The file cannot be read, or is something else.
+    /// The file cannot be read, or has another format.
     pub fn open(file: Option<&Path>) -> Result<Self, ProgressError> {
         let Some(path) = file else { return Ok(Self::default()) };
         let positions = match std::fs::read(path) {
@@ -55,18 +54,18 @@ impl Progress {
         Ok(Self { file: Some(path.to_owned()), positions })
     }
 
-    /// From where the reading of an image goes on. `signed` is what it is held against: another statement's reading is
-    /// another one.
+    /// The position from which the reading of an image continues. `signed` is the digest in the statement: each digest
+    /// has a reading of its own.
     #[must_use]
     pub fn of(&self, region: &str, image: &str, signed: &Sha256) -> Position {
         self.positions.get(&key(region, image, signed)).copied().unwrap_or_default()
     }
 
-    /// Keeps how far the reading of an image has come.
+    /// Saves the position of a reading.
     ///
     /// # Errors
     /// The file cannot be written.
-    pub fn keep(
+    pub fn save(
         &mut self,
         region: &str,
         image: &str,
@@ -81,7 +80,7 @@ impl Progress {
     ///
     /// # Errors
     /// The file cannot be written.
-    pub fn end(&mut self, region: &str, image: &str, signed: &Sha256) -> Result<(), ProgressError> {
+    pub fn remove(&mut self, region: &str, image: &str, signed: &Sha256) -> Result<(), ProgressError> {
         self.positions.remove(&key(region, image, signed));
         self.write()
     }
@@ -123,11 +122,11 @@ mod tests {
         let at = Position { volume: 1, next: 4096, ..Position::default() };
         let mut first = Progress::open(Some(&file)).unwrap();
         assert_eq!(first.of("r", "ami-1", &signed), Position::default());
-        first.keep("r", "ami-1", &signed, at).unwrap();
+        first.save("r", "ami-1", &signed, at).unwrap();
         let mut second = Progress::open(Some(&file)).unwrap();
         assert_eq!(second.of("r", "ami-1", &signed), at);
         assert_eq!(second.of("r", "ami-1", &other), Position::default(), "another statement's reading");
-        second.end("r", "ami-1", &signed).unwrap();
+        second.remove("r", "ami-1", &signed).unwrap();
         assert_eq!(Progress::open(Some(&file)).unwrap().of("r", "ami-1", &signed), Position::default());
     }
 
@@ -135,7 +134,7 @@ mod tests {
     fn without_a_file_nothing_is_kept_and_what_is_no_file_of_progress_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let mut none = Progress::open(None).unwrap();
-        none.keep("r", "ami-1", &Sha256::of(b""), Position::default()).unwrap();
+        none.save("r", "ami-1", &Sha256::of(b""), Position::default()).unwrap();
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
         let file = folder.path().join("other");
         std::fs::write(&file, "statements").unwrap();

@@ -9,14 +9,14 @@ use super::judge::{Copies, Look};
 use super::provenance::{Recipe, Run, SourceArtifact};
 use super::{
     BUILD_EVERY, Bake, Inputs, LOOK_EVERY, Product, Stand, Watch, available, build, content as contents,
-    copies, gate, inspect, judge, log, parameter, provenance, registry, release, reread, sarif,
+    copies, gate, inspect, judge, log, parameter, provenance, registry, release, reread, sarif, vulnerabilities,
 };
 use crate::engine::key::tag;
 use crate::engine::{Outcome, Progress, StageError, Step, Timestamp};
-use crate::evidence::{ContainerIdentity, ResourceDescriptor, Sha256, Stage};
+use crate::evidence::{self, ContainerIdentity, ResourceDescriptor, Sha256, Stage, layout};
 use crate::spec::Scan;
 use crate::stage::Cx;
-use crate::stage::handover::{ReleaseFiles, hand_over_about};
+use crate::stage::handover::{ReleaseFiles, SPEC_FILE, SPEC_PROPERTY, hand_over_about};
 use crate::stage::store::{Files, input};
 
 pub async fn building(
@@ -297,11 +297,25 @@ pub async fn sealing(
     let said = said(inputs, cx, &product, image, content).await?;
     let digest = Sha256::from_bytes(*inputs.source.archive.digest().await?.as_bytes());
     let artifact = input(&cx.job.inputs)?;
-    let source = SourceArtifact { name: artifact.name.clone(), uri: artifact.location.to_string(), digest };
     let mut files = inputs.source.files.clone();
+    let source = SourceArtifact {
+        uri: artifact.location.to_string(),
+        digest,
+        spec: cx.job.configuration.get(SPEC_PROPERTY).unwrap_or(SPEC_FILE).to_owned(),
+        spec_digest: Sha256::of(files.get(layout::SPEC).map_or(&[][..], Vec::as_slice)),
+    };
     if let Some(scan) = &inputs.bake.gates.scan {
         let found = inspect::findings(cx, image).await?;
-        files.insert(sarif::PATH.to_owned(), sarif::report(scan, &found, image, cx.now().date_time().date()));
+        let read_on = cx.now().date_time();
+        files.insert(sarif::PATH.to_owned(), sarif::report(scan, &found, image, read_on.date()));
+        // Image Builder gives no times of a scan: it runs after the build starts, and has ended when it is read.
+        let started = built.date_created.as_deref().and_then(provenance::date).unwrap_or(read_on);
+        let statement = vulnerabilities::statement(scan, &found, said.subjects.clone(), started, read_on);
+        let statement = statement.map_err(|fault| {
+            StageError::Bug(format!("the statement of the scan cannot be made: {fault}"))
+        })?;
+        let envelope = evidence::seal(&statement, &cx.authority.signer).await?.encode();
+        files.insert(layout::BAKE_VULNERABILITIES.to_owned(), envelope);
     }
     let run = run(inputs, image, built);
     let reused = run.reused;

@@ -23,6 +23,7 @@ pub mod recipe;
 mod registry;
 pub mod reuse;
 pub mod sarif;
+mod vulnerabilities;
 mod start;
 #[cfg(test)]
 mod tests;

@@ -56,7 +56,7 @@ const ATTACKS: &[Attack] = &[
     attack("cut by a byte", |good| good[..good.len() - 1].to_vec(), &["byte"]),
     attack("its first half is missing", |good| good[good.len() / 2..].to_vec(), &["byte"]),
     attack(
-        "climbs out of its folder",
+        "has a component `..`",
         |good| and(good, Part::stored("../../etc/cron.d/own", b"* * * * * root sh")),
         &["../../etc/cron.d/own", "`..`", "at byte"],
     ),

@@ -299,11 +299,11 @@ fn verify_refuses_what_is_not_an_artifact_that_was_signed() {
             zip(&unpack(&good).iter().map(|(p, b)| Part::stored(p, b)).collect::<Vec<_>>()),
             "byte for byte",
         ),
-        ("a changed file", repacked, "the file checks/serves.sh has the digest"),
-        ("without statements", pack(&[("x".to_owned(), vec![1])].into()), "holds no statement"),
+        ("a changed file", repacked, "the file source/checks/serves.sh has the digest"),
+        ("without statements", pack(&[("x".to_owned(), vec![1])].into()), "has no statement"),
     ];
     let mut wrong = Vec::new();
-    let flags = ["verify", "--at", "2026-01-01T04:00:00Z", "--trust", trust.to_str().unwrap()];
+    let flags = ["verify", "--at", "2026-01-01T04:00:00Z", "--trust", trust.as_str()];
     for (name, bytes, says) in table {
         fs::write(&file, bytes).unwrap();
         let shown = file.to_str().unwrap();
@@ -314,7 +314,7 @@ fn verify_refuses_what_is_not_an_artifact_that_was_signed() {
         "an empty folder",
         &bakeline(&flags, &[empty.path()]),
         65,
-        &["holds no statement"],
+        &["has no statement"],
     ));
     wrong.extend(differences(
         "nothing",
@@ -334,10 +334,10 @@ fn verify_refuses_what_is_not_an_artifact_that_was_signed() {
         ("too early", ["--at", "2025-01-01T00:00:00Z"], "was issued at"),
         ("too late", ["--at", "2027-01-01T00:00:00Z"], "expired at"),
         ("another pipeline", ["--pipeline", "arn:aws:codepipeline:eu-west-1:1:x"], "from the pipeline"),
-        ("another execution", ["--execution", "x"], "from the pipeline execution"),
+        ("another run", ["--run", "x"], "from the run"),
     ] {
         let base =
-            if more[0] == "--at" { &["verify", "--trust", trust.to_str().unwrap()][..] } else { &flags[..] };
+            if more[0] == "--at" { &["verify", "--trust", trust.as_str()][..] } else { &flags[..] };
         wrong.extend(differences(name, &bakeline(&[base, &more].concat(), &[&good]), 65, &[says]));
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
@@ -349,24 +349,24 @@ fn verify_refuses_a_trust_root_with_a_mistake() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("trust.yaml");
     let artifact = rehearsed().join("2-test.zip");
-    let many = format!("keys:\n{}", "  - {name: a, public_key: a, stages: [bake]}\n".repeat(65));
+    let many = format!("version: 1\nkeys:\n{}", "  - {name: a, public_key: a, may_sign: [bake]}\n".repeat(65));
     let table: &[(&str, Vec<u8>, &str)] = &[
         ("empty", Vec::new(), "trust root"),
         ("not text", vec![0xff; 99], "trust.yaml"),
-        ("no keys", b"keys: []\n".to_vec(), "0 keys"),
+        ("no keys", b"version: 1\nkeys: []\n".to_vec(), "0 keys"),
         ("too many keys", many.into_bytes(), "65 keys"),
-        ("not YAML", b"keys: [\n".to_vec(), "trust root"),
-        ("an unknown stage", good.replace("cleanup]", "deploy]").into_bytes(), "line "),
-        ("an unknown field", good.replace("    stages", "    stage").into_bytes(), "line "),
+        ("not YAML", b"version: 1\nkeys: [\n".to_vec(), "trust root"),
+        ("an unknown stage", good.replace("cleanup_plan]", "deploy]").into_bytes(), "line "),
+        ("an unknown field", good.replace("    may_sign", "    stages").into_bytes(), "line "),
         ("no public key", good.replace("BEGIN PUBLIC KEY", "BEGIN CERTIFICATE").into_bytes(), "public key of \"rehearsal\" cannot be used"),
-        ("a date that is none", good.replace("    stages", "    not_after: tomorrow\n    stages").into_bytes(), "`not_after`"),
+        ("a date that is none", good.replace("    may_sign", "    not_after: tomorrow\n    may_sign").into_bytes(), "`not_after`"),
         ("huge", vec![b'#'; 1 << 20], "262144"),
         ("a bomb of aliases", b"a: &a [x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b]\nd: &d [*c,*c,*c,*c,*c,*c,*c,*c]\nkeys: [*d,*d,*d,*d,*d,*d,*d,*d]\n".to_vec(), "trust root"),
     ];
     let mut wrong = Vec::new();
     for (name, bytes, says) in table {
         fs::write(&file, bytes).unwrap();
-        let output = bakeline(&["verify", "--trust", file.to_str().unwrap()], &[&artifact]);
+        let output = bakeline(&["verify", "--trust", &format!("file:{}", file.display())], &[&artifact]);
         wrong.extend(differences(name, &output, 65, &[says]));
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
