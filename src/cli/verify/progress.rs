@@ -4,8 +4,28 @@ use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
+
+use crate::cli::exit::Message;
 use crate::digest::Sha256;
 use crate::stage::content::Position;
+
+/// The version of the file's format.
+const VERSION: u32 = 1;
+
+/// The file.
+#[derive(Serialize, Deserialize)]
+struct File {
+    version: u32,
+    /// The position of each reading, by region, image and digest.
+    readings: BTreeMap<String, Position>,
+}
+
+impl Default for File {
+    fn default() -> Self {
+        Self { version: VERSION, readings: BTreeMap::new() }
+    }
+}
 
 /// The position of each reading.
 #[derive(Debug, Default)]
@@ -30,6 +50,8 @@ pub enum ProgressError {
         #[source]
         source: serde_json::Error,
     },
+    #[error("{} has version {found}, expected {VERSION}", path.display())]
+    Version { path: PathBuf, found: u32 },
     #[error("the progress file {} cannot be written", path.display())]
     Write {
         path: PathBuf,
@@ -45,13 +67,16 @@ impl Progress {
     /// The file cannot be read, or has another format.
     pub fn open(file: Option<&Path>) -> Result<Self, ProgressError> {
         let Some(path) = file else { return Ok(Self::default()) };
-        let positions = match std::fs::read(path) {
+        let file: File = match std::fs::read(path) {
             Ok(bytes) => serde_json::from_slice(&bytes)
                 .map_err(|source| ProgressError::Shape { path: path.to_owned(), source })?,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => BTreeMap::new(),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => File::default(),
             Err(source) => return Err(ProgressError::Read { path: path.to_owned(), source }),
         };
-        Ok(Self { file: Some(path.to_owned()), positions })
+        if file.version != VERSION {
+            return Err(ProgressError::Version { path: path.to_owned(), found: file.version });
+        }
+        Ok(Self { file: Some(path.to_owned()), positions: file.readings })
     }
 
     /// The position from which the reading of an image continues. `signed` is the digest in the statement: each digest
@@ -76,7 +101,7 @@ impl Progress {
         self.write()
     }
 
-    /// Forgets a reading that has come to its end.
+    /// Removes a finished reading.
     ///
     /// # Errors
     /// The file cannot be written.
@@ -85,14 +110,15 @@ impl Progress {
         self.write()
     }
 
-    /// Replaces the file whole: whoever is interrupted here leaves the one before.
+    /// Replaces the whole file: an interruption leaves the old one.
     fn write(&self) -> Result<(), ProgressError> {
         let Some(path) = &self.file else { return Ok(()) };
         let failed = |source| ProgressError::Write { path: path.clone(), source };
-        let text = serde_json::to_vec_pretty(&self.positions)
+        let file = File { version: VERSION, readings: self.positions.clone() };
+        let text = serde_json::to_vec_pretty(&file)
             .map_err(|source| ProgressError::Shape { path: path.clone(), source })?;
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        // Made for its owner alone: a position is believed.
+        // Only its owner may write it: nothing verifies a position.
         let mut file = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
         file.write_all(&text).map_err(failed)?;
         file.persist(path).map_err(|error| failed(error.error))?;
@@ -102,7 +128,7 @@ impl Progress {
 
 impl From<ProgressError> for crate::cli::exit::CliError {
     fn from(error: ProgressError) -> Self {
-        Self::data(with_causes(&error), "give --progress a file of its own, in a folder that can be written")
+        Self::data(Message::of(&error), "give --progress a file of its own, in a writable folder")
     }
 }
 
@@ -131,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_file_nothing_is_kept_and_what_is_no_file_of_progress_is_refused() {
+    fn without_a_file_nothing_is_saved_and_another_file_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let mut none = Progress::open(None).unwrap();
         none.save("r", "ami-1", &Sha256::of(b""), Position::default()).unwrap();
