@@ -12,7 +12,7 @@ use crate::digest::Sha256;
 use crate::engine::Clock;
 use crate::evidence::image::{BINDS, content_digest};
 use crate::evidence::{Chain, ContainerIdentity, ImageIdentity};
-use crate::stage::content::{News, Position, digest};
+use crate::stage::content::{ContentEvent, Position, digest};
 
 use super::progress::Progress;
 
@@ -99,9 +99,9 @@ async fn compare_image(
     let on_news = |news| {
         // A closed standard output does not end the comparison.
         let _ = match news {
-            News::Begins(survey) if from == Position::default() => tell(&format!("{name}: reading {survey}")),
-            News::Begins(survey) => tell(&format!("{name}: continuing an interrupted reading of {survey}")),
-            News::At { percent, position } => {
+            ContentEvent::Started(survey) if from == Position::default() => tell(&format!("{name}: reading {survey}")),
+            ContentEvent::Started(survey) => tell(&format!("{name}: continuing an interrupted reading of {survey}")),
+            ContentEvent::Progress { percent, position } => {
                 let written = progress.save(region, image, expected, position);
                 saved = std::mem::replace(&mut saved, Ok(())).and(written);
                 tell(&format!("{name}: {percent} %"))

@@ -2,9 +2,9 @@
 
 use serde_json::json;
 
-use super::Of;
-use super::judge::BuiltImage;
-use super::recipe::Made;
+use super::images::availability::BuiltImage;
+use super::inputs::BuildFrom;
+use super::recipe::plan::RecipeKind;
 use crate::evidence::predicate::{BuildDefinition, BuildMetadata, Builder, Provenance, RunDetails};
 use crate::evidence::{ResourceDescriptor, Sha256};
 
@@ -20,7 +20,7 @@ pub const CONTAINER_BUILD_TYPE: &str = "https://bakeline.dev/build-types/image-b
 pub struct Run {
     /// The image build version's ARN.
     pub build: String,
-    pub of: Of,
+    pub of: BuildFrom,
     pub service: String,
     pub recipe: Recipe,
     /// ARN of the infrastructure configuration.
@@ -78,13 +78,13 @@ pub fn provenance(run: &Run, source: &SourceArtifact, foreign: &[BuiltImage]) ->
         ResourceDescriptor { digest: digest.into_iter().collect(), ..named("parentImage", image) }
     }));
     let plan = match &run.of {
-        Of::Pipeline(_) => None,
-        Of::Recipe(plan) => Some(plan),
+        BuildFrom::ImagePipeline(_) => None,
+        BuildFrom::Recipe(plan) => Some(plan),
     };
     let document = |arn: &String| {
-        let declared =
+        let component =
             plan.iter().flat_map(|plan| &plan.components).find(|component| component.arn == *arn)?;
-        Some(declared.declared.as_ref()?.digest)
+        Some(component.document.as_ref()?.digest)
     };
     dependencies.extend(run.recipe.components.iter().map(|arn| {
         let name = component_name(arn);
@@ -103,15 +103,15 @@ pub fn provenance(run: &Run, source: &SourceArtifact, foreign: &[BuiltImage]) ->
         "distributionConfiguration": run.distribution,
     });
     let build_type = match &run.of {
-        Of::Pipeline(arn) => {
+        BuildFrom::ImagePipeline(arn) => {
             internal["imagePipeline"] = arn.as_str().into();
             BUILD_TYPE
         }
-        Of::Recipe(plan) => {
+        BuildFrom::Recipe(plan) => {
             internal["reused"] = run.reused.into();
-            match &plan.made {
-                Made::Machine { .. } => RECIPE_BUILD_TYPE,
-                Made::Container { .. } => CONTAINER_BUILD_TYPE,
+            match &plan.kind {
+                RecipeKind::MachineImage { .. } => RECIPE_BUILD_TYPE,
+                RecipeKind::ContainerImage { .. } => CONTAINER_BUILD_TYPE,
             }
         }
     };
