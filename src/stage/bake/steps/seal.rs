@@ -47,9 +47,7 @@ pub async fn seal(
         // Image Builder gives no times of a scan: it starts after the build does, and has ended when it is read.
         let started = built.date_created.as_deref().and_then(provenance::date).unwrap_or(read_on);
         let statement = vulnerabilities::statement(scan, &found, subjects.clone(), started, read_on);
-        let statement = statement.map_err(|fault| {
-            StageError::Bug(format!("the statement of the scan cannot be made: {fault}"))
-        })?;
+        let statement = statement.map_err(StageError::bug)?;
         let envelope = evidence::seal(&statement, &cx.authority.signer).await?.encode();
         files.insert(layout::BAKE_VULNERABILITIES.to_owned(), envelope);
     }
