@@ -11,7 +11,7 @@ use crate::engine::{FailureKind, Job, Network, Outcome};
 use crate::evidence::Stage;
 use crate::telemetry::{Event, Telemetry};
 use crate::worker::action::stage_of;
-use crate::worker::by_hand::{ByHandError, StateFile, run_to_end};
+use crate::worker::run_job::{RunJobError, StateFile, run_job};
 use crate::worker::journal::Journal;
 use crate::worker::slice::Answer;
 use crate::worker::{WorkerDeps, report};
