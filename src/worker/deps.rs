@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::journal::Journal;
-use crate::aws::{Aws, Targets};
+use crate::aws::{Aws, Environments};
 use crate::engine::{Clock, Job, Network};
 use crate::evidence::Stage;
 use crate::stage::store::Store;
@@ -20,7 +20,7 @@ pub struct WorkerDeps {
     pub network: Network,
     pub authority: Arc<Authority>,
     /// The environments that releases may name.
-    pub environments: Targets,
+    pub environments: Environments,
     pub journal: Arc<Journal>,
     pub telemetry: Telemetry,
     /// The stages whose jobs the worker polls for.
