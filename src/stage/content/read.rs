@@ -8,7 +8,9 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::cost::{PIECE, Survey};
 use super::rule::{BLOCK_SIZE, BLOCKS_PER_GIB, BlockSum, Chain, Position, Summing};
-use crate::aws::{AwsError, Class};
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::client::result::SdkError;
+use crate::aws::{AwsError, Class, ServiceError};
 use crate::digest::Sha256;
 use crate::engine::StageError;
 
@@ -73,14 +75,7 @@ pub async fn survey(ebs: &Ebs, volumes: &[Volume]) -> Result<Survey, StageError>
     Ok(counted)
 }
 
-fn list_failed<E, R>(
-    volume: &Volume,
-    error: aws_smithy_runtime_api::client::result::SdkError<E, R>,
-) -> StageError
-where
-    E: aws_smithy_types::error::metadata::ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
-    R: std::fmt::Debug + Send + Sync + 'static,
-{
+fn list_failed<E: ServiceError>(volume: &Volume, error: SdkError<E, HttpResponse>) -> StageError {
     unless_old(AwsError::new("ebs:ListSnapshotBlocks", &volume.snapshot, error))
 }
 
