@@ -11,6 +11,7 @@ use aws_smithy_types::retry::RetryConfig;
 use aws_types::SdkConfig;
 use secrecy::{ExposeSecret, SecretString};
 
+pub mod auto_scaling;
 pub mod calls;
 pub mod ecr;
 pub mod error;
