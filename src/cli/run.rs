@@ -10,15 +10,11 @@ use super::job_output::{print_outcome, print_progress};
 use crate::engine::{Job, Network};
 use crate::evidence::Stage;
 use crate::telemetry::Telemetry;
-use crate::worker::action::stage_of;
+use crate::worker::action::{ACTION_TYPES, stage_of};
 use crate::worker::journal::Journal;
 use crate::worker::run_job::{RunJobError, StateFile, run_job};
 use crate::worker::slice::Answer;
 use crate::worker::{WorkerDeps, report};
-
-/// The action types that a job may have.
-pub const ACTION_TYPES: &str = "bakeline runs owner Custom, version 1, providers BakelineBake (category Build), \
-                                BakelineTest (Test), BakelinePromote (Deploy) and BakelineCleanup (Invoke)";
 
 /// Arguments of `bakeline run`.
 #[derive(Debug, clap::Args)]
