@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::exit::{CliError, Message};
-use super::identity::Identity;
+use super::identity::{Identity, Keys};
 use super::job_output::{print_outcome, print_progress};
 use crate::engine::{Job, Network};
 use crate::evidence::Stage;
@@ -38,6 +38,8 @@ pub struct Args {
     #[cfg(feature = "rehearsal")]
     #[arg(long, conflicts_with = "resume")]
     rehearse: bool,
+    #[command(flatten)]
+    keys: Keys,
     #[command(flatten)]
     identity: Identity,
 }
@@ -78,13 +80,14 @@ pub fn main(args: Args) -> Result<(), CliError> {
 async fn run(args: Args, job: Job) -> Result<(), CliError> {
     let clock = args.identity.clock();
     let aws = Identity::aws(&clock).await;
-    let authority = args.identity.authority(&aws).await?;
+    let authority = args.keys.authority(&aws).await?;
+    let environments = args.identity.environments(&aws).await?;
     let deps = WorkerDeps {
         aws,
         clock,
         network: Network::direct(),
         authority: Arc::new(authority),
-        environments: args.identity.environments()?,
+        environments,
         journal: Arc::new(Journal::in_memory()),
         telemetry: Telemetry::with_observer(|now, label, event| {
             print_progress(now, label.stage.name(), event);

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 
 use super::exit::{CliError, Message};
 use super::health;
-use super::identity::Identity;
+use super::identity::{Identity, Keys};
 use super::logging::Format;
 use crate::aws::{Aws, Class};
 use crate::engine::{Clock, Network, Outcome};
@@ -50,6 +50,8 @@ pub struct Args {
     #[arg(long, value_name = "DIR", env = "BAKELINE_JUNIT")]
     junit: Option<PathBuf>,
     #[command(flatten)]
+    keys: Keys,
+    #[command(flatten)]
     identity: Identity,
 }
 
@@ -85,7 +87,8 @@ async fn work(args: Args, log_format: Format) -> Result<(), CliError> {
     let stop = signals()?;
     let clock = args.identity.clock();
     let aws = Identity::aws(&clock).await;
-    let authority = args.identity.authority(&aws).await?;
+    let authority = args.keys.authority(&aws).await?;
+    let environments = args.identity.environments(&aws).await?;
     let name = worker_name(&clock);
     let journal = journal(args.journal.as_deref(), &aws, &name)?;
     let outcomes: Outcomes = Arc::default();
@@ -97,7 +100,7 @@ async fn work(args: Args, log_format: Format) -> Result<(), CliError> {
         clock: clock.clone(),
         network: Network::direct(),
         authority: Arc::new(authority),
-        environments: args.identity.environments()?,
+        environments,
         journal: Arc::new(journal),
         telemetry: telemetry(&outcomes, log_format),
         stages,
