@@ -13,7 +13,7 @@ use crate::engine::StageError;
 use crate::engine::error::with_causes;
 use crate::spec::{Cleanup as Rules, ReleaseSpec};
 use crate::stage::cleanup::containers;
-use crate::stage::cleanup::retain::Uses;
+use crate::stage::cleanup::retain::KeepReasons;
 use crate::stage::cleanup::survey::Scope;
 
 /// Arguments of `bakeline cleanup`.
@@ -65,14 +65,14 @@ fn scope<'a>(spec: &'a ReleaseSpec, alias: Option<&str>) -> Result<Scope<'a>, Cl
         service: &spec.service,
         rules,
         group: spec.promote.as_ref().filter(|_| promotes_there).map(|promote| promote.group.as_str()),
-        known: Uses::new(),
+        known: KeepReasons::new(),
     })
 }
 
 /// Whose container images the rules speak of, if of any.
 fn containers<'a>(rules: &'a Rules, account: &'a str) -> Option<containers::survey::Scope<'a>> {
     let rules = rules.containers.as_ref()?;
-    Some(containers::survey::Scope { rules, account, known: containers::retain::Uses::new() })
+    Some(containers::survey::Scope { rules, account, known: containers::retain::KeepReasons::new() })
 }
 
 /// What a failure means to who ran the command.

@@ -12,7 +12,7 @@ use super::identity::Identity;
 use super::say;
 use crate::spec::Span;
 use crate::stage::cleanup::inventory::Inventory;
-use crate::stage::reap::{self, Builds, Leftover, Run, Standing, What, records};
+use crate::stage::reap::{self, Builds, Leftover, Run, RunStatus, LeftoverKind, records};
 
 /// Arguments of `bakeline reap`.
 #[derive(Debug, clap::Args)]
@@ -63,58 +63,58 @@ async fn run(args: Args) -> Result<(), CliError> {
         },
     };
     let found = reap::find(&aws, builds).await.map_err(|e| failed(&e))?;
-    let standings = reap::standings(&home, &found).await.map_err(|e| failed(&e))?;
-    let standing = |leftover: &Leftover| standings.get(&leftover.run).copied().unwrap_or(Standing::Unknown);
-    let mut all: Vec<(Leftover, Standing)> =
-        found.into_iter().map(|leftover| (leftover.clone(), standing(&leftover))).collect();
+    let run_statuses = reap::run_statuses(&home, &found).await.map_err(|e| failed(&e))?;
+    let status = |leftover: &Leftover| run_statuses.get(&leftover.run).copied().unwrap_or(RunStatus::Unknown);
+    let mut all: Vec<(Leftover, RunStatus)> =
+        found.into_iter().map(|leftover| (leftover.clone(), status(&leftover))).collect();
     if let Some(keep) = args.template_versions {
         let inventory = Inventory::read(&aws).await.map_err(|e| failed(&e))?;
-        all.extend(reap::spare_versions(&inventory.facts, keep).into_iter().map(|(template, version)| {
+        all.extend(reap::unused_template_versions(&inventory.listings, keep).into_iter().map(|(template, version)| {
             let id = format!("{template}/{version}");
-            (Leftover { what: What::TemplateVersion, id, run: Run::default() }, Standing::Ended)
+            (Leftover { kind: LeftoverKind::TemplateVersion, id, run: Run::default() }, RunStatus::Ended)
         }));
     }
     if let (Some(age), Some(spec)) = (args.records, &spec) {
         let read = records::read(&aws, &account, &spec.service).await.map_err(|e| failed(&e))?;
         let spare = records::spare(&read, age.as_duration(), args.identity.clock().now());
-        all.extend(spare.into_iter().map(|record| (record, Standing::Ended)));
+        all.extend(spare.into_iter().map(|record| (record, RunStatus::Ended)));
     }
     let mut table = Table::new();
     table.load_style(NOTHING).set_header(["WHAT", "ID", "PIPELINE", "EXECUTION", "RUN"]);
-    for (leftover, standing) in &all {
+    for (leftover, status) in &all {
         let run = &leftover.run;
-        let (what, standing) = (leftover.what.to_string(), standing.to_string());
-        table.add_row([&what, &leftover.id, &run.pipeline, &run.execution, &standing]);
+        let (kind, status) = (leftover.kind.to_string(), status.to_string());
+        table.add_row([&kind, &leftover.id, &run.pipeline, &run.execution, &status]);
     }
     say(&table.to_string())?;
-    let goes = |standing: Standing| match standing {
-        Standing::Ended => true,
-        Standing::Unknown => args.forgotten,
-        Standing::UnderWay => false,
+    let goes = |status: RunStatus| match status {
+        RunStatus::Ended => true,
+        RunStatus::Unknown => args.forgotten,
+        RunStatus::Running => false,
     };
     let over: Vec<Leftover> =
-        all.into_iter().filter(|(_, standing)| goes(*standing)).map(|(leftover, _)| leftover).collect();
+        all.into_iter().filter(|(_, status)| goes(*status)).map(|(leftover, _)| leftover).collect();
     if !args.remove {
         return say(&format!("{} of them can go: bakeline reap --remove", over.len()));
     }
     for leftover in &over {
         reap::remove(&aws, leftover).await.map_err(|e| failed(&e))?;
         let done = match leftover.what {
-            What::TrialGroup => "emptied; run the command again once its instances have drained",
-            What::EmptiedTrialGroup { instances } if instances > 0 => "still drains; run the command again",
-            What::Build => "cancelled",
-            What::BuildRecord | What::Recipe | What::Component => {
+            LeftoverKind::CanaryGroup => "emptied; run the command again once its instances have drained",
+            LeftoverKind::EmptiedCanaryGroup { instances } if instances > 0 => "still drains; run the command again",
+            LeftoverKind::Build => "cancelled",
+            LeftoverKind::BuildRecord | LeftoverKind::Recipe | LeftoverKind::Component => {
                 "removed, unless something is still made from it"
             }
-            What::TaskDefinition => "deregistered; run the command again to have it deleted",
-            What::StagingInstance
-            | What::StagingTask
-            | What::DeregisteredDefinition
-            | What::Snapshot
-            | What::TemplateVersion
-            | What::EmptiedTrialGroup { .. } => "removed",
+            LeftoverKind::TaskDefinition => "deregistered; run the command again to have it deleted",
+            LeftoverKind::TestInstance
+            | LeftoverKind::TestTask
+            | LeftoverKind::DeregisteredTaskDefinition
+            | LeftoverKind::Snapshot
+            | LeftoverKind::TemplateVersion
+            | LeftoverKind::EmptiedCanaryGroup { .. } => "removed",
         };
-        say(&format!("{} {} {done}", leftover.what, leftover.id))?;
+        say(&format!("{} {} {done}", leftover.kind, leftover.id))?;
     }
     Ok(())
 }

@@ -69,14 +69,14 @@ pub mod tag {
     pub const CLUSTER: &str = "bakeline:cluster";
     /// The line of releases an image belongs to, such as `stable`; cleanup counts each line on its own.
     pub const CHANNEL: &str = "bakeline:channel";
-    /// Cleanup keeps the image: for ever, or until the moment that is the tag's value.
-    pub const PIN: &str = "bakeline:pin";
-    /// Cleanup needs no age and no successor to let the image go; what uses it keeps it all the same.
-    pub const RELEASED: &str = "bakeline:released";
+    /// Cleanup keeps the image: forever, or until the date that is the tag's value.
+    pub const KEEP: &str = "bakeline:keep";
+    /// Ages and counts do not keep the image; references do.
+    pub const DISCARD: &str = "bakeline:discard";
     /// When the image was last promoted.
-    pub const PROMOTED: &str = "bakeline:promoted";
-    /// Until when a signed statement speaks of the image.
-    pub const NAMED_UNTIL: &str = "bakeline:named-until";
+    pub const PROMOTED_ON: &str = "bakeline:promoted-on";
+    /// When the last signed statement about the image expires.
+    pub const EVIDENCE_UNTIL: &str = "bakeline:evidence-until";
 }
 
 impl ExecutionKey {

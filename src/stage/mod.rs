@@ -1,5 +1,6 @@
 //! The four stages of a release. Each is a machine of resting places; its judgement is pure and in files of its own.
 
+pub mod aws_view;
 pub mod bake;
 pub mod promote;
 pub mod cleanup;

@@ -11,16 +11,16 @@ mod worlds;
 use std::collections::BTreeSet;
 
 use bakeline::engine::StageError;
-use bakeline::evidence::predicate::Aim;
+use bakeline::evidence::predicate::PlannedAction;
 use bakeline_rehearsal::faults::{Fault, FaultPlan, When};
 use bakeline_rehearsal::services::ec2;
 use bakeline_rehearsal::world::World;
 use bakeline::stage::cleanup::apply::{ApplyError, Done, apply, undo};
-use bakeline::stage::cleanup::plan::{Refusal, draw};
-use bakeline::stage::cleanup::quarantine::{MARK, Step};
+use bakeline::stage::cleanup::plan::{Refusal, make_plan};
+use bakeline::stage::cleanup::quarantine::{RECORD_TAG, RemovalStep};
 use bakeline::stage::cleanup::retain::Disposition;
-use bakeline::stage::cleanup::survey::{Focus, Survey};
-use bakeline::stage::cleanup::{Todo, advance};
+use bakeline::stage::cleanup::survey::{Inspect, Survey};
+use bakeline::stage::cleanup::{QueuedImage, advance};
 use serde_json::json;
 
 use self::ground::{Ground, OLD, in_a_world, where_usage_decides};
@@ -37,7 +37,7 @@ fn denied(service: &str, operation: &str) -> FaultPlan {
 fn every_list_that_is_denied_is_named_and_nothing_is_judged() {
     let prepare = |world: &mut World, ground: &Ground| parameter(world, ground, "/some/setting", "on");
     in_a_world(prepare, async |ground| {
-        ground.survey(Focus::Oldest(3)).await.unwrap();
+        ground.survey(Inspect::Oldest(3)).await.unwrap();
         let calls: BTreeSet<(String, String)> = ground.cloud.with_transcript(|transcript| {
             let read = transcript.records().iter().filter(|record| !record.mutating);
             read.map(|record| (record.service.clone(), record.operation.clone())).collect()
@@ -53,7 +53,7 @@ fn every_list_that_is_denied_is_named_and_nothing_is_judged() {
         assert!(calls.len() >= 16, "{calls:?}");
         for (service, operation) in calls {
             ground.cloud.set_faults(denied(&service, &operation));
-            let error = ground.survey(Focus::Oldest(3)).await.unwrap_err();
+            let error = ground.survey(Inspect::Oldest(3)).await.unwrap_err();
             assert!(error.to_string().contains(&operation), "{operation}: {error}");
             assert!(!error.is_transient(), "{operation}: a denial is not waited for: {error}");
         }
@@ -117,18 +117,18 @@ fn the_known_failures_of_other_tools_do_not_happen_here() {
                 let image = ground.image(OLD);
                 ground.cloud.with_world(|world| prepare(world, ground, &image));
                 ground.clock.sleep(std::time::Duration::from_mins(10)).await;
-                let survey = ground.survey(Focus::Oldest(100)).await.unwrap();
-                let fate = &survey.fates[&image];
+                let survey = ground.survey(Inspect::Oldest(100)).await.unwrap();
+                let disposition = &survey.dispositions[&image];
                 if by.is_empty() {
-                    assert!(matches!(fate, Disposition::Go(_)), "{case}: {fate:?}");
+                    assert!(matches!(disposition, Disposition::Remove(_)), "{case}: {disposition:?}");
                     return;
                 }
-                let Disposition::Keep(reasons) = fate else { panic!("{case}: {fate:?}") };
-                let told: Vec<String> = reasons.iter().map(ToString::to_string).collect();
-                assert!(told.iter().any(|reason| reason.contains(by)), "{case}: {told:?}");
+                let Disposition::Keep(reasons) = disposition else { panic!("{case}: {disposition:?}") };
+                let reported: Vec<String> = reasons.iter().map(ToString::to_string).collect();
+                assert!(reported.iter().any(|reason| reason.contains(by)), "{case}: {reported:?}");
                 // Our own lists know of it too.
                 let alone = "named by DescribeImageReferences alone";
-                assert!(!told.iter().any(|reason| reason.contains(alone)), "{case}: {told:?}");
+                assert!(!reported.iter().any(|reason| reason.contains(alone)), "{case}: {reported:?}");
                 // The others are not kept for its sake.
                 let leaving = survey.leaving().count();
                 assert_eq!(leaving, ground.candidates - 1, "{case}");
@@ -153,9 +153,9 @@ fn what_nodes_run_and_what_is_pinned_is_not_even_deprecated() {
                 let image = ground.image(OLD);
                 ground.cloud.with_world(|world| keep(world, ground, &image));
                 let before = ground.looks_like(&image);
-                let survey = ground.survey(Focus::Oldest(100)).await.unwrap();
+                let survey = ground.survey(Inspect::Oldest(100)).await.unwrap();
                 let here = (ground.account.as_str(), ground.region.as_str());
-                let plan = draw(&survey, &ground.scope(), here, std::time::Duration::from_secs(DAY), None);
+                let plan = make_plan(&survey, &ground.scope(), here, std::time::Duration::from_secs(DAY), None);
                 let scope = ground.scope();
                 let mut done = 0;
                 apply(&ground.aws, &ground.clock, &scope, &plan, here, |_, _| done += 1).await.unwrap();
@@ -202,9 +202,9 @@ fn a_snapshot_that_something_else_names_is_left_and_the_plan_says_why() {
                 let snapshots = ground.snapshots_of(&image);
                 let [free, named] = &snapshots[..] else { panic!("{snapshots:?}") };
                 ground.cloud.with_world(|world| name(world, ground, named));
-                let survey = ground.survey(Focus::Oldest(100)).await.unwrap();
+                let survey = ground.survey(Inspect::Oldest(100)).await.unwrap();
                 let here = (ground.account.as_str(), ground.region.as_str());
-                let plan = draw(&survey, &ground.scope(), here, std::time::Duration::from_secs(DAY), None);
+                let plan = make_plan(&survey, &ground.scope(), here, std::time::Duration::from_secs(DAY), None);
                 let planned = plan.images.iter().find(|planned| planned.image.image_id == image).unwrap();
                 let said = format!("its snapshot {named} stays, named by {by} ");
                 assert!(
@@ -227,13 +227,13 @@ fn a_use_that_appears_in_quarantine_brings_the_image_back() {
         async |ground| {
             let image = ground.image(OLD);
             let before = ground.looks_like(&image);
-            ground.bring_to(&image, Step::Deregister).await;
+            ground.bring_to(&image, RemovalStep::Deregister).await;
             assert_eq!(ground.looks_like(&image)["State"], "disabled");
             ground.cloud.with_world(|world| plain_parameter(world, ground, &image));
-            let mut todo = Some(Todo { image: image.clone(), step: Step::Mark });
+            let mut todo = Some(QueuedImage { image: image.clone(), step: RemovalStep::Mark });
             while let Some(next) = todo {
                 let ids = [image.clone()];
-                let survey = ground.survey(Focus::These(&ids)).await.unwrap();
+                let survey = ground.survey(Inspect::Only(&ids)).await.unwrap();
                 todo = advance(&ground.aws, &survey, next, ground.clock.now()).await.unwrap();
             }
             assert_eq!(ground.looks_like(&image), before);
@@ -243,7 +243,7 @@ fn a_use_that_appears_in_quarantine_brings_the_image_back() {
 
 #[test]
 fn undo_puts_an_image_back_from_every_step() {
-    for step in [Step::Deprecate, Step::Disable, Step::Deregister] {
+    for step in [RemovalStep::Deprecate, RemovalStep::Disable, RemovalStep::Deregister] {
         where_usage_decides(
             |_, _| (),
             async |ground| {
@@ -307,16 +307,16 @@ fn a_shared_image_goes_once_no_other_account_uses_it() {
                 });
                 let ids = [image.clone()];
                 let survey = loop {
-                    match ground.survey(Focus::These(&ids)).await {
+                    match ground.survey(Inspect::Only(&ids)).await {
                         Err(StageError::NotYet(_)) => {
                             ground.clock.sleep(std::time::Duration::from_mins(1)).await;
                         }
                         survey => break survey.unwrap(),
                     }
                 };
-                let fate = &survey.fates[&image];
-                assert_eq!(matches!(fate, Disposition::Keep(_)), used, "{fate:?}");
-                assert!(!used || format!("{:?}", fate.reasons()).contains("210987654321"), "{fate:?}");
+                let disposition = &survey.dispositions[&image];
+                assert_eq!(matches!(disposition, Disposition::Keep(_)), used, "{disposition:?}");
+                assert!(!used || format!("{:?}", disposition.reasons()).contains("210987654321"), "{disposition:?}");
             },
         );
     }
@@ -327,19 +327,19 @@ fn a_plan_is_carried_out_to_the_letter_and_once() {
     in_a_world(
         |_, _| (),
         async |ground| {
-            let survey = ground.survey(Focus::Oldest(2)).await.unwrap();
+            let survey = ground.survey(Inspect::Oldest(2)).await.unwrap();
             let here = (ground.account.as_str(), ground.region.as_str());
             let valid = std::time::Duration::from_secs(DAY);
-            let plan = draw(&survey, &ground.scope(), here, valid, Some(0.05));
+            let plan = make_plan(&survey, &ground.scope(), here, valid, Some(0.05));
             let acting: BTreeSet<&str> = plan
                 .images
                 .iter()
-                .filter(|planned| planned.aim == Aim::Quarantine)
+                .filter(|planned| planned.action == PlannedAction::Quarantine)
                 .map(|planned| planned.image.image_id.as_str())
                 .collect();
             assert_eq!(acting.len(), 2);
             assert_eq!(
-                plan.images.iter().filter(|planned| planned.aim == Aim::Later).count(),
+                plan.images.iter().filter(|planned| planned.action == PlannedAction::Deferred).count(),
                 ground.candidates - 2
             );
             for expected in [2, 0] {
@@ -352,7 +352,7 @@ fn a_plan_is_carried_out_to_the_letter_and_once() {
                 assert_eq!(done.len(), expected, "{done:?}");
                 assert!(
                     done.iter()
-                        .all(|(image, what)| acting.contains(image.as_str()) && *what == Done::Quarantined)
+                        .all(|(image, what)| acting.contains(image.as_str()) && *what == Applied::Quarantined)
                 );
             }
             let disabled: BTreeSet<String> =
@@ -367,13 +367,13 @@ fn a_plan_is_refused_whole_when_one_of_its_images_has_become_needed() {
     in_a_world(
         |_, _| (),
         async |ground| {
-            let survey = ground.survey(Focus::Oldest(2)).await.unwrap();
+            let survey = ground.survey(Inspect::Oldest(2)).await.unwrap();
             let here = (ground.account.as_str(), ground.region.as_str());
-            let plan = draw(&survey, &ground.scope(), here, std::time::Duration::from_secs(DAY), None);
+            let plan = make_plan(&survey, &ground.scope(), here, std::time::Duration::from_secs(DAY), None);
             let used = plan
                 .images
                 .iter()
-                .find(|planned| planned.aim == Aim::Quarantine)
+                .find(|planned| planned.action == PlannedAction::Quarantine)
                 .unwrap()
                 .image
                 .image_id
@@ -382,7 +382,7 @@ fn a_plan_is_refused_whole_when_one_of_its_images_has_become_needed() {
             let scope = ground.scope();
             let apply_now = || apply(&ground.aws, &ground.clock, &scope, &plan, here, |_, _| {});
             let refused = apply_now().await.unwrap_err();
-            let ApplyError::Refused(Refusal::Changed { changes }) = &refused else { panic!("{refused}") };
+            let ApplyError::Refused(Refusal::NowInUse { changes }) = &refused else { panic!("{refused}") };
             assert_eq!(changes.keys().collect::<Vec<_>>(), [&used]);
             assert!(refused.to_string().contains("used by parameter golden/image"), "{refused}");
             assert!(ground.all().iter().all(|id| ground.looks_like(id)["State"] == "available"));
@@ -397,8 +397,8 @@ fn a_list_cut_short_removes_nothing_until_it_was_short_for_a_day() {
     in_a_world(
         |_, _| (),
         async |ground| {
-            let survey = ground.survey(Focus::Oldest(2)).await.unwrap();
-            bakeline::stage::cleanup::survey::remember(&ground.aws, survey.remember.as_ref().unwrap())
+            let survey = ground.survey(Inspect::Oldest(2)).await.unwrap();
+            bakeline::stage::cleanup::survey::changed_lengths(&ground.aws, survey.changed_lengths.as_ref().unwrap())
                 .await
                 .unwrap();
             // The service has eight instances; seven go at once.
@@ -407,19 +407,19 @@ fn a_list_cut_short_removes_nothing_until_it_was_short_for_a_day() {
             ground.ask(world, "autoscaling", "UpdateAutoScalingGroup", input);
         });
             ground.clock.sleep(std::time::Duration::from_hours(2)).await;
-            let survey: Survey = ground.survey(Focus::Oldest(2)).await.unwrap();
-            let refused = survey.believed().unwrap_err();
+            let survey: Survey = ground.survey(Inspect::Oldest(2)).await.unwrap();
+            let refused = survey.check_lengths().unwrap_err();
             assert!(
                 refused.to_string().contains("the list of instances has 1 entries, and had 8"),
                 "{refused}"
             );
-            bakeline::stage::cleanup::survey::remember(&ground.aws, survey.remember.as_ref().unwrap())
+            bakeline::stage::cleanup::survey::changed_lengths(&ground.aws, survey.changed_lengths.as_ref().unwrap())
                 .await
                 .unwrap();
             ground.clock.sleep(std::time::Duration::from_secs(DAY)).await;
-            ground.survey(Focus::Oldest(2)).await.unwrap().believed().unwrap();
+            ground.survey(Inspect::Oldest(2)).await.unwrap().check_lengths().unwrap();
             assert!(
-                ground.all().iter().all(|id| ground.looks_like(id)["Tags"].to_string().find(MARK).is_none())
+                ground.all().iter().all(|id| ground.looks_like(id)["Tags"].to_string().find(RECORD_TAG).is_none())
             );
         },
     );

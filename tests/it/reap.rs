@@ -8,7 +8,7 @@ use bakeline_rehearsal::cloud::Cloud;
 use bakeline_rehearsal::services::codepipeline::ActionStatus;
 use bakeline_rehearsal::world::World;
 use bakeline::stage::promote::Census;
-use bakeline::stage::reap::{self, Builds, Leftover, Standing, What, records};
+use bakeline::stage::reap::{self, Builds, Leftover, RunStatus, LeftoverKind, records};
 use bakeline::worker::WorkerDeps;
 use serde_json::{Value, json};
 
@@ -97,7 +97,7 @@ pub fn after_two_that_died(spec: &str, scenario: &str) -> Moment {
     second.after(Stage::Bake).after(Stage::Test).after(Stage::Promote)
 }
 
-async fn kinds(house: &WorkerDeps) -> Vec<What> {
+async fn kinds(house: &WorkerDeps) -> Vec<LeftoverKind> {
     let found = reap::find(&house.aws, Builds::All).await.unwrap();
     found.into_iter().map(|leftover| leftover.what).collect()
 }
@@ -105,9 +105,9 @@ async fn kinds(house: &WorkerDeps) -> Vec<What> {
 #[test]
 fn what_a_run_left_goes_once_its_execution_has_ended_and_not_before() {
     let cases = [
-        (Moment::start(&example("{}")), Stage::Bake, vec![What::Build]),
-        (Moment::before(&example("{}"), Stage::Test), Stage::Test, vec![What::StagingInstance]),
-        (Moment::before(&plan(TRIAL, "{}"), Stage::Promote), Stage::Promote, vec![What::TrialGroup; 2]),
+        (Moment::start(&example("{}")), Stage::Bake, vec![LeftoverKind::Build]),
+        (Moment::before(&example("{}"), Stage::Test), Stage::Test, vec![LeftoverKind::TestInstance]),
+        (Moment::before(&plan(TRIAL, "{}"), Stage::Promote), Stage::Promote, vec![LeftoverKind::CanaryGroup; 2]),
     ];
     for (moment, stage, expected) in cases {
         let moment = dies_at(&moment, stage);
@@ -118,13 +118,13 @@ fn what_a_run_left_goes_once_its_execution_has_ended_and_not_before() {
             let found: Vec<Leftover> = reap::find(&house.aws, Builds::All).await.unwrap();
             assert_eq!(found.iter().map(|one| one.what).collect::<Vec<_>>(), expected, "{stage}");
             assert!(found.iter().all(|one| one.run.execution == moment.founded.execution), "{found:?}");
-            let standing = async || {
-                let standings = reap::standings(&house.aws, &found).await.unwrap();
-                standings.into_values().collect::<Vec<_>>()
+            let status = async || {
+                let run_statuses = reap::run_statuses(&house.aws, &found).await.unwrap();
+                run_statuses.into_values().collect::<Vec<_>>()
             };
-            assert_eq!(standing().await, [Standing::UnderWay], "{stage}");
+            assert_eq!(status().await, [RunStatus::Running], "{stage}");
             cloud.with_world(|world| stop(&moment, world));
-            assert_eq!(standing().await, [Standing::Ended], "{stage}");
+            assert_eq!(status().await, [RunStatus::Ended], "{stage}");
 
             // As `bakeline reap --remove` does, again and again until a drained group is gone.
             for _ in 0..60 {
@@ -163,8 +163,8 @@ fn a_run_that_no_pipeline_here_knows_of_is_not_taken_for_ended() {
         for leftover in &mut found {
             leftover.run.pipeline = "of-another-account".to_owned();
         }
-        let standings = reap::standings(&house.aws, &found).await.unwrap();
-        assert_eq!(standings.into_values().collect::<Vec<_>>(), [Standing::Unknown]);
+        let run_statuses = reap::run_statuses(&house.aws, &found).await.unwrap();
+        assert_eq!(run_statuses.into_values().collect::<Vec<_>>(), [RunStatus::Unknown]);
     });
 }
 
@@ -174,7 +174,7 @@ fn a_later_cleanup_takes_away_what_earlier_runs_left() {
     in_virtual_time(async {
         let (cloud, clock) = moment.go_on();
         let house = worker(&moment, &cloud, &clock, Stage::Cleanup).await;
-        let left = [What::StagingInstance, What::TrialGroup, What::TrialGroup];
+        let left = [LeftoverKind::TestInstance, LeftoverKind::CanaryGroup, LeftoverKind::CanaryGroup];
         assert_eq!(kinds(&house).await, left);
         let before = production(&house).await;
         assert_eq!(work(&moment, &cloud, &house, Stage::Cleanup).await, ActionStatus::Succeeded);
@@ -209,8 +209,8 @@ fn records_of_builds_whose_images_are_gone_go_with_their_recipe_and_components()
             house.aws.ec2_in(&region).deregister_image().image_id(image).send().await.unwrap();
         }
         let found = spare().await;
-        let kinds: Vec<What> = found.iter().map(|one| one.what).collect();
-        assert_eq!(kinds, [What::BuildRecord, What::Recipe, What::Component]);
+        let kinds: Vec<LeftoverKind> = found.iter().map(|one| one.what).collect();
+        assert_eq!(kinds, [LeftoverKind::BuildRecord, LeftoverKind::Recipe, LeftoverKind::Component]);
         // The other way round nothing goes: each is still made from the next.
         for leftover in found.iter().rev().chain(&found) {
             reap::remove(&house.aws, leftover).await.unwrap();

@@ -7,7 +7,7 @@ use bakeline::evidence::Stage;
 use bakeline_rehearsal::services::codepipeline::{self, ActionStatus};
 use bakeline_rehearsal::services::s3;
 use bakeline_rehearsal::transcript::Record;
-use bakeline::stage::reap::{self, Builds, What};
+use bakeline::stage::reap::{self, Builds, LeftoverKind};
 use bakeline::telemetry::Telemetry;
 use bakeline::worker::journal::Journal;
 use serde_json::{Value, json};
@@ -124,8 +124,8 @@ fn a_job_passes_with_its_exit_code_and_no_other() {
         let tested =
             test(&job(&behaves(&format!("exits: [{{command: migrate, code: {code}, after_seconds: 90}}]"))));
         assert_eq!(tested.status, status, "{}", tested.why);
-        let told = tested.text("reports/checks/task/stdout.txt");
-        assert!(told.contains(&format!("exited with code {code}")), "{told}");
+        let reported = tested.text("reports/checks/task/stdout.txt");
+        assert!(reported.contains(&format!("exited with code {code}")), "{reported}");
         assert_eq!(left(&tested.after), 0);
     }
 }
@@ -221,7 +221,7 @@ fn what_a_dead_worker_left_is_found_by_its_tags_and_goes() {
             kinds.push(first.what);
             reap::remove(&house.aws, first).await.unwrap();
         }
-        assert_eq!(kinds, [What::StagingTask, What::TaskDefinition, What::DeregisteredDefinition]);
+        assert_eq!(kinds, [LeftoverKind::TestTask, LeftoverKind::TaskDefinition, LeftoverKind::DeregisteredTaskDefinition]);
         assert_eq!(left(&moment.now(&cloud)), 0);
     });
 }

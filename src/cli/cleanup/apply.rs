@@ -15,7 +15,7 @@ use crate::spec::Cleanup as Rules;
 use crate::stage::cleanup::Snapshot;
 use crate::stage::cleanup::apply::{ApplyError, Done, apply};
 use crate::stage::cleanup::containers;
-use crate::stage::cleanup::retain::Uses;
+use crate::stage::cleanup::retain::KeepReasons;
 use crate::stage::cleanup::survey::Scope;
 
 /// Arguments of `bakeline cleanup apply`.
@@ -46,7 +46,7 @@ pub async fn main(args: Args) -> Result<(), CliError> {
     let rules: Rules = serde_json::from_value(plan.policy.clone())
         .map_err(|error| CliError::data(format!("{file}: its rules cannot be read: {error}"), ""))?;
     let scope =
-        Scope { service: &plan.service, rules: &rules, group: plan.group.as_deref(), known: Uses::new() };
+        Scope { service: &plan.service, rules: &rules, group: plan.group.as_deref(), known: KeepReasons::new() };
     let containers = super::containers(&rules, &account).filter(|_| !plan.containers.is_empty());
     let definitions = containers::inventory::Definitions::default();
     // Exactly the plan or nothing: its other half is held against the world before the first call.
@@ -54,15 +54,15 @@ pub async fn main(args: Args) -> Result<(), CliError> {
         let check = containers::apply::check(&aws, &clock, scope, &definitions, &plan.containers).await;
         check.map_err(|error| container_error(&error))?;
     }
-    let mut told = Ok(());
+    let mut reported = Ok(());
     let ended = apply(&aws, &clock, &scope, &plan, (&account, aws.region()), |image, done| {
-        if told.is_ok() {
-            told = say(&format!("{image}: {}", words(done)));
+        if reported.is_ok() {
+            reported = say(&format!("{image}: {}", words(done)));
         }
     })
     .await;
     match ended {
-        Ok(()) => told?,
+        Ok(()) => reported?,
         Err(ApplyError::Stage(error)) => return Err(failed(&error)),
         Err(error @ ApplyError::Refused(_)) => {
             return Err(CliError::failed(error.to_string(), "nothing was changed; make a new plan"));
@@ -72,15 +72,15 @@ pub async fn main(args: Args) -> Result<(), CliError> {
         }
     }
     let Some(scope) = containers else { return Ok(()) };
-    let mut told = Ok(());
-    let tell = |image: &containers::image::Key, done: &containers::apply::Done| {
-        if told.is_ok() {
-            told = say(&format!("{image}: {}", container_words(done)));
+    let mut reported = Ok(());
+    let report = |image: &containers::image::Key, done: &containers::apply::Done| {
+        if reported.is_ok() {
+            reported = say(&format!("{image}: {}", container_words(done)));
         }
     };
-    let ended = containers::apply::apply(&aws, &clock, &scope, &definitions, &plan.containers, tell).await;
+    let ended = containers::apply::apply(&aws, &clock, &scope, &definitions, &plan.containers, report).await;
     ended.map_err(|error| container_error(&error))?;
-    told
+    reported
 }
 
 fn container_error(error: &containers::apply::ApplyError) -> CliError {
@@ -95,12 +95,12 @@ fn container_error(error: &containers::apply::ApplyError) -> CliError {
 fn container_words(done: &containers::apply::Done) -> String {
     use containers::apply::Done;
     match done {
-        Done::Archived => "in the archive, and in quarantine".to_owned(),
-        Done::Reinstated => "on its way back from the archive".to_owned(),
-        Done::Deleted => "deleted".to_owned(),
-        Done::Held(code) => format!("held by ECR: {code}"),
-        Done::Gone => "was gone".to_owned(),
-        Done::Needed => "has become needed, and was left".to_owned(),
+        Applied::Archived => "in the archive, and in quarantine".to_owned(),
+        Applied::Restored => "on its way back from the archive".to_owned(),
+        Applied::Deleted => "deleted".to_owned(),
+        Applied::Refused(code) => format!("held by ECR: {code}"),
+        Applied::NotFound => "was gone".to_owned(),
+        Applied::InUse => "has become needed, and was left".to_owned(),
     }
 }
 
@@ -123,13 +123,13 @@ fn read(bytes: &[u8], trust: &TrustRoot, now: Timestamp) -> Result<CleanupPlan, 
 
 fn words(done: &Done) -> String {
     match done {
-        Done::Quarantined => "disabled, and in quarantine".to_owned(),
-        Done::Reinstated => "back as it was".to_owned(),
-        Done::Removed(image) => {
+        Applied::Quarantined => "disabled, and in quarantine".to_owned(),
+        Applied::Restored => "back as it was".to_owned(),
+        Applied::Deregistered(image) => {
             let ids = |snapshots: Vec<&Snapshot>| {
                 snapshots.iter().map(|snapshot| snapshot.id.as_str()).collect::<Vec<_>>().join(", ")
             };
-            let (left, held) = (ids(image.left_over().collect()), ids(image.held().collect()));
+            let (left, held) = (ids(image.not_deleted().collect()), ids(image.held().collect()));
             match (left.is_empty(), held.is_empty()) {
                 (true, true) => "deregistered with its snapshots".to_owned(),
                 (false, true) => format!("deregistered; snapshots not deleted: {left}"),
@@ -141,8 +141,8 @@ fn words(done: &Done) -> String {
                 ),
             }
         }
-        Done::Held => "held by EC2: protected, or kept by AWS Backup".to_owned(),
-        Done::Gone => "was gone".to_owned(),
-        Done::Needed => "has become needed, and was left".to_owned(),
+        Applied::Refused => "held by EC2: protected, or kept by AWS Backup".to_owned(),
+        Applied::NotFound => "was gone".to_owned(),
+        Applied::InUse => "has become needed, and was left".to_owned(),
     }
 }

@@ -13,14 +13,14 @@ use crate::cli::exit::CliError;
 use crate::cli::identity::Identity;
 use crate::cli::say;
 use crate::engine::error::with_causes;
-use crate::evidence::predicate::{Aim, CLEANUP_PLAN, CleanupPlan, PlannedContainer};
+use crate::evidence::predicate::{PlannedAction, CLEANUP_PLAN, CleanupPlan, PlannedContainer};
 use crate::evidence::{ContainerIdentity, ResourceDescriptor, Statement, seal};
 use crate::spec::{ReleaseSpec, Span};
 use crate::stage::Authority;
 use crate::stage::cleanup::containers;
 use crate::stage::cleanup::page::{container_name, container_pushed, cost, few, megabytes, page};
-use crate::stage::cleanup::plan::draw;
-use crate::stage::cleanup::survey::{self, Focus, Scope, Survey};
+use crate::stage::cleanup::plan::make_plan;
+use crate::stage::cleanup::survey::{self, Inspect, Scope, Survey};
 
 /// Images on standard output when it is a terminal; all of them stand in the plan.
 const SHOWN: usize = 60;
@@ -73,11 +73,11 @@ pub async fn main(args: Args) -> Result<(), CliError> {
         stream::iter(&places).map(look).buffered(AT_ONCE).collect().await;
     let mut fault = None;
     for (place, plan) in looks {
-        let told = match plan {
-            Ok(plan) => tell(place, &plan, &authority, &args).await,
+        let reported = match plan {
+            Ok(plan) => report(place, &plan, &authority, &args).await,
             Err(error) => Err(error),
         };
-        match (told, &place.alias) {
+        match (reported, &place.alias) {
             (Ok(()), _) => {}
             (Err(error), Some(alias)) => {
                 say(&format!("{alias}: {error}"))?;
@@ -94,13 +94,13 @@ async fn look(place: &Place, args: &Args, spec: &ReleaseSpec) -> Result<CleanupP
     let (aws, scope) = (&place.aws, scope(spec, place.alias.as_deref())?);
     let most = usize::try_from(scope.rules.at_most).unwrap_or(usize::MAX);
     let now = args.identity.clock().now();
-    let survey = Survey::take(aws, &scope, Focus::Oldest(most), now).await.map_err(|e| failed(&e))?;
-    if let Some(memory) = &survey.remember {
-        survey::remember(aws, memory).await.map_err(|e| failed(&e))?;
+    let survey = Survey::take(aws, &scope, Inspect::Oldest(most), now).await.map_err(|e| failed(&e))?;
+    if let Some(memory) = &survey.changed_lengths {
+        survey::changed_lengths(aws, memory).await.map_err(|e| failed(&e))?;
     }
-    survey.believed().map_err(|e| failed(&e))?;
+    survey.check_lengths().map_err(|e| failed(&e))?;
     let here = (place.account.as_str(), aws.region());
-    let plan = draw(&survey, &scope, here, args.valid_for.as_duration(), args.price);
+    let plan = make_plan(&survey, &scope, here, args.valid_for.as_duration(), args.price);
     let containers = look_at_containers(place, args, &scope).await?;
     Ok(CleanupPlan { containers, ..plan })
 }
@@ -117,11 +117,11 @@ async fn look_at_containers(
     let survey = containers::survey::Survey::take(aws, &scope, &definitions, now).await;
     let survey = survey.map_err(|e| failed(&e))?;
     survey.settle(aws).await.map_err(|e| failed(&e))?;
-    Ok(containers::plan::draw(&survey, &scope, aws.region()))
+    Ok(containers::plan::make_plan(&survey, &scope, aws.region()))
 }
 
 /// Signs the plan of one place, writes it and shows it.
-async fn tell(place: &Place, plan: &CleanupPlan, authority: &Authority, args: &Args) -> Result<(), CliError> {
+async fn report(place: &Place, plan: &CleanupPlan, authority: &Authority, args: &Args) -> Result<(), CliError> {
     if plan.images.is_empty() && plan.containers.is_empty() {
         return say(&format!("{} has no image in {} of {}", plan.service, plan.region, plan.account));
     }
@@ -182,14 +182,14 @@ pub fn table(plan: &CleanupPlan, most: usize) -> Table {
         table.set_content_arrangement(ContentArrangement::Dynamic);
     }
     table.set_header(["IMAGE", "NAME", "CREATED", "NEXT", "GIB", "A MONTH", "WHY"]);
-    let (acting, other): (Vec<_>, Vec<_>) = plan.images.iter().partition(|planned| planned.aim.acts());
+    let (acting, other): (Vec<_>, Vec<_>) = plan.images.iter().partition(|planned| planned.action.acts());
     let rows = acting.len() + other.len();
     for planned in acting.into_iter().chain(other).take(most) {
         table.add_row([
             planned.image.image_id.clone(),
             planned.image.name.clone(),
             planned.image.creation_date.chars().take(10).collect(),
-            planned.aim.name().to_owned(),
+            planned.action.name().to_owned(),
             planned.gib.to_string(),
             cost(plan, planned.gib),
             few(&planned.reasons).join("; "),
@@ -215,13 +215,13 @@ pub fn container_table(plan: &CleanupPlan, most: usize) -> Table {
         table.set_content_arrangement(ContentArrangement::Dynamic);
     }
     table.set_header(["CONTAINER IMAGE", "TAGS", "PUSHED", "NEXT", "MB", "WHY"]);
-    let (acting, other): (Vec<_>, Vec<_>) = plan.containers.iter().partition(|planned| planned.aim.acts());
+    let (acting, other): (Vec<_>, Vec<_>) = plan.containers.iter().partition(|planned| planned.action.acts());
     for planned in acting.into_iter().chain(other).take(most) {
         table.add_row([
             container_name(planned),
             few(&planned.image.tags).join(", "),
             container_pushed(planned).to_owned(),
-            planned.aim.name().to_owned(),
+            planned.action.name().to_owned(),
             megabytes(planned.bytes).to_string(),
             few(&planned.reasons).join("; "),
         ]);
@@ -239,8 +239,8 @@ pub fn container_table(plan: &CleanupPlan, most: usize) -> Table {
 #[must_use]
 pub fn totals(plan: &CleanupPlan) -> String {
     let mut lines = Vec::new();
-    for aim in [Aim::Deregister, Aim::Quarantine, Aim::Reinstate, Aim::Rest, Aim::Later, Aim::Keep] {
-        let of_aim: Vec<_> = plan.images.iter().filter(|planned| planned.aim == aim).collect();
+    for action in [PlannedAction::Deregister, PlannedAction::Quarantine, PlannedAction::Restore, PlannedAction::Wait, PlannedAction::Deferred, PlannedAction::Keep] {
+        let of_aim: Vec<_> = plan.images.iter().filter(|planned| planned.action == action).collect();
         if of_aim.is_empty() {
             continue;
         }
@@ -249,13 +249,13 @@ pub fn totals(plan: &CleanupPlan) -> String {
             none if none.is_empty() => String::new(),
             money => format!(", at most {money} a month"),
         };
-        lines.push(format!("{}: {} images, {gib} GiB{money}", aim.name(), of_aim.len()));
+        lines.push(format!("{}: {} images, {gib} GiB{money}", action.name(), of_aim.len()));
     }
-    for aim in [Aim::Delete, Aim::Quarantine, Aim::Reinstate, Aim::Rest, Aim::Later, Aim::Keep] {
-        let of_aim: Vec<_> = plan.containers.iter().filter(|planned| planned.aim == aim).collect();
+    for action in [PlannedAction::Delete, PlannedAction::Quarantine, PlannedAction::Restore, PlannedAction::Wait, PlannedAction::Deferred, PlannedAction::Keep] {
+        let of_aim: Vec<_> = plan.containers.iter().filter(|planned| planned.action == action).collect();
         if !of_aim.is_empty() {
             let bytes = of_aim.iter().map(|planned| planned.bytes).fold(0, u64::saturating_add);
-            let (name, count) = (aim.name(), of_aim.len());
+            let (name, count) = (action.name(), of_aim.len());
             lines.push(format!("{name}: {count} container images, {} MB", megabytes(bytes)));
         }
     }

@@ -8,13 +8,13 @@ use crate::cli::identity::Identity;
 use crate::cli::say;
 use crate::engine::Clock;
 use crate::engine::key::tag;
-use crate::stage::cleanup::act;
-use crate::stage::cleanup::apply::{Undone, bring_back};
-use crate::stage::cleanup::containers::act::Back as ContainerBack;
+use crate::stage::cleanup::calls;
+use crate::stage::cleanup::apply::{UndoResult, bring_back};
+use crate::stage::cleanup::containers::calls::UndoStep as ContainerBack;
 use crate::stage::cleanup::containers::apply::bring_back as bring_container_back;
 use crate::stage::cleanup::containers::image::Key;
 use crate::stage::cleanup::containers::uri::digests;
-use crate::stage::cleanup::quarantine::Back;
+use crate::stage::cleanup::quarantine::UndoStep;
 
 /// Arguments of `bakeline cleanup undo`.
 #[derive(Debug, clap::Args)]
@@ -77,21 +77,21 @@ pub async fn main(args: Args) -> Result<(), CliError> {
                 continue;
             }
         };
-        let (mut steps, mut told) = (0, Ok(()));
+        let (mut steps, mut reported) = (0, Ok(()));
         let back = bring_back(&aws, &clock, image, |undone| {
             steps += 1;
-            if told.is_ok() {
-                told = say(&format!("{image}: {}", words(undone)));
+            if reported.is_ok() {
+                reported = say(&format!("{image}: {}", words(undone)));
             }
         });
         back.await.map_err(|e| failed(&e))?;
-        told?;
+        reported?;
         if steps == 0 {
             say(&format!("{image}: is not in quarantine; there is nothing to undo"))?;
         }
         if args.pin {
             let tags = std::collections::BTreeMap::from([(tag::PIN.to_owned(), "undo".to_owned())]);
-            act::tag(&aws, image, &tags).await.map_err(|e| failed(&e))?;
+            calls::tag(&aws, image, &tags).await.map_err(|e| failed(&e))?;
             say(&format!("{image}: pinned"))?;
         }
     }
@@ -102,35 +102,35 @@ pub async fn main(args: Args) -> Result<(), CliError> {
 }
 
 async fn container(aws: &Aws, clock: &Clock, key: &Key) -> Result<(), CliError> {
-    let (mut steps, mut told) = (0, Ok(()));
+    let (mut steps, mut reported) = (0, Ok(()));
     let back = bring_container_back(aws, clock, key, |key, back| {
         steps += 1;
         let words = match back {
-            ContainerBack::Asked => "asked to come back from the archive, which takes up to twenty minutes",
-            ContainerBack::Coming => "on its way back from the archive",
-            ContainerBack::There => "back from the archive",
+            RestoreStatus::Requested => "asked to come back from the archive, which takes up to twenty minutes",
+            RestoreStatus::InProgress => "on its way back from the archive",
+            RestoreStatus::Restored => "back from the archive",
         };
-        if told.is_ok() {
-            told = say(&format!("{key}: {words}"));
+        if reported.is_ok() {
+            reported = say(&format!("{key}: {words}"));
         }
     });
     back.await.map_err(|e| failed(&e))?;
-    told?;
+    reported?;
     if steps == 0 {
         say(&format!("{key}: is not in the archive; there is nothing to undo"))?;
     }
     Ok(())
 }
 
-fn words(undone: &Undone) -> String {
+fn words(undone: &UndoResult) -> String {
     match undone {
-        Undone::Snapshot(id) => format!("its snapshot {id} is back from the Recycle Bin"),
-        Undone::Restored => "back from the Recycle Bin".to_owned(),
-        Undone::Step(Back::Enable) => "enabled".to_owned(),
-        Undone::Step(Back::Deprecation(None)) => "no longer deprecated".to_owned(),
-        Undone::Step(Back::Deprecation(Some(at))) => format!("deprecated from {at}, as before"),
-        Undone::Step(Back::Share(with)) => format!("shared again with {}", with.join(", ")),
-        Undone::Step(Back::Protect { .. }) => "protected from deregistration again".to_owned(),
-        Undone::Step(Back::Unmark) => "as it was; its record is removed".to_owned(),
+        UndoResult::SnapshotRestored(id) => format!("its snapshot {id} is back from the Recycle Bin"),
+        UndoResult::ImageRestored => "back from the Recycle Bin".to_owned(),
+        UndoResult::Step(UndoStep::Enable) => "enabled".to_owned(),
+        UndoResult::Step(UndoStep::SetDeprecation(None)) => "no longer deprecated".to_owned(),
+        UndoResult::Step(UndoStep::SetDeprecation(Some(at))) => format!("deprecated from {at}, as before"),
+        UndoResult::Step(UndoStep::Share(with)) => format!("shared again with {}", with.join(", ")),
+        UndoResult::Step(UndoStep::Protect { .. }) => "protected from deregistration again".to_owned(),
+        UndoResult::Step(UndoStep::RemoveRecord) => "as it was; its record is removed".to_owned(),
     }
 }

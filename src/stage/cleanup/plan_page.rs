@@ -5,7 +5,7 @@ use time::OffsetDateTime;
 use time::macros::format_description;
 
 use super::containers::image::short;
-use crate::evidence::predicate::{Aim, CleanupPlan, PlannedContainer, PlannedImage};
+use crate::evidence::predicate::{PlannedAction, CleanupPlan, PlannedContainer, PlannedImage};
 
 #[derive(Template)]
 #[template(path = "cleanup-plan.html")]
@@ -28,7 +28,7 @@ struct ContainerRow {
     image: String,
     tags: String,
     pushed: String,
-    aim: &'static str,
+    action: &'static str,
     class: &'static str,
     mb: u64,
     why: Vec<String>,
@@ -53,7 +53,7 @@ struct Row<'a> {
     image: &'a str,
     name: &'a str,
     made: &'a str,
-    aim: &'static str,
+    action: &'static str,
     class: &'static str,
     gib: u64,
     cost: String,
@@ -64,15 +64,15 @@ struct Row<'a> {
 const REASONS: usize = 6;
 
 /// Every aim, what changes first.
-const AIMS: [Aim; 6] = [Aim::Deregister, Aim::Quarantine, Aim::Reinstate, Aim::Rest, Aim::Later, Aim::Keep];
+const AIMS: [PlannedAction; 6] = [PlannedAction::Deregister, PlannedAction::Quarantine, PlannedAction::Restore, PlannedAction::Wait, PlannedAction::Deferred, PlannedAction::Keep];
 
 /// The page of a plan: what it comes to, what changes, and what stays.
 ///
 /// # Errors
 /// The page could not be written.
 pub fn page(plan: &CleanupPlan) -> Result<String, askama::Error> {
-    let totals = AIMS.into_iter().filter_map(|aim| total(plan, aim)).collect();
-    let (acting, staying): (Vec<_>, Vec<_>) = plan.images.iter().partition(|planned| planned.aim.acts());
+    let totals = AIMS.into_iter().filter_map(|action| total(plan, action)).collect();
+    let (acting, staying): (Vec<_>, Vec<_>) = plan.images.iter().partition(|planned| planned.action.acts());
     let sections = [section(plan, "What changes", acting), section(plan, "What stays as it is", staying)];
     Page {
         plan,
@@ -97,7 +97,7 @@ fn section<'a>(
 }
 
 fn container_sections(plan: &CleanupPlan) -> Vec<ContainerSection> {
-    let (acting, staying): (Vec<_>, Vec<_>) = plan.containers.iter().partition(|planned| planned.aim.acts());
+    let (acting, staying): (Vec<_>, Vec<_>) = plan.containers.iter().partition(|planned| planned.action.acts());
     let section = |title, images: Vec<&PlannedContainer>| {
         let rows: Vec<ContainerRow> = images.into_iter().map(container_row).collect();
         (!rows.is_empty()).then_some(ContainerSection { title, rows })
@@ -114,8 +114,8 @@ fn container_row(planned: &PlannedContainer) -> ContainerRow {
         image: container_name(planned),
         tags: planned.image.tags.join(", "),
         pushed: container_pushed(planned).to_owned(),
-        aim: planned.aim.name(),
-        class: class(planned.aim),
+        action: planned.action.name(),
+        class: class(planned.action),
         mb: megabytes(planned.bytes),
         why: few(&planned.reasons),
     }
@@ -144,13 +144,13 @@ fn moment(at: OffsetDateTime) -> String {
     at.format(format_description!("[year]-[month]-[day] [hour]:[minute]")).unwrap_or_default()
 }
 
-fn total(plan: &CleanupPlan, aim: Aim) -> Option<Total> {
-    let of_aim: Vec<&PlannedImage> = plan.images.iter().filter(|planned| planned.aim == aim).collect();
+fn total(plan: &CleanupPlan, action: PlannedAction) -> Option<Total> {
+    let of_aim: Vec<&PlannedImage> = plan.images.iter().filter(|planned| planned.action == action).collect();
     let gib = of_aim.iter().map(|planned| planned.gib).fold(0, u64::saturating_add);
     (!of_aim.is_empty()).then(|| Total {
-        name: aim.name(),
-        class: class(aim),
-        said: said(aim),
+        name: action.name(),
+        class: class(action),
+        said: said(action),
         images: of_aim.len(),
         gib,
         cost: cost(plan, gib),
@@ -163,8 +163,8 @@ fn row<'a>(plan: &CleanupPlan, planned: &'a PlannedImage) -> Row<'a> {
         image: &planned.image.image_id,
         name: &planned.image.name,
         made: made.split_once('T').map_or(made.as_str(), |(day, _)| day),
-        aim: planned.aim.name(),
-        class: class(planned.aim),
+        action: planned.action.name(),
+        class: class(planned.action),
         gib: planned.gib,
         cost: cost(plan, planned.gib),
         why: few(&planned.reasons),
@@ -186,24 +186,24 @@ pub fn cost(plan: &CleanupPlan, gib: u64) -> String {
     plan.price_per_gib_month.map_or_else(String::new, |price| format!("{:.2}", price * gib as f64))
 }
 
-fn class(aim: Aim) -> &'static str {
-    match aim {
-        Aim::Deregister | Aim::Delete => "deregister",
-        Aim::Quarantine => "quarantine",
-        Aim::Reinstate => "reinstate",
-        Aim::Rest | Aim::Later | Aim::Keep => "still",
+fn class(action: PlannedAction) -> &'static str {
+    match action {
+        PlannedAction::Deregister | PlannedAction::Delete => "deregister",
+        PlannedAction::Quarantine => "quarantine",
+        PlannedAction::Restore => "reinstate",
+        PlannedAction::Wait | PlannedAction::Deferred | PlannedAction::Keep => "still",
     }
 }
 
-fn said(aim: Aim) -> &'static str {
-    match aim {
-        Aim::Deregister => "with the snapshots that nothing else needs",
-        Aim::Delete => "deleted by digest",
-        Aim::Quarantine => "marked, deprecated and disabled; can be undone",
-        Aim::Reinstate => "out of quarantine, as it was",
-        Aim::Rest => "in quarantine, not yet for long enough",
-        Aim::Later => "left to the next cleanup",
-        Aim::Keep => "something speaks for it",
+fn said(action: PlannedAction) -> &'static str {
+    match action {
+        PlannedAction::Deregister => "with the snapshots that nothing else needs",
+        PlannedAction::Delete => "deleted by digest",
+        PlannedAction::Quarantine => "marked, deprecated and disabled; can be undone",
+        PlannedAction::Restore => "out of quarantine, as it was",
+        PlannedAction::Wait => "in quarantine, not yet for long enough",
+        PlannedAction::Deferred => "left to the next cleanup",
+        PlannedAction::Keep => "something speaks for it",
     }
 }
 
@@ -214,7 +214,7 @@ mod tests {
     use crate::evidence::ImageIdentity;
     use crate::evidence::predicate::ContainerImage;
 
-    fn planned(id: &str, name: &str, aim: Aim, reason: &str) -> PlannedImage {
+    fn planned(id: &str, name: &str, action: PlannedAction, reason: &str) -> PlannedImage {
         let image = ImageIdentity {
             image_id: id.into(),
             name: name.into(),
@@ -222,10 +222,10 @@ mod tests {
             account: "123456789012".into(),
             region: "eu-west-1".into(),
         };
-        PlannedImage { image, aim, reasons: vec![reason.into()], snapshots: Vec::new(), gib: 8 }
+        PlannedImage { image, action, reasons: vec![reason.into()], snapshots: Vec::new(), gib: 8 }
     }
 
-    fn container(number: u32, aim: Aim) -> PlannedContainer {
+    fn container(number: u32, action: PlannedAction) -> PlannedContainer {
         PlannedContainer {
             image: ContainerImage {
                 account: "123456789012".into(),
@@ -235,7 +235,7 @@ mod tests {
                 tags: vec![format!("1.{number}<i>")],
             },
             pushed_on: Some("2026-01-02T03:04:05Z".into()),
-            aim,
+            action,
             reasons: vec!["nothing uses it".into()],
             bytes: 1_500_001,
         }
@@ -252,11 +252,11 @@ mod tests {
             expires_on: Timestamp(1_800_086_400).date_time(),
             price_per_gib_month: price,
             images: vec![
-                planned("ami-1", "kept", Aim::Keep, "used by parameter <b>golden</b>"),
-                planned("ami-2", "gone <script>", Aim::Deregister, "nothing uses it"),
-                planned("ami-3", "gone too", Aim::Deregister, "nothing uses it"),
+                planned("ami-1", "kept", PlannedAction::Keep, "used by parameter <b>golden</b>"),
+                planned("ami-2", "gone <script>", PlannedAction::Deregister, "nothing uses it"),
+                planned("ami-3", "gone too", PlannedAction::Deregister, "nothing uses it"),
             ],
-            containers: [(1, Aim::Keep), (2, Aim::Delete)].map(|(n, aim)| container(n, aim)).into(),
+            containers: [(1, PlannedAction::Keep), (2, PlannedAction::Delete)].map(|(n, action)| container(n, action)).into(),
         }
     }
 

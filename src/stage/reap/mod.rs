@@ -1,8 +1,9 @@
-//! What runs left behind: found by the tags that everything carries from birth, and removed once the pipeline
-//! execution it belongs to has ended.
+//! Leftovers of runs: found by the tags that bakeline puts on everything it creates, and removed once the run has
+//! ended.
 //!
-//! Images are left to the cleanup, which takes them by steps that can be undone. Versions of launch templates carry no
-//! tags; ours are known by their description, and those that nothing launches from any more can be given up.
+//! Images are left to the cleanup stage, which removes them in steps that can be undone. Versions of launch templates
+//! carry no tags: those of bakeline are known by their description, and can be removed once nothing launches from
+//! them.
 
 mod find;
 pub mod records;
@@ -15,51 +16,51 @@ use aws_sdk_codepipeline::types::PipelineExecutionStatus;
 
 pub use self::find::{Builds, find};
 
-use super::promote::arms;
-use super::cleanup::graph::{Facts, Names, Template};
+use super::aws_view::image_references::graph::{Listings, Reference, Template};
+use super::promote::canary_groups;
 use crate::aws::{Aws, AwsError, Class};
 use crate::engine::StageError;
 use crate::engine::key::{ClientToken, tag};
 
-/// Something a run made.
+/// A resource that a run created and left behind.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Leftover {
-    pub what: What,
-    /// Id, name or ARN; of a template version `lt-…/7`.
+    pub kind: LeftoverKind,
+    /// Its id, name or ARN; for a launch template version `lt-…/7`.
     pub id: String,
     pub run: Run,
 }
 
-/// Kinds of leftovers, in the order in which they go.
+/// Kinds of leftovers, in the order of their removal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum What {
-    /// An instance on which an image was tested.
-    StagingInstance,
-    /// A task in which a container image was tested.
-    StagingTask,
-    /// The definition of such a task, which is to be taken out of use first.
+pub enum LeftoverKind {
+    /// An instance of a test.
+    TestInstance,
+    /// A task of a test.
+    TestTask,
+    /// The active task definition of a test. It is deregistered first.
     TaskDefinition,
-    /// One that is out of use.
-    DeregisteredDefinition,
-    /// A canary or its baseline, behind production's load balancers.
-    TrialGroup,
-    /// An image that Image Builder is still building.
+    /// A deregistered task definition of a test.
+    DeregisteredTaskDefinition,
+    /// The group of a canary or its baseline, behind production's load balancers.
+    CanaryGroup,
+    /// A build that Image Builder has not finished.
     Build,
-    /// A snapshot that no image stands on.
+    /// A snapshot that no image uses.
     Snapshot,
-    /// A version of a launch template that a promotion made and nothing launches from.
+    /// A launch template version that a promotion created and nothing launches from.
     TemplateVersion,
-    /// Image Builder's record of a build whose images are gone.
+    /// Image Builder's record of a build whose images no longer exist.
     BuildRecord,
-    /// A recipe of ours that nothing is made from any more.
+    /// A recipe that a bake declared and nothing builds any more.
     Recipe,
-    /// A component of ours that no recipe is made from any more.
+    /// A component that a bake declared and no recipe uses any more.
     Component,
-    /// A trial's group that is to have no instances, and still has so many that drain.
-    EmptiedTrialGroup { instances: usize },
+    /// A canary group with a maximum size of 0 and this many instances that still drain.
+    EmptiedCanaryGroup { instances: usize },
 }
 
-/// Which run made it.
+/// The run that created a resource.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Run {
     pub pipeline: String,
@@ -67,23 +68,23 @@ pub struct Run {
     pub action_execution: String,
 }
 
-/// How a run stands.
+/// The status of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
-    UnderWay,
+pub enum RunStatus {
+    Running,
     Ended,
-    /// No pipeline here knows of its execution: it is another account's, its pipeline was deleted, or it is more than
-    /// a year old, after which CodePipeline forgets.
+    /// No pipeline of this account and region knows the run: it belongs to another account, its pipeline was deleted,
+    /// or it is more than a year old, after which CodePipeline forgets it.
     Unknown,
 }
 
-impl fmt::Display for What {
+impl fmt::Display for LeftoverKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::StagingInstance => "staging instance",
-            Self::StagingTask => "staging task",
-            Self::TaskDefinition | Self::DeregisteredDefinition => "task definition",
-            Self::TrialGroup | Self::EmptiedTrialGroup { .. } => "trial group",
+            Self::TestInstance => "test instance",
+            Self::TestTask => "test task",
+            Self::TaskDefinition | Self::DeregisteredTaskDefinition => "task definition",
+            Self::CanaryGroup | Self::EmptiedCanaryGroup { .. } => "canary group",
             Self::Build => "build",
             Self::Snapshot => "snapshot",
             Self::TemplateVersion => "template version",
@@ -94,27 +95,27 @@ impl fmt::Display for What {
     }
 }
 
-impl fmt::Display for Standing {
+impl fmt::Display for RunStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::UnderWay => "under way",
+            Self::Running => "running",
             Self::Ended => "ended",
-            Self::Unknown => "not known here",
+            Self::Unknown => "unknown",
         })
     }
 }
 
 impl Leftover {
-    /// A short mark of it and of the step that is next for it.
+    /// A CRC-32 of the leftover and the step that is due for it.
     #[must_use]
-    pub fn mark(&self) -> u32 {
-        let emptied = matches!(self.what, What::EmptiedTrialGroup { .. } | What::DeregisteredDefinition);
-        crc32fast::hash(format!("{}{}", self.id, u8::from(emptied)).as_bytes())
+    pub fn quarantine_record(&self) -> u32 {
+        let second_step = matches!(self.kind, LeftoverKind::EmptiedCanaryGroup { .. } | LeftoverKind::DeregisteredTaskDefinition);
+        crc32fast::hash(format!("{}{}", self.id, u8::from(second_step)).as_bytes())
     }
 }
 
 impl Run {
-    /// The run that tags speak of; none when one of the three is missing.
+    /// The run in the tags of a resource; `None` if a tag is missing.
     #[must_use]
     pub fn of<'a>(get: impl Fn(&str) -> Option<&'a str>) -> Option<Self> {
         Some(Self {
@@ -125,54 +126,54 @@ impl Run {
     }
 }
 
-/// Versions of launch templates that our promotions made and that nothing names: not the default, not the latest, not
-/// among the `keep` newest of ours, and not named by number by anything. Pure.
+/// Launch template versions that promotions created and nothing references: not the default version, not the latest,
+/// not among the `keep` newest of bakeline's, and not referenced by number. Pure.
 #[must_use]
-pub fn spare_versions(facts: &Facts, keep: usize) -> Vec<(String, i64)> {
-    let named: BTreeSet<(&str, i64)> = facts
+pub fn unused_template_versions(listings: &Listings, keep: usize) -> Vec<(String, i64)> {
+    let named: BTreeSet<(&str, i64)> = listings
         .names
         .iter()
         .filter_map(|(_, names)| match names {
-            Names::Template { template, version } => Some((template.as_str(), version.parse().ok()?)),
-            Names::Text(_) => None,
+            Reference::Template { template, version } => Some((template.as_str(), version.parse().ok()?)),
+            Reference::Text(_) => None,
         })
         .collect();
-    let mut spare = Vec::new();
-    for (id, template) in &facts.templates {
+    let mut unused = Vec::new();
+    for (id, template) in &listings.templates {
         let is_named = |version: i64| {
             named.contains(&(id.as_str(), version)) || named.contains(&(template.name.as_str(), version))
         };
         let Template { default, latest, ours, .. } = template;
         let old = ours.iter().rev().skip(keep).copied();
-        spare.extend(
+        unused.extend(
             old.filter(|version| version != default && version != latest && !is_named(*version))
                 .map(|version| (id.clone(), version)),
         );
     }
-    spare
+    unused
 }
 
-/// How the runs of these leftovers stand, by the pipelines of the account and region of `home`.
+/// The status of each leftover's run, from the pipelines of the account and region of `home`.
 ///
 /// # Errors
 /// As the call.
-pub async fn standings(home: &Aws, leftovers: &[Leftover]) -> Result<BTreeMap<Run, Standing>, StageError> {
+pub async fn run_statuses(home: &Aws, leftovers: &[Leftover]) -> Result<BTreeMap<Run, RunStatus>, StageError> {
     let runs: BTreeSet<&Run> = leftovers.iter().map(|leftover| &leftover.run).collect();
-    let mut standings = BTreeMap::new();
-    let mut known: BTreeMap<(&str, &str), Standing> = BTreeMap::new();
+    let mut run_statuses = BTreeMap::new();
+    let mut known: BTreeMap<(&str, &str), RunStatus> = BTreeMap::new();
     for run in runs {
         let key = (run.pipeline.as_str(), run.execution.as_str());
-        let standing = match known.get(&key) {
-            Some(standing) => *standing,
-            None => standing(home, run).await?,
+        let status = match known.get(&key) {
+            Some(status) => *status,
+            None => status(home, run).await?,
         };
-        known.insert(key, standing);
-        standings.insert(run.clone(), standing);
+        known.insert(key, status);
+        run_statuses.insert(run.clone(), status);
     }
-    Ok(standings)
+    Ok(run_statuses)
 }
 
-async fn standing(home: &Aws, run: &Run) -> Result<Standing, StageError> {
+async fn status(home: &Aws, run: &Run) -> Result<RunStatus, StageError> {
     let ask = home
         .codepipeline
         .get_pipeline_execution()
@@ -182,7 +183,7 @@ async fn standing(home: &Aws, run: &Run) -> Result<Standing, StageError> {
     {
         Ok(answer) => {
             let status = answer.pipeline_execution().and_then(|execution| execution.status());
-            // A status that is not known may be one of a run under way.
+            // An unknown status may mean a running execution.
             Ok(match status {
                 Some(
                     PipelineExecutionStatus::Cancelled
@@ -190,71 +191,71 @@ async fn standing(home: &Aws, run: &Run) -> Result<Standing, StageError> {
                     | PipelineExecutionStatus::Stopped
                     | PipelineExecutionStatus::Succeeded
                     | PipelineExecutionStatus::Superseded,
-                ) => Standing::Ended,
-                _ => Standing::UnderWay,
+                ) => RunStatus::Ended,
+                _ => RunStatus::Running,
             })
         }
-        // A pipeline of the same name in another account may have left it here, and be under way.
-        Err(error) if error.class == Class::Missing => Ok(Standing::Unknown),
+        // The execution may belong to a pipeline of the same name in another account, and be running.
+        Err(error) if error.class == Class::Missing => Ok(RunStatus::Unknown),
         Err(error) => Err(error.into()),
     }
 }
 
-/// Removes one leftover, or brings it one step towards that: a trial's group is emptied first, so that its instances
-/// drain. One that is gone already is fine; whether one is gone is seen by looking again.
+/// Makes the next call that removes a leftover: a canary group is emptied first, so that its instances drain. A
+/// leftover that does not exist any more is no error. The next search shows whether it is removed.
 ///
 /// # Errors
 /// As the call.
 pub async fn remove(aws: &Aws, leftover: &Leftover) -> Result<(), StageError> {
     let id = leftover.id.as_str();
     let removed = match leftover.what {
-        What::StagingInstance => {
+        LeftoverKind::TestInstance => {
             let sent = aws.once.ec2.terminate_instances().instance_ids(id).send().await;
             sent.map(drop).map_err(|e| AwsError::new("ec2:TerminateInstances", id, e))
         }
-        What::StagingTask => tasks::stop(aws, id).await,
-        What::TaskDefinition => tasks::deregister(aws, id).await,
-        What::DeregisteredDefinition => tasks::delete(aws, id).await,
-        What::TrialGroup => return arms::empty(aws, id).await,
-        What::EmptiedTrialGroup { .. } => return arms::delete(aws, id).await.map(drop),
-        What::Build => return cancel(aws, id).await,
-        What::Snapshot => {
+        LeftoverKind::TestTask => tasks::stop(aws, id).await,
+        LeftoverKind::TaskDefinition => tasks::deregister(aws, id).await,
+        LeftoverKind::DeregisteredTaskDefinition => tasks::delete(aws, id).await,
+        LeftoverKind::CanaryGroup => return canary_groups::empty(aws, id).await,
+        LeftoverKind::EmptiedCanaryGroup { .. } => return canary_groups::delete(aws, id).await.map(drop),
+        LeftoverKind::Build => return cancel(aws, id).await,
+        LeftoverKind::Snapshot => {
             let sent = aws.ec2.delete_snapshot().snapshot_id(id).send().await;
             sent.map(drop).map_err(|e| AwsError::new("ec2:DeleteSnapshot", id, e))
         }
-        What::TemplateVersion => {
+        LeftoverKind::TemplateVersion => {
             let (template, version) = id.split_once('/').unwrap_or((id, ""));
             let ask =
                 aws.ec2.delete_launch_template_versions().launch_template_id(template).versions(version);
             let sent = ask.send().await;
             sent.map(drop).map_err(|e| AwsError::new("ec2:DeleteLaunchTemplateVersions", id, e))
         }
-        What::BuildRecord => {
+        LeftoverKind::BuildRecord => {
             let sent = aws.imagebuilder.delete_image().image_build_version_arn(id).send().await;
             sent.map(drop).map_err(|e| AwsError::new("imagebuilder:DeleteImage", id, e))
         }
-        What::Recipe if id.contains(":container-recipe/") => {
+        LeftoverKind::Recipe if id.contains(":container-recipe/") => {
             let sent = aws.imagebuilder.delete_container_recipe().container_recipe_arn(id).send().await;
             sent.map(drop).map_err(|e| AwsError::new("imagebuilder:DeleteContainerRecipe", id, e))
         }
-        What::Recipe => {
+        LeftoverKind::Recipe => {
             let sent = aws.imagebuilder.delete_image_recipe().image_recipe_arn(id).send().await;
             sent.map(drop).map_err(|e| AwsError::new("imagebuilder:DeleteImageRecipe", id, e))
         }
-        What::Component => {
+        LeftoverKind::Component => {
             let sent = aws.imagebuilder.delete_component().component_build_version_arn(id).send().await;
             sent.map(drop).map_err(|e| AwsError::new("imagebuilder:DeleteComponent", id, e))
         }
     };
     match removed {
-        // Something is made from it that our lists do not show, such as a container recipe: it stays.
+        // A resource that the lists do not show still uses it: it stays.
         Err(error) if error.is("ResourceDependencyException") => Ok(()),
         Err(error) if error.class != Class::Missing => Err(error.into()),
         _ => Ok(()),
     }
 }
 
-/// Asks for a build to be cancelled. One that has just ended refuses, and is no leftover at the next look.
+/// Cancels a build. Image Builder refuses if the build has just ended; the next search omits it then.
 async fn cancel(aws: &Aws, id: &str) -> Result<(), StageError> {
     let token = ClientToken::of_content(&format!("cancel {id}"));
     let ask = aws.imagebuilder.cancel_image_creation().image_build_version_arn(id).client_token(token);
@@ -268,7 +269,7 @@ async fn cancel(aws: &Aws, id: &str) -> Result<(), StageError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stage::cleanup::graph::{Kind, User};
+    use crate::stage::aws_view::image_references::graph::{Resource, ResourceKind};
 
     #[test]
     fn only_versions_of_ours_that_nothing_can_launch_from_are_spare() {
@@ -280,18 +281,18 @@ mod tests {
             ours: BTreeSet::from([2, 3, 4, 5, 7, 8, 9]),
             snapshots: BTreeSet::new(),
         };
-        let mut facts = Facts::default();
-        facts.templates.insert("lt-1".into(), template);
-        let user = User { kind: Kind::AutoScalingGroup, id: "web".into() };
+        let mut listings = Listings::default();
+        listings.templates.insert("lt-1".into(), template);
+        let user = Resource { kind: ResourceKind::AutoScalingGroup, id: "web".into() };
         for (template, version) in [("lt-1", "4"), ("web", "7"), ("lt-1", "$Latest"), ("lt-2", "5")] {
-            let names = Names::Template { template: template.into(), version: version.into() };
-            facts.names.push((user.clone(), names));
+            let names = Reference::Template { template: template.into(), version: version.into() };
+            listings.references.push((user.clone(), names));
         }
-        let spare = |keep| -> Vec<i64> {
-            spare_versions(&facts, keep).into_iter().map(|(_, version)| version).collect()
+        let unused = |keep| -> Vec<i64> {
+            unused_template_versions(&listings, keep).into_iter().map(|(_, version)| version).collect()
         };
-        assert_eq!(spare(0), [8, 5, 2]);
-        assert_eq!(spare(2), [5, 2]);
-        assert_eq!(spare(9), Vec::<i64>::new());
+        assert_eq!(unused(0), [8, 5, 2]);
+        assert_eq!(unused(2), [5, 2]);
+        assert_eq!(unused(9), Vec::<i64>::new());
     }
 }

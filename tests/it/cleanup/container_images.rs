@@ -7,17 +7,17 @@ use std::time::Duration;
 use bakeline::digest::Sha256;
 use bakeline::engine::StageError;
 use bakeline::evidence::Stage;
-use bakeline::evidence::predicate::{Aim, PlannedContainer};
+use bakeline::evidence::predicate::{PlannedAction, PlannedContainer};
 use bakeline_rehearsal::faults::FaultPlan;
 use bakeline_rehearsal::services::ecr;
 use bakeline_rehearsal::time::Time;
 use bakeline_rehearsal::transcript::Record;
 use bakeline_rehearsal::world::World;
 use bakeline::stage::cleanup::containers::apply::{ApplyError, Done, apply, bring_back};
-use bakeline::stage::cleanup::containers::image::{Key, Status};
+use bakeline::stage::cleanup::containers::image::{ImageKey, Status};
 use bakeline::stage::cleanup::containers::inventory::Definitions;
-use bakeline::stage::cleanup::containers::plan::{Refusal, draw};
-use bakeline::stage::cleanup::containers::retain::{Disposition, Uses};
+use bakeline::stage::cleanup::containers::plan::{Refusal, make_plan};
+use bakeline::stage::cleanup::containers::retain::{Disposition, KeepReasons};
 use bakeline::stage::cleanup::containers::survey::{Scope, Survey};
 use serde_json::{Value, json};
 
@@ -32,23 +32,23 @@ const REPOSITORY: &str = "team/web";
 const DAY: Duration = Duration::from_hours(24);
 
 /// Pushes an image as it was done so many days ago; its key.
-fn push(world: &mut World, (account, region): (&str, &str), days: i64, manifest: &str, tags: &[&str]) -> Key {
+fn push(world: &mut World, (account, region): (&str, &str), days: i64, manifest: &str, tags: &[&str]) -> ImageKey {
     let now = world.now;
     world.now = Time(now.0 - days * 86_400_000);
     ecr::seed_repository(world, account, region, REPOSITORY);
     let digest = ecr::push(world, (account, region), REPOSITORY, tags, manifest).unwrap();
     world.now = now;
-    Key::new(REPOSITORY, digest)
+    ImageKey::new(REPOSITORY, digest)
 }
 
 /// The image that `1.0` was before anything else happened.
-fn old() -> Key {
+fn old() -> ImageKey {
     of("one")
 }
 
-fn of(content: &str) -> Key {
+fn of(content: &str) -> ImageKey {
     let digest = Sha256::of(ecr::sample_manifest(content).as_bytes());
-    Key::new(REPOSITORY, format!("sha256:{digest}"))
+    ImageKey::new(REPOSITORY, format!("sha256:{digest}"))
 }
 
 fn address(ground: &Ground, what: &str) -> String {
@@ -65,7 +65,7 @@ fn two(world: &mut World, ground: &Ground) {
 impl Ground {
     fn container_scope(&self) -> Scope<'_> {
         let rules = self.scope().rules.containers.as_ref().unwrap();
-        Scope { rules, account: &self.account, known: Uses::new() }
+        Scope { rules, account: &self.account, known: KeepReasons::new() }
     }
 
     async fn look(&self) -> Result<Survey, StageError> {
@@ -73,19 +73,19 @@ impl Ground {
         Survey::take(&self.aws, &self.container_scope(), &Definitions::default(), now).await
     }
 
-    async fn draw(&self) -> Vec<PlannedContainer> {
-        draw(&self.look().await.unwrap(), &self.container_scope(), &self.region)
+    async fn make_plan(&self) -> Vec<PlannedContainer> {
+        make_plan(&self.look().await.unwrap(), &self.container_scope(), &self.region)
     }
 
-    async fn carry_out(&self, plan: &[PlannedContainer]) -> Result<Vec<(Key, Done)>, ApplyError> {
-        let mut told = Vec::new();
-        let tell = |key: &Key, done: &Done| told.push((key.clone(), done.clone()));
+    async fn carry_out(&self, plan: &[PlannedContainer]) -> Result<Vec<(ImageKey, Done)>, ApplyError> {
+        let mut reported = Vec::new();
+        let report = |key: &ImageKey, done: &Done| reported.push((key.clone(), done.clone()));
         let (scope, definitions) = (self.container_scope(), Definitions::default());
-        apply(&self.aws, &self.clock, &scope, &definitions, plan, tell).await?;
-        Ok(told)
+        apply(&self.aws, &self.clock, &scope, &definitions, plan, report).await?;
+        Ok(reported)
     }
 
-    async fn status(&self, key: &Key) -> Option<Status> {
+    async fn status(&self, key: &ImageKey) -> Option<Status> {
         self.look().await.unwrap().image(key).map(|image| image.status)
     }
 
@@ -221,13 +221,13 @@ fn what_lifecycle_policies_and_cloud_custodian_delete_in_use_stays_here() {
             ground.clock.sleep(Duration::from_mins(10)).await;
             ground.cloud.with_world(|world| then(world, ground));
             let survey = ground.look().await.unwrap();
-            match &survey.fates[&old()] {
-                Disposition::Go(_) => assert!(by.is_empty(), "{case}"),
+            match &survey.dispositions[&old()] {
+                Disposition::Remove(_) => assert!(by.is_empty(), "{case}"),
                 Disposition::Keep(reasons) => {
-                    let told: Vec<String> = reasons.iter().map(ToString::to_string).collect();
-                    assert!(!by.is_empty() && told.iter().any(|why| why.contains(by)), "{case}: {told:?}");
+                    let reported: Vec<String> = reasons.iter().map(ToString::to_string).collect();
+                    assert!(!by.is_empty() && reported.iter().any(|why| why.contains(by)), "{case}: {reported:?}");
                 }
-                other @ Disposition::Reinstate(_) => panic!("{case}: {other:?}"),
+                other @ Disposition::Restore(_) => panic!("{case}: {other:?}"),
             }
         });
     }
@@ -241,17 +241,17 @@ fn with_an_index(world: &mut World, ground: &Ground) {
     push(world, here, 60, &ecr::sample_index(&[&children[0], &children[1]]), &["0.9"]);
 }
 
-fn aims(plan: &[PlannedContainer], aim: Aim) -> usize {
-    plan.iter().filter(|planned| planned.aim == aim).count()
+fn actions(plan: &[PlannedContainer], action: PlannedAction) -> usize {
+    plan.iter().filter(|planned| planned.action == action).count()
 }
 
 #[test]
 fn a_plan_is_carried_out_taken_back_refused_and_ends_in_nothing_left() {
     with_containers(with_an_index, async |ground| {
-        let plan = ground.draw().await;
-        assert_eq!((aims(&plan, Aim::Quarantine), aims(&plan, Aim::Keep)), (4, 1), "{plan:#?}");
-        let told = ground.carry_out(&plan).await.unwrap();
-        assert_eq!(told.iter().filter(|(_, done)| *done == Done::Archived).count(), 4, "{told:?}");
+        let plan = ground.make_plan().await;
+        assert_eq!((actions(&plan, PlannedAction::Quarantine), actions(&plan, PlannedAction::Keep)), (4, 1), "{plan:#?}");
+        let reported = ground.carry_out(&plan).await.unwrap();
+        assert_eq!(reported.iter().filter(|(_, done)| *done == Applied::Archived).count(), 4, "{reported:?}");
         assert_eq!(ground.status(&old()).await, Some(Status::Archived));
         // The same plan again has nothing to do.
         assert_eq!(ground.carry_out(&plan).await.unwrap(), []);
@@ -259,8 +259,8 @@ fn a_plan_is_carried_out_taken_back_refused_and_ends_in_nothing_left() {
         // The index comes back, and what it names with it.
         let index = of_index(&["amd", "arm"]);
         let mut back = BTreeSet::new();
-        let told = |key: &Key, _| back.extend([key.clone()]);
-        bring_back(&ground.aws, &ground.clock, &index, told).await.unwrap();
+        let reported = |key: &ImageKey, _| back.extend([key.clone()]);
+        bring_back(&ground.aws, &ground.clock, &index, reported).await.unwrap();
         assert_eq!(back, BTreeSet::from([index.clone(), of("amd"), of("arm")]));
         for key in &back {
             assert_eq!(ground.status(key).await, Some(Status::Active), "{key}");
@@ -268,14 +268,14 @@ fn a_plan_is_carried_out_taken_back_refused_and_ends_in_nothing_left() {
         assert_eq!(ground.status(&old()).await, Some(Status::Archived));
 
         ground.clock.sleep(DAY * 8).await;
-        let plan = ground.draw().await;
-        assert_eq!((aims(&plan, Aim::Delete), aims(&plan, Aim::Quarantine)), (1, 3), "{plan:#?}");
+        let plan = ground.make_plan().await;
+        assert_eq!((actions(&plan, PlannedAction::Delete), actions(&plan, PlannedAction::Quarantine)), (1, 3), "{plan:#?}");
         // Something begins to use what is to go: the whole plan is refused, and a new one brings it back.
         let arn = ground.cloud.with_world(|world| ground.register(world, &address(ground, ":1.0")));
         let refused = ground.carry_out(&plan).await.unwrap_err();
-        assert!(matches!(refused, ApplyError::Refused(Refusal::Changed { .. })), "{refused}");
-        let plan = ground.draw().await;
-        assert_eq!(aims(&plan, Aim::Reinstate), 1);
+        assert!(matches!(refused, ApplyError::Refused(Refusal::NowInUse { .. })), "{refused}");
+        let plan = ground.make_plan().await;
+        assert_eq!(actions(&plan, PlannedAction::Restore), 1);
         ground.carry_out(&plan).await.unwrap();
         ground.clock.sleep(Duration::from_mins(20)).await;
         assert_eq!(ground.status(&old()).await, Some(Status::Active));
@@ -285,19 +285,19 @@ fn a_plan_is_carried_out_taken_back_refused_and_ends_in_nothing_left() {
             ground.ask(world, "ecs", "DeregisterTaskDefinition", json!({"taskDefinition": arn}))
         });
         for _ in 0..4 {
-            let plan = ground.draw().await;
+            let plan = ground.make_plan().await;
             ground.carry_out(&plan).await.unwrap();
             ground.clock.sleep(DAY * 8).await;
         }
-        let left: Vec<Key> = ground.look().await.unwrap().images.into_iter().map(|image| image.key).collect();
+        let left: Vec<ImageKey> = ground.look().await.unwrap().images.into_iter().map(|image| image.key).collect();
         assert_eq!(left, [of("two")]);
     });
 }
 
-fn of_index(contents: &[&str]) -> Key {
+fn of_index(contents: &[&str]) -> ImageKey {
     let children: Vec<String> = contents.iter().map(|content| of(content).digest).collect();
     let children: Vec<&str> = children.iter().map(String::as_str).collect();
-    Key::new(REPOSITORY, format!("sha256:{}", Sha256::of(ecr::sample_index(&children).as_bytes())))
+    ImageKey::new(REPOSITORY, format!("sha256:{}", Sha256::of(ecr::sample_index(&children).as_bytes())))
 }
 
 /// What a cleanup meets: an image to delete, one to bring back, and one to put away.

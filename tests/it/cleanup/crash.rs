@@ -7,7 +7,7 @@ use bakeline_rehearsal::services::ec2;
 use bakeline_rehearsal::transcript::Record;
 use bakeline_rehearsal::world::World;
 use bakeline::stage::cleanup::apply::bring_back;
-use bakeline::stage::cleanup::quarantine::Step;
+use bakeline::stage::cleanup::quarantine::RemovalStep;
 
 use serde_json::json;
 
@@ -69,7 +69,7 @@ fn every_call_of_a_removal_that_leaves_a_snapshot_survives_every_fault() {
 }
 
 /// Runs `act` to its end. When it is killed, or ends badly, it is begun anew, as a command is that is typed again.
-async fn typed_again<T, E: std::fmt::Display>(cloud: &Cloud, act: impl AsyncFn() -> Result<T, E>) -> T {
+async fn typed_again<T, E: std::fmt::Display>(cloud: &Cloud, calls: impl AsyncFn() -> Result<T, E>) -> T {
     for _ in 0..4 {
         let mut kills = cloud.kills();
         kills.mark_unchanged();
@@ -137,7 +137,7 @@ fn undone_under_every_fault(prepare: fn(&mut World, &Ground), out: impl AsyncFn(
 
 #[test]
 fn every_call_of_undo_survives_every_fault() {
-    undone_under_every_fault(|_, _| (), async |ground, image| ground.bring_to(image, Step::Deregister).await);
+    undone_under_every_fault(|_, _| (), async |ground, image| ground.bring_to(image, RemovalStep::Deregister).await);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use bakeline_rehearsal::services::sts::{self, Trust};
 use bakeline_rehearsal::time::Time;
 use bakeline_rehearsal::world::World;
 use bakeline::stage::cleanup::retain::Disposition;
-use bakeline::stage::cleanup::survey::{Focus, Scope, Survey};
+use bakeline::stage::cleanup::survey::{Inspect, Scope, Survey};
 
 use super::ground::{Ground, OLD, in_a_world};
 use super::references;
@@ -74,14 +74,14 @@ fn copies_in_another_region_are_judged_by_what_uses_them_there() {
 
             let scope = Scope { group: None, ..ground.scope() };
             let (there, here) = tokio::join!(
-                Survey::take(&there, &scope, Focus::Oldest(100), now),
-                ground.survey(Focus::Oldest(100)),
+                Survey::take(&there, &scope, Inspect::Oldest(100), now),
+                ground.survey(Inspect::Oldest(100)),
             );
             let (there, here) = (there.unwrap(), here.unwrap());
             assert_eq!((there.images.len(), there.leaving().count()), (5, 1));
-            assert!(matches!(there.fates[&unused], Disposition::Go(_)), "{:?}", there.fates[&unused]);
-            let told: Vec<String> = there.fates[&used].reasons().iter().map(ToString::to_string).collect();
-            assert_eq!(told, ["used by parameter golden"]);
+            assert!(matches!(there.dispositions[&unused], Disposition::Remove(_)), "{:?}", there.dispositions[&unused]);
+            let reported: Vec<String> = there.dispositions[&used].reasons().iter().map(ToString::to_string).collect();
+            assert_eq!(reported, ["used by parameter golden"]);
             assert!(here.image(&used).is_none() && here.leaving().count() == ground.candidates - 1);
         },
     );

@@ -10,10 +10,10 @@ use bakeline_rehearsal::cloud::Cloud;
 use bakeline_rehearsal::transcript::Record;
 use bakeline_rehearsal::world::World;
 use bakeline::spec::ReleaseSpec;
-use bakeline::stage::cleanup::quarantine::{Next, Step};
-use bakeline::stage::cleanup::retain::{Disposition, Uses};
-use bakeline::stage::cleanup::survey::{Focus, Scope, Survey};
-use bakeline::stage::cleanup::{PendingRemoval, Removed, Todo, advance, delete_next, deregister};
+use bakeline::stage::cleanup::quarantine::{Next, RemovalStep};
+use bakeline::stage::cleanup::retain::{Disposition, KeepReasons};
+use bakeline::stage::cleanup::survey::{Inspect, Scope, Survey};
+use bakeline::stage::cleanup::{PendingRemoval, Removed, QueuedImage, advance, delete_next, deregister};
 use bakeline::telemetry::Telemetry;
 use bakeline::worker::journal::Journal;
 use serde_json::{Value, json};
@@ -88,14 +88,14 @@ fn live(spec: &str, prepare: impl FnOnce(&mut World, &Ground), test: impl AsyncF
 impl Ground {
     pub fn scope(&self) -> Scope<'_> {
         let (rules, group) = (self.spec.cleanup().unwrap(), self.group());
-        Scope { service: &self.spec.service, rules, group: Some(group), known: Uses::new() }
+        Scope { service: &self.spec.service, rules, group: Some(group), known: KeepReasons::new() }
     }
 
     pub fn group(&self) -> &str {
         &self.spec.promote.as_ref().unwrap().group
     }
 
-    pub async fn survey(&self, focus: Focus<'_>) -> Result<Survey, StageError> {
+    pub async fn survey(&self, focus: Inspect<'_>) -> Result<Survey, StageError> {
         Survey::take(&self.aws, &self.scope(), focus, self.clock.now()).await
     }
 
@@ -164,8 +164,8 @@ impl Ground {
     pub fn looks_like(&self, id: &str) -> Value {
         let mut image = self.find(id).unwrap();
         let input = json!({"ImageId": id, "Attribute": "launchPermission"});
-        let shares = self.cloud.with_world(|world| self.ask(world, "ec2", "DescribeImageAttribute", input));
-        image["LaunchPermissions"] = shares["LaunchPermissions"].clone();
+        let shared_with = self.cloud.with_world(|world| self.ask(world, "ec2", "DescribeImageAttribute", input));
+        image["LaunchPermissions"] = shared_with["LaunchPermissions"].clone();
         image
     }
 
@@ -187,11 +187,11 @@ impl Ground {
     }
 
     /// Takes an image out of use until its next step is the one given.
-    pub async fn bring_to(&self, image: &str, step: Step) {
+    pub async fn bring_to(&self, image: &str, step: RemovalStep) {
         let ids = [image.to_owned()];
-        let mut todo = Todo { image: image.to_owned(), step: Step::Mark };
+        let mut todo = QueuedImage { image: image.to_owned(), step: RemovalStep::Mark };
         while todo.step != step {
-            let survey = match self.survey(Focus::These(&ids)).await {
+            let survey = match self.survey(Inspect::Only(&ids)).await {
                 // The usage report of a shared image takes a while.
                 Err(StageError::NotYet(_)) => {
                     self.clock.sleep(Duration::from_mins(1)).await;
@@ -205,19 +205,19 @@ impl Ground {
 
     /// Takes an image the whole way, its rest included.
     pub async fn remove(&self, image: &str) {
-        self.bring_to(image, Step::Deregister).await;
+        self.bring_to(image, RemovalStep::Deregister).await;
         let rest = self.scope().rules.quarantine.as_duration() + Duration::from_mins(1);
         self.clock.sleep(rest).await;
         let ids = [image.to_owned()];
-        let survey = self.survey(Focus::These(&ids)).await.unwrap();
-        assert_eq!(survey.fates[image], Disposition::Go(Next::Step(Step::Deregister)));
-        let mut doomed = PendingRemoval::new(survey.image(image).unwrap());
-        let held = survey.held_of(&doomed);
-        if let Removed::Gone(gone) = deregister(&self.aws, doomed.clone(), &held).await.unwrap() {
-            doomed = gone;
+        let survey = self.survey(Inspect::Only(&ids)).await.unwrap();
+        assert_eq!(survey.dispositions[image], Disposition::Remove(Next::Step(RemovalStep::Deregister)));
+        let mut removal = PendingRemoval::new(survey.image(image).unwrap());
+        let held = survey.retained_snapshots_of(&removal);
+        if let Deregistration::Done(gone) = deregister(&self.aws, removal.clone(), &held).await.unwrap() {
+            removal = gone;
         }
-        while !doomed.is_over() {
-            doomed = delete_next(&self.aws, doomed, &held).await.unwrap();
+        while !removal.is_over() {
+            removal = delete_next(&self.aws, removal, &held).await.unwrap();
         }
     }
 }

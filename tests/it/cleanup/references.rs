@@ -155,8 +155,8 @@ pub fn instance(world: &mut World, ground: &Ground, image: &str) {
 fn launched(world: &mut World, ground: &Ground, image: &str) -> Value {
     let input = json!({"ImageId": image, "InstanceType": "t3.small", "MinCount": 1, "MaxCount": 1,
         "SubnetId": ground.subnet});
-    let launched = ground.ask(world, "ec2", "RunInstances", input);
-    launched.pointer("/Instances/0/InstanceId").unwrap().clone()
+    let launched_on = ground.ask(world, "ec2", "RunInstances", input);
+    launched_on.pointer("/Instances/0/InstanceId").unwrap().clone()
 }
 
 pub fn stopped_instance(world: &mut World, ground: &Ground, image: &str) {

@@ -11,8 +11,8 @@ use bakeline_rehearsal::services::ec2;
 use bakeline_rehearsal::time::Time;
 use bakeline_rehearsal::world::World;
 use bakeline::stage::cleanup::apply::apply;
-use bakeline::stage::cleanup::plan::draw;
-use bakeline::stage::cleanup::survey::Focus;
+use bakeline::stage::cleanup::plan::make_plan;
+use bakeline::stage::cleanup::survey::Inspect;
 use proptest::prelude::*;
 
 use super::ground::{Ground, in_a_world};
@@ -103,8 +103,8 @@ fn faults(round: &Round) -> FaultPlan {
 async fn clean_up(ground: &Ground, round: Option<&Round>, meanwhile: impl FnOnce(&mut World)) -> bool {
     let scope = ground.scope();
     let here = (ground.account.as_str(), ground.region.as_str());
-    let survey = ground.survey(Focus::Oldest(100)).await.unwrap();
-    let plan = draw(&survey, &scope, here, DAY, None);
+    let survey = ground.survey(Inspect::Oldest(100)).await.unwrap();
+    let plan = make_plan(&survey, &scope, here, DAY, None);
     ground.cloud.with_world(meanwhile);
     if let Some(round) = round {
         ground.cloud.set_faults(faults(round));

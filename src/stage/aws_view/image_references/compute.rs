@@ -1,4 +1,4 @@
-//! Instances, Spot requests and fleets.
+//! References from EC2: instances, Spot requests and fleets.
 
 use aws_sdk_ec2::types::{
     BatchState, BlockDeviceMapping, FleetStateCode, InstanceStateName, Reservation, SpotInstanceState,
@@ -6,21 +6,21 @@ use aws_sdk_ec2::types::{
 
 use crate::aws::{Aws, AwsError};
 use crate::engine::StageError;
-use crate::stage::cleanup::graph::{Facts, Kind, Source};
+use super::graph::{Listings, ResourceKind, ListName};
 
 /// The largest page of EC2's lists.
 const PAGE: i32 = 1000;
 
-/// Every list of this file.
-pub async fn everything(aws: &Aws, facts: &mut Facts) -> Result<(), StageError> {
-    instances(aws, facts).await?;
-    spot_requests(aws, facts).await?;
-    fleets(aws, facts).await?;
-    spot_fleets(aws, facts).await
+/// Reads every list of this file.
+pub async fn everything(aws: &Aws, listings: &mut Listings) -> Result<(), StageError> {
+    instances(aws, listings).await?;
+    spot_requests(aws, listings).await?;
+    fleets(aws, listings).await?;
+    spot_fleets(aws, listings).await
 }
 
-/// Every instance that runs or may run again.
-async fn instances(aws: &Aws, facts: &mut Facts) -> Result<(), StageError> {
+/// Reads every instance that is not terminated.
+async fn instances(aws: &Aws, listings: &mut Listings) -> Result<(), StageError> {
     let mut pages = aws.ec2.describe_instances().max_results(PAGE).into_paginator().send();
     let mut entries = 0;
     while let Some(page) = pages.next().await {
@@ -32,16 +32,16 @@ async fn instances(aws: &Aws, facts: &mut Facts) -> Result<(), StageError> {
             }
             entries += 1;
             if let (Some(id), Some(image)) = (instance.instance_id(), instance.image_id()) {
-                facts.text(Kind::Instance, id, image);
+                listings.add_text(ResourceKind::Instance, id, image);
             }
         }
     }
-    facts.count(Source::Instances, entries);
+    listings.set_length(ListName::Instances, entries);
     Ok(())
 }
 
-/// Spot requests that may still launch something.
-async fn spot_requests(aws: &Aws, facts: &mut Facts) -> Result<(), StageError> {
+/// Reads Spot requests that may still launch an instance.
+async fn spot_requests(aws: &Aws, listings: &mut Listings) -> Result<(), StageError> {
     let mut pages = aws.ec2.describe_spot_instance_requests().max_results(PAGE).into_paginator().send();
     let mut entries = 0;
     while let Some(page) = pages.next().await {
@@ -56,17 +56,17 @@ async fn spot_requests(aws: &Aws, facts: &mut Facts) -> Result<(), StageError> {
             entries += 1;
             let id = request.spot_instance_request_id().unwrap_or_default();
             if let Some(image) = launch.image_id() {
-                facts.text(Kind::SpotRequest, id, image);
+                listings.add_text(ResourceKind::SpotRequest, id, image);
             }
-            facts.disk(Kind::SpotRequest, id, snapshots(launch.block_device_mappings()));
+            listings.add_snapshots(ResourceKind::SpotRequest, id, snapshots(launch.block_device_mappings()));
         }
     }
-    facts.count(Source::SpotRequests, entries);
+    listings.set_length(ListName::SpotRequests, entries);
     Ok(())
 }
 
-/// EC2 fleets that are not deleted.
-async fn fleets(aws: &Aws, facts: &mut Facts) -> Result<(), StageError> {
+/// Reads EC2 fleets that are not deleted.
+async fn fleets(aws: &Aws, listings: &mut Listings) -> Result<(), StageError> {
     let mut pages = aws.ec2.describe_fleets().into_paginator().send();
     let mut entries = 0;
     while let Some(page) = pages.next().await {
@@ -80,20 +80,20 @@ async fn fleets(aws: &Aws, facts: &mut Facts) -> Result<(), StageError> {
             for config in fleet.launch_template_configs() {
                 if let Some(template) = config.launch_template_specification() {
                     let by = (template.launch_template_id(), template.launch_template_name());
-                    facts.template_of((Kind::Fleet, id), by, template.version());
+                    listings.add_template((ResourceKind::Fleet, id), by, template.version());
                 }
                 for image in config.overrides().iter().filter_map(|one| one.image_id()) {
-                    facts.text(Kind::Fleet, id, image);
+                    listings.add_text(ResourceKind::Fleet, id, image);
                 }
             }
         }
     }
-    facts.count(Source::Fleets, entries);
+    listings.set_length(ListName::Fleets, entries);
     Ok(())
 }
 
-/// Spot fleet requests that are not over.
-async fn spot_fleets(aws: &Aws, facts: &mut Facts) -> Result<(), StageError> {
+/// Reads Spot fleet requests that are not cancelled.
+async fn spot_fleets(aws: &Aws, listings: &mut Listings) -> Result<(), StageError> {
     let mut pages = aws.ec2.describe_spot_fleet_requests().max_results(PAGE).into_paginator().send();
     let mut entries = 0;
     while let Some(page) = pages.next().await {
@@ -108,9 +108,9 @@ async fn spot_fleets(aws: &Aws, facts: &mut Facts) -> Result<(), StageError> {
             let id = request.spot_fleet_request_id().unwrap_or_default();
             for launch in config.launch_specifications() {
                 if let Some(image) = launch.image_id() {
-                    facts.text(Kind::SpotFleet, id, image);
+                    listings.add_text(ResourceKind::SpotFleet, id, image);
                 }
-                facts.disk(Kind::SpotFleet, id, snapshots(launch.block_device_mappings()));
+                listings.add_snapshots(ResourceKind::SpotFleet, id, snapshots(launch.block_device_mappings()));
             }
             for template in config
                 .launch_template_configs()
@@ -118,15 +118,15 @@ async fn spot_fleets(aws: &Aws, facts: &mut Facts) -> Result<(), StageError> {
                 .filter_map(|config| config.launch_template_specification())
             {
                 let by = (template.launch_template_id(), template.launch_template_name());
-                facts.template_of((Kind::SpotFleet, id), by, template.version());
+                listings.add_template((ResourceKind::SpotFleet, id), by, template.version());
             }
         }
     }
-    facts.count(Source::SpotFleets, entries);
+    listings.set_length(ListName::SpotFleets, entries);
     Ok(())
 }
 
-/// The snapshots that block device mappings name.
+/// The snapshots in block device mappings.
 fn snapshots(mappings: &[BlockDeviceMapping]) -> impl Iterator<Item = &str> {
     mappings.iter().filter_map(|mapping| mapping.ebs()?.snapshot_id())
 }

@@ -1,27 +1,33 @@
-//! The reference graph: from what AWS's lists say to the images that are used, and by what. Pure.
+//! The references between resources and machine images: a pure function of what AWS's lists contain.
 //!
-//! A list that does not fit together is a gap, and with a gap nothing is removed: an image that is wrongly kept costs
-//! cents, one that is wrongly removed costs an outage.
+//! A reference that the lists cannot resolve is a [`Gap`], and callers remove nothing while there is one: an image that
+//! is kept by mistake costs cents, one that is removed by mistake costs an outage.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// What a launch template's image, a recipe's parent or an override is written as when it lies in a parameter.
+/// Prefixes of an image id that is stored in a parameter, as launch templates and recipes write it.
 const PARAMETERS: [&str; 2] = ["resolve:ssm:", "ssm:"];
 
-/// Something that uses images.
+/// A resource that references images.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct User {
-    pub kind: Kind,
+pub struct Resource {
+    pub kind: ResourceKind,
     /// Its id, name or ARN.
     pub id: String,
 }
 
-/// Kinds of users of images.
+impl fmt::Display for Resource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.kind.name(), self.id)
+    }
+}
+
+/// Kinds of resources that reference images.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Kind {
+pub enum ResourceKind {
     Instance,
     SpotRequest,
     LaunchTemplate,
@@ -33,15 +39,15 @@ pub enum Kind {
     Fleet,
     SpotFleet,
     Recipe,
-    /// An image, which stands on snapshots.
+    /// An image, which references its snapshots.
     Image,
-    /// Another account may launch it, or does.
+    /// Another account that may launch the image, or does.
     Account,
-    /// One that this program does not know.
+    /// A kind that bakeline does not know.
     Other,
 }
 
-impl Kind {
+impl ResourceKind {
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -62,10 +68,10 @@ impl Kind {
         }
     }
 
-    /// Whether `DescribeImageReferences` looks at this kind as the inventory does. It does not follow parameters that
-    /// templates name, so a template may be known to the inventory alone; nor a recipe's parent that is another build.
+    /// Whether `DescribeImageReferences` reports this kind as the inventory does. It follows neither parameters that
+    /// launch templates name nor a recipe's parent that is another build: only the inventory knows those references.
     #[must_use]
-    pub fn is_in_both(self) -> bool {
+    pub fn is_comparable(self) -> bool {
         match self {
             Self::Instance | Self::LaunchTemplate | Self::Parameter => true,
             Self::SpotRequest
@@ -83,13 +89,13 @@ impl Kind {
     }
 }
 
-/// Users by image id.
-pub type Users = BTreeMap<String, BTreeSet<User>>;
+/// Resources by the id of the image or snapshot that they reference.
+pub type References = BTreeMap<String, BTreeSet<Resource>>;
 
-/// How something names an image.
+/// How a resource names an image.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Names {
-    /// A text: an image id, `resolve:ssm:…`, an Image Builder ARN, or a document that holds image ids.
+pub enum Reference {
+    /// A text: an image id, `resolve:ssm:…`, an Image Builder ARN, or a document that contains image ids.
     Text(String),
     /// A launch template by id or name, and its version: a number, `$Latest` or `$Default`.
     Template { template: String, version: String },
@@ -101,18 +107,18 @@ pub struct Template {
     pub name: String,
     pub default: i64,
     pub latest: i64,
-    /// What each version names as its image; versions without one are there with none.
+    /// The image of each version as it is written; `None` for a version without an image.
     pub versions: BTreeMap<i64, Option<String>>,
-    /// Versions that a promotion of ours made, by their description.
+    /// Versions that a promotion by bakeline created, known by their description.
     pub ours: BTreeSet<i64>,
-    /// Snapshots that any version names in its block device mappings.
+    /// Snapshots in the block device mappings of any version.
     pub snapshots: BTreeSet<String>,
 }
 
-/// The lists that are read, each to its end.
+/// The lists that an inventory reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Source {
+pub enum ListName {
     Instances,
     SpotRequests,
     LaunchTemplates,
@@ -130,7 +136,7 @@ pub enum Source {
     Functions,
 }
 
-impl fmt::Display for Source {
+impl fmt::Display for ListName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Instances => "instances",
@@ -152,75 +158,73 @@ impl fmt::Display for Source {
     }
 }
 
-/// How many entries each list has.
-pub type Counts = BTreeMap<Source, u64>;
+/// The number of entries of each list.
+pub type Lengths = BTreeMap<ListName, u64>;
 
-/// What the lists say, before it is put together.
+/// The contents of the lists, before references are resolved.
 #[derive(Clone, Debug, Default)]
-pub struct Facts {
-    pub names: Vec<(User, Names)>,
-    /// What names a snapshot itself, launch templates aside.
-    pub disks: Vec<(User, String)>,
+pub struct Listings {
+    pub references: Vec<(Resource, Reference)>,
+    /// Snapshots in block device mappings, except those of launch templates.
+    pub snapshots: Vec<(Resource, String)>,
     /// Names of the Auto Scaling groups.
     pub groups: BTreeSet<String>,
-    /// By id.
+    /// Launch templates by id.
     pub templates: BTreeMap<String, Template>,
-    /// Templates that someone names and that EC2 says do not exist.
-    pub no_templates: BTreeSet<String>,
-    /// Values of parameters by name, selector included as templates and recipes name them; none for one that is not there.
-    pub aliases: BTreeMap<String, Option<String>>,
-    /// The images that an Image Builder image, by ARN, came to.
-    pub built: BTreeMap<String, Vec<String>>,
-    pub counts: Counts,
+    /// Launch templates that a resource names and that do not exist.
+    pub missing_templates: BTreeSet<String>,
+    /// Values of parameters by name, with the selector that launch templates and recipes write; `None` if missing.
+    pub parameter_values: BTreeMap<String, Option<String>>,
+    /// The machine images that an Image Builder image produced, by its ARN.
+    pub build_outputs: BTreeMap<String, Vec<String>>,
+    pub lengths: Lengths,
 }
 
-/// What the lists do not say, though one of them names it.
+/// A reference that the lists cannot resolve.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Gap {
-    #[error("{kind} {user} names the launch template {template}, which is not among the launch templates")]
-    Template { kind: &'static str, user: String, template: String },
-    #[error("{kind} {user} names version {version} of the launch template {template}, which is not listed")]
-    Version { kind: &'static str, user: String, template: String, version: String },
-    #[error(
-        "the launch template {template} has {listed} versions up to {latest}, and its latest is not listed"
-    )]
+    #[error("{resource} references the launch template {template}, which is not listed")]
+    Template { resource: Resource, template: String },
+    #[error("{resource} references version {version} of the launch template {template}, which is not listed")]
+    Version { resource: Resource, template: String, version: String },
+    #[error("the launch template {template} has {listed} listed versions, and its latest, {latest}, is missing")]
     Latest { template: String, latest: i64, listed: usize },
-    #[error("the parameter {name} is named as an image and was not read")]
+    #[error("the parameter {name} is referenced as an image and was not read")]
     Parameter { name: String },
-    #[error("the Image Builder image {arn} is named as a parent and was not read")]
-    Built { arn: String },
+    #[error("the Image Builder image {arn} is referenced as a parent image and was not read")]
+    Build { arn: String },
 }
 
-impl Facts {
-    /// The parameters that templates, overrides and recipes name, with their selectors.
+impl Listings {
+    /// The parameters that launch templates, overrides and recipes reference, with their selectors.
     #[must_use]
     pub fn wanted_parameters(&self) -> BTreeSet<String> {
         self.texts().filter_map(parameter_of).map(str::to_owned).collect()
     }
 
-    /// The Image Builder images that recipes stand on.
+    /// The Image Builder images that recipes use as parent images.
     #[must_use]
     pub fn wanted_builds(&self) -> BTreeSet<String> {
         self.texts().filter(|text| is_build(text)).map(str::to_owned).collect()
     }
 
-    /// Templates that someone names and no list has.
+    /// Launch templates that a resource references and that are not listed.
     #[must_use]
     pub fn unlisted_templates(&self) -> BTreeSet<String> {
-        let named = self.names.iter().filter_map(|(_, names)| match names {
-            Names::Template { template, .. } => Some(template),
-            Names::Text(_) => None,
+        let named = self.references.iter().filter_map(|(_, reference)| match reference {
+            Reference::Template { template, .. } => Some(template),
+            Reference::Text(_) => None,
         });
         named.filter(|template| self.template(template).is_none()).cloned().collect()
     }
 
     fn texts(&self) -> impl Iterator<Item = &str> {
         let versions = self.templates.values().flat_map(|template| template.versions.values().flatten());
-        let names = self.names.iter().filter_map(|(_, names)| match names {
-            Names::Text(text) => Some(text),
-            Names::Template { .. } => None,
+        let others = self.references.iter().filter_map(|(_, reference)| match reference {
+            Reference::Text(text) => Some(text),
+            Reference::Template { .. } => None,
         });
-        versions.chain(names).map(String::as_str)
+        versions.chain(others).map(String::as_str)
     }
 
     fn template(&self, id_or_name: &str) -> Option<(&String, &Template)> {
@@ -229,72 +233,77 @@ impl Facts {
             .or_else(|| self.templates.iter().find(|(_, template)| template.name == id_or_name))
     }
 
-    /// The images a text comes to.
+    /// The images that a text references.
     fn images(&self, text: &str) -> Result<BTreeSet<String>, Gap> {
         if let Some(name) = parameter_of(text) {
-            let value = self.aliases.get(name).ok_or_else(|| Gap::Parameter { name: name.to_owned() })?;
+            let value = self.parameter_values.get(name).ok_or_else(|| Gap::Parameter { name: name.to_owned() })?;
             return Ok(value.as_deref().map(amis).unwrap_or_default());
         }
         if is_build(text) {
-            let built = self.built.get(text).ok_or_else(|| Gap::Built { arn: text.to_owned() })?;
+            let built = self.build_outputs.get(text).ok_or_else(|| Gap::Build { arn: text.to_owned() })?;
             return Ok(built.iter().cloned().collect());
         }
         Ok(amis(text))
     }
 
-    /// The images a template's version comes to.
+    /// The images that one version of a launch template references.
     ///
     /// # Errors
-    /// The template or the version is not among what was read.
-    pub fn launched(&self, user: &User, template: &str, version: &str) -> Result<BTreeSet<String>, Gap> {
-        let (kind, id) = (user.kind.name(), || user.id.clone());
+    /// The launch template or the version is not listed.
+    pub fn template_images(
+        &self,
+        resource: &Resource,
+        template: &str,
+        version: &str,
+    ) -> Result<BTreeSet<String>, Gap> {
         let Some((_, found)) = self.template(template) else {
-            if self.no_templates.contains(template) {
+            if self.missing_templates.contains(template) {
                 return Ok(BTreeSet::new());
             }
-            return Err(Gap::Template { kind, user: id(), template: template.to_owned() });
+            return Err(Gap::Template { resource: resource.clone(), template: template.to_owned() });
         };
         let number = match version {
             "$Latest" => Some(found.latest),
-            // Whoever names no version launches the default one.
+            // Without a version, EC2 launches the default version.
             "$Default" | "" => Some(found.default),
             number => number.parse().ok(),
         };
         match number.and_then(|number| found.versions.get(&number)) {
             Some(Some(text)) => self.images(text),
             Some(None) => Ok(BTreeSet::new()),
-            // A version that was deleted: nothing can be launched from it.
+            // A deleted version: nothing can be launched from it.
             None if number.is_some_and(|number| number < found.latest) => Ok(BTreeSet::new()),
-            None => {
-                let (template, version) = (template.to_owned(), version.to_owned());
-                Err(Gap::Version { kind, user: id(), template, version })
-            }
+            None => Err(Gap::Version {
+                resource: resource.clone(),
+                template: template.to_owned(),
+                version: version.to_owned(),
+            }),
         }
     }
 
-    /// What names snapshots, by snapshot id.
+    /// The resources that reference each snapshot.
     #[must_use]
-    pub fn snapshots(&self) -> Users {
-        let mut users = Users::new();
+    pub fn by_snapshot(&self) -> References {
+        let mut references = References::new();
         let by_template = self.templates.iter().flat_map(|(id, template)| {
-            let user = User { kind: Kind::LaunchTemplate, id: id.clone() };
-            template.snapshots.iter().map(move |snapshot| (user.clone(), snapshot.clone()))
+            let resource = Resource { kind: ResourceKind::LaunchTemplate, id: id.clone() };
+            template.snapshots.iter().map(move |snapshot| (resource.clone(), snapshot.clone()))
         });
-        for (user, snapshot) in self.disks.iter().cloned().chain(by_template) {
-            users.entry(snapshot).or_default().insert(user);
+        for (resource, snapshot) in self.snapshots.iter().cloned().chain(by_template) {
+            references.entry(snapshot).or_default().insert(resource);
         }
-        users
+        references
     }
 
-    /// Every image that is used, with everything that uses it.
+    /// The resources that reference each image.
     ///
     /// # Errors
-    /// The lists do not fit together.
-    pub fn users(&self) -> Result<Users, Gap> {
-        let mut users = Users::new();
-        let mut note = |images: BTreeSet<String>, user: &User| {
+    /// A reference cannot be resolved.
+    pub fn by_image(&self) -> Result<References, Gap> {
+        let mut references = References::new();
+        let mut add = |images: BTreeSet<String>, resource: &Resource| {
             for image in images {
-                users.entry(image).or_default().insert(user.clone());
+                references.entry(image).or_default().insert(resource.clone());
             }
         };
         for (id, template) in &self.templates {
@@ -302,23 +311,23 @@ impl Facts {
                 let (latest, listed) = (template.latest, template.versions.len());
                 return Err(Gap::Latest { template: id.clone(), latest, listed });
             }
-            let user = User { kind: Kind::LaunchTemplate, id: id.clone() };
+            let resource = Resource { kind: ResourceKind::LaunchTemplate, id: id.clone() };
             for text in template.versions.values().flatten() {
-                note(self.images(text)?, &user);
+                add(self.images(text)?, &resource);
             }
         }
-        for (user, names) in &self.names {
-            let images = match names {
-                Names::Text(text) => self.images(text)?,
-                Names::Template { template, version } => self.launched(user, template, version)?,
+        for (resource, reference) in &self.references {
+            let images = match reference {
+                Reference::Text(text) => self.images(text)?,
+                Reference::Template { template, version } => self.template_images(resource, template, version)?,
             };
-            note(images, user);
+            add(images, resource);
         }
-        Ok(users)
+        Ok(references)
     }
 }
 
-/// The name of the parameter in which an image's id lies, selector included.
+/// The name of the parameter that stores the image id, with its selector.
 fn parameter_of(text: &str) -> Option<&str> {
     PARAMETERS.iter().find_map(|prefix| text.strip_prefix(prefix))
 }
@@ -328,13 +337,13 @@ fn is_build(text: &str) -> bool {
     text.starts_with("arn:") && text.contains(":imagebuilder:") && text.contains(":image/")
 }
 
-/// A parameter's name in one spelling: an ARN leaves out the slash of a name without folders.
+/// A parameter's name without its leading slash, which the ARN of a name without folders leaves out.
 #[must_use]
-pub fn parameter(name: &str) -> String {
+pub fn parameter_name(name: &str) -> String {
     name.trim_start_matches('/').to_owned()
 }
 
-/// The AMI ids in a text: whole words of `ami-` and 8 to 17 hexadecimal digits.
+/// The AMI ids in a text: `ami-` and 8 to 17 hexadecimal digits.
 #[must_use]
 pub fn amis(text: &str) -> BTreeSet<String> {
     let mut found = BTreeSet::new();

@@ -1,4 +1,4 @@
-//! Launch templates with every version.
+//! References from launch templates, in every version.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,13 +9,13 @@ use super::AT_ONCE;
 use crate::aws::{Aws, AwsError, Class};
 use crate::engine::StageError;
 use crate::stage::promote::is_ours;
-use crate::stage::cleanup::graph::{Facts, Source, Template};
+use super::graph::{Listings, ListName, Template};
 
 /// The largest page of both lists.
 const PAGE: i32 = 200;
 
-/// Reads every template, and those that someone names and the list did not have.
-pub async fn templates(aws: &Aws, facts: &mut Facts) -> Result<(), StageError> {
+/// Reads every launch template, and those that a resource references and the list omitted.
+pub async fn templates(aws: &Aws, listings: &mut Listings) -> Result<(), StageError> {
     let mut pages = aws.ec2.describe_launch_templates().max_results(PAGE).into_paginator().send();
     let mut listed = Vec::new();
     while let Some(page) = pages.next().await {
@@ -23,23 +23,23 @@ pub async fn templates(aws: &Aws, facts: &mut Facts) -> Result<(), StageError> {
             page.map_err(|e| AwsError::new("ec2:DescribeLaunchTemplates", "every launch template", e))?;
         listed.extend(page.launch_templates().iter().filter_map(Listed::of));
     }
-    facts.count(Source::LaunchTemplates, listed.len());
+    listings.set_length(ListName::LaunchTemplates, listed.len());
     let (single, several): (Vec<Listed>, Vec<Listed>) =
         listed.into_iter().partition(|listed| listed.template.latest == 1);
     let mut read = versions_of(aws, several).await?;
-    facts.templates.append(&mut read);
+    listings.templates.append(&mut read);
     let mut read = only_versions(aws, single).await?;
-    facts.templates.append(&mut read);
-    for template in facts.unlisted_templates() {
+    listings.templates.append(&mut read);
+    for template in listings.unlisted_templates() {
         match one(aws, &template).await? {
-            Some(found) => facts.templates.append(&mut versions_of(aws, vec![found]).await?),
+            Some(found) => listings.templates.append(&mut versions_of(aws, vec![found]).await?),
             None => {
-                facts.no_templates.insert(template);
+                listings.missing_templates.insert(template);
             }
         }
     }
-    let versions = facts.templates.values().map(|template| template.versions.len()).sum();
-    facts.count(Source::TemplateVersions, versions);
+    let versions = listings.templates.values().map(|template| template.versions.len()).sum();
+    listings.set_length(ListName::TemplateVersions, versions);
     Ok(())
 }
 
@@ -78,7 +78,7 @@ impl Template {
     }
 }
 
-/// A template that someone names by id or by name; none if EC2 knows of none.
+/// Reads a launch template by id or by name; `None` if it does not exist.
 async fn one(aws: &Aws, named: &str) -> Result<Option<Listed>, StageError> {
     let ask = aws.ec2.describe_launch_templates();
     let ask = if named.starts_with("lt-") {
@@ -93,7 +93,8 @@ async fn one(aws: &Aws, named: &str) -> Result<Option<Listed>, StageError> {
     }
 }
 
-/// Reads templates that have one version only, which is the latest of each: those of all templates are one list.
+/// Reads launch templates with a single version. That version is the latest, and EC2 lists the latest versions of all
+/// templates in one call.
 async fn only_versions(aws: &Aws, listed: Vec<Listed>) -> Result<BTreeMap<String, Template>, StageError> {
     let mut templates: BTreeMap<String, Template> =
         listed.into_iter().map(|listed| (listed.id, listed.template)).collect();
@@ -111,7 +112,7 @@ async fn only_versions(aws: &Aws, listed: Vec<Listed>) -> Result<BTreeMap<String
             }
         }
     }
-    // One that was deleted, or given another version, since it was listed is read by itself.
+    // A template that was deleted or got another version since it was listed is read on its own.
     let is_whole = |template: &Template| template.versions.contains_key(&1) && template.versions.len() == 1;
     let (whole, other): (BTreeMap<_, _>, BTreeMap<_, _>) =
         templates.into_iter().partition(|(_, template)| is_whole(template));
@@ -131,7 +132,7 @@ async fn versions_of(aws: &Aws, listed: Vec<Listed>) -> Result<BTreeMap<String, 
         let mut pages = ask.into_paginator().send();
         while let Some(page) = pages.next().await {
             let page = match page.map_err(|e| AwsError::new("ec2:DescribeLaunchTemplateVersions", &id, e)) {
-                // Deleted since it was listed: nothing is launched from it any more.
+                // Deleted since it was listed: nothing can be launched from it.
                 Err(error) if error.class == Class::Missing => return Ok(None),
                 page => page?,
             };

@@ -1,100 +1,107 @@
-//! Reads every list that tells what uses images in the region, each to its end. One that cannot be read makes the
-//! whole fail, under the name of its call, and nothing is removed.
+//! What references machine images in a region: instances, launch templates, groups, fleets, parameters, recipes.
+//!
+//! Every list is read to its end. A list that cannot be read fails the whole inventory with the name of its call: a
+//! caller never decides on a part of the references.
 
 mod autoscaling;
 mod compute;
-mod images;
+pub mod graph;
+mod launch_templates;
 mod parameters;
 mod recipes;
-mod templates;
 
-pub use self::images::{image, images};
 pub use self::parameters::parameters;
 
-use super::graph::{Facts, Gap, Kind, Names, Source, User, Users};
+use self::graph::{Gap, ListName, Listings, Reference, References, Resource, ResourceKind};
 use crate::aws::Aws;
 use crate::engine::StageError;
 
-/// Calls to one API that are under way at once.
-pub(super) const AT_ONCE: usize = 4;
+/// Parallel calls to one API.
+pub const AT_ONCE: usize = 4;
 
-/// What the lists say, and the users of images that follow from it.
+/// The contents of all lists, and the references to images that follow from them.
 #[derive(Clone, Debug, Default)]
 pub struct Inventory {
-    pub facts: Facts,
-    pub users: Users,
+    pub listings: Listings,
+    /// By image id.
+    pub references: References,
 }
 
 impl Inventory {
-    /// Reads every source.
+    /// Reads every list.
     ///
     /// # Errors
-    /// As the calls; or the lists do not fit together.
+    /// As the calls; [`Gap`] if the lists contradict each other.
     pub async fn read(aws: &Aws) -> Result<Self, StageError> {
-        // Each service's lists one after the other, and the services at once.
-        let (mut facts, mut groups) = (Facts::default(), Facts::default());
-        let (mut recipes, mut parameters) = (Facts::default(), Facts::default());
+        // The services in parallel, the lists of one service in sequence.
+        let (mut listings, mut groups) = (Listings::default(), Listings::default());
+        let (mut recipes, mut parameters) = (Listings::default(), Listings::default());
         tokio::try_join!(
-            compute::everything(aws, &mut facts),
+            compute::everything(aws, &mut listings),
             autoscaling::everything(aws, &mut groups),
             recipes::recipes(aws, &mut recipes),
             parameters::parameters(aws, &mut parameters),
         )?;
         for other in [groups, recipes, parameters] {
-            facts.absorb(other);
+            listings.merge(other);
         }
-        // The templates come after whoever names them: what is named is then there to be found.
-        templates::templates(aws, &mut facts).await?;
-        parameters::aliases(aws, &mut facts).await?;
-        recipes::builds(aws, &mut facts).await?;
-        let users = facts.users()?;
-        Ok(Self { facts, users })
+        // Launch templates come after everything that names one: a template that is named exists by then.
+        launch_templates::templates(aws, &mut listings).await?;
+        parameters::resolve(aws, &mut listings).await?;
+        recipes::build_outputs(aws, &mut listings).await?;
+        let references = listings.by_image()?;
+        Ok(Self { listings, references })
     }
 }
 
-impl Facts {
-    /// Takes in what another service's lists say.
-    fn absorb(&mut self, mut other: Self) {
-        self.names.append(&mut other.names);
-        self.disks.append(&mut other.disks);
+impl Listings {
+    /// Adds the lists of another service.
+    fn merge(&mut self, mut other: Self) {
+        self.references.append(&mut other.references);
+        self.snapshots.append(&mut other.snapshots);
         self.groups.append(&mut other.groups);
         self.templates.append(&mut other.templates);
-        self.no_templates.append(&mut other.no_templates);
-        self.aliases.append(&mut other.aliases);
-        self.built.append(&mut other.built);
-        self.counts.append(&mut other.counts);
+        self.missing_templates.append(&mut other.missing_templates);
+        self.parameter_values.append(&mut other.parameter_values);
+        self.build_outputs.append(&mut other.build_outputs);
+        self.lengths.append(&mut other.lengths);
     }
 
-    fn note(&mut self, kind: Kind, id: &str, names: Names) {
-        self.names.push((User { kind, id: id.to_owned() }, names));
+    fn add(&mut self, kind: ResourceKind, id: &str, reference: Reference) {
+        self.references.push((Resource { kind, id: id.to_owned() }, reference));
     }
 
-    fn text(&mut self, kind: Kind, id: &str, text: &str) {
-        self.note(kind, id, Names::Text(text.to_owned()));
+    fn add_text(&mut self, kind: ResourceKind, id: &str, text: &str) {
+        self.add(kind, id, Reference::Text(text.to_owned()));
     }
 
-    /// A snapshot that is named in a block device mapping.
-    fn disk<'s>(&mut self, kind: Kind, id: &str, snapshots: impl IntoIterator<Item = &'s str>) {
-        let user = |snapshot: &str| (User { kind, id: id.to_owned() }, snapshot.to_owned());
-        self.disks.extend(snapshots.into_iter().map(user));
+    /// Adds snapshots that the block device mappings of a resource name.
+    fn add_snapshots<'s>(&mut self, kind: ResourceKind, id: &str, snapshots: impl IntoIterator<Item = &'s str>) {
+        let reference = |snapshot: &str| (Resource { kind, id: id.to_owned() }, snapshot.to_owned());
+        self.snapshots.extend(snapshots.into_iter().map(reference));
     }
 
-    fn count(&mut self, source: Source, entries: usize) {
-        self.counts.insert(source, u64::try_from(entries).unwrap_or(u64::MAX));
+    fn set_length(&mut self, list: ListName, entries: usize) {
+        self.lengths.insert(list, u64::try_from(entries).unwrap_or(u64::MAX));
     }
 
-    /// A launch template as requests and groups name it: by id or by name, and by version.
-    fn template_of(&mut self, user: (Kind, &str), by: (Option<&str>, Option<&str>), version: Option<&str>) {
+    /// Adds a launch template as requests and groups name it: by id or by name (`by`), and by version.
+    fn add_template(
+        &mut self,
+        (kind, id): (ResourceKind, &str),
+        by: (Option<&str>, Option<&str>),
+        version: Option<&str>,
+    ) {
         if let Some(template) = by.0.or(by.1) {
             let version = version.unwrap_or("$Default").to_owned();
-            self.note(user.0, user.1, Names::Template { template: template.to_owned(), version });
+            self.add(kind, id, Reference::Template { template: template.to_owned(), version });
         }
     }
 }
 
 impl From<Gap> for StageError {
-    /// What does not fit together may be two lists of different moments: the next look may see them alike.
+    /// A gap may come from two lists of different moments: a retry may find them consistent.
     fn from(gap: Gap) -> Self {
-        Self::NotYet(format!("the lists of what uses images do not fit together: {gap}"))
+        Self::NotYet(format!("the lists of what references images contradict each other: {gap}"))
     }
 }

@@ -1,4 +1,5 @@
-//! Parameters of Systems Manager: those whose value names images, and those that templates resolve.
+//! References from parameters of Systems Manager: values that contain image ids, and parameters that launch templates
+//! resolve.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,7 +9,7 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use super::AT_ONCE;
 use crate::aws::{Aws, AwsError};
 use crate::engine::StageError;
-use crate::stage::cleanup::graph::{Facts, Kind, Source, parameter};
+use super::graph::{Listings, ResourceKind, ListName, parameter_name};
 
 /// Names in one call of `GetParameters`.
 const NAMES: usize = 10;
@@ -16,8 +17,23 @@ const NAMES: usize = 10;
 /// The largest page of `DescribeParameters`.
 const PAGE: i32 = 50;
 
-/// Every parameter whose value can be read without a key. Secrets are not read; an image is none.
-pub async fn parameters(aws: &Aws, facts: &mut Facts) -> Result<(), StageError> {
+/// A parameter that was listed and could not be read. A retry may succeed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ParameterError {
+    #[error("the parameter {name} was deleted while the parameters were read")]
+    Vanished { name: String },
+    #[error("ssm:GetParameters returned neither a value nor an error for {name}")]
+    Unanswered { name: String },
+}
+
+impl From<ParameterError> for StageError {
+    fn from(error: ParameterError) -> Self {
+        Self::NotYet(error.to_string())
+    }
+}
+
+/// Reads every parameter that is not a `SecureString`.
+pub async fn parameters(aws: &Aws, listings: &mut Listings) -> Result<(), StageError> {
     let mut pages = aws.ssm.describe_parameters().max_results(PAGE).into_paginator().send();
     let mut names = Vec::new();
     let mut entries = 0;
@@ -29,26 +45,26 @@ pub async fn parameters(aws: &Aws, facts: &mut Facts) -> Result<(), StageError> 
     }
     let read = values(aws, &names).await?;
     if let Some((missing, _)) = read.iter().find(|(_, value)| value.is_none()) {
-        return Err(StageError::NotYet(format!("the parameter {missing} went away while it was read")));
+        return Err(ParameterError::Vanished { name: missing.clone() }.into());
     }
     for (name, value) in read {
-        facts.text(Kind::Parameter, &parameter(&name), value.as_deref().unwrap_or_default());
-        facts.aliases.insert(name, value);
+        listings.add_text(ResourceKind::Parameter, &parameter_name(&name), value.as_deref().unwrap_or_default());
+        listings.parameter_values.insert(name, value);
     }
-    facts.count(Source::Parameters, entries);
+    listings.set_length(ListName::Parameters, entries);
     Ok(())
 }
 
-/// What the parameters come to that templates, overrides and recipes name, at the version or label they name, as far as
-/// they were not read by the very name.
-pub async fn aliases(aws: &Aws, facts: &mut Facts) -> Result<(), StageError> {
-    let wanted = facts.wanted_parameters().into_iter();
-    let unread: Vec<String> = wanted.filter(|name| !facts.aliases.contains_key(name)).collect();
-    facts.aliases.append(&mut values(aws, &unread).await?);
+/// Reads the parameters that launch templates, overrides and recipes reference, at the version or label they write,
+/// unless they were read under that very name.
+pub async fn resolve(aws: &Aws, listings: &mut Listings) -> Result<(), StageError> {
+    let wanted = listings.wanted_parameters().into_iter();
+    let unread: Vec<String> = wanted.filter(|name| !listings.parameter_values.contains_key(name)).collect();
+    listings.parameter_values.append(&mut values(aws, &unread).await?);
     Ok(())
 }
 
-/// The values of parameters, by the name as it was asked for: it may end in `:version` or `:label`.
+/// The values of parameters by the requested name, which may end in `:version` or `:label`; `None` for a missing one.
 async fn values(aws: &Aws, names: &[String]) -> Result<BTreeMap<String, Option<String>>, StageError> {
     let read = |batch: Vec<String>| async move {
         let answer = aws
@@ -72,7 +88,7 @@ async fn values(aws: &Aws, names: &[String]) -> Result<BTreeMap<String, Option<S
             }
         }
         match batch.iter().find(|name| !values.contains_key(*name)) {
-            Some(name) => Err(StageError::NotYet(format!("GetParameters said nothing of {name}"))),
+            Some(name) => Err(ParameterError::Unanswered { name: name.clone() }.into()),
             None => Ok(values),
         }
     };

@@ -1,4 +1,5 @@
-//! Image Builder: recipes of this account, and the images they stand on or are built on.
+//! References from Image Builder: the parent images of this account's recipes, and the images that build instances
+//! run.
 
 use std::collections::HashMap;
 
@@ -9,14 +10,14 @@ use super::AT_ONCE;
 use crate::aws::{Aws, AwsError, Class};
 use crate::engine::StageError;
 use crate::engine::key::tag;
-use crate::stage::cleanup::graph::{Facts, Kind, Source};
+use super::graph::{Listings, ResourceKind, ListName};
 
 /// The largest page of Image Builder's lists.
 const PAGE: i32 = 25;
 
-/// Every recipe with the image it stands on, and of a container the image its build instances run; and the snapshots that
-/// recipes name.
-pub async fn recipes(aws: &Aws, facts: &mut Facts) -> Result<(), StageError> {
+/// Reads every recipe: its parent image, the image that a container recipe's build instances run, and the snapshots
+/// in its block device mappings.
+pub async fn recipes(aws: &Aws, listings: &mut Listings) -> Result<(), StageError> {
     let ask = aws.imagebuilder.list_image_recipes().owner(Ownership::SelfValue).max_results(PAGE);
     let mut pages = ask.into_paginator().send();
     let (mut entries, mut by_hand) = (0, Vec::new());
@@ -26,7 +27,7 @@ pub async fn recipes(aws: &Aws, facts: &mut Facts) -> Result<(), StageError> {
             entries += 1;
             let Some(arn) = recipe.arn() else { continue };
             if let Some(parent) = recipe.parent_image() {
-                facts.text(Kind::Recipe, arn, parent);
+                listings.add_text(ResourceKind::Recipe, arn, parent);
             }
             by_hand.extend(is_by_hand(recipe.tags()).then(|| Recipe::Image(arn.to_owned())));
         }
@@ -39,33 +40,33 @@ pub async fn recipes(aws: &Aws, facts: &mut Facts) -> Result<(), StageError> {
             entries += 1;
             let Some(arn) = recipe.arn() else { continue };
             for image in [recipe.parent_image(), recipe.instance_image()].into_iter().flatten() {
-                facts.text(Kind::Recipe, arn, image);
+                listings.add_text(ResourceKind::Recipe, arn, image);
             }
             by_hand.extend(is_by_hand(recipe.tags()).then(|| Recipe::Container(arn.to_owned())));
         }
     }
-    facts.count(Source::Recipes, entries);
+    listings.set_length(ListName::Recipes, entries);
     let disks = stream::iter(by_hand).map(|recipe| async move { recipe.snapshots(aws).await });
     let disks: Vec<_> = disks.buffered(AT_ONCE).try_collect().await?;
     for (arn, snapshots) in disks {
-        facts.disk(Kind::Recipe, &arn, snapshots.iter().map(String::as_str));
+        listings.add_snapshots(ResourceKind::Recipe, &arn, snapshots.iter().map(String::as_str));
     }
     Ok(())
 }
 
-/// A recipe whose block device mappings are to be read: its list does not have them.
+/// A recipe whose block device mappings must be read one by one, because the list omits them.
 enum Recipe {
     Image(String),
     Container(String),
 }
 
-/// Recipes that bakes declare name no snapshot, and there may be as many of them as there were releases.
+/// Whether a person made the recipe. Recipes that a bake declares name no snapshot, and each release adds one.
 fn is_by_hand(tags: Option<&HashMap<String, String>>) -> bool {
     !tags.is_some_and(|tags| tags.contains_key(tag::SERVICE) && tags.contains_key(tag::ACTION_EXECUTION))
 }
 
 impl Recipe {
-    /// Its ARN, and the snapshots it names. One that was deleted since it was listed names none.
+    /// The recipe's ARN and the snapshots it names; none if it was deleted since it was listed.
     async fn snapshots(self, aws: &Aws) -> Result<(String, Vec<String>), StageError> {
         let (arn, mappings) = match self {
             Self::Image(arn) => {
@@ -95,9 +96,10 @@ fn unless_gone<A>(answer: Result<A, AwsError>) -> Result<Option<A>, StageError> 
     }
 }
 
-/// The images that a parent built by Image Builder came to: a recipe that names the parent by its ARN needs them.
-pub async fn builds(aws: &Aws, facts: &mut Facts) -> Result<(), StageError> {
-    for arn in facts.wanted_builds() {
+/// Reads the machine images that parent builds produced: a recipe may name its parent by the ARN of an Image Builder
+/// image.
+pub async fn build_outputs(aws: &Aws, listings: &mut Listings) -> Result<(), StageError> {
+    for arn in listings.wanted_builds() {
         let answer = aws.imagebuilder.get_image().image_build_version_arn(&arn).send().await;
         let images = match answer.map_err(|e| AwsError::new("imagebuilder:GetImage", &arn, e)) {
             Ok(answer) => {
@@ -108,7 +110,7 @@ pub async fn builds(aws: &Aws, facts: &mut Facts) -> Result<(), StageError> {
             Err(error) if error.class == Class::Missing => Vec::new(),
             Err(error) => return Err(error.into()),
         };
-        facts.built.insert(arn, images);
+        listings.build_outputs.insert(arn, images);
     }
     Ok(())
 }

@@ -1,32 +1,29 @@
-//! Carries out the container images' part of an approved plan, and takes single images back.
+//! Applies the container images of an approved plan.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::act::{self, Act, Acted, Back};
-use super::image::{Image, Key};
-use super::inventory::{self, Definitions};
-use super::plan::{Refusal, asks, hold};
-use super::retain::Disposition;
+use super::calls::{self, Call, CallResult};
+use super::image::{Image, ImageKey};
+use super::plan::{Refusal, is_due, remaining_actions};
+use super::quarantine::Next;
+use super::references::Definitions;
+use super::retention::Disposition;
 use super::survey::{Scope, Survey};
 use crate::aws::Aws;
 use crate::engine::{Clock, StageError};
-use crate::evidence::predicate::{Aim, PlannedContainer};
+use crate::evidence::predicate::{PlannedAction, PlannedContainer};
 
-/// Calls between two looks at everything.
-const FEW: usize = 10;
+/// Maximum number of calls after one survey.
+const MAX_CALLS: usize = 10;
 
-/// Looks that may come to nothing, one after the other.
-const LOOKS: usize = 24;
+/// Maximum number of successive surveys after which no call succeeded.
+const MAX_IDLE: usize = 24;
 
-/// How long until another look after one that showed too little, or a call that had no answer.
+/// Pause after a stale read or a call without a reply.
 const PAUSE: Duration = Duration::from_secs(5);
 
-/// How long until another look at an image on its way back, and how often: ECR takes up to twenty minutes.
-const COMING: Duration = Duration::from_secs(30);
-const LOOKS_BACK: usize = 120;
-
-/// Why a plan was not carried out to its end.
+/// Why a plan was not applied to its end.
 #[derive(Debug, thiserror::Error)]
 pub enum ApplyError {
     #[error(transparent)]
@@ -35,25 +32,25 @@ pub enum ApplyError {
     Stage(#[from] StageError),
 }
 
-/// What became of an image of the plan.
+/// What was done with an image of the plan.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Done {
+pub enum Applied {
     Archived,
-    /// It is on its way back from the archive.
-    Reinstated,
+    /// ECR is restoring it from the archive.
+    Restored,
     Deleted,
-    /// ECR holds it, and says why by a code.
-    Held(String),
-    /// It was gone.
-    Gone,
-    /// It has become needed while the plan was carried out, and was left.
-    Needed,
+    /// ECR refuses to delete it, with its failure code.
+    Refused(String),
+    /// It no longer exists.
+    NotFound,
+    /// A resource started to use it while the plan was applied: it was left.
+    InUse,
 }
 
-/// Whether the plan may be carried out as everything looks now. Nothing is changed.
+/// Checks whether the plan may be applied now. Changes nothing.
 ///
 /// # Errors
-/// It may not; or not everything could be read.
+/// It may not; or a list could not be read.
 pub async fn check(
     aws: &Aws,
     clock: &Clock,
@@ -62,35 +59,34 @@ pub async fn check(
     plan: &[PlannedContainer],
 ) -> Result<(), ApplyError> {
     let survey = Survey::take(aws, scope, definitions, clock.now()).await?;
-    survey.believed()?;
-    hold(plan, &survey)?;
+    survey.check_lengths().map_err(StageError::from)?;
+    remaining_actions(plan, &survey)?;
     Ok(())
 }
 
-/// Does exactly what the plan says, and tells of each image once it is done. Everything is looked at first, and again
-/// after a few calls.
+/// Does what the plan says, nothing else, and reports each image once it is done. Everything is read before the first
+/// change and again after a few calls.
 ///
 /// # Errors
-/// The plan does not hold any more, or a call did not succeed. What was done before stays done, and the same plan may
-/// be carried out again: it goes on.
+/// The plan is refused, or a call failed. Changes made before remain; the same plan may be applied again and continues.
 pub async fn apply(
     aws: &Aws,
     clock: &Clock,
     scope: &Scope<'_>,
     definitions: &Definitions,
     plan: &[PlannedContainer],
-    mut tell: impl FnMut(&Key, &Done),
+    mut report: impl FnMut(&ImageKey, &Applied),
 ) -> Result<(), ApplyError> {
     let survey = Survey::take(aws, scope, definitions, clock.now()).await?;
-    survey.believed()?;
-    let mut left = hold(plan, &survey)?;
+    survey.check_lengths().map_err(StageError::from)?;
+    let mut remaining = remaining_actions(plan, &survey)?;
     let mut idle = 0;
     loop {
-        match few(aws, clock, scope, definitions, &mut left, &mut tell).await {
+        match apply_some(aws, clock, scope, definitions, &mut remaining, &mut report).await {
             Ok(true) => idle = 0,
             Ok(false) => return Ok(()),
-            // A look that shows less than was done, or an answer that was lost: another look.
-            Err(error) if error.is_transient() && idle < LOOKS => {
+            // A stale read or a lost reply: survey again.
+            Err(error) if error.is_transient() && idle < MAX_IDLE => {
                 idle += 1;
                 clock.sleep(PAUSE).await;
             }
@@ -99,140 +95,90 @@ pub async fn apply(
     }
 }
 
-/// Looks at everything and makes a few calls; whether there is more to do.
-async fn few(
+/// Surveys and makes a few calls; whether actions remain.
+async fn apply_some(
     aws: &Aws,
     clock: &Clock,
     scope: &Scope<'_>,
     definitions: &Definitions,
-    left: &mut BTreeMap<Key, Aim>,
-    tell: &mut impl FnMut(&Key, &Done),
+    remaining: &mut BTreeMap<ImageKey, PlannedAction>,
+    report: &mut impl FnMut(&ImageKey, &Applied),
 ) -> Result<bool, StageError> {
-    if left.is_empty() {
+    if remaining.is_empty() {
         return Ok(false);
     }
     let survey = Survey::take(aws, scope, definitions, clock.now()).await?;
-    survey.believed()?;
-    settle(&survey, left, tell);
-    let mine = |image: &Image| {
-        let aim = left.get(&image.key);
-        aim.zip(survey.fates.get(&image.key)).is_some_and(|(aim, fate)| asks(*aim, fate))
+    survey.check_lengths()?;
+    report_finished(&survey, remaining, report);
+    let is_planned = |image: &Image| {
+        let action = remaining.get(&image.key);
+        let disposition = survey.dispositions.get(&image.key);
+        action.zip(disposition).is_some_and(|(action, disposition)| is_due(*action, disposition))
     };
-    let acts = act::next(&survey, usize::MAX, FEW, mine);
-    if acts.is_empty() {
+    let calls = calls::due_calls(&survey, usize::MAX, MAX_CALLS, is_planned);
+    if calls.is_empty() {
         return Ok(false);
     }
-    for next in acts {
-        let acted = act::act(aws, &next).await?;
-        match (next, acted) {
-            (_, Acted::Deleted { gone, held }) => {
-                for key in repository_keys(left, &gone) {
-                    left.remove(&key);
-                    tell(&key, &Done::Deleted);
+    for call in calls {
+        let result = calls::send(aws, &call).await?;
+        match (call, result) {
+            (_, CallResult::Deleted { deleted, refused }) => {
+                for key in keys_to_delete(remaining, &deleted) {
+                    remaining.remove(&key);
+                    report(&key, &Applied::Deleted);
                 }
-                for (digest, code) in held {
-                    for key in repository_keys(left, std::slice::from_ref(&digest)) {
-                        left.remove(&key);
-                        tell(&key, &Done::Held(code.clone()));
+                for (digest, code) in refused {
+                    for key in keys_to_delete(remaining, std::slice::from_ref(&digest)) {
+                        remaining.remove(&key);
+                        report(&key, &Applied::Refused(code.clone()));
                     }
                 }
             }
-            (Act::Archive(key), Acted::Done) => {
-                left.remove(&key);
-                tell(&key, &Done::Archived);
+            (Call::Archive(key), CallResult::Done) => {
+                remaining.remove(&key);
+                report(&key, &Applied::Archived);
             }
-            (Act::Restore(key), Acted::Done) => {
-                left.remove(&key);
-                tell(&key, &Done::Reinstated);
+            (Call::Restore(key), CallResult::Done) => {
+                remaining.remove(&key);
+                report(&key, &Applied::Restored);
             }
-            (Act::Archive(key) | Act::Restore(key), Acted::Gone) => {
-                left.remove(&key);
-                tell(&key, &Done::Gone);
+            (Call::Archive(key) | Call::Restore(key), CallResult::NotFound) => {
+                remaining.remove(&key);
+                report(&key, &Applied::NotFound);
             }
-            (Act::Mark(_) | Act::Delete { .. }, Acted::Done | Acted::Gone) => {}
+            (Call::Mark(_) | Call::Delete { .. }, CallResult::Done | CallResult::NotFound) => {}
         }
     }
     Ok(true)
 }
 
-fn repository_keys(left: &BTreeMap<Key, Aim>, digests: &[String]) -> Vec<Key> {
+fn keys_to_delete(remaining: &BTreeMap<ImageKey, PlannedAction>, digests: &[String]) -> Vec<ImageKey> {
     let digests: BTreeSet<&String> = digests.iter().collect();
-    let of = |(key, aim): (&Key, &Aim)| {
-        (*aim == Aim::Delete && digests.contains(&key.digest)).then(|| key.clone())
+    let planned = |(key, action): (&ImageKey, &PlannedAction)| {
+        (*action == PlannedAction::Delete && digests.contains(&key.digest)).then(|| key.clone())
     };
-    left.iter().filter_map(of).collect()
+    remaining.iter().filter_map(planned).collect()
 }
 
-/// Takes out what is gone or has become needed.
-fn settle(survey: &Survey, left: &mut BTreeMap<Key, Aim>, tell: &mut impl FnMut(&Key, &Done)) {
-    left.retain(|key, aim| {
-        let done = match (survey.fates.get(key), *aim) {
-            (None, Aim::Delete) => Done::Deleted,
-            (None, _) => Done::Gone,
-            (Some(Disposition::Keep(_)), Aim::Reinstate) => Done::Reinstated,
-            (Some(Disposition::Keep(_) | Disposition::Reinstate(_)), Aim::Quarantine | Aim::Delete) => Done::Needed,
-            (Some(Disposition::Go(super::quarantine::Next::Rest { .. })), Aim::Quarantine) => Done::Archived,
+/// Removes from `remaining` the images that are finished or in use by now.
+fn report_finished(
+    survey: &Survey,
+    remaining: &mut BTreeMap<ImageKey, PlannedAction>,
+    report: &mut impl FnMut(&ImageKey, &Applied),
+) {
+    remaining.retain(|key, action| {
+        let applied = match (survey.dispositions.get(key), *action) {
+            (None, PlannedAction::Delete) => Applied::Deleted,
+            (None, _) => Applied::NotFound,
+            (Some(Disposition::Keep(_)), PlannedAction::Restore) => Applied::Restored,
+            (
+                Some(Disposition::Keep(_) | Disposition::Restore(_)),
+                PlannedAction::Quarantine | PlannedAction::Delete,
+            ) => Applied::InUse,
+            (Some(Disposition::Remove(Next::Wait { .. })), PlannedAction::Quarantine) => Applied::Archived,
             _ => return true,
         };
-        tell(key, &done);
+        report(key, &applied);
         false
     });
-}
-
-/// Brings an image back from the archive, and with an index what it names. Tells of each once it is asked to come back
-/// and once it is there.
-///
-/// # Errors
-/// As the calls; there is no such image; or it does not come back.
-pub async fn bring_back(
-    aws: &Aws,
-    clock: &Clock,
-    key: &Key,
-    mut tell: impl FnMut(&Key, Back),
-) -> Result<(), StageError> {
-    let mut todo = vec![key.clone()];
-    let mut seen = BTreeSet::new();
-    while let Some(key) = todo.pop() {
-        if !seen.insert(key.clone()) {
-            continue;
-        }
-        let image = come_back(aws, clock, &key, &mut tell).await?;
-        // What an index names can be read once it is back.
-        todo.extend(image.children().iter().map(|child| key.sibling(child)));
-    }
-    Ok(())
-}
-
-async fn come_back(
-    aws: &Aws,
-    clock: &Clock,
-    key: &Key,
-    tell: &mut impl FnMut(&Key, Back),
-) -> Result<Image, StageError> {
-    let mut last = None;
-    let mut asked = false;
-    for _ in 0..LOOKS_BACK {
-        let step = async {
-            let image = inventory::image(aws, key).await?;
-            Ok::<_, StageError>((act::back(aws, image.as_ref(), key).await?, image))
-        };
-        match step.await {
-            Ok((Back::There, Some(image))) => {
-                if asked {
-                    tell(key, Back::There);
-                }
-                return Ok(image);
-            }
-            Ok((back, _)) => {
-                if !asked {
-                    tell(key, back);
-                }
-                asked = true;
-            }
-            Err(error) if error.is_transient() => last = Some(error),
-            Err(error) => return Err(error),
-        }
-        clock.sleep(COMING).await;
-    }
-    Err(last.unwrap_or_else(|| StageError::Rejected(format!("{key} does not come back from the archive"))))
 }

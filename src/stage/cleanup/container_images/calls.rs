@@ -1,104 +1,119 @@
-//! The next call that brings a repository further, and the calls. Each is the same however often it is sent.
+//! The calls that change container images, and which of them is due next. Each may be repeated: the result is the same.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_ecr::types::{ImageIdentifier, TargetStorageClass};
 
-use super::image::{Image, Key, Manifest, Status, short};
-use super::marks::{self, Batch, Trim};
-use super::quarantine::{self, Next, Step};
-use super::retain::{Family, Disposition};
+use super::image::{Image, ImageKey, Manifest, Status};
+use super::marks::{self, MarkBatch, Trim};
+use super::quarantine::{self, Next, RemovalStep};
+use super::relations::Relations;
+use super::retention::Disposition;
 use super::survey::Survey;
 use crate::aws::{Aws, AwsError, Class};
 use crate::engine::StageError;
 
-/// Images in one call of `BatchDeleteImage`.
-const DELETED_AT_ONCE: usize = 100;
+/// ECR's maximum number of images in one `BatchDeleteImage`.
+const MAX_DELETED: usize = 100;
 
 /// One call that changes something.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Act {
-    /// Out of the archive.
-    Restore(Key),
-    /// Images of one repository, indexes first.
+pub enum Call {
+    /// Restore from the archive.
+    Restore(ImageKey),
+    /// Delete images of one repository, indexes first.
     Delete { repository: String, digests: Vec<String> },
-    /// Into the archive.
-    Archive(Key),
-    /// Written down that they are about to go into the archive.
-    Mark(Batch),
+    /// Move to the archive.
+    Archive(ImageKey),
+    /// Record that these images are about to be archived.
+    Mark(MarkBatch),
 }
 
-/// What became of a call.
+/// Result of a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Acted {
+pub enum CallResult {
     Done,
-    /// These were deleted, or were gone.
     Deleted {
-        gone: Vec<String>,
-        held: Vec<(String, String)>,
+        /// Digests that no longer exist.
+        deleted: Vec<String>,
+        /// Digests that ECR did not delete, with its failure code.
+        refused: Vec<(String, String)>,
     },
-    /// There is no such image any more.
-    Gone,
+    /// ECR does not know the image.
+    NotFound,
 }
 
-/// What is next, for the images that `may` change: what comes back comes first, what goes for good last. At most `most`
-/// images are marked within an hour. Of calls for one image each, at most `few` are given: for so many images one look
-/// is good enough.
+/// The calls that are due for the images that `may_change`: restores first, deletions last. At most `max_marked` images
+/// are marked within an hour, and at most `max_calls` calls for single images are returned: one survey is recent enough
+/// for so many.
 #[must_use]
-pub fn next(survey: &Survey, most: usize, few: usize, may: impl Fn(&Image) -> bool) -> Vec<Act> {
-    let stepping = |step: Step| {
-        let is = move |next: Next| next == Next::Step(step);
-        survey.leaving().filter(move |(_, next)| is(*next)).map(|(image, _)| image).filter(|image| may(image))
+pub fn due_calls(
+    survey: &Survey,
+    max_marked: usize,
+    max_calls: usize,
+    may_change: impl Fn(&Image) -> bool,
+) -> Vec<Call> {
+    let due = |step: RemovalStep| {
+        let is_due = move |next: Next| next == Next::Step(step);
+        survey.removable().filter(move |(_, next)| is_due(*next)).map(|(image, _)| image).filter(|image| may_change(image))
     };
-    let returning = survey.images.iter().filter(|image| {
-        let back = matches!(survey.fates.get(&image.key), Some(Disposition::Reinstate(_)));
-        back && image.status == Status::Archived && may(image)
+    let to_restore = survey.images.iter().filter(|image| {
+        let restore = matches!(survey.dispositions.get(&image.key), Some(Disposition::Restore(_)));
+        restore && image.status == Status::Archived && may_change(image)
     });
-    let restored: Vec<Act> = returning.take(few).map(|image| Act::Restore(image.key.clone())).collect();
-    if !restored.is_empty() {
-        return restored;
+    let restores: Vec<Call> = to_restore.take(max_calls).map(|image| Call::Restore(image.key.clone())).collect();
+    if !restores.is_empty() {
+        return restores;
     }
-    // What an index names follows it into the archive, and out of it.
-    let family = Family::of(&survey.images);
-    let is_free = |image: &&Image| family.lists(&image.key).is_empty();
-    let archived = stepping(Step::Archive).filter(is_free).take(few);
-    let archived: Vec<Act> = archived.map(|image| Act::Archive(image.key.clone())).collect();
-    if !archived.is_empty() {
-        return archived;
+    // The images of an index follow the index into the archive and out of it.
+    let relations = Relations::of(&survey.images);
+    let is_free = |image: &&Image| relations.indexes_of(&image.key).is_empty();
+    let to_archive = due(RemovalStep::Archive).filter(is_free).take(max_calls);
+    let archives: Vec<Call> = to_archive.map(|image| Call::Archive(image.key.clone())).collect();
+    if !archives.is_empty() {
+        return archives;
     }
-    let fresh = |key: &Key| quarantine::is_fresh(survey.marked.get(key).copied(), survey.at);
-    let marked = survey.marked.keys().filter(|key| fresh(key)).count();
-    let room = most.saturating_sub(marked).min(marks::MOST);
-    if let Some(first) = stepping(Step::Mark).find(is_free).filter(|_| room > 0) {
+    let is_fresh = |key: &ImageKey| quarantine::is_fresh(survey.marked.get(key).copied(), survey.at);
+    let marked = survey.marked.keys().filter(|key| is_fresh(key)).count();
+    let free = max_marked.saturating_sub(marked).min(marks::MAX_DIGESTS);
+    if let Some(first) = due(RemovalStep::Mark).find(is_free).filter(|_| free > 0) {
         let repository = first.key.repository.clone();
-        let of_it = stepping(Step::Mark).filter(|image| image.key.repository == repository).filter(is_free);
-        let digests: BTreeSet<String> = of_it.take(room).map(|image| image.key.digest.clone()).collect();
-        return vec![Act::Mark(Batch::new(&repository, digests, survey.at))];
+        let images = due(RemovalStep::Mark).filter(|image| image.key.repository == repository).filter(is_free);
+        let digests: BTreeSet<String> = images.take(free).map(|image| image.key.digest.clone()).collect();
+        return vec![Call::Mark(MarkBatch::new(&repository, digests, survey.at))];
     }
-    // Last of all: what ECR holds back must keep nothing else from its step.
-    let Some(first) = stepping(Step::Delete).find(is_free) else { return Vec::new() };
+    // Last, so that an image that ECR refuses to delete blocks no other step.
+    let Some(first) = due(RemovalStep::Delete).find(is_free) else { return Vec::new() };
     let repository = first.key.repository.clone();
-    let of_it = stepping(Step::Delete).filter(|image| image.key.repository == repository).filter(is_free);
+    let images = due(RemovalStep::Delete).filter(|image| image.key.repository == repository).filter(is_free);
     let (indexes, others): (Vec<&Image>, Vec<&Image>) =
-        of_it.partition(|image| image.manifest != Manifest::Single);
+        images.partition(|image| image.manifest != Manifest::Single);
     let digests = indexes.into_iter().chain(others).map(|image| image.key.digest.clone());
-    vec![Act::Delete { repository, digests: digests.take(DELETED_AT_ONCE).collect() }]
+    vec![Call::Delete { repository, digests: digests.take(MAX_DELETED).collect() }]
 }
 
-/// Makes the call.
+/// Sends a call.
 ///
 /// # Errors
 /// As the call.
-pub async fn act(aws: &Aws, act: &Act) -> Result<Acted, StageError> {
-    match act {
-        Act::Restore(key) => store(aws, key, TargetStorageClass::Standard).await,
-        Act::Archive(key) => store(aws, key, TargetStorageClass::Archive).await,
-        Act::Delete { repository, digests } => delete(aws, repository, digests).await,
-        Act::Mark(batch) => write(aws, batch).await.map(|()| Acted::Done),
+pub async fn send(aws: &Aws, call: &Call) -> Result<CallResult, StageError> {
+    match call {
+        Call::Restore(key) => set_storage_class(aws, key, TargetStorageClass::Standard).await,
+        Call::Archive(key) => set_storage_class(aws, key, TargetStorageClass::Archive).await,
+        Call::Delete { repository, digests } => delete(aws, repository, digests).await,
+        Call::Mark(batch) => write_marks(aws, batch).await.map(|()| CallResult::Done),
     }
 }
 
-async fn store(aws: &Aws, key: &Key, class: TargetStorageClass) -> Result<Acted, StageError> {
+/// Moves an image to the archive or restores it.
+///
+/// # Errors
+/// As the call.
+pub async fn set_storage_class(
+    aws: &Aws,
+    key: &ImageKey,
+    class: TargetStorageClass,
+) -> Result<CallResult, StageError> {
     let id = ImageIdentifier::builder().image_digest(&key.digest).build();
     let sent = aws
         .once
@@ -110,39 +125,39 @@ async fn store(aws: &Aws, key: &Key, class: TargetStorageClass) -> Result<Acted,
         .send()
         .await;
     match sent.map_err(|e| AwsError::new("ecr:UpdateImageStorageClass", key.to_string(), e)) {
-        Ok(_) => Ok(Acted::Done),
-        Err(error) if error.class == Class::Missing => Ok(Acted::Gone),
+        Ok(_) => Ok(CallResult::Done),
+        Err(error) if error.class == Class::Missing => Ok(CallResult::NotFound),
         Err(error) => Err(error.into()),
     }
 }
 
-/// Deletes by digest. What cannot go is told by an answer that succeeds.
-async fn delete(aws: &Aws, repository: &str, digests: &[String]) -> Result<Acted, StageError> {
+/// Deletes by digest. ECR lists what it does not delete in a successful answer.
+async fn delete(aws: &Aws, repository: &str, digests: &[String]) -> Result<CallResult, StageError> {
     let ids = digests.iter().map(|digest| ImageIdentifier::builder().image_digest(digest).build()).collect();
     let sent =
         aws.once.ecr.batch_delete_image().repository_name(repository).set_image_ids(Some(ids)).send().await;
     let answer = sent.map_err(|e| AwsError::new("ecr:BatchDeleteImage", repository, e))?;
-    let mut failed = BTreeMap::new();
+    let mut failures = BTreeMap::new();
     for failure in answer.failures() {
         let digest = failure.image_id().and_then(ImageIdentifier::image_digest).unwrap_or_default();
         let code = failure.failure_code().map_or("no code", |code| code.as_str());
-        failed.insert(digest.to_owned(), code.to_owned());
+        failures.insert(digest.to_owned(), code.to_owned());
     }
-    // Not found is gone: an earlier call did it whose answer was lost.
-    let (gone, held): (Vec<&String>, Vec<&String>) =
-        digests.iter().partition(|digest| failed.get(*digest).is_none_or(|code| code == "ImageNotFound"));
-    let why = |digest: &String| (digest.clone(), failed.get(digest).cloned().unwrap_or_default());
-    Ok(Acted::Deleted {
-        gone: gone.into_iter().cloned().collect(),
-        held: held.into_iter().map(why).collect(),
+    // Not found means that an earlier call, whose reply was lost, deleted it.
+    let (deleted, refused): (Vec<&String>, Vec<&String>) =
+        digests.iter().partition(|digest| failures.get(*digest).is_none_or(|code| code == "ImageNotFound"));
+    let with_code = |digest: &String| (digest.clone(), failures.get(digest).cloned().unwrap_or_default());
+    Ok(CallResult::Deleted {
+        deleted: deleted.into_iter().cloned().collect(),
+        refused: refused.into_iter().map(with_code).collect(),
     })
 }
 
-async fn write(aws: &Aws, batch: &Batch) -> Result<(), StageError> {
+async fn write_marks(aws: &Aws, batch: &MarkBatch) -> Result<(), StageError> {
     aws.ssm
         .put_parameter()
         .name(&batch.name)
-        .description("Container images that bakeline's cleanup is about to put into the archive")
+        .description("Container images that bakeline's cleanup is about to archive")
         .r#type(aws_sdk_ssm::types::ParameterType::String)
         .overwrite(true)
         .value(batch.value())
@@ -156,48 +171,14 @@ async fn write(aws: &Aws, batch: &Batch) -> Result<(), StageError> {
 ///
 /// # Errors
 /// As the call.
-pub async fn trim(aws: &Aws, trim: &Trim) -> Result<(), StageError> {
+pub async fn trim_marks(aws: &Aws, trim: &Trim) -> Result<(), StageError> {
     let name = match trim {
-        Trim::Write(batch) => return write(aws, batch).await,
+        Trim::Write(batch) => return write_marks(aws, batch).await,
         Trim::Delete { name } => name,
     };
     let sent = aws.ssm.delete_parameter().name(name).send().await;
     match sent.map_err(|e| AwsError::new("ssm:DeleteParameter", name, e)) {
         Err(error) if error.class != Class::Missing => Err(error.into()),
         _ => Ok(()),
-    }
-}
-
-/// One step of bringing an image back from the archive.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Back {
-    /// It was asked to come back.
-    Asked,
-    /// It is on its way.
-    Coming,
-    /// It is there.
-    There,
-}
-
-/// Takes an image one step back.
-///
-/// # Errors
-/// As the calls; or there is no such image.
-pub async fn back(aws: &Aws, image: Option<&Image>, key: &Key) -> Result<Back, StageError> {
-    let gone = || {
-        StageError::Rejected(format!(
-            "there is no image {} in {} of {}: it cannot be brought back",
-            short(&key.digest),
-            key.repository,
-            aws.region()
-        ))
-    };
-    match image.ok_or_else(gone)?.status {
-        Status::Archived => match store(aws, key, TargetStorageClass::Standard).await? {
-            Acted::Gone => Err(gone()),
-            Acted::Done | Acted::Deleted { .. } => Ok(Back::Asked),
-        },
-        Status::Activating => Ok(Back::Coming),
-        Status::Active | Status::Unknown => Ok(Back::There),
     }
 }

@@ -1,29 +1,29 @@
-//! How texts name container images: `REGISTRY/REPOSITORY[:TAG][@DIGEST]`, alone or anywhere in a document. Pure.
+//! Finds names of container images in texts: `REGISTRY/REPOSITORY[:TAG][@DIGEST]`, alone or within a document. Pure.
 
 use std::collections::BTreeSet;
 
-/// Whose images are meant.
+/// The registry whose images are searched for.
 #[derive(Clone, Copy, Debug)]
 pub struct Registry<'a> {
     pub account: &'a str,
     pub region: &'a str,
 }
 
-/// What a text says of an image.
+/// A parsed image name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Named {
+pub struct ImageName {
     pub repository: String,
-    /// By its digest, or else by a tag.
+    /// A name has a digest, or else a tag.
     pub digest: Option<String>,
     pub tag: Option<String>,
 }
 
-/// What a word names here. One without a registry may mean ours: an image that is wrongly kept costs cents.
+/// Parses a word. A word without a registry counts as one of ours: an image that is kept by mistake costs cents.
 #[must_use]
-pub fn parse(word: &str, registry: Registry<'_>) -> Option<Named> {
+pub fn parse(word: &str, registry: Registry<'_>) -> Option<ImageName> {
     let path = match word.split_once('/') {
         Some((host, path)) if host.contains(['.', ':']) => {
-            // `dkr.ecr`, `dkr.ecr-fips`, and `dkr-ecr` of the addresses for both stacks.
+            // `dkr.ecr`, `dkr.ecr-fips`, and `dkr-ecr` of dual-stack addresses.
             let ours = [registry.account, "ecr", registry.region].iter().all(|part| host.contains(part));
             ours.then_some(path)?
         }
@@ -38,19 +38,19 @@ pub fn parse(word: &str, registry: Registry<'_>) -> Option<Named> {
         _ => (path, None),
     };
     let tag = if digest.is_none() { tag.or_else(|| Some("latest".to_owned())) } else { tag };
-    (!repository.is_empty()).then(|| Named { repository: repository.to_owned(), digest, tag })
+    (!repository.is_empty()).then(|| ImageName { repository: repository.to_owned(), digest, tag })
 }
 
 /// Every image that a text may name.
 #[must_use]
-pub fn named(text: &str, registry: Registry<'_>) -> BTreeSet<Named> {
+pub fn names_in(text: &str, registry: Registry<'_>) -> BTreeSet<ImageName> {
     let part_of_a_name = |c: char| c.is_ascii_alphanumeric() || "._/:@-".contains(c);
     let words = text.split(|c| !part_of_a_name(c)).filter(|word| !word.is_empty());
-    // A sentence ends with a dot, and no name does.
+    // A sentence ends with a dot, an image name does not.
     words.filter_map(|word| parse(word.trim_end_matches(['.', ':']), registry)).collect()
 }
 
-/// The digests in a text, whatever stands around them: no two images share one.
+/// The digests in a text, whatever surrounds them.
 #[must_use]
 pub fn digests(text: &str) -> BTreeSet<String> {
     let found = text.match_indices("sha256:").filter_map(|(at, prefix)| {
@@ -66,8 +66,8 @@ mod tests {
 
     const OURS: Registry<'_> = Registry { account: "123456789012", region: "eu-west-1" };
 
-    fn one(repository: &str, tag: Option<&str>, digest: Option<&str>) -> Named {
-        Named {
+    fn one(repository: &str, tag: Option<&str>, digest: Option<&str>) -> ImageName {
+        ImageName {
             repository: repository.into(),
             tag: tag.map(str::to_owned),
             digest: digest.map(str::to_owned),
@@ -103,7 +103,7 @@ mod tests {
     #[test]
     fn images_are_found_in_documents() {
         let text = r#"{"image":"123456789012.dkr.ecr.eu-west-1.amazonaws.com/web:1.2","old":"web:1.1"}. See web:1.0."#;
-        let found = named(text, OURS);
+        let found = names_in(text, OURS);
         for tag in ["1.0", "1.1", "1.2"] {
             assert!(found.contains(&one("web", Some(tag), None)), "{tag}: {found:?}");
         }

@@ -1,21 +1,23 @@
-//! Takes container images that nothing uses out of ECR, as cleanup does with machine images.
+//! Removes container images that nothing uses from ECR, in steps that can be undone until the last.
 //!
-//! An image that nothing speaks for is marked, and put into ECR's archive: it cannot be pulled any more, and comes back
-//! whenever it is asked for. After its quarantine, and another look at everything, it is deleted by its digest. What an
-//! index names goes after the index, and what is about an image (a signature, an attestation) goes with it.
+//! An image is marked and moved to ECR's archive: it cannot be pulled there, and can be restored. After its quarantine
+//! it is deleted by digest. The images of an index follow the index, and referrers (signatures, attestations) stay and
+//! go with the image they refer to.
 
-pub mod act;
 pub mod apply;
-pub mod graph;
+pub mod calls;
 pub mod image;
+pub mod image_names;
 pub mod inventory;
 pub mod marks;
 pub mod plan;
 pub mod quarantine;
 pub mod record;
-pub mod retain;
+pub mod references;
+pub mod relations;
+pub mod retention;
 pub mod steps;
 pub mod survey;
 #[cfg(test)]
 mod tests;
-pub mod uri;
+pub mod undo;

@@ -1,57 +1,61 @@
-//! The container images of a plan, and whether it may still be carried out. Pure.
+//! The container images of a plan, and whether it may still be applied. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::image::{Image, Key};
-use super::quarantine::{Next, Step};
-use super::record::named;
-use super::retain::{self, Family, Disposition, Reason};
+use super::image::{Image, ImageKey};
+use super::quarantine::{Next, RemovalStep};
+use super::record::identity;
+use super::relations::Relations;
+use super::retention::{self, Disposition, KeepReason};
 use super::survey::{Scope, Survey};
-use crate::evidence::predicate::{Aim, PlannedContainer};
+use crate::evidence::predicate::{PlannedAction, PlannedContainer};
 
-/// Why a plan is not carried out.
+/// Why a plan is not applied.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    #[error("since the plan was made, {}", told(.changes))]
-    Changed { changes: BTreeMap<Key, Vec<Reason>> },
-    #[error("since the plan was made, {image} came back from the archive")]
-    Undone { image: Key },
+    #[error("images of the plan are in use by now: {}", in_use(.images))]
+    NowInUse { images: BTreeMap<ImageKey, Vec<KeepReason>> },
+    #[error("{image} was restored from the archive after the plan was made")]
+    Restored { image: ImageKey },
 }
 
-fn told(changes: &BTreeMap<Key, Vec<Reason>>) -> String {
-    let one = |(image, reasons): (&Key, &Vec<Reason>)| {
+fn in_use(images: &BTreeMap<ImageKey, Vec<KeepReason>>) -> String {
+    let one = |(image, reasons): (&ImageKey, &Vec<KeepReason>)| {
         let reasons: Vec<String> = reasons.iter().map(ToString::to_string).collect();
-        format!("{image} has become needed ({})", reasons.join("; "))
+        format!("{image} ({})", reasons.join("; "))
     };
-    changes.iter().map(one).collect::<Vec<_>>().join(", and ")
+    images.iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
-/// The images that follow from a survey, oldest first.
+/// The planned images that follow from a survey, oldest first.
 #[must_use]
-pub fn draw(survey: &Survey, scope: &Scope<'_>, region: &str) -> Vec<PlannedContainer> {
-    let most = usize::try_from(scope.rules.at_most).unwrap_or(usize::MAX);
-    let chosen = chosen(survey, most);
+pub fn make_plan(survey: &Survey, scope: &Scope<'_>, region: &str) -> Vec<PlannedContainer> {
+    let max = usize::try_from(scope.rules.at_most).unwrap_or(usize::MAX);
+    let chosen = images_to_archive(survey, max);
     let planned = survey.images.iter().map(|image| PlannedContainer {
-        image: named(image, scope.account, region),
-        pushed_on: image.pushed.map(|at| at.to_string()),
-        aim: aim(survey, image, &chosen),
+        image: identity(image, scope.account, region),
+        pushed_on: image.pushed_on.map(|at| at.to_string()),
+        action: planned_action(survey, image, &chosen),
         reasons: reasons(survey, scope, image),
         bytes: image.bytes,
     });
     planned.collect()
 }
 
-/// The images that go into the archive: the oldest, and what an index names only with the index.
-fn chosen(survey: &Survey, most: usize) -> BTreeSet<Key> {
-    let family = Family::of(&survey.images);
-    let stepping =
-        || survey.leaving().filter(|(_, next)| matches!(next, Next::Step(Step::Mark | Step::Archive)));
+/// The images that this plan archives: the oldest, and the images of an index only with the index.
+fn images_to_archive(survey: &Survey, max: usize) -> BTreeSet<ImageKey> {
+    let relations = Relations::of(&survey.images);
+    let due = || {
+        survey
+            .removable()
+            .filter(|(_, next)| matches!(next, Next::Step(RemovalStep::Mark | RemovalStep::Archive)))
+    };
     let mut chosen = BTreeSet::new();
-    for of_none in [true, false] {
-        for (image, _) in stepping() {
-            let lists = family.lists(&image.key);
-            let follows = lists.is_empty() == of_none && lists.iter().all(|list| chosen.contains(list));
-            if follows && chosen.len() < most {
+    for in_no_index in [true, false] {
+        for (image, _) in due() {
+            let indexes = relations.indexes_of(&image.key);
+            let fits = indexes.is_empty() == in_no_index && indexes.iter().all(|index| chosen.contains(index));
+            if fits && chosen.len() < max {
                 chosen.insert(image.key.clone());
             }
         }
@@ -59,64 +63,73 @@ fn chosen(survey: &Survey, most: usize) -> BTreeSet<Key> {
     chosen
 }
 
-fn aim(survey: &Survey, image: &Image, chosen: &BTreeSet<Key>) -> Aim {
-    match survey.fates.get(&image.key) {
-        None | Some(Disposition::Keep(_)) => Aim::Keep,
-        Some(Disposition::Reinstate(_)) => Aim::Reinstate,
-        Some(Disposition::Go(Next::Rest { .. })) => Aim::Rest,
-        Some(Disposition::Go(Next::Step(Step::Delete))) => Aim::Delete,
-        Some(Disposition::Go(Next::Step(Step::Mark | Step::Archive))) if chosen.contains(&image.key) => {
-            Aim::Quarantine
+fn planned_action(survey: &Survey, image: &Image, chosen: &BTreeSet<ImageKey>) -> PlannedAction {
+    match survey.dispositions.get(&image.key) {
+        None | Some(Disposition::Keep(_)) => PlannedAction::Keep,
+        Some(Disposition::Restore(_)) => PlannedAction::Restore,
+        Some(Disposition::Remove(Next::Wait { .. })) => PlannedAction::Wait,
+        Some(Disposition::Remove(Next::Step(RemovalStep::Delete))) => PlannedAction::Delete,
+        Some(Disposition::Remove(Next::Step(RemovalStep::Mark | RemovalStep::Archive))) => {
+            if chosen.contains(&image.key) { PlannedAction::Quarantine } else { PlannedAction::Deferred }
         }
-        Some(Disposition::Go(Next::Step(Step::Mark | Step::Archive))) => Aim::Later,
     }
 }
 
 fn reasons(survey: &Survey, scope: &Scope<'_>, image: &Image) -> Vec<String> {
-    match survey.fates.get(&image.key) {
+    match survey.dispositions.get(&image.key) {
         None => Vec::new(),
-        Some(Disposition::Keep(reasons) | Disposition::Reinstate(reasons)) => {
+        Some(Disposition::Keep(reasons) | Disposition::Restore(reasons)) => {
             reasons.iter().map(ToString::to_string).collect()
         }
-        Some(Disposition::Go(Next::Rest { until })) => vec![format!("in quarantine until {until}")],
-        Some(Disposition::Go(Next::Step(_))) => vec![retain::removal(scope.rules)],
+        Some(Disposition::Remove(Next::Wait { until })) => vec![format!("in quarantine until {until}")],
+        Some(Disposition::Remove(Next::Step(_))) => vec![retention::removal_reason(scope.rules)],
     }
 }
 
-/// What a plan still asks to be done, given how everything looks now. That it has not expired and is of here, the
-/// machine images' part has said.
+/// The actions of a plan that remain to be done, given a new survey. The machine images' part of the plan has checked
+/// its expiry, account and region.
 ///
 /// # Errors
-/// An image it acts on has become needed, or came back.
-pub fn hold(plan: &[PlannedContainer], survey: &Survey) -> Result<BTreeMap<Key, Aim>, Refusal> {
-    let (mut left, mut changes) = (BTreeMap::new(), BTreeMap::new());
-    for planned in plan.iter().filter(|planned| planned.aim.acts()) {
-        let key = Key::new(planned.image.repository.as_str(), planned.image.digest.as_str());
-        let Some(fate) = survey.fates.get(&key) else { continue };
-        match (planned.aim, fate) {
-            (Aim::Quarantine | Aim::Delete, Disposition::Keep(reasons) | Disposition::Reinstate(reasons)) => {
-                changes.insert(key, reasons.clone());
+/// An image that the plan changes is in use by now, or was restored.
+pub fn remaining_actions(
+    plan: &[PlannedContainer],
+    survey: &Survey,
+) -> Result<BTreeMap<ImageKey, PlannedAction>, Refusal> {
+    let (mut remaining, mut in_use) = (BTreeMap::new(), BTreeMap::new());
+    for planned in plan.iter().filter(|planned| planned.action.changes_image()) {
+        let key = ImageKey::new(planned.image.repository.as_str(), planned.image.digest.as_str());
+        let Some(disposition) = survey.dispositions.get(&key) else { continue };
+        match (planned.action, disposition) {
+            (
+                PlannedAction::Quarantine | PlannedAction::Delete,
+                Disposition::Keep(reasons) | Disposition::Restore(reasons),
+            ) => {
+                in_use.insert(key, reasons.clone());
             }
-            (Aim::Delete, Disposition::Go(Next::Step(Step::Mark | Step::Archive))) => {
-                return Err(Refusal::Undone { image: key });
-            }
-            // What went into the archive meanwhile has come as far as the plan says.
-            _ if asks(planned.aim, fate) => {
-                left.insert(key, planned.aim);
+            (
+                PlannedAction::Delete,
+                Disposition::Remove(Next::Step(RemovalStep::Mark | RemovalStep::Archive)),
+            ) => return Err(Refusal::Restored { image: key }),
+            // An image that was archived meanwhile is as far as the plan says.
+            _ if is_due(planned.action, disposition) => {
+                remaining.insert(key, planned.action);
             }
             _ => {}
         }
     }
-    if changes.is_empty() { Ok(left) } else { Err(Refusal::Changed { changes }) }
+    if in_use.is_empty() { Ok(remaining) } else { Err(Refusal::NowInUse { images: in_use }) }
 }
 
-/// Whether an aim still asks for a step with an image of this fate.
+/// Whether a planned action still requires a call for an image with this disposition.
 #[must_use]
-pub fn asks(aim: Aim, fate: &Disposition) -> bool {
+pub fn is_due(action: PlannedAction, disposition: &Disposition) -> bool {
     matches!(
-        (aim, fate),
-        (Aim::Reinstate, Disposition::Reinstate(_))
-            | (Aim::Delete, Disposition::Go(Next::Step(Step::Delete)))
-            | (Aim::Quarantine, Disposition::Go(Next::Step(Step::Mark | Step::Archive)))
+        (action, disposition),
+        (PlannedAction::Restore, Disposition::Restore(_))
+            | (PlannedAction::Delete, Disposition::Remove(Next::Step(RemovalStep::Delete)))
+            | (
+                PlannedAction::Quarantine,
+                Disposition::Remove(Next::Step(RemovalStep::Mark | RemovalStep::Archive))
+            )
     )
 }

@@ -1,63 +1,63 @@
-//! The way out of use, and back: which step is next for a container image, told from the image and its mark.
+//! The steps that remove a container image, derived from the image and its mark.
 
 use std::time::Duration;
 
 use super::image::{Image, Status};
 use crate::engine::Timestamp;
 
-/// An image goes into the archive within this time after it was marked, or is marked anew. So a mark also says which
-/// stay in the archive is ours: one that begins later is someone else's.
-pub const FRESH: Duration = Duration::from_hours(1);
+/// An image is archived within this time after its mark, or is marked again. So a mark also proves who archived an
+/// image: if it was archived later, someone else did.
+pub const MAX_MARK_AGE: Duration = Duration::from_hours(1);
 
-/// Clocks may differ by so much.
-const SKEW: Duration = Duration::from_mins(5);
+/// Maximum difference between two clocks.
+const CLOCK_SKEW: Duration = Duration::from_mins(5);
 
-/// A step on the way out of use, in their order.
+/// A step towards removal, in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Step {
-    /// It is written down that it is about to go into the archive.
+pub enum RemovalStep {
+    /// Record that the image is about to be archived.
     Mark,
-    /// It goes into the archive: it cannot be pulled.
+    /// Move it to the archive: it cannot be pulled.
     Archive,
-    /// It is deleted.
+    /// Delete it.
     Delete,
 }
 
-/// What is next for an image that nothing speaks for.
+/// What is due for an image that nothing keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
-    Step(Step),
-    /// Nothing before this moment.
-    Rest {
+    Step(RemovalStep),
+    /// Nothing before this time.
+    Wait {
         until: Timestamp,
     },
 }
 
-/// Whether it was us who put an image into the archive, given when it was last marked.
+/// Whether cleanup archived an image, given when it last marked it.
 #[must_use]
 pub fn is_ours(image: &Image, marked: Option<Timestamp>) -> bool {
-    let (Status::Archived, Some(marked), Some(archived)) = (image.status, marked, image.archived) else {
+    let (Status::Archived, Some(marked), Some(archived)) = (image.status, marked, image.archived_on) else {
         return false;
     };
-    archived.plus(SKEW) >= marked && archived <= marked.plus(FRESH + SKEW)
+    archived.plus(CLOCK_SKEW) >= marked && archived <= marked.plus(MAX_MARK_AGE + CLOCK_SKEW)
 }
 
-/// Whether an image that is still active was marked not long ago.
+/// Whether an image was marked recently enough to be archived.
 #[must_use]
 pub fn is_fresh(marked: Option<Timestamp>, now: Timestamp) -> bool {
-    marked.is_some_and(|marked| now.since(marked) <= FRESH)
+    marked.is_some_and(|marked| now.since(marked) <= MAX_MARK_AGE)
 }
 
-/// The next step for an image that nothing speaks for and that no one else keeps in the archive.
+/// The next step for an image that nothing keeps and that no one else archived.
 #[must_use]
 pub fn next(image: &Image, marked: Option<Timestamp>, wait: Duration, now: Timestamp) -> Next {
-    match (image.status, image.archived) {
+    match (image.status, image.archived_on) {
         (Status::Archived, Some(archived)) if now < archived.plus(wait) => {
-            Next::Rest { until: archived.plus(wait) }
+            Next::Wait { until: archived.plus(wait) }
         }
-        (Status::Archived, Some(_)) => Next::Step(Step::Delete),
-        _ if is_fresh(marked, now) => Next::Step(Step::Archive),
-        _ => Next::Step(Step::Mark),
+        (Status::Archived, Some(_)) => Next::Step(RemovalStep::Delete),
+        _ if is_fresh(marked, now) => Next::Step(RemovalStep::Archive),
+        _ => Next::Step(RemovalStep::Mark),
     }
 }
 
@@ -72,11 +72,11 @@ mod tests {
         image.status = Status::Archived;
         let minutes = |minutes: i64| Timestamp(NOW.0 + minutes * 60);
         for (archived, ours) in [(-10, false), (-3, true), (0, true), (60, true), (70, false)] {
-            image.archived = Some(minutes(archived));
+            image.archived_on = Some(minutes(archived));
             assert_eq!(is_ours(&image, Some(NOW)), ours, "{archived} minutes after the mark");
         }
         assert!(!is_ours(&image, None));
-        image.archived = None;
+        image.archived_on = None;
         assert!(!is_ours(&image, Some(NOW)), "ECR does not say since when");
     }
 
@@ -84,13 +84,13 @@ mod tests {
     fn an_image_is_marked_archived_rests_and_goes() {
         let day = Duration::from_hours(24);
         let mut image = image(1, 30);
-        assert_eq!(next(&image, None, day, NOW), Next::Step(Step::Mark));
-        assert_eq!(next(&image, Some(NOW), day, NOW), Next::Step(Step::Archive));
-        let late = NOW.plus(FRESH).plus(Duration::from_secs(1));
-        assert_eq!(next(&image, Some(NOW), day, late), Next::Step(Step::Mark));
-        (image.status, image.archived) = (Status::Archived, Some(NOW));
+        assert_eq!(next(&image, None, day, NOW), Next::Step(RemovalStep::Mark));
+        assert_eq!(next(&image, Some(NOW), day, NOW), Next::Step(RemovalStep::Archive));
+        let late = NOW.plus(MAX_MARK_AGE).plus(Duration::from_secs(1));
+        assert_eq!(next(&image, Some(NOW), day, late), Next::Step(RemovalStep::Mark));
+        (image.status, image.archived_on) = (Status::Archived, Some(NOW));
         let until = NOW.plus(day);
-        assert_eq!(next(&image, Some(NOW), day, NOW), Next::Rest { until });
-        assert_eq!(next(&image, Some(NOW), day, until), Next::Step(Step::Delete));
+        assert_eq!(next(&image, Some(NOW), day, NOW), Next::Wait { until });
+        assert_eq!(next(&image, Some(NOW), day, until), Next::Step(RemovalStep::Delete));
     }
 }

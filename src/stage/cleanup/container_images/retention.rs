@@ -1,322 +1,274 @@
-//! Which container images stay and which go: a pure function of the rules, the images, what uses them, and the time.
+//! Which container images stay and which are removed: a pure function of rules, images, references and time.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
-use super::image::{Image, Key, Manifest, Status, short};
+use super::image::{Image, ImageKey, Manifest, Status, short};
 use super::quarantine::{self, Next};
+use super::relations::Relations;
 use crate::engine::Timestamp;
-use crate::spec::Containers as Rules;
+use crate::spec::{Containers as Rules, Span};
 
-/// How long until another look where an index is on its way back from the archive: ECR takes up to twenty minutes.
-const COMING_BACK: Duration = Duration::from_mins(30);
+/// How long images wait for an index of their repository that ECR restores: it takes up to twenty minutes.
+const RESTORE_WAIT: Duration = Duration::from_mins(30);
 
-/// What makes an image stay.
+/// A reason to keep an image.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Reason {
+pub enum KeepReason {
     /// It is an image of the release whose pipeline runs this cleanup.
     ThisRelease,
-    /// Something uses it.
+    /// A resource references it.
     Used { by: String },
-    /// It is among the newest that have a tag.
+    /// It is among the newest tagged images.
     Newest { of: u32 },
-    /// It is younger than the rules allow to remove, or came back from the archive not long ago.
-    Young { than: String },
-    /// It was pulled not long ago.
+    /// It is younger than the rules require, or was restored from the archive recently.
+    Younger { than: String },
+    /// It was pulled recently.
     Pulled { within: String },
-    /// It has a tag that the rules keep.
+    /// The rules keep one of its tags.
     Tagged { tag: String },
-    /// An index that stays names it.
-    PartOf { index: String },
-    /// It is an index, and an image it names is used.
-    Names { image: String },
-    /// It is about an image that stays.
-    About { image: String },
-    /// Someone else put it into the archive, where it lies.
+    /// An index that stays lists it.
+    InIndex { index: String },
+    /// It is an index, and an image it lists is used.
+    IndexOf { image: String },
+    /// It refers to an image that stays: a signature, an attestation.
+    RefersTo { image: String },
+    /// Someone else archived it.
     ArchivedByOthers,
-    /// An index that someone else put into the archive may name it.
-    MayBePartOf { index: String },
-    /// It is on its way back from the archive.
-    Returning,
-    /// ECR says of it what this program does not know, or not when it was pushed.
-    NotUnderstood,
+    /// An index that someone else archived may list it.
+    MayBeInIndex { index: String },
+    /// ECR is restoring it from the archive.
+    Restoring,
+    /// ECR reports an unknown status, or no push date.
+    UnknownState,
 }
 
-impl fmt::Display for Reason {
+impl fmt::Display for KeepReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::ThisRelease => f.write_str("an image of this release"),
             Self::Used { by } => write!(f, "used by {by}"),
             Self::Newest { of } => write!(f, "among the newest {of}"),
-            Self::Young { than } => write!(f, "younger than {than}"),
+            Self::Younger { than } => write!(f, "younger than {than}"),
             Self::Pulled { within } => write!(f, "pulled within {within}"),
-            Self::Tagged { tag } => write!(f, "its tag {tag} is kept"),
-            Self::PartOf { index } => write!(f, "part of the index {index}, which stays"),
-            Self::Names { image } => write!(f, "an index of {image}, which is used"),
-            Self::About { image } => write!(f, "about {image}, which stays"),
-            Self::ArchivedByOthers => f.write_str("put into the archive by someone else"),
-            Self::MayBePartOf { index } => {
-                write!(f, "the index {index}, which someone else put into the archive, may name it")
+            Self::Tagged { tag } => write!(f, "the rules keep its tag {tag}"),
+            Self::InIndex { index } => write!(f, "part of the index {index}, which stays"),
+            Self::IndexOf { image } => write!(f, "an index of {image}, which is used"),
+            Self::RefersTo { image } => write!(f, "refers to {image}, which stays"),
+            Self::ArchivedByOthers => f.write_str("archived by someone else"),
+            Self::MayBeInIndex { index } => {
+                write!(f, "the index {index}, which someone else archived, may list it")
             }
-            Self::Returning => f.write_str("on its way back from the archive"),
-            Self::NotUnderstood => f.write_str("its status or its date cannot be read"),
+            Self::Restoring => f.write_str("being restored from the archive"),
+            Self::UnknownState => f.write_str("its status or its push date is unknown"),
         }
     }
 }
 
-/// Reasons to keep, by image.
-pub type Uses = BTreeMap<Key, BTreeSet<Reason>>;
+/// Reasons to keep images, by image.
+pub type KeepReasons = BTreeMap<ImageKey, BTreeSet<KeepReason>>;
 
 /// When each image was last marked.
-pub type Marked = BTreeMap<Key, Timestamp>;
+pub type MarkTimes = BTreeMap<ImageKey, Timestamp>;
 
-/// What becomes of an image.
+/// What happens to an image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Disposition {
     /// It stays, for at least one reason.
-    Keep(Vec<Reason>),
-    /// We put it into the archive, and something speaks for it: it is brought back.
-    Reinstate(Vec<Reason>),
-    /// Nothing speaks for it.
-    Go(Next),
+    Keep(Vec<KeepReason>),
+    /// Cleanup archived it, and there is a reason to keep it: it is restored.
+    Restore(Vec<KeepReason>),
+    /// Nothing keeps it.
+    Remove(Next),
 }
 
 impl Disposition {
-    /// Everything that speaks for the image.
+    /// The reasons to keep the image.
     #[must_use]
-    pub fn reasons(&self) -> &[Reason] {
+    pub fn reasons(&self) -> &[KeepReason] {
         match self {
-            Self::Keep(reasons) | Self::Reinstate(reasons) => reasons,
-            Self::Go(_) => &[],
+            Self::Keep(reasons) | Self::Restore(reasons) => reasons,
+            Self::Remove(_) => &[],
         }
     }
 }
 
-/// Judges every image. One stays if anything speaks for it or for what it belongs to, and goes otherwise.
+/// Decides what happens to each image. An image stays if there is a reason to keep it or an image it belongs to.
 #[must_use]
-pub fn retain(
+pub fn dispositions(
     rules: &Rules,
     images: &[Image],
-    uses: &Uses,
-    marked: &Marked,
+    uses: &KeepReasons,
+    marked: &MarkTimes,
     now: Timestamp,
-) -> BTreeMap<Key, Disposition> {
-    let family = Family::of(images);
-    let mut reasons: Uses = images.iter().map(|image| (image.key.clone(), BTreeSet::new())).collect();
+) -> BTreeMap<ImageKey, Disposition> {
+    let relations = Relations::of(images);
+    let mut reasons: KeepReasons = images.iter().map(|image| (image.key.clone(), BTreeSet::new())).collect();
     for (key, because) in uses {
         if let Some(reasons) = reasons.get_mut(key) {
             reasons.extend(because.iter().cloned());
         }
     }
-    let newest = newest(rules, images, &family);
+    let newest = newest(rules, images, &relations);
     for image in images {
         let own = reasons.entry(image.key.clone()).or_default();
-        own.extend(held(rules, image, marked));
-        if !family.is_member(image) {
-            own.extend(recent(rules, image, &family, now));
+        own.extend(ageless_reasons(rules, image, marked));
+        if !relations.is_dependent(image) {
+            own.extend(recent_reasons(rules, image, &relations, now));
             if newest.contains(&image.key) {
-                own.insert(Reason::Newest { of: rules.keep_last });
+                own.insert(KeepReason::Newest { of: rules.keep_last });
             }
         }
     }
-    spread(images, &family, &mut reasons);
-    let hiding = hidden(images, marked, &reasons);
+    propagate(images, &relations, &mut reasons);
+    let unread = unread_indexes(images, marked, &reasons);
     for image in images {
-        if let Some(Hiding::Others(index)) = hiding.get(&image.key.repository)
+        if let Some(UnreadIndex::ArchivedByOthers(index)) = unread.get(&image.key.repository)
             && let Some(own) = reasons.get_mut(&image.key).filter(|own| own.is_empty())
         {
-            own.insert(Reason::MayBePartOf { index: short(index).to_owned() });
+            own.insert(KeepReason::MayBeInIndex { index: short(index).to_owned() });
         }
     }
     let wait = rules.quarantine.as_duration();
-    let fate = |image: &Image| {
+    let decide = |image: &Image| {
         let key = &image.key;
-        let because: Vec<Reason> = reasons.get(key).into_iter().flatten().cloned().collect();
+        let because: Vec<KeepReason> = reasons.get(key).into_iter().flatten().cloned().collect();
         let mark = marked.get(key).copied();
         if because.is_empty() {
-            return match (hiding.get(&key.repository), quarantine::next(image, mark, wait, now)) {
-                (Some(Hiding::Returning), Next::Step(_)) => {
-                    Disposition::Go(Next::Rest { until: now.plus(COMING_BACK) })
+            return match (unread.get(&key.repository), quarantine::next(image, mark, wait, now)) {
+                (Some(UnreadIndex::Restoring), Next::Step(_)) => {
+                    Disposition::Remove(Next::Wait { until: now.plus(RESTORE_WAIT) })
                 }
-                (_, next) => Disposition::Go(next),
+                (_, next) => Disposition::Remove(next),
             };
         }
-        if quarantine::is_ours(image, mark) { Disposition::Reinstate(because) } else { Disposition::Keep(because) }
-    };
-    images.iter().map(|image| (image.key.clone(), fate(image))).collect()
-}
-
-/// Which images belong to others of their repository.
-#[derive(Debug)]
-pub struct Family {
-    /// The indexes that name an image.
-    lists: BTreeMap<Key, Vec<Key>>,
-    /// What is about an image that is there.
-    about: BTreeMap<Key, Vec<Key>>,
-    /// When the images of an index were last pulled.
-    pulled: BTreeMap<Key, Timestamp>,
-}
-
-impl Family {
-    #[must_use]
-    pub fn of(images: &[Image]) -> Self {
-        let there: BTreeMap<&Key, &Image> = images.iter().map(|image| (&image.key, image)).collect();
-        let mut family = Self { lists: BTreeMap::new(), about: BTreeMap::new(), pulled: BTreeMap::new() };
-        for image in images {
-            for child in image.children() {
-                let child = image.key.sibling(child);
-                if let Some(pulled) = there.get(&child).and_then(|child| child.pulled) {
-                    let last = family.pulled.entry(image.key.clone()).or_insert(pulled);
-                    *last = pulled.max(*last);
-                }
-                family.lists.entry(child).or_default().push(image.key.clone());
-            }
-            if let Some(subject) = image.about().map(|subject| image.key.sibling(&subject))
-                && there.contains_key(&subject)
-                && subject != image.key
-            {
-                family.about.entry(subject).or_default().push(image.key.clone());
-            }
+        if quarantine::is_ours(image, mark) {
+            Disposition::Restore(because)
+        } else {
+            Disposition::Keep(because)
         }
-        family
-    }
-
-    /// Indexes that name this image.
-    #[must_use]
-    pub fn lists(&self, key: &Key) -> &[Key] {
-        self.lists.get(key).map_or(&[], Vec::as_slice)
-    }
-
-    /// Whether an image stays or goes with others, whatever its age.
-    fn is_member(&self, image: &Image) -> bool {
-        let about = image.about().map(|subject| image.key.sibling(&subject));
-        self.lists.contains_key(&image.key)
-            || about.is_some_and(|subject| {
-                self.about.get(&subject).is_some_and(|about| about.contains(&image.key))
-            })
-    }
+    };
+    images.iter().map(|image| (image.key.clone(), decide(image))).collect()
 }
 
-/// The newest of each repository that have a tag.
-fn newest(rules: &Rules, images: &[Image], family: &Family) -> BTreeSet<Key> {
+/// The newest tagged images of each repository.
+fn newest(rules: &Rules, images: &[Image], relations: &Relations) -> BTreeSet<ImageKey> {
     let mut repositories: BTreeMap<&str, Vec<&Image>> = BTreeMap::new();
-    for image in images.iter().filter(|image| !image.tags.is_empty() && !family.is_member(image)) {
+    for image in images.iter().filter(|image| !image.tags.is_empty() && !relations.is_dependent(image)) {
         repositories.entry(&image.key.repository).or_default().push(image);
     }
     let last = usize::try_from(rules.keep_last).unwrap_or(usize::MAX);
     let mut newest = BTreeSet::new();
-    for mut line in repositories.into_values() {
-        line.sort_by_key(|image| (Reverse(image.pushed), image.key.clone()));
-        newest.extend(line.into_iter().take(last).map(|image| image.key.clone()));
+    for mut images in repositories.into_values() {
+        images.sort_by_key(|image| (Reverse(image.pushed_on), image.key.clone()));
+        newest.extend(images.into_iter().take(last).map(|image| image.key.clone()));
     }
     newest
 }
 
-/// What holds an image whatever its age.
-fn held(rules: &Rules, image: &Image, marked: &Marked) -> Vec<Reason> {
+/// Reasons that do not depend on the image's age.
+fn ageless_reasons(rules: &Rules, image: &Image, marked: &MarkTimes) -> Vec<KeepReason> {
     let mut reasons = Vec::new();
-    let kept = image.tags.iter().find(|tag| rules.keep_tags.iter().any(|pattern| fits(pattern, tag)));
-    reasons.extend(kept.map(|tag| Reason::Tagged { tag: tag.clone() }));
+    let is_kept = |tag: &&String| rules.keep_tags.iter().any(|pattern| matches_pattern(pattern, tag));
+    reasons.extend(image.tags.iter().find(is_kept).map(|tag| KeepReason::Tagged { tag: tag.clone() }));
     match image.status {
         Status::Archived if !quarantine::is_ours(image, marked.get(&image.key).copied()) => {
-            reasons.push(Reason::ArchivedByOthers);
+            reasons.push(KeepReason::ArchivedByOthers);
         }
-        Status::Activating => reasons.push(Reason::Returning),
-        Status::Unknown => reasons.push(Reason::NotUnderstood),
+        Status::Activating => reasons.push(KeepReason::Restoring),
+        Status::Unknown => reasons.push(KeepReason::UnknownState),
         Status::Active | Status::Archived => {}
     }
-    if image.pushed.is_none() {
-        reasons.push(Reason::NotUnderstood);
+    if image.pushed_on.is_none() {
+        reasons.push(KeepReason::UnknownState);
     }
     reasons
 }
 
-/// What holds an image because of its age.
-fn recent(rules: &Rules, image: &Image, family: &Family, now: Timestamp) -> Vec<Reason> {
-    let within = |at: Option<Timestamp>, span: crate::spec::Span| {
-        at.is_some_and(|at| now.since(at) < span.as_duration())
-    };
+/// Reasons that end as the image ages.
+fn recent_reasons(rules: &Rules, image: &Image, relations: &Relations, now: Timestamp) -> Vec<KeepReason> {
+    let is_within = |at: Option<Timestamp>, span: Span| at.is_some_and(|at| now.since(at) < span.as_duration());
     let mut reasons = Vec::new();
-    if within(image.pushed.max(image.activated), rules.keep_younger_than) {
-        reasons.push(Reason::Young { than: rules.keep_younger_than.to_string() });
+    if is_within(image.pushed_on.max(image.activated_on), rules.keep_younger_than) {
+        reasons.push(KeepReason::Younger { than: rules.keep_younger_than.to_string() });
     }
-    // Reading an index is a pull, and each look reads it. Whoever pulls one goes on to pull an image it names.
-    let pulled = match image.manifest {
-        Manifest::Single => image.pulled,
-        Manifest::Index(_) | Manifest::HiddenIndex => family.pulled.get(&image.key).copied(),
+    // Each survey reads the indexes, and ECR counts that as a pull. A client that pulls an index also pulls an image
+    // that it lists.
+    let pulled_on = match image.manifest {
+        Manifest::Single => image.pulled_on,
+        Manifest::Index(_) | Manifest::UnreadIndex => relations.child_pulled_on(&image.key),
     };
-    if within(pulled, rules.keep_pulled_within) {
-        reasons.push(Reason::Pulled { within: rules.keep_pulled_within.to_string() });
+    if is_within(pulled_on, rules.keep_pulled_within) {
+        reasons.push(KeepReason::Pulled { within: rules.keep_pulled_within.to_string() });
     }
     reasons
 }
 
-/// What speaks for an image speaks for what it names and for what is about it; and what uses an image speaks for the
-/// indexes that name it.
-fn spread(images: &[Image], family: &Family, reasons: &mut Uses) {
-    let mut todo: Vec<Key> = Vec::new();
-    for (key, own) in reasons.iter() {
-        if !own.is_empty() {
-            todo.push(key.clone());
-        }
-    }
-    let there: BTreeMap<&Key, &Image> = images.iter().map(|image| (&image.key, image)).collect();
-    let used = |own: &BTreeSet<Reason>| {
-        own.iter()
-            .any(|reason| matches!(reason, Reason::Used { .. } | Reason::ThisRelease | Reason::Names { .. }))
+/// Keeps, with an image that stays, the images it lists and its referrers; and with an image that is used, the indexes
+/// that list it.
+fn propagate(images: &[Image], relations: &Relations, reasons: &mut KeepReasons) {
+    let mut queue: Vec<ImageKey> =
+        reasons.iter().filter(|(_, own)| !own.is_empty()).map(|(key, _)| key.clone()).collect();
+    let by_key: BTreeMap<&ImageKey, &Image> = images.iter().map(|image| (&image.key, image)).collect();
+    let is_use = |reason: &KeepReason| {
+        matches!(reason, KeepReason::Used { .. } | KeepReason::ThisRelease | KeepReason::IndexOf { .. })
     };
-    while let Some(key) = todo.pop() {
+    while let Some(key) = queue.pop() {
         let name = key.short().to_owned();
-        let mut give: Vec<(Key, Reason)> = Vec::new();
-        if let Some(image) = there.get(&key) {
+        let mut new: Vec<(ImageKey, KeepReason)> = Vec::new();
+        if let Some(image) = by_key.get(&key) {
             let children = image.children().iter().map(|child| key.sibling(child));
-            give.extend(children.map(|child| (child, Reason::PartOf { index: name.clone() })));
+            new.extend(children.map(|child| (child, KeepReason::InIndex { index: name.clone() })));
         }
-        let about = family.about.get(&key).into_iter().flatten();
-        give.extend(about.map(|one| (one.clone(), Reason::About { image: name.clone() })));
-        if reasons.get(&key).is_some_and(used) {
-            let lists = family.lists(&key).iter();
-            give.extend(lists.map(|list| (list.clone(), Reason::Names { image: name.clone() })));
+        let referrers = relations.referrers_of(&key).iter();
+        new.extend(referrers.map(|one| (one.clone(), KeepReason::RefersTo { image: name.clone() })));
+        if reasons.get(&key).is_some_and(|own| own.iter().any(is_use)) {
+            let indexes = relations.indexes_of(&key).iter();
+            new.extend(indexes.map(|index| (index.clone(), KeepReason::IndexOf { image: name.clone() })));
         }
-        for (to, reason) in give {
+        for (to, reason) in new {
             if let Some(own) = reasons.get_mut(&to)
                 && own.insert(reason)
             {
-                todo.push(to);
+                queue.push(to);
             }
         }
     }
 }
 
-/// Why it is not known what an index of a repository names.
-enum Hiding {
-    /// Someone else put it into the archive.
-    Others(String),
-    /// It comes back, or is about to be brought back.
-    Returning,
+/// Why the images that an index lists are unknown.
+enum UnreadIndex {
+    /// Someone else archived it; its digest.
+    ArchivedByOthers(String),
+    /// ECR restores it, or is about to.
+    Restoring,
 }
 
-/// Repositories with an index that cannot be read and stays. One that goes hides nothing: what it names is of no use
-/// without it, or has reasons of its own.
-fn hidden(images: &[Image], marked: &Marked, reasons: &Uses) -> BTreeMap<String, Hiding> {
-    let mut hiding = BTreeMap::new();
-    for image in images.iter().filter(|image| image.manifest == Manifest::HiddenIndex) {
+/// Repositories with an index that stays and cannot be read. An index that is removed does not matter: the images it
+/// lists are useless without it, or have reasons of their own.
+fn unread_indexes(
+    images: &[Image],
+    marked: &MarkTimes,
+    reasons: &KeepReasons,
+) -> BTreeMap<String, UnreadIndex> {
+    let mut unread = BTreeMap::new();
+    for image in images.iter().filter(|image| image.manifest == Manifest::UnreadIndex) {
         let stays = reasons.get(&image.key).is_some_and(|own| !own.is_empty());
         let ours = quarantine::is_ours(image, marked.get(&image.key).copied());
         let repository = image.key.repository.clone();
         if image.status == Status::Archived && !ours {
-            hiding.insert(repository, Hiding::Others(image.key.digest.clone()));
+            unread.insert(repository, UnreadIndex::ArchivedByOthers(image.key.digest.clone()));
         } else if stays {
-            hiding.entry(repository).or_insert(Hiding::Returning);
+            unread.entry(repository).or_insert(UnreadIndex::Restoring);
         }
     }
-    hiding
+    unread
 }
 
-/// Whether a tag fits a pattern, in which `*` stands for anything.
-fn fits(pattern: &str, tag: &str) -> bool {
+/// Whether a tag matches a pattern, in which `*` matches any text.
+fn matches_pattern(pattern: &str, tag: &str) -> bool {
     let Some((first, rest)) = pattern.split_once('*') else { return pattern == tag };
     let Some(mut left) = tag.strip_prefix(first) else { return false };
     let mut parts: Vec<&str> = rest.split('*').collect();
@@ -328,9 +280,9 @@ fn fits(pattern: &str, tag: &str) -> bool {
     left.ends_with(last)
 }
 
-/// Why an image goes.
+/// Why an image is removed, for people.
 #[must_use]
-pub fn removal(rules: &Rules) -> String {
+pub fn removal_reason(rules: &Rules) -> String {
     format!(
         "not among the newest {}, older than {}, and nothing uses it",
         rules.keep_last, rules.keep_younger_than
@@ -339,10 +291,10 @@ pub fn removal(rules: &Rules) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::fits;
+    use super::matches_pattern;
 
     #[test]
-    fn a_star_stands_for_anything() {
+    fn a_star_matches_any_text() {
         for (pattern, tag, expected) in [
             ("latest", "latest", true),
             ("latest", "latest-1", false),
@@ -354,7 +306,7 @@ mod tests {
             ("*", "", true),
             ("a*a", "a", false),
         ] {
-            assert_eq!(fits(pattern, tag), expected, "{pattern} {tag}");
+            assert_eq!(matches_pattern(pattern, tag), expected, "{pattern} {tag}");
         }
     }
 }

@@ -1,87 +1,92 @@
-//! The cleanup stage's way through the container images: a look at everything, and one call.
+//! The steps of the cleanup machine for container images: a survey, then at most one call.
 
 use std::time::Duration;
 
-use super::act::{self, Act, Acted};
-use super::image::Key;
+use super::calls::{self, Call, CallResult};
+use super::image::ImageKey;
 use super::marks::{self, Trim};
-use super::retain::{Reason, Uses};
-use super::survey::{Scope, Survey};
+use super::retention::{KeepReason, KeepReasons};
+use super::survey::Survey;
 use crate::engine::{Progress, StageError, Step};
 use crate::spec::Containers as Rules;
-use crate::stage::cleanup::{Cleanup, PendingRemoval, Inputs};
+use crate::stage::cleanup::machine_images::removal::PendingRemoval;
+use crate::stage::cleanup::{Cleanup, Inputs};
 use crate::stage::context::Cx;
+use crate::stage::handover::Release;
 
-/// Calls that one action makes, each after a look of its own. What is left is taken up by the next cleanup.
-const TRIES: u8 = 120;
+/// Maximum number of calls of one action, each after a survey of its own. The next cleanup continues.
+const MAX_CALLS: u8 = 120;
 
-/// Whose container images a cleanup is about, and what its release says of them.
+/// Reasons to keep the container images of a release in a region.
 #[must_use]
-pub fn scope<'a>(rules: &'a Rules, inputs: &'a Inputs, region: &str) -> Scope<'a> {
-    let mut known = Uses::new();
-    for image in inputs.release.chain.containers().iter().filter(|image| image.region == region) {
-        let key = Key::new(image.repository.as_str(), format!("sha256:{}", image.digest));
-        known.entry(key).or_default().insert(Reason::ThisRelease);
+pub fn release_images(release: &Release, region: &str) -> KeepReasons {
+    let mut reasons = KeepReasons::new();
+    for image in release.chain.containers().iter().filter(|image| image.region == region) {
+        let key = ImageKey::new(image.repository.as_str(), format!("sha256:{}", image.digest));
+        reasons.entry(key).or_default().insert(KeepReason::ThisRelease);
     }
-    Scope { rules, account: &inputs.account, known }
+    reasons
 }
 
-/// What is to be done next.
+/// The next call of the action.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Move {
+pub enum NextAction {
     Trim(Trim),
-    Act(Act),
+    Call(Call),
 }
 
-/// The next call of an action that has made `tries` of them, if there is one more to make. Pure.
+/// Decides on the next call of an action that has made `calls` of them; `None` if there is none. Pure.
 #[must_use]
-pub fn decide(survey: &Survey, rules: &Rules, tries: u8) -> Option<Move> {
-    // What an earlier cleanup took away is forgotten first: from then on, what is marked and gone is this one's.
-    if tries == 0
+pub fn decide(survey: &Survey, rules: &Rules, calls: u8) -> Option<NextAction> {
+    // Marks of images that an earlier cleanup deleted are trimmed first: afterwards, a marked image that no longer
+    // exists was deleted by this action.
+    if calls == 0
         && let Some(trim) = marks::trim(&survey.marks, &survey.images, &rules.repositories, survey.at)
     {
-        return Some(Move::Trim(trim));
+        return Some(NextAction::Trim(trim));
     }
-    let most = usize::try_from(rules.at_most).unwrap_or(usize::MAX);
-    act::next(survey, most, 1, |_| true).pop().map(Move::Act)
+    let max_marked = usize::try_from(rules.at_most).unwrap_or(usize::MAX);
+    calls::due_calls(survey, max_marked, 1, |_| true).pop().map(NextAction::Call)
 }
 
-/// Brings the container images one call further.
+/// Makes the next call for the container images.
 ///
 /// # Errors
-/// As the calls; or a list is not believed.
-pub async fn further(
+/// As the calls; or a list is too short.
+pub async fn advance(
     done: Vec<PendingRemoval>,
-    tries: u8,
+    calls: u8,
     inputs: &Inputs,
     cx: &Cx,
 ) -> Result<Step<Cleanup>, StageError> {
-    let over = |done| Ok(Step::Next(Cleanup::Reaping { done, tries: 0, asked: Vec::new() }));
-    let Some(rules) = inputs.rules.containers.as_ref().filter(|_| tries < TRIES) else { return over(done) };
-    let scope = scope(rules, inputs, cx.aws.region());
+    let finish = |done| Ok(Step::Next(Cleanup::Reaping { done, searches: 0, recent: Vec::new() }));
+    let Some(scope) = inputs.container_scope(cx.aws.region()).filter(|_| calls < MAX_CALLS) else {
+        return finish(done);
+    };
     let survey = Survey::take(&cx.aws, &scope, &inputs.definitions, cx.now()).await?;
-    survey.settle(&cx.aws).await?;
-    let next = match decide(&survey, rules, tries) {
-        None => return over(done),
-        Some(Move::Trim(trim)) => {
-            act::trim(&cx.aws, &trim).await?;
-            return Ok(Step::Next(Cleanup::Containers { done, tries }));
+    survey.save_lengths(&cx.aws).await?;
+    let call = match decide(&survey, scope.rules, calls) {
+        None => return finish(done),
+        Some(NextAction::Trim(trim)) => {
+            calls::trim_marks(&cx.aws, &trim).await?;
+            return Ok(Step::Next(Cleanup::ContainerImages { done, calls }));
         }
-        // A wait, not a next: what is marked and gone is an earlier cleanup's until this is in the token.
-        Some(Move::Act(_)) if tries == 0 => {
-            let leaving = survey.leaving().count();
-            let summary = format!("{leaving} of {} container images are to go", survey.images.len());
+        // A pause before the first call: until the token counts it, a marked image that no longer exists counts as
+        // deleted by an earlier cleanup.
+        Some(NextAction::Call(_)) if calls == 0 => {
+            let removable = survey.removable().count();
+            let summary = format!("{removable} of {} container images are to be removed", survey.images.len());
             let progress = Progress { percent: 70, summary, external_id: None };
-            let state = Cleanup::Containers { done, tries: 1 };
+            let state = Cleanup::ContainerImages { done, calls: 1 };
             return Ok(Step::Wait { state, again_in: Duration::from_secs(1), progress });
         }
-        Some(Move::Act(next)) => next,
+        Some(NextAction::Call(call)) => call,
     };
-    match act::act(&cx.aws, &next).await? {
-        // Held, all of them, and held at the next look too.
-        Acted::Deleted { gone, .. } if gone.is_empty() => over(done),
-        Acted::Deleted { .. } | Acted::Done | Acted::Gone => {
-            Ok(Step::Next(Cleanup::Containers { done, tries: tries + 1 }))
+    match calls::send(&cx.aws, &call).await? {
+        // ECR refuses all of them, and would refuse them again.
+        CallResult::Deleted { deleted, .. } if deleted.is_empty() => finish(done),
+        CallResult::Deleted { .. } | CallResult::Done | CallResult::NotFound => {
+            Ok(Step::Next(Cleanup::ContainerImages { done, calls: calls + 1 }))
         }
     }
 }

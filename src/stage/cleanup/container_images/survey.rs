@@ -1,58 +1,56 @@
-//! The whole picture: the images of the repositories, everything that uses them, and what becomes of each.
+//! Reads the container images of repositories and everything that uses them, and decides what happens to each.
 
 use std::collections::BTreeMap;
 
-use super::graph::{Facts, Gap};
-use super::image::{Image, Key};
-use super::inventory::{self, Definitions};
-use super::marks::{self, Batch};
+use super::image::{Image, ImageKey};
+use super::image_names::Registry;
+use super::inventory;
+use super::marks::{self, MarkBatch};
 use super::quarantine::Next;
-use super::retain::{self, Disposition, Marked, Reason, Uses};
-use super::uri::Registry;
+use super::references::graph::{Gap, Listings};
+use super::references::{self, Definitions};
+use super::retention::{self, Disposition, KeepReason, KeepReasons, MarkTimes};
 use crate::aws::Aws;
 use crate::engine::{StageError, Timestamp};
 use crate::spec::Containers as Rules;
-use crate::stage::cleanup::memory::{Memory, Suspicion};
-use crate::stage::cleanup::survey::{remember_in, remembered_in};
+use crate::stage::cleanup::list_lengths::{self, ListLengths, ShortList};
 
-/// The parameter that holds how long the lists of users of container images were.
-pub const MEMORY: &str = "/bakeline/cleanup/container-inventory";
-
-/// Whose images are cleaned up, and what is known of them from elsewhere.
+/// The images that a survey covers, and the reasons to keep them that are known beforehand.
 #[derive(Clone, Debug)]
 pub struct Scope<'a> {
     pub rules: &'a Rules,
     pub account: &'a str,
-    /// What the release itself says of images.
-    pub known: Uses,
+    /// Reasons that follow from the release itself.
+    pub known: KeepReasons,
 }
 
-/// What a survey came to.
+/// The result of a survey.
 #[derive(Clone, Debug)]
 pub struct Survey {
-    /// The oldest first.
+    /// Oldest first.
     pub images: Vec<Image>,
-    pub fates: BTreeMap<Key, Disposition>,
-    pub marks: Vec<Batch>,
-    pub marked: Marked,
-    /// What is to be remembered of the lists' lengths, if that differs from what is.
-    pub remember: Option<Memory>,
-    /// A list that is much shorter than it was. Nothing may go.
-    pub suspicion: Option<Suspicion>,
+    pub dispositions: BTreeMap<ImageKey, Disposition>,
+    pub marks: Vec<MarkBatch>,
+    /// When each image was last marked.
+    pub marked: MarkTimes,
+    /// The lengths of the lists to save, if they changed.
+    pub changed_lengths: Option<ListLengths>,
+    /// A list that is too short: nothing may be removed.
+    pub short_list: Option<ShortList>,
     pub at: Timestamp,
 }
 
-/// What was read for a survey.
+/// Everything that a survey reads.
 #[derive(Clone, Debug)]
-pub struct Seen {
+pub struct SurveyInput {
     pub images: Vec<Image>,
-    pub marks: Vec<Batch>,
-    pub facts: Facts,
-    pub memory: Memory,
+    pub marks: Vec<MarkBatch>,
+    pub listings: Listings,
+    pub stored: ListLengths,
 }
 
 impl Survey {
-    /// Looks at everything and judges.
+    /// Reads everything and decides.
     ///
     /// # Errors
     /// As the calls: a list that cannot be read to its end is an error, never a shorter list.
@@ -62,75 +60,77 @@ impl Survey {
         definitions: &Definitions,
         now: Timestamp,
     ) -> Result<Self, StageError> {
-        // The marks before the images, and the users after them: what was put into the archive in between is taken for
-        // someone else's, and what begins to use an image later is caught by the next survey, right before each change.
+        // Marks, images, references, in this order: an image that is archived in between counts as archived by someone
+        // else, and a reference that appears later is found by the next survey, which precedes every change.
         let marks = inventory::marks(aws).await?;
         let mut images = Vec::new();
         for repository in &scope.rules.repositories {
             images.append(&mut inventory::images(aws, repository).await?);
         }
-        let facts = inventory::facts(aws, definitions).await?;
-        let memory = remembered_in(aws, MEMORY).await?;
-        Ok(Self::judge(scope, aws.region(), Seen { images, marks, facts, memory }, now)?)
+        let listings = references::read(aws, definitions).await?;
+        let stored = list_lengths::load(aws, list_lengths::CONTAINER_IMAGES).await?;
+        Ok(Self::decide(scope, aws.region(), SurveyInput { images, marks, listings, stored }, now)?)
     }
 
-    /// Judges what was read. Pure.
+    /// Decides what happens to each image. Pure.
     ///
     /// # Errors
-    /// The lists do not fit together.
-    pub fn judge(scope: &Scope<'_>, region: &str, seen: Seen, now: Timestamp) -> Result<Self, Gap> {
-        let Seen { mut images, marks, facts, memory: before } = seen;
-        images.sort_by(|a, b| (a.pushed, &a.key).cmp(&(b.pushed, &b.key)));
-        let (after, suspicion) = before.see(&facts.counts, now);
-        let found = facts.users(&images, Registry { account: scope.account, region })?;
+    /// A reference cannot be resolved.
+    pub fn decide(
+        scope: &Scope<'_>,
+        region: &str,
+        input: SurveyInput,
+        now: Timestamp,
+    ) -> Result<Self, Gap> {
+        let SurveyInput { mut images, marks, listings, stored } = input;
+        images.sort_by(|a, b| (a.pushed_on, &a.key).cmp(&(b.pushed_on, &b.key)));
+        let (lengths, short_list) = stored.update(&listings.lengths, list_lengths::CONTAINER_IMAGES, now);
+        let references = listings.by_image(&images, Registry { account: scope.account, region })?;
         let mut uses = scope.known.clone();
-        for (key, by) in found {
-            let reasons = by.into_iter().map(|user| Reason::Used { by: user.to_string() });
+        for (key, resources) in references {
+            let reasons = resources.into_iter().map(|resource| KeepReason::Used { by: resource.to_string() });
             uses.entry(key).or_default().extend(reasons);
         }
-        let marked = marks::marked(&marks);
+        let marked = marks::mark_times(&marks);
         Ok(Self {
-            fates: retain::retain(scope.rules, &images, &uses, &marked, now),
+            dispositions: retention::dispositions(scope.rules, &images, &uses, &marked, now),
             images,
             marks,
             marked,
-            remember: (after != before).then_some(after),
-            suspicion,
+            changed_lengths: (lengths != stored).then_some(lengths),
+            short_list,
             at: now,
         })
     }
 
-    /// Writes down how long the lists are, if that changed, and refuses to go on when one is not believed.
+    /// Saves the lengths of the lists if they changed, and refuses to continue if a list is too short.
     ///
     /// # Errors
-    /// As the call; or the suspicion.
-    pub async fn settle(&self, aws: &Aws) -> Result<(), StageError> {
-        if let Some(memory) = &self.remember {
-            remember_in(aws, MEMORY, memory).await?;
+    /// As the call; or the short list.
+    pub async fn save_lengths(&self, aws: &Aws) -> Result<(), StageError> {
+        if let Some(lengths) = &self.changed_lengths {
+            list_lengths::save(aws, list_lengths::CONTAINER_IMAGES, lengths).await?;
         }
-        self.believed()
+        Ok(self.check_lengths()?)
     }
 
-    /// Refuses to go on when a list is not believed.
+    /// Refuses to continue if a list is too short.
     ///
     /// # Errors
-    /// The suspicion.
-    pub fn believed(&self) -> Result<(), StageError> {
-        match &self.suspicion {
-            Some(suspicion) => Err(StageError::Rejected(suspicion.told(MEMORY))),
-            None => Ok(()),
-        }
+    /// The short list.
+    pub fn check_lengths(&self) -> Result<(), ShortList> {
+        self.short_list.clone().map_or(Ok(()), Err)
     }
 
     #[must_use]
-    pub fn image(&self, key: &Key) -> Option<&Image> {
+    pub fn image(&self, key: &ImageKey) -> Option<&Image> {
         self.images.iter().find(|image| image.key == *key)
     }
 
-    /// The images that go or are on their way out, oldest first.
-    pub fn leaving(&self) -> impl Iterator<Item = (&Image, Next)> {
-        self.images.iter().filter_map(|image| match self.fates.get(&image.key) {
-            Some(Disposition::Go(next)) => Some((image, *next)),
+    /// The images that nothing keeps, oldest first.
+    pub fn removable(&self) -> impl Iterator<Item = (&Image, Next)> {
+        self.images.iter().filter_map(|image| match self.dispositions.get(&image.key) {
+            Some(Disposition::Remove(next)) => Some((image, *next)),
             _ => None,
         })
     }

@@ -3,7 +3,7 @@
 mod cases;
 mod worlds;
 
-use super::image::{Image, Key, Manifest, Status};
+use super::image::{Image, ImageKey, Manifest, Status};
 use crate::engine::Timestamp;
 use crate::spec::Containers as Rules;
 
@@ -16,7 +16,7 @@ pub const REGION: &str = "eu-west-1";
 /// An image without tags that was pushed so many days ago.
 pub fn image(number: u32, days: i64) -> Image {
     Image {
-        key: Key::new(REPOSITORY, format!("sha256:{number:064x}")),
+        key: ImageKey::new(REPOSITORY, format!("sha256:{number:064x}")),
         tags: std::collections::BTreeSet::new(),
         pushed: Some(Timestamp(NOW.0 - days * DAY)),
         pulled: None,

@@ -1,4 +1,4 @@
-//! The calls that change an image, one each. Each is the same call however often it is sent.
+//! Calls that change a machine image. Each may be repeated: the result is the same.
 
 use std::time::Duration;
 
@@ -8,35 +8,35 @@ use aws_sdk_ec2::types::{
 use aws_smithy_types::DateTime;
 
 use super::image::Image;
-use super::quarantine::{Back, Mark};
+use super::quarantine::{UndoStep, QuarantineRecord};
 use crate::aws::{Aws, AwsError, Class};
 use crate::engine::{StageError, Timestamp};
 
-/// The share of an image that everyone may launch.
+/// The launch permission of everyone.
 const EVERYONE: &str = "all";
 
-/// How far ahead a deprecation is set: EC2 rounds to the minute and takes no date in the past.
-const AHEAD: Duration = Duration::from_mins(1);
+/// How far in the future a deprecation date must be: EC2 rounds to the minute and refuses past dates.
+const DEPRECATION_DELAY: Duration = Duration::from_mins(1);
 
-/// What became of a call.
+/// Result of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Acted {
+pub enum CallResult {
     Done,
-    /// There is no such image any more.
-    Gone,
+    /// EC2 does not know the image.
+    NotFound,
 }
 
-fn settled<T>(answer: Result<T, AwsError>) -> Result<Acted, StageError> {
+fn result_of<T>(answer: Result<T, AwsError>) -> Result<CallResult, StageError> {
     match answer {
-        Ok(_) => Ok(Acted::Done),
+        Ok(_) => Ok(CallResult::Done),
         Err(error) if error.class == Class::Missing || error.is("InvalidAMIID.Unavailable") => {
-            Ok(Acted::Gone)
+            Ok(CallResult::NotFound)
         }
         Err(error) => Err(error.into()),
     }
 }
 
-/// Writes tags onto an image.
+/// Adds tags to an image.
 ///
 /// # Errors
 /// As the call.
@@ -44,77 +44,77 @@ pub async fn tag<'a>(
     aws: &Aws,
     image: &str,
     tags: impl IntoIterator<Item = (&'a String, &'a String)>,
-) -> Result<Acted, StageError> {
+) -> Result<CallResult, StageError> {
     let tags = tags.into_iter().map(|(key, value)| Tag::builder().key(key).value(value).build()).collect();
     let sent = aws.once.ec2.create_tags().resources(image).set_tags(Some(tags)).send().await;
-    settled(sent.map_err(|e| AwsError::new("ec2:CreateTags", image, e)))
+    result_of(sent.map_err(|e| AwsError::new("ec2:CreateTags", image, e)))
 }
 
-/// Deprecates an image as of now.
+/// Deprecates an image now.
 ///
 /// # Errors
 /// As the call.
-pub async fn deprecate(aws: &Aws, image: &str, now: Timestamp) -> Result<Acted, StageError> {
-    deprecate_at(aws, image, now.plus(AHEAD)).await
+pub async fn deprecate(aws: &Aws, image: &str, now: Timestamp) -> Result<CallResult, StageError> {
+    deprecate_at(aws, image, now.plus(DEPRECATION_DELAY)).await
 }
 
-async fn deprecate_at(aws: &Aws, image: &str, at: Timestamp) -> Result<Acted, StageError> {
+async fn deprecate_at(aws: &Aws, image: &str, at: Timestamp) -> Result<CallResult, StageError> {
     let ask = aws.once.ec2.enable_image_deprecation().image_id(image).deprecate_at(DateTime::from_secs(at.0));
-    settled(ask.send().await.map_err(|e| AwsError::new("ec2:EnableImageDeprecation", image, e)))
+    result_of(ask.send().await.map_err(|e| AwsError::new("ec2:EnableImageDeprecation", image, e)))
 }
 
 /// Disables an image.
 ///
 /// # Errors
 /// As the call.
-pub async fn disable(aws: &Aws, image: &str) -> Result<Acted, StageError> {
+pub async fn disable(aws: &Aws, image: &str) -> Result<CallResult, StageError> {
     let sent = aws.once.ec2.disable_image().image_id(image).send().await;
-    settled(sent.map_err(|e| AwsError::new("ec2:DisableImage", image, e)))
+    result_of(sent.map_err(|e| AwsError::new("ec2:DisableImage", image, e)))
 }
 
-/// Takes one step back.
+/// Makes the call of one undo step.
 ///
 /// # Errors
 /// As the call.
-pub async fn back(aws: &Aws, image: &Image, back: &Back) -> Result<Acted, StageError> {
+pub async fn undo(aws: &Aws, image: &Image, step: &UndoStep) -> Result<CallResult, StageError> {
     let id = image.id();
-    match back {
-        Back::Enable => {
+    match step {
+        UndoStep::Enable => {
             let sent = aws.once.ec2.enable_image().image_id(id).send().await;
-            settled(sent.map_err(|e| AwsError::new("ec2:EnableImage", id, e)))
+            result_of(sent.map_err(|e| AwsError::new("ec2:EnableImage", id, e)))
         }
-        Back::Deprecation(None) => {
+        UndoStep::SetDeprecation(None) => {
             let sent = aws.once.ec2.disable_image_deprecation().image_id(id).send().await;
-            settled(sent.map_err(|e| AwsError::new("ec2:DisableImageDeprecation", id, e)))
+            result_of(sent.map_err(|e| AwsError::new("ec2:DisableImageDeprecation", id, e)))
         }
-        Back::Deprecation(Some(at)) => deprecate_at(aws, id, *at).await,
-        Back::Share(with) => {
+        UndoStep::SetDeprecation(Some(at)) => deprecate_at(aws, id, *at).await,
+        UndoStep::Share(with) => {
             let add = with.iter().map(|share| permission(share)).collect();
             let change = LaunchPermissionModifications::builder().set_add(Some(add)).build();
             let sent =
                 aws.once.ec2.modify_image_attribute().image_id(id).launch_permission(change).send().await;
-            settled(sent.map_err(|e| AwsError::new("ec2:ModifyImageAttribute", id, e)))
+            result_of(sent.map_err(|e| AwsError::new("ec2:ModifyImageAttribute", id, e)))
         }
-        Back::Protect { with_cooldown } => {
+        UndoStep::Protect { with_cooldown } => {
             let ask = aws.once.ec2.enable_image_deregistration_protection().image_id(id);
             let sent = ask.with_cooldown(*with_cooldown).send().await;
-            settled(sent.map_err(|e| AwsError::new("ec2:EnableImageDeregistrationProtection", id, e)))
+            result_of(sent.map_err(|e| AwsError::new("ec2:EnableImageDeregistrationProtection", id, e)))
         }
-        Back::Unmark => {
-            let of_mark = image.tags.keys().filter(|key| Mark::holds(key));
-            let tags = of_mark.map(|key| Tag::builder().key(key).build()).collect();
+        UndoStep::RemoveRecord => {
+            let of_record = image.tags.keys().filter(|key| QuarantineRecord::is_record_tag(key));
+            let tags = of_record.map(|key| Tag::builder().key(key).build()).collect();
             let sent = aws.once.ec2.delete_tags().resources(id).set_tags(Some(tags)).send().await;
-            settled(sent.map_err(|e| AwsError::new("ec2:DeleteTags", id, e)))
+            result_of(sent.map_err(|e| AwsError::new("ec2:DeleteTags", id, e)))
         }
     }
 }
 
-/// Who besides its owner may launch an image: account ids, `all`, ARNs of organizations and of their units; none
-/// when the image is gone.
+/// Reads who may launch an image besides its owner: account ids, `all`, ARNs of organizations and organizational
+/// units. `None` if EC2 does not know the image.
 ///
 /// # Errors
 /// As the call.
-pub async fn shares(aws: &Aws, image: &str) -> Result<Option<Vec<String>>, StageError> {
+pub async fn launch_permissions(aws: &Aws, image: &str) -> Result<Option<Vec<String>>, StageError> {
     let ask =
         aws.ec2.describe_image_attribute().image_id(image).attribute(ImageAttributeName::LaunchPermission);
     let answer = match ask.send().await.map_err(|e| AwsError::new("ec2:DescribeImageAttribute", image, e)) {
@@ -122,12 +122,12 @@ pub async fn shares(aws: &Aws, image: &str) -> Result<Option<Vec<String>>, Stage
         Err(error) if error.class == Class::Missing => return Ok(None),
         Err(error) => return Err(error.into()),
     };
-    let mut shares: Vec<String> = answer.launch_permissions().iter().map(share).collect();
-    shares.sort_unstable();
-    Ok(Some(shares))
+    let mut shared_with: Vec<String> = answer.launch_permissions().iter().map(share).collect();
+    shared_with.sort_unstable();
+    Ok(Some(shared_with))
 }
 
-/// A permission of a kind that is not known is kept as a share that cannot be given back: it holds the image.
+/// A permission of an unknown kind counts as shared with everyone, which keeps the image.
 fn share(permission: &LaunchPermission) -> String {
     let named =
         permission.user_id().or(permission.organization_arn()).or(permission.organizational_unit_arn());

@@ -1,14 +1,12 @@
-//! An image as cleanup sees it.
+//! A machine image of the service, with everything that retention and quarantine depend on.
 
 use std::collections::BTreeMap;
 
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
-
-use super::quarantine::{Mark, Unreadable};
+use super::quarantine::{QuarantineRecord, RecordError};
 use crate::engine::Timestamp;
 use crate::engine::key::tag;
 use crate::evidence::ImageIdentity;
+use crate::stage::aws_view::dates;
 
 /// An image of the service.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,17 +15,17 @@ pub struct Image {
     /// `available`, `disabled`, `pending`, `failed`, …
     pub state: String,
     pub protection: Protection,
-    /// From when it is deprecated, if a date is set.
-    pub deprecated: Option<Timestamp>,
-    /// When it was last launched, as far as AWS tells: a day late, and not at all for images launched long ago.
-    pub launched: Option<Timestamp>,
-    /// Everyone may launch it.
+    /// The deprecation date, if one is set.
+    pub deprecated_on: Option<Timestamp>,
+    /// The last launch that EC2 reports: with a delay of 24 hours, and not for launches of long ago.
+    pub launched_on: Option<Timestamp>,
+    /// Whether everyone may launch it.
     pub public: bool,
-    /// Who else may launch it; none while that was not asked.
-    pub shares: Option<Vec<String>>,
-    /// The snapshots behind it.
+    /// Who else may launch it; `None` until the launch permissions are read.
+    pub shared_with: Option<Vec<String>>,
+    /// The snapshots of its volumes.
     pub snapshots: Vec<String>,
-    /// The sizes of its volumes together. Its snapshots take up at most as much.
+    /// Total size of its volumes in GiB, an upper bound for its snapshots.
     pub gib: u64,
     pub tags: BTreeMap<String, String>,
 }
@@ -40,12 +38,12 @@ pub enum Protection {
     On {
         with_cooldown: bool,
     },
-    /// Turned off less than a day ago, and still in force.
+    /// Turned off less than a day ago, and still in effect.
     CoolingDown,
 }
 
 impl Protection {
-    /// From EC2's spelling. One that is not known holds the image.
+    /// From EC2's value. An unknown value counts as protected.
     #[must_use]
     pub fn of(text: Option<&str>) -> Self {
         match text {
@@ -56,7 +54,7 @@ impl Protection {
         }
     }
 
-    /// EC2's spelling.
+    /// EC2's value.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -68,10 +66,10 @@ impl Protection {
     }
 }
 
-/// What a pin says.
+/// The tag `bakeline:keep`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Pin {
-    ForEver,
+pub enum KeepTag {
+    Forever,
     Until(Timestamp),
 }
 
@@ -81,13 +79,13 @@ impl Image {
         &self.identity.image_id
     }
 
-    /// When it was made; none when `CreationDate` is not a date.
+    /// When it was created; `None` if `CreationDate` is not a date.
     #[must_use]
     pub fn created(&self) -> Option<Timestamp> {
-        moment(&self.identity.creation_date)
+        dates::parse(&self.identity.creation_date)
     }
 
-    /// Whether instances could be launched from it, at once or after enabling it.
+    /// Whether instances can be launched from it, possibly after enabling it.
     #[must_use]
     pub fn is_usable(&self) -> bool {
         matches!(self.state.as_str(), "available" | "disabled")
@@ -95,7 +93,7 @@ impl Image {
 
     #[must_use]
     pub fn is_deprecated(&self, now: Timestamp) -> bool {
-        self.deprecated.is_some_and(|at| at <= now)
+        self.deprecated_on.is_some_and(|at| at <= now)
     }
 
     #[must_use]
@@ -103,39 +101,35 @@ impl Image {
         self.tags.get(tag::CHANNEL).map_or("", String::as_str)
     }
 
-    /// The pin. A value that is no date pins for ever.
+    /// The tag `bakeline:keep`. A value that is no date keeps the image forever.
     #[must_use]
-    pub fn pin(&self) -> Option<Pin> {
-        self.tags.get(tag::PIN).map(|value| moment(value).map_or(Pin::ForEver, Pin::Until))
+    pub fn keep_tag(&self) -> Option<KeepTag> {
+        self.tags.get(tag::KEEP).map(|value| dates::parse(value).map_or(KeepTag::Forever, KeepTag::Until))
     }
 
+    /// Whether ages and counts do not keep the image: the tag `bakeline:discard`.
     #[must_use]
-    pub fn is_released(&self) -> bool {
-        self.tags.contains_key(tag::RELEASED)
+    pub fn is_discarded(&self) -> bool {
+        self.tags.contains_key(tag::DISCARD)
     }
 
+    /// When the image was last promoted.
     #[must_use]
-    pub fn promoted(&self) -> Option<Timestamp> {
-        self.tags.get(tag::PROMOTED).and_then(|value| moment(value))
+    pub fn promoted_on(&self) -> Option<Timestamp> {
+        self.tags.get(tag::PROMOTED_ON).and_then(|value| dates::parse(value))
     }
 
+    /// When the last signed statement about the image expires.
     #[must_use]
-    pub fn named_until(&self) -> Option<Timestamp> {
-        self.tags.get(tag::NAMED_UNTIL).and_then(|value| moment(value))
+    pub fn evidence_until(&self) -> Option<Timestamp> {
+        self.tags.get(tag::EVIDENCE_UNTIL).and_then(|value| dates::parse(value))
     }
 
-    /// The record of its quarantine.
+    /// How the image was before its quarantine; `None` if it is not in quarantine.
     ///
     /// # Errors
-    /// There are tags of a quarantine that do not make a record.
-    pub fn mark(&self) -> Result<Option<Mark>, Unreadable> {
-        Mark::read(&self.tags)
+    /// The quarantine tags are damaged.
+    pub fn quarantine_record(&self) -> Result<Option<QuarantineRecord>, RecordError> {
+        QuarantineRecord::parse(&self.tags)
     }
-}
-
-/// A date as AWS and our tags write it.
-#[must_use]
-pub fn moment(text: &str) -> Option<Timestamp> {
-    let date = OffsetDateTime::parse(text, &Rfc3339).ok()?;
-    Some(Timestamp(date.unix_timestamp()))
 }

@@ -1,17 +1,19 @@
-//! The images of a service.
+//! Lists the machine images of a service.
 
 use aws_sdk_ec2::types::{EbsBlockDevice, Filter};
 
 use crate::aws::{Aws, AwsError, Class};
 use crate::engine::StageError;
 use crate::engine::key::tag;
+use crate::stage::aws_view::dates;
 use crate::stage::promote::identity;
-use crate::stage::cleanup::image::{Image, Protection, moment};
+
+use super::image::{Image, Protection};
 
 /// The largest page of `DescribeImages`.
 const PAGE: i32 = 1000;
 
-/// Every image of a service that this account owns in the region, deprecated and disabled ones included.
+/// Every image of a service that this account owns in the region, including deprecated and disabled ones.
 ///
 /// # Errors
 /// As the call.
@@ -37,7 +39,7 @@ pub async fn images(aws: &Aws, service: &str) -> Result<Vec<Image>, StageError> 
     Ok(images)
 }
 
-/// One image of this account, whatever its state; none when EC2 knows of none, or only of one that is deregistered.
+/// One image of this account in any state; `None` if EC2 does not know it or reports it as deregistered.
 ///
 /// # Errors
 /// As the call.
@@ -68,10 +70,10 @@ fn read(image: &aws_sdk_ec2::types::Image, region: &str) -> Image {
         identity: identity(image, region),
         state: image.state().map_or("unknown", |state| state.as_str()).to_owned(),
         protection: Protection::of(image.deregistration_protection()),
-        deprecated: image.deprecation_time().and_then(moment),
-        launched: image.last_launched_time().and_then(moment),
+        deprecated_on: image.deprecation_time().and_then(dates::parse),
+        launched_on: image.last_launched_time().and_then(dates::parse),
         public: image.public().unwrap_or(false),
-        shares: None,
+        shared_with: None,
         snapshots: disks().filter_map(|disk| disk.snapshot_id().map(str::to_owned)).collect(),
         gib: disks().filter_map(EbsBlockDevice::volume_size).filter_map(|gib| u64::try_from(gib).ok()).sum(),
         tags: tags.collect(),

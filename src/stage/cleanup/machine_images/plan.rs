@@ -1,141 +1,151 @@
-//! A plan that someone approves, and whether it may still be carried out. Pure.
+//! A plan for machine images that a person approves, and whether it may still be applied. Pure.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::image::Image;
-use super::quarantine::{MARK, Next, Step};
-use super::retain::{self, Disposition, Reason};
+use super::quarantine::{Next, RECORD_TAG, RemovalStep};
+use super::retention::{self, Disposition, KeepReason};
 use super::snapshots;
 use super::survey::{Scope, Survey};
 use crate::engine::Timestamp;
-use crate::evidence::predicate::{Aim, CleanupPlan, PlannedImage};
+use crate::evidence::predicate::{CleanupPlan, PlanTarget, PlannedAction, PlannedImage};
 
-/// Why a plan is not carried out.
+/// Why a plan is not applied.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    #[error("the plan expired at {at}; make a new one")]
+    #[error("the plan expired at {at}")]
     Expired { at: String },
-    #[error("the plan is of account {account} in {region}, and this is {here}")]
-    Elsewhere { account: String, region: String, here: String },
-    #[error("since the plan was made, {}", told(.changes))]
-    Changed { changes: BTreeMap<String, Vec<Reason>> },
-    #[error("since the plan was made, {image} was brought back: its next step is to {step}")]
-    Undone { image: String, step: Step },
+    #[error("the plan is for account {account} in {region}, and the credentials are for {here}")]
+    OtherAccount { account: String, region: String, here: String },
+    #[error("images of the plan are in use by now: {}", in_use(.images))]
+    NowInUse { images: BTreeMap<String, Vec<KeepReason>> },
+    #[error("{image} was restored after the plan was made: its next step would be to {step}")]
+    Restored { image: String, step: RemovalStep },
 }
 
-fn told(changes: &BTreeMap<String, Vec<Reason>>) -> String {
-    let mut lines = Vec::new();
-    for (image, reasons) in changes {
+fn in_use(images: &BTreeMap<String, Vec<KeepReason>>) -> String {
+    let one = |(image, reasons): (&String, &Vec<KeepReason>)| {
         let reasons: Vec<String> = reasons.iter().map(ToString::to_string).collect();
-        lines.push(format!("{image} has become needed ({})", reasons.join("; ")));
-    }
-    lines.join(", and ")
+        format!("{image} ({})", reasons.join("; "))
+    };
+    images.iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
-/// What is about to happen to an image.
+/// What cleanup is about to do with an image.
 #[must_use]
-pub fn aim(survey: &Survey, image: &Image) -> Aim {
-    match survey.fates.get(image.id()) {
-        None | Some(Disposition::Keep(_)) => Aim::Keep,
-        Some(Disposition::Reinstate(_)) => Aim::Reinstate,
-        Some(Disposition::Go(Next::Rest { .. })) => Aim::Rest,
-        Some(Disposition::Go(Next::Step(_))) => match survey.step(image.id()) {
-            None => Aim::Later,
-            Some(Step::Deregister) => Aim::Deregister,
-            Some(Step::Mark | Step::Deprecate | Step::Disable) => Aim::Quarantine,
+pub fn planned_action(survey: &Survey, image: &Image) -> PlannedAction {
+    match survey.dispositions.get(image.id()) {
+        None | Some(Disposition::Keep(_)) => PlannedAction::Keep,
+        Some(Disposition::Restore(_)) => PlannedAction::Restore,
+        Some(Disposition::Remove(Next::Wait { .. })) => PlannedAction::Wait,
+        Some(Disposition::Remove(Next::Step(_))) => match survey.step(image.id()) {
+            None => PlannedAction::Deferred,
+            Some(RemovalStep::Deregister) => PlannedAction::Deregister,
+            Some(RemovalStep::Mark | RemovalStep::Deprecate | RemovalStep::Disable) => {
+                PlannedAction::Quarantine
+            }
         },
     }
 }
 
-/// The plan that follows from a survey.
+/// The plan that follows from a survey of an account and region.
 #[must_use]
-pub fn draw(
+pub fn make_plan(
     survey: &Survey,
     scope: &Scope<'_>,
     (account, region): (&str, &str),
     valid_for: Duration,
-    price: Option<f64>,
+    price_per_gib_month: Option<f64>,
 ) -> CleanupPlan {
     let images = survey.by_age().into_iter().map(|image| PlannedImage {
         image: image.identity.clone(),
-        aim: aim(survey, image),
+        action: planned_action(survey, image),
         reasons: reasons(survey, scope, image),
         snapshots: image.snapshots.clone(),
         gib: image.gib,
     });
+    let target = |name: &&str| PlanTarget::AutoScalingGroup { name: (*name).to_owned() };
     CleanupPlan {
         service: scope.service.to_owned(),
         account: account.to_owned(),
         region: region.to_owned(),
         policy: serde_json::to_value(scope.rules).unwrap_or_default(),
-        group: scope.group.map(str::to_owned),
+        targets: scope.groups.iter().map(target).collect(),
         planned_on: survey.at.date_time(),
         expires_on: survey.at.plus(valid_for).date_time(),
-        price_per_gib_month: price,
+        price_per_gib_month,
         images: images.collect(),
         containers: Vec::new(),
     }
 }
 
 fn reasons(survey: &Survey, scope: &Scope<'_>, image: &Image) -> Vec<String> {
-    match survey.fates.get(image.id()) {
+    match survey.dispositions.get(image.id()) {
         None => Vec::new(),
-        Some(Disposition::Keep(reasons) | Disposition::Reinstate(reasons)) => {
+        Some(Disposition::Keep(reasons) | Disposition::Restore(reasons)) => {
             reasons.iter().map(ToString::to_string).collect()
         }
-        Some(Disposition::Go(Next::Rest { until })) => vec![format!("in quarantine until {until}")],
-        Some(Disposition::Go(Next::Step(step))) => {
-            let mut reasons = vec![retain::removal(scope.rules)];
-            if image.tags.contains_key(MARK) {
-                reasons.push(format!("in quarantine; next it is to {step}"));
+        Some(Disposition::Remove(Next::Wait { until })) => vec![format!("in quarantine until {until}")],
+        Some(Disposition::Remove(Next::Step(step))) => {
+            let mut reasons = vec![retention::removal_reason(scope.rules)];
+            if image.tags.contains_key(RECORD_TAG) {
+                reasons.push(format!("in quarantine; the next step is to {step}"));
             }
-            for (snapshot, users) in survey.held(image) {
-                reasons.push(format!("its snapshot {snapshot} stays, {}", snapshots::why(&users)));
+            for (snapshot, resources) in survey.retained_snapshots(image) {
+                reasons.push(format!("its snapshot {snapshot} stays, {}", snapshots::reason(&resources)));
             }
             reasons
         }
     }
 }
 
-/// What a plan still asks to be done, given how everything looks now: ids, each with its aim.
+/// The actions of a plan that remain to be done, given a new survey: image ids with their actions.
 ///
 /// # Errors
-/// The plan has expired or is of elsewhere, or an image it acts on has become needed.
-pub fn hold(
+/// The plan expired or is for another account or region, or an image that it changes is in use by now.
+pub fn remaining_actions(
     plan: &CleanupPlan,
     survey: &Survey,
     (account, region): (&str, &str),
-) -> Result<Vec<(String, Aim)>, Refusal> {
+) -> Result<Vec<(String, PlannedAction)>, Refusal> {
     if survey.at.date_time() >= plan.expires_on {
         let at = Timestamp(plan.expires_on.unix_timestamp()).to_string();
         return Err(Refusal::Expired { at });
     }
     if (plan.account.as_str(), plan.region.as_str()) != (account, region) {
         let here = format!("{account} in {region}");
-        return Err(Refusal::Elsewhere { account: plan.account.clone(), region: plan.region.clone(), here });
+        return Err(Refusal::OtherAccount { account: plan.account.clone(), region: plan.region.clone(), here });
     }
-    let (mut left, mut changes) = (Vec::new(), BTreeMap::new());
-    for planned in plan.images.iter().filter(|planned| planned.aim.acts()) {
+    let (mut remaining, mut in_use) = (Vec::new(), BTreeMap::new());
+    for planned in plan.images.iter().filter(|planned| planned.action.changes_image()) {
         let id = planned.image.image_id.as_str();
-        // An image of another name or age under the same id is another image: there is none, but it costs nothing.
-        let there = survey.image(id).filter(|image| image.identity == planned.image);
-        let Some(fate) = there.and_then(|_| survey.fates.get(id)) else { continue };
-        match (planned.aim, fate) {
-            (Aim::Quarantine | Aim::Deregister, Disposition::Keep(reasons) | Disposition::Reinstate(reasons)) => {
-                changes.insert(id.to_owned(), reasons.clone());
+        // EC2 does not reuse ids; should it ever, the identity tells the images apart.
+        let found = survey.image(id).filter(|image| image.identity == planned.image);
+        let Some(disposition) = found.and_then(|_| survey.dispositions.get(id)) else { continue };
+        match (planned.action, disposition) {
+            (
+                PlannedAction::Quarantine | PlannedAction::Deregister,
+                Disposition::Keep(reasons) | Disposition::Restore(reasons),
+            ) => {
+                in_use.insert(id.to_owned(), reasons.clone());
             }
-            (Aim::Deregister, Disposition::Go(Next::Step(step))) if *step != Step::Deregister => {
-                return Err(Refusal::Undone { image: id.to_owned(), step: *step });
+            (PlannedAction::Deregister, Disposition::Remove(Next::Step(step)))
+                if *step != RemovalStep::Deregister =>
+            {
+                return Err(Refusal::Restored { image: id.to_owned(), step: *step });
             }
-            (Aim::Reinstate, Disposition::Reinstate(_))
-            | (Aim::Deregister, Disposition::Go(Next::Step(Step::Deregister)))
-            | (Aim::Quarantine, Disposition::Go(Next::Step(Step::Mark | Step::Deprecate | Step::Disable))) => {
-                left.push((id.to_owned(), planned.aim));
-            }
-            // It has come as far as the plan says or further, or is kept already and was to be brought back.
+            (PlannedAction::Restore, Disposition::Restore(_))
+            | (PlannedAction::Deregister, Disposition::Remove(Next::Step(RemovalStep::Deregister)))
+            | (
+                PlannedAction::Quarantine,
+                Disposition::Remove(Next::Step(
+                    RemovalStep::Mark | RemovalStep::Deprecate | RemovalStep::Disable,
+                )),
+            ) => remaining.push((id.to_owned(), planned.action)),
+            // The action is done already, or the image that was to be restored is in use.
             _ => {}
         }
     }
-    if changes.is_empty() { Ok(left) } else { Err(Refusal::Changed { changes }) }
+    if in_use.is_empty() { Ok(remaining) } else { Err(Refusal::NowInUse { images: in_use }) }
 }

@@ -1,91 +1,116 @@
-//! The way out of use, and back: which step is next for an image, told from the image alone.
+//! The steps that take a machine image out of use and back, derived from the image alone.
 //!
-//! How far an image has come is written on the image: its state, its deprecation, and a record in its tags of how it
-//! was before. So any worker goes on where another stopped, and `undo` needs nothing but the image.
+//! The image itself stores how far it has come: in its state, in its deprecation and in a record in its tags of how it
+//! was before. Any worker continues where another stopped, and `bakeline cleanup undo` needs nothing but the image.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use super::image::{Image, Protection, moment};
+use super::image::{Image, Protection};
 use crate::engine::Timestamp;
+use crate::stage::aws_view::dates;
 
-/// The tag that holds the record: when, state, protection, deprecation and number of shares, with spaces between.
-pub const MARK: &str = "bakeline:quarantine";
+/// The tag that holds the record: format version, time, state, protection, deprecation date and number of shares,
+/// separated by spaces.
+pub const RECORD_TAG: &str = "bakeline:quarantine";
 
-/// The tags that hold the shares: this, and this with `-1`, `-2` …
-const SHARES: &str = "bakeline:quarantine-shares";
+/// The first word of the record.
+const RECORD_VERSION: &str = "v1";
 
-/// A tag's value has at most 256 characters, and a resource at most 50 tags.
-const TAG_VALUE: usize = 256;
-const TAGS: usize = 50;
+/// The tags that list whom the image was shared with: this one, and this one with `-1`, `-2` …
+const SHARES_TAG: &str = "bakeline:quarantine-shares";
 
-/// A mark that is older than this when the image is to be disabled is made anew, so that the time an image is
-/// disabled is counted from close to its beginning.
-const FRESH: Duration = Duration::from_hours(1);
+/// EC2's maximum length of a tag value.
+const MAX_TAG_VALUE: usize = 256;
 
-/// How long until another look at a protection that cools down; EC2 does not say when it ends.
-const COOLING: Duration = Duration::from_hours(1);
+/// EC2's maximum number of tags of a resource.
+const MAX_TAGS: usize = 50;
+
+/// The maximum age of a record when the image is disabled. An older record is renewed, so that the quarantine is counted
+/// from about the moment the image is disabled.
+const MAX_RECORD_AGE: Duration = Duration::from_hours(1);
+
+/// How often a protection that cools down is checked; EC2 does not say when it ends.
+const COOLDOWN_CHECK: Duration = Duration::from_hours(1);
 
 /// How an image was before its quarantine.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mark {
-    pub at: Timestamp,
+pub struct QuarantineRecord {
+    pub recorded_on: Timestamp,
     pub state: String,
     pub protection: Protection,
-    pub deprecated: Option<Timestamp>,
-    /// Account ids, `all`, and the ARNs of organizations and their units.
-    pub shares: Vec<String>,
+    pub deprecated_on: Option<Timestamp>,
+    /// Account ids, `all`, and ARNs of organizations and organizational units.
+    pub shared_with: Vec<String>,
 }
 
-/// Tags of a quarantine that do not make a record.
+/// Why a record of the quarantine cannot be read or made.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
-#[error("the tag {tag} cannot be read: {why}")]
-pub struct Unreadable {
-    pub tag: String,
-    pub why: &'static str,
+pub enum RecordError {
+    #[error("the tag {RECORD_TAG} does not begin with {RECORD_VERSION}")]
+    Version,
+    #[error("the tag {RECORD_TAG} does not have six words: version, time, state, protection, deprecation, shares")]
+    Words,
+    #[error("the tag {RECORD_TAG} has no date where its time belongs")]
+    Time,
+    #[error("the tag {RECORD_TAG} has no date where its deprecation belongs")]
+    Deprecation,
+    #[error("the tag {RECORD_TAG} names another number of shares than the tags {SHARES_TAG} list")]
+    ShareCount,
+    #[error("who may launch the image was not read")]
+    SharesUnread,
+    #[error("the image has no room for the tags {SHARES_TAG} beside its own: EC2 allows {MAX_TAGS}")]
+    TooManyTags,
 }
 
-/// A step on the way out of use, in their order.
+/// A step towards removal, in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Step {
-    /// Its state, shares and protection are written into its tags.
+pub enum RemovalStep {
+    /// Write the image's state, launch permissions and protection into its tags.
     Mark,
-    /// It is deprecated: searches no longer find it, launches go on.
+    /// Deprecate it: searches omit it, launches continue.
     Deprecate,
-    /// It is disabled: nothing can be launched from it, and it is no longer shared.
+    /// Disable it: no instance can be launched from it, and EC2 ends its shares.
     Disable,
-    /// It is deregistered and its snapshots are deleted.
+    /// Deregister it and delete its snapshots.
     Deregister,
 }
 
-/// What is next for an image that nothing speaks for.
+/// What is due for an image that nothing keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
-    Step(Step),
-    /// Nothing before this moment.
-    Rest {
+    Step(RemovalStep),
+    /// Nothing before this time.
+    Wait {
         until: Timestamp,
     },
 }
 
-/// A step back to how an image was.
+/// A step that restores an image.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Back {
+pub enum UndoStep {
     Enable,
-    /// The deprecation is set to this date, or lifted.
-    Deprecation(Option<Timestamp>),
-    /// These may launch it again.
+    /// Set the deprecation to this date, or remove it.
+    SetDeprecation(Option<Timestamp>),
+    /// Let these launch it again.
     Share(Vec<String>),
     Protect {
         with_cooldown: bool,
     },
-    /// Everything is as it was: the record is removed.
-    Unmark,
+    /// Remove the record: the image is as it was.
+    RemoveRecord,
 }
 
-impl Step {
+/// A text that names no step.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{text}` is not a removal step; use mark, deprecate, disable or deregister")]
+pub struct UnknownStep {
+    pub text: String,
+}
+
+impl RemovalStep {
     pub const ALL: [Self; 4] = [Self::Mark, Self::Deprecate, Self::Disable, Self::Deregister];
 
     #[must_use]
@@ -97,129 +122,114 @@ impl Step {
             Self::Deregister => "deregister",
         }
     }
-
-    /// Whether anyone who uses the image notices.
-    #[must_use]
-    pub fn harms(self) -> bool {
-        match self {
-            Self::Mark | Self::Deprecate => false,
-            Self::Disable | Self::Deregister => true,
-        }
-    }
 }
 
-impl fmt::Display for Step {
+impl fmt::Display for RemovalStep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }
 }
 
-impl FromStr for Step {
-    type Err = String;
+impl FromStr for RemovalStep {
+    type Err = UnknownStep;
 
-    fn from_str(text: &str) -> Result<Self, String> {
-        Self::ALL
-            .into_iter()
-            .find(|step| step.name() == text)
-            .ok_or_else(|| format!("`{text}` is not a step of a cleanup"))
+    fn from_str(text: &str) -> Result<Self, UnknownStep> {
+        let found = Self::ALL.into_iter().find(|step| step.name() == text);
+        found.ok_or_else(|| UnknownStep { text: text.to_owned() })
     }
 }
 
-/// The next step for an image that nothing speaks for. `wait` is how long it stays disabled.
+/// The next step for an image that nothing keeps. `quarantine` is how long it stays disabled.
 ///
 /// # Errors
-/// Its record cannot be read.
-pub fn next(image: &Image, wait: Duration, now: Timestamp) -> Result<Next, Unreadable> {
-    let Some(mark) = image.mark()? else { return Ok(Next::Step(Step::Mark)) };
+/// Its record is damaged.
+pub fn next(image: &Image, quarantine: Duration, now: Timestamp) -> Result<Next, RecordError> {
+    let Some(record) = image.quarantine_record()? else { return Ok(Next::Step(RemovalStep::Mark)) };
     if image.state == "available" {
-        let step = if now.since(mark.at) > FRESH {
-            Step::Mark
-        } else if image.is_deprecated(now.plus(FRESH)) {
-            Step::Disable
+        let step = if now.since(record.recorded_on) > MAX_RECORD_AGE {
+            RemovalStep::Mark
+        } else if image.is_deprecated(now.plus(MAX_RECORD_AGE)) {
+            RemovalStep::Disable
         } else {
-            Step::Deprecate
+            RemovalStep::Deprecate
         };
         return Ok(Next::Step(step));
     }
-    let until = mark.at.plus(wait);
+    let until = record.recorded_on.plus(quarantine);
     Ok(if now < until {
-        Next::Rest { until }
+        Next::Wait { until }
     } else if image.protection == Protection::CoolingDown {
-        Next::Rest { until: now.plus(COOLING) }
+        Next::Wait { until: now.plus(COOLDOWN_CHECK) }
     } else {
-        Next::Step(Step::Deregister)
+        Next::Step(RemovalStep::Deregister)
     })
 }
 
-/// The next step back. Of an image whose shares were not asked for, none is added.
+/// The next step that restores an image. Shares are added only if the image's launch permissions were read.
 #[must_use]
-pub fn back(image: &Image, mark: &Mark, now: Timestamp) -> Back {
-    if image.state == "disabled" && mark.state != "disabled" {
-        return Back::Enable;
+pub fn next_undo(image: &Image, record: &QuarantineRecord, now: Timestamp) -> UndoStep {
+    if image.state == "disabled" && record.state != "disabled" {
+        return UndoStep::Enable;
     }
-    // A date that has passed cannot be set again; an image deprecated before its quarantine was left so.
-    let due = mark.deprecated.filter(|at| *at > now);
-    let same = |a: Timestamp, b: Timestamp| a.0.div_euclid(60) == b.0.div_euclid(60);
-    match (image.deprecated, mark.deprecated) {
-        (Some(_), None) => return Back::Deprecation(None),
-        (is, Some(_)) if due.is_some_and(|due| is.is_none_or(|is| !same(is, due))) => {
-            return Back::Deprecation(due);
+    // EC2 accepts no past date; the quarantine did not change the date of an image that was deprecated before.
+    let due = record.deprecated_on.filter(|at| *at > now);
+    let same_minute = |a: Timestamp, b: Timestamp| a.0.div_euclid(60) == b.0.div_euclid(60);
+    match (image.deprecated_on, record.deprecated_on) {
+        (Some(_), None) => return UndoStep::SetDeprecation(None),
+        (is, Some(_)) if due.is_some_and(|due| is.is_none_or(|is| !same_minute(is, due))) => {
+            return UndoStep::SetDeprecation(due);
         }
         _ => {}
     }
-    if let Some(shares) = &image.shares {
-        let missing: Vec<String> = mark.shares.iter().filter(|one| !shares.contains(one)).cloned().collect();
+    if let Some(shared_with) = &image.shared_with {
+        let missing = record.shared_with.iter().filter(|one| !shared_with.contains(one));
+        let missing: Vec<String> = missing.cloned().collect();
         if !missing.is_empty() {
-            return Back::Share(missing);
+            return UndoStep::Share(missing);
         }
     }
-    match (mark.protection, image.protection) {
+    match (record.protection, image.protection) {
         (Protection::On { with_cooldown }, Protection::Off | Protection::CoolingDown) => {
-            Back::Protect { with_cooldown }
+            UndoStep::Protect { with_cooldown }
         }
-        _ => Back::Unmark,
+        _ => UndoStep::RemoveRecord,
     }
 }
 
-impl Mark {
-    /// The record to be made of an image: how it is, or how it was when it was first marked.
+impl QuarantineRecord {
+    /// The record to write: how the image is now, or how its existing record says it was.
     ///
     /// # Errors
-    /// It has a record that cannot be read, or its shares were not asked for or find no room beside its own tags.
-    pub fn of(image: &Image, now: Timestamp) -> Result<Self, Unreadable> {
-        let cannot = |why| Unreadable { tag: SHARES.to_owned(), why };
-        if let Some(before) = image.mark()? {
-            return Ok(Self { at: now, ..before });
+    /// Its record is damaged, its launch permissions were not read, or the tags do not fit beside its own.
+    pub fn of(image: &Image, now: Timestamp) -> Result<Self, RecordError> {
+        if let Some(before) = image.quarantine_record()? {
+            return Ok(Self { recorded_on: now, ..before });
         }
-        let mark = Self {
-            at: now,
+        let record = Self {
+            recorded_on: now,
             state: image.state.clone(),
             protection: image.protection,
-            deprecated: image.deprecated,
-            shares: image.shares.clone().ok_or_else(|| cannot("who may launch the image is not known"))?,
+            deprecated_on: image.deprecated_on,
+            shared_with: image.shared_with.clone().ok_or(RecordError::SharesUnread)?,
         };
-        if mark.tags().len() + image.tags.len() > TAGS {
-            return Err(cannot(
-                "there is no room beside the image's own tags for everyone who may launch it",
-            ));
+        if record.tags().len() + image.tags.len() > MAX_TAGS {
+            return Err(RecordError::TooManyTags);
         }
-        Ok(mark)
+        Ok(record)
     }
 
     /// The record as tags.
     #[must_use]
     pub fn tags(&self) -> BTreeMap<String, String> {
-        let deprecated = self.deprecated.map_or_else(|| "-".to_owned(), |at| at.to_string());
-        let (state, protection, shares) = (&self.state, self.protection.name(), self.shares.len());
-        let mut tags = BTreeMap::from([(
-            MARK.to_owned(),
-            format!("{} {state} {protection} {deprecated} {shares}", self.at),
-        )]);
+        let (at, state, protection) = (self.recorded_on, &self.state, self.protection.name());
+        let deprecated = self.deprecated_on.map_or_else(|| "-".to_owned(), |at| at.to_string());
+        let text = format!("{RECORD_VERSION} {at} {state} {protection} {deprecated} {}", self.shared_with.len());
+        let mut tags = BTreeMap::from([(RECORD_TAG.to_owned(), text)]);
         let mut value = String::new();
-        let mut full = Vec::new();
-        for share in &self.shares {
-            if !value.is_empty() && value.len() + 1 + share.len() > TAG_VALUE {
-                full.push(std::mem::take(&mut value));
+        let mut values = Vec::new();
+        for share in &self.shared_with {
+            if !value.is_empty() && value.len() + 1 + share.len() > MAX_TAG_VALUE {
+                values.push(std::mem::take(&mut value));
             }
             if !value.is_empty() {
                 value.push(' ');
@@ -227,50 +237,52 @@ impl Mark {
             value.push_str(share);
         }
         if !value.is_empty() {
-            full.push(value);
+            values.push(value);
         }
-        tags.extend(full.into_iter().enumerate().map(|(index, value)| (share_tag(index), value)));
+        tags.extend(values.into_iter().enumerate().map(|(index, value)| (shares_tag(index), value)));
         tags
     }
 
-    /// Reads the record from an image's tags; none if there is none.
+    /// Parses the record from an image's tags; `None` if there is none.
     ///
     /// # Errors
-    /// The tags do not make a record.
-    pub fn read(tags: &BTreeMap<String, String>) -> Result<Option<Self>, Unreadable> {
-        let Some(text) = tags.get(MARK) else { return Ok(None) };
-        let cannot = |why| Unreadable { tag: MARK.to_owned(), why };
-        let parts: Vec<&str> = text.split(' ').collect();
-        let &[at, state, protection, deprecated, count] = parts.as_slice() else {
-            return Err(cannot("it has five parts: when, state, protection, deprecation, shares"));
+    /// The tags are damaged.
+    pub fn parse(tags: &BTreeMap<String, String>) -> Result<Option<Self>, RecordError> {
+        let Some(text) = tags.get(RECORD_TAG) else { return Ok(None) };
+        let words: Vec<&str> = text.split(' ').collect();
+        if words.first() != Some(&RECORD_VERSION) {
+            return Err(RecordError::Version);
+        }
+        let &[_, at, state, protection, deprecated, count] = words.as_slice() else {
+            return Err(RecordError::Words);
         };
-        let deprecated = match deprecated {
+        let deprecated_on = match deprecated {
             "-" => None,
-            date => Some(moment(date).ok_or_else(|| cannot("its deprecation is not a date"))?),
+            date => Some(dates::parse(date).ok_or(RecordError::Deprecation)?),
         };
-        let shares: Vec<String> = (0..TAGS)
-            .map_while(|index| tags.get(&share_tag(index)))
+        let shared_with: Vec<String> = (0..MAX_TAGS)
+            .map_while(|index| tags.get(&shares_tag(index)))
             .flat_map(|value| value.split(' ').map(str::to_owned))
             .collect();
-        if count.parse() != Ok(shares.len()) {
-            return Err(cannot("the tags beside it hold another number of shares"));
+        if count.parse() != Ok(shared_with.len()) {
+            return Err(RecordError::ShareCount);
         }
         Ok(Some(Self {
-            at: moment(at).ok_or_else(|| cannot("it does not begin with a date"))?,
+            recorded_on: dates::parse(at).ok_or(RecordError::Time)?,
             state: state.to_owned(),
             protection: Protection::of(Some(protection)),
-            deprecated,
-            shares,
+            deprecated_on,
+            shared_with,
         }))
     }
 
     /// Whether a tag belongs to a record.
     #[must_use]
-    pub fn holds(tag: &str) -> bool {
-        tag == MARK || tag.starts_with(SHARES)
+    pub fn is_record_tag(tag: &str) -> bool {
+        tag == RECORD_TAG || tag.starts_with(SHARES_TAG)
     }
 }
 
-fn share_tag(index: usize) -> String {
-    if index == 0 { SHARES.to_owned() } else { format!("{SHARES}-{index}") }
+fn shares_tag(index: usize) -> String {
+    if index == 0 { SHARES_TAG.to_owned() } else { format!("{SHARES_TAG}-{index}") }
 }

@@ -1,40 +1,51 @@
-//! An image on its way out, as it travels in the token: how far this action has seen it come.
+//! Images that an action moves towards removal, as the token stores them.
 
 use serde::{Deserialize, Serialize};
 
-use super::quarantine::Step;
+use super::quarantine::{RemovalStep, UnknownStep};
 
-/// An image and the earliest step that may be next for it. A look that shows less is a stale one.
+/// An image and the first step that may still be due. A read that shows an earlier step as due is stale.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct Todo {
+pub struct QueuedImage {
     pub image: String,
-    pub step: Step,
+    pub step: RemovalStep,
 }
 
-impl TryFrom<String> for Todo {
-    type Error = String;
+/// A text that is no queued image.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum QueuedImageError {
+    #[error("`{text}` is not an image id and a step, such as `ami-0123456789abcdef0 mark`")]
+    NoStep { text: String },
+    #[error(transparent)]
+    Step(#[from] UnknownStep),
+}
 
-    fn try_from(text: String) -> Result<Self, String> {
-        let (image, step) = text.split_once(' ').ok_or_else(|| format!("`{text}` is not `ami-… step`"))?;
-        Ok(Self { image: image.to_owned(), step: step.parse()? })
+impl TryFrom<String> for QueuedImage {
+    type Error = QueuedImageError;
+
+    fn try_from(text: String) -> Result<Self, QueuedImageError> {
+        match text.split_once(' ') {
+            Some((image, step)) => Ok(Self { image: image.to_owned(), step: step.parse()? }),
+            None => Err(QueuedImageError::NoStep { text }),
+        }
     }
 }
 
-impl From<Todo> for String {
-    fn from(todo: Todo) -> Self {
-        format!("{} {}", todo.image, todo.step)
+impl From<QueuedImage> for String {
+    fn from(queued: QueuedImage) -> Self {
+        format!("{} {}", queued.image, queued.step)
     }
 }
 
-impl Todo {
-    /// The same image once it has taken a step.
+impl QueuedImage {
+    /// The same image after it took a step.
     #[must_use]
-    pub fn after(self, step: Step) -> Self {
+    pub fn after(self, step: RemovalStep) -> Self {
         let step = match step {
-            Step::Mark => Step::Deprecate,
-            Step::Deprecate => Step::Disable,
-            Step::Disable | Step::Deregister => Step::Deregister,
+            RemovalStep::Mark => RemovalStep::Deprecate,
+            RemovalStep::Deprecate => RemovalStep::Disable,
+            RemovalStep::Disable | RemovalStep::Deregister => RemovalStep::Deregister,
         };
         Self { step, ..self }
     }

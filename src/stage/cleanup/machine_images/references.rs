@@ -1,4 +1,5 @@
-//! What uses an image, from two sources: our own inventory and EC2's `DescribeImageReferences`. Their union counts.
+//! Reasons to keep an image from two sources: bakeline's own inventory and EC2's `DescribeImageReferences`. The union
+//! counts.
 
 use std::collections::BTreeSet;
 
@@ -8,52 +9,54 @@ use aws_sdk_ec2::types::{
 
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 
-use super::graph::{Kind, User, Users, parameter};
-use super::inventory::AT_ONCE;
-use super::retain::{Reason, Seen, Uses};
+use super::retention::{Agreement, KeepReason, KeepReasons};
 use crate::aws::{Aws, AwsError};
 use crate::engine::StageError;
+use crate::stage::aws_view::image_references::AT_ONCE;
+use crate::stage::aws_view::image_references::graph::{References, Resource, ResourceKind, parameter_name};
 
 /// Ids in one call of `DescribeImageReferences`.
 const BATCH: usize = 10;
 
-/// The most versions of a launch template that EC2 looks at; its default is the ten newest.
-const DEPTH: &str = "10000";
+/// How many versions of each launch template EC2 searches; its default is the ten newest.
+const VERSION_DEPTH: &str = "10000";
 
-/// Every state of an instance that may still start or run. EC2 also names terminated ones unless told not to.
+/// Every state of an instance that runs or may start again. By default EC2 reports terminated instances, too.
 const STATES: [&str; 5] = ["pending", "running", "shutting-down", "stopping", "stopped"];
 
-/// The union of both sources, with who knows of what. `ec2` says of each image EC2 was asked about what it knows.
+/// The union of both sources, and which source misses a reference. `ec2` has an entry for each image that EC2 was
+/// asked about.
 #[must_use]
-pub fn unite(inventory: &Users, ec2: &Users) -> Uses {
-    let mut uses = Uses::new();
-    for (source, other, alone) in [(inventory, ec2, Seen::InventoryAlone), (ec2, inventory, Seen::Ec2Alone)] {
-        for (image, users) in source {
-            for user in users {
-                // What EC2 names is of a kind that is listed here too; the other way round not of every kind.
-                let is_comparable = alone == Seen::Ec2Alone || user.kind.is_in_both();
-                // Of an image that EC2 was not asked about it cannot disagree.
+pub fn keep_reasons(inventory: &References, ec2: &References) -> KeepReasons {
+    let mut reasons = KeepReasons::new();
+    let sources = [(inventory, ec2, Agreement::InventoryOnly), (ec2, inventory, Agreement::Ec2Only)];
+    for (source, other, only_here) in sources {
+        for (image, resources) in source {
+            for resource in resources {
+                // The inventory covers every kind that EC2 reports, but not the other way round.
+                let is_comparable = only_here == Agreement::Ec2Only || resource.kind.is_comparable();
+                // EC2 cannot contradict a reference to an image that it was not asked about.
                 let disagrees = ec2.contains_key(image)
                     && is_comparable
-                    && other.get(image).is_none_or(|known| !known.contains(user));
-                let seen = if disagrees { alone } else { Seen::Agreed };
-                let reason = if user.kind == Kind::InstanceRefresh {
-                    Reason::InRefresh { refresh: user.id.clone() }
+                    && other.get(image).is_none_or(|known| !known.contains(resource));
+                let agreement = if disagrees { only_here } else { Agreement::Agreed };
+                let reason = if resource.kind == ResourceKind::InstanceRefresh {
+                    KeepReason::InRefresh { refresh: resource.id.clone() }
                 } else {
-                    Reason::Referenced { by: format!("{} {}", user.kind.name(), user.id), seen }
+                    KeepReason::Referenced { by: resource.to_string(), agreement }
                 };
-                uses.entry(image.clone()).or_default().insert(reason);
+                reasons.entry(image.clone()).or_default().insert(reason);
             }
         }
     }
-    uses
+    reasons
 }
 
-/// What EC2 knows to use these images, at full depth.
+/// Reads the references to these images that EC2 reports.
 ///
 /// # Errors
 /// As the call.
-pub async fn ask(aws: &Aws, images: &[String]) -> Result<Users, StageError> {
+pub async fn read(aws: &Aws, images: &[String]) -> Result<References, StageError> {
     let read = |batch: Vec<String>| async move {
         let ask = aws
             .ec2
@@ -61,23 +64,23 @@ pub async fn ask(aws: &Aws, images: &[String]) -> Result<Users, StageError> {
             .set_image_ids(Some(batch.clone()))
             .set_resource_types(Some(kinds()));
         let mut pages = ask.into_paginator().send();
-        let mut found: Vec<(String, User)> = Vec::new();
+        let mut found: Vec<(String, Resource)> = Vec::new();
         while let Some(page) = pages.next().await {
             let page = page.map_err(|e| AwsError::new("ec2:DescribeImageReferences", batch.join(", "), e))?;
             for reference in page.image_references() {
                 let (Some(image), Some(arn)) = (reference.image_id(), reference.arn()) else { continue };
-                found.push((image.to_owned(), user(reference.resource_type(), arn)));
+                found.push((image.to_owned(), resource_of(reference.resource_type(), arn)));
             }
         }
         Ok::<_, StageError>(found)
     };
     let batches: Vec<Vec<String>> = images.chunks(BATCH).map(<[String]>::to_vec).collect();
     let found: Vec<_> = stream::iter(batches).map(read).buffered(AT_ONCE).try_collect().await?;
-    let mut users: Users = images.iter().map(|image| (image.clone(), BTreeSet::new())).collect();
-    for (image, user) in found.into_iter().flatten() {
-        users.entry(image).or_default().insert(user);
+    let mut references: References = images.iter().map(|image| (image.clone(), BTreeSet::new())).collect();
+    for (image, resource) in found.into_iter().flatten() {
+        references.entry(image).or_default().insert(resource);
     }
-    Ok(users)
+    Ok(references)
 }
 
 fn kinds() -> Vec<ResourceTypeRequest> {
@@ -91,7 +94,7 @@ fn kinds() -> Vec<ResourceTypeRequest> {
             .resource_type_options(option(ImageReferenceOptionName::StateName, &STATES))
             .build(),
         request(ImageReferenceResourceType::Ec2LaunchTemplate)
-            .resource_type_options(option(ImageReferenceOptionName::VersionDepth, &[DEPTH]))
+            .resource_type_options(option(ImageReferenceOptionName::VersionDepth, &[VERSION_DEPTH]))
             .build(),
         request(ImageReferenceResourceType::SsmParameter).build(),
         request(ImageReferenceResourceType::ImageBuilderImageRecipe).build(),
@@ -99,22 +102,22 @@ fn kinds() -> Vec<ResourceTypeRequest> {
     ]
 }
 
-fn user(kind: Option<&ImageReferenceResourceType>, arn: &str) -> User {
+fn resource_of(kind: Option<&ImageReferenceResourceType>, arn: &str) -> Resource {
     let kind = match kind {
-        Some(ImageReferenceResourceType::Ec2Instance) => Kind::Instance,
-        Some(ImageReferenceResourceType::Ec2LaunchTemplate) => Kind::LaunchTemplate,
-        Some(ImageReferenceResourceType::SsmParameter) => Kind::Parameter,
+        Some(ImageReferenceResourceType::Ec2Instance) => ResourceKind::Instance,
+        Some(ImageReferenceResourceType::Ec2LaunchTemplate) => ResourceKind::LaunchTemplate,
+        Some(ImageReferenceResourceType::SsmParameter) => ResourceKind::Parameter,
         Some(
             ImageReferenceResourceType::ImageBuilderImageRecipe
             | ImageReferenceResourceType::ImageBuilderContainerRecipe,
-        ) => Kind::Recipe,
-        _ => Kind::Other,
+        ) => ResourceKind::Recipe,
+        _ => ResourceKind::Other,
     };
     let resource = arn.splitn(6, ':').nth(5).unwrap_or(arn);
     let id = match kind {
-        Kind::Instance | Kind::LaunchTemplate => resource.rsplit('/').next().unwrap_or(resource).to_owned(),
-        Kind::Parameter => parameter(resource.strip_prefix("parameter").unwrap_or(resource)),
+        ResourceKind::Instance | ResourceKind::LaunchTemplate => resource.rsplit('/').next().unwrap_or(resource).to_owned(),
+        ResourceKind::Parameter => parameter_name(resource.strip_prefix("parameter").unwrap_or(resource)),
         _ => arn.to_owned(),
     };
-    User { kind, id }
+    Resource { kind, id }
 }

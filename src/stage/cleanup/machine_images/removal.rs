@@ -1,45 +1,45 @@
-//! One removal: what it needs to be told of when the image is gone, and the call itself.
+//! Deregisters machine images and deletes their snapshots, and records in the token what was done.
 
 use aws_sdk_ec2::types::Filter;
 use serde::{Deserialize, Serialize};
 
 use super::image::Image;
-use super::snapshots::{self, Held};
+use super::snapshots;
 use crate::aws::{Aws, AwsError, Class};
 use crate::engine::StageError;
 use crate::evidence::ImageIdentity;
 use crate::evidence::predicate::{PlannedImage, SnapshotOutcome};
 
-/// What became of a snapshot that something else names. Which that is, the last look says again.
-const HELD: &str = "held";
+/// The outcome of a snapshot that another resource references. The last survey says which resource.
+const RETAINED: &str = "retained";
 
-/// Snapshots of one image that travel in a token; of more, only the number.
+/// Maximum number of snapshots per image in the token. Of the others, only the number is stored.
 const SNAPSHOTS: usize = 8;
 
-/// An image that is to go or went, as it travels in the token: it cannot be asked any more when it is gone.
+/// An image that is about to be deregistered or was, as the token stores it: EC2 cannot describe it afterwards.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PendingRemoval {
     pub id: String,
     pub name: String,
-    /// `CreationDate`.
-    pub made: String,
-    /// Snapshot ids and, once it is known, what became of them.
+    /// EC2's `CreationDate`.
+    pub created: String,
+    /// The snapshots and, once known, the outcome of each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub snapshots: Vec<Snapshot>,
-    /// Snapshots that found no room here.
+    /// Number of snapshots that the token does not list.
     #[serde(default, skip_serializing_if = "is_zero")]
-    pub more: u16,
-    /// It is deregistered.
+    pub unlisted: u16,
+    /// Whether the image is deregistered.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub gone: bool,
+    pub deregistered: bool,
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde calls")]
-fn is_zero(more: &u16) -> bool {
-    *more == 0
+fn is_zero(unlisted: &u16) -> bool {
+    *unlisted == 0
 }
 
-/// A snapshot: `snap-…`, and once it is known `snap-…=success`.
+/// A snapshot with its outcome: `snap-…`, later `snap-…=success`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "String", into = "String")]
 pub struct Snapshot {
@@ -70,155 +70,155 @@ impl PendingRemoval {
     pub fn new(image: &Image) -> Self {
         let snapshots: Vec<Snapshot> =
             image.snapshots.iter().take(SNAPSHOTS).cloned().map(Snapshot::from).collect();
-        let more = u16::try_from(image.snapshots.len().saturating_sub(snapshots.len())).unwrap_or(u16::MAX);
+        let unlisted = u16::try_from(image.snapshots.len().saturating_sub(snapshots.len())).unwrap_or(u16::MAX);
         Self {
             id: image.id().to_owned(),
             name: image.identity.name.clone(),
-            made: image.identity.creation_date.clone(),
+            created: image.identity.creation_date.clone(),
             snapshots,
-            more,
-            gone: false,
+            unlisted,
+            deregistered: false,
         }
     }
 
-    /// The image as a plan has it.
+    /// The removal of an image that a plan names.
     #[must_use]
     pub fn of_plan(planned: &PlannedImage) -> Self {
         Self {
             id: planned.image.image_id.clone(),
             name: planned.image.name.clone(),
-            made: planned.image.creation_date.clone(),
+            created: planned.image.creation_date.clone(),
             snapshots: planned.snapshots.iter().cloned().map(Snapshot::from).collect(),
-            more: 0,
-            gone: false,
+            unlisted: 0,
+            deregistered: false,
         }
     }
 
-    /// Marks the snapshots that something else names.
-    fn hold(&mut self, held: &Held) {
-        for snapshot in self.snapshots.iter_mut().filter(|snapshot| held.contains_key(&snapshot.id)) {
-            snapshot.outcome = Some(HELD.to_owned());
+    /// Records that other resources reference these snapshots.
+    fn retain(&mut self, retained: &References) {
+        for snapshot in self.snapshots.iter_mut().filter(|snapshot| retained.contains_key(&snapshot.id)) {
+            snapshot.outcome = Some(RETAINED.to_owned());
         }
     }
 
-    /// Bytes it takes in a token when everything about it is known.
+    /// Bytes in the token once every outcome is known.
     #[must_use]
-    pub fn room(&self) -> usize {
-        // The longest outcome is `=missing-permissions`; `"gone":true,` is not there yet.
+    pub fn token_bytes(&self) -> usize {
+        // The longest outcome is `=missing-permissions`; `"deregistered":true,` is added later.
         let json = serde_json::to_string(self).map_or(usize::MAX / 2, |text| text.len());
-        json + 20 * self.snapshots.len() + 14
+        json + 20 * self.snapshots.len() + 24
     }
 
     #[must_use]
     pub fn identity(&self, account: &str, region: &str) -> ImageIdentity {
         ImageIdentity {
             account: account.to_owned(),
-            creation_date: self.made.clone(),
+            creation_date: self.created.clone(),
             image_id: self.id.clone(),
             name: self.name.clone(),
             region: region.to_owned(),
         }
     }
 
-    /// Whether the image is gone, and with it every snapshot that is to go.
+    /// Whether the image is deregistered and every snapshot has an outcome.
     #[must_use]
-    pub fn is_over(&self) -> bool {
-        self.gone && self.snapshots.iter().all(|snapshot| snapshot.outcome.is_some())
+    pub fn is_finished(&self) -> bool {
+        self.deregistered && self.snapshots.iter().all(|snapshot| snapshot.outcome.is_some())
     }
 
-    /// What became of its snapshots. `held`: what names those that stayed.
+    /// The outcome of each snapshot. `retained`: the resources that reference snapshots that stay.
     #[must_use]
-    pub fn outcomes(&self, held: &Held) -> Vec<SnapshotOutcome> {
-        let outcome = |snapshot: &Snapshot| match (snapshot.outcome.as_deref(), held.get(&snapshot.id)) {
-            (None, _) => "not known".to_owned(),
-            (Some(HELD), Some(users)) => format!("left, {}", snapshots::why(users)),
-            (Some(HELD), None) => "left, named by something when the image went".to_owned(),
+    pub fn outcomes(&self, retained: &References) -> Vec<SnapshotOutcome> {
+        let outcome = |snapshot: &Snapshot| match (snapshot.outcome.as_deref(), retained.get(&snapshot.id)) {
+            (None, _) => "unknown".to_owned(),
+            (Some(RETAINED), Some(users)) => format!("retained, {}", snapshots::reason(users)),
+            (Some(RETAINED), None) => "retained: another resource referenced it when the image was deregistered".to_owned(),
             (Some(outcome), _) => outcome.to_owned(),
         };
-        let told = |snapshot: &Snapshot| SnapshotOutcome {
+        let to_outcome = |snapshot: &Snapshot| SnapshotOutcome {
             snapshot_id: snapshot.id.clone(),
             outcome: outcome(snapshot),
         };
-        let mut outcomes: Vec<SnapshotOutcome> = self.snapshots.iter().map(told).collect();
-        if self.more > 0 {
-            let snapshot_id = format!("{} more", self.more);
+        let mut outcomes: Vec<SnapshotOutcome> = self.snapshots.iter().map(to_outcome).collect();
+        if self.unlisted > 0 {
+            let snapshot_id = format!("{} more", self.unlisted);
             outcomes.push(SnapshotOutcome { snapshot_id, outcome: "not listed".to_owned() });
         }
         outcomes
     }
 
-    /// Snapshots that stayed because something else names them.
-    pub fn held(&self) -> impl Iterator<Item = &Snapshot> {
-        self.snapshots.iter().filter(|snapshot| snapshot.outcome.as_deref() == Some(HELD))
+    /// Snapshots that stay because another resource references them.
+    pub fn retained(&self) -> impl Iterator<Item = &Snapshot> {
+        self.snapshots.iter().filter(|snapshot| snapshot.outcome.as_deref() == Some(RETAINED))
     }
 
-    /// Snapshots that are neither deleted nor needed by anything else.
-    pub fn left_over(&self) -> impl Iterator<Item = &Snapshot> {
+    /// Snapshots that should have been deleted and were not.
+    pub fn not_deleted(&self) -> impl Iterator<Item = &Snapshot> {
         let fine =
-            |outcome: &Option<String>| matches!(outcome.as_deref(), Some("success" | "skipped" | HELD));
-        self.snapshots.iter().filter(move |snapshot| self.gone && !fine(&snapshot.outcome))
+            |outcome: &Option<String>| matches!(outcome.as_deref(), Some("success" | "skipped" | RETAINED));
+        self.snapshots.iter().filter(move |snapshot| self.deregistered && !fine(&snapshot.outcome))
     }
 }
 
-/// What became of the attempt to remove an image.
+/// Result of deregistering an image.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Removed {
-    /// It is deregistered; its snapshots as far as EC2 says. Those without an outcome are still to go.
-    Gone(PendingRemoval),
-    /// It was gone before this call.
-    WasGone,
-    /// EC2 holds it: protected, or kept by AWS Backup.
-    Held,
+pub enum Deregistration {
+    /// It is deregistered. Snapshots without an outcome remain to be deleted.
+    Done(PendingRemoval),
+    /// EC2 does not know it: an earlier call deregistered it.
+    NotFound,
+    /// EC2 refuses: the image is protected, or AWS Backup manages it.
+    Refused,
 }
 
-/// Deregisters an image and has its snapshots deleted with it, unless something else names one of them: EC2 would not
-/// leave that one, and [`delete_next`] deletes the others. The call is the same however often it is sent: a second one
-/// finds no image.
+/// Deregisters an image. EC2 deletes its snapshots in the same call unless another resource references one of them:
+/// EC2 would delete that one too, so [`delete_next`] deletes the others one by one.
+///
+/// A repeated call returns [`Deregistration::NotFound`].
 ///
 /// # Errors
 /// As the call.
-pub async fn remove(aws: &Aws, mut doomed: PendingRemoval, held: &Held) -> Result<Removed, StageError> {
+pub async fn deregister(aws: &Aws, mut removal: PendingRemoval, retained: &References) -> Result<Deregistration, StageError> {
     let answer = aws
         .ec2
         .deregister_image()
-        .image_id(&doomed.id)
-        .delete_associated_snapshots(held.is_empty())
+        .image_id(&removal.id)
+        .delete_associated_snapshots(retained.is_empty())
         .send()
         .await
-        .map_err(|e| AwsError::new("ec2:DeregisterImage", &doomed.id, e));
+        .map_err(|e| AwsError::new("ec2:DeregisterImage", &removal.id, e));
     match answer {
         Ok(answer) => {
-            doomed.gone = true;
-            doomed.hold(held);
+            removal.deregistered = true;
+            removal.retain(retained);
             for result in answer.delete_snapshot_results() {
                 let Some(id) = result.snapshot_id() else { continue };
                 let outcome = result.return_code().map(|code| code.as_str().to_owned());
-                if let Some(snapshot) = doomed.snapshots.iter_mut().find(|snapshot| snapshot.id == id) {
+                if let Some(snapshot) = removal.snapshots.iter_mut().find(|snapshot| snapshot.id == id) {
                     snapshot.outcome = outcome;
                 }
             }
-            Ok(Removed::Gone(doomed))
+            Ok(Deregistration::Done(removal))
         }
         Err(error) if error.class == Class::Missing || error.is("InvalidAMIID.Unavailable") => {
-            Ok(Removed::WasGone)
+            Ok(Deregistration::NotFound)
         }
-        Err(error) if error.is("OperationNotPermitted") => Ok(Removed::Held),
+        Err(error) if error.is("OperationNotPermitted") => Ok(Deregistration::Refused),
         Err(error) => Err(error.into()),
     }
 }
 
-/// Deletes the next snapshot that is still to go of an image that is gone. One that has come to be named meanwhile is
-/// left.
+/// Deletes the next snapshot of a deregistered image, unless another resource references it by now.
 ///
 /// # Errors
 /// As the call.
-pub async fn delete_next(aws: &Aws, mut doomed: PendingRemoval, held: &Held) -> Result<PendingRemoval, StageError> {
-    doomed.hold(held);
-    let Some(next) = doomed.snapshots.iter_mut().find(|snapshot| snapshot.outcome.is_none()) else {
-        return Ok(doomed);
+pub async fn delete_next(aws: &Aws, mut removal: PendingRemoval, retained: &References) -> Result<PendingRemoval, StageError> {
+    removal.retain(retained);
+    let Some(next) = removal.snapshots.iter_mut().find(|snapshot| snapshot.outcome.is_none()) else {
+        return Ok(removal);
     };
     let sent = aws.ec2.delete_snapshot().snapshot_id(&next.id).send().await;
-    // In the words of EC2's own outcomes.
+    // The values of EC2's own outcomes.
     let outcome = match sent.map_err(|e| AwsError::new("ec2:DeleteSnapshot", &next.id, e)) {
         Ok(_) => "success",
         Err(error) if error.class == Class::Missing => "success",
@@ -227,35 +227,35 @@ pub async fn delete_next(aws: &Aws, mut doomed: PendingRemoval, held: &Held) -> 
         Err(error) => return Err(error.into()),
     };
     next.outcome = Some(outcome.to_owned());
-    Ok(doomed)
+    Ok(removal)
 }
 
-/// What became of an image that was deregistered by a call whose answer was lost.
+/// Finds out what a call whose reply was lost did to an image and its snapshots.
 ///
 /// # Errors
-/// As the call that looks for its snapshots.
-pub async fn adopt(aws: &Aws, mut doomed: PendingRemoval, held: &Held) -> Result<PendingRemoval, StageError> {
-    doomed.gone = true;
-    doomed.hold(held);
-    let ids: Vec<String> = doomed.snapshots.iter().map(|snapshot| snapshot.id.clone()).collect();
+/// As the call that lists the snapshots.
+pub async fn adopt(aws: &Aws, mut removal: PendingRemoval, retained: &References) -> Result<PendingRemoval, StageError> {
+    removal.deregistered = true;
+    removal.retain(retained);
+    let ids: Vec<String> = removal.snapshots.iter().map(|snapshot| snapshot.id.clone()).collect();
     if ids.is_empty() {
-        return Ok(doomed);
+        return Ok(removal);
     }
-    // By filter and not by id, since an id that is gone would be an error.
+    // By filter: a missing id would be an error.
     let filter = Filter::builder().name("snapshot-id").set_values(Some(ids)).build();
     let mut found = aws.ec2.describe_snapshots().filters(filter).into_paginator().items().send();
     let mut there = Vec::new();
     while let Some(snapshot) = found.next().await {
-        let snapshot = snapshot.map_err(|e| AwsError::new("ec2:DescribeSnapshots", &doomed.id, e))?;
+        let snapshot = snapshot.map_err(|e| AwsError::new("ec2:DescribeSnapshots", &removal.id, e))?;
         there.extend(snapshot.snapshot_id().map(str::to_owned));
     }
-    for snapshot in &mut doomed.snapshots {
-        snapshot.outcome = match (there.contains(&snapshot.id), held.is_empty()) {
+    for snapshot in &mut removal.snapshots {
+        snapshot.outcome = match (there.contains(&snapshot.id), retained.is_empty()) {
             (false, _) => Some("success".to_owned()),
-            (true, true) => Some("still there".to_owned()),
-            // The call did not ask for the snapshots: those that nothing else names are still to go.
+            (true, true) => Some("not deleted".to_owned()),
+            // The call did not delete snapshots: those that no other resource references remain to be deleted.
             (true, false) => snapshot.outcome.take(),
         };
     }
-    Ok(doomed)
+    Ok(removal)
 }

@@ -1,172 +1,178 @@
-//! Which images stay and which go: a pure function of the rules, the images, what uses them, and the time.
+//! Which machine images stay and which are removed: a pure function of rules, images, references and time.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use super::image::{Image, Pin, Protection};
-use super::quarantine::{self, Mark, Next, Unreadable};
+use super::image::{Image, KeepTag, Protection};
+use super::quarantine::{self, Next, QuarantineRecord, RecordError};
 use crate::engine::Timestamp;
-use crate::spec::{Cleanup as Rules, Shared};
+use crate::spec::{Cleanup as Rules, Shared, Span};
 
-/// What makes an image stay.
+/// Images per channel that stay because they were promoted last: the current one and the one to roll back to.
+const PROMOTED_LAST: usize = 2;
+
+/// A reason to keep an image.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Reason {
+pub enum KeepReason {
     /// It is the image of the release whose pipeline runs this cleanup.
     ThisRelease,
-    /// The group runs it, or launches it.
+    /// The Auto Scaling group runs or launches it.
     Current { group: String },
-    /// The group ran it before this release.
-    Previous { group: String },
-    /// An instance refresh brings it or goes back to it.
+    /// The target ran it before this release.
+    Previous { target: String },
+    /// An active instance refresh deploys it.
     InRefresh { refresh: String },
-    /// It is one of the two that were promoted last: the current one and the one to go back to.
+    /// It is one of the two that were promoted last.
     PromotedLast,
-    /// It was promoted not long ago.
+    /// It was promoted recently.
     Promoted { within: String },
     /// It is among the newest of its channel.
     Newest { of: u32 },
-    /// It is younger than the rules allow to remove.
-    Young { than: String },
-    /// It was launched not long ago.
+    /// It is younger than the rules require.
+    Younger { than: String },
+    /// It was launched recently.
     Launched { within: String },
-    /// A signed statement that has not expired speaks of it.
-    Named { until: Timestamp },
-    /// Someone pinned it by tag.
-    Pinned { until: Option<Timestamp> },
+    /// A signed statement about it has not expired.
+    Evidence { until: Timestamp },
+    /// It has the tag `bakeline:keep`.
+    KeepTag { until: Option<Timestamp> },
     /// Everyone may launch it.
     Public,
     /// Other accounts may launch it.
     Shared { with: usize },
-    /// Something uses it.
-    Referenced { by: String, seen: Seen },
-    /// It is still being made.
+    /// A resource references it.
+    Referenced { by: String, agreement: Agreement },
+    /// EC2 is still creating it.
     Pending,
     /// Its deregistration protection is on.
     Protected,
-    /// Its age is not known.
-    NoDate,
+    /// Its age is unknown.
+    UnknownAge,
     /// The record of its quarantine cannot be read or made.
-    NoRecord(Unreadable),
+    Record(RecordError),
 }
 
-/// Who knows of a reference.
+/// Whether bakeline's inventory and EC2's `DescribeImageReferences` both report a reference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Seen {
-    /// Our own inventory and EC2, or a kind that only one of them looks at.
+pub enum Agreement {
+    /// Both do; or EC2 was not asked, or does not report this kind.
     Agreed,
-    /// Our own inventory, of a kind that EC2 looks at too and did not name.
-    InventoryAlone,
-    /// EC2, and our inventory, which looks at every kind that EC2 names, did not find it.
-    Ec2Alone,
+    /// EC2 reports this kind, and not this reference.
+    InventoryOnly,
+    /// The inventory covers every kind that EC2 reports, and misses this reference.
+    Ec2Only,
 }
 
-impl fmt::Display for Reason {
+impl fmt::Display for KeepReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::ThisRelease => f.write_str("the image of this release"),
             Self::Current { group } => write!(f, "current in {group}"),
-            Self::Previous { group } => write!(f, "ran in {group} before this release"),
+            Self::Previous { target } => write!(f, "ran in {target} before this release"),
             Self::InRefresh { refresh } => write!(f, "part of the instance refresh {refresh}"),
-            Self::PromotedLast => f.write_str("one of the two promoted last"),
+            Self::PromotedLast => write!(f, "one of the last {PROMOTED_LAST} promoted"),
             Self::Promoted { within } => write!(f, "promoted within {within}"),
             Self::Newest { of } => write!(f, "among the newest {of}"),
-            Self::Young { than } => write!(f, "younger than {than}"),
+            Self::Younger { than } => write!(f, "younger than {than}"),
             Self::Launched { within } => write!(f, "launched within {within}"),
-            Self::Named { until } => write!(f, "named by a statement until {until}"),
-            Self::Pinned { until: None } => f.write_str("pinned"),
-            Self::Pinned { until: Some(until) } => write!(f, "pinned until {until}"),
+            Self::Evidence { until } => write!(f, "a signed statement names it until {until}"),
+            Self::KeepTag { until: None } => f.write_str("tagged bakeline:keep"),
+            Self::KeepTag { until: Some(until) } => write!(f, "tagged bakeline:keep until {until}"),
             Self::Public => f.write_str("public"),
             Self::Shared { with } => write!(f, "shared with {with} other accounts or organizations"),
-            Self::Referenced { by, seen } => match seen {
-                Seen::Agreed => write!(f, "used by {by}"),
-                Seen::InventoryAlone => write!(f, "used by {by} (not named by DescribeImageReferences)"),
-                Seen::Ec2Alone => write!(f, "used by {by} (named by DescribeImageReferences alone)"),
+            Self::Referenced { by, agreement } => match agreement {
+                Agreement::Agreed => write!(f, "used by {by}"),
+                Agreement::InventoryOnly => write!(f, "used by {by} (not reported by DescribeImageReferences)"),
+                Agreement::Ec2Only => write!(f, "used by {by} (reported by DescribeImageReferences only)"),
             },
             Self::Pending => f.write_str("still pending"),
             Self::Protected => f.write_str("protected from deregistration"),
-            Self::NoDate => f.write_str("its creation date cannot be read"),
-            Self::NoRecord(why) => write!(f, "no record can be kept of how it was: {why}"),
+            Self::UnknownAge => f.write_str("its creation date cannot be read"),
+            Self::Record(error) => write!(f, "cleanup cannot record how it was: {error}"),
         }
     }
 }
 
-/// Reasons to keep, by image id.
-pub type Uses = BTreeMap<String, BTreeSet<Reason>>;
+/// Reasons to keep images, by image id.
+pub type KeepReasons = BTreeMap<String, BTreeSet<KeepReason>>;
 
-/// What becomes of an image.
+/// What happens to an image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Disposition {
     /// It stays, for at least one reason.
-    Keep(Vec<Reason>),
-    /// It is in quarantine, and something speaks for it: it is brought back.
-    Reinstate(Vec<Reason>),
-    /// Nothing speaks for it.
-    Go(Next),
+    Keep(Vec<KeepReason>),
+    /// It is in quarantine, and there is a reason to keep it: it is restored.
+    Restore(Vec<KeepReason>),
+    /// Nothing keeps it.
+    Remove(Next),
 }
 
 impl Disposition {
-    /// Everything that speaks for the image.
+    /// The reasons to keep the image.
     #[must_use]
-    pub fn reasons(&self) -> &[Reason] {
+    pub fn reasons(&self) -> &[KeepReason] {
         match self {
-            Self::Keep(reasons) | Self::Reinstate(reasons) => reasons,
-            Self::Go(_) => &[],
+            Self::Keep(reasons) | Self::Restore(reasons) => reasons,
+            Self::Remove(_) => &[],
         }
     }
 }
 
-/// The judgement of one image.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Verdict<'a> {
-    pub image: &'a Image,
-    pub fate: Disposition,
-}
-
-/// Judges every image. An image stays if anything speaks for it, and goes otherwise.
+/// Decides what happens to each image, by image id. `uses` are the reasons that do not follow from the image itself.
 #[must_use]
-pub fn retain<'a>(rules: &Rules, images: &'a [Image], uses: &Uses, now: Timestamp) -> Vec<Verdict<'a>> {
+pub fn dispositions(
+    rules: &Rules,
+    images: &[Image],
+    uses: &KeepReasons,
+    now: Timestamp,
+) -> BTreeMap<String, Disposition> {
     let newest = newest(rules, images);
-    let last = promoted_last(images);
-    let judge = |image: &'a Image| {
-        let mut reasons: BTreeSet<Reason> = uses.get(image.id()).cloned().unwrap_or_default();
-        reasons.extend(held(rules, image, now));
-        if last.contains(image.id()) {
-            reasons.insert(Reason::PromotedLast);
+    let promoted_last = promoted_last(images);
+    let decide = |image: &Image| {
+        let mut reasons = uses.get(image.id()).cloned().unwrap_or_default();
+        reasons.extend(ageless_reasons(rules, image, now));
+        if promoted_last.contains(image.id()) {
+            reasons.insert(KeepReason::PromotedLast);
         }
-        if !image.is_released() {
+        if !image.is_discarded() {
             if let Some(of) = newest.get(image.id()) {
-                reasons.insert(Reason::Newest { of: *of });
+                reasons.insert(KeepReason::Newest { of: *of });
             }
-            reasons.extend(recent(rules, image, now));
+            reasons.extend(recent_reasons(rules, image, now));
         }
-        Verdict { image, fate: fate(rules, image, reasons, now) }
+        (image.id().to_owned(), disposition(rules, image, reasons, now))
     };
-    images.iter().map(judge).collect()
+    images.iter().map(decide).collect()
 }
 
-fn fate(rules: &Rules, image: &Image, mut reasons: BTreeSet<Reason>, now: Timestamp) -> Disposition {
-    let marked = match image.mark() {
-        Ok(mark) => mark.is_some(),
-        Err(why) => {
-            reasons.insert(Reason::NoRecord(why));
+fn disposition(
+    rules: &Rules,
+    image: &Image,
+    mut reasons: BTreeSet<KeepReason>,
+    now: Timestamp,
+) -> Disposition {
+    let in_quarantine = match image.quarantine_record() {
+        Ok(record) => record.is_some(),
+        Err(error) => {
+            reasons.insert(KeepReason::Record(error));
             false
         }
     };
     if reasons.is_empty()
-        && image.shares.is_some()
-        && let Err(why) = Mark::of(image, now)
+        && image.shared_with.is_some()
+        && let Err(error) = QuarantineRecord::of(image, now)
     {
-        reasons.insert(Reason::NoRecord(why));
+        reasons.insert(KeepReason::Record(error));
     }
     match quarantine::next(image, rules.quarantine.as_duration(), now) {
-        Ok(next) if reasons.is_empty() => Disposition::Go(next),
-        _ if marked => Disposition::Reinstate(reasons.into_iter().collect()),
+        Ok(next) if reasons.is_empty() => Disposition::Remove(next),
+        _ if in_quarantine => Disposition::Restore(reasons.into_iter().collect()),
         _ => Disposition::Keep(reasons.into_iter().collect()),
     }
 }
 
-/// The newest of each channel, with how many are kept of it.
+/// The newest images of each channel, with how many of it are kept.
 fn newest<'a>(rules: &Rules, images: &'a [Image]) -> BTreeMap<&'a str, u32> {
     let mut channels: BTreeMap<(&str, &str, &str), Vec<&Image>> = BTreeMap::new();
     for image in images.iter().filter(|image| image.is_usable() && image.created().is_some()) {
@@ -174,89 +180,89 @@ fn newest<'a>(rules: &Rules, images: &'a [Image]) -> BTreeMap<&'a str, u32> {
         channels.entry((&identity.region, &identity.account, image.channel())).or_default().push(image);
     }
     let mut newest = BTreeMap::new();
-    for ((region, account, channel), mut line) in channels {
-        // The newest first; ids decide between images of one moment, so that the same list gives the same answer.
-        line.sort_by_cached_key(|image| (Reverse(image.created()), image.id()));
+    for ((region, account, channel), mut images) in channels {
+        // Ids decide between images of the same moment: the same images always give the same result.
+        images.sort_by_cached_key(|image| (Reverse(image.created()), image.id()));
         let last = rules.limits(region, account, channel).last;
         let count = usize::try_from(last).unwrap_or(usize::MAX);
-        newest.extend(line.into_iter().take(count).map(|image| (image.id(), last)));
+        newest.extend(images.into_iter().take(count).map(|image| (image.id(), last)));
     }
     newest
 }
 
-/// The two images of each channel that were promoted last.
+/// The images of each channel that were promoted last.
 fn promoted_last(images: &[Image]) -> BTreeSet<&str> {
     let mut channels: BTreeMap<&str, Vec<(Timestamp, &str)>> = BTreeMap::new();
     for image in images {
-        if let Some(at) = image.promoted() {
+        if let Some(at) = image.promoted_on() {
             channels.entry(image.channel()).or_default().push((at, image.id()));
         }
     }
     channels
         .into_values()
-        .flat_map(|mut line| {
-            line.sort_unstable();
-            line.into_iter().rev().take(2).map(|(_, id)| id)
+        .flat_map(|mut images| {
+            images.sort_unstable();
+            images.into_iter().rev().take(PROMOTED_LAST).map(|(_, id)| id)
         })
         .collect()
 }
 
-/// What holds an image whatever its age.
-fn held(rules: &Rules, image: &Image, now: Timestamp) -> Vec<Reason> {
+/// Reasons that do not depend on the image's age.
+fn ageless_reasons(rules: &Rules, image: &Image, now: Timestamp) -> Vec<KeepReason> {
     let mut reasons = Vec::new();
-    match image.pin() {
-        Some(Pin::ForEver) => reasons.push(Reason::Pinned { until: None }),
-        Some(Pin::Until(until)) if until > now => reasons.push(Reason::Pinned { until: Some(until) }),
-        Some(Pin::Until(_)) | None => {}
+    match image.keep_tag() {
+        Some(KeepTag::Forever) => reasons.push(KeepReason::KeepTag { until: None }),
+        Some(KeepTag::Until(until)) if until > now => {
+            reasons.push(KeepReason::KeepTag { until: Some(until) });
+        }
+        Some(KeepTag::Until(_)) | None => {}
     }
-    if let Some(until) = image.named_until().filter(|until| *until > now) {
-        reasons.push(Reason::Named { until });
+    if let Some(until) = image.evidence_until().filter(|until| *until > now) {
+        reasons.push(KeepReason::Evidence { until });
     }
     if image.public {
-        reasons.push(Reason::Public);
+        reasons.push(KeepReason::Public);
     }
-    // Of an image in quarantine, those who could launch it before.
-    let recorded = image.mark().ok().flatten().map_or(0, |mark| mark.shares.len());
-    let with = image.shares.as_ref().map_or(0, Vec::len).max(recorded);
+    // EC2 ended the shares of an image in quarantine: the record lists them.
+    let recorded = image.quarantine_record().ok().flatten().map_or(0, |record| record.shared_with.len());
+    let with = image.shared_with.as_ref().map_or(0, Vec::len).max(recorded);
     if with > 0 && rules.shared == Shared::Keep {
-        reasons.push(Reason::Shared { with });
+        reasons.push(KeepReason::Shared { with });
     }
     if image.state == "pending" {
-        reasons.push(Reason::Pending);
+        reasons.push(KeepReason::Pending);
     }
     if matches!(image.protection, Protection::On { .. }) {
-        reasons.push(Reason::Protected);
+        reasons.push(KeepReason::Protected);
     }
     if image.created().is_none() {
-        reasons.push(Reason::NoDate);
+        reasons.push(KeepReason::UnknownAge);
     }
     reasons
 }
 
-/// What holds an image because of its age.
-fn recent(rules: &Rules, image: &Image, now: Timestamp) -> Vec<Reason> {
+/// Reasons that end as the image ages.
+fn recent_reasons(rules: &Rules, image: &Image, now: Timestamp) -> Vec<KeepReason> {
     let identity = &image.identity;
     let limits = rules.limits(&identity.region, &identity.account, image.channel());
-    let within = |at: Option<Timestamp>, span: crate::spec::Span| {
-        at.is_some_and(|at| now.since(at) < span.as_duration())
-    };
+    let is_within = |at: Option<Timestamp>, span: Span| at.is_some_and(|at| now.since(at) < span.as_duration());
     let mut reasons = Vec::new();
-    if within(image.created(), limits.younger_than) {
-        reasons.push(Reason::Young { than: limits.younger_than.to_string() });
+    if is_within(image.created(), limits.younger_than) {
+        reasons.push(KeepReason::Younger { than: limits.younger_than.to_string() });
     }
-    if within(image.promoted(), limits.promoted_within) {
-        reasons.push(Reason::Promoted { within: limits.promoted_within.to_string() });
+    if is_within(image.promoted_on(), limits.promoted_within) {
+        reasons.push(KeepReason::Promoted { within: limits.promoted_within.to_string() });
     }
-    // Absent says nothing: only a date that is there is a reason, and only one to keep.
-    if within(image.launched, rules.keep_launched_within) {
-        reasons.push(Reason::Launched { within: rules.keep_launched_within.to_string() });
+    // A missing date proves nothing: only a recent launch is a reason, and only one to keep.
+    if is_within(image.launched_on, rules.keep_launched_within) {
+        reasons.push(KeepReason::Launched { within: rules.keep_launched_within.to_string() });
     }
     reasons
 }
 
-/// Why an image goes.
+/// Why an image is removed, for people.
 #[must_use]
-pub fn removal(rules: &Rules) -> String {
+pub fn removal_reason(rules: &Rules) -> String {
     format!(
         "not among the newest {}, older than {}, and nothing uses it",
         rules.keep_last, rules.keep_younger_than

@@ -1,44 +1,45 @@
-//! Snapshots that something else names than the image that goes: they stay when it goes. Pure.
+//! Snapshots that outlive their image because another resource references them. Pure.
 //!
-//! A launch template can name a snapshot in its block device mappings, and does not launch any more without it. A volume
-//! that was made of a snapshot does not need it: EBS keeps what the volume has still to load.
+//! A launch template may name a snapshot in its block device mappings, and launches nothing without it. A volume does
+//! not need the snapshot it was created from: EBS keeps the data that the volume has yet to load.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use super::graph::{Facts, Kind, User};
 use super::image::Image;
+use crate::stage::aws_view::image_references::graph::{Listings, References, Resource, ResourceKind};
 
-/// What names snapshots, by snapshot id.
-pub type Held = BTreeMap<String, BTreeSet<User>>;
-
-/// Everything that names snapshots: what the lists say, and the images that stand on them.
+/// All references to snapshots: those in the lists, and the images that consist of them.
 #[must_use]
-pub fn named(facts: &Facts, images: &[Image]) -> Held {
-    let mut named = facts.snapshots();
+pub fn references(listings: &Listings, images: &[Image]) -> References {
+    let mut references = listings.by_snapshot();
     for image in images {
         for snapshot in &image.snapshots {
-            let user = User { kind: Kind::Image, id: image.id().to_owned() };
-            named.entry(snapshot.clone()).or_default().insert(user);
+            let resource = Resource { kind: ResourceKind::Image, id: image.id().to_owned() };
+            references.entry(snapshot.clone()).or_default().insert(resource);
         }
     }
-    named
+    references
 }
 
-/// Of these snapshots, those that something else names than this image.
+/// The snapshots that resources other than this image reference.
 #[must_use]
-pub fn held<'s>(named: &Held, image: &str, snapshots: impl IntoIterator<Item = &'s str>) -> Held {
-    let itself = User { kind: Kind::Image, id: image.to_owned() };
+pub fn retained<'s>(
+    references: &References,
+    image: &str,
+    snapshots: impl IntoIterator<Item = &'s str>,
+) -> References {
+    let itself = Resource { kind: ResourceKind::Image, id: image.to_owned() };
     let others = |snapshot: &str| {
-        let mut users = named.get(snapshot)?.clone();
-        users.remove(&itself);
-        (!users.is_empty()).then(|| (snapshot.to_owned(), users))
+        let mut resources = references.get(snapshot)?.clone();
+        resources.remove(&itself);
+        (!resources.is_empty()).then(|| (snapshot.to_owned(), resources))
     };
     snapshots.into_iter().filter_map(others).collect()
 }
 
-/// Why a snapshot stays, in words.
+/// The reason to keep a snapshot, for people.
 #[must_use]
-pub fn why(users: &BTreeSet<User>) -> String {
-    let users: Vec<String> = users.iter().map(|user| format!("{} {}", user.kind.name(), user.id)).collect();
-    format!("named by {}", users.join(", "))
+pub fn reason(resources: &BTreeSet<Resource>) -> String {
+    let resources: Vec<String> = resources.iter().map(ToString::to_string).collect();
+    format!("referenced by {}", resources.join(", "))
 }

@@ -1,110 +1,127 @@
-//! The whole picture: the images of the service, everything that uses them, and what becomes of each.
+//! Reads the machine images of a service and everything that references them, and decides what happens to each.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures::{StreamExt as _, stream};
 
-use super::act;
-use super::graph::{Kind, User, Users};
+use super::calls;
 use super::image::Image;
-use super::inventory::{self, AT_ONCE, Inventory};
-use super::memory::{self, Memory, Suspicion};
-use super::quarantine::{Next, Step};
+use super::inventory;
+use super::quarantine::{Next, RemovalStep};
 use super::references;
 use super::removal::PendingRemoval;
-use super::retain::{self, Disposition, Reason, Uses};
-use super::snapshots::{self, Held};
-use super::usage;
-use crate::aws::{Aws, AwsError, Class};
+use super::retention::{self, Disposition, KeepReason, KeepReasons};
+use super::snapshots;
+use super::usage_report;
+use crate::aws::Aws;
 use crate::engine::{StageError, Timestamp};
 use crate::spec::{Cleanup as Rules, Shared};
+use crate::stage::aws_view::image_references::graph::{References, Resource, ResourceKind};
+use crate::stage::aws_view::image_references::{AT_ONCE, Inventory};
+use crate::stage::cleanup::list_lengths::{self, ListLengths, ShortList};
 
-/// Images about which EC2 is asked all at once, so that a disagreement about an image that stays is told too. Of more
-/// images it is asked about those that are to go, ten a call, before each of them changes.
-const FEW: usize = 100;
+/// Up to so many images, EC2 is asked about all references, so that a disagreement about an image that stays is
+/// reported, too. For more images EC2 is asked only about those that are due, right before each changes.
+const ASK_EC2_ABOUT_ALL: usize = 100;
 
-/// Whose images are cleaned up, and what is known of them from elsewhere.
+/// The images that a survey covers, and the reasons to keep them that are known beforehand.
 #[derive(Clone, Debug)]
 pub struct Scope<'a> {
     pub service: &'a str,
     pub rules: &'a Rules,
-    /// The group that the service's images are promoted to.
-    pub group: Option<&'a str>,
-    /// What the release itself says of images.
-    pub known: Uses,
+    /// The Auto Scaling groups in this account and region that the service is promoted to.
+    pub groups: Vec<&'a str>,
+    /// Reasons that follow from the release itself.
+    pub known: KeepReasons,
 }
 
-/// Which images a survey looks at more closely: who may launch them, and what EC2 says of them. No other may change.
+/// Why a survey's scope cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ScopeError {
+    #[error(
+        "there is no Auto Scaling group {group} in this account and region; correct promote.target: without the group, \
+         the current image is unknown"
+    )]
+    NoGroup { group: String },
+}
+
+impl From<ScopeError> for StageError {
+    fn from(error: ScopeError) -> Self {
+        Self::Config(error.to_string())
+    }
+}
+
+/// The images whose launch permissions and EC2 references a survey reads. Only these may change.
 #[derive(Clone, Copy, Debug)]
-pub enum Focus<'a> {
-    /// The oldest that are to take a step, at most so many.
+pub enum Inspect<'a> {
+    /// The oldest images that are due, at most so many.
     Oldest(usize),
-    These(&'a [String]),
+    Only(&'a [String]),
 }
 
-/// What a survey came to.
+/// The result of a survey.
 #[derive(Clone, Debug)]
 pub struct Survey {
     pub images: Vec<Image>,
     /// By image id.
-    pub fates: BTreeMap<String, Disposition>,
-    /// What names snapshots, these images included.
-    pub snapshots: Held,
-    /// The images that were looked at more closely.
-    pub close: BTreeSet<String>,
-    /// What is to be remembered of the lists' lengths, if that differs from what is.
-    pub remember: Option<Memory>,
-    /// A list that is much shorter than it was. Nothing may go.
-    pub suspicion: Option<Suspicion>,
+    pub dispositions: BTreeMap<String, Disposition>,
+    /// References to snapshots, by snapshot id.
+    pub snapshots: References,
+    /// Ids of the inspected images.
+    pub inspected: BTreeSet<String>,
+    /// The lengths of the lists to save, if they changed.
+    pub changed_lengths: Option<ListLengths>,
+    /// A list that is too short: nothing may be removed.
+    pub short_list: Option<ShortList>,
     pub at: Timestamp,
 }
 
 impl Survey {
-    /// Looks at everything and judges.
+    /// Reads everything and decides.
     ///
     /// # Errors
     /// As the calls: a list that cannot be read to its end is an error, never a shorter list.
     pub async fn take(
         aws: &Aws,
         scope: &Scope<'_>,
-        focus: Focus<'_>,
+        inspect: Inspect<'_>,
         now: Timestamp,
     ) -> Result<Self, StageError> {
-        // The users are read after the images: what begins to use an image later is caught by the next survey,
-        // which is taken right before each change.
+        // Images first, references second: a reference that appears later is found by the next survey, which precedes
+        // every change.
         let images = inventory::images(aws, scope.service).await?;
-        // How many images there are is not remembered: cleanups make them fewer, and of a list that was cut off fewer
-        // go, not more.
+        // The number of images is not stored: cleanups reduce it, and a shortened list of images removes fewer.
         let inventory = Inventory::read(aws).await?;
-        let before = remembered_in(aws, memory::PARAMETER).await?;
-        let (after, suspicion) = before.see(&inventory.facts.counts, now);
-        let mut closer = Closer {
+        let stored = list_lengths::load(aws, list_lengths::MACHINE_IMAGES).await?;
+        let (lengths, short_list) =
+            stored.update(&inventory.listings.lengths, list_lengths::MACHINE_IMAGES, now);
+        let mut builder = SurveyBuilder {
             aws,
             scope,
             now,
-            current: current(scope, &inventory)?,
-            users: inventory.users,
-            ec2: Users::new(),
+            current: current_images(scope, &inventory)?,
+            references: inventory.references,
+            ec2: References::new(),
             survey: Self {
-                snapshots: snapshots::named(&inventory.facts, &images),
+                snapshots: snapshots::references(&inventory.listings, &images),
                 images,
-                fates: BTreeMap::new(),
-                close: BTreeSet::new(),
-                remember: (after != before).then_some(after),
-                suspicion,
+                dispositions: BTreeMap::new(),
+                inspected: BTreeSet::new(),
+                changed_lengths: (lengths != stored).then_some(lengths),
+                short_list,
                 at: now,
             },
         };
-        if closer.survey.images.len() <= FEW {
-            let ids: Vec<String> = closer.survey.images.iter().map(|image| image.id().to_owned()).collect();
-            closer.ask(&ids).await?;
+        if builder.survey.images.len() <= ASK_EC2_ABOUT_ALL {
+            let ids: Vec<String> = builder.survey.images.iter().map(|image| image.id().to_owned()).collect();
+            builder.ask_ec2(&ids).await?;
         }
-        closer.judge();
-        match focus {
-            Focus::These(ids) => closer.look(ids).await?,
-            Focus::Oldest(most) => closer.oldest(most).await?,
+        builder.decide();
+        match inspect {
+            Inspect::Only(ids) => builder.inspect(ids).await?,
+            Inspect::Oldest(max) => builder.inspect_oldest(max).await?,
         }
-        Ok(closer.survey)
+        Ok(builder.survey)
     }
 
     #[must_use]
@@ -112,35 +129,35 @@ impl Survey {
         self.images.iter().find(|image| image.id() == id)
     }
 
-    /// Snapshots behind an image that something else names.
+    /// Snapshots of an image that other resources reference.
     #[must_use]
-    pub fn held(&self, image: &Image) -> Held {
-        snapshots::held(&self.snapshots, image.id(), image.snapshots.iter().map(String::as_str))
+    pub fn retained_snapshots(&self, image: &Image) -> References {
+        snapshots::retained(&self.snapshots, image.id(), image.snapshots.iter().map(String::as_str))
     }
 
-    /// The same of an image that is to go or is gone.
+    /// Snapshots of an image that other resources reference, even if the image is deregistered.
     #[must_use]
-    pub fn held_of(&self, doomed: &PendingRemoval) -> Held {
-        if let Some(image) = self.image(&doomed.id) {
-            return self.held(image);
+    pub fn retained_snapshots_of(&self, removal: &PendingRemoval) -> References {
+        if let Some(image) = self.image(&removal.id) {
+            return self.retained_snapshots(image);
         }
-        let listed = doomed.snapshots.iter().map(|snapshot| snapshot.id.as_str());
-        snapshots::held(&self.snapshots, &doomed.id, listed)
+        let listed = removal.snapshots.iter().map(|snapshot| snapshot.id.as_str());
+        snapshots::retained(&self.snapshots, &removal.id, listed)
     }
 
-    /// The step that is next for an image that was looked at closely.
+    /// The step that is due for an inspected image.
     #[must_use]
-    pub fn step(&self, id: &str) -> Option<Step> {
-        match self.fates.get(id) {
-            Some(Disposition::Go(Next::Step(step))) if self.close.contains(id) => Some(*step),
+    pub fn step(&self, id: &str) -> Option<RemovalStep> {
+        match self.dispositions.get(id) {
+            Some(Disposition::Remove(Next::Step(step))) if self.inspected.contains(id) => Some(*step),
             _ => None,
         }
     }
 
-    /// The images that go or are on their way out, oldest first.
-    pub fn leaving(&self) -> impl Iterator<Item = (&Image, Next)> {
-        self.by_age().into_iter().filter_map(|image| match self.fates.get(image.id()) {
-            Some(Disposition::Go(next)) => Some((image, *next)),
+    /// The images that nothing keeps, oldest first.
+    pub fn removable(&self) -> impl Iterator<Item = (&Image, Next)> {
+        self.by_age().into_iter().filter_map(|image| match self.dispositions.get(image.id()) {
+            Some(Disposition::Remove(next)) => Some((image, *next)),
             _ => None,
         })
     }
@@ -153,164 +170,114 @@ impl Survey {
         images
     }
 
-    /// Refuses to go on when a list is not believed.
+    /// Refuses to continue if a list is too short.
     ///
     /// # Errors
-    /// The suspicion.
-    pub fn believed(&self) -> Result<(), StageError> {
-        match &self.suspicion {
-            Some(suspicion) => Err(StageError::Rejected(suspicion.told(memory::PARAMETER))),
-            None => Ok(()),
-        }
+    /// The short list.
+    pub fn check_lengths(&self) -> Result<(), ShortList> {
+        self.short_list.clone().map_or(Ok(()), Err)
     }
 }
 
-/// A survey while single images are looked at more closely.
-struct Closer<'a> {
+/// A survey whose images are being inspected.
+struct SurveyBuilder<'a> {
     aws: &'a Aws,
     scope: &'a Scope<'a>,
     now: Timestamp,
-    current: Uses,
-    users: Users,
-    ec2: Users,
+    current: KeepReasons,
+    references: References,
+    /// The references that EC2 reports.
+    ec2: References,
     survey: Survey,
 }
 
-impl Closer<'_> {
-    async fn ask(&mut self, ids: &[String]) -> Result<(), StageError> {
-        let unasked: Vec<String> = ids.iter().filter(|id| !self.ec2.contains_key(*id)).cloned().collect();
-        self.ec2.append(&mut references::ask(self.aws, &unasked).await?);
+impl SurveyBuilder<'_> {
+    async fn ask_ec2(&mut self, ids: &[String]) -> Result<(), StageError> {
+        let new: Vec<String> = ids.iter().filter(|id| !self.ec2.contains_key(*id)).cloned().collect();
+        self.ec2.append(&mut references::read(self.aws, &new).await?);
         Ok(())
     }
 
-    fn judge(&mut self) {
-        let mut uses = references::unite(&self.users, &self.ec2);
+    fn decide(&mut self) {
+        let mut uses = references::keep_reasons(&self.references, &self.ec2);
         for (image, reasons) in self.scope.known.iter().chain(&self.current) {
             uses.entry(image.clone()).or_default().extend(reasons.iter().cloned());
         }
-        let verdicts = retain::retain(self.scope.rules, &self.survey.images, &uses, self.now);
-        self.survey.fates =
-            verdicts.into_iter().map(|verdict| (verdict.image.id().to_owned(), verdict.fate)).collect();
+        self.survey.dispositions =
+            retention::dispositions(self.scope.rules, &self.survey.images, &uses, self.now);
     }
 
-    /// Asks who may launch these images and what EC2 knows of them, and judges anew.
-    async fn look(&mut self, ids: &[String]) -> Result<(), StageError> {
-        self.ask(ids).await?;
+    /// Reads the launch permissions and EC2 references of these images, and decides again.
+    async fn inspect(&mut self, ids: &[String]) -> Result<(), StageError> {
+        self.ask_ec2(ids).await?;
         let (aws, now) = (self.aws, self.now);
         let by_usage = self.scope.rules.shared == Shared::ByUsage;
-        // A disabled image is shared with no one; whom it was shared with stands in its record.
+        // A disabled image is not shared; its record lists whom it was shared with.
         let wanted: BTreeSet<&str> = ids.iter().map(String::as_str).collect();
-        let (disabled, open): (Vec<&Image>, Vec<&Image>) = self
+        let (disabled, enabled): (Vec<&Image>, Vec<&Image>) = self
             .survey
             .images
             .iter()
             .filter(|image| wanted.contains(image.id()))
             .partition(|image| image.state == "disabled");
-        let open: Vec<String> = open.into_iter().map(|image| image.id().to_owned()).collect();
+        let enabled: Vec<String> = enabled.into_iter().map(|image| image.id().to_owned()).collect();
         let read = |id: String| async move {
-            let shares = act::shares(aws, &id).await?.unwrap_or_default();
-            let asks = by_usage && !shares.is_empty();
-            let users = if asks { usage::users(aws, &id, now).await? } else { BTreeSet::new() };
-            Ok((id, shares, users))
+            let shared_with = calls::launch_permissions(aws, &id).await?.unwrap_or_default();
+            let needs_report = by_usage && !shared_with.is_empty();
+            let accounts =
+                if needs_report { usage_report::accounts(aws, &id, now).await? } else { BTreeSet::new() };
+            Ok((id, shared_with, accounts))
         };
-        // To the end, though one fails: the reports of the others are then on their way.
-        let read: Vec<Result<_, StageError>> = stream::iter(open).map(read).buffered(AT_ONCE).collect().await;
-        let mut looked: BTreeMap<String, Vec<String>> =
+        // All of them, even if one fails: EC2 then creates the usage reports of all in parallel.
+        let read: Vec<Result<_, StageError>> = stream::iter(enabled).map(read).buffered(AT_ONCE).collect().await;
+        let mut permissions: BTreeMap<String, Vec<String>> =
             disabled.into_iter().map(|image| (image.id().to_owned(), Vec::new())).collect();
-        for (id, shares, users) in read.into_iter().collect::<Result<Vec<_>, _>>()? {
-            if !users.is_empty() {
-                self.users.entry(id.clone()).or_default().extend(users);
+        for (id, shared_with, accounts) in read.into_iter().collect::<Result<Vec<_>, _>>()? {
+            if !accounts.is_empty() {
+                self.references.entry(id.clone()).or_default().extend(accounts);
             }
-            looked.insert(id, shares);
+            permissions.insert(id, shared_with);
         }
         for image in &mut self.survey.images {
-            if let Some(shares) = looked.remove(image.id()) {
-                self.survey.close.insert(image.id().to_owned());
-                image.shares = Some(shares);
+            if let Some(shared_with) = permissions.remove(image.id()) {
+                self.survey.inspected.insert(image.id().to_owned());
+                image.shared_with = Some(shared_with);
             }
         }
-        self.judge();
+        self.decide();
         Ok(())
     }
 
-    /// Looks at the oldest that are to take a step, until there are as many as asked for.
-    async fn oldest(&mut self, most: usize) -> Result<(), StageError> {
+    /// Inspects the oldest removable images until `max` of them have a step that is due.
+    async fn inspect_oldest(&mut self, max: usize) -> Result<(), StageError> {
         loop {
-            let stepping = self.survey.close.iter().filter(|id| self.survey.step(id).is_some()).count();
-            let unseen = self.survey.leaving().filter(|(image, next)| {
-                matches!(next, Next::Step(_)) && !self.survey.close.contains(image.id())
+            let due = self.survey.inspected.iter().filter(|id| self.survey.step(id).is_some()).count();
+            let candidates = self.survey.removable().filter(|(image, next)| {
+                matches!(next, Next::Step(_)) && !self.survey.inspected.contains(image.id())
             });
-            let missing = most.saturating_sub(stepping);
-            let batch: Vec<String> = unseen.take(missing).map(|(image, _)| image.id().to_owned()).collect();
+            let missing = max.saturating_sub(due);
+            let batch: Vec<String> =
+                candidates.take(missing).map(|(image, _)| image.id().to_owned()).collect();
             if batch.is_empty() {
                 return Ok(());
             }
-            self.look(&batch).await?;
+            self.inspect(&batch).await?;
         }
     }
 }
 
-/// What the group runs, launches, and is being refreshed to.
-fn current(scope: &Scope<'_>, inventory: &Inventory) -> Result<Uses, StageError> {
-    let mut uses = Uses::new();
-    let Some(name) = scope.group else { return Ok(uses) };
-    if !inventory.facts.groups.contains(name) {
-        return Err(StageError::Config(format!(
-            "there is no Auto Scaling group {name} in this account and region; correct promote.group: without the \
-             group it is not known which image is current"
-        )));
-    }
-    let group = User { kind: Kind::AutoScalingGroup, id: name.to_owned() };
-    for (image, _) in inventory.users.iter().filter(|(_, users)| users.contains(&group)) {
-        uses.entry(image.clone()).or_default().insert(Reason::Current { group: name.to_owned() });
-    }
-    Ok(uses)
-}
-
-/// What is remembered of the lists in this account and region.
-///
-/// # Errors
-/// As the call; or the parameter holds something else.
-pub async fn remembered_in(aws: &Aws, parameter: &str) -> Result<Memory, StageError> {
-    let answer = aws.ssm.get_parameter().name(parameter).send().await;
-    match answer.map_err(|e| AwsError::new("ssm:GetParameter", parameter, e)) {
-        Ok(answer) => {
-            let text = answer.parameter().and_then(|parameter| parameter.value()).unwrap_or_default();
-            Memory::read(text).ok_or_else(|| {
-                StageError::Rejected(format!(
-                    "the parameter {parameter} is not a memory of an earlier cleanup; delete it to begin anew"
-                ))
-            })
+/// The images that the scope's groups run, launch or are being refreshed to.
+fn current_images(scope: &Scope<'_>, inventory: &Inventory) -> Result<KeepReasons, ScopeError> {
+    let mut reasons = KeepReasons::new();
+    for name in &scope.groups {
+        if !inventory.listings.groups.contains(*name) {
+            return Err(ScopeError::NoGroup { group: (*name).to_owned() });
         }
-        Err(error) if error.class == Class::Missing => Ok(Memory::default()),
-        Err(error) => Err(error.into()),
+        let group = Resource { kind: ResourceKind::AutoScalingGroup, id: (*name).to_owned() };
+        let images = inventory.references.iter().filter(|(_, resources)| resources.contains(&group));
+        for (image, _) in images {
+            reasons.entry(image.clone()).or_default().insert(KeepReason::Current { group: (*name).to_owned() });
+        }
     }
-}
-
-/// Writes down how long the lists are.
-///
-/// # Errors
-/// As the call.
-pub async fn remember(aws: &Aws, memory: &Memory) -> Result<(), StageError> {
-    remember_in(aws, memory::PARAMETER, memory).await
-}
-
-/// The same in a parameter of another name.
-///
-/// # Errors
-/// As the call.
-pub async fn remember_in(aws: &Aws, parameter: &str, memory: &Memory) -> Result<(), StageError> {
-    let text = serde_json::to_string(memory)
-        .map_err(|error| StageError::Bug(format!("the memory of the lists cannot be written: {error}")))?;
-    aws.ssm
-        .put_parameter()
-        .name(parameter)
-        .description("How long the lists were that bakeline's cleanup read last")
-        .r#type(aws_sdk_ssm::types::ParameterType::String)
-        .overwrite(true)
-        .value(text)
-        .send()
-        .await
-        .map_err(|e| AwsError::new("ssm:PutParameter", parameter, e))?;
-    Ok(())
+    Ok(reasons)
 }

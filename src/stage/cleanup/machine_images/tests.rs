@@ -7,13 +7,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
-use super::graph::{Facts, Kind, Template, User, Users, amis, parameter};
+use super::graph::{Listings, ResourceKind, Template, Resource, References, amis, parameter};
 use super::image::{Image, Protection};
-use super::quarantine::{Next, Step};
+use super::quarantine::{Next, RemovalStep};
 use super::references::unite;
-use super::retain::{Disposition, Reason, Seen, Uses, removal, retain};
-use super::snapshots::{self, Held};
-use super::{Cleanup, PendingRemoval, MOST, Snapshot, Todo, fit};
+use super::retain::{Disposition, KeepReason, Seen, KeepReasons, removal, retain};
+use super::snapshots;
+use super::{Cleanup, PendingRemoval, MOST, Snapshot, QueuedImage, fit};
 use crate::engine::{Failure, FailureKind, Machine, Timestamp};
 use crate::evidence::ImageIdentity;
 use crate::spec;
@@ -23,7 +23,7 @@ use crate::stage::failure_reason::FailureReason;
 const DAY: i64 = 86_400;
 const ON: Protection = Protection::On { with_cooldown: false };
 /// What becomes of an image that nothing speaks for.
-const GOES: Disposition = Disposition::Go(Next::Step(Step::Mark));
+const GOES: Disposition = Disposition::Remove(Next::Step(RemovalStep::Mark));
 const NOW: Timestamp = Timestamp(1_800_000_000);
 
 fn rules(keep_last: u32, days: u32) -> spec::Cleanup {
@@ -43,45 +43,45 @@ fn image(id: u32, days: i64) -> Image {
         },
         state: "available".into(),
         protection: Protection::Off,
-        deprecated: None,
-        launched: None,
+        deprecated_on: None,
+        launched_on: None,
         public: false,
-        shares: Some(Vec::new()),
+        shared_with: Some(Vec::new()),
         snapshots: vec![format!("snap-{id:08x}")],
         gib: 8,
         tags: BTreeMap::new(),
     }
 }
 
-fn fates(rules: &spec::Cleanup, images: &[Image], uses: &Uses) -> Vec<Disposition> {
-    retain(rules, images, uses, NOW).into_iter().map(|verdict| verdict.fate).collect()
+fn dispositions(rules: &spec::Cleanup, images: &[Image], uses: &KeepReasons) -> Vec<Disposition> {
+    retain(rules, images, uses, NOW).into_iter().map(|verdict| verdict.disposition).collect()
 }
 
 #[test]
 fn each_reason_alone_keeps_an_image_and_none_lets_it_go() {
-    let used = |reason: Reason| Uses::from([("ami-00000001".to_owned(), BTreeSet::from([reason]))]);
-    let by = || Reason::Referenced { by: "instance i-1".into(), seen: Seen::Agreed };
+    let used = |reason: KeepReason| KeepReasons::from([("ami-00000001".to_owned(), BTreeSet::from([reason]))]);
+    let by = || KeepReason::Referenced { by: "instance i-1".into(), seen: Agreement::Agreed };
     // Two newer images take the two places among the newest.
     let newer = [image(2, 20), image(3, 25)];
-    let cases: Vec<(&str, Image, Uses, Option<Reason>)> = vec![
-        ("nothing", image(1, 30), Uses::new(), None),
+    let cases: Vec<(&str, Image, KeepReasons, Option<KeepReason>)> = vec![
+        ("nothing", image(1, 30), KeepReasons::new(), None),
         ("used", image(1, 30), used(by()), Some(by())),
-        ("this release", image(1, 30), used(Reason::ThisRelease), Some(Reason::ThisRelease)),
-        ("young", image(1, 13), Uses::new(), None),
-        ("pending", Image { state: "pending".into(), ..image(1, 30) }, Uses::new(), Some(Reason::Pending)),
-        ("protected", Image { protection: ON, ..image(1, 30) }, Uses::new(), Some(Reason::Protected)),
-        ("failed", Image { state: "failed".into(), ..image(1, 30) }, Uses::new(), None),
-        ("disabled", Image { state: "disabled".into(), ..image(1, 30) }, Uses::new(), None),
+        ("this release", image(1, 30), used(KeepReason::ThisRelease), Some(KeepReason::ThisRelease)),
+        ("young", image(1, 13), KeepReasons::new(), None),
+        ("pending", Image { state: "pending".into(), ..image(1, 30) }, KeepReasons::new(), Some(KeepReason::Pending)),
+        ("protected", Image { protection: ON, ..image(1, 30) }, KeepReasons::new(), Some(KeepReason::Protected)),
+        ("failed", Image { state: "failed".into(), ..image(1, 30) }, KeepReasons::new(), None),
+        ("disabled", Image { state: "disabled".into(), ..image(1, 30) }, KeepReasons::new(), None),
     ];
     for (name, image, uses, reason) in cases {
         let mut images = newer.to_vec();
         let young = image.created().is_some_and(|made| NOW.since(made).as_secs() < 14 * 86_400);
         images.push(image);
-        let fate = fates(&rules(2, 14), &images, &uses).pop().unwrap();
+        let disposition = dispositions(&rules(2, 14), &images, &uses).pop().unwrap();
         match (reason, young) {
-            (Some(reason), _) => assert_eq!(fate, Disposition::Keep(vec![reason]), "{name}"),
-            (None, true) => assert!(matches!(fate, Disposition::Keep(_)), "{name}"),
-            (None, false) => assert_eq!(fate, GOES, "{name}"),
+            (Some(reason), _) => assert_eq!(disposition, Disposition::Keep(vec![reason]), "{name}"),
+            (None, true) => assert!(matches!(disposition, Disposition::Keep(_)), "{name}"),
+            (None, false) => assert_eq!(disposition, GOES, "{name}"),
         }
     }
 }
@@ -89,15 +89,15 @@ fn each_reason_alone_keeps_an_image_and_none_lets_it_go() {
 #[test]
 fn what_was_never_usable_takes_no_place_among_the_newest() {
     let images = [Image { state: "failed".into(), ..image(1, 20) }, image(2, 30), image(3, 40)];
-    let fates = fates(&rules(1, 14), &images, &Uses::new());
-    assert_eq!(fates, [GOES, Disposition::Keep(vec![Reason::Newest { of: 1 }]), GOES]);
+    let dispositions = dispositions(&rules(1, 14), &images, &KeepReasons::new());
+    assert_eq!(dispositions, [GOES, Disposition::Keep(vec![KeepReason::Newest { of: 1 }]), GOES]);
 }
 
 #[test]
 fn an_image_without_a_date_stays() {
     let mut odd = image(1, 30);
     odd.identity.creation_date = "yesterday".into();
-    assert_eq!(fates(&rules(1, 1), &[odd, image(2, 20)], &Uses::new())[0], Disposition::Keep(vec![Reason::NoDate]));
+    assert_eq!(dispositions(&rules(1, 1), &[odd, image(2, 20)], &KeepReasons::new())[0], Disposition::Keep(vec![KeepReason::UnknownAge]));
 }
 
 #[test]
@@ -107,8 +107,8 @@ fn an_image_is_young_until_the_very_second() {
     for (age, kept) in [(14 * DAY - 1, true), (14 * DAY, false)] {
         let mut one = image(1, 0);
         one.identity.creation_date = Timestamp(NOW.0 - age).to_string();
-        let fate = fates(&rules, &[one, newest.clone()], &Uses::new()).remove(0);
-        assert_eq!(matches!(fate, Disposition::Keep(_)), kept, "{age}");
+        let disposition = dispositions(&rules, &[one, newest.clone()], &KeepReasons::new()).remove(0);
+        assert_eq!(matches!(disposition, Disposition::Keep(_)), kept, "{age}");
     }
 }
 
@@ -133,9 +133,9 @@ proptest! {
         days in 1u32..40,
         used in prop::collection::btree_set(0u32..30, 0..10),
     ) {
-        let reasons = [Reason::ThisRelease, Reason::Previous { group: "web".into() }, Reason::Current { group: "web".into() },
-            Reason::InRefresh { refresh: "r".into() }, Reason::Referenced { by: "x".into(), seen: Seen::Ec2Alone }];
-        let uses: Uses = used.iter().zip(reasons.iter().cycle())
+        let reasons = [KeepReason::ThisRelease, KeepReason::Previous { group: "web".into() }, KeepReason::Current { group: "web".into() },
+            KeepReason::InRefresh { refresh: "r".into() }, KeepReason::Referenced { by: "x".into(), seen: Agreement::Ec2Only }];
+        let uses: KeepReasons = used.iter().zip(reasons.iter().cycle())
             .map(|(id, reason)| (format!("ami-{id:08x}"), BTreeSet::from([reason.clone()]))).collect();
         let rules = rules(keep_last, days);
         let verdicts = retain(&rules, &images, &uses, NOW);
@@ -149,9 +149,9 @@ proptest! {
                 || (other.created() == image.created() && other.id() < image.id()))).count();
             let needed = uses.contains_key(image.id()) || (usable(image) && newer < keep_last as usize)
                 || age < rules.keep_younger_than.as_duration() || image.state == "pending" || image.protection == ON;
-            match &verdict.fate {
-                Disposition::Go(_) => prop_assert!(!needed, "{} was needed", image.id()),
-                Disposition::Reinstate(_) => prop_assert!(false, "nothing was in quarantine"),
+            match &verdict.disposition {
+                Disposition::Remove(_) => prop_assert!(!needed, "{} was needed", image.id()),
+                Disposition::Restore(_) => prop_assert!(false, "nothing was in quarantine"),
                 Disposition::Keep(reasons) => prop_assert!(needed && !reasons.is_empty(), "{} was not needed", image.id()),
             }
         }
@@ -159,22 +159,22 @@ proptest! {
 
     #[test]
     fn the_order_of_a_list_decides_nothing(images in any_images(), keep_last in 1u32..5) {
-        let fates = |images: &[Image]| {
-            let mut fates: Vec<(String, Disposition)> = retain(&rules(keep_last, 5), images, &Uses::new(), NOW).into_iter()
-                .map(|verdict| (verdict.image.id().to_owned(), verdict.fate)).collect();
-            fates.sort_by(|a, b| a.0.cmp(&b.0));
-            fates
+        let dispositions = |images: &[Image]| {
+            let mut dispositions: Vec<(String, Disposition)> = retain(&rules(keep_last, 5), images, &KeepReasons::new(), NOW).into_iter()
+                .map(|verdict| (verdict.image.id().to_owned(), verdict.disposition)).collect();
+            dispositions.sort_by(|a, b| a.0.cmp(&b.0));
+            dispositions
         };
         let mut backwards = images.clone();
         backwards.reverse();
-        prop_assert_eq!(fates(&images), fates(&backwards));
+        prop_assert_eq!(dispositions(&images), dispositions(&backwards));
     }
 
     #[test]
     fn what_is_to_go_always_fits_the_token(
         names in prop::collection::vec(("[a-zA-Z0-9 ()./_'@-]{1,128}", 0usize..40), 1..30),
     ) {
-        let doomed = names.iter().enumerate().map(|(index, (name, count))| {
+        let removal = names.iter().enumerate().map(|(index, (name, count))| {
             let mut image = image(u32::try_from(index).unwrap(), 100);
             image.identity.name.clone_from(name);
             image.identity.image_id = format!("ami-{index:017x}");
@@ -182,14 +182,14 @@ proptest! {
             image.snapshots = (0..*count).map(|snapshot| format!("snap-{snapshot:017x}")).collect();
             PendingRemoval::new(&image)
         });
-        let queue = fit(doomed);
+        let queue = fit(removal);
         prop_assert!(!queue.is_empty() && queue.len() <= MOST);
-        let done: Vec<PendingRemoval> = queue.into_iter().map(|mut doomed| {
-            doomed.gone = true;
-            for snapshot in &mut doomed.snapshots {
+        let done: Vec<PendingRemoval> = queue.into_iter().map(|mut removal| {
+            removal.gone = true;
+            for snapshot in &mut removal.snapshots {
                 snapshot.outcome = Some("missing-permissions".into());
             }
-            doomed
+            removal
         }).collect();
         let why = Some(FailureReason::new(FailureKind::SystemUnavailable, &"\"".repeat(900)));
         let encoded = worst(Cleanup::Sealing { done, why }).encode();
@@ -207,15 +207,15 @@ fn amis_are_found_wherever_they_stand() {
 
 #[test]
 fn both_sources_count_and_their_disagreement_is_told() {
-    let user = |kind, id: &str| User { kind, id: id.into() };
-    let users = |list: Vec<User>| Users::from([("ami-1".to_owned(), list.into_iter().collect())]);
+    let user = |kind, id: &str| Resource { kind, id: id.into() };
+    let users = |list: Vec<Resource>| References::from([("ami-1".to_owned(), list.into_iter().collect())]);
     let ours = users(vec![
-        user(Kind::Instance, "i-1"),
-        user(Kind::Instance, "i-2"),
-        user(Kind::LaunchConfiguration, "lc"),
+        user(ResourceKind::Instance, "i-1"),
+        user(ResourceKind::Instance, "i-2"),
+        user(ResourceKind::LaunchConfiguration, "lc"),
     ]);
     let ec2 =
-        users(vec![user(Kind::Instance, "i-1"), user(Kind::Parameter, "web"), user(Kind::Recipe, "arn")]);
+        users(vec![user(ResourceKind::Instance, "i-1"), user(ResourceKind::Parameter, "web"), user(ResourceKind::Recipe, "arn")]);
     let texts: Vec<String> = unite(&ours, &ec2)["ami-1"].iter().map(ToString::to_string).collect();
     assert_eq!(
         texts,
@@ -237,24 +237,24 @@ fn the_reason_of_a_removal_says_the_rules() {
 
 #[test]
 fn a_snapshot_is_held_by_whatever_else_names_it_and_the_record_says_by_what() {
-    let mut facts = Facts::default();
+    let mut listings = Listings::default();
     let template =
         Template { snapshots: BTreeSet::from(["snap-00000001".to_owned()]), ..Template::default() };
-    facts.templates.insert("lt-1".into(), template);
-    facts.disks.push((User { kind: Kind::SpotFleet, id: "sfr-1".into() }, "snap-00000001".into()));
+    listings.templates.insert("lt-1".into(), template);
+    listings.snapshots.push((Resource { kind: ResourceKind::SpotFleet, id: "sfr-1".into() }, "snap-00000001".into()));
     let mut other = image(2, 30);
     other.snapshots.push("snap-00000003".into());
     let images =
         [Image { snapshots: vec!["snap-00000001".into(), "snap-00000003".into()], ..image(1, 30) }, other];
-    let named = snapshots::named(&facts, &images);
+    let named = snapshots::named(&listings, &images);
     let held =
         |image: &Image| snapshots::held(&named, image.id(), image.snapshots.iter().map(String::as_str));
-    let told: Vec<String> = held(&images[0])
+    let reported: Vec<String> = held(&images[0])
         .iter()
         .map(|(snapshot, users)| format!("{snapshot} {}", snapshots::why(users)))
         .collect();
     assert_eq!(
-        told,
+        reported,
         [
             "snap-00000001 named by launch template lt-1, Spot fleet sfr-1",
             "snap-00000003 named by image ami-00000002",
@@ -263,15 +263,15 @@ fn a_snapshot_is_held_by_whatever_else_names_it_and_the_record_says_by_what() {
     assert_eq!(held(&images[1]).keys().collect::<Vec<_>>(), ["snap-00000003"]);
     assert!(held(&image(7, 30)).is_empty());
 
-    let mut doomed = PendingRemoval::new(&images[0]);
-    doomed.gone = true;
-    assert!(!doomed.is_over(), "its snapshots are still to go");
-    doomed.snapshots[0].outcome = Some("held".into());
-    doomed.snapshots[1].outcome = Some("success".into());
-    assert!(doomed.is_over() && doomed.left_over().next().is_none());
-    let outcome = |held: &Held| doomed.outcomes(held).remove(0).outcome;
+    let mut removal = PendingRemoval::new(&images[0]);
+    removal.gone = true;
+    assert!(!removal.is_over(), "its snapshots are still to go");
+    removal.snapshots[0].outcome = Some("held".into());
+    removal.snapshots[1].outcome = Some("success".into());
+    assert!(removal.is_over() && removal.not_deleted().next().is_none());
+    let outcome = |held: &References| removal.outcomes(held).remove(0).outcome;
     assert_eq!(outcome(&held(&images[0])), "left, named by launch template lt-1, Spot fleet sfr-1");
-    assert_eq!(outcome(&Held::new()), "left, named by something when the image went");
+    assert_eq!(outcome(&References::new()), "left, named by something when the image went");
 }
 
 #[test]
@@ -288,14 +288,14 @@ fn states() -> Vec<(&'static str, Cleanup)> {
     let many = Image { snapshots: (0..20).map(|n| format!("snap-{n:017x}")).collect(), ..image(2, 40) };
     let queue = vec![PendingRemoval::new(&image(3, 30)), PendingRemoval::new(&many)];
     let why = Some(FailureReason::new(FailureKind::PermissionError, "ssm:DescribeParameters was denied"));
-    let todo = Step::ALL.map(|step| Todo { image: format!("ami-0000000{}", step as u8), step }).to_vec();
+    let todo = RemovalStep::ALL.map(|step| QueuedImage { image: format!("ami-0000000{}", step as u8), step }).to_vec();
     vec![
         ("naming", Cleanup::TaggingRelease),
         ("surveying", Cleanup::Surveying),
         ("quarantining", Cleanup::Quarantining { queue: todo }),
-        ("resting", Cleanup::Resting { images: vec!["ami-00000001".into(), "ami-00000002".into()] }),
+        ("resting", Cleanup::Waiting { images: vec!["ami-00000001".into(), "ami-00000002".into()] }),
         ("removing", Cleanup::Removing { queue, done: vec![gone.clone()] }),
-        ("containers", Cleanup::Containers { done: vec![gone.clone()], tries: 1 }),
+        ("containers", Cleanup::ContainerImages { done: vec![gone.clone()], tries: 1 }),
         ("reaping", Cleanup::Reaping { done: vec![gone.clone()], tries: 2, asked: Vec::new() }),
         ("reaping_on", Cleanup::Reaping { done: Vec::new(), tries: 3, asked: vec![3_421_780_262, 7] }),
         ("sealing", Cleanup::Sealing { done: vec![gone.clone()], why: None }),
@@ -315,8 +315,8 @@ fn turning_round_keeps_what_is_to_be_told() {
         let turned = state.clone().unwind(why());
         assert!(turned.is_unwinding(), "{name}");
         assert_eq!(turned.clone().unwind(why()), turned, "{name}");
-        if let (Cleanup::Removing { queue, done }, Cleanup::Sealing { done: told, .. }) = (state, turned) {
-            assert_eq!(told.len(), queue.len() + done.len());
+        if let (Cleanup::Removing { queue, done }, Cleanup::Sealing { done: reported, .. }) = (state, turned) {
+            assert_eq!(reported.len(), queue.len() + done.len());
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What other accounts make of a shared image, from EC2's image usage report.
+//! Which other accounts use a shared image, from EC2's image usage report.
 
 use std::collections::BTreeSet;
 
@@ -6,25 +6,43 @@ use aws_sdk_ec2::types::{
     ImageReferenceResourceType, ImageUsageResourceTypeOptionRequest, ImageUsageResourceTypeRequest,
 };
 
-use super::graph::{Kind, User};
 use crate::aws::{Aws, AwsError, Class};
 use crate::engine::{StageError, Timestamp};
+use crate::stage::aws_view::image_references::graph::{Resource, ResourceKind};
 
-/// The kinds a report can be about.
-const KINDS: [ImageReferenceResourceType; 2] =
+/// The resource types a report can cover.
+const RESOURCE_TYPES: [ImageReferenceResourceType; 2] =
     [ImageReferenceResourceType::Ec2Instance, ImageReferenceResourceType::Ec2LaunchTemplate];
 
-/// The most versions of a launch template that a report looks at; its default is twenty.
-const DEPTH: &str = "10000";
+/// How many versions of each launch template the report covers; EC2's default is 20.
+const VERSION_DEPTH: &str = "10000";
 
-/// A report that is older than this, in seconds, says nothing of today.
-const DAY: i64 = 86_400;
+/// Maximum age of a report, in seconds.
+const MAX_AGE: i64 = 86_400;
 
-/// The accounts that use a shared image. A report takes a while: until it is there, nothing is known.
+/// Why no usage report can be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ReportError {
+    #[error("EC2 is creating the usage report of {image}")]
+    Pending { image: String },
+    #[error("the usage report of {image} has the state {state} (reason: {reason}), so its users are unknown")]
+    Failed { image: String, state: String, reason: String },
+}
+
+impl From<ReportError> for StageError {
+    fn from(error: ReportError) -> Self {
+        match &error {
+            ReportError::Pending { .. } => Self::NotYet(error.to_string()),
+            ReportError::Failed { .. } => Self::Rejected(error.to_string()),
+        }
+    }
+}
+
+/// Reads which accounts use a shared image. EC2 creates the report in the background: the first call requests it.
 ///
 /// # Errors
-/// As the calls; the report is not there yet, or came to nothing.
-pub async fn users(aws: &Aws, image: &str, now: Timestamp) -> Result<BTreeSet<User>, StageError> {
+/// As the calls; [`ReportError`] while the report is missing, or if EC2 could not create it.
+pub async fn accounts(aws: &Aws, image: &str, now: Timestamp) -> Result<BTreeSet<Resource>, StageError> {
     let mut pages = aws.ec2.describe_image_usage_reports().image_ids(image).into_paginator().items().send();
     let mut newest = None;
     while let Some(report) = pages.next().await {
@@ -34,30 +52,30 @@ pub async fn users(aws: &Aws, image: &str, now: Timestamp) -> Result<BTreeSet<Us
             newest = Some((made, report));
         }
     }
-    let not_yet = |what: &str| Err(StageError::NotYet(format!("the usage report of {image} {what}")));
-    let old = now.0.saturating_sub(DAY);
+    let old = now.0.saturating_sub(MAX_AGE);
     let Some((_, report)) = newest.filter(|(made, _)| made.is_some_and(|made| made > old)) else {
         create(aws, image, now).await?;
-        return not_yet("was asked for");
+        return Err(ReportError::Pending { image: image.to_owned() }.into());
     };
     match (report.state(), report.report_id()) {
         (Some("available"), Some(id)) => entries(aws, image, id).await,
-        (Some("pending"), _) => not_yet("is being made"),
-        (state, _) => Err(StageError::Rejected(format!(
-            "the usage report of {image} is {}: {}; it is not known who uses the image",
-            state.unwrap_or("in no state"),
-            report.state_reason().unwrap_or("no reason was given")
-        ))),
+        (Some("pending"), _) => Err(ReportError::Pending { image: image.to_owned() }.into()),
+        (state, _) => Err(ReportError::Failed {
+            image: image.to_owned(),
+            state: state.unwrap_or("missing").to_owned(),
+            reason: report.state_reason().unwrap_or("none given").to_owned(),
+        }
+        .into()),
     }
 }
 
-/// Asks for a report. One that is being made is found by the next look.
+/// Requests a report. The next call finds one that EC2 is already creating.
 async fn create(aws: &Aws, image: &str, now: Timestamp) -> Result<(), StageError> {
     let kind = |kind: ImageReferenceResourceType| {
         let wanted = ImageUsageResourceTypeRequest::builder().resource_type(kind.as_str());
         let wanted = if kind == ImageReferenceResourceType::Ec2LaunchTemplate {
             let depth = ImageUsageResourceTypeOptionRequest::builder().option_name("version-depth");
-            wanted.resource_type_options(depth.option_values(DEPTH).build())
+            wanted.resource_type_options(depth.option_values(VERSION_DEPTH).build())
         } else {
             wanted
         };
@@ -67,8 +85,8 @@ async fn create(aws: &Aws, image: &str, now: Timestamp) -> Result<(), StageError
         .ec2
         .create_image_usage_report()
         .image_id(image)
-        .set_resource_types(Some(KINDS.map(kind).to_vec()))
-        .client_token(format!("bakeline-cleanup-{image}-{}", now.0.div_euclid(DAY)))
+        .set_resource_types(Some(RESOURCE_TYPES.map(kind).to_vec()))
+        .client_token(format!("bakeline-cleanup-{image}-{}", now.0.div_euclid(MAX_AGE)))
         .send()
         .await;
     match sent.map_err(|e| AwsError::new("ec2:CreateImageUsageReport", image, e)) {
@@ -77,17 +95,17 @@ async fn create(aws: &Aws, image: &str, now: Timestamp) -> Result<(), StageError
     }
 }
 
-async fn entries(aws: &Aws, image: &str, report: &str) -> Result<BTreeSet<User>, StageError> {
+async fn entries(aws: &Aws, image: &str, report: &str) -> Result<BTreeSet<Resource>, StageError> {
     let ask = aws.ec2.describe_image_usage_report_entries().report_ids(report);
     let mut pages = ask.into_paginator().items().send();
-    let mut users = BTreeSet::new();
+    let mut accounts = BTreeSet::new();
     while let Some(entry) = pages.next().await {
         let entry = entry.map_err(|e| AwsError::new("ec2:DescribeImageUsageReportEntries", image, e))?;
         let account = entry.account_id().unwrap_or("an unknown account");
         let (count, kind) = (entry.usage_count().unwrap_or(1), entry.resource_type().unwrap_or("resource"));
         if count > 0 {
-            users.insert(User { kind: Kind::Account, id: format!("{account} ({count} {kind})") });
+            accounts.insert(Resource { kind: ResourceKind::Account, id: format!("{account} ({count} {kind})") });
         }
     }
-    Ok(users)
+    Ok(accounts)
 }

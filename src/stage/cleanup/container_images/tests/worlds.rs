@@ -25,7 +25,7 @@ enum Happening {
     /// Something stops using one.
     Leave(Index),
     /// A tag moves from one image to another.
-    Move(Index, Index),
+    NextAction(Index, Index),
     Hours(u16),
     /// A cleanup runs, is met by a fault in each look, and is killed after so many looks.
     Cleanup {
@@ -43,10 +43,10 @@ struct Plan {
 }
 
 fn rules() -> impl Strategy<Value = Rules> {
-    (1u32..4, 1u32..20, 1u32..240, 1u32..20, 2u32..6).prop_map(|(last, days, hours, pulled, most)| {
+    (1u32..4, 1u32..20, 1u32..240, 1u32..20, 2u32..6).prop_map(|(last, days, hours, pulled, max)| {
         let text = format!(
             r#"{{"repositories": ["{REPOSITORY}"], "keep_last": {last}, "keep_younger_than": "{days}d",
-                "keep_pulled_within": "{pulled}d", "quarantine": "{hours}h", "at_most": {most},
+                "keep_pulled_within": "{pulled}d", "quarantine": "{hours}h", "at_most": {max},
                 "keep_tags": ["keep-*"]}}"#
         );
         serde_json::from_str(&text).unwrap()
@@ -126,7 +126,7 @@ fn plans() -> impl Strategy<Value = Plan> {
     let happening = prop_oneof![
         2 => (reference(), any::<Index>()).prop_map(|(reference, of)| Happening::Use(reference, of)),
         1 => any::<Index>().prop_map(Happening::Leave),
-        1 => (any::<Index>(), any::<Index>()).prop_map(|(from, to)| Happening::Move(from, to)),
+        1 => (any::<Index>(), any::<Index>()).prop_map(|(from, to)| Happening::NextAction(from, to)),
         2 => (1u16..400).prop_map(Happening::Hours),
         4 => (prop::collection::vec(fault, 1..6), 1usize..40)
             .prop_map(|(faults, looks)| Happening::Cleanup { faults, looks }),
@@ -149,7 +149,7 @@ fn live(plan: Plan) {
         match happening {
             Happening::Use(reference, of) => world.put_to_use(reference, of),
             Happening::Leave(which) => world.leave(which),
-            Happening::Move(from, to) => world.move_tag(from, to),
+            Happening::NextAction(from, to) => world.move_tag(from, to),
             Happening::Hours(hours) => world.pass(i64::from(hours) * 3600),
             Happening::Cleanup { faults, looks } => Worker::new(faults, looks).clean_up(&mut world),
         }

@@ -67,14 +67,14 @@ fn images() -> impl Strategy<Value = Vec<Image>> {
     let one = (0i64..100, state, protection, 0usize..45, prop::option::weighted(0.2, -30i64..30), tags);
     prop::collection::vec(one, 1..16).prop_map(|rows| {
         let made = |(id, row): (u32, _)| {
-            let (days, state, protection, shares, deprecated, tags): (i64, &str, _, usize, Option<i64>, _) =
+            let (days, state, protection, shared_with, deprecated_on, tags): (i64, &str, _, usize, Option<i64>, _) =
                 row;
             let (pinned, released, promoted, channel): (bool, bool, Option<i64>, u8) = tags;
             let mut one = Image { state: state.into(), protection, ..image(id, days) };
             // Two in three images are shared with nobody.
-            let shares = shares.saturating_sub(30);
-            one.shares = Some((0..shares).map(|n| format!("{n:012}")).collect());
-            one.deprecated = deprecated.map(|days| crate::engine::Timestamp(NOW.0 + days * DAY));
+            let shared_with = shared_with.saturating_sub(30);
+            one.shared_with = Some((0..shared_with).map(|n| format!("{n:012}")).collect());
+            one.deprecated_on = deprecated_on.map(|days| crate::engine::Timestamp(NOW.0 + days * DAY));
             if pinned {
                 one.tags.insert(tag::PIN.into(), "yes".into());
             }

@@ -7,15 +7,15 @@ use proptest::sample::Index;
 use super::super::{ACCOUNT, NOW, REGION, REPOSITORY};
 use crate::engine::Timestamp;
 use crate::spec::Containers as Rules;
-use crate::stage::cleanup::containers::act::Act;
-use crate::stage::cleanup::containers::graph::{Facts, Gap, Kind, User};
-use crate::stage::cleanup::containers::image::{Image, Key, Manifest, Status};
-use crate::stage::cleanup::containers::marks::{Batch, Trim};
-use crate::stage::cleanup::containers::retain::{Disposition, Reason, Uses};
-use crate::stage::cleanup::containers::steps::{Move, decide};
+use crate::stage::cleanup::containers::act::Call;
+use crate::stage::cleanup::containers::graph::{Listings, Gap, ResourceKind, Resource};
+use crate::stage::cleanup::containers::image::{Image, ImageKey, Manifest, Status};
+use crate::stage::cleanup::containers::marks::{MarkBatch, Trim};
+use crate::stage::cleanup::containers::retain::{Disposition, KeepReason, KeepReasons};
+use crate::stage::cleanup::containers::steps::{NextAction, decide};
 use crate::stage::cleanup::containers::survey::{Scope, Seen, Survey};
-use crate::stage::cleanup::graph::Source;
-use crate::stage::cleanup::memory::Memory;
+use crate::stage::cleanup::graph::ListName;
+use crate::stage::cleanup::memory::ListLengths;
 
 /// Every way for something to use an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,10 +87,10 @@ pub struct World {
     /// As they are. Of an index in the archive a look shows less.
     images: Vec<Image>,
     using: Vec<Using>,
-    marks: Vec<Batch>,
-    memory: Memory,
+    marks: Vec<MarkBatch>,
+    memory: ListLengths,
     /// Put into the archive by someone else.
-    theirs: BTreeSet<Key>,
+    theirs: BTreeSet<ImageKey>,
 }
 
 impl World {
@@ -103,9 +103,9 @@ impl World {
             images,
             using: Vec::new(),
             marks: Vec::new(),
-            memory: Memory::default(),
+            memory: ListLengths::default(),
         };
-        world.memory = world.memory.see(&world.facts(Fault::None).counts, NOW).0;
+        world.memory = world.memory.see(&world.listings(Fault::None).lengths, NOW).0;
         world
     }
 
@@ -150,7 +150,7 @@ impl World {
     }
 
     /// What each use needs: the image that has the tag now, or the one it began with.
-    fn needed(&self) -> BTreeSet<Key> {
+    fn needed(&self) -> BTreeSet<ImageKey> {
         let mut needed = BTreeSet::new();
         for using in &self.using {
             let by_tag = match using.by {
@@ -174,7 +174,7 @@ impl World {
         }
         // An image cannot be run without what its index names, nor verified without what is about it.
         loop {
-            let more: Vec<Key> = self
+            let more: Vec<ImageKey> = self
                 .images
                 .iter()
                 .filter(|image| !needed.contains(&image.key))
@@ -194,8 +194,8 @@ impl World {
     }
 
     /// What the lists say.
-    fn facts(&self, fault: Fault) -> Facts {
-        let mut facts = Facts::default();
+    fn listings(&self, fault: Fault) -> Listings {
+        let mut listings = Listings::default();
         let (mut tasks, mut functions) = (OTHERS, OTHERS);
         for (number, using) in self.using.iter().enumerate() {
             let digest = format!("{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/{REPOSITORY}@{}", using.digest);
@@ -205,47 +205,47 @@ impl World {
             );
             let arn = format!("arn:aws:ecs:{REGION}:{ACCOUNT}:task-definition/web:{number}");
             let mut text =
-                |kind: Kind, text: String| facts.texts.push((User::new(kind, number.to_string()), text));
+                |kind: ResourceKind, text: String| listings.texts.push((Resource::new(kind, number.to_string()), text));
             match using.by {
                 Reference::TaskDefinition | Reference::DefinitionByDigest => {
                     let by_tag = using.by == Reference::TaskDefinition;
-                    facts.definitions.insert(arn.clone(), vec![if by_tag { tagged } else { digest }]);
-                    facts.active.insert(arn);
+                    listings.definitions.insert(arn.clone(), vec![if by_tag { tagged } else { digest }]);
+                    listings.active.insert(arn);
                 }
                 Reference::OldDefinitionOfService => {
                     if fault != Fault::LostDefinition {
-                        facts.definitions.insert(arn.clone(), vec![tagged]);
+                        listings.definitions.insert(arn.clone(), vec![tagged]);
                     }
-                    facts.in_use.push((User::new(Kind::Service, number.to_string()), arn));
+                    listings.in_use.push((Resource::new(ResourceKind::Service, number.to_string()), arn));
                 }
                 Reference::Task if fault != Fault::CutTasks => {
                     tasks += 1;
-                    text(Kind::Task, tagged);
-                    text(Kind::Task, using.digest.clone());
+                    text(ResourceKind::Task, tagged);
+                    text(ResourceKind::Task, using.digest.clone());
                 }
                 Reference::Function if fault != Fault::CutFunctions => {
                     functions += 1;
-                    text(Kind::Function, tagged);
-                    text(Kind::Function, digest);
+                    text(ResourceKind::Function, tagged);
+                    text(ResourceKind::Function, digest);
                 }
-                Reference::Parameter => text(Kind::Parameter, tagged),
-                Reference::ParameterDocument => text(Kind::Parameter, format!(r#"{{"image":"{tagged}"}}"#)),
+                Reference::Parameter => text(ResourceKind::Parameter, tagged),
+                Reference::ParameterDocument => text(ResourceKind::Parameter, format!(r#"{{"image":"{tagged}"}}"#)),
                 Reference::ParameterOfTag => {
-                    text(Kind::Parameter, using.tag.clone().unwrap_or_else(|| using.digest.clone()));
+                    text(ResourceKind::Parameter, using.tag.clone().unwrap_or_else(|| using.digest.clone()));
                 }
-                Reference::ParameterOfDigest => text(Kind::Parameter, using.digest.clone()),
-                Reference::Recipe => text(Kind::Recipe, tagged),
+                Reference::ParameterOfDigest => text(ResourceKind::Parameter, using.digest.clone()),
+                Reference::Recipe => text(ResourceKind::Recipe, tagged),
                 Reference::OfThisRelease | Reference::Task | Reference::Function => {}
             }
         }
-        facts.counts.insert(Source::Tasks, if fault == Fault::CutTasks { 0 } else { tasks });
-        facts.counts.insert(Source::Functions, if fault == Fault::CutFunctions { 0 } else { functions });
-        facts
+        listings.lengths.insert(ListName::Tasks, if fault == Fault::CutTasks { 0 } else { tasks });
+        listings.lengths.insert(ListName::Functions, if fault == Fault::CutFunctions { 0 } else { functions });
+        listings
     }
 
-    fn known(&self) -> Uses {
+    fn known(&self) -> KeepReasons {
         let ours = self.using.iter().filter(|using| using.by == Reference::OfThisRelease);
-        ours.map(|using| (Key::new(REPOSITORY, using.digest.as_str()), [Reason::ThisRelease].into()))
+        ours.map(|using| (ImageKey::new(REPOSITORY, using.digest.as_str()), [KeepReason::ThisRelease].into()))
             .collect()
     }
 
@@ -263,21 +263,21 @@ impl World {
     fn judge(&self, images: Vec<Image>, fault: Fault) -> Result<Survey, Gap> {
         let scope = Scope { rules: &self.rules, account: ACCOUNT, known: self.known() };
         let seen =
-            Seen { images, marks: self.marks.clone(), facts: self.facts(fault), memory: self.memory.clone() };
+            Seen { images, marks: self.marks.clone(), listings: self.listings(fault), memory: self.memory.clone() };
         Survey::judge(&scope, REGION, seen, self.now)
     }
 
-    fn harms(&self, key: &Key, what: &str) {
+    fn harms(&self, key: &ImageKey, what: &str) {
         let (needed, now) = (self.needed(), self.now);
         assert!(!needed.contains(key), "{key} is in use and is {what} at {now}: {:#?}", self.using);
         assert!(!self.theirs.contains(key), "{key} is someone else's and is {what}");
     }
 
     /// Does what AWS does when it is called; whether it came to something.
-    fn act(&mut self, act: &Act) -> bool {
+    fn act(&mut self, act: &Call) -> bool {
         let before = self.images.len();
         match act {
-            Act::Restore(key) => {
+            Call::Restore(key) => {
                 let comes_back = Timestamp(self.now.0 + 12 * 60);
                 for image in self.images.iter_mut().filter(|image| image.key == *key) {
                     if image.status == Status::Archived {
@@ -285,7 +285,7 @@ impl World {
                     }
                 }
             }
-            Act::Archive(key) => {
+            Call::Archive(key) => {
                 self.harms(key, "put into the archive");
                 let listed = self
                     .images
@@ -299,9 +299,9 @@ impl World {
                     }
                 }
             }
-            Act::Delete { repository, digests } => {
+            Call::Delete { repository, digests } => {
                 for digest in digests {
-                    let key = Key::new(repository.as_str(), digest.as_str());
+                    let key = ImageKey::new(repository.as_str(), digest.as_str());
                     if self.images.iter().any(|list| list.children().contains(digest)) {
                         continue;
                     }
@@ -309,12 +309,12 @@ impl World {
                     self.images.retain(|image| image.key != key);
                 }
             }
-            Act::Mark(batch) => self.write(batch),
+            Call::Mark(batch) => self.write(batch),
         }
-        !matches!(act, Act::Delete { .. }) || self.images.len() < before
+        !matches!(act, Call::Delete { .. }) || self.images.len() < before
     }
 
-    fn write(&mut self, batch: &Batch) {
+    fn write(&mut self, batch: &MarkBatch) {
         assert!(batch.digests.len() <= 60);
         self.marks.retain(|mark| mark.name != batch.name);
         self.marks.push(batch.clone());
@@ -331,10 +331,10 @@ impl World {
     pub fn is_as_it_should_be(&self) {
         let survey = self.judge(self.listed(), Fault::None).unwrap();
         for image in &self.images {
-            let fate = &survey.fates[&image.key];
-            assert!(matches!(fate, Disposition::Keep(_)), "{} is still there: {fate:?}", image.key);
+            let disposition = &survey.dispositions[&image.key];
+            assert!(matches!(disposition, Disposition::Keep(_)), "{} is still there: {disposition:?}", image.key);
             if !self.theirs.contains(&image.key) {
-                assert_eq!(image.status, Status::Active, "{} {fate:?}", image.key);
+                assert_eq!(image.status, Status::Active, "{} {disposition:?}", image.key);
             }
         }
     }
@@ -353,7 +353,7 @@ impl Worker {
 
     pub fn clean_up(mut self, world: &mut World) {
         // A list that is cut off is whole again before it would be believed.
-        world.memory = world.memory.see(&world.facts(Fault::None).counts, world.now).0;
+        world.memory = world.memory.see(&world.listings(Fault::None).lengths, world.now).0;
         let mut before = world.listed();
         let mut tries = 0;
         for _ in 0..self.looks {
@@ -367,16 +367,16 @@ impl Worker {
             before = now;
             // A gap is waited for: another look.
             let Ok(survey) = world.judge(images, fault) else { continue };
-            if let Some(memory) = &survey.remember {
+            if let Some(memory) = &survey.changed_lengths {
                 world.memory = memory.clone();
             }
-            if survey.suspicion.is_some() {
+            if survey.short_list.is_some() {
                 return;
             }
             match decide(&survey, &world.rules, tries) {
                 None => return,
-                Some(Move::Trim(trim)) => world.trim(&trim),
-                Some(Move::Act(act)) => {
+                Some(NextAction::Trim(trim)) => world.trim(&trim),
+                Some(NextAction::Call(act)) => {
                     if !world.act(&act) {
                         return;
                     }

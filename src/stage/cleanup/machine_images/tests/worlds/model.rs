@@ -7,13 +7,13 @@ use proptest::sample::Index;
 use super::super::NOW;
 use crate::engine::Timestamp;
 use crate::spec::{self, Shared};
-use crate::stage::cleanup::graph::{Counts, Facts, Kind, Names, Source, Template, User, Users};
-use crate::stage::cleanup::image::{Image, Pin, Protection};
-use crate::stage::cleanup::memory::Memory;
-use crate::stage::cleanup::quarantine::{Back, MARK, Mark, Next, Step, back};
+use crate::stage::cleanup::graph::{Lengths, Listings, ResourceKind, Reference, ListName, Template, Resource, References};
+use crate::stage::cleanup::image::{Image, KeepTag, Protection};
+use crate::stage::cleanup::memory::ListLengths;
+use crate::stage::cleanup::quarantine::{UndoStep, RECORD_TAG, QuarantineRecord, Next, RemovalStep, back};
 use crate::stage::cleanup::references::unite;
-use crate::stage::cleanup::retain::{Disposition, Reason, retain};
-use crate::stage::cleanup::snapshots::{Held, held, named};
+use crate::stage::cleanup::retain::{Disposition, KeepReason, retain};
+use crate::stage::cleanup::snapshots::{RetainedSnapshots, held, named};
 
 /// Every way for something to use an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,9 +111,9 @@ pub struct World {
     /// Snapshots that were named when their image went.
     left: BTreeSet<String>,
     /// What the last look said names snapshots.
-    named: Held,
+    named: RetainedSnapshots,
     rules: spec::Cleanup,
-    memory: Memory,
+    memory: ListLengths,
     now: Timestamp,
     before: Vec<Image>,
 }
@@ -127,13 +127,13 @@ impl World {
             snapshots: images.values().flat_map(|image| image.snapshots.clone()).collect(),
             disks: Vec::new(),
             left: BTreeSet::new(),
-            named: Held::new(),
+            named: RetainedSnapshots::new(),
             before: images.values().cloned().collect(),
             images,
             disabled_at: BTreeMap::new(),
             uses: Vec::new(),
             rules,
-            memory: Memory::default(),
+            memory: ListLengths::default(),
             now: NOW,
         }
     }
@@ -148,7 +148,7 @@ impl World {
             reference,
             Reference::Instance | Reference::WarmPool | Reference::OtherAccount | Reference::SpotRequest
         );
-        let shared = image.shares.as_ref().is_some_and(|shares| !shares.is_empty());
+        let shared = image.shared_with.as_ref().is_some_and(|shared_with| !shared_with.is_empty());
         if (launches && image.state != "available") || (reference == Reference::OtherAccount && !shared) {
             return;
         }
@@ -157,7 +157,7 @@ impl World {
 
     pub fn name(&mut self, disk: Disk, of: Index) {
         if let Some(snapshot) = self.snapshots.iter().nth(of.index(self.snapshots.len().max(1))) {
-            self.disks.push((disk, snapshot.clone()));
+            self.snapshots.push((disk, snapshot.clone()));
         }
     }
 
@@ -178,27 +178,27 @@ impl World {
     }
 
     fn is_used(&self, id: &str) -> bool {
-        let shared = |image: &Image| image.shares.as_ref().is_some_and(|shares| !shares.is_empty());
+        let shared = |image: &Image| image.shared_with.as_ref().is_some_and(|shared_with| !shared_with.is_empty());
         self.uses.iter().any(|(_, used)| used == id)
             || (self.rules.shared == Shared::Keep && self.images.get(id).is_some_and(shared))
     }
 
     /// What the lists say.
-    fn facts(&self) -> Facts {
-        let mut facts = Facts::default();
+    fn listings(&self) -> Listings {
+        let mut listings = Listings::default();
         for (number, (reference, image)) in self.uses.iter().enumerate() {
             let id = format!("{number}");
-            let user = |kind| User { kind, id: id.clone() };
-            let text = |kind, text: String| (user(kind), Names::Text(text));
+            let user = |kind| Resource { kind, id: id.clone() };
+            let text = |kind, text: String| (user(kind), Reference::Text(text));
             let mut template = |name: &str, default: i64, latest: i64, at: i64, text: String| {
                 let versions = (1..=latest).map(|n| (n, (n == at).then(|| text.clone()))).collect();
                 let template =
                     Template { name: name.to_owned(), default, latest, versions, ..Template::default() };
-                facts.templates.insert(format!("lt-{number}"), template);
+                listings.templates.insert(format!("lt-{number}"), template);
             };
             let named = match reference {
-                Reference::Instance => Some(text(Kind::Instance, image.clone())),
-                Reference::SpotRequest => Some(text(Kind::SpotRequest, image.clone())),
+                Reference::Instance => Some(text(ResourceKind::Instance, image.clone())),
+                Reference::SpotRequest => Some(text(ResourceKind::SpotRequest, image.clone())),
                 Reference::OldVersion => {
                     template("t", 3, 3, 1, image.clone());
                     None
@@ -213,56 +213,56 @@ impl World {
                 }
                 Reference::VersionByParameter => {
                     template("t", 1, 1, 1, format!("resolve:ssm:/p/{number}"));
-                    facts.aliases.insert(format!("/p/{number}"), Some(image.clone()));
+                    listings.parameter_values.insert(format!("/p/{number}"), Some(image.clone()));
                     None
                 }
                 Reference::VersionByParameterVersion => {
                     template("t", 2, 2, 1, format!("resolve:ssm:p{number}:7"));
-                    facts.aliases.insert(format!("p{number}:7"), Some(image.clone()));
+                    listings.parameter_values.insert(format!("p{number}:7"), Some(image.clone()));
                     None
                 }
-                Reference::Parameter => Some(text(Kind::Parameter, image.clone())),
+                Reference::Parameter => Some(text(ResourceKind::Parameter, image.clone())),
                 Reference::ParameterDocument => Some(text(
-                    Kind::Parameter,
+                    ResourceKind::Parameter,
                     format!(r#"{{"eu": ["{image}"], "us": "ami-00000000000000000"}}"#),
                 )),
-                Reference::LaunchConfiguration => Some(text(Kind::LaunchConfiguration, image.clone())),
-                Reference::GroupOverride => Some(text(Kind::AutoScalingGroup, image.clone())),
+                Reference::LaunchConfiguration => Some(text(ResourceKind::LaunchConfiguration, image.clone())),
+                Reference::GroupOverride => Some(text(ResourceKind::AutoScalingGroup, image.clone())),
                 Reference::GroupOverrideByParameter => {
-                    facts.aliases.insert(format!("o{number}:live"), Some(image.clone()));
-                    Some(text(Kind::AutoScalingGroup, format!("resolve:ssm:o{number}:live")))
+                    listings.parameter_values.insert(format!("o{number}:live"), Some(image.clone()));
+                    Some(text(ResourceKind::AutoScalingGroup, format!("resolve:ssm:o{number}:live")))
                 }
                 Reference::GroupOfTemplateByName => {
                     template(&format!("named-{number}"), 1, 2, 2, image.clone());
                     let (template, version) = (format!("named-{number}"), "$Latest".to_owned());
-                    Some((user(Kind::AutoScalingGroup), Names::Template { template, version }))
+                    Some((user(ResourceKind::AutoScalingGroup), Reference::Template { template, version }))
                 }
-                Reference::RefreshOverride => Some(text(Kind::InstanceRefresh, image.clone())),
-                Reference::WarmPool => Some(text(Kind::WarmPool, image.clone())),
-                Reference::FleetOverride => Some(text(Kind::Fleet, image.clone())),
-                Reference::SpotFleet => Some(text(Kind::SpotFleet, image.clone())),
-                Reference::Recipe => Some(text(Kind::Recipe, image.clone())),
+                Reference::RefreshOverride => Some(text(ResourceKind::InstanceRefresh, image.clone())),
+                Reference::WarmPool => Some(text(ResourceKind::WarmPool, image.clone())),
+                Reference::FleetOverride => Some(text(ResourceKind::Fleet, image.clone())),
+                Reference::SpotFleet => Some(text(ResourceKind::SpotFleet, image.clone())),
+                Reference::Recipe => Some(text(ResourceKind::Recipe, image.clone())),
                 Reference::RecipeByParameter => {
-                    facts.aliases.insert(format!("/r/{number}"), Some(image.clone()));
-                    Some(text(Kind::Recipe, format!("ssm:/r/{number}")))
+                    listings.parameter_values.insert(format!("/r/{number}"), Some(image.clone()));
+                    Some(text(ResourceKind::Recipe, format!("ssm:/r/{number}")))
                 }
                 Reference::RecipeOnBuild => {
                     let arn =
                         format!("arn:aws:imagebuilder:eu-west-1:123456789012:image/base/{number}.0.0/1");
-                    facts.built.insert(arn.clone(), vec![image.clone()]);
-                    Some(text(Kind::Recipe, arn))
+                    listings.build_outputs.insert(arn.clone(), vec![image.clone()]);
+                    Some(text(ResourceKind::Recipe, arn))
                 }
                 Reference::KnownToEc2Alone | Reference::OtherAccount | Reference::OfThisRelease => None,
             };
-            facts.names.extend(named);
+            listings.references.extend(named);
         }
-        for (number, (disk, snapshot)) in self.disks.iter().enumerate() {
+        for (number, (disk, snapshot)) in self.snapshots.iter().enumerate() {
             let mut by = |kind| {
-                facts.disks.push((User { kind, id: format!("disk-{number}") }, snapshot.clone()));
+                listings.snapshots.push((Resource { kind, id: format!("disk-{number}") }, snapshot.clone()));
             };
             match disk {
-                Disk::LaunchConfiguration => by(Kind::LaunchConfiguration),
-                Disk::SpotFleet => by(Kind::SpotFleet),
+                Disk::LaunchConfiguration => by(ResourceKind::LaunchConfiguration),
+                Disk::SpotFleet => by(ResourceKind::SpotFleet),
                 Disk::OldVersion => {
                     let template = Template {
                         default: 2,
@@ -271,58 +271,58 @@ impl World {
                         snapshots: BTreeSet::from([snapshot.clone()]),
                         ..Template::default()
                     };
-                    facts.templates.insert(format!("lt-disk-{number}"), template);
+                    listings.templates.insert(format!("lt-disk-{number}"), template);
                 }
             }
         }
         let instances = self.uses.iter().filter(|(reference, _)| *reference == Reference::Instance).count();
-        facts.counts = Counts::from([(Source::Instances, instances as u64)]);
-        facts
+        listings.lengths = Lengths::from([(ListName::Instances, instances as u64)]);
+        listings
     }
 
     /// The images and what becomes of each, as a worker sees them; none when it cannot see.
     fn look(&mut self, fault: Fault) -> Option<Vec<(Image, Disposition)>> {
-        let mut facts = self.facts();
+        let mut listings = self.listings();
         match fault {
             Fault::Refused => return None,
             Fault::CutVersions => {
-                let template = facts.templates.values_mut().next()?;
+                let template = listings.templates.values_mut().next()?;
                 template.versions.pop_last();
-                assert!(facts.users().is_err(), "a version is missing and nobody noticed");
+                assert!(listings.by_image().is_err(), "a version is missing and nobody noticed");
                 return None;
             }
             Fault::CutInstances => {
                 // A short list is not noticed, and one that was as short a day ago is believed.
-                let seen = self.memory.lists.get(&Source::Instances)?;
+                let seen = self.memory.lists.get(&ListName::Instances)?;
                 let day_ago = Timestamp(self.now.0 - 86_400);
                 if seen.entries < 8 || seen.shorter_since.is_some_and(|since| since <= day_ago) {
                     return None;
                 }
-                facts.names.retain(|(user, _)| user.kind != Kind::Instance);
-                facts.counts.insert(Source::Instances, 0);
+                listings.references.retain(|(user, _)| user.kind != ResourceKind::Instance);
+                listings.lengths.insert(ListName::Instances, 0);
             }
             Fault::None | Fault::StaleImages | Fault::LostReply => {}
         }
-        let (memory, suspicion) = self.memory.see(&facts.counts, self.now);
+        let (memory, short_list) = self.memory.see(&listings.lengths, self.now);
         self.memory = memory;
-        if suspicion.is_some() {
+        if short_list.is_some() {
             return None;
         }
-        let mut ours = facts.users().unwrap();
-        let mut ec2 = Users::new();
-        let mut known: BTreeMap<String, BTreeSet<Reason>> = BTreeMap::new();
+        let mut ours = listings.by_image().unwrap();
+        let mut ec2 = References::new();
+        let mut known: BTreeMap<String, BTreeSet<KeepReason>> = BTreeMap::new();
         for (number, (reference, image)) in self.uses.iter().enumerate() {
             match reference {
                 Reference::KnownToEc2Alone => {
-                    let user = User { kind: Kind::Other, id: number.to_string() };
+                    let user = Resource { kind: ResourceKind::Other, id: number.to_string() };
                     ec2.entry(image.clone()).or_default().insert(user);
                 }
                 Reference::OtherAccount => {
-                    let user = User { kind: Kind::Account, id: number.to_string() };
+                    let user = Resource { kind: ResourceKind::Account, id: number.to_string() };
                     ours.entry(image.clone()).or_default().insert(user);
                 }
                 Reference::OfThisRelease => {
-                    known.entry(image.clone()).or_default().insert(Reason::ThisRelease);
+                    known.entry(image.clone()).or_default().insert(KeepReason::ThisRelease);
                 }
                 _ => {}
             }
@@ -334,16 +334,16 @@ impl World {
         let fresh: Vec<Image> = self.images.values().cloned().collect();
         let shown = if fault == Fault::StaleImages { self.before.clone() } else { fresh.clone() };
         self.before = fresh;
-        self.named = named(&facts, &shown);
+        self.named = named(&listings, &shown);
         let verdicts = retain(&self.rules, &shown, &uses, self.now);
-        Some(verdicts.into_iter().map(|verdict| (verdict.image.clone(), verdict.fate)).collect())
+        Some(verdicts.into_iter().map(|verdict| (verdict.image.clone(), verdict.disposition)).collect())
     }
 
-    fn carry_out(&mut self, seen: &Image, step: Step) {
+    fn carry_out(&mut self, seen: &Image, step: RemovalStep) {
         let id = seen.id().to_owned();
         let (now, used) = (self.now, self.is_used(&id));
         let wait = self.rules.quarantine.as_duration();
-        if step == Step::Deregister && self.images.contains_key(&id) {
+        if step == RemovalStep::Deregister && self.images.contains_key(&id) {
             assert!(!used, "{id} is used by {:?} and was deregistered", self.uses);
             let image = &self.images[&id];
             assert_ne!(image.state, "available", "{id} was deregistered straight from use");
@@ -357,16 +357,16 @@ impl World {
         }
         let Some(image) = self.images.get_mut(&id) else { return };
         match step {
-            Step::Mark => image.tags.extend(Mark::of(seen, now).unwrap().tags()),
-            Step::Deprecate => image.deprecated = Some(Timestamp((now.0 + 60).div_euclid(60) * 60)),
-            Step::Disable => {
+            RemovalStep::Mark => image.tags.extend(QuarantineRecord::of(seen, now).unwrap().tags()),
+            RemovalStep::Deprecate => image.deprecated_on = Some(Timestamp((now.0 + 60).div_euclid(60) * 60)),
+            RemovalStep::Disable => {
                 assert!(!used, "{id} is used by {:?} and was disabled", self.uses);
-                assert!(image.tags.contains_key(MARK), "{id} was disabled without a record");
+                assert!(image.tags.contains_key(RECORD_TAG), "{id} was disabled without a record");
                 image.state = "disabled".into();
-                image.shares = Some(Vec::new());
+                image.shared_with = Some(Vec::new());
                 self.disabled_at.insert(id, now);
             }
-            Step::Deregister => {}
+            RemovalStep::Deregister => {}
         }
     }
 
@@ -380,32 +380,32 @@ impl World {
             }
             let standing = self.images.values().find(|image| image.snapshots.contains(snapshot));
             assert!(standing.is_none(), "{snapshot} was deleted and {standing:?} stands on it");
-            let named: Vec<_> = self.disks.iter().filter(|(_, named)| named == snapshot).collect();
+            let named: Vec<_> = self.snapshots.iter().filter(|(_, named)| named == snapshot).collect();
             assert!(named.is_empty(), "{snapshot} was deleted and {named:?} name it");
             self.snapshots.remove(snapshot);
         }
     }
 
     fn take_back(&mut self, seen: &Image) {
-        let Ok(Some(mark)) = seen.mark() else { return };
-        let step = back(seen, &mark, self.now);
+        let Ok(Some(record)) = seen.quarantine_record() else { return };
+        let step = back(seen, &record, self.now);
         let Some(image) = self.images.get_mut(seen.id()) else { return };
         match step {
-            Back::Enable => image.state = "available".into(),
-            Back::Deprecation(at) => image.deprecated = at,
+            UndoStep::Enable => image.state = "available".into(),
+            UndoStep::SetDeprecation(at) => image.deprecated_on = at,
             // A disabled image cannot be shared.
-            Back::Share(with) if image.state != "disabled" => {
-                image.shares.get_or_insert_default().extend(with);
+            UndoStep::Share(with) if image.state != "disabled" => {
+                image.shared_with.get_or_insert_default().extend(with);
             }
-            Back::Share(_) => {}
-            Back::Protect { with_cooldown } => image.protection = Protection::On { with_cooldown },
-            Back::Unmark => image.tags.retain(|tag, _| !Mark::holds(tag)),
+            UndoStep::Share(_) => {}
+            UndoStep::Protect { with_cooldown } => image.protection = Protection::On { with_cooldown },
+            UndoStep::RemoveRecord => image.tags.retain(|tag, _| !QuarantineRecord::holds(tag)),
         }
     }
 
     /// Whether an image in quarantine looks as it was before.
     fn ends(&self, seen: &Image) -> bool {
-        seen.mark().is_ok_and(|mark| mark.is_some_and(|mark| back(seen, &mark, self.now) == Back::Unmark))
+        seen.quarantine_record().is_ok_and(|record| record.is_some_and(|record| back(seen, &record, self.now) == UndoStep::RemoveRecord))
     }
 
     /// The end, once everything has had its time.
@@ -413,14 +413,14 @@ impl World {
         for (id, image) in &self.images {
             assert!(self.is_needed(image), "{id} is needed by nothing and is still there: {image:?}");
             let original = &self.originals[id];
-            assert!(!image.tags.contains_key(MARK), "{id} is needed and still in quarantine");
+            assert!(!image.tags.contains_key(RECORD_TAG), "{id} is needed and still in quarantine");
             assert_eq!(image.state, original.state, "{id}");
-            let (is, was) = (image.shares.as_ref().unwrap(), original.shares.as_ref().unwrap());
-            let sorted = |shares: &Vec<String>| shares.iter().cloned().collect::<BTreeSet<_>>();
+            let (is, was) = (image.shared_with.as_ref().unwrap(), original.shared_with.as_ref().unwrap());
+            let sorted = |shared_with: &Vec<String>| shared_with.iter().cloned().collect::<BTreeSet<_>>();
             assert_eq!(sorted(is), sorted(was), "{id} is shared with others than before");
             // A date of a deprecation that has passed meanwhile cannot be set again.
-            if original.deprecated.is_none_or(|at| at > self.now) {
-                assert_eq!(image.deprecated, original.deprecated, "{id}");
+            if original.deprecated_on.is_none_or(|at| at > self.now) {
+                assert_eq!(image.deprecated_on, original.deprecated_on, "{id}");
             }
         }
         for snapshot in &self.snapshots {
@@ -445,13 +445,13 @@ impl World {
             .images
             .values()
             .filter(same)
-            .filter(|other| (other.promoted(), other.id()) > (image.promoted(), image.id()));
+            .filter(|other| (other.promoted_on(), other.id()) > (image.promoted_on(), image.id()));
         self.is_used(image.id())
-            || matches!(image.pin(), Some(Pin::ForEver))
+            || matches!(image.keep_tag(), Some(KeepTag::Forever))
             || matches!(image.protection, Protection::On { .. })
             || image.state == "pending"
-            || (image.promoted().is_some() && later.count() < 2)
-            || (usable(&image) && !image.is_released() && before < self.rules.keep_last as usize)
+            || (image.promoted_on().is_some() && later.count() < 2)
+            || (usable(&image) && !image.is_discarded() && before < self.rules.keep_last as usize)
     }
 }
 
@@ -473,20 +473,20 @@ impl Worker {
         while self.seen < self.looks {
             let fault = self.faults[self.seen % self.faults.len()];
             self.seen += 1;
-            let Some(fates) = world.look(fault) else { return };
-            let due = fates.into_iter().find(|(_, fate)| match fate {
-                Disposition::Reinstate(_) | Disposition::Go(Next::Step(_)) => true,
-                Disposition::Keep(_) | Disposition::Go(Next::Rest { .. }) => false,
+            let Some(dispositions) = world.look(fault) else { return };
+            let due = dispositions.into_iter().find(|(_, disposition)| match disposition {
+                Disposition::Restore(_) | Disposition::Remove(Next::Step(_)) => true,
+                Disposition::Keep(_) | Disposition::Remove(Next::Wait { .. }) => false,
             });
-            let Some((image, fate)) = due else { return };
-            match fate {
+            let Some((image, disposition)) = due else { return };
+            match disposition {
                 // A record is removed only after two looks, as the stage does.
-                Disposition::Reinstate(_) if world.ends(&image) && !self.agrees(world, &image) => {}
-                Disposition::Reinstate(_) => world.take_back(&image),
+                Disposition::Restore(_) if world.ends(&image) && !self.agrees(world, &image) => {}
+                Disposition::Restore(_) => world.take_back(&image),
                 // What is written down to go is looked at once more before it goes.
-                Disposition::Go(Next::Step(Step::Deregister)) if !self.still_goes(world, &image) => {}
-                Disposition::Go(Next::Step(step)) => world.carry_out(&image, step),
-                Disposition::Keep(_) | Disposition::Go(Next::Rest { .. }) => {}
+                Disposition::Remove(Next::Step(RemovalStep::Deregister)) if !self.still_goes(world, &image) => {}
+                Disposition::Remove(Next::Step(step)) => world.carry_out(&image, step),
+                Disposition::Keep(_) | Disposition::Remove(Next::Wait { .. }) => {}
             }
             if fault == Fault::LostReply {
                 return;
@@ -497,15 +497,15 @@ impl Worker {
     fn agrees(&mut self, world: &mut World, image: &Image) -> bool {
         let fault = self.faults[self.seen % self.faults.len()];
         self.seen += 1;
-        let fates = world.look(fault).unwrap_or_default();
-        fates.iter().any(|(seen, _)| seen.id() == image.id() && world.ends(seen))
+        let dispositions = world.look(fault).unwrap_or_default();
+        dispositions.iter().any(|(seen, _)| seen.id() == image.id() && world.ends(seen))
     }
 
     fn still_goes(&mut self, world: &mut World, image: &Image) -> bool {
         let fault = self.faults[self.seen % self.faults.len()];
         self.seen += 1;
-        let fates = world.look(fault).unwrap_or_default();
-        let goes = Disposition::Go(Next::Step(Step::Deregister));
-        fates.iter().any(|(seen, fate)| seen.id() == image.id() && *fate == goes)
+        let dispositions = world.look(fault).unwrap_or_default();
+        let goes = Disposition::Remove(Next::Step(RemovalStep::Deregister));
+        dispositions.iter().any(|(seen, disposition)| seen.id() == image.id() && *disposition == goes)
     }
 }

@@ -1,16 +1,17 @@
-//! Functions made of images: each published version keeps the digest that its tag had, for ever.
+//! References from Lambda functions with container images: each published version keeps the digest that its tag had.
 
 use aws_sdk_lambda::types::{FunctionVersion, PackageType};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 
+use super::ListError;
+use super::graph::{Listings, Resource, ResourceKind};
 use crate::aws::{Aws, AwsError, Class};
 use crate::engine::StageError;
-use crate::stage::cleanup::containers::graph::{Facts, Kind, User};
-use crate::stage::cleanup::graph::Source;
-use crate::stage::cleanup::inventory::AT_ONCE;
+use crate::stage::aws_view::image_references::AT_ONCE;
+use crate::stage::aws_view::image_references::graph::ListName;
 
-/// Every version of every function. Aliases stand for versions.
-pub async fn functions(aws: &Aws, facts: &mut Facts) -> Result<(), StageError> {
+/// Reads every version of every function. An alias points to a version.
+pub async fn functions(aws: &Aws, listings: &mut Listings) -> Result<(), StageError> {
     let mut pages =
         aws.lambda.list_functions().function_version(FunctionVersion::All).into_paginator().send();
     let mut entries = 0;
@@ -24,12 +25,12 @@ pub async fn functions(aws: &Aws, facts: &mut Facts) -> Result<(), StageError> {
             }
         }
     }
-    facts.count(Source::Functions, entries);
+    listings.add_length(ListName::Functions, entries);
     let read = |(name, version): (String, String)| async move {
         let sent = aws.lambda.get_function().function_name(&name).qualifier(&version).send().await;
         let id = format!("{name}:{version}");
         match sent.map_err(|e| AwsError::new("lambda:GetFunction", &id, e)) {
-            // It was deleted since it was listed.
+            // Deleted since it was listed.
             Err(error) if error.class == Class::Missing => Ok((id, Vec::new())),
             Err(error) => Err(StageError::from(error)),
             Ok(answer) => {
@@ -38,9 +39,7 @@ pub async fn functions(aws: &Aws, facts: &mut Facts) -> Result<(), StageError> {
                     [code.and_then(|code| code.resolved_image_uri()), code.and_then(|code| code.image_uri())];
                 let by: Vec<String> = by.into_iter().flatten().map(str::to_owned).collect();
                 if by.is_empty() {
-                    return Err(StageError::Rejected(format!(
-                        "the function {id} is made of an image, and Lambda does not say which"
-                    )));
+                    return Err(ListError::NoImage { function: id }.into());
                 }
                 Ok((id, by))
             }
@@ -50,7 +49,7 @@ pub async fn functions(aws: &Aws, facts: &mut Facts) -> Result<(), StageError> {
         stream::iter(of_images).map(read).buffered(AT_ONCE).try_collect().await?;
     for (id, texts) in read {
         for text in texts {
-            facts.text(User::new(Kind::Function, id.as_str()), &text);
+            listings.add_text(Resource::new(ResourceKind::Function, id.as_str()), &text);
         }
     }
     Ok(())

@@ -1,17 +1,18 @@
-//! Image Builder's container recipes, and the images they stand on.
+//! References from Image Builder's container recipes to their parent images.
 
 use aws_sdk_imagebuilder::types::{Container, OutputResources, Ownership};
 
+use super::graph::{Listings, Resource, ResourceKind};
 use crate::aws::{Aws, AwsError, Class};
 use crate::engine::StageError;
-use crate::stage::cleanup::containers::graph::{Facts, Kind, User};
-use crate::stage::cleanup::graph::Source;
+use crate::stage::aws_view::image_references::graph::ListName;
 
 /// The largest page of Image Builder's lists.
 const PAGE: i32 = 25;
 
-/// Every container recipe with its parent: an image's address, or a build of Image Builder's and what it came to.
-pub async fn recipes(aws: &Aws, facts: &mut Facts) -> Result<(), StageError> {
+/// Reads every container recipe with its parent: an image address, or an Image Builder image with the containers it
+/// produced.
+pub async fn recipes(aws: &Aws, listings: &mut Listings) -> Result<(), StageError> {
     let ask = aws.imagebuilder.list_container_recipes().owner(Ownership::SelfValue).max_results(PAGE);
     let mut pages = ask.into_paginator().send();
     let (mut entries, mut builds) = (0, Vec::new());
@@ -20,16 +21,16 @@ pub async fn recipes(aws: &Aws, facts: &mut Facts) -> Result<(), StageError> {
         for recipe in page.container_recipe_summary_list() {
             entries += 1;
             let (Some(arn), Some(parent)) = (recipe.arn(), recipe.parent_image()) else { continue };
-            let user = User::new(Kind::Recipe, arn);
+            let resource = Resource::new(ResourceKind::Recipe, arn);
             if parent.starts_with("arn:") {
-                builds.push((user, parent.to_owned()));
+                builds.push((resource, parent.to_owned()));
             } else {
-                facts.text(user, parent);
+                listings.add_text(resource, parent);
             }
         }
     }
-    facts.count(Source::Recipes, entries);
-    for (user, build) in builds {
+    listings.add_length(ListName::Recipes, entries);
+    for (resource, build) in builds {
         let answer = aws.imagebuilder.get_image().image_build_version_arn(&build).send().await;
         let answer = match answer.map_err(|e| AwsError::new("imagebuilder:GetImage", &build, e)) {
             Err(error) if error.class == Class::Missing => continue,
@@ -38,7 +39,7 @@ pub async fn recipes(aws: &Aws, facts: &mut Facts) -> Result<(), StageError> {
         let outputs = answer.image().and_then(|image| image.output_resources());
         let containers = outputs.map(OutputResources::containers).unwrap_or_default();
         for address in containers.iter().flat_map(Container::image_uris) {
-            facts.text(user.clone(), address);
+            listings.add_text(resource.clone(), address);
         }
     }
     Ok(())

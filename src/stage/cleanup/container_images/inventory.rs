@@ -1,4 +1,4 @@
-//! The images of a repository, and what its indexes name.
+//! Lists the images of a repository with the contents of its indexes, and the marks of earlier cleanups.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,8 +10,10 @@ use serde::Deserialize;
 
 use crate::aws::{Aws, AwsError, Class};
 use crate::engine::{StageError, Timestamp};
-use crate::stage::cleanup::containers::image::{Image, Key, Manifest, Status};
-use crate::stage::cleanup::inventory::AT_ONCE;
+use crate::stage::aws_view::image_references::AT_ONCE;
+
+use super::image::{Image, ImageKey, Manifest, Status};
+use super::marks::{FOLDER, MarkBatch};
 
 /// The largest page of `DescribeImages`.
 const PAGE: i32 = 1000;
@@ -19,14 +21,41 @@ const PAGE: i32 = 1000;
 /// Images in one call of `BatchGetImage`.
 const BATCH: usize = 100;
 
-/// Media types of manifests that name other manifests.
+/// Media types of manifests that list other manifests.
 const INDEXES: [&str; 2] =
     ["application/vnd.oci.image.index.v1+json", "application/vnd.docker.distribution.manifest.list.v2+json"];
 
-/// Every image of a repository, those in the archive included: unasked, ECR does not show them.
+/// Why the images of a repository cannot be listed.
+#[derive(Debug, thiserror::Error)]
+pub enum InventoryError {
+    #[error(
+        "there is no repository {repository} in this account and region; correct \
+         cleanup.container_images.repositories"
+    )]
+    NoRepository { repository: String },
+    #[error("the manifest of the index {index} cannot be parsed")]
+    Index { index: ImageKey, source: serde_json::Error },
+    #[error("ECR listed the index {index} and did not return its manifest")]
+    IndexUnread { index: ImageKey },
+    #[error("the parameter {parameter} contains no marks of a cleanup; if you delete it, its images stay archived")]
+    Marks { parameter: String },
+}
+
+impl From<InventoryError> for StageError {
+    fn from(error: InventoryError) -> Self {
+        let message = crate::engine::error::with_causes(&error);
+        match error {
+            InventoryError::NoRepository { .. } => Self::Config(message),
+            InventoryError::Index { .. } | InventoryError::Marks { .. } => Self::Rejected(message),
+            InventoryError::IndexUnread { .. } => Self::NotYet(message),
+        }
+    }
+}
+
+/// Every image of a repository, including archived ones, which ECR lists only on request.
 ///
 /// # Errors
-/// As the calls; there is no such repository; an index cannot be read.
+/// As the calls; there is no such repository; or an index cannot be read.
 pub async fn images(aws: &Aws, repository: &str) -> Result<Vec<Image>, StageError> {
     let filter = DescribeImagesFilter::builder().image_status(ImageStatusFilter::Any).build();
     let ask = aws.ecr.describe_images().repository_name(repository).max_results(PAGE).filter(filter);
@@ -35,10 +64,7 @@ pub async fn images(aws: &Aws, repository: &str) -> Result<Vec<Image>, StageErro
     while let Some(page) = pages.next().await {
         let page = match page.map_err(|e| AwsError::new("ecr:DescribeImages", repository, e)) {
             Err(error) if error.class == Class::Missing => {
-                return Err(StageError::Config(format!(
-                    "there is no repository {repository} in this account and region; correct \
-                     cleanup.containers.repositories"
-                )));
+                return Err(InventoryError::NoRepository { repository: repository.to_owned() }.into());
             }
             page => page?,
         };
@@ -48,11 +74,11 @@ pub async fn images(aws: &Aws, repository: &str) -> Result<Vec<Image>, StageErro
     Ok(images)
 }
 
-/// One image, as it is now; none when it is not there.
+/// One image; `None` if ECR does not know it.
 ///
 /// # Errors
 /// As the calls.
-pub async fn image(aws: &Aws, key: &Key) -> Result<Option<Image>, StageError> {
+pub async fn image(aws: &Aws, key: &ImageKey) -> Result<Option<Image>, StageError> {
     let id = ImageIdentifier::builder().image_digest(&key.digest).build();
     let sent = aws.ecr.describe_images().repository_name(&key.repository).image_ids(id).send().await;
     let answer = match sent.map_err(|e| AwsError::new("ecr:DescribeImages", key.to_string(), e)) {
@@ -75,21 +101,21 @@ fn image_of(repository: &str, detail: &ImageDetail) -> Option<Image> {
     };
     let is_index = detail.image_manifest_media_type().is_some_and(|media| INDEXES.contains(&media));
     Some(Image {
-        key: Key::new(repository, detail.image_digest()?),
+        key: ImageKey::new(repository, detail.image_digest()?),
         tags: detail.image_tags().iter().cloned().collect(),
-        pushed: at(detail.image_pushed_at()),
-        pulled: at(detail.last_recorded_pull_time()),
+        pushed_on: at(detail.image_pushed_at()),
+        pulled_on: at(detail.last_recorded_pull_time()),
         status,
-        archived: at(detail.last_archived_at()),
-        activated: at(detail.last_activated_at()),
+        archived_on: at(detail.last_archived_at()),
+        activated_on: at(detail.last_activated_at()),
         bytes: detail.image_size_in_bytes().and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or_default(),
-        // What an index names is read next, where it can be.
-        manifest: if is_index { Manifest::HiddenIndex } else { Manifest::Single },
+        // The index is read next, unless it is archived.
+        manifest: if is_index { Manifest::UnreadIndex } else { Manifest::Single },
         subject: detail.subject_manifest_digest().map(str::to_owned),
     })
 }
 
-/// What an index says.
+/// The part of an index that matters here.
 #[derive(Deserialize)]
 struct Index {
     manifests: Vec<Descriptor>,
@@ -100,10 +126,10 @@ struct Descriptor {
     digest: String,
 }
 
-/// Reads the manifests of indexes that are not in the archive.
+/// Reads the manifests of indexes that are not archived.
 async fn read_indexes(aws: &Aws, repository: &str, images: &mut [Image]) -> Result<(), StageError> {
-    let hidden = |image: &&Image| image.manifest == Manifest::HiddenIndex && image.status == Status::Active;
-    let wanted: Vec<String> = images.iter().filter(hidden).map(|image| image.key.digest.clone()).collect();
+    let is_readable = |image: &&Image| image.manifest == Manifest::UnreadIndex && image.status == Status::Active;
+    let wanted: Vec<String> = images.iter().filter(is_readable).map(|image| image.key.digest.clone()).collect();
     let read = |batch: Vec<String>| async move {
         let ids =
             batch.iter().map(|digest| ImageIdentifier::builder().image_digest(digest).build()).collect();
@@ -120,8 +146,9 @@ async fn read_indexes(aws: &Aws, repository: &str, images: &mut [Image]) -> Resu
         for image in answer.images() {
             let digest = image.image_id().and_then(ImageIdentifier::image_digest);
             let (Some(digest), Some(text)) = (digest, image.image_manifest()) else { continue };
-            let index: Index = serde_json::from_str(text).map_err(|error| {
-                StageError::Rejected(format!("the index {repository}@{digest} cannot be read: {error}"))
+            let index: Index = serde_json::from_str(text).map_err(|source| InventoryError::Index {
+                index: ImageKey::new(repository, digest),
+                source,
             })?;
             let children: BTreeSet<String> = index.manifests.into_iter().map(|child| child.digest).collect();
             read.insert(digest.to_owned(), children.into_iter().collect::<Vec<_>>());
@@ -133,10 +160,29 @@ async fn read_indexes(aws: &Aws, repository: &str, images: &mut [Image]) -> Resu
     let mut read: BTreeMap<String, Vec<String>> = read.into_iter().flatten().collect();
     for image in images.iter_mut().filter(|image| wanted.contains(&image.key.digest)) {
         let Some(children) = read.remove(&image.key.digest) else {
-            // It went, or into the archive, since it was listed; or it is not shown though it is there.
-            return Err(StageError::NotYet(format!("what the index {} names was not read", image.key)));
+            // It was deleted or archived since it was listed, or the answer is stale.
+            return Err(InventoryError::IndexUnread { index: image.key.clone() }.into());
         };
         image.manifest = Manifest::Index(children);
     }
     Ok(())
+}
+
+/// Reads all marks of this account and region.
+///
+/// # Errors
+/// As the call; or a parameter in the folder contains no marks.
+pub async fn marks(aws: &Aws) -> Result<Vec<MarkBatch>, StageError> {
+    let folder = FOLDER.trim_end_matches('/');
+    let mut pages = aws.ssm.get_parameters_by_path().path(folder).recursive(true).into_paginator().send();
+    let mut marks = Vec::new();
+    while let Some(page) = pages.next().await {
+        let page = page.map_err(|e| AwsError::new("ssm:GetParametersByPath", folder, e))?;
+        for parameter in page.parameters() {
+            let (name, value) = (parameter.name().unwrap_or_default(), parameter.value().unwrap_or_default());
+            let batch = MarkBatch::parse(name, value);
+            marks.push(batch.ok_or_else(|| InventoryError::Marks { parameter: name.to_owned() })?);
+        }
+    }
+    Ok(marks)
 }
