@@ -16,6 +16,10 @@ use crate::worker::journal::Journal;
 use crate::worker::slice::Answer;
 use crate::worker::{WorkerDeps, report};
 
+/// The action types that a job may have.
+pub const ACTION_TYPES: &str = "bakeline runs owner Custom, version 1, providers BakelineBake (category Build), \
+                                BakelineTest (Test), BakelinePromote (Deploy) and BakelineCleanup (Invoke)";
+
 /// Arguments of `bakeline run`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -27,7 +31,7 @@ pub struct Args {
     input: Vec<(String, PathBuf)>,
     /// A folder that stands in for the output locations in S3; the job's state rests there too
     #[arg(long, value_name = "DIR")]
-    output: Option<PathBuf>,
+    out: Option<PathBuf>,
     /// Go on where an earlier run of the same job was cut off
     #[arg(long)]
     resume: bool,
@@ -62,22 +66,17 @@ pub fn main(args: Args) -> Result<(), CliError> {
         let action = &job.action_type;
         return Err(CliError::data(
             format!(
-                "{file}: the job is of {} {} {}: no stage runs it",
+                "{file}: no stage runs an action of type {} {} {}",
                 action.category, action.provider, action.version
             ),
-            "actions of owner Custom, provider Bakeline, version 1 are run, in the categories Build, Test, Deploy and Invoke",
+            ACTION_TYPES,
         ));
     }
     #[cfg(feature = "rehearsal")]
     if args.rehearse {
-        return super::rehearse::one_job(job, args.input.into_iter().collect(), args.output);
+        return super::rehearse::one_job(job, args.input.into_iter().collect(), args.out);
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .map_err(|error| CliError::unavailable(format!("no runtime: {error}"), ""))?;
-    runtime.block_on(run(args, job))
+    super::runtime()?.block_on(run(args, job))
 }
 
 async fn run(args: Args, job: Job) -> Result<(), CliError> {
@@ -94,9 +93,9 @@ async fn run(args: Args, job: Job) -> Result<(), CliError> {
         telemetry: Telemetry::watched(|now, label, event| tell(now, label.stage.name(), event)),
         stages: Stage::ALL.to_vec(),
         input_files: args.input.iter().cloned().collect::<BTreeMap<_, _>>(),
-        output_folder: args.output.clone(),
+        output_folder: args.out.clone(),
     };
-    let folder = args.output.clone().unwrap_or_else(|| PathBuf::from("."));
+    let folder = args.out.clone().unwrap_or_else(|| PathBuf::from("."));
     let rest = StateFile::in_folder(&folder, &job);
     let outcome =
         run_to_end(&house, job.clone(), &rest, args.resume).await.map_err(|error| match &error {
@@ -105,12 +104,9 @@ async fn run(args: Args, job: Job) -> Result<(), CliError> {
                 "add --resume to go on from there, or remove the file to begin anew",
             ),
             ByHandError::State { .. } => {
-                CliError::unavailable(error.to_string(), "the folder given with --output must be writable")
+                CliError::unavailable(error.to_string(), "the folder given with --out must be writable")
             }
-            ByHandError::NoStage { .. } => CliError::data(
-                error.to_string(),
-                "actions of owner Custom, provider Bakeline, version 1 are run",
-            ),
+            ByHandError::NoStage { .. } => CliError::data(error.to_string(), ACTION_TYPES),
         })?;
     if args.report {
         report::report(&house, &job, &Answer::End(outcome.clone())).await.map_err(|error| {
@@ -127,7 +123,7 @@ async fn run(args: Args, job: Job) -> Result<(), CliError> {
 pub fn tell(now: crate::engine::Timestamp, stage: &str, event: &Event<'_>) {
     use std::io::Write;
     let line = match event {
-        Event::Rested { progress, .. } => {
+        Event::SliceYielded { progress, .. } => {
             let first = progress.summary.lines().next().unwrap_or_default();
             format!("{now} {stage}: {:>3} % {first}", progress.percent)
         }

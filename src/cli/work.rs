@@ -48,18 +48,8 @@ pub struct Args {
     /// Write what became of the actions into this folder as a JUnit report
     #[arg(long, value_name = "DIR", env = "BAKELINE_JUNIT")]
     junit: Option<PathBuf>,
-    /// How the log looks
-    #[arg(long, value_name = "FORMAT", env = "BAKELINE_LOG_FORMAT", value_enum, default_value = "json")]
-    log_format: Format,
     #[command(flatten)]
     identity: Identity,
-}
-
-impl Args {
-    /// How the log is to look.
-    pub fn log_format(&self) -> Format {
-        self.log_format
-    }
 }
 
 fn slots(text: &str) -> Result<usize, String> {
@@ -83,14 +73,10 @@ fn stage(text: &str) -> Result<Stage, String> {
     found.ok_or_else(|| format!("`{text}` is none of bake, test, promote, cleanup"))
 }
 
-pub fn main(args: Args) -> Result<(), CliError> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .map_err(|error| CliError::unavailable(format!("no runtime: {error}"), ""))?;
+pub fn main(args: Args, log_format: Format) -> Result<(), CliError> {
+    let runtime = super::runtime()?;
     // As a task of its own the worker shares a thread with its slices: none of them has to wake another thread to be heard.
-    let ended = runtime.block_on(async { tokio::spawn(work(args)).await });
+    let ended = runtime.block_on(async { tokio::spawn(work(args, log_format)).await });
     // A file operation that hangs must not keep a worker alive that was told to end.
     runtime.shutdown_background();
     match ended {
@@ -102,7 +88,7 @@ pub fn main(args: Args) -> Result<(), CliError> {
     }
 }
 
-async fn work(args: Args) -> Result<(), CliError> {
+async fn work(args: Args, log_format: Format) -> Result<(), CliError> {
     // Before anything else: from here on a signal is a request, not a death.
     let stop = signals()?;
     let clock = args.identity.clock();
@@ -121,7 +107,7 @@ async fn work(args: Args) -> Result<(), CliError> {
         authority: Arc::new(authority),
         targets: args.identity.targets()?,
         journal: Arc::new(journal),
-        telemetry: telemetry(&outcomes, args.log_format),
+        telemetry: telemetry(&outcomes, log_format),
         stages,
         input_files: BTreeMap::new(),
         output_folder: None,

@@ -2,17 +2,17 @@
 
 pub mod aws_view;
 pub mod bake;
-pub mod promote;
 pub mod cleanup;
 pub mod content;
 pub mod context;
+pub mod failure_reason;
 pub mod handover;
+pub mod promote;
 pub mod reap;
-pub mod test;
 pub mod store;
+pub mod test;
 #[cfg(test)]
 mod tokens;
-pub mod failure_reason;
 
 pub use context::{Authority, Cx};
 

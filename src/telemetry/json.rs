@@ -129,7 +129,12 @@ mod tests {
         };
         let second = Duration::from_millis(1_500);
         for measured in [
-            Measured::Slice { label: &label, ending: Ending::SliceYielded, took: second, late: Duration::ZERO },
+            Measured::Slice {
+                label: &label,
+                ending: Ending::SliceYielded,
+                took: second,
+                late: Duration::ZERO,
+            },
             Measured::Poll { stage: Stage::Bake, offered: 0, late: second },
             Measured::PollFailed { stage: Stage::Bake, throttled: true, why: "slow down" },
             Measured::InHand { running: 1, ready: 2, parked: 3 },

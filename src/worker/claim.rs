@@ -2,7 +2,7 @@
 
 use aws_sdk_codepipeline::types::{ActionCategory, ActionOwner, ActionTypeId, JobStatus};
 
-use super::action::{PROVIDER, VERSION, category};
+use super::action::{VERSION, category, provider};
 use super::deps::{WorkerDeps, WorkerError};
 use crate::aws::AwsError;
 use crate::engine::Job;
@@ -35,7 +35,7 @@ pub async fn poll(house: &WorkerDeps, stage: Stage, most: i32) -> Result<Vec<Job
     let action = ActionTypeId::builder()
         .category(ActionCategory::from(category(stage)))
         .owner(ActionOwner::Custom)
-        .provider(PROVIDER)
+        .provider(provider(stage))
         .version(VERSION)
         .build()
         .map_err(ClaimError::from)?;

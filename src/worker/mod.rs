@@ -5,10 +5,10 @@ pub mod by_hand;
 pub mod claim;
 pub mod journal;
 pub mod report;
+pub mod run_once;
 pub mod service;
 pub mod slice;
-pub mod run_once;
 
 mod deps;
 
-pub use house::{WorkerDeps, WorkerError};
+pub use deps::{WorkerDeps, WorkerError};

@@ -80,8 +80,8 @@ pub fn tell(house: &WorkerDeps, label: &JobLabel, answer: &Answer, reported: &Re
 #[must_use]
 pub fn no_stage(job: &Job) -> Answer {
     let message = format!(
-        "this worker runs actions of provider Bakeline, version 1, in the categories Build, Test, Deploy and \
-         Invoke; the job is of {} {} {}",
+        "this worker runs actions of the providers BakelineBake, BakelineTest, BakelinePromote and BakelineCleanup, \
+         version 1; the action type of the job is {} {} {}",
         job.action_type.category, job.action_type.provider, job.action_type.version
     );
     Answer::End(Outcome::Failed(Failure::new(FailureKind::ConfigurationError, message)))

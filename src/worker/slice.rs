@@ -6,8 +6,8 @@ use crate::engine::{
 };
 use crate::evidence::Stage;
 use crate::stage::bake::Bake;
-use crate::stage::promote::Promote;
 use crate::stage::cleanup::Cleanup;
+use crate::stage::promote::Promote;
 use crate::stage::test::Test;
 use crate::stage::{Cx, StageMachine};
 
@@ -134,6 +134,7 @@ pub fn failed(error: &StageError) -> Answer {
 async fn slice<M: StageMachine>(mut cx: Cx) -> Result<Slice<M>, StageError> {
     let execution = cx.key().action_execution.clone();
     let Some(raw) = cx.job.continuation_token.clone() else {
+        super::action::check(&cx.job).map_err(|error| StageError::Config(error.to_string()))?;
         let began = cx.now();
         let inputs = M::load(&mut cx, began).await?;
         let mut token = begin::<M>(&inputs, &execution, began);

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use bakeline::evidence::Stage;
+use bakeline::telemetry::Telemetry;
+use bakeline::worker::journal::Journal;
 use bakeline_rehearsal::cloud::Cloud;
 use bakeline_rehearsal::services::codepipeline::{self, ActionStatus};
 use bakeline_rehearsal::transcript::Record;
-use bakeline::telemetry::Telemetry;
-use bakeline::worker::journal::Journal;
 use serde_json::{Value, json};
 
 use crate::support::{Moment, changed, in_virtual_time, work};

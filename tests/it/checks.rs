@@ -5,12 +5,12 @@ use std::io::Read as _;
 use std::sync::{Arc, LazyLock};
 
 use bakeline::evidence::Stage;
+use bakeline::telemetry::Telemetry;
+use bakeline::worker::journal::Journal;
 use bakeline_rehearsal::scenario::Scenario;
 use bakeline_rehearsal::services::codepipeline::{self, ActionStatus};
 use bakeline_rehearsal::services::ssm;
 use bakeline_rehearsal::transcript::Record;
-use bakeline::telemetry::Telemetry;
-use bakeline::worker::journal::Journal;
 use serde_json::{Value, json};
 
 use crate::support::{Moment, changed, in_virtual_time, work};

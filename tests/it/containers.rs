@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use bakeline::evidence::Stage;
-use bakeline_rehearsal::services::codepipeline::ActionStatus;
 use bakeline::telemetry::Telemetry;
 use bakeline::worker::journal::Journal;
+use bakeline_rehearsal::services::codepipeline::ActionStatus;
 use serde_json::{Value, json};
 
 use crate::bake::{Baked, again, bake, tell};
 use crate::crash::{crash_some, report};
-use crate::support::{Moment, changed, in_virtual_time, repository, work_resting};
+use crate::support::{Moment, changed, in_virtual_time, work_resting};
 use crate::trail::ask;
 
 const SPEC: &str = "tests/it/fixtures/containers/bakeline.yaml";

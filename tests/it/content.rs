@@ -6,14 +6,14 @@ use bakeline::cli::verify::progress::Progress;
 use bakeline::cli::verify::{Options, content as verified, prove};
 use bakeline::engine::Clock;
 use bakeline::evidence::{Chain, Stage};
-use bakeline_rehearsal::cloud::Cloud;
-use bakeline_rehearsal::services::codepipeline::ActionStatus;
-use bakeline_rehearsal::services::ec2::{self, BLOCKS_PER_GIB, Blocks, Disk, Fill, NewImage};
 use bakeline::stage::content::{News, Position, digest};
 use bakeline::telemetry::Telemetry;
 use bakeline::worker::WorkerDeps;
 use bakeline::worker::journal::Journal;
 use bakeline::worker::run_once::run_once;
+use bakeline_rehearsal::cloud::Cloud;
+use bakeline_rehearsal::services::codepipeline::ActionStatus;
+use bakeline_rehearsal::services::ec2::{self, BLOCKS_PER_GIB, Blocks, Disk, Fill, NewImage};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 

@@ -9,12 +9,12 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
 use bakeline::evidence::Stage;
+use bakeline::telemetry::Telemetry;
+use bakeline::worker::journal::Journal;
 use bakeline_rehearsal::cloud::Cloud;
 use bakeline_rehearsal::faults::{Fault, FaultPlan, When};
 use bakeline_rehearsal::services::codepipeline::ActionStatus;
 use bakeline_rehearsal::transcript::Record;
-use bakeline::telemetry::Telemetry;
-use bakeline::worker::journal::Journal;
 
 use crate::support::{Moment, in_virtual_time, plan, work, work_resting};
 use crate::trail::{Trail, trail};

@@ -23,7 +23,7 @@ mod doctor;
 mod hostile;
 mod independent;
 mod kill;
-mod groups;
+mod line;
 mod process;
 mod promote;
 mod reap;

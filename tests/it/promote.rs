@@ -14,14 +14,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bakeline::evidence::Stage;
+use bakeline::telemetry::Telemetry;
+use bakeline::worker::journal::Journal;
+use bakeline::worker::run_once::run_once;
 use bakeline_rehearsal::faults::FaultPlan;
 use bakeline_rehearsal::services::codepipeline::ActionStatus;
 use bakeline_rehearsal::services::s3;
 use bakeline_rehearsal::transcript::Record;
 use bakeline_rehearsal::world::World;
-use bakeline::telemetry::Telemetry;
-use bakeline::worker::journal::Journal;
-use bakeline::worker::run_once::run_once;
 use serde_json::{Value, json};
 
 use crate::support::{Moment, in_virtual_time, plan};

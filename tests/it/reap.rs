@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use aws_sdk_imagebuilder::types::ImageStatus;
 use bakeline::evidence::Stage;
-use bakeline_rehearsal::cloud::Cloud;
-use bakeline_rehearsal::services::codepipeline::ActionStatus;
-use bakeline_rehearsal::world::World;
 use bakeline::stage::promote::Census;
 use bakeline::stage::reap::{self, Builds, Leftover, RunStatus, LeftoverKind, records};
 use bakeline::worker::WorkerDeps;
+use bakeline_rehearsal::cloud::Cloud;
+use bakeline_rehearsal::services::codepipeline::ActionStatus;
+use bakeline_rehearsal::world::World;
 use serde_json::{Value, json};
 
 use crate::support::{Moment, example, in_virtual_time, plan, work};

@@ -7,6 +7,10 @@ use std::time::{Duration, SystemTime};
 use bakeline::cli::rehearse::{EPOCH, Plan, fixtures};
 use bakeline::engine::Clock;
 use bakeline::evidence::Stage;
+use bakeline::telemetry::Telemetry;
+use bakeline::worker::WorkerDeps;
+use bakeline::worker::journal::Journal;
+use bakeline::worker::run_once::run_once;
 use bakeline_rehearsal::cloud::Cloud;
 use bakeline_rehearsal::scenario::Scenario;
 use bakeline_rehearsal::services::codepipeline::{self, ActionStatus};
@@ -14,10 +18,6 @@ use bakeline_rehearsal::setup::{Provisioned, found};
 use bakeline_rehearsal::time::Time;
 use bakeline_rehearsal::timeline::Timeline;
 use bakeline_rehearsal::world::World;
-use bakeline::telemetry::Telemetry;
-use bakeline::worker::WorkerDeps;
-use bakeline::worker::journal::Journal;
-use bakeline::worker::run_once::run_once;
 
 /// A path in the repository.
 pub fn repository(path: &str) -> PathBuf {

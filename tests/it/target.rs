@@ -7,13 +7,13 @@ use std::sync::Arc;
 use bakeline::aws::{Target, Targets};
 use bakeline::cli::rehearse::Plan;
 use bakeline::evidence::Stage;
+use bakeline::telemetry::Telemetry;
+use bakeline::worker::WorkerDeps;
+use bakeline::worker::journal::Journal;
 use bakeline_rehearsal::cloud::Cloud;
 use bakeline_rehearsal::scenario::Scenario;
 use bakeline_rehearsal::services::codepipeline::ActionStatus;
 use bakeline_rehearsal::services::sts::{self, Trust};
-use bakeline::telemetry::Telemetry;
-use bakeline::worker::WorkerDeps;
-use bakeline::worker::journal::Journal;
 
 use crate::support::{Moment, in_virtual_time, repository, work};
 

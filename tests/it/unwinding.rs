@@ -5,13 +5,13 @@ use std::sync::Arc;
 use aws_sdk_imagebuilder::types::ImageStatus;
 use bakeline::engine::Clock;
 use bakeline::evidence::Stage;
-use bakeline_rehearsal::cloud::Cloud;
-use bakeline_rehearsal::services::codepipeline::ActionStatus;
 use bakeline::stage::promote::Census;
 use bakeline::telemetry::Telemetry;
 use bakeline::worker::WorkerDeps;
 use bakeline::worker::journal::Journal;
 use bakeline::worker::run_once::run_once;
+use bakeline_rehearsal::cloud::Cloud;
+use bakeline_rehearsal::services::codepipeline::ActionStatus;
 
 use crate::support::{Moment, example, in_virtual_time, plan, work};
 use crate::target;

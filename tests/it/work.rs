@@ -6,14 +6,14 @@ use std::time::Duration;
 use aws_sdk_codepipeline::types::{ExecutionMode, PipelineType};
 use bakeline::engine::{Clock, Outcome, Progress, StageError, Timestamp};
 use bakeline::evidence::Stage;
-use bakeline_rehearsal::cloud::Cloud;
-use bakeline_rehearsal::services::codepipeline::{self, ActionStatus};
 use bakeline::stage::Cx;
 use bakeline::telemetry::Telemetry;
 use bakeline::worker::WorkerDeps;
 use bakeline::worker::journal::{BucketJournal, Journal};
 use bakeline::worker::service::{Runner, Service, Settings, Stop, Summary, stages};
 use bakeline::worker::slice::Answer;
+use bakeline_rehearsal::cloud::Cloud;
+use bakeline_rehearsal::services::codepipeline::{self, ActionStatus};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use tokio::sync::watch;
@@ -490,6 +490,11 @@ fn recover_lost_first_slice(stage: Stage, input: &str, makes: &str, undoes: &str
 
 #[test]
 fn what_an_abandoned_first_slice_made_unheard_is_undone() {
-    recover_lost_first_slice(Stage::Bake, "SourceArtifact", "StartImagePipelineExecution", "CancelImageCreation");
+    recover_lost_first_slice(
+        Stage::Bake,
+        "SourceArtifact",
+        "StartImagePipelineExecution",
+        "CancelImageCreation",
+    );
     recover_lost_first_slice(Stage::Test, "BakedImage", "RunInstances", "TerminateInstances");
 }

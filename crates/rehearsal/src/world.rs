@@ -2,7 +2,7 @@
 
 use super::agenda::Agenda;
 use super::call::{Answer, ApiError, Call};
-use super::happening;
+use super::external_events;
 use super::ids::Ids;
 use super::services::{
     autoscaling, cloudwatch, codepipeline, ebs, ec2, ecr, ecs, elbv2, imagebuilder, kms, lambda, s3,

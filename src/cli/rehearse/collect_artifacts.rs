@@ -10,10 +10,6 @@ use crate::cli::run::ended;
 use crate::engine::error::with_causes;
 use crate::engine::{Job, Outcome};
 use crate::evidence::Stage;
-use bakeline_rehearsal::cloud::Cloud;
-use bakeline_rehearsal::scenario::Scenario;
-use bakeline_rehearsal::setup::{Provisioned, Setup};
-use bakeline_rehearsal::timeline::Timeline;
 use crate::spec::ReleaseSpec;
 use crate::telemetry::{Event, Telemetry};
 use crate::worker::WorkerDeps;
@@ -21,8 +17,12 @@ use crate::worker::action::stage_of;
 use crate::worker::claim::{self, Claim};
 use crate::worker::journal::Journal;
 use crate::worker::run_once::run;
+use bakeline_rehearsal::cloud::Cloud;
+use bakeline_rehearsal::scenario::Scenario;
+use bakeline_rehearsal::setup::{Provisioned, Setup};
+use bakeline_rehearsal::timeline::Timeline;
 
-use super::{EPOCH, ground, output_name, virtual_clock};
+use super::{EPOCH, fixtures, output_name, virtual_clock};
 
 /// The file of the trust root in a rehearsal's folder.
 pub const TRUST: &str = "trust.yaml";
@@ -101,8 +101,8 @@ pub fn one_job(
 ) -> Result<(), CliError> {
     let Some(stage) = stage_of(&job.action_type) else {
         return Err(CliError::data(
-            "the job is not one of bakeline's",
-            "actions of owner Custom, provider Bakeline, version 1 are run",
+            "the job is not of an action type of bakeline",
+            super::super::run::ACTION_TYPES,
         ));
     };
     let source = inputs.get("SourceArtifact").ok_or_else(|| {

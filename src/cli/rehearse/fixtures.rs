@@ -15,9 +15,6 @@ use crate::engine::error::with_causes;
 use crate::engine::network::Connection;
 use crate::engine::{Clock, Network};
 use crate::evidence::{Signer, Stage, TrustRoot};
-use bakeline_rehearsal::cloud::Cloud;
-use bakeline_rehearsal::services::cloudwatch::{Measure, Published};
-use bakeline_rehearsal::setup::{Fleet, Provisioned, Further, RecipeGround, Setup, Staging};
 use crate::spec::ReleaseSpec;
 use crate::spec::trial::{Kind, Source};
 use crate::stage::Authority;
@@ -25,6 +22,9 @@ use crate::stage::handover::{SPEC, SPEC_PROPERTY};
 use crate::telemetry::Telemetry;
 use crate::worker::WorkerDeps;
 use crate::worker::journal::Journal;
+use bakeline_rehearsal::cloud::Cloud;
+use bakeline_rehearsal::services::cloudwatch::{Measure, Published};
+use bakeline_rehearsal::setup::{Fleet, Further, Provisioned, RecipeGround, Setup, Staging};
 
 /// Instances of a service in production, unless the spec's world says otherwise.
 const INSTANCES: usize = 8;

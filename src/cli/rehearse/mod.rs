@@ -1,7 +1,7 @@
 //! `bakeline rehearse`: the whole line on the embedded AWS, by the code that works in production.
 
-pub mod fixtures;
 mod collect_artifacts;
+pub mod fixtures;
 mod source;
 mod summary;
 mod watch;
@@ -14,23 +14,23 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 
 use super::exit::CliError;
-use super::say;
+use super::{Output, say};
 use crate::aws::Targets;
 use crate::engine::clock::Mapping;
 use crate::engine::error::with_causes;
 use crate::engine::{Clock, Job, Timestamp};
 use crate::evidence::Stage;
+use crate::spec::ReleaseSpec;
+use crate::worker::WorkerDeps;
+use crate::worker::journal::Journal;
+use crate::worker::run_once::run_once;
 use bakeline_rehearsal::cloud::Cloud;
-use bakeline_rehearsal::happening;
+use bakeline_rehearsal::external_events;
 use bakeline_rehearsal::listen::Listener;
 use bakeline_rehearsal::scenario::Scenario;
 use bakeline_rehearsal::setup::{Provisioned, Setup, found, found_beside};
 use bakeline_rehearsal::time::Time;
 use bakeline_rehearsal::timeline::Timeline;
-use crate::spec::ReleaseSpec;
-use crate::worker::WorkerDeps;
-use crate::worker::journal::Journal;
-use crate::worker::run_once::run_once;
 use watch::{Style, Watch};
 
 /// When every rehearsal begins: a fixed moment, so that the same rehearsal is the same to the byte.
@@ -52,9 +52,6 @@ pub struct Args {
     /// Where the artifacts and the trust root are put
     #[arg(long, value_name = "DIR", default_value = ".bakeline/rehearsal")]
     out: PathBuf,
-    /// Print events as JSON lines
-    #[arg(long)]
-    json: bool,
     /// Write every API call as a JSON line
     #[arg(long, value_name = "FILE")]
     transcript: Option<PathBuf>,
@@ -112,12 +109,12 @@ fn read_scenario(path: Option<&Path>) -> Result<Scenario, CliError> {
         .map_err(|error| CliError::data(with_causes(&error), "examples/web/scenarios has some"))
 }
 
-pub fn main(args: Args) -> Result<(), CliError> {
+pub fn main(args: Args, output: Output) -> Result<(), CliError> {
     let plan = Plan::read(&args.spec, args.scenario.as_deref())?;
     if let Some(address) = args.listen {
         return listen(plan, address, args.speed, &args);
     }
-    paused_runtime()?.block_on(rehearse(plan, &args))
+    paused_runtime()?.block_on(rehearse(plan, &args, output))
 }
 
 /// A runtime whose clock moves only when every task waits: virtual time.
@@ -140,13 +137,13 @@ fn found_world(plan: &Plan) -> Result<(bakeline_rehearsal::world::World, Provisi
         .map_err(|error| CliError::data(error.to_string(), "the spec names something AWS would refuse"))
 }
 
-async fn rehearse(plan: Plan, args: &Args) -> Result<(), CliError> {
+async fn rehearse(plan: Plan, args: &Args, output: Output) -> Result<(), CliError> {
     // This thread is the only one that runs the SDK here.
     fastrand::seed(plan.scenario.seed);
     let (world, founded) = found_world(&plan)?;
     let cloud = Cloud::new(world, Timeline::tokio(EPOCH));
     let clock = virtual_clock();
-    let style = Style::choose(args.json);
+    let style = Style::choose(output == Output::Json);
     if style != Style::Json {
         say(&format!(
             "Rehearsing {} on the embedded AWS: {}\n",
@@ -166,7 +163,8 @@ async fn rehearse(plan: Plan, args: &Args) -> Result<(), CliError> {
     house.targets = plan.targets.clone();
     cloud.set_faults(plan.scenario.fault_plan(EPOCH));
     let mut ended = run_line(&house, &founded, &plan.setup.pipeline).await;
-    while matches!(ended, Ok(Ended::Failed)) && cloud.with_world(|world| external_events::awaits_retry(world)) {
+    while matches!(ended, Ok(Ended::Failed)) && cloud.with_world(|world| external_events::awaits_retry(world))
+    {
         while cloud.with_world(|world| external_events::awaits_retry(world)) {
             house.clock.sleep(IDLE).await;
         }
@@ -178,11 +176,8 @@ async fn rehearse(plan: Plan, args: &Args) -> Result<(), CliError> {
     if let Some(path) = &args.transcript {
         std::fs::write(path, cloud.with_transcript(bakeline_rehearsal::transcript::Transcript::json_lines))
             .map_err(|error| {
-                CliError::unavailable(
-                    format!("{}: {error}", path.display()),
-                    "name a file that can be written",
-                )
-            })?;
+            CliError::unavailable(format!("{}: {error}", path.display()), "name a file that can be written")
+        })?;
     }
     if style != Style::Json {
         summary::print(&house, &cloud, &plan, &watch, &kept).await?;
@@ -254,11 +249,7 @@ fn listen(plan: Plan, address: SocketAddr, speed: f64, args: &Args) -> Result<()
     if !speed.is_finite() || speed <= 0.0 {
         return Err(CliError::usage("--speed must be more than zero", "60 lets an hour pass in a minute"));
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .map_err(|error| CliError::unavailable(format!("no runtime: {error}"), ""))?;
+    let runtime = crate::cli::runtime()?;
     runtime.block_on(async {
         let (mut world, founded) = found_world(&plan)?;
         for spec in &args.beside {
@@ -281,8 +272,11 @@ fn listen(plan: Plan, address: SocketAddr, speed: f64, args: &Args) -> Result<()
         announce(&listener, &founded, &plan, timeline, &args.out)?;
         listener.serve(cloud.clone(), stopped()).await;
         if let Some(path) = &args.transcript {
-            std::fs::write(path, cloud.with_transcript(bakeline_rehearsal::transcript::Transcript::json_lines))
-                .map_err(|error| CliError::unavailable(format!("{}: {error}", path.display()), ""))?;
+            std::fs::write(
+                path,
+                cloud.with_transcript(bakeline_rehearsal::transcript::Transcript::json_lines),
+            )
+            .map_err(|error| CliError::unavailable(format!("{}: {error}", path.display()), ""))?;
         }
         Ok(())
     })

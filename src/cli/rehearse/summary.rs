@@ -12,8 +12,8 @@ use crate::engine::error::with_causes;
 use crate::engine::key::tag;
 use crate::engine::{Outcome, Timestamp};
 use crate::evidence::Stage;
-use bakeline_rehearsal::cloud::Cloud;
 use crate::worker::WorkerDeps;
+use bakeline_rehearsal::cloud::Cloud;
 
 use super::collect_artifacts::{Kept, TRUST};
 use super::watch::{Seen, Watch, elapsed};

@@ -95,7 +95,7 @@ impl Watch {
             | Event::Dropped { .. }
             | Event::Abandoned { .. }
             | Event::Undone { .. } => return,
-            Event::Rested { progress, .. } => {
+            Event::SliceYielded { progress, .. } => {
                 seen.slices += 1;
                 (progress.percent, progress.summary.clone())
             }

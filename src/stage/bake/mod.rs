@@ -324,7 +324,9 @@ impl Machine for Bake {
             Self::Retrying { image, retries } => forward::retrying(inputs, cx, image, retries).await,
             Self::Confirming { image, seen } => forward::confirming(inputs, cx, image, seen).await,
             Self::Inspecting { image, since } => forward::inspecting(inputs, cx, image, since).await,
-            Self::ReportingFindings { image, since, done } => hub::telling(inputs, cx, image, since, done).await,
+            Self::ReportingFindings { image, since, done } => {
+                hub::telling(inputs, cx, image, since, done).await
+            }
             Self::Reading { image, copy, position, content } => {
                 content::reading(inputs, cx, image, copy, position, content).await
             }

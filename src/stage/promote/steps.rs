@@ -14,7 +14,7 @@ use std::time::Duration;
 
 pub(super) use back::{cancel, revert, roll_back};
 pub(super) use blind::back as back_without_inputs;
-pub(super) use forward::{confirm, read_preflight_state, preflight, standing, start, version, watch};
+pub(super) use forward::{confirm, preflight, read_preflight_state, standing, start, version, watch};
 pub(super) use seal::{refuse, seal};
 
 use super::run::Run;

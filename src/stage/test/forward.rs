@@ -11,9 +11,9 @@ use crate::engine::{Failure, FailureKind, Outcome, StageError, Step, Timestamp};
 use crate::evidence::Stage;
 use crate::spec::{Metric, Soak};
 use crate::stage::Cx;
+use crate::stage::handover::hand_over;
 use crate::stage::promote::log::Number;
 use crate::stage::promote::metrics;
-use crate::stage::handover::hand_over;
 
 pub async fn launching(inputs: &Inputs, cx: &Cx, spot: bool) -> Result<Step<Test>, StageError> {
     instance::prove_image(cx, &inputs.image).await?;

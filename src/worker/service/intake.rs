@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures::StreamExt as _;
 
 use super::AT_ONCE;
-use super::slicing::{SliceRunner, ClaimedJob, Next, millis};
+use super::slicing::{ClaimedJob, Next, SliceRunner, millis};
 use crate::engine::error::with_causes;
 use crate::evidence::Stage;
 use crate::telemetry::{Event, JobLabel, Measured};

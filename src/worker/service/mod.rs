@@ -4,11 +4,11 @@
 //! ended. A job that is not due waits in a heap, without a slot and without a timer.
 
 mod execution_status;
-mod scheduler;
 mod health;
 mod intake;
 mod pace;
 mod queues;
+mod scheduler;
 mod slicing;
 
 use std::sync::Arc;
@@ -20,8 +20,8 @@ use tokio::task::JoinSet;
 
 use super::deps::{WorkerDeps, WorkerError};
 use crate::telemetry::Measured;
-use scheduler::Scheduler;
 use intake::TaskEvent;
+use scheduler::Scheduler;
 use slicing::{SliceRunner, millis};
 
 pub use health::Health;
@@ -200,6 +200,10 @@ fn tell_calls(bench: &SliceRunner) {
 }
 
 /// Lets a task tell what came of it even if it panics.
-fn spawn(tasks: &mut JoinSet<TaskEvent>, broken: TaskEvent, work: impl Future<Output = TaskEvent> + Send + 'static) {
+fn spawn(
+    tasks: &mut JoinSet<TaskEvent>,
+    broken: TaskEvent,
+    work: impl Future<Output = TaskEvent> + Send + 'static,
+) {
     tasks.spawn(std::panic::AssertUnwindSafe(work).catch_unwind().map(|ended| ended.unwrap_or(broken)));
 }

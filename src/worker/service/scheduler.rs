@@ -10,7 +10,7 @@ use super::health::Health;
 use super::intake::{Broken, Offers, TaskEvent, ask};
 use super::pace::{Found, Pace};
 use super::queues::{Parked, Ready};
-use super::slicing::{SliceRunner, ClaimedJob, Next};
+use super::slicing::{ClaimedJob, Next, SliceRunner};
 use super::{AT_ONCE, Summary, spawn};
 use crate::aws::Class;
 use crate::engine::error::with_causes;

@@ -17,8 +17,8 @@ use crate::telemetry::{Event, JobLabel, Measured};
 use crate::worker::action::stage_of;
 use crate::worker::claim::{self, Claim};
 use crate::worker::report::{self, Reported};
-use crate::worker::slice::{self, Answer};
 use crate::worker::run_once::{guarded, no_stage, tell};
+use crate::worker::slice::{self, Answer};
 use crate::worker::{WorkerDeps, WorkerError};
 
 /// Runs one slice of a stage. Production uses [`stages`]; a test may put something else in its place.

@@ -4,14 +4,14 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bakeline::evidence::{Stage, TrustRoot};
-use bakeline_rehearsal::cloud::Cloud;
-use bakeline_rehearsal::services::codepipeline::{self, ActionStatus};
-use bakeline_rehearsal::services::s3;
-use bakeline_rehearsal::time::Time;
 use bakeline::stage::Authority;
 use bakeline::telemetry::Telemetry;
 use bakeline::worker::journal::Journal;
 use bakeline::worker::{WorkerDeps, action};
+use bakeline_rehearsal::cloud::Cloud;
+use bakeline_rehearsal::services::codepipeline::{self, ActionStatus};
+use bakeline_rehearsal::services::s3;
+use bakeline_rehearsal::time::Time;
 
 use super::draft::Draft;
 use crate::support::{Moment, in_virtual_time, plan, work};

@@ -130,7 +130,7 @@ fn a_token_that_is_not_the_jobs_own_is_refused_and_nothing_is_done() {
 fn a_job_of_no_stage_is_answered_and_nothing_is_done() {
     let waiting = &Waiting::everywhere()[0];
     for (category, provider, version) in
-        [("Build", "Bakeline", "2"), ("Build", "Other", "1"), ("Approval", "Bakeline", "1")]
+        [("Build", "BakelineBake", "2"), ("Build", "Other", "1"), ("Test", "BakelineBake", "1")]
     {
         let refusal = in_virtual_time(async {
             let (cloud, clock) = waiting.moment.go_on();

@@ -1,11 +1,7 @@
 //! Lists cut into pages: a page token is the offset of the next item.
 
 /// One page of `items` and the token of the page after it; `None` when `token` was never handed out.
-pub(in crate) fn page<T>(
-    items: Vec<T>,
-    token: Option<&str>,
-    size: usize,
-) -> Option<(Vec<T>, Option<String>)> {
+pub(crate) fn page<T>(items: Vec<T>, token: Option<&str>, size: usize) -> Option<(Vec<T>, Option<String>)> {
     let from = match token {
         None => 0,
         Some(text) => text.parse::<usize>().ok().filter(|from| *from < items.len())?,

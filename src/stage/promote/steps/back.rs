@@ -4,12 +4,12 @@ use super::forward::ours;
 use super::{AGAIN, Tries, count, progress};
 use crate::engine::{StageError, Step};
 use crate::evidence::predicate::PromotionOutcome;
+use crate::stage::context::Cx;
+use crate::stage::failure_reason::FailureReason;
 use crate::stage::promote::fleet::Census;
 use crate::stage::promote::refresh::{self, Asked, Refresh, Status};
 use crate::stage::promote::run::{End, Run};
 use crate::stage::promote::{Promote, RollbackTarget};
-use crate::stage::context::Cx;
-use crate::stage::failure_reason::FailureReason;
 
 /// Our refresh as it is now; none when it was never started.
 async fn find(run: &mut Run, scene: RollbackTarget<'_>, cx: &Cx) -> Result<Option<Refresh>, StageError> {
@@ -29,7 +29,10 @@ fn over(run: Run, why: FailureReason, refresh: Option<&Refresh>) -> Step<Promote
     let why = match refresh {
         Some(refresh) if !restored => {
             let name = refresh.status.name();
-            FailureReason::new(why.kind, &format!("{}; the refresh ended as {name}: {}", why.text, refresh.reason))
+            FailureReason::new(
+                why.kind,
+                &format!("{}; the refresh ended as {name}: {}", why.text, refresh.reason),
+            )
         }
         _ => why,
     };
@@ -62,7 +65,12 @@ pub async fn roll_back(
 }
 
 /// Has the refresh cancelled.
-pub async fn cancel(mut run: Run, why: FailureReason, scene: RollbackTarget<'_>, cx: &Cx) -> Result<Step<Promote>, StageError> {
+pub async fn cancel(
+    mut run: Run,
+    why: FailureReason,
+    scene: RollbackTarget<'_>,
+    cx: &Cx,
+) -> Result<Step<Promote>, StageError> {
     let Some(refresh) = find(&mut run, scene, cx).await? else { return Ok(over(run, why, None)) };
     if refresh.status.is_over() {
         return Ok(over(run, why, Some(&refresh)));

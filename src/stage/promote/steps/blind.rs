@@ -6,14 +6,14 @@ use super::forward::ours;
 use super::{Tries, back, shares, trial, turn};
 use crate::aws::AwsError;
 use crate::engine::{Failure, StageError, Step};
+use crate::stage::context::Cx;
+use crate::stage::failure_reason::FailureReason;
 use crate::stage::promote::groups::{self, Place};
 use crate::stage::promote::observe::{self, Launches};
 use crate::stage::promote::refresh::CapacityLimits;
 use crate::stage::promote::run::Run;
 use crate::stage::promote::waves::Turn;
 use crate::stage::promote::{Names, Promote, RollbackTarget, goes_forward, refresh, template};
-use crate::stage::context::Cx;
-use crate::stage::failure_reason::FailureReason;
 
 /// Groups that are taken back at a time when the spec is gone.
 const AT_ONCE: u16 = 10;
@@ -93,7 +93,12 @@ async fn take_back(state: Promote, cx: &Cx) -> Result<Step<Promote>, StageError>
 
 /// One move back of a promotion that failed in a wave. Every group whose template has a version of this attempt's is
 /// looked at: those that never launched it are found as they were. Other regions are only in the spec, and are told of.
-async fn take_waves_back(run: Run, why: FailureReason, turn: Turn, cx: &Cx) -> Result<Step<Promote>, StageError> {
+async fn take_waves_back(
+    run: Run,
+    why: FailureReason,
+    turn: Turn,
+    cx: &Cx,
+) -> Result<Step<Promote>, StageError> {
     let mut line = Vec::new();
     let mut of_template: BTreeMap<String, Option<String>> = BTreeMap::new();
     for (name, group) in observe::all_groups(&cx.aws).await? {
@@ -103,7 +108,8 @@ async fn take_waves_back(run: Run, why: FailureReason, turn: Turn, cx: &Cx) -> R
             of_template.insert(id.clone(), made.into_iter().find_map(|made| made.image));
         }
         if let Some(Some(image)) = of_template.get(&id) {
-            let place = Place { name, aws: cx.aws.clone(), image: image.clone(), gentle: CapacityLimits::UNKNOWN };
+            let place =
+                Place { name, aws: cx.aws.clone(), image: image.clone(), gentle: CapacityLimits::UNKNOWN };
             line.push(place);
         }
     }
@@ -112,8 +118,9 @@ async fn take_waves_back(run: Run, why: FailureReason, turn: Turn, cx: &Cx) -> R
     let step = turn::take_back(run, why, turn, (&line, AT_ONCE), cx).await?;
     Ok(match step {
         Step::Next(Promote::Sealing { end, .. }) => {
-            let why =
-                end.why.unwrap_or_else(|| FailureReason::new(crate::engine::FailureKind::JobFailed, "turned back"));
+            let why = end
+                .why
+                .unwrap_or_else(|| FailureReason::new(crate::engine::FailureKind::JobFailed, "turned back"));
             let text = format!("in {}: {}", cx.aws.region(), why.text);
             Step::Next(Promote::GivingUp { why: FailureReason::new(why.kind, &text) })
         }

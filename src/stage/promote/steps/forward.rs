@@ -5,9 +5,11 @@ use super::{AGAIN, Tries, count, progress, refuse};
 use crate::aws::Aws;
 use crate::engine::{FailureKind, StageError, Step, Timestamp};
 use crate::evidence::predicate::{PromotionOutcome, Verdict};
+use crate::stage::context::Cx;
+use crate::stage::failure_reason::FailureReason;
 use crate::stage::promote::fleet::Census;
-use crate::stage::promote::judge::{self, Due, Finding, Look, Progressed, Watch};
 use crate::stage::promote::groups::{self, FIRST};
+use crate::stage::promote::judge::{self, Due, Finding, Look, Progressed, Watch};
 use crate::stage::promote::log::{AlarmLetter, Entry, Number, Phase};
 use crate::stage::promote::observe::{self, Group, Launches};
 use crate::stage::promote::pace::Pace;
@@ -18,8 +20,6 @@ use crate::stage::promote::template::{self, Mark};
 use crate::stage::promote::turns::Turns;
 use crate::stage::promote::waves::Cursor;
 use crate::stage::promote::{Inputs, Promote};
-use crate::stage::context::Cx;
-use crate::stage::failure_reason::FailureReason;
 
 /// Proves that the change can be made and undone.
 pub async fn preflight(inputs: &Inputs, cx: &Cx) -> Result<Step<Promote>, StageError> {

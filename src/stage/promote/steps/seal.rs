@@ -7,16 +7,16 @@ use super::{shares, trial};
 use crate::engine::{Failure, FailureKind, Outcome, StageError, Step};
 use crate::evidence::predicate::{Fleet, Promotion, PromotionOutcome};
 use crate::evidence::{ImageIdentity, Stage};
+use crate::stage::context::Cx;
+use crate::stage::handover;
 use crate::stage::promote::check::Check;
-use crate::stage::promote::line;
+use crate::stage::promote::groups;
 use crate::stage::promote::observe::{self, Life};
 use crate::stage::promote::preflight::World;
 use crate::stage::promote::record::{self, REPORT, Surroundings};
 use crate::stage::promote::report::{self, PAGE};
 use crate::stage::promote::run::{End, Run};
 use crate::stage::promote::{Inputs, Promote};
-use crate::stage::context::Cx;
-use crate::stage::handover;
 
 /// Hands over the statement of a promotion past its preflight.
 pub async fn seal(run: Run, end: End, inputs: &Inputs, cx: &Cx) -> Result<Step<Promote>, StageError> {

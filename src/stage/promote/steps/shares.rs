@@ -13,19 +13,19 @@ use crate::engine::{FailureKind, Progress, StageError, Step, Timestamp};
 use crate::evidence::predicate::Verdict;
 use crate::spec::Judge;
 use crate::spec::trial::Inconclusive;
+use crate::stage::context::Cx;
+use crate::stage::failure_reason::FailureReason;
 use crate::stage::promote::fleet::Census;
 use crate::stage::promote::judge::{self as guards, Finding, Look, Watch};
+use crate::stage::promote::listener_weights::{self, Forwarding};
 use crate::stage::promote::log::{Entry, Phase};
 use crate::stage::promote::measure::Named;
 use crate::stage::promote::observe::{self, Group, Launches};
 use crate::stage::promote::pace::Pace;
-use crate::stage::promote::listener_weights::{self, Forwarding};
 use crate::stage::promote::run::Run;
 use crate::stage::promote::trial::{Move, Side, Stretch, decide};
 use crate::stage::promote::turns::{Pair, Route, Turns, stand_by};
-use crate::stage::promote::{Inputs, Names, Promote, arms, refresh};
-use crate::stage::context::Cx;
-use crate::stage::failure_reason::FailureReason;
+use crate::stage::promote::{Inputs, Names, Promote, canary_groups, refresh};
 
 /// Looks in a row that find other weights, sizes or versions than were set before they count as changed by someone: one may
 /// be stale.
@@ -257,7 +257,13 @@ async fn judge(
     Ok((moved, format!(" for {:.0} min, {:.0} requests on it", exposure.minutes, exposure.canary_requests)))
 }
 
-fn showing<'a>(judge: &'a Judge, run: &Run, names: &Names<'_>, pair: &Pair, inputs: &Inputs) -> AnalysisInput<'a> {
+fn showing<'a>(
+    judge: &'a Judge,
+    run: &Run,
+    names: &Names<'_>,
+    pair: &Pair,
+    inputs: &Inputs,
+) -> AnalysisInput<'a> {
     let side = |group: &str, arn: &str| Named {
         group: group.to_owned(),
         instances: Vec::new(),

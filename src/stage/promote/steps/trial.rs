@@ -11,8 +11,10 @@ use crate::engine::{FailureKind, Progress, StageError, Step, Timestamp};
 use crate::evidence::predicate::PromotionOutcome;
 use crate::spec::trial::Inconclusive;
 use crate::spec::{Judge, Strategy};
+use crate::stage::context::Cx;
+use crate::stage::failure_reason::FailureReason;
 use crate::stage::promote::approval;
-use crate::stage::promote::arms;
+use crate::stage::promote::canary_groups;
 use crate::stage::promote::fleet::Census;
 use crate::stage::promote::judge::{self as guards, Watch};
 use crate::stage::promote::measure::{self, Named};
@@ -21,8 +23,6 @@ use crate::stage::promote::refresh;
 use crate::stage::promote::run::{End, Plan, Run};
 use crate::stage::promote::trial::{Move, Side, Stretch, Trial, decide};
 use crate::stage::promote::{Inputs, Promote};
-use crate::stage::context::Cx;
-use crate::stage::failure_reason::FailureReason;
 
 /// Where a promotion goes once the template has its version: to the trial or the other group, if the spec asks for one.
 ///
@@ -57,7 +57,11 @@ async fn showing<'a>(judge: &'a Judge, stretch: Stretch, cx: &Cx) -> Result<Anal
 }
 
 /// An ended trial as it is shown once more, for the record.
-pub(super) async fn again<'a>(trial: &Trial, judge: &'a Judge, cx: &Cx) -> Result<AnalysisInput<'a>, StageError> {
+pub(super) async fn again<'a>(
+    trial: &Trial,
+    judge: &'a Judge,
+    cx: &Cx,
+) -> Result<AnalysisInput<'a>, StageError> {
     showing(judge, Stretch::between(judge, trial.since, trial.until), cx).await
 }
 
@@ -83,7 +87,8 @@ pub async fn open(
             Side::Canary => (to, inputs.image.image_id.as_str()),
         };
         let Some(found) = observe::group(&cx.aws, &name).await? else {
-            canary_groups::create(&cx.aws, cx.key(), side, group, (&plan.template, version), judge.instances).await?;
+            canary_groups::create(&cx.aws, cx.key(), side, group, (&plan.template, version), judge.instances)
+                .await?;
             let progress = progress(format!("the {} of {} instances is made", side.name(), judge.instances));
             let state = Promote::Opening { plan, to, looks };
             return Ok(Step::Wait { state, again_in: AGAIN, progress });
@@ -99,7 +104,9 @@ pub async fn open(
     if looks >= PATIENCE {
         let mut what = lacks.join("; ");
         for side in Side::BOTH {
-            if let (_, Some(failed)) = canary_groups::history(&cx.aws, &canary_groups::name(cx.key(), side)).await? {
+            if let (_, Some(failed)) =
+                canary_groups::history(&cx.aws, &canary_groups::name(cx.key(), side)).await?
+            {
                 what = format!("{what}; the last failed launch of the {}: {failed}", side.name());
             }
         }

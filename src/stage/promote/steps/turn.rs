@@ -3,6 +3,8 @@
 use super::{AGAIN, PATIENCE, progress};
 use crate::engine::{StageError, Step};
 use crate::evidence::predicate::PromotionOutcome;
+use crate::stage::context::Cx;
+use crate::stage::failure_reason::FailureReason;
 use crate::stage::promote::fleet::Census;
 use crate::stage::promote::groups::{self, Place, Standing};
 use crate::stage::promote::observe::{self, Launches};
@@ -11,8 +13,6 @@ use crate::stage::promote::refresh::{self, Asked};
 use crate::stage::promote::run::{End, Run};
 use crate::stage::promote::waves::{Back, Turn, given, way_back};
 use crate::stage::promote::{Promote, template};
-use crate::stage::context::Cx;
-use crate::stage::failure_reason::FailureReason;
 
 /// One move back: the next group is asked for while there is room, or those under way are looked at.
 pub async fn take_back(

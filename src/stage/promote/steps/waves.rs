@@ -1,13 +1,15 @@
 //! The groups that follow the first: begun one after another, watched a few at a time, and held together.
 
-use super::forward::{read_preflight_state, look_since, ours};
+use super::forward::{look_since, ours, read_preflight_state};
 use super::{decided, progress};
 use crate::engine::{FailureKind, StageError, Step, Timestamp};
 use crate::evidence::predicate::{PromotionOutcome, Verdict};
 use crate::spec;
+use crate::stage::context::Cx;
+use crate::stage::failure_reason::FailureReason;
 use crate::stage::promote::fleet::Census;
+use crate::stage::promote::groups;
 use crate::stage::promote::judge::{self, Finding, Look};
-use crate::stage::promote::line;
 use crate::stage::promote::log::{Entry, Phase};
 use crate::stage::promote::observe::{self, Group, Launches};
 use crate::stage::promote::pace::Pace;
@@ -16,8 +18,6 @@ use crate::stage::promote::run::{End, Run};
 use crate::stage::promote::template::{self, Mark};
 use crate::stage::promote::waves::{Cursor, Stands, Then, Turn, decide, stands};
 use crate::stage::promote::{Inputs, Promote, RegionContext, refresh};
-use crate::stage::context::Cx;
-use crate::stage::failure_reason::FailureReason;
 
 /// One move in a wave: the next group is begun while there is room, or those under way are looked at.
 pub async fn follow(run: Run, at: Cursor, inputs: &Inputs, cx: &Cx) -> Result<Step<Promote>, StageError> {

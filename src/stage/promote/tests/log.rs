@@ -5,9 +5,9 @@ use proptest::prelude::*;
 use super::OLD;
 use crate::engine::FailureKind;
 use crate::evidence::predicate::Verdict;
+use crate::stage::failure_reason::FailureReason;
 use crate::stage::promote::log::{AlarmLetter, Entry, Log, Number, Phase};
 use crate::stage::promote::template::Mark;
-use crate::stage::failure_reason::FailureReason;
 
 proptest! {
     #[test]

@@ -3,13 +3,13 @@
 use super::{OLD, TEMPLATE};
 use crate::engine::{Failure, FailureKind, Machine, Timestamp};
 use crate::evidence::predicate::{PromotionOutcome, Verdict};
+use crate::stage::failure_reason::FailureReason;
 use crate::stage::promote::judge::Watch;
 use crate::stage::promote::log::{AlarmLetter, Entry, Log, Number, Phase};
 use crate::stage::promote::trial::{Stretch, Trial};
 use crate::stage::promote::waves::{Cursor, Turn};
 use crate::stage::promote::{End, Plan, Promote, Run};
 use crate::stage::tokens::{golden, worst};
-use crate::stage::failure_reason::FailureReason;
 
 /// Every resting place, as full as it gets.
 fn states() -> Vec<(&'static str, Promote)> {

@@ -145,7 +145,7 @@ pub fn group<'a>(world: &'a World, account: &str, region: &str, name: &str) -> O
 }
 
 /// The instances in service of every group of that name.
-pub(in crate) fn in_service(world: &World, name: &str) -> Vec<String> {
+pub(crate) fn in_service(world: &World, name: &str) -> Vec<String> {
     let groups = world.autoscaling.groups.values().filter(|group| group.name == name);
     let members = groups.flat_map(|group| group.members.values());
     members.filter(|m| m.lifecycle == Lifecycle::InService).map(|m| m.id.clone()).collect()
