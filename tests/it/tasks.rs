@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bakeline::evidence::Stage;
-use bakeline_rehearsal::services::codepipeline::{self, ActionStatus};
-use bakeline_rehearsal::services::s3;
-use bakeline_rehearsal::transcript::Record;
 use bakeline::stage::reap::{self, Builds, LeftoverKind};
 use bakeline::telemetry::Telemetry;
 use bakeline::worker::journal::Journal;
+use bakeline_rehearsal::services::codepipeline::{self, ActionStatus};
+use bakeline_rehearsal::services::s3;
+use bakeline_rehearsal::transcript::Record;
 use serde_json::{Value, json};
 
 use crate::crash::{crash_everywhere, report};
@@ -218,10 +218,13 @@ fn what_a_dead_worker_left_is_found_by_its_tags_and_goes() {
             let found = reap::find(&house.aws, Builds::All).await.unwrap();
             let Some(first) = found.first() else { break };
             assert_eq!(first.run.execution, moment.founded.execution);
-            kinds.push(first.what);
+            kinds.push(first.kind);
             reap::remove(&house.aws, first).await.unwrap();
         }
-        assert_eq!(kinds, [LeftoverKind::TestTask, LeftoverKind::TaskDefinition, LeftoverKind::DeregisteredTaskDefinition]);
+        assert_eq!(
+            kinds,
+            [LeftoverKind::TestTask, LeftoverKind::TaskDefinition, LeftoverKind::DeregisteredTaskDefinition]
+        );
         assert_eq!(left(&moment.now(&cloud)), 0);
     });
 }

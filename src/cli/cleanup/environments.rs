@@ -1,4 +1,4 @@
-//! Where a command acts: as the identity in the environment, or in the accounts and regions behind targets.
+//! The account and region in which a command acts: those of the credentials, or of a named environment.
 
 use std::path::{Path, PathBuf};
 
@@ -6,85 +6,84 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 
 use super::failed;
 use crate::aws::{Aws, AwsError, TargetError};
-use crate::cli::exit::CliError;
+use crate::cli::exit::{CliError, Message};
 use crate::cli::identity::Identity;
 use crate::engine::StageError;
-use crate::engine::error::with_causes;
 
-/// Places that are worked on at once. Each makes a few calls of each service at a time.
+/// Environments that a command surveys in parallel, each with a few calls at a time.
 pub const AT_ONCE: usize = 4;
 
-/// What `CloudTrail` calls whoever uses a target by this command.
+/// Session name of an assumed role, as `CloudTrail` reports it.
 const SESSION: &str = "bakeline-cleanup-by-hand";
 
 /// An account and region.
 #[derive(Debug)]
-pub struct Place {
-    /// The target it was named by; none for the identity in the environment.
-    pub alias: Option<String>,
+pub struct Environment {
+    /// Its name in the environments file; `None` for the credentials' own account and region.
+    pub name: Option<String>,
     pub aws: Aws,
     pub account: String,
 }
 
-impl Place {
-    /// The identity in the environment.
-    pub async fn here(identity: &Identity) -> Result<Self, CliError> {
+impl Environment {
+    /// The credentials' own account and region.
+    pub async fn current(identity: &Identity) -> Result<Self, CliError> {
         Self::of(None, Identity::aws(&identity.clock()).await).await
     }
 
-    /// Behind a target, or here without one.
-    pub async fn named(identity: &Identity, alias: Option<&str>) -> Result<Self, CliError> {
+    /// A named environment, or the current one without a name.
+    pub async fn named(identity: &Identity, name: Option<&str>) -> Result<Self, CliError> {
         let home = Identity::aws(&identity.clock()).await;
-        match alias {
+        match name {
             None => Self::of(None, home).await,
-            Some(alias) => Self::behind(identity, &home, alias).await,
+            Some(name) => Self::enter(identity, &home, name).await,
         }
     }
 
-    /// Behind each of these targets, or here without any.
-    pub async fn all(identity: &Identity, aliases: &[String]) -> Result<Vec<Self>, CliError> {
-        if aliases.is_empty() {
-            return Ok(vec![Self::here(identity).await?]);
+    /// All named environments, or the current one without names.
+    pub async fn all(identity: &Identity, names: &[String]) -> Result<Vec<Self>, CliError> {
+        if names.is_empty() {
+            return Ok(vec![Self::current(identity).await?]);
         }
         let home = Identity::aws(&identity.clock()).await;
-        let enter = |alias: &String| {
-            let (home, alias) = (&home, alias.clone());
-            async move { Self::behind(identity, home, &alias).await }
+        let enter = |name: &String| {
+            let (home, name) = (&home, name.clone());
+            async move { Self::enter(identity, home, &name).await }
         };
-        stream::iter(aliases).map(enter).buffered(AT_ONCE).try_collect().await
+        stream::iter(names).map(enter).buffered(AT_ONCE).try_collect().await
     }
 
-    async fn behind(identity: &Identity, home: &Aws, alias: &str) -> Result<Self, CliError> {
+    async fn enter(identity: &Identity, home: &Aws, name: &str) -> Result<Self, CliError> {
         let now = identity.clock().now().0;
-        let aws = identity.targets()?.clients_by_hand(home, alias, SESSION, now).await;
+        let aws = identity.targets()?.clients_by_hand(home, name, SESSION, now).await;
         let aws = aws.map_err(|error| match error {
             TargetError::Assume(error) => failed(&StageError::from(error)),
-            error => CliError::data(with_causes(&error), "give the file of targets with --targets"),
+            error => CliError::data(Message::of(&error), "give the environments file with --environments"),
         })?;
-        Self::of(Some(alias.to_owned()), aws).await
+        Self::of(Some(name.to_owned()), aws).await
     }
 
-    async fn of(alias: Option<String>, aws: Aws) -> Result<Self, CliError> {
+    async fn of(name: Option<String>, aws: Aws) -> Result<Self, CliError> {
         let answer = aws.sts.get_caller_identity().send().await.map_err(|e| {
-            failed(&StageError::from(AwsError::new("sts:GetCallerIdentity", "this identity", e)))
+            failed(&StageError::from(AwsError::new("sts:GetCallerIdentity", "the credentials", e)))
         })?;
         let account = answer.account().unwrap_or_default().to_owned();
-        Ok(Self { alias, aws, account })
+        Ok(Self { name, aws, account })
     }
 
-    /// A file of its own for each target: `plan.json` becomes `plan.production.json`.
+    /// The file for this environment: `plan.json` becomes `plan.production.json`.
     #[must_use]
     pub fn file(&self, path: &Path) -> PathBuf {
-        file_of(path, self.alias.as_deref())
+        file_for(path, self.name.as_deref())
     }
 }
 
-fn file_of(path: &Path, alias: Option<&str>) -> PathBuf {
-    let Some(alias) = alias else { return path.to_owned() };
+fn file_for(path: &Path, environment: Option<&str>) -> PathBuf {
+    let Some(environment) = environment else { return path.to_owned() };
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let name = match name.split_once('.') {
-        Some((stem, rest)) => format!("{stem}.{alias}.{rest}"),
-        None => format!("{name}.{alias}"),
+        Some((stem, rest)) => format!("{stem}.{environment}.{rest}"),
+        None => format!("{name}.{environment}"),
     };
     path.with_file_name(name)
 }
@@ -94,15 +93,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_target_has_a_file_of_its_own() {
+    fn each_environment_has_a_file_of_its_own() {
         let cases = [
             ("out/plan.json", Some("production"), "out/plan.production.json"),
             ("cleanup-plan.dsse.json", Some("eu"), "cleanup-plan.eu.dsse.json"),
             ("plan", Some("eu"), "plan.eu"),
             ("out/plan.json", None, "out/plan.json"),
         ];
-        for (path, alias, expected) in cases {
-            assert_eq!(file_of(Path::new(path), alias), Path::new(expected));
+        for (path, environment, expected) in cases {
+            assert_eq!(file_for(Path::new(path), environment), Path::new(expected));
         }
     }
 }

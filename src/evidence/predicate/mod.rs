@@ -13,7 +13,9 @@ use serde::Serialize;
 pub use cleanup::{
     Cleanup, ContainerCleanup, ContainerImage, KeptContainer, KeptImage, RemovedImage, SnapshotOutcome,
 };
-pub use cleanup_plan::{CLEANUP_PLAN, CleanupPlan, PlanTarget, PlannedAction, PlannedContainer, PlannedImage};
+pub use cleanup_plan::{
+    CLEANUP_PLAN, CleanupPlan, PlanTarget, PlannedAction, PlannedContainer, PlannedImage,
+};
 pub use promotion::{
     AlarmState, Decision, Fleet, KayentaScore, LaunchTemplate, Measurement, Preflight, Promotion,
     PromotionOutcome, Target, Trial, TrialVerdict, Verdict, Wave, WaveGroup,

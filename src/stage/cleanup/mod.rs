@@ -259,8 +259,12 @@ impl Machine for Cleanup {
             Self::Quarantining { queue } => steps::quarantine(queue, inputs, cx).await,
             Self::Waiting { images } => steps::wait(images, inputs, cx).await,
             Self::Removing { queue, done } => steps::remove(queue, done, inputs, cx).await,
-            Self::ContainerImages { done, calls } => container_images::steps::advance(done, calls, inputs, cx).await,
-            Self::Reaping { done, searches, recent } => reaping::reap(done, searches, recent, inputs, cx).await,
+            Self::ContainerImages { done, calls } => {
+                container_images::steps::advance(done, calls, inputs, cx).await
+            }
+            Self::Reaping { done, searches, recent } => {
+                reaping::reap(done, searches, recent, inputs, cx).await
+            }
             Self::Sealing { done, why: None } => sealing::seal(done, inputs, cx).await,
             Self::Sealing { done, why: Some(why) } => sealing::seal_failed(done, why, inputs, cx).await,
         }

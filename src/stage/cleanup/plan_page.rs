@@ -1,11 +1,11 @@
-//! The plan as a page for whoever approves it: without scripts or anything from elsewhere. Pure.
+//! The HTML page of a cleanup plan, for whoever approves it: one file without scripts or external resources. Pure.
 
 use askama::Template;
 use time::OffsetDateTime;
 use time::macros::format_description;
 
-use super::containers::image::short;
-use crate::evidence::predicate::{PlannedAction, CleanupPlan, PlannedContainer, PlannedImage};
+use super::container_images::image::short;
+use crate::evidence::predicate::{CleanupPlan, PlannedAction, PlannedContainer, PlannedImage};
 
 #[derive(Template)]
 #[template(path = "cleanup-plan.html")]
@@ -31,14 +31,14 @@ struct ContainerRow {
     action: &'static str,
     class: &'static str,
     mb: u64,
-    why: Vec<String>,
+    reasons: Vec<String>,
 }
 
-/// What the plan comes to for one aim.
+/// The totals of one action.
 struct Total {
     name: &'static str,
     class: &'static str,
-    said: &'static str,
+    description: &'static str,
     images: usize,
     gib: u64,
     cost: String,
@@ -57,23 +57,32 @@ struct Row<'a> {
     class: &'static str,
     gib: u64,
     cost: String,
-    why: Vec<String>,
+    reasons: Vec<String>,
 }
 
-/// Reasons of one image that are shown.
-const REASONS: usize = 6;
+/// Maximum number of reasons per image.
+const MAX_REASONS: usize = 6;
 
-/// Every aim, what changes first.
-const AIMS: [PlannedAction; 6] = [PlannedAction::Deregister, PlannedAction::Quarantine, PlannedAction::Restore, PlannedAction::Wait, PlannedAction::Deferred, PlannedAction::Keep];
+/// Every action for machine images, those that change an image first.
+const ACTIONS: [PlannedAction; 6] = [
+    PlannedAction::Deregister,
+    PlannedAction::Quarantine,
+    PlannedAction::Restore,
+    PlannedAction::Wait,
+    PlannedAction::Deferred,
+    PlannedAction::Keep,
+];
 
-/// The page of a plan: what it comes to, what changes, and what stays.
+/// Renders the page: totals, images that change, images that stay.
 ///
 /// # Errors
-/// The page could not be written.
+/// Rendering failed.
 pub fn page(plan: &CleanupPlan) -> Result<String, askama::Error> {
-    let totals = AIMS.into_iter().filter_map(|action| total(plan, action)).collect();
-    let (acting, staying): (Vec<_>, Vec<_>) = plan.images.iter().partition(|planned| planned.action.acts());
-    let sections = [section(plan, "What changes", acting), section(plan, "What stays as it is", staying)];
+    let totals = ACTIONS.into_iter().filter_map(|action| total(plan, action)).collect();
+    let (acting, staying): (Vec<_>, Vec<_>) =
+        plan.images.iter().partition(|planned| planned.action.changes_image());
+    let sections =
+        [section(plan, "Images that change", acting), section(plan, "Images that stay as they are", staying)];
     Page {
         plan,
         planned: moment(plan.planned_on),
@@ -86,7 +95,7 @@ pub fn page(plan: &CleanupPlan) -> Result<String, askama::Error> {
     .render()
 }
 
-/// None when there is no image to tell of.
+/// `None` without images.
 fn section<'a>(
     plan: &CleanupPlan,
     title: &'static str,
@@ -97,7 +106,8 @@ fn section<'a>(
 }
 
 fn container_sections(plan: &CleanupPlan) -> Vec<ContainerSection> {
-    let (acting, staying): (Vec<_>, Vec<_>) = plan.containers.iter().partition(|planned| planned.action.acts());
+    let (acting, staying): (Vec<_>, Vec<_>) =
+        plan.containers.iter().partition(|planned| planned.action.changes_image());
     let section = |title, images: Vec<&PlannedContainer>| {
         let rows: Vec<ContainerRow> = images.into_iter().map(container_row).collect();
         (!rows.is_empty()).then_some(ContainerSection { title, rows })
@@ -117,11 +127,11 @@ fn container_row(planned: &PlannedContainer) -> ContainerRow {
         action: planned.action.name(),
         class: class(planned.action),
         mb: megabytes(planned.bytes),
-        why: few(&planned.reasons),
+        reasons: first_reasons(&planned.reasons),
     }
 }
 
-/// The repository and the beginning of the digest.
+/// The repository and the first digits of the digest.
 #[must_use]
 pub fn container_name(planned: &PlannedContainer) -> String {
     format!("{}@{}", planned.image.repository, short(&planned.image.digest))
@@ -145,13 +155,14 @@ fn moment(at: OffsetDateTime) -> String {
 }
 
 fn total(plan: &CleanupPlan, action: PlannedAction) -> Option<Total> {
-    let of_aim: Vec<&PlannedImage> = plan.images.iter().filter(|planned| planned.action == action).collect();
-    let gib = of_aim.iter().map(|planned| planned.gib).fold(0, u64::saturating_add);
-    (!of_aim.is_empty()).then(|| Total {
+    let of_action: Vec<&PlannedImage> =
+        plan.images.iter().filter(|planned| planned.action == action).collect();
+    let gib = of_action.iter().map(|planned| planned.gib).fold(0, u64::saturating_add);
+    (!of_action.is_empty()).then(|| Total {
         name: action.name(),
         class: class(action),
-        said: said(action),
-        images: of_aim.len(),
+        description: description(action),
+        images: of_action.len(),
         gib,
         cost: cost(plan, gib),
     })
@@ -167,19 +178,19 @@ fn row<'a>(plan: &CleanupPlan, planned: &'a PlannedImage) -> Row<'a> {
         class: class(planned.action),
         gib: planned.gib,
         cost: cost(plan, planned.gib),
-        why: few(&planned.reasons),
+        reasons: first_reasons(&planned.reasons),
     }
 }
 
-/// The first reasons, and how many more stand in the plan: an image may have a thousand instances.
+/// The first reasons and the number of others: a thousand instances may use an image.
 #[must_use]
-pub fn few(reasons: &[String]) -> Vec<String> {
-    let (first, rest) = reasons.split_at(reasons.len().min(REASONS));
+pub fn first_reasons(reasons: &[String]) -> Vec<String> {
+    let (first, rest) = reasons.split_at(reasons.len().min(MAX_REASONS));
     let more = (!rest.is_empty()).then(|| format!("and {} more, in the plan", rest.len()));
     first.iter().cloned().chain(more).collect()
 }
 
-/// What so many GiB cost a month, at most; nothing when no price was given.
+/// Maximum price of so many GiB per month; empty without a price.
 #[allow(clippy::cast_precision_loss, reason = "a sum of money is shown to the cent")]
 #[must_use]
 pub fn cost(plan: &CleanupPlan, gib: u64) -> String {
@@ -190,20 +201,20 @@ fn class(action: PlannedAction) -> &'static str {
     match action {
         PlannedAction::Deregister | PlannedAction::Delete => "deregister",
         PlannedAction::Quarantine => "quarantine",
-        PlannedAction::Restore => "reinstate",
+        PlannedAction::Restore => "restore",
         PlannedAction::Wait | PlannedAction::Deferred | PlannedAction::Keep => "still",
     }
 }
 
-fn said(action: PlannedAction) -> &'static str {
+fn description(action: PlannedAction) -> &'static str {
     match action {
-        PlannedAction::Deregister => "with the snapshots that nothing else needs",
-        PlannedAction::Delete => "deleted by digest",
-        PlannedAction::Quarantine => "marked, deprecated and disabled; can be undone",
-        PlannedAction::Restore => "out of quarantine, as it was",
-        PlannedAction::Wait => "in quarantine, not yet for long enough",
-        PlannedAction::Deferred => "left to the next cleanup",
-        PlannedAction::Keep => "something speaks for it",
+        PlannedAction::Deregister => "with the snapshots that no other resource references",
+        PlannedAction::Delete => "by digest",
+        PlannedAction::Quarantine => "mark, deprecate and disable; can be undone",
+        PlannedAction::Restore => "from quarantine, to its former state",
+        PlannedAction::Wait => "in quarantine, which has not ended",
+        PlannedAction::Deferred => "to the next cleanup",
+        PlannedAction::Keep => "for at least one reason",
     }
 }
 
@@ -247,7 +258,7 @@ mod tests {
             account: "123456789012".into(),
             region: "eu-west-1".into(),
             policy: serde_json::Value::Null,
-            group: None,
+            targets: Vec::new(),
             planned_on: Timestamp(1_800_000_000).date_time(),
             expires_on: Timestamp(1_800_086_400).date_time(),
             price_per_gib_month: price,
@@ -256,24 +267,26 @@ mod tests {
                 planned("ami-2", "gone <script>", PlannedAction::Deregister, "nothing uses it"),
                 planned("ami-3", "gone too", PlannedAction::Deregister, "nothing uses it"),
             ],
-            containers: [(1, PlannedAction::Keep), (2, PlannedAction::Delete)].map(|(n, action)| container(n, action)).into(),
+            containers: [(1, PlannedAction::Keep), (2, PlannedAction::Delete)]
+                .map(|(n, action)| container(n, action))
+                .into(),
         }
     }
 
     #[test]
-    fn what_changes_stands_first_with_its_cost_and_every_reason() {
+    fn images_that_change_come_first_with_their_price_and_reasons() {
         let page = page(&plan(Some(0.05))).unwrap();
         let at = |text: &str| page.find(text).unwrap_or_else(|| panic!("{text} is not in {page}"));
-        assert!(at("What changes") < at("ami-2"));
-        assert!(at("ami-3") < at("What stays as it is"));
-        assert!(at("What stays as it is") < at("ami-1"));
+        assert!(at("Images that change") < at("ami-2"));
+        assert!(at("ami-3") < at("Images that stay as they are"));
+        assert!(at("Images that stay as they are") < at("ami-1"));
         // Two images of 8 GiB for 0.05 each.
         at("<td class=\"r\">2</td><td class=\"r\">16</td><td class=\"r\">0.80</td>");
         at("until 2027-01-16 08:00 UTC");
     }
 
     #[test]
-    fn container_images_follow_by_repository_digest_and_tags() {
+    fn container_images_are_listed_with_repository_digest_and_tags() {
         let page = page(&plan(None)).unwrap();
         let at = |text: &str| page.find(text).unwrap_or_else(|| panic!("{text} is not in {page}"));
         assert!(at("Container images that change") < at("1.2&#60;i&#62;"));
@@ -282,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_thousand_reasons_the_first_are_shown_and_the_rest_counted() {
+    fn long_lists_of_reasons_are_cut_and_counted() {
         let mut plan = plan(None);
         plan.images[0].reasons = (0..1000).map(|n| format!("used by instance i-{n:04}")).collect();
         let page = page(&plan).unwrap();
@@ -291,9 +304,9 @@ mod tests {
     }
 
     #[test]
-    fn names_and_reasons_are_text_and_nothing_else() {
+    fn names_and_reasons_are_escaped() {
         let page = page(&plan(None)).unwrap();
         assert!(!page.contains("<script") && !page.contains("<b>golden"), "{page}");
-        assert!(!page.contains("A month"), "no price, no cost");
+        assert!(!page.contains("per month"), "no price, no cost");
     }
 }

@@ -31,10 +31,8 @@ pub async fn reap(
 ) -> Result<Step<Cleanup>, StageError> {
     let found = reap::find(&cx.aws, Builds::of(&inputs.release.spec)).await?;
     let statuses = reap::run_statuses(&cx.home, &found).await?;
-    let ended: Vec<Leftover> = found
-        .into_iter()
-        .filter(|leftover| statuses.get(&leftover.run) == Some(&RunStatus::Ended))
-        .collect();
+    let ended: Vec<Leftover> =
+        found.into_iter().filter(|leftover| statuses.get(&leftover.run) == Some(&RunStatus::Ended)).collect();
     if ended.is_empty() || searches >= MAX_SEARCHES {
         return Ok(Step::Next(Cleanup::Sealing { done, why: None }));
     }

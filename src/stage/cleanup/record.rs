@@ -78,8 +78,9 @@ fn reasons(disposition: &Disposition, image: &Image) -> Vec<String> {
 /// As [`handover::hand_over`].
 pub async fn hand_over(inputs: &Inputs, cx: &Cx, record: &Cleanup) -> Result<Sha256, StageError> {
     let mut files = inputs.release.baggage.clone();
-    let report = serde_json::to_vec_pretty(record)
-        .map_err(|error| StageError::Bug(format!("the cleanup report could not be written as JSON: {error}")))?;
+    let report = serde_json::to_vec_pretty(record).map_err(|error| {
+        StageError::Bug(format!("the cleanup report could not be written as JSON: {error}"))
+    })?;
     files.files.insert(REPORT.to_owned(), report);
     let subjects = inputs.release.subjects();
     let valid_for = inputs.release.spec.evidence.valid_for.as_duration();

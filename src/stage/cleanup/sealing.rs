@@ -35,20 +35,16 @@ struct Counts {
 }
 
 /// Signs and hands over what stays and what was removed.
-pub async fn seal(
-    done: Vec<PendingRemoval>,
-    inputs: &Inputs,
-    cx: &Cx,
-) -> Result<Step<Cleanup>, StageError> {
+pub async fn seal(done: Vec<PendingRemoval>, inputs: &Inputs, cx: &Cx) -> Result<Step<Cleanup>, StageError> {
     let inspect = Inspect::Oldest(inputs.max_per_run());
     let survey = Survey::take(&cx.aws, &inputs.scope(), inspect, cx.now()).await?;
     if let Some(removal) = done.iter().find(|done| done.deregistered && survey.image(&done.id).is_some()) {
         return Err(StillListed { image: removal.id.clone() }.into());
     }
     let containers = container_survey(inputs, cx).await?;
-    let container_record = containers.as_ref().map(|(survey, scope)| {
-        container_images::record::containers(survey, scope, cx.aws.region())
-    });
+    let container_record = containers
+        .as_ref()
+        .map(|(survey, scope)| container_images::record::containers(survey, scope, cx.aws.region()));
     let times = (survey.at, cx.now());
     let removed_containers = container_record.as_ref().map_or(0, |record| record.removed.len());
     let record = record::cleanup(inputs, cx.aws.region(), Some(&survey), container_record, &done, times);
@@ -92,8 +88,7 @@ fn summary(counts: Counts, of: &str) -> Vec<String> {
 
 fn machine_counts(survey: &Survey, done: &[PendingRemoval]) -> Counts {
     let quarantined = survey.removable().filter(|(image, _)| image.tags.contains_key(RECORD_TAG)).count();
-    let is_deferred =
-        |next: Next| matches!(next, Next::Step(step) if step != RemovalStep::Deregister);
+    let is_deferred = |next: Next| matches!(next, Next::Step(step) if step != RemovalStep::Deregister);
     Counts {
         removed: done.iter().filter(|removal| removal.deregistered).count(),
         kept: survey.images.len().saturating_sub(quarantined),
@@ -123,7 +118,10 @@ fn container_counts(survey: &container_images::survey::Survey, removed: usize) -
 type ContainerSurvey<'a> = (container_images::survey::Survey, container_images::survey::Scope<'a>);
 
 /// Surveys the container images, if the spec has rules for them.
-async fn container_survey<'a>(inputs: &'a Inputs, cx: &Cx) -> Result<Option<ContainerSurvey<'a>>, StageError> {
+async fn container_survey<'a>(
+    inputs: &'a Inputs,
+    cx: &Cx,
+) -> Result<Option<ContainerSurvey<'a>>, StageError> {
     let Some(scope) = inputs.container_scope(cx.aws.region()) else { return Ok(None) };
     let definitions = &inputs.definitions;
     let survey = container_images::survey::Survey::take(&cx.aws, &scope, definitions, cx.now()).await?;

@@ -104,7 +104,8 @@ pub async fn wait(images: Vec<String>, inputs: &Inputs, cx: &Cx) -> Result<Step<
     survey.check_lengths()?;
     let (mut due, mut longest_wait) = (Vec::new(), None);
     for id in &images {
-        let Some((image, Disposition::Remove(next))) = survey.image(id).zip(survey.dispositions.get(id)) else {
+        let Some((image, Disposition::Remove(next))) = survey.image(id).zip(survey.dispositions.get(id))
+        else {
             continue;
         };
         match next {

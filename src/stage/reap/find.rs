@@ -6,13 +6,13 @@ use aws_sdk_autoscaling::types::Filter as GroupFilter;
 use aws_sdk_ec2::types::{Filter, InstanceStateName, Tag};
 use aws_sdk_imagebuilder::types::{Filter as ImageFilter, ImageSummary, Ownership};
 
-use super::{Leftover, Run, LeftoverKind, tasks};
+use super::{Leftover, LeftoverKind, Run, tasks};
 use crate::aws::{Aws, AwsError};
 use crate::engine::StageError;
 use crate::engine::key::tag;
 use crate::spec::ReleaseSpec;
-use crate::stage::promote::is_trial;
 use crate::stage::aws_view::image_references::Inventory;
+use crate::stage::promote::is_trial;
 
 /// Prefix of the name of every test instance.
 const TEST_INSTANCES: &str = "bakeline-test-";
@@ -82,8 +82,10 @@ async fn instances(aws: &Aws) -> Result<Vec<Leftover>, StageError> {
             reservation.map_err(|e| AwsError::new("ec2:DescribeInstances", tag::ACTION_EXECUTION, e))?;
         for instance in reservation.instances() {
             let state = instance.state().and_then(|state| state.name());
-            let is_over = matches!(state, Some(InstanceStateName::Terminated | InstanceStateName::ShuttingDown));
-            let is_test = tagged(instance.tags(), "Name").is_some_and(|name| name.starts_with(TEST_INSTANCES));
+            let is_over =
+                matches!(state, Some(InstanceStateName::Terminated | InstanceStateName::ShuttingDown));
+            let is_test =
+                tagged(instance.tags(), "Name").is_some_and(|name| name.starts_with(TEST_INSTANCES));
             if let (false, true, Some(id), Some(run)) =
                 (is_over, is_test, instance.instance_id(), Run::of(|key| tagged(instance.tags(), key)))
             {
@@ -107,7 +109,7 @@ async fn canary_groups(aws: &Aws) -> Result<Vec<Leftover>, StageError> {
         let name = group.auto_scaling_group_name().unwrap_or_default();
         // A group that is being deleted has a status.
         if let (true, None, Some(run)) = (is_trial(name), group.status(), Run::of(get)) {
-            let what = if group.max_size().unwrap_or(0) > 0 {
+            let kind = if group.max_size().unwrap_or(0) > 0 {
                 LeftoverKind::CanaryGroup
             } else {
                 LeftoverKind::EmptiedCanaryGroup { instances: group.instances().len() }
@@ -140,7 +142,8 @@ async fn snapshots(aws: &Aws) -> Result<Vec<Leftover>, StageError> {
         let ask = aws.ec2.describe_images().owners("self").include_deprecated(true).include_disabled(true);
         let mut images = ask.filters(behind).into_paginator().items().send();
         while let Some(image) = images.next().await {
-            let image = image.map_err(|e| AwsError::new("ec2:DescribeImages", "images with tagged snapshots", e))?;
+            let image =
+                image.map_err(|e| AwsError::new("ec2:DescribeImages", "images with tagged snapshots", e))?;
             for disk in image.block_device_mappings().iter().filter_map(|mapping| mapping.ebs()) {
                 found.remove(disk.snapshot_id().unwrap_or_default());
             }

@@ -78,38 +78,57 @@ pub enum RunStatus {
     Unknown,
 }
 
-impl fmt::Display for LeftoverKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::TestInstance => "test instance",
-            Self::TestTask => "test task",
-            Self::TaskDefinition | Self::DeregisteredTaskDefinition => "task definition",
-            Self::CanaryGroup | Self::EmptiedCanaryGroup { .. } => "canary group",
+impl LeftoverKind {
+    /// Its name in JSON output.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::TestInstance => "test_instance",
+            Self::TestTask => "test_task",
+            Self::TaskDefinition | Self::DeregisteredTaskDefinition => "task_definition",
+            Self::CanaryGroup | Self::EmptiedCanaryGroup { .. } => "canary_group",
             Self::Build => "build",
             Self::Snapshot => "snapshot",
-            Self::TemplateVersion => "template version",
-            Self::BuildRecord => "build record",
+            Self::TemplateVersion => "template_version",
+            Self::BuildRecord => "build_record",
             Self::Recipe => "recipe",
             Self::Component => "component",
-        })
+        }
+    }
+}
+
+impl fmt::Display for LeftoverKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name().replace('_', " "))
+    }
+}
+
+impl RunStatus {
+    /// Its name in text and JSON output.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Ended => "ended",
+            Self::Unknown => "unknown",
+        }
     }
 }
 
 impl fmt::Display for RunStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Running => "running",
-            Self::Ended => "ended",
-            Self::Unknown => "unknown",
-        })
+        f.write_str(self.name())
     }
 }
 
 impl Leftover {
     /// A CRC-32 of the leftover and the step that is due for it.
     #[must_use]
-    pub fn quarantine_record(&self) -> u32 {
-        let second_step = matches!(self.kind, LeftoverKind::EmptiedCanaryGroup { .. } | LeftoverKind::DeregisteredTaskDefinition);
+    pub fn fingerprint(&self) -> u32 {
+        let second_step = matches!(
+            self.kind,
+            LeftoverKind::EmptiedCanaryGroup { .. } | LeftoverKind::DeregisteredTaskDefinition
+        );
         crc32fast::hash(format!("{}{}", self.id, u8::from(second_step)).as_bytes())
     }
 }
@@ -131,9 +150,9 @@ impl Run {
 #[must_use]
 pub fn unused_template_versions(listings: &Listings, keep: usize) -> Vec<(String, i64)> {
     let named: BTreeSet<(&str, i64)> = listings
-        .names
+        .references
         .iter()
-        .filter_map(|(_, names)| match names {
+        .filter_map(|(_, reference)| match reference {
             Reference::Template { template, version } => Some((template.as_str(), version.parse().ok()?)),
             Reference::Text(_) => None,
         })
@@ -157,7 +176,10 @@ pub fn unused_template_versions(listings: &Listings, keep: usize) -> Vec<(String
 ///
 /// # Errors
 /// As the call.
-pub async fn run_statuses(home: &Aws, leftovers: &[Leftover]) -> Result<BTreeMap<Run, RunStatus>, StageError> {
+pub async fn run_statuses(
+    home: &Aws,
+    leftovers: &[Leftover],
+) -> Result<BTreeMap<Run, RunStatus>, StageError> {
     let runs: BTreeSet<&Run> = leftovers.iter().map(|leftover| &leftover.run).collect();
     let mut run_statuses = BTreeMap::new();
     let mut known: BTreeMap<(&str, &str), RunStatus> = BTreeMap::new();
@@ -208,7 +230,7 @@ async fn status(home: &Aws, run: &Run) -> Result<RunStatus, StageError> {
 /// As the call.
 pub async fn remove(aws: &Aws, leftover: &Leftover) -> Result<(), StageError> {
     let id = leftover.id.as_str();
-    let removed = match leftover.what {
+    let removed = match leftover.kind {
         LeftoverKind::TestInstance => {
             let sent = aws.once.ec2.terminate_instances().instance_ids(id).send().await;
             sent.map(drop).map_err(|e| AwsError::new("ec2:TerminateInstances", id, e))
@@ -272,7 +294,7 @@ mod tests {
     use crate::stage::aws_view::image_references::graph::{Resource, ResourceKind};
 
     #[test]
-    fn only_versions_of_ours_that_nothing_can_launch_from_are_spare() {
+    fn unreferenced_versions_of_promotions_are_unused() {
         let template = Template {
             name: "web".into(),
             default: 3,
@@ -283,10 +305,10 @@ mod tests {
         };
         let mut listings = Listings::default();
         listings.templates.insert("lt-1".into(), template);
-        let user = Resource { kind: ResourceKind::AutoScalingGroup, id: "web".into() };
+        let group = Resource { kind: ResourceKind::AutoScalingGroup, id: "web".into() };
         for (template, version) in [("lt-1", "4"), ("web", "7"), ("lt-1", "$Latest"), ("lt-2", "5")] {
-            let names = Reference::Template { template: template.into(), version: version.into() };
-            listings.references.push((user.clone(), names));
+            let reference = Reference::Template { template: template.into(), version: version.into() };
+            listings.references.push((group.clone(), reference));
         }
         let unused = |keep| -> Vec<i64> {
             unused_template_versions(&listings, keep).into_iter().map(|(_, version)| version).collect()

@@ -7,7 +7,7 @@ use aws_sdk_ecs::types::{
     DesiredStatus, Tag, TaskDefinitionFamilyStatus, TaskDefinitionField, TaskDefinitionStatus,
 };
 
-use super::{Leftover, Run, LeftoverKind};
+use super::{Leftover, LeftoverKind, Run};
 use crate::aws::{Aws, AwsError, Class};
 use crate::engine::StageError;
 use crate::engine::key::tag;
@@ -19,7 +19,7 @@ const FAMILIES: &str = "bakeline-task-";
 pub async fn find(aws: &Aws) -> Result<Vec<Leftover>, StageError> {
     let mut found = Vec::new();
     for family in families(aws).await? {
-        for (status, what) in [
+        for (status, kind) in [
             (TaskDefinitionStatus::Active, LeftoverKind::TaskDefinition),
             (TaskDefinitionStatus::Inactive, LeftoverKind::DeregisteredTaskDefinition),
         ] {

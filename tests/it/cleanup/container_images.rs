@@ -1,5 +1,5 @@
-//! Container images on the embedded AWS: every list fails closed, what others are known to delete stays, a plan is
-//! carried out and taken back, and every call of the stage meets every fault.
+//! Container images on the embedded AWS: no list may be cut short, images that other tools delete stay, a plan is
+//! applied and undone, and every call of the stage meets every fault.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -8,21 +8,22 @@ use bakeline::digest::Sha256;
 use bakeline::engine::StageError;
 use bakeline::evidence::Stage;
 use bakeline::evidence::predicate::{PlannedAction, PlannedContainer};
+use bakeline::stage::cleanup::container_images::apply::{Applied, ApplyError, apply};
+use bakeline::stage::cleanup::container_images::image::{ImageKey, Status};
+use bakeline::stage::cleanup::container_images::plan::{Refusal, make_plan};
+use bakeline::stage::cleanup::container_images::references::Definitions;
+use bakeline::stage::cleanup::container_images::retention::{Disposition, KeepReasons};
+use bakeline::stage::cleanup::container_images::survey::{Scope, Survey};
+use bakeline::stage::cleanup::container_images::undo::restore;
 use bakeline_rehearsal::faults::FaultPlan;
 use bakeline_rehearsal::services::ecr;
 use bakeline_rehearsal::time::Time;
 use bakeline_rehearsal::transcript::Record;
 use bakeline_rehearsal::world::World;
-use bakeline::stage::cleanup::containers::apply::{ApplyError, Done, apply, bring_back};
-use bakeline::stage::cleanup::containers::image::{ImageKey, Status};
-use bakeline::stage::cleanup::containers::inventory::Definitions;
-use bakeline::stage::cleanup::containers::plan::{Refusal, make_plan};
-use bakeline::stage::cleanup::containers::retain::{Disposition, KeepReasons};
-use bakeline::stage::cleanup::containers::survey::{Scope, Survey};
 use serde_json::{Value, json};
 
 use super::denied;
-use super::ground::{CONTAINERS, Ground, with_containers};
+use super::fixtures::{CONTAINERS, Fixture, with_containers};
 use super::references::parameter;
 use crate::crash::{crash_some, report};
 use crate::support::{Moment, plan};
@@ -31,8 +32,14 @@ use crate::trail;
 const REPOSITORY: &str = "team/web";
 const DAY: Duration = Duration::from_hours(24);
 
-/// Pushes an image as it was done so many days ago; its key.
-fn push(world: &mut World, (account, region): (&str, &str), days: i64, manifest: &str, tags: &[&str]) -> ImageKey {
+/// Pushes an image so many days ago; its key.
+fn push(
+    world: &mut World,
+    (account, region): (&str, &str),
+    days: i64,
+    manifest: &str,
+    tags: &[&str],
+) -> ImageKey {
     let now = world.now;
     world.now = Time(now.0 - days * 86_400_000);
     ecr::seed_repository(world, account, region, REPOSITORY);
@@ -41,7 +48,7 @@ fn push(world: &mut World, (account, region): (&str, &str), days: i64, manifest:
     ImageKey::new(REPOSITORY, digest)
 }
 
-/// The image that `1.0` was before anything else happened.
+/// The first image with the tag `1.0`.
 fn old() -> ImageKey {
     of("one")
 }
@@ -51,42 +58,42 @@ fn of(content: &str) -> ImageKey {
     ImageKey::new(REPOSITORY, format!("sha256:{digest}"))
 }
 
-fn address(ground: &Ground, what: &str) -> String {
-    format!("{}.dkr.ecr.{}.amazonaws.com/{REPOSITORY}{what}", ground.account, ground.region)
+fn address(fixture: &Fixture, what: &str) -> String {
+    format!("{}.dkr.ecr.{}.amazonaws.com/{REPOSITORY}{what}", fixture.account, fixture.region)
 }
 
-/// `1.0`, two months old, and `2.0`, of yesterday.
-fn two(world: &mut World, ground: &Ground) {
-    let here = (ground.account.as_str(), ground.region.as_str());
+/// `1.0`, two months old, and `2.0`, one day old.
+fn two(world: &mut World, fixture: &Fixture) {
+    let here = (fixture.account.as_str(), fixture.region.as_str());
     push(world, here, 60, &ecr::sample_manifest("one"), &["1.0"]);
     push(world, here, 1, &ecr::sample_manifest("two"), &["2.0"]);
 }
 
-impl Ground {
+impl Fixture {
     fn container_scope(&self) -> Scope<'_> {
         let rules = self.scope().rules.containers.as_ref().unwrap();
         Scope { rules, account: &self.account, known: KeepReasons::new() }
     }
 
-    async fn look(&self) -> Result<Survey, StageError> {
+    async fn container_survey(&self) -> Result<Survey, StageError> {
         let now = self.clock.now();
         Survey::take(&self.aws, &self.container_scope(), &Definitions::default(), now).await
     }
 
-    async fn make_plan(&self) -> Vec<PlannedContainer> {
-        make_plan(&self.look().await.unwrap(), &self.container_scope(), &self.region)
+    async fn plan(&self) -> Vec<PlannedContainer> {
+        make_plan(&self.container_survey().await.unwrap(), &self.container_scope(), &self.region)
     }
 
-    async fn carry_out(&self, plan: &[PlannedContainer]) -> Result<Vec<(ImageKey, Done)>, ApplyError> {
+    async fn apply(&self, plan: &[PlannedContainer]) -> Result<Vec<(ImageKey, Applied)>, ApplyError> {
         let mut reported = Vec::new();
-        let report = |key: &ImageKey, done: &Done| reported.push((key.clone(), done.clone()));
+        let report = |key: &ImageKey, applied: &Applied| reported.push((key.clone(), applied.clone()));
         let (scope, definitions) = (self.container_scope(), Definitions::default());
         apply(&self.aws, &self.clock, &scope, &definitions, plan, report).await?;
         Ok(reported)
     }
 
     async fn status(&self, key: &ImageKey) -> Option<Status> {
-        self.look().await.unwrap().image(key).map(|image| image.status)
+        self.container_survey().await.unwrap().image(key).map(|image| image.status)
     }
 
     fn push_now(&self, world: &mut World, content: &str, tag: &str) {
@@ -108,103 +115,103 @@ impl Ground {
     }
 }
 
-/// Everything that can use an image, so that every list is asked for.
-fn everything(world: &mut World, ground: &Ground) {
-    two(world, ground);
-    let here = (ground.account.as_str(), ground.region.as_str());
+/// One resource of each kind, so that every list is read.
+fn everything(world: &mut World, fixture: &Fixture) {
+    two(world, fixture);
+    let here = (fixture.account.as_str(), fixture.region.as_str());
     let index = ecr::sample_index(&[&of("two").digest]);
     push(world, here, 1, &index, &["multi"]);
-    let definition = ground.register(world, &address(ground, ":1.0"));
-    ground.ask(world, "ecs", "CreateCluster", json!({"clusterName": "web"}));
+    let definition = fixture.register(world, &address(fixture, ":1.0"));
+    fixture.ask(world, "ecs", "CreateCluster", json!({"clusterName": "web"}));
     let service = json!({"cluster": "web", "serviceName": "web", "taskDefinition": definition, "desiredCount": 1,
-        "launchType": "FARGATE", "networkConfiguration": ground.network()});
-    ground.ask(world, "ecs", "CreateService", service);
-    function(world, ground);
-    parameter(world, ground, "/some/setting", "on");
+        "launchType": "FARGATE", "networkConfiguration": fixture.network()});
+    fixture.ask(world, "ecs", "CreateService", service);
+    function(world, fixture);
+    parameter(world, fixture, "/some/setting", "on");
 }
 
 #[test]
-fn every_list_of_what_uses_containers_that_is_denied_is_named_and_nothing_is_judged() {
-    with_containers(everything, async |ground| {
-        ground.clock.sleep(Duration::from_mins(10)).await;
-        let first = ground.called();
-        ground.look().await.unwrap();
+fn a_denied_list_of_container_references_fails_the_survey_and_is_named() {
+    with_containers(everything, async |fixture| {
+        fixture.clock.sleep(Duration::from_mins(10)).await;
+        let first = fixture.called();
+        fixture.container_survey().await.unwrap();
         let calls: BTreeSet<(String, String)> =
-            ground.records(first).into_iter().map(|record| (record.service, record.operation)).collect();
+            fixture.records(first).into_iter().map(|record| (record.service, record.operation)).collect();
         assert!(calls.len() >= 16, "{calls:?}");
         for (service, operation) in calls {
-            ground.cloud.set_faults(denied(&service, &operation));
-            let error = ground.look().await.unwrap_err();
+            fixture.cloud.set_faults(denied(&service, &operation));
+            let error = fixture.container_survey().await.unwrap_err();
             assert!(error.to_string().contains(&operation), "{operation}: {error}");
             assert!(!error.is_transient(), "{operation}: a denial is not waited for: {error}");
-            ground.cloud.set_faults(FaultPlan::default());
+            fixture.cloud.set_faults(FaultPlan::default());
         }
     });
 }
 
-fn definition(world: &mut World, ground: &Ground) {
-    ground.register(world, &address(ground, ":1.0"));
+fn definition(world: &mut World, fixture: &Fixture) {
+    fixture.register(world, &address(fixture, ":1.0"));
 }
 
-/// A service goes on with a revision that was deregistered.
-fn deregistered_of_service(world: &mut World, ground: &Ground) {
-    let arn = ground.register(world, &address(ground, ":1.0"));
-    ground.ask(world, "ecs", "CreateCluster", json!({"clusterName": "web"}));
+/// A service uses a deregistered task definition.
+fn deregistered_of_service(world: &mut World, fixture: &Fixture) {
+    let arn = fixture.register(world, &address(fixture, ":1.0"));
+    fixture.ask(world, "ecs", "CreateCluster", json!({"clusterName": "web"}));
     let service = json!({"cluster": "web", "serviceName": "web", "taskDefinition": arn, "desiredCount": 0,
-        "launchType": "FARGATE", "networkConfiguration": ground.network()});
-    ground.ask(world, "ecs", "CreateService", service);
-    ground.ask(world, "ecs", "DeregisterTaskDefinition", json!({"taskDefinition": arn}));
+        "launchType": "FARGATE", "networkConfiguration": fixture.network()});
+    fixture.ask(world, "ecs", "CreateService", service);
+    fixture.ask(world, "ecs", "DeregisterTaskDefinition", json!({"taskDefinition": arn}));
 }
 
-fn task(world: &mut World, ground: &Ground) {
-    let arn = ground.register(world, &address(ground, ":1.0"));
-    ground.ask(world, "ecs", "CreateCluster", json!({"clusterName": "web"}));
+fn task(world: &mut World, fixture: &Fixture) {
+    let arn = fixture.register(world, &address(fixture, ":1.0"));
+    fixture.ask(world, "ecs", "CreateCluster", json!({"clusterName": "web"}));
     let run = json!({"cluster": "web", "taskDefinition": arn, "launchType": "FARGATE", "clientToken": "one",
-        "networkConfiguration": ground.network()});
-    ground.ask(world, "ecs", "RunTask", run);
-    ground.ask(world, "ecs", "DeregisterTaskDefinition", json!({"taskDefinition": arn}));
+        "networkConfiguration": fixture.network()});
+    fixture.ask(world, "ecs", "RunTask", run);
+    fixture.ask(world, "ecs", "DeregisterTaskDefinition", json!({"taskDefinition": arn}));
 }
 
-fn function(world: &mut World, ground: &Ground) {
+fn function(world: &mut World, fixture: &Fixture) {
     let input = json!({"FunctionName": "web", "Role": "arn:aws:iam::123456789012:role/run", "PackageType": "Image",
-        "Code": {"ImageUri": address(ground, ":1.0")}, "Publish": true});
-    ground.ask(world, "lambda", "CreateFunction", input);
+        "Code": {"ImageUri": address(fixture, ":1.0")}, "Publish": true});
+    fixture.ask(world, "lambda", "CreateFunction", input);
 }
 
-/// The function itself goes on to another image; the version does not.
-fn function_moves_on(world: &mut World, ground: &Ground) {
-    move_tag(world, ground);
-    let input = json!({"FunctionName": "web", "ImageUri": address(ground, ":1.0")});
-    ground.ask(world, "lambda", "UpdateFunctionCode", input);
+/// The function is updated to another image; its version is not.
+fn function_moves_on(world: &mut World, fixture: &Fixture) {
+    move_tag(world, fixture);
+    let input = json!({"FunctionName": "web", "ImageUri": address(fixture, ":1.0")});
+    fixture.ask(world, "lambda", "UpdateFunctionCode", input);
 }
 
-fn move_tag(world: &mut World, ground: &Ground) {
-    ground.push_now(world, "three", "1.0");
+fn move_tag(world: &mut World, fixture: &Fixture) {
+    fixture.push_now(world, "three", "1.0");
 }
 
-fn in_index(world: &mut World, ground: &Ground) {
-    let here = (ground.account.as_str(), ground.region.as_str());
+fn in_index(world: &mut World, fixture: &Fixture) {
+    let here = (fixture.account.as_str(), fixture.region.as_str());
     push(world, here, 60, &ecr::sample_index(&[&old().digest]), &["multi"]);
-    move_tag(world, ground);
-    ground.register(world, &address(ground, ":multi"));
+    move_tag(world, fixture);
+    fixture.register(world, &address(fixture, ":multi"));
 }
 
-fn document(world: &mut World, ground: &Ground) {
-    let value = format!(r#"{{"sidecar": "{}"}}"#, address(ground, ":1.0"));
-    parameter(world, ground, "/web/containers", &value);
+fn document(world: &mut World, fixture: &Fixture) {
+    let value = format!(r#"{{"sidecar": "{}"}}"#, address(fixture, ":1.0"));
+    parameter(world, fixture, "/web/containers", &value);
 }
 
-fn tag_alone(world: &mut World, ground: &Ground) {
-    parameter(world, ground, "/web/version", "1.0");
+fn tag_alone(world: &mut World, fixture: &Fixture) {
+    parameter(world, fixture, "/web/version", "1.0");
 }
 
-fn nothing(_: &mut World, _: &Ground) {}
+fn nothing(_: &mut World, _: &Fixture) {}
 
-/// Who deletes what, and what uses it: by count and age, untagged or not, ECR's lifecycle policies and Cloud Custodian's
-/// `ecr` filters know nothing of any of these.
+/// ECR lifecycle policies and Cloud Custodian's `ecr` filters select images by count, age and tags, and know none of
+/// these references.
 #[test]
-fn what_lifecycle_policies_and_cloud_custodian_delete_in_use_stays_here() {
-    type Prepare = fn(&mut World, &Ground);
+fn images_that_lifecycle_policies_and_cloud_custodian_delete_stay() {
+    type Prepare = fn(&mut World, &Fixture);
     let cases: [(&str, Prepare, Prepare, &str); 8] = [
         ("a registered task definition", definition, nothing, "task definition"),
         ("a service of a deregistered revision, scaled to none", deregistered_of_service, nothing, "service"),
@@ -216,16 +223,19 @@ fn what_lifecycle_policies_and_cloud_custodian_delete_in_use_stays_here() {
         ("nothing uses it", nothing, nothing, ""),
     ];
     for (case, begin, then, by) in cases {
-        with_containers(two, async |ground| {
-            ground.cloud.with_world(|world| begin(world, ground));
-            ground.clock.sleep(Duration::from_mins(10)).await;
-            ground.cloud.with_world(|world| then(world, ground));
-            let survey = ground.look().await.unwrap();
+        with_containers(two, async |fixture| {
+            fixture.cloud.with_world(|world| begin(world, fixture));
+            fixture.clock.sleep(Duration::from_mins(10)).await;
+            fixture.cloud.with_world(|world| then(world, fixture));
+            let survey = fixture.container_survey().await.unwrap();
             match &survey.dispositions[&old()] {
                 Disposition::Remove(_) => assert!(by.is_empty(), "{case}"),
                 Disposition::Keep(reasons) => {
                     let reported: Vec<String> = reasons.iter().map(ToString::to_string).collect();
-                    assert!(!by.is_empty() && reported.iter().any(|why| why.contains(by)), "{case}: {reported:?}");
+                    assert!(
+                        !by.is_empty() && reported.iter().any(|why| why.contains(by)),
+                        "{case}: {reported:?}"
+                    );
                 }
                 other @ Disposition::Restore(_) => panic!("{case}: {other:?}"),
             }
@@ -233,10 +243,10 @@ fn what_lifecycle_policies_and_cloud_custodian_delete_in_use_stays_here() {
     }
 }
 
-/// `1.0` and an index with the two images it names, all two months old, and `2.0` of yesterday.
-fn with_an_index(world: &mut World, ground: &Ground) {
-    two(world, ground);
-    let here = (ground.account.as_str(), ground.region.as_str());
+/// `1.0` and an index with the two images it lists, all two months old, and `2.0`, one day old.
+fn with_an_index(world: &mut World, fixture: &Fixture) {
+    two(world, fixture);
+    let here = (fixture.account.as_str(), fixture.region.as_str());
     let children = ["amd", "arm"].map(|one| push(world, here, 60, &ecr::sample_manifest(one), &[]).digest);
     push(world, here, 60, &ecr::sample_index(&[&children[0], &children[1]]), &["0.9"]);
 }
@@ -246,50 +256,60 @@ fn actions(plan: &[PlannedContainer], action: PlannedAction) -> usize {
 }
 
 #[test]
-fn a_plan_is_carried_out_taken_back_refused_and_ends_in_nothing_left() {
-    with_containers(with_an_index, async |ground| {
-        let plan = ground.make_plan().await;
-        assert_eq!((actions(&plan, PlannedAction::Quarantine), actions(&plan, PlannedAction::Keep)), (4, 1), "{plan:#?}");
-        let reported = ground.carry_out(&plan).await.unwrap();
+fn a_plan_is_applied_undone_refused_and_finally_deletes_everything_unused() {
+    with_containers(with_an_index, async |fixture| {
+        let plan = fixture.plan().await;
+        assert_eq!(
+            (actions(&plan, PlannedAction::Quarantine), actions(&plan, PlannedAction::Keep)),
+            (4, 1),
+            "{plan:#?}"
+        );
+        let reported = fixture.apply(&plan).await.unwrap();
         assert_eq!(reported.iter().filter(|(_, done)| *done == Applied::Archived).count(), 4, "{reported:?}");
-        assert_eq!(ground.status(&old()).await, Some(Status::Archived));
-        // The same plan again has nothing to do.
-        assert_eq!(ground.carry_out(&plan).await.unwrap(), []);
+        assert_eq!(fixture.status(&old()).await, Some(Status::Archived));
+        // The same plan again changes nothing.
+        assert_eq!(fixture.apply(&plan).await.unwrap(), []);
 
-        // The index comes back, and what it names with it.
+        // The index is restored with the images it lists.
         let index = of_index(&["amd", "arm"]);
         let mut back = BTreeSet::new();
         let reported = |key: &ImageKey, _| back.extend([key.clone()]);
-        bring_back(&ground.aws, &ground.clock, &index, reported).await.unwrap();
+        restore(&fixture.aws, &fixture.clock, &index, reported).await.unwrap();
         assert_eq!(back, BTreeSet::from([index.clone(), of("amd"), of("arm")]));
         for key in &back {
-            assert_eq!(ground.status(key).await, Some(Status::Active), "{key}");
+            assert_eq!(fixture.status(key).await, Some(Status::Active), "{key}");
         }
-        assert_eq!(ground.status(&old()).await, Some(Status::Archived));
+        assert_eq!(fixture.status(&old()).await, Some(Status::Archived));
 
-        ground.clock.sleep(DAY * 8).await;
-        let plan = ground.make_plan().await;
-        assert_eq!((actions(&plan, PlannedAction::Delete), actions(&plan, PlannedAction::Quarantine)), (1, 3), "{plan:#?}");
-        // Something begins to use what is to go: the whole plan is refused, and a new one brings it back.
-        let arn = ground.cloud.with_world(|world| ground.register(world, &address(ground, ":1.0")));
-        let refused = ground.carry_out(&plan).await.unwrap_err();
+        fixture.clock.sleep(DAY * 8).await;
+        let plan = fixture.plan().await;
+        assert_eq!(
+            (actions(&plan, PlannedAction::Delete), actions(&plan, PlannedAction::Quarantine)),
+            (1, 3),
+            "{plan:#?}"
+        );
+        // A resource starts to use an image that is to be deleted: the whole plan is refused, and a new one restores
+        // the image.
+        let arn = fixture.cloud.with_world(|world| fixture.register(world, &address(fixture, ":1.0")));
+        let refused = fixture.apply(&plan).await.unwrap_err();
         assert!(matches!(refused, ApplyError::Refused(Refusal::NowInUse { .. })), "{refused}");
-        let plan = ground.make_plan().await;
+        let plan = fixture.plan().await;
         assert_eq!(actions(&plan, PlannedAction::Restore), 1);
-        ground.carry_out(&plan).await.unwrap();
-        ground.clock.sleep(Duration::from_mins(20)).await;
-        assert_eq!(ground.status(&old()).await, Some(Status::Active));
+        fixture.apply(&plan).await.unwrap();
+        fixture.clock.sleep(Duration::from_mins(20)).await;
+        assert_eq!(fixture.status(&old()).await, Some(Status::Active));
 
-        // Nothing uses it any more: all of it goes, the index first.
-        ground.cloud.with_world(|world| {
-            ground.ask(world, "ecs", "DeregisterTaskDefinition", json!({"taskDefinition": arn}))
+        // Nothing uses the images any more: all are deleted, the index first.
+        fixture.cloud.with_world(|world| {
+            fixture.ask(world, "ecs", "DeregisterTaskDefinition", json!({"taskDefinition": arn}))
         });
         for _ in 0..4 {
-            let plan = ground.make_plan().await;
-            ground.carry_out(&plan).await.unwrap();
-            ground.clock.sleep(DAY * 8).await;
+            let plan = fixture.plan().await;
+            fixture.apply(&plan).await.unwrap();
+            fixture.clock.sleep(DAY * 8).await;
         }
-        let left: Vec<ImageKey> = ground.look().await.unwrap().images.into_iter().map(|image| image.key).collect();
+        let left: Vec<ImageKey> =
+            fixture.container_survey().await.unwrap().images.into_iter().map(|image| image.key).collect();
         assert_eq!(left, [of("two")]);
     });
 }
@@ -300,7 +320,7 @@ fn of_index(contents: &[&str]) -> ImageKey {
     ImageKey::new(REPOSITORY, format!("sha256:{}", Sha256::of(ecr::sample_index(&children).as_bytes())))
 }
 
-/// What a cleanup meets: an image to delete, one to bring back, and one to put away.
+/// Before a cleanup: an image to delete, one to restore, and one to archive.
 fn before_a_cleanup() -> Moment {
     let mut moment = Moment::before(&plan(CONTAINERS, "build: {minutes: 4}\n"), Stage::Cleanup);
     let (mut world, now) = (moment.world.clone(), moment.world.now);
@@ -319,8 +339,8 @@ fn before_a_cleanup() -> Moment {
     let digits = rested.each_ref().map(|key| key.digest["sha256:".len()..].to_owned());
     let at = bakeline::engine::Timestamp(world.now.0 / 1000);
     world.now = now;
-    let mark = json!({"Name": format!("/bakeline/cleanup/containers/{REPOSITORY}/{}-x", at.0), "Type": "String",
-        "Value": format!("{at} {}", digits.join(" "))});
+    let mark = json!({"Name": format!("/bakeline/state/cleanup/container-images/marks/{REPOSITORY}/{}-x", at.0), "Type": "String",
+        "Value": format!("v1 {at} {}", digits.join(" "))});
     trail::ask(&moment, &mut world, "ssm", "PutParameter", mark);
     let used = json!({"Name": "/web/image", "Value": rested[1].digest, "Type": "String"});
     trail::ask(&moment, &mut world, "ssm", "PutParameter", used);
@@ -329,7 +349,7 @@ fn before_a_cleanup() -> Moment {
 }
 
 #[test]
-fn every_call_of_a_cleanup_of_container_images_survives_faults() {
+fn every_call_of_a_container_cleanup_survives_faults() {
     let moment = before_a_cleanup();
     let part = |records: &[Record]| {
         let applied = |operation: &str| {

@@ -4,28 +4,28 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bakeline::aws::{Target, Targets};
+use bakeline::stage::cleanup::machine_images::retention::Disposition;
+use bakeline::stage::cleanup::machine_images::survey::{Inspect, Scope, Survey};
 use bakeline_rehearsal::services::ec2;
 use bakeline_rehearsal::services::sts::{self, Trust};
 use bakeline_rehearsal::time::Time;
 use bakeline_rehearsal::world::World;
-use bakeline::stage::cleanup::retain::Disposition;
-use bakeline::stage::cleanup::survey::{Inspect, Scope, Survey};
 
-use super::ground::{Ground, OLD, in_a_world};
+use super::fixtures::{Fixture, OLD, with_fixture};
 use super::references;
 
 const WORKER: &str = "arn:aws:iam::123456789012:role/bakeline-worker";
 const ROLE: &str = "arn:aws:iam::123456789012:role/cleaner";
 const ELSEWHERE: &str = "us-east-1";
 
-/// The image in the other region, so many days old.
-fn copy(world: &mut World, ground: &Ground, days: i64) -> String {
+/// Registers an image in the other region, so many days old; its id.
+fn copy(world: &mut World, fixture: &Fixture, days: i64) -> String {
     let now = world.now;
     world.now = Time(now.0 - days * 86_400_000);
     let tags = [("bakeline:service", "web"), ("Name", "web")];
     let new = ec2::NewImage {
         name: format!("copy-{days}"),
-        account: ground.account.clone(),
+        account: fixture.account.clone(),
         region: ELSEWHERE.into(),
         description: None,
         tags: tags.map(|(k, v)| (k.to_owned(), v.to_owned())).into(),
@@ -40,20 +40,20 @@ fn copy(world: &mut World, ground: &Ground, days: i64) -> String {
     id
 }
 
-/// buildkite/elastic-ci-stack-for-aws#1414: images of many regions were kept in number by hand.
+/// buildkite/elastic-ci-stack-for-aws#1414: people kept the images of many regions equal in number.
 #[test]
-fn copies_in_another_region_are_judged_by_what_uses_them_there() {
-    in_a_world(
+fn images_in_another_region_are_kept_by_references_there() {
+    with_fixture(
         |_, _| (),
-        async |ground| {
-            let (used, unused) = ground.cloud.with_world(|world| {
+        async |fixture| {
+            let (used, unused) = fixture.cloud.with_world(|world| {
                 let trust = Trust { principal: WORKER.into(), external_id: None };
                 sts::place_role(world, ROLE, trust);
-                // The newest of the region, which the rules keep there whatever there is elsewhere.
+                // The newest of that region, which the rules keep there whatever exists elsewhere.
                 for days in [20, 30, 40] {
-                    copy(world, ground, days);
+                    copy(world, fixture, days);
                 }
-                (copy(world, ground, 100), copy(world, ground, 200))
+                (copy(world, fixture, 100), copy(world, fixture, 200))
             });
             let cleaner = Target {
                 role_arn: ROLE.into(),
@@ -62,27 +62,32 @@ fn copies_in_another_region_are_judged_by_what_uses_them_there() {
                 pipelines: vec!["another".into()],
             };
             let targets = Targets::new(BTreeMap::from([("us".to_owned(), cleaner)]));
-            let now = ground.clock.now();
-            let there = targets.clients_by_hand(&ground.aws, "us", "cleaner", now.0).await.unwrap();
+            let now = fixture.clock.now();
+            let there = targets.clients_by_hand(&fixture.aws, "us", "cleaner", now.0).await.unwrap();
             let named = there.ssm.put_parameter().name("golden").value(&used);
             named.r#type(aws_sdk_ssm::types::ParameterType::String).send().await.unwrap();
-            // What uses an image here says nothing of what lies there.
-            let here = ground.image(OLD);
-            ground.cloud.with_world(|world| {
-                references::parameter(world, ground, "here", &format!("{here} {unused}"));
+            // A reference in this region keeps no image in the other.
+            let here = fixture.image(OLD);
+            fixture.cloud.with_world(|world| {
+                references::parameter(world, fixture, "here", &format!("{here} {unused}"));
             });
 
-            let scope = Scope { group: None, ..ground.scope() };
+            let scope = Scope { groups: Vec::new(), ..fixture.scope() };
             let (there, here) = tokio::join!(
                 Survey::take(&there, &scope, Inspect::Oldest(100), now),
-                ground.survey(Inspect::Oldest(100)),
+                fixture.survey(Inspect::Oldest(100)),
             );
             let (there, here) = (there.unwrap(), here.unwrap());
-            assert_eq!((there.images.len(), there.leaving().count()), (5, 1));
-            assert!(matches!(there.dispositions[&unused], Disposition::Remove(_)), "{:?}", there.dispositions[&unused]);
-            let reported: Vec<String> = there.dispositions[&used].reasons().iter().map(ToString::to_string).collect();
+            assert_eq!((there.images.len(), there.removable().count()), (5, 1));
+            assert!(
+                matches!(there.dispositions[&unused], Disposition::Remove(_)),
+                "{:?}",
+                there.dispositions[&unused]
+            );
+            let reported: Vec<String> =
+                there.dispositions[&used].reasons().iter().map(ToString::to_string).collect();
             assert_eq!(reported, ["used by parameter golden"]);
-            assert!(here.image(&used).is_none() && here.leaving().count() == ground.candidates - 1);
+            assert!(here.image(&used).is_none() && here.removable().count() == fixture.candidates - 1);
         },
     );
 }

@@ -1,4 +1,4 @@
-//! A service with images of earlier releases, on an AWS of its own.
+//! A service with images of earlier releases on an AWS of its own.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,10 +7,14 @@ use bakeline::aws::Aws;
 use bakeline::engine::{Clock, StageError};
 use bakeline::evidence::Stage;
 use bakeline::spec::ReleaseSpec;
-use bakeline::stage::cleanup::quarantine::{Next, RemovalStep};
-use bakeline::stage::cleanup::retain::{Disposition, KeepReasons};
-use bakeline::stage::cleanup::survey::{Inspect, Scope, Survey};
-use bakeline::stage::cleanup::{PendingRemoval, Removed, QueuedImage, advance, delete_next, deregister};
+use bakeline::stage::cleanup::machine_images::advance::advance;
+use bakeline::stage::cleanup::machine_images::quarantine::{Next, RemovalStep};
+use bakeline::stage::cleanup::machine_images::queue::QueuedImage;
+use bakeline::stage::cleanup::machine_images::removal::{
+    Deregistration, PendingRemoval, delete_next, deregister,
+};
+use bakeline::stage::cleanup::machine_images::retention::{Disposition, KeepReasons};
+use bakeline::stage::cleanup::machine_images::survey::{Inspect, Scope, Survey};
 use bakeline::telemetry::Telemetry;
 use bakeline::worker::journal::Journal;
 use bakeline_rehearsal::cloud::Cloud;
@@ -24,16 +28,16 @@ use crate::trail;
 /// An image that nothing uses and no rule keeps.
 pub const OLD: &str = "web-65-days-ago";
 
-/// Images that other accounts may launch are kept.
+/// A spec that keeps images that other accounts may launch.
 const KEEP: &str = "tests/it/fixtures/cleanup-keep/bakeline.yaml";
 
-/// Images that other accounts may launch are kept while they use them.
+/// A spec that keeps images that other accounts may launch while they use them.
 const BY_USAGE: &str = "tests/it/fixtures/cleanup-by-usage/bakeline.yaml";
 
-/// Container images are cleaned up too.
+/// A spec with rules for container images.
 pub const CONTAINERS: &str = "tests/it/fixtures/cleanup-containers/bakeline.yaml";
 
-pub struct Ground {
+pub struct Fixture {
     pub moment: Moment,
     pub cloud: Cloud,
     pub clock: Clock,
@@ -42,53 +46,53 @@ pub struct Ground {
     pub region: String,
     pub subnet: String,
     spec: ReleaseSpec,
-    /// Images that nothing speaks for.
+    /// Number of images that nothing keeps.
     pub candidates: usize,
 }
 
-/// Runs a test in a world of its own, where sharing keeps an image.
-pub fn in_a_world(prepare: impl FnOnce(&mut World, &Ground), test: impl AsyncFnOnce(&Ground)) {
-    live(KEEP, prepare, test);
+/// Runs a test with a fixture whose shared images are kept.
+pub fn with_fixture(prepare: impl FnOnce(&mut World, &Fixture), test: impl AsyncFnOnce(&Fixture)) {
+    run(KEEP, prepare, test);
 }
 
-/// Runs a test in a world of its own, where a shared image is kept while another account uses it.
-pub fn where_usage_decides(prepare: impl FnOnce(&mut World, &Ground), test: impl AsyncFnOnce(&Ground)) {
-    live(BY_USAGE, prepare, test);
+/// Runs a test with a fixture whose shared images are kept while another account uses them.
+pub fn with_shares_by_usage(prepare: impl FnOnce(&mut World, &Fixture), test: impl AsyncFnOnce(&Fixture)) {
+    run(BY_USAGE, prepare, test);
 }
 
-/// Runs a test in a world of its own, where container images are cleaned up.
-pub fn with_containers(prepare: impl FnOnce(&mut World, &Ground), test: impl AsyncFnOnce(&Ground)) {
-    live(CONTAINERS, prepare, test);
+/// Runs a test with a fixture whose spec has rules for container images.
+pub fn with_containers(prepare: impl FnOnce(&mut World, &Fixture), test: impl AsyncFnOnce(&Fixture)) {
+    run(CONTAINERS, prepare, test);
 }
 
-fn live(spec: &str, prepare: impl FnOnce(&mut World, &Ground), test: impl AsyncFnOnce(&Ground)) {
+fn run(spec: &str, prepare: impl FnOnce(&mut World, &Fixture), test: impl AsyncFnOnce(&Fixture)) {
     let release = plan(spec, "description: a quiet service");
     let moment = Moment::start(&release);
     in_virtual_time(async {
         let (cloud, clock) = moment.go_on();
         let journal = Arc::new(Journal::in_memory());
-        let house = moment.worker(&cloud, &clock, &journal, &[Stage::Cleanup], Telemetry::default()).await;
-        let ground = Ground {
+        let deps = moment.worker(&cloud, &clock, &journal, &[Stage::Cleanup], Telemetry::default()).await;
+        let fixture = Fixture {
             account: release.setup.account.clone(),
             region: release.setup.region.clone(),
             subnet: release.setup.staging.as_ref().unwrap().subnets[0].clone(),
             spec: ReleaseSpec::parse(&std::fs::read(crate::support::repository(spec)).unwrap(), spec)
                 .unwrap(),
             candidates: 4,
-            aws: house.aws,
+            aws: deps.aws,
             moment,
             cloud,
             clock,
         };
-        ground.cloud.with_world(|world| prepare(world, &ground));
-        test(&ground).await;
+        fixture.cloud.with_world(|world| prepare(world, &fixture));
+        test(&fixture).await;
     });
 }
 
-impl Ground {
+impl Fixture {
     pub fn scope(&self) -> Scope<'_> {
         let (rules, group) = (self.spec.cleanup().unwrap(), self.group());
-        Scope { service: &self.spec.service, rules, group: Some(group), known: KeepReasons::new() }
+        Scope { service: &self.spec.service, rules, groups: vec![group], known: KeepReasons::new() }
     }
 
     pub fn group(&self) -> &str {
@@ -99,29 +103,29 @@ impl Ground {
         Survey::take(&self.aws, &self.scope(), focus, self.clock.now()).await
     }
 
-    /// Runs a test in the world as it was at a moment, with a worker of its own.
+    /// Runs a test at a moment, with a worker of its own.
     pub async fn at<T>(&self, moment: &Moment, test: impl AsyncFnOnce(&Self) -> T) -> T {
-        // The runtime's clock only goes forward: the moment is brought to it.
+        // The runtime's clock only goes forward, so the moment is moved to now.
         let moment = Moment { now: self.cloud.now(), ..moment.clone() };
         let cloud = Cloud::new(moment.world.clone(), self.cloud.timeline());
         let journal = Arc::new(Journal::in_memory());
-        let house =
+        let deps =
             moment.worker(&cloud, &self.clock, &journal, &[Stage::Cleanup], Telemetry::default()).await;
-        let ground = Self {
+        let fixture = Self {
             moment,
             cloud,
             clock: self.clock.clone(),
-            aws: house.aws,
+            aws: deps.aws,
             account: self.account.clone(),
             region: self.region.clone(),
             subnet: self.subnet.clone(),
             spec: self.spec.clone(),
             candidates: self.candidates,
         };
-        test(&ground).await
+        test(&fixture).await
     }
 
-    /// How many calls were made so far.
+    /// Number of calls so far.
     pub fn called(&self) -> usize {
         self.cloud.with_transcript(|transcript| transcript.records().len())
     }
@@ -160,11 +164,12 @@ impl Ground {
         self.described().into_iter().find(|image| image["ImageId"] == id)
     }
 
-    /// Everything about an image that a quarantine changes, who may launch it included.
-    pub fn looks_like(&self, id: &str) -> Value {
+    /// Everything about an image that a quarantine changes, including its launch permissions.
+    pub fn describe(&self, id: &str) -> Value {
         let mut image = self.find(id).unwrap();
         let input = json!({"ImageId": id, "Attribute": "launchPermission"});
-        let shared_with = self.cloud.with_world(|world| self.ask(world, "ec2", "DescribeImageAttribute", input));
+        let shared_with =
+            self.cloud.with_world(|world| self.ask(world, "ec2", "DescribeImageAttribute", input));
         image["LaunchPermissions"] = shared_with["LaunchPermissions"].clone();
         image
     }
@@ -177,7 +182,7 @@ impl Ground {
         snapshots.iter().map(|snapshot| snapshot["SnapshotId"].as_str().unwrap().to_owned()).collect()
     }
 
-    /// The snapshots behind an image.
+    /// The snapshots of an image.
     pub fn snapshots_of(&self, id: &str) -> Vec<String> {
         let image = self.find(id).unwrap();
         let mappings = image["BlockDeviceMappings"].as_array().unwrap();
@@ -186,38 +191,41 @@ impl Ground {
         snapshots.collect()
     }
 
-    /// Takes an image out of use until its next step is the one given.
-    pub async fn bring_to(&self, image: &str, step: RemovalStep) {
+    /// Takes an image through quarantine until this step is due.
+    pub async fn take_to(&self, image: &str, step: RemovalStep) {
         let ids = [image.to_owned()];
-        let mut todo = QueuedImage { image: image.to_owned(), step: RemovalStep::Mark };
-        while todo.step != step {
+        let mut queued = QueuedImage { image: image.to_owned(), step: RemovalStep::Mark };
+        while queued.step != step {
             let survey = match self.survey(Inspect::Only(&ids)).await {
-                // The usage report of a shared image takes a while.
+                // EC2 creates the usage report of a shared image in the background.
                 Err(StageError::NotYet(_)) => {
                     self.clock.sleep(Duration::from_mins(1)).await;
                     continue;
                 }
                 survey => survey.unwrap(),
             };
-            todo = advance(&self.aws, &survey, todo, self.clock.now()).await.unwrap().expect("it goes");
+            queued = advance(&self.aws, &survey, queued, self.clock.now())
+                .await
+                .unwrap()
+                .expect("it is removable");
         }
     }
 
-    /// Takes an image the whole way, its rest included.
+    /// Takes an image through its whole quarantine and deregisters it.
     pub async fn remove(&self, image: &str) {
-        self.bring_to(image, RemovalStep::Deregister).await;
-        let rest = self.scope().rules.quarantine.as_duration() + Duration::from_mins(1);
-        self.clock.sleep(rest).await;
+        self.take_to(image, RemovalStep::Deregister).await;
+        let quarantine = self.scope().rules.quarantine.as_duration() + Duration::from_mins(1);
+        self.clock.sleep(quarantine).await;
         let ids = [image.to_owned()];
         let survey = self.survey(Inspect::Only(&ids)).await.unwrap();
         assert_eq!(survey.dispositions[image], Disposition::Remove(Next::Step(RemovalStep::Deregister)));
         let mut removal = PendingRemoval::new(survey.image(image).unwrap());
-        let held = survey.retained_snapshots_of(&removal);
-        if let Deregistration::Done(gone) = deregister(&self.aws, removal.clone(), &held).await.unwrap() {
-            removal = gone;
+        let retained = survey.retained_snapshots_of(&removal);
+        if let Deregistration::Done(done) = deregister(&self.aws, removal.clone(), &retained).await.unwrap() {
+            removal = done;
         }
-        while !removal.is_over() {
-            removal = delete_next(&self.aws, removal, &held).await.unwrap();
+        while !removal.is_finished() {
+            removal = delete_next(&self.aws, removal, &retained).await.unwrap();
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::aws::{Aws, AwsError};
 use crate::engine::StageError;
 use crate::stage::promote;
 
-use super::graph::{Listings, ResourceKind, ListName};
+use super::graph::{ListName, Listings, ResourceKind};
 
 /// The largest page of Auto Scaling's lists.
 const PAGE: i32 = 100;
@@ -138,7 +138,11 @@ async fn warm_pools(aws: &Aws, listings: &mut Listings, groups: Vec<String>) -> 
     Ok(())
 }
 
-fn template(listings: &mut Listings, user: (ResourceKind, &str), template: Option<&LaunchTemplateSpecification>) {
+fn template(
+    listings: &mut Listings,
+    user: (ResourceKind, &str),
+    template: Option<&LaunchTemplateSpecification>,
+) {
     if let Some(template) = template {
         let by = (template.launch_template_id(), template.launch_template_name());
         listings.add_template(user, by, template.version());

@@ -4,9 +4,9 @@ use aws_sdk_ec2::types::{
     BatchState, BlockDeviceMapping, FleetStateCode, InstanceStateName, Reservation, SpotInstanceState,
 };
 
+use super::graph::{ListName, Listings, ResourceKind};
 use crate::aws::{Aws, AwsError};
 use crate::engine::StageError;
-use super::graph::{Listings, ResourceKind, ListName};
 
 /// The largest page of EC2's lists.
 const PAGE: i32 = 1000;
@@ -110,7 +110,11 @@ async fn spot_fleets(aws: &Aws, listings: &mut Listings) -> Result<(), StageErro
                 if let Some(image) = launch.image_id() {
                     listings.add_text(ResourceKind::SpotFleet, id, image);
                 }
-                listings.add_snapshots(ResourceKind::SpotFleet, id, snapshots(launch.block_device_mappings()));
+                listings.add_snapshots(
+                    ResourceKind::SpotFleet,
+                    id,
+                    snapshots(launch.block_device_mappings()),
+                );
             }
             for template in config
                 .launch_template_configs()

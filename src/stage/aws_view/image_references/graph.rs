@@ -187,7 +187,9 @@ pub enum Gap {
     Template { resource: Resource, template: String },
     #[error("{resource} references version {version} of the launch template {template}, which is not listed")]
     Version { resource: Resource, template: String, version: String },
-    #[error("the launch template {template} has {listed} listed versions, and its latest, {latest}, is missing")]
+    #[error(
+        "the launch template {template} has {listed} listed versions, and its latest, {latest}, is missing"
+    )]
     Latest { template: String, latest: i64, listed: usize },
     #[error("the parameter {name} is referenced as an image and was not read")]
     Parameter { name: String },
@@ -236,7 +238,8 @@ impl Listings {
     /// The images that a text references.
     fn images(&self, text: &str) -> Result<BTreeSet<String>, Gap> {
         if let Some(name) = parameter_of(text) {
-            let value = self.parameter_values.get(name).ok_or_else(|| Gap::Parameter { name: name.to_owned() })?;
+            let value =
+                self.parameter_values.get(name).ok_or_else(|| Gap::Parameter { name: name.to_owned() })?;
             return Ok(value.as_deref().map(amis).unwrap_or_default());
         }
         if is_build(text) {
@@ -319,7 +322,9 @@ impl Listings {
         for (resource, reference) in &self.references {
             let images = match reference {
                 Reference::Text(text) => self.images(text)?,
-                Reference::Template { template, version } => self.template_images(resource, template, version)?,
+                Reference::Template { template, version } => {
+                    self.template_images(resource, template, version)?
+                }
             };
             add(images, resource);
         }

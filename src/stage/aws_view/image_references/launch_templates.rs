@@ -6,10 +6,10 @@ use aws_sdk_ec2::types::{LaunchTemplate, LaunchTemplateVersion, ResponseLaunchTe
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 
 use super::AT_ONCE;
+use super::graph::{ListName, Listings, Template};
 use crate::aws::{Aws, AwsError, Class};
 use crate::engine::StageError;
 use crate::stage::promote::is_ours;
-use super::graph::{Listings, ListName, Template};
 
 /// The largest page of both lists.
 const PAGE: i32 = 200;

@@ -76,7 +76,12 @@ impl Listings {
     }
 
     /// Adds snapshots that the block device mappings of a resource name.
-    fn add_snapshots<'s>(&mut self, kind: ResourceKind, id: &str, snapshots: impl IntoIterator<Item = &'s str>) {
+    fn add_snapshots<'s>(
+        &mut self,
+        kind: ResourceKind,
+        id: &str,
+        snapshots: impl IntoIterator<Item = &'s str>,
+    ) {
         let reference = |snapshot: &str| (Resource { kind, id: id.to_owned() }, snapshot.to_owned());
         self.snapshots.extend(snapshots.into_iter().map(reference));
     }

@@ -7,9 +7,9 @@ use aws_sdk_ssm::types::ParameterType;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 
 use super::AT_ONCE;
+use super::graph::{ListName, Listings, ResourceKind, parameter_name};
 use crate::aws::{Aws, AwsError};
 use crate::engine::StageError;
-use super::graph::{Listings, ResourceKind, ListName, parameter_name};
 
 /// Names in one call of `GetParameters`.
 const NAMES: usize = 10;
@@ -48,7 +48,11 @@ pub async fn parameters(aws: &Aws, listings: &mut Listings) -> Result<(), StageE
         return Err(ParameterError::Vanished { name: missing.clone() }.into());
     }
     for (name, value) in read {
-        listings.add_text(ResourceKind::Parameter, &parameter_name(&name), value.as_deref().unwrap_or_default());
+        listings.add_text(
+            ResourceKind::Parameter,
+            &parameter_name(&name),
+            value.as_deref().unwrap_or_default(),
+        );
         listings.parameter_values.insert(name, value);
     }
     listings.set_length(ListName::Parameters, entries);
@@ -88,7 +92,7 @@ async fn values(aws: &Aws, names: &[String]) -> Result<BTreeMap<String, Option<S
             }
         }
         match batch.iter().find(|name| !values.contains_key(*name)) {
-            Some(name) => Err(ParameterError::Unanswered { name: name.clone() }.into()),
+            Some(name) => Err(StageError::from(ParameterError::Unanswered { name: name.clone() })),
             None => Ok(values),
         }
     };

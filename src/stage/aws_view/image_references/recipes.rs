@@ -7,10 +7,10 @@ use aws_sdk_imagebuilder::types::{InstanceBlockDeviceMapping, OutputResources, O
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 
 use super::AT_ONCE;
+use super::graph::{ListName, Listings, ResourceKind};
 use crate::aws::{Aws, AwsError, Class};
 use crate::engine::StageError;
 use crate::engine::key::tag;
-use super::graph::{Listings, ResourceKind, ListName};
 
 /// The largest page of Image Builder's lists.
 const PAGE: i32 = 25;

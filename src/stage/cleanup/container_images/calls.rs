@@ -55,13 +55,18 @@ pub fn due_calls(
 ) -> Vec<Call> {
     let due = |step: RemovalStep| {
         let is_due = move |next: Next| next == Next::Step(step);
-        survey.removable().filter(move |(_, next)| is_due(*next)).map(|(image, _)| image).filter(|image| may_change(image))
+        survey
+            .removable()
+            .filter(move |(_, next)| is_due(*next))
+            .map(|(image, _)| image)
+            .filter(|image| may_change(image))
     };
     let to_restore = survey.images.iter().filter(|image| {
         let restore = matches!(survey.dispositions.get(&image.key), Some(Disposition::Restore(_)));
         restore && image.status == Status::Archived && may_change(image)
     });
-    let restores: Vec<Call> = to_restore.take(max_calls).map(|image| Call::Restore(image.key.clone())).collect();
+    let restores: Vec<Call> =
+        to_restore.take(max_calls).map(|image| Call::Restore(image.key.clone())).collect();
     if !restores.is_empty() {
         return restores;
     }
@@ -78,7 +83,8 @@ pub fn due_calls(
     let free = max_marked.saturating_sub(marked).min(marks::MAX_DIGESTS);
     if let Some(first) = due(RemovalStep::Mark).find(is_free).filter(|_| free > 0) {
         let repository = first.key.repository.clone();
-        let images = due(RemovalStep::Mark).filter(|image| image.key.repository == repository).filter(is_free);
+        let images =
+            due(RemovalStep::Mark).filter(|image| image.key.repository == repository).filter(is_free);
         let digests: BTreeSet<String> = images.take(free).map(|image| image.key.digest.clone()).collect();
         return vec![Call::Mark(MarkBatch::new(&repository, digests, survey.at))];
     }

@@ -37,7 +37,9 @@ pub enum InventoryError {
     Index { index: ImageKey, source: serde_json::Error },
     #[error("ECR listed the index {index} and did not return its manifest")]
     IndexUnread { index: ImageKey },
-    #[error("the parameter {parameter} contains no marks of a cleanup; if you delete it, its images stay archived")]
+    #[error(
+        "the parameter {parameter} contains no marks of a cleanup; if you delete it, its images stay archived"
+    )]
     Marks { parameter: String },
 }
 
@@ -128,8 +130,10 @@ struct Descriptor {
 
 /// Reads the manifests of indexes that are not archived.
 async fn read_indexes(aws: &Aws, repository: &str, images: &mut [Image]) -> Result<(), StageError> {
-    let is_readable = |image: &&Image| image.manifest == Manifest::UnreadIndex && image.status == Status::Active;
-    let wanted: Vec<String> = images.iter().filter(is_readable).map(|image| image.key.digest.clone()).collect();
+    let is_readable =
+        |image: &&Image| image.manifest == Manifest::UnreadIndex && image.status == Status::Active;
+    let wanted: Vec<String> =
+        images.iter().filter(is_readable).map(|image| image.key.digest.clone()).collect();
     let read = |batch: Vec<String>| async move {
         let ids =
             batch.iter().map(|digest| ImageIdentifier::builder().image_digest(digest).build()).collect();

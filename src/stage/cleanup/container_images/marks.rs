@@ -103,7 +103,12 @@ pub fn removed(batches: &[MarkBatch], images: &[Image], repositories: &[String])
 
 /// The first parameter with unneeded marks: of images that were deleted, restored or marked again.
 #[must_use]
-pub fn trim(batches: &[MarkBatch], images: &[Image], repositories: &[String], now: Timestamp) -> Option<Trim> {
+pub fn trim(
+    batches: &[MarkBatch],
+    images: &[Image],
+    repositories: &[String],
+    now: Timestamp,
+) -> Option<Trim> {
     let present: BTreeMap<&ImageKey, &Image> = images.iter().map(|image| (&image.key, image)).collect();
     let last = mark_times(batches);
     let needed = |batch: &MarkBatch, digest: &String| {

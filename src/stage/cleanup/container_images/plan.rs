@@ -54,7 +54,8 @@ fn images_to_archive(survey: &Survey, max: usize) -> BTreeSet<ImageKey> {
     for in_no_index in [true, false] {
         for (image, _) in due() {
             let indexes = relations.indexes_of(&image.key);
-            let fits = indexes.is_empty() == in_no_index && indexes.iter().all(|index| chosen.contains(index));
+            let fits =
+                indexes.is_empty() == in_no_index && indexes.iter().all(|index| chosen.contains(index));
             if fits && chosen.len() < max {
                 chosen.insert(image.key.clone());
             }

@@ -189,7 +189,8 @@ fn ageless_reasons(rules: &Rules, image: &Image, marked: &MarkTimes) -> Vec<Keep
 
 /// Reasons that end as the image ages.
 fn recent_reasons(rules: &Rules, image: &Image, relations: &Relations, now: Timestamp) -> Vec<KeepReason> {
-    let is_within = |at: Option<Timestamp>, span: Span| at.is_some_and(|at| now.since(at) < span.as_duration());
+    let is_within =
+        |at: Option<Timestamp>, span: Span| at.is_some_and(|at| now.since(at) < span.as_duration());
     let mut reasons = Vec::new();
     if is_within(image.pushed_on.max(image.activated_on), rules.keep_younger_than) {
         reasons.push(KeepReason::Younger { than: rules.keep_younger_than.to_string() });

@@ -75,7 +75,8 @@ pub async fn advance(
         // deleted by an earlier cleanup.
         Some(NextAction::Call(_)) if calls == 0 => {
             let removable = survey.removable().count();
-            let summary = format!("{removable} of {} container images are to be removed", survey.images.len());
+            let summary =
+                format!("{removable} of {} container images are to be removed", survey.images.len());
             let progress = Progress { percent: 70, summary, external_id: None };
             let state = Cleanup::ContainerImages { done, calls: 1 };
             return Ok(Step::Wait { state, again_in: Duration::from_secs(1), progress });

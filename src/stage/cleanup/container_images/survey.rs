@@ -76,12 +76,7 @@ impl Survey {
     ///
     /// # Errors
     /// A reference cannot be resolved.
-    pub fn decide(
-        scope: &Scope<'_>,
-        region: &str,
-        input: SurveyInput,
-        now: Timestamp,
-    ) -> Result<Self, Gap> {
+    pub fn decide(scope: &Scope<'_>, region: &str, input: SurveyInput, now: Timestamp) -> Result<Self, Gap> {
         let SurveyInput { mut images, marks, listings, stored } = input;
         images.sort_by(|a, b| (a.pushed_on, &a.key).cmp(&(b.pushed_on, &b.key)));
         let (lengths, short_list) = stored.update(&listings.lengths, list_lengths::CONTAINER_IMAGES, now);

@@ -1,4 +1,4 @@
-//! What is judged of container images, case by case, and in random worlds.
+//! Tests of the retention of container images: cases, and random worlds.
 
 mod cases;
 mod worlds;
@@ -13,23 +13,23 @@ pub const REPOSITORY: &str = "team/web";
 pub const ACCOUNT: &str = "123456789012";
 pub const REGION: &str = "eu-west-1";
 
-/// An image without tags that was pushed so many days ago.
+/// An untagged image that was pushed so many days ago.
 pub fn image(number: u32, days: i64) -> Image {
     Image {
         key: ImageKey::new(REPOSITORY, format!("sha256:{number:064x}")),
         tags: std::collections::BTreeSet::new(),
-        pushed: Some(Timestamp(NOW.0 - days * DAY)),
-        pulled: None,
+        pushed_on: Some(Timestamp(NOW.0 - days * DAY)),
+        pulled_on: None,
         status: Status::Active,
-        archived: None,
-        activated: None,
+        archived_on: None,
+        activated_on: None,
         bytes: 40_000_000,
         manifest: Manifest::Single,
         subject: None,
     }
 }
 
-/// Keeps one image, and those younger than ten days.
+/// Rules that keep one image, and those younger than ten days.
 pub fn rules() -> Rules {
     let text = format!(
         r#"{{"repositories": ["{REPOSITORY}"], "keep_last": 1, "keep_younger_than": "10d", "keep_tags": ["keep-*"]}}"#

@@ -7,7 +7,9 @@ use crate::engine::StageError;
 /// Why stored lengths could not be used.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    #[error("the parameter {parameter} does not contain list lengths that cleanup stored; delete it to start anew")]
+    #[error(
+        "the parameter {parameter} does not contain list lengths that cleanup stored; delete it to start anew"
+    )]
     Unreadable { parameter: String },
     #[error("the list lengths for the parameter {parameter} could not be written as JSON")]
     Json { parameter: String, source: serde_json::Error },

@@ -8,7 +8,7 @@ use aws_sdk_ec2::types::{
 use aws_smithy_types::DateTime;
 
 use super::image::Image;
-use super::quarantine::{UndoStep, QuarantineRecord};
+use super::quarantine::{QuarantineRecord, UndoStep};
 use crate::aws::{Aws, AwsError, Class};
 use crate::engine::{StageError, Timestamp};
 

@@ -115,7 +115,11 @@ pub fn remaining_actions(
     }
     if (plan.account.as_str(), plan.region.as_str()) != (account, region) {
         let here = format!("{account} in {region}");
-        return Err(Refusal::OtherAccount { account: plan.account.clone(), region: plan.region.clone(), here });
+        return Err(Refusal::OtherAccount {
+            account: plan.account.clone(),
+            region: plan.region.clone(),
+            here,
+        });
     }
     let (mut remaining, mut in_use) = (Vec::new(), BTreeMap::new());
     for planned in plan.images.iter().filter(|planned| planned.action.changes_image()) {

@@ -51,7 +51,9 @@ pub struct QuarantineRecord {
 pub enum RecordError {
     #[error("the tag {RECORD_TAG} does not begin with {RECORD_VERSION}")]
     Version,
-    #[error("the tag {RECORD_TAG} does not have six words: version, time, state, protection, deprecation, shares")]
+    #[error(
+        "the tag {RECORD_TAG} does not have six words: version, time, state, protection, deprecation, shares"
+    )]
     Words,
     #[error("the tag {RECORD_TAG} has no date where its time belongs")]
     Time,
@@ -223,7 +225,8 @@ impl QuarantineRecord {
     pub fn tags(&self) -> BTreeMap<String, String> {
         let (at, state, protection) = (self.recorded_on, &self.state, self.protection.name());
         let deprecated = self.deprecated_on.map_or_else(|| "-".to_owned(), |at| at.to_string());
-        let text = format!("{RECORD_VERSION} {at} {state} {protection} {deprecated} {}", self.shared_with.len());
+        let text =
+            format!("{RECORD_VERSION} {at} {state} {protection} {deprecated} {}", self.shared_with.len());
         let mut tags = BTreeMap::from([(RECORD_TAG.to_owned(), text)]);
         let mut value = String::new();
         let mut values = Vec::new();

@@ -115,7 +115,9 @@ fn resource_of(kind: Option<&ImageReferenceResourceType>, arn: &str) -> Resource
     };
     let resource = arn.splitn(6, ':').nth(5).unwrap_or(arn);
     let id = match kind {
-        ResourceKind::Instance | ResourceKind::LaunchTemplate => resource.rsplit('/').next().unwrap_or(resource).to_owned(),
+        ResourceKind::Instance | ResourceKind::LaunchTemplate => {
+            resource.rsplit('/').next().unwrap_or(resource).to_owned()
+        }
         ResourceKind::Parameter => parameter_name(resource.strip_prefix("parameter").unwrap_or(resource)),
         _ => arn.to_owned(),
     };

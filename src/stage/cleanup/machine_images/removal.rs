@@ -9,6 +9,7 @@ use crate::aws::{Aws, AwsError, Class};
 use crate::engine::StageError;
 use crate::evidence::ImageIdentity;
 use crate::evidence::predicate::{PlannedImage, SnapshotOutcome};
+use crate::stage::aws_view::image_references::graph::References;
 
 /// The outcome of a snapshot that another resource references. The last survey says which resource.
 const RETAINED: &str = "retained";
@@ -70,7 +71,8 @@ impl PendingRemoval {
     pub fn new(image: &Image) -> Self {
         let snapshots: Vec<Snapshot> =
             image.snapshots.iter().take(SNAPSHOTS).cloned().map(Snapshot::from).collect();
-        let unlisted = u16::try_from(image.snapshots.len().saturating_sub(snapshots.len())).unwrap_or(u16::MAX);
+        let unlisted =
+            u16::try_from(image.snapshots.len().saturating_sub(snapshots.len())).unwrap_or(u16::MAX);
         Self {
             id: image.id().to_owned(),
             name: image.identity.name.clone(),
@@ -132,7 +134,9 @@ impl PendingRemoval {
         let outcome = |snapshot: &Snapshot| match (snapshot.outcome.as_deref(), retained.get(&snapshot.id)) {
             (None, _) => "unknown".to_owned(),
             (Some(RETAINED), Some(users)) => format!("retained, {}", snapshots::reason(users)),
-            (Some(RETAINED), None) => "retained: another resource referenced it when the image was deregistered".to_owned(),
+            (Some(RETAINED), None) => {
+                "retained: another resource referenced it when the image was deregistered".to_owned()
+            }
             (Some(outcome), _) => outcome.to_owned(),
         };
         let to_outcome = |snapshot: &Snapshot| SnapshotOutcome {
@@ -178,7 +182,11 @@ pub enum Deregistration {
 ///
 /// # Errors
 /// As the call.
-pub async fn deregister(aws: &Aws, mut removal: PendingRemoval, retained: &References) -> Result<Deregistration, StageError> {
+pub async fn deregister(
+    aws: &Aws,
+    mut removal: PendingRemoval,
+    retained: &References,
+) -> Result<Deregistration, StageError> {
     let answer = aws
         .ec2
         .deregister_image()
@@ -212,7 +220,11 @@ pub async fn deregister(aws: &Aws, mut removal: PendingRemoval, retained: &Refer
 ///
 /// # Errors
 /// As the call.
-pub async fn delete_next(aws: &Aws, mut removal: PendingRemoval, retained: &References) -> Result<PendingRemoval, StageError> {
+pub async fn delete_next(
+    aws: &Aws,
+    mut removal: PendingRemoval,
+    retained: &References,
+) -> Result<PendingRemoval, StageError> {
     removal.retain(retained);
     let Some(next) = removal.snapshots.iter_mut().find(|snapshot| snapshot.outcome.is_none()) else {
         return Ok(removal);
@@ -234,7 +246,11 @@ pub async fn delete_next(aws: &Aws, mut removal: PendingRemoval, retained: &Refe
 ///
 /// # Errors
 /// As the call that lists the snapshots.
-pub async fn adopt(aws: &Aws, mut removal: PendingRemoval, retained: &References) -> Result<PendingRemoval, StageError> {
+pub async fn adopt(
+    aws: &Aws,
+    mut removal: PendingRemoval,
+    retained: &References,
+) -> Result<PendingRemoval, StageError> {
     removal.deregistered = true;
     removal.retain(retained);
     let ids: Vec<String> = removal.snapshots.iter().map(|snapshot| snapshot.id.clone()).collect();

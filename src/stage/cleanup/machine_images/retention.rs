@@ -83,7 +83,9 @@ impl fmt::Display for KeepReason {
             Self::Shared { with } => write!(f, "shared with {with} other accounts or organizations"),
             Self::Referenced { by, agreement } => match agreement {
                 Agreement::Agreed => write!(f, "used by {by}"),
-                Agreement::InventoryOnly => write!(f, "used by {by} (not reported by DescribeImageReferences)"),
+                Agreement::InventoryOnly => {
+                    write!(f, "used by {by} (not reported by DescribeImageReferences)")
+                }
                 Agreement::Ec2Only => write!(f, "used by {by} (reported by DescribeImageReferences only)"),
             },
             Self::Pending => f.write_str("still pending"),
@@ -245,7 +247,8 @@ fn ageless_reasons(rules: &Rules, image: &Image, now: Timestamp) -> Vec<KeepReas
 fn recent_reasons(rules: &Rules, image: &Image, now: Timestamp) -> Vec<KeepReason> {
     let identity = &image.identity;
     let limits = rules.limits(&identity.region, &identity.account, image.channel());
-    let is_within = |at: Option<Timestamp>, span: Span| at.is_some_and(|at| now.since(at) < span.as_duration());
+    let is_within =
+        |at: Option<Timestamp>, span: Span| at.is_some_and(|at| now.since(at) < span.as_duration());
     let mut reasons = Vec::new();
     if is_within(image.created(), limits.younger_than) {
         reasons.push(KeepReason::Younger { than: limits.younger_than.to_string() });

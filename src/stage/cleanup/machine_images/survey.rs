@@ -229,7 +229,8 @@ impl SurveyBuilder<'_> {
             Ok((id, shared_with, accounts))
         };
         // All of them, even if one fails: EC2 then creates the usage reports of all in parallel.
-        let read: Vec<Result<_, StageError>> = stream::iter(enabled).map(read).buffered(AT_ONCE).collect().await;
+        let read: Vec<Result<_, StageError>> =
+            stream::iter(enabled).map(read).buffered(AT_ONCE).collect().await;
         let mut permissions: BTreeMap<String, Vec<String>> =
             disabled.into_iter().map(|image| (image.id().to_owned(), Vec::new())).collect();
         for (id, shared_with, accounts) in read.into_iter().collect::<Result<Vec<_>, _>>()? {
@@ -276,7 +277,10 @@ fn current_images(scope: &Scope<'_>, inventory: &Inventory) -> Result<KeepReason
         let group = Resource { kind: ResourceKind::AutoScalingGroup, id: (*name).to_owned() };
         let images = inventory.references.iter().filter(|(_, resources)| resources.contains(&group));
         for (image, _) in images {
-            reasons.entry(image.clone()).or_default().insert(KeepReason::Current { group: (*name).to_owned() });
+            reasons
+                .entry(image.clone())
+                .or_default()
+                .insert(KeepReason::Current { group: (*name).to_owned() });
         }
     }
     Ok(reasons)

@@ -1,4 +1,4 @@
-//! What stays and what goes, as a table and as invariants; and the token.
+//! Tests of retention, snapshots and tokens: tables of cases and invariants.
 
 mod quarantine;
 mod worlds;
@@ -7,23 +7,28 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
-use super::graph::{Listings, ResourceKind, Template, Resource, References, amis, parameter};
 use super::image::{Image, Protection};
 use super::quarantine::{Next, RemovalStep};
-use super::references::unite;
-use super::retain::{Disposition, KeepReason, Seen, KeepReasons, removal, retain};
+use super::queue::QueuedImage;
+use super::references::keep_reasons;
+use super::removal::{PendingRemoval, Snapshot};
+use super::retention::{Agreement, Disposition, KeepReason, KeepReasons, dispositions, removal_reason};
 use super::snapshots;
-use super::{Cleanup, PendingRemoval, MOST, Snapshot, QueuedImage, fit};
 use crate::engine::{Failure, FailureKind, Machine, Timestamp};
 use crate::evidence::ImageIdentity;
 use crate::spec;
-use crate::stage::tokens::{golden, worst};
+use crate::stage::aws_view::image_references::graph::{
+    Listings, References, Resource, ResourceKind, Template, amis, parameter_name,
+};
+use crate::stage::cleanup::steps::fit_token;
+use crate::stage::cleanup::{Cleanup, MAX_IMAGES};
 use crate::stage::failure_reason::FailureReason;
+use crate::stage::tokens::{golden, worst};
 
 const DAY: i64 = 86_400;
 const ON: Protection = Protection::On { with_cooldown: false };
-/// What becomes of an image that nothing speaks for.
-const GOES: Disposition = Disposition::Remove(Next::Step(RemovalStep::Mark));
+/// The disposition of an image that nothing keeps.
+const REMOVED: Disposition = Disposition::Remove(Next::Step(RemovalStep::Mark));
 const NOW: Timestamp = Timestamp(1_800_000_000);
 
 fn rules(keep_last: u32, days: u32) -> spec::Cleanup {
@@ -53,23 +58,35 @@ fn image(id: u32, days: i64) -> Image {
     }
 }
 
-fn dispositions(rules: &spec::Cleanup, images: &[Image], uses: &KeepReasons) -> Vec<Disposition> {
-    retain(rules, images, uses, NOW).into_iter().map(|verdict| verdict.disposition).collect()
+fn decide(rules: &spec::Cleanup, images: &[Image], uses: &KeepReasons) -> Vec<Disposition> {
+    let all = dispositions(rules, images, uses, NOW);
+    images.iter().map(|image| all[image.id()].clone()).collect()
 }
 
 #[test]
-fn each_reason_alone_keeps_an_image_and_none_lets_it_go() {
-    let used = |reason: KeepReason| KeepReasons::from([("ami-00000001".to_owned(), BTreeSet::from([reason]))]);
-    let by = || KeepReason::Referenced { by: "instance i-1".into(), seen: Agreement::Agreed };
-    // Two newer images take the two places among the newest.
+fn each_reason_alone_keeps_an_image_and_without_any_it_is_removed() {
+    let used =
+        |reason: KeepReason| KeepReasons::from([("ami-00000001".to_owned(), BTreeSet::from([reason]))]);
+    let by = || KeepReason::Referenced { by: "instance i-1".into(), agreement: Agreement::Agreed };
+    // Two newer images are the newest two.
     let newer = [image(2, 20), image(3, 25)];
     let cases: Vec<(&str, Image, KeepReasons, Option<KeepReason>)> = vec![
         ("nothing", image(1, 30), KeepReasons::new(), None),
         ("used", image(1, 30), used(by()), Some(by())),
         ("this release", image(1, 30), used(KeepReason::ThisRelease), Some(KeepReason::ThisRelease)),
         ("young", image(1, 13), KeepReasons::new(), None),
-        ("pending", Image { state: "pending".into(), ..image(1, 30) }, KeepReasons::new(), Some(KeepReason::Pending)),
-        ("protected", Image { protection: ON, ..image(1, 30) }, KeepReasons::new(), Some(KeepReason::Protected)),
+        (
+            "pending",
+            Image { state: "pending".into(), ..image(1, 30) },
+            KeepReasons::new(),
+            Some(KeepReason::Pending),
+        ),
+        (
+            "protected",
+            Image { protection: ON, ..image(1, 30) },
+            KeepReasons::new(),
+            Some(KeepReason::Protected),
+        ),
         ("failed", Image { state: "failed".into(), ..image(1, 30) }, KeepReasons::new(), None),
         ("disabled", Image { state: "disabled".into(), ..image(1, 30) }, KeepReasons::new(), None),
     ];
@@ -77,37 +94,40 @@ fn each_reason_alone_keeps_an_image_and_none_lets_it_go() {
         let mut images = newer.to_vec();
         let young = image.created().is_some_and(|made| NOW.since(made).as_secs() < 14 * 86_400);
         images.push(image);
-        let disposition = dispositions(&rules(2, 14), &images, &uses).pop().unwrap();
+        let disposition = decide(&rules(2, 14), &images, &uses).pop().unwrap();
         match (reason, young) {
             (Some(reason), _) => assert_eq!(disposition, Disposition::Keep(vec![reason]), "{name}"),
             (None, true) => assert!(matches!(disposition, Disposition::Keep(_)), "{name}"),
-            (None, false) => assert_eq!(disposition, GOES, "{name}"),
+            (None, false) => assert_eq!(disposition, REMOVED, "{name}"),
         }
     }
 }
 
 #[test]
-fn what_was_never_usable_takes_no_place_among_the_newest() {
+fn an_unusable_image_does_not_count_among_the_newest() {
     let images = [Image { state: "failed".into(), ..image(1, 20) }, image(2, 30), image(3, 40)];
-    let dispositions = dispositions(&rules(1, 14), &images, &KeepReasons::new());
-    assert_eq!(dispositions, [GOES, Disposition::Keep(vec![KeepReason::Newest { of: 1 }]), GOES]);
+    let decided = decide(&rules(1, 14), &images, &KeepReasons::new());
+    assert_eq!(decided, [REMOVED, Disposition::Keep(vec![KeepReason::Newest { of: 1 }]), REMOVED]);
 }
 
 #[test]
 fn an_image_without_a_date_stays() {
     let mut odd = image(1, 30);
     odd.identity.creation_date = "yesterday".into();
-    assert_eq!(dispositions(&rules(1, 1), &[odd, image(2, 20)], &KeepReasons::new())[0], Disposition::Keep(vec![KeepReason::UnknownAge]));
+    assert_eq!(
+        decide(&rules(1, 1), &[odd, image(2, 20)], &KeepReasons::new())[0],
+        Disposition::Keep(vec![KeepReason::UnknownAge])
+    );
 }
 
 #[test]
-fn an_image_is_young_until_the_very_second() {
+fn the_minimum_age_is_exact_to_the_second() {
     let rules = rules(1, 14);
     let newest = image(9, 1);
     for (age, kept) in [(14 * DAY - 1, true), (14 * DAY, false)] {
         let mut one = image(1, 0);
         one.identity.creation_date = Timestamp(NOW.0 - age).to_string();
-        let disposition = dispositions(&rules, &[one, newest.clone()], &KeepReasons::new()).remove(0);
+        let disposition = decide(&rules, &[one, newest.clone()], &KeepReasons::new()).remove(0);
         assert_eq!(matches!(disposition, Disposition::Keep(_)), kept, "{age}");
     }
 }
@@ -127,51 +147,45 @@ fn any_images() -> impl Strategy<Value = Vec<Image>> {
 
 proptest! {
     #[test]
-    fn nothing_needed_goes_and_nothing_unneeded_stays(
+    fn needed_images_stay_and_others_are_removed(
         images in any_images(),
         keep_last in 1u32..10,
         days in 1u32..40,
         used in prop::collection::btree_set(0u32..30, 0..10),
     ) {
-        let reasons = [KeepReason::ThisRelease, KeepReason::Previous { group: "web".into() }, KeepReason::Current { group: "web".into() },
-            KeepReason::InRefresh { refresh: "r".into() }, KeepReason::Referenced { by: "x".into(), seen: Agreement::Ec2Only }];
+        let reasons = [KeepReason::ThisRelease, KeepReason::Previous { target: "web".into() }, KeepReason::Current { group: "web".into() },
+            KeepReason::InRefresh { refresh: "r".into() }, KeepReason::Referenced { by: "x".into(), agreement: Agreement::Ec2Only }];
         let uses: KeepReasons = used.iter().zip(reasons.iter().cycle())
             .map(|(id, reason)| (format!("ami-{id:08x}"), BTreeSet::from([reason.clone()]))).collect();
         let rules = rules(keep_last, days);
-        let verdicts = retain(&rules, &images, &uses, NOW);
-        prop_assert_eq!(verdicts.len(), images.len());
-        for verdict in &verdicts {
-            let image = verdict.image;
+        let decided = dispositions(&rules, &images, &uses, NOW);
+        prop_assert_eq!(decided.len(), images.len());
+        for image in &images {
             let age = NOW.since(image.created().unwrap());
             let usable = |image: &Image| matches!(image.state.as_str(), "available" | "disabled");
-            // Written anew, not as the rule is: how many usable images are newer.
+            // An independent formulation of the rule: how many usable images are newer.
             let newer = images.iter().filter(|other| usable(other) && (other.created() > image.created()
                 || (other.created() == image.created() && other.id() < image.id()))).count();
             let needed = uses.contains_key(image.id()) || (usable(image) && newer < keep_last as usize)
                 || age < rules.keep_younger_than.as_duration() || image.state == "pending" || image.protection == ON;
-            match &verdict.disposition {
+            match &decided[image.id()] {
                 Disposition::Remove(_) => prop_assert!(!needed, "{} was needed", image.id()),
-                Disposition::Restore(_) => prop_assert!(false, "nothing was in quarantine"),
+                Disposition::Restore(_) => prop_assert!(false, "no image was in quarantine"),
                 Disposition::Keep(reasons) => prop_assert!(needed && !reasons.is_empty(), "{} was not needed", image.id()),
             }
         }
     }
 
     #[test]
-    fn the_order_of_a_list_decides_nothing(images in any_images(), keep_last in 1u32..5) {
-        let dispositions = |images: &[Image]| {
-            let mut dispositions: Vec<(String, Disposition)> = retain(&rules(keep_last, 5), images, &KeepReasons::new(), NOW).into_iter()
-                .map(|verdict| (verdict.image.id().to_owned(), verdict.disposition)).collect();
-            dispositions.sort_by(|a, b| a.0.cmp(&b.0));
-            dispositions
-        };
+    fn the_order_of_a_list_does_not_matter(images in any_images(), keep_last in 1u32..5) {
+        let decide = |images: &[Image]| dispositions(&rules(keep_last, 5), images, &KeepReasons::new(), NOW);
         let mut backwards = images.clone();
         backwards.reverse();
-        prop_assert_eq!(dispositions(&images), dispositions(&backwards));
+        prop_assert_eq!(decide(&images), decide(&backwards));
     }
 
     #[test]
-    fn what_is_to_go_always_fits_the_token(
+    fn pending_removals_always_fit_the_token(
         names in prop::collection::vec(("[a-zA-Z0-9 ()./_'@-]{1,128}", 0usize..40), 1..30),
     ) {
         let removal = names.iter().enumerate().map(|(index, (name, count))| {
@@ -182,10 +196,10 @@ proptest! {
             image.snapshots = (0..*count).map(|snapshot| format!("snap-{snapshot:017x}")).collect();
             PendingRemoval::new(&image)
         });
-        let queue = fit(removal);
-        prop_assert!(!queue.is_empty() && queue.len() <= MOST);
+        let queue = fit_token(removal);
+        prop_assert!(!queue.is_empty() && queue.len() <= MAX_IMAGES);
         let done: Vec<PendingRemoval> = queue.into_iter().map(|mut removal| {
-            removal.gone = true;
+            removal.deregistered = true;
             for snapshot in &mut removal.snapshots {
                 snapshot.outcome = Some("missing-permissions".into());
             }
@@ -198,7 +212,7 @@ proptest! {
 }
 
 #[test]
-fn amis_are_found_wherever_they_stand() {
+fn image_ids_are_found_anywhere_in_a_text() {
     let found = |text: &str| amis(text).into_iter().collect::<Vec<_>>();
     assert_eq!(found("ami-0123456789abcdef0"), ["ami-0123456789abcdef0"]);
     assert_eq!(found(r#"{"a":"ami-01234567","b":["ami-89abcdef"]}"#), ["ami-01234567", "ami-89abcdef"]);
@@ -206,7 +220,7 @@ fn amis_are_found_wherever_they_stand() {
 }
 
 #[test]
-fn both_sources_count_and_their_disagreement_is_told() {
+fn both_sources_count_and_disagreements_are_reported() {
     let user = |kind, id: &str| Resource { kind, id: id.into() };
     let users = |list: Vec<Resource>| References::from([("ami-1".to_owned(), list.into_iter().collect())]);
     let ours = users(vec![
@@ -214,68 +228,77 @@ fn both_sources_count_and_their_disagreement_is_told() {
         user(ResourceKind::Instance, "i-2"),
         user(ResourceKind::LaunchConfiguration, "lc"),
     ]);
-    let ec2 =
-        users(vec![user(ResourceKind::Instance, "i-1"), user(ResourceKind::Parameter, "web"), user(ResourceKind::Recipe, "arn")]);
-    let texts: Vec<String> = unite(&ours, &ec2)["ami-1"].iter().map(ToString::to_string).collect();
+    let ec2 = users(vec![
+        user(ResourceKind::Instance, "i-1"),
+        user(ResourceKind::Parameter, "web"),
+        user(ResourceKind::Recipe, "arn"),
+    ]);
+    let texts: Vec<String> = keep_reasons(&ours, &ec2)["ami-1"].iter().map(ToString::to_string).collect();
     assert_eq!(
         texts,
         [
-            "used by Image Builder recipe arn (named by DescribeImageReferences alone)",
+            "used by Image Builder recipe arn (reported by DescribeImageReferences only)",
             "used by instance i-1",
-            "used by instance i-2 (not named by DescribeImageReferences)",
+            "used by instance i-2 (not reported by DescribeImageReferences)",
             "used by launch configuration lc",
-            "used by parameter web (named by DescribeImageReferences alone)",
+            "used by parameter web (reported by DescribeImageReferences only)",
         ]
     );
-    assert_eq!(parameter("/web/image"), parameter("web/image"));
+    assert_eq!(parameter_name("/web/image"), parameter_name("web/image"));
 }
 
 #[test]
 fn the_reason_of_a_removal_says_the_rules() {
-    assert_eq!(removal(&rules(3, 14)), "not among the newest 3, older than 14d, and nothing uses it");
+    assert_eq!(removal_reason(&rules(3, 14)), "not among the newest 3, older than 14d, and nothing uses it");
 }
 
 #[test]
-fn a_snapshot_is_held_by_whatever_else_names_it_and_the_record_says_by_what() {
+fn a_referenced_snapshot_is_retained_and_the_record_names_the_references() {
     let mut listings = Listings::default();
     let template =
         Template { snapshots: BTreeSet::from(["snap-00000001".to_owned()]), ..Template::default() };
     listings.templates.insert("lt-1".into(), template);
-    listings.snapshots.push((Resource { kind: ResourceKind::SpotFleet, id: "sfr-1".into() }, "snap-00000001".into()));
+    listings
+        .snapshots
+        .push((Resource { kind: ResourceKind::SpotFleet, id: "sfr-1".into() }, "snap-00000001".into()));
     let mut other = image(2, 30);
     other.snapshots.push("snap-00000003".into());
     let images =
         [Image { snapshots: vec!["snap-00000001".into(), "snap-00000003".into()], ..image(1, 30) }, other];
-    let named = snapshots::named(&listings, &images);
-    let held =
-        |image: &Image| snapshots::held(&named, image.id(), image.snapshots.iter().map(String::as_str));
-    let reported: Vec<String> = held(&images[0])
+    let references = snapshots::references(&listings, &images);
+    let retained = |image: &Image| {
+        snapshots::retained(&references, image.id(), image.snapshots.iter().map(String::as_str))
+    };
+    let reasons: Vec<String> = retained(&images[0])
         .iter()
-        .map(|(snapshot, users)| format!("{snapshot} {}", snapshots::why(users)))
+        .map(|(snapshot, resources)| format!("{snapshot} {}", snapshots::reason(resources)))
         .collect();
     assert_eq!(
-        reported,
+        reasons,
         [
-            "snap-00000001 named by launch template lt-1, Spot fleet sfr-1",
-            "snap-00000003 named by image ami-00000002",
+            "snap-00000001 referenced by launch template lt-1, Spot fleet sfr-1",
+            "snap-00000003 referenced by image ami-00000002",
         ]
     );
-    assert_eq!(held(&images[1]).keys().collect::<Vec<_>>(), ["snap-00000003"]);
-    assert!(held(&image(7, 30)).is_empty());
+    assert_eq!(retained(&images[1]).keys().collect::<Vec<_>>(), ["snap-00000003"]);
+    assert!(retained(&image(7, 30)).is_empty());
 
     let mut removal = PendingRemoval::new(&images[0]);
-    removal.gone = true;
-    assert!(!removal.is_over(), "its snapshots are still to go");
-    removal.snapshots[0].outcome = Some("held".into());
+    removal.deregistered = true;
+    assert!(!removal.is_finished(), "its snapshots remain to be deleted");
+    removal.snapshots[0].outcome = Some("retained".into());
     removal.snapshots[1].outcome = Some("success".into());
-    assert!(removal.is_over() && removal.not_deleted().next().is_none());
+    assert!(removal.is_finished() && removal.not_deleted().next().is_none());
     let outcome = |held: &References| removal.outcomes(held).remove(0).outcome;
-    assert_eq!(outcome(&held(&images[0])), "left, named by launch template lt-1, Spot fleet sfr-1");
+    assert_eq!(
+        outcome(&retained(&images[0])),
+        "retained, referenced by launch template lt-1, Spot fleet sfr-1"
+    );
     assert_eq!(outcome(&References::new()), "left, named by something when the image went");
 }
 
 #[test]
-fn a_snapshot_reads_back() {
+fn a_snapshot_is_parsed_back() {
     for text in ["snap-0123456789abcdef0", "snap-0123456789abcdef0=missing-permissions"] {
         assert_eq!(String::from(Snapshot::from(text.to_owned())), text);
     }
@@ -283,40 +306,43 @@ fn a_snapshot_reads_back() {
 
 fn states() -> Vec<(&'static str, Cleanup)> {
     let mut gone = PendingRemoval::new(&image(1, 30));
-    gone.gone = true;
+    gone.deregistered = true;
     gone.snapshots[0].outcome = Some("success".into());
     let many = Image { snapshots: (0..20).map(|n| format!("snap-{n:017x}")).collect(), ..image(2, 40) };
     let queue = vec![PendingRemoval::new(&image(3, 30)), PendingRemoval::new(&many)];
     let why = Some(FailureReason::new(FailureKind::PermissionError, "ssm:DescribeParameters was denied"));
-    let todo = RemovalStep::ALL.map(|step| QueuedImage { image: format!("ami-0000000{}", step as u8), step }).to_vec();
+    let todo = RemovalStep::ALL
+        .map(|step| QueuedImage { image: format!("ami-0000000{}", step as u8), step })
+        .to_vec();
     vec![
-        ("naming", Cleanup::TaggingRelease),
+        ("tagging_release", Cleanup::TaggingRelease),
         ("surveying", Cleanup::Surveying),
         ("quarantining", Cleanup::Quarantining { queue: todo }),
-        ("resting", Cleanup::Waiting { images: vec!["ami-00000001".into(), "ami-00000002".into()] }),
+        ("waiting", Cleanup::Waiting { images: vec!["ami-00000001".into(), "ami-00000002".into()] }),
         ("removing", Cleanup::Removing { queue, done: vec![gone.clone()] }),
-        ("containers", Cleanup::ContainerImages { done: vec![gone.clone()], tries: 1 }),
-        ("reaping", Cleanup::Reaping { done: vec![gone.clone()], tries: 2, asked: Vec::new() }),
-        ("reaping_on", Cleanup::Reaping { done: Vec::new(), tries: 3, asked: vec![3_421_780_262, 7] }),
+        ("container_images", Cleanup::ContainerImages { done: vec![gone.clone()], calls: 1 }),
+        ("reaping", Cleanup::Reaping { done: vec![gone.clone()], searches: 2, recent: Vec::new() }),
+        ("reaping_again", Cleanup::Reaping { done: Vec::new(), searches: 3, recent: vec![3_421_780_262, 7] }),
         ("sealing", Cleanup::Sealing { done: vec![gone.clone()], why: None }),
         ("sealing_failed", Cleanup::Sealing { done: vec![gone], why }),
     ]
 }
 
 #[test]
-fn every_golden_token_is_read() {
+fn every_golden_token_is_parsed() {
     golden("cleanup", &states());
 }
 
 #[test]
-fn turning_round_keeps_what_is_to_be_told() {
+fn unwinding_keeps_what_is_to_be_recorded() {
     let why = || Failure::new(FailureKind::PermissionError, "denied");
     for (name, state) in states() {
-        let turned = state.clone().unwind(why());
-        assert!(turned.is_unwinding(), "{name}");
-        assert_eq!(turned.clone().unwind(why()), turned, "{name}");
-        if let (Cleanup::Removing { queue, done }, Cleanup::Sealing { done: reported, .. }) = (state, turned) {
-            assert_eq!(reported.len(), queue.len() + done.len());
+        let unwound = state.clone().unwind(why());
+        assert!(unwound.is_unwinding(), "{name}");
+        assert_eq!(unwound.clone().unwind(why()), unwound, "{name}");
+        if let (Cleanup::Removing { queue, done }, Cleanup::Sealing { done: recorded, .. }) = (state, unwound)
+        {
+            assert_eq!(recorded.len(), queue.len() + done.len());
         }
     }
 }

@@ -29,7 +29,9 @@ pub enum UndoResult {
 /// Why an image cannot be restored.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UndoError {
-    #[error("there is no image {image} in {region}, neither among the account's images nor in the Recycle Bin")]
+    #[error(
+        "there is no image {image} in {region}, neither among the account's images nor in the Recycle Bin"
+    )]
     NotFound { image: String, region: String },
     #[error("{image} is not restored after {MAX_STEPS} steps: something else changes it at the same time")]
     Unfinished { image: String },

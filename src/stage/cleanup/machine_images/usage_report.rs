@@ -104,7 +104,8 @@ async fn entries(aws: &Aws, image: &str, report: &str) -> Result<BTreeSet<Resour
         let account = entry.account_id().unwrap_or("an unknown account");
         let (count, kind) = (entry.usage_count().unwrap_or(1), entry.resource_type().unwrap_or("resource"));
         if count > 0 {
-            accounts.insert(Resource { kind: ResourceKind::Account, id: format!("{account} ({count} {kind})") });
+            accounts
+                .insert(Resource { kind: ResourceKind::Account, id: format!("{account} ({count} {kind})") });
         }
     }
     Ok(accounts)

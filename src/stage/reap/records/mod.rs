@@ -8,7 +8,7 @@ mod read;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::{Leftover, Run, LeftoverKind};
+use super::{Leftover, LeftoverKind, Run};
 use crate::engine::Timestamp;
 
 pub use read::read;
@@ -70,39 +70,42 @@ pub struct Component {
 #[must_use]
 pub fn unused(records: &Records, age: Duration, now: Timestamp) -> Vec<Leftover> {
     // A record without a readable date stays.
-    let old = |created_on: Option<Timestamp>| created_on.is_some_and(|created_on| now.since(created_on) > age);
-    let is_parent = |build: &str| records.recipes.iter().any(|recipe| is_of(&recipe.parent, build));
-    let is_gone = |output: &Output| match output {
+    let is_old = |created_on: Option<Timestamp>| created_on.is_some_and(|at| now.since(at) > age);
+    let is_parent = |build: &str| records.recipes.iter().any(|recipe| is_named(&recipe.parent, build));
+    let is_missing = |output: &Output| match output {
         Output::Own(image) => !records.images.contains(image),
         Output::Elsewhere => false,
     };
-    let (gone, kept): (Vec<&Build>, Vec<&Build>) = records
-        .builds
-        .iter()
-        .partition(|build| old(build.created_on) && build.images.iter().all(is_gone) && !is_parent(&build.arn));
+    let (builds, kept_builds): (Vec<&Build>, Vec<&Build>) = records.builds.iter().partition(|build| {
+        is_old(build.created_on) && build.images.iter().all(is_missing) && !is_parent(&build.arn)
+    });
     let is_built = |recipe: &Recipe| {
         // A build has the name and version of its recipe.
         let image = recipe.arn.replace(":image-recipe/", ":image/").replace(":container-recipe/", ":image/");
-        let of = format!("{image}/");
-        kept.iter().any(|build| build.arn.starts_with(&of))
+        let prefix = format!("{image}/");
+        kept_builds.iter().any(|build| build.arn.starts_with(&prefix))
     };
-    let (unused, needed): (Vec<&Recipe>, Vec<&Recipe>) = records.recipes.iter().partition(|recipe| {
-        recipe.declared_by_bake && old(recipe.created_on) && !records.pipeline_recipes.contains(&recipe.arn) && !is_built(recipe)
+    let (recipes, kept_recipes): (Vec<&Recipe>, Vec<&Recipe>) = records.recipes.iter().partition(|recipe| {
+        recipe.declared_by_bake
+            && is_old(recipe.created_on)
+            && !records.pipeline_recipes.contains(&recipe.arn)
+            && !is_built(recipe)
     });
-    let unused = records.components.iter().filter(|component| {
-        let in_recipe = |recipe: &&Recipe| recipe.components.iter().any(|named| is_of(named, &component.arn));
-        old(component.created_on) && !needed.iter().any(in_recipe)
+    let components = records.components.iter().filter(|component| {
+        let uses = |recipe: &&Recipe| recipe.components.iter().any(|named| is_named(named, &component.arn));
+        is_old(component.created_on) && !kept_recipes.iter().any(uses)
     });
     let leftover = |kind, arn: &String| Leftover { kind, id: arn.clone(), run: Run::default() };
-    gone.into_iter()
+    builds
+        .into_iter()
         .map(|build| leftover(LeftoverKind::BuildRecord, &build.arn))
-        .chain(unused.into_iter().map(|recipe| leftover(LeftoverKind::Recipe, &recipe.arn)))
-        .chain(unused.map(|component| leftover(LeftoverKind::Component, &component.arn)))
+        .chain(recipes.into_iter().map(|recipe| leftover(LeftoverKind::Recipe, &recipe.arn)))
+        .chain(components.map(|component| leftover(LeftoverKind::Component, &component.arn)))
         .collect()
 }
 
 /// Whether a text names a resource: by its ARN, by its version, or by a version with wildcards such as `1.x.x`.
-fn is_of(text: &str, arn: &str) -> bool {
+fn is_named(text: &str, arn: &str) -> bool {
     let (named, one): (Vec<&str>, Vec<&str>) = (text.split('/').collect(), arn.split('/').collect());
     let [kind, name, version, build @ ..] = named.as_slice() else { return false };
     let [of_kind, of_name, of_version, of_build @ ..] = one.as_slice() else { return false };
@@ -147,12 +150,12 @@ mod tests {
     }
 
     fn unused_ids(records: &Records) -> Vec<String> {
-        let unused = unused(records, MONTH, NOW);
-        unused.iter().map(|one| one.id.trim_start_matches(&arn("")).to_owned()).collect()
+        let found = unused(records, MONTH, NOW);
+        found.iter().map(|one| one.id.trim_start_matches(&arn("")).to_owned()).collect()
     }
 
     /// A release whose image no longer exists, with its recipe and component.
-    fn forgotten() -> Records {
+    fn unused_release() -> Records {
         Records {
             builds: vec![build("1.0.0", 60, &[Output::Own("ami-gone".into())])],
             recipes: vec![recipe("1.0.0", 61, "web-install/1.0.0/1")],
@@ -162,18 +165,18 @@ mod tests {
     }
 
     #[test]
-    fn what_nothing_is_made_from_goes_with_what_it_was_made_from() {
+    fn a_release_without_images_is_unused_with_its_recipe_and_component() {
         let all = ["image/web/1.0.0/1", "image-recipe/web/1.0.0", "component/web-install/1.0.0/1"];
-        assert_eq!(unused_ids(&forgotten()), all);
+        assert_eq!(unused_ids(&unused_release()), all);
     }
 
     #[test]
-    fn an_image_that_is_there_keeps_its_whole_descent() {
-        let mut records = forgotten();
+    fn an_existing_image_keeps_its_build_recipe_and_component() {
+        let mut records = unused_release();
         records.images.insert("ami-gone".into());
         assert_eq!(unused_ids(&records), Vec::<String>::new());
         // The same for a container image.
-        let mut records = forgotten();
+        let mut records = unused_release();
         let uri = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/web:1.0.0-1";
         records.builds[0].images = vec![Output::Own(uri.into())];
         records.recipes[0].arn = arn("container-recipe/web/1.0.0");
@@ -181,38 +184,42 @@ mod tests {
         records.images.insert(uri.into());
         assert_eq!(unused_ids(&records), Vec::<String>::new());
         // An image that cannot be looked up counts as existing.
-        let mut records = forgotten();
+        let mut records = unused_release();
         records.builds[0].images.push(Output::Elsewhere);
         assert_eq!(unused_ids(&records), Vec::<String>::new());
     }
 
     #[test]
-    fn every_other_reference_keeps_what_it_names() {
-        let mut pipeline_recipes = forgotten();
+    fn pipelines_people_and_other_recipes_keep_what_they_use() {
+        let mut pipeline_recipes = unused_release();
         pipeline_recipes.pipeline_recipes.insert(arn("image-recipe/web/1.0.0"));
         assert_eq!(unused_ids(&pipeline_recipes), ["image/web/1.0.0/1"]);
-        let mut of_hand = forgotten();
-        of_hand.recipes[0].declared_by_bake = false;
-        assert_eq!(unused_ids(&of_hand), ["image/web/1.0.0/1"]);
+        let mut by_person = unused_release();
+        by_person.recipes[0].declared_by_bake = false;
+        assert_eq!(unused_ids(&by_person), ["image/web/1.0.0/1"]);
         // The recipe of another service uses the component, with a version wildcard.
-        let mut shared = forgotten();
+        let mut shared = unused_release();
         shared.recipes.push(Recipe { declared_by_bake: false, ..recipe("2.0.0", 1, "web-install/1.x.x") });
         assert_eq!(unused_ids(&shared), ["image/web/1.0.0/1", "image-recipe/web/1.0.0"]);
         // A recipe uses the build as its parent.
-        let mut parent = forgotten();
-        let other =
-            Recipe { parent: arn("image/web/x.x.x"), declared_by_bake: false, ..recipe("3.0.0", 1, "other/1.0.0/1") };
+        let mut parent = unused_release();
+        let other = Recipe {
+            parent: arn("image/web/x.x.x"),
+            declared_by_bake: false,
+            ..recipe("3.0.0", 1, "other/1.0.0/1")
+        };
         parent.recipes.push(other);
         assert_eq!(unused_ids(&parent), Vec::<String>::new());
     }
 
     #[test]
-    fn what_is_young_or_has_no_date_stays() {
-        let mut records = forgotten();
+    fn young_and_undated_records_stay() {
+        let mut records = unused_release();
         records.builds[0].created_on = Some(days_ago(29));
         assert_eq!(unused_ids(&records), Vec::<String>::new());
-        let mut records = forgotten();
-        (records.builds[0].created_on, records.recipes[0].created_on, records.components[0].created_on) = (None, None, None);
+        let mut records = unused_release();
+        (records.builds[0].created_on, records.recipes[0].created_on, records.components[0].created_on) =
+            (None, None, None);
         assert_eq!(unused_ids(&records), Vec::<String>::new());
     }
 }

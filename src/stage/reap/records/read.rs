@@ -173,7 +173,9 @@ async fn container_recipes(aws: &Aws, service: &str) -> Result<Vec<Recipe>, Stag
         let components = recipe.map(ContainerRecipe::components).unwrap_or_default();
         Ok::<_, StageError>(Recipe {
             created_on: recipe.and_then(ContainerRecipe::date_created).and_then(dates::parse),
-            declared_by_bake: recipe.and_then(ContainerRecipe::tags).is_some_and(|tags| is_declared_by_bake(tags, service)),
+            declared_by_bake: recipe
+                .and_then(ContainerRecipe::tags)
+                .is_some_and(|tags| is_declared_by_bake(tags, service)),
             parent: recipe.and_then(ContainerRecipe::parent_image).unwrap_or_default().to_owned(),
             components: components.iter().map(|component| component.component_arn().to_owned()).collect(),
             arn,
@@ -197,7 +199,9 @@ async fn image_recipes(aws: &Aws, service: &str) -> Result<Vec<Recipe>, StageErr
         let components = recipe.map(ImageRecipe::components).unwrap_or_default();
         Ok::<_, StageError>(Recipe {
             created_on: recipe.and_then(ImageRecipe::date_created).and_then(dates::parse),
-            declared_by_bake: recipe.and_then(ImageRecipe::tags).is_some_and(|tags| is_declared_by_bake(tags, service)),
+            declared_by_bake: recipe
+                .and_then(ImageRecipe::tags)
+                .is_some_and(|tags| is_declared_by_bake(tags, service)),
             parent: recipe.and_then(ImageRecipe::parent_image).unwrap_or_default().to_owned(),
             components: components.iter().map(|component| component.component_arn().to_owned()).collect(),
             arn,
@@ -220,7 +224,9 @@ async fn components(aws: &Aws, service: &str) -> Result<Vec<Component>, StageErr
     let read = |arn: String| async move {
         let answer = aws.imagebuilder.get_component().component_build_version_arn(&arn).send().await;
         let answer = answer.map_err(|e| AwsError::new("imagebuilder:GetComponent", &arn, e))?;
-        let found = answer.component().filter(|one| one.tags().is_some_and(|tags| is_declared_by_bake(tags, service)));
+        let found = answer
+            .component()
+            .filter(|one| one.tags().is_some_and(|tags| is_declared_by_bake(tags, service)));
         Ok::<_, StageError>(found.and_then(|component| {
             let created_on = component.date_created().and_then(dates::parse);
             Some(Component { arn: component.arn()?.to_owned(), created_on })

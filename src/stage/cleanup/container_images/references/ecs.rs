@@ -63,7 +63,8 @@ async fn services(aws: &Aws, cluster: &str, listings: &mut Listings) -> Result<(
         let failures = answer.failures().iter().map(|failure| (failure.arn(), failure.reason()));
         only_missing("ecs:DescribeServices", failures)?;
         for service in answer.services() {
-            let resource = Resource::new(ResourceKind::Service, name_of(service.service_arn().unwrap_or_default()));
+            let resource =
+                Resource::new(ResourceKind::Service, name_of(service.service_arn().unwrap_or_default()));
             for definition in definitions_of(service) {
                 listings.in_use.push((resource.clone(), definition));
             }
@@ -119,7 +120,7 @@ fn add_task(task: &Task, listings: &mut Listings) {
 }
 
 /// A resource that was deleted since it was listed is no error; every other failure is one.
-fn missing_only<'f>(
+fn only_missing<'f>(
     call: &'static str,
     mut failures: impl Iterator<Item = (Option<&'f str>, Option<&'f str>)>,
 ) -> Result<(), ListError> {

@@ -101,7 +101,13 @@ impl Listings {
             add(resource, text);
         }
         let active = self.active.iter().map(|definition| {
-            (Resource::new(ResourceKind::TaskDefinition, definition.rsplit('/').next().unwrap_or(definition)), definition)
+            (
+                Resource::new(
+                    ResourceKind::TaskDefinition,
+                    definition.rsplit('/').next().unwrap_or(definition),
+                ),
+                definition,
+            )
         });
         let in_use = self.in_use.iter().map(|(resource, definition)| (resource.clone(), definition));
         for (resource, definition) in active.chain(in_use) {

@@ -1,8 +1,8 @@
-//! Random worlds: whatever uses an image, whatever fails and whenever a worker is killed, no container image in use is
-//! put into the archive or deleted; and once the faults are over, everything unused is gone and the rest can be pulled.
+//! Random worlds: whatever references an image, whatever fails and whenever a worker is killed, no container image in
+//! use is archived or deleted. Once the faults are over, every unused image is deleted and every other can be pulled.
 //!
-//! `BAKELINE_WORLDS` says how many worlds are drawn. A world that breaks the rules is kept under
-//! `proptest-regressions` and is tried first from then on.
+//! `BAKELINE_TEST_WORLDS` sets the number of worlds. A world that breaks the rules is saved in `proptest-regressions`
+//! and tried first from then on.
 
 mod model;
 
@@ -15,23 +15,21 @@ use self::model::{Fault, Reference, Worker, World};
 use super::{DAY, NOW, REPOSITORY, image};
 use crate::engine::Timestamp;
 use crate::spec::Containers as Rules;
-use crate::stage::cleanup::containers::image::{Image, Manifest, Status};
+use crate::stage::cleanup::container_images::image::{Image, Manifest, Status};
 
-/// What happens to a world, one after the other.
+/// An event in a world.
 #[derive(Clone, Debug)]
-enum Happening {
-    /// Something begins to use an image.
+enum Event {
+    /// A resource starts to reference an image.
     Use(Reference, Index),
-    /// Something stops using one.
-    Leave(Index),
+    /// A resource stops referencing an image.
+    StopUse(Index),
     /// A tag moves from one image to another.
     NextAction(Index, Index),
+    /// Hours pass.
     Hours(u16),
-    /// A cleanup runs, is met by a fault in each look, and is killed after so many looks.
-    Cleanup {
-        faults: Vec<Fault>,
-        looks: usize,
-    },
+    /// A cleanup runs, with a fault at each survey, and is killed after `surveys` surveys.
+    Cleanup { faults: Vec<Fault>, surveys: usize },
 }
 
 #[derive(Clone, Debug)]
@@ -39,7 +37,7 @@ struct Plan {
     rules: Rules,
     images: Vec<Image>,
     uses: Vec<(Reference, Index)>,
-    story: Vec<Happening>,
+    events: Vec<Event>,
 }
 
 fn rules() -> impl Strategy<Value = Rules> {
@@ -53,18 +51,18 @@ fn rules() -> impl Strategy<Value = Rules> {
     })
 }
 
-/// What an image of a world is.
+/// The kind of an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Shape {
     Plain,
-    /// An index of the two after it.
+    /// An index of the two images after it.
     Index,
-    /// About the one before it.
+    /// Refers to the image before it.
     Signature,
 }
 
-/// Days since it was pushed, its shape, a tag and whether it is a kept one, days since it was pulled, and whether someone
-/// else archived it.
+/// Days since it was pushed, its shape, whether it is tagged and with a kept tag, days since it was pulled, and whether
+/// someone else archived it.
 type Row = (i64, Shape, Option<bool>, Option<i64>, bool);
 
 fn images() -> impl Strategy<Value = Vec<Image>> {
@@ -89,7 +87,7 @@ fn images() -> impl Strategy<Value = Vec<Image>> {
             if let Some(kept) = tag {
                 one.tags = BTreeSet::from([format!("{}-{number}", if kept { "keep" } else { "v" })]);
             }
-            one.pulled = pulled.map(|days| Timestamp(NOW.0 - days * DAY));
+            one.pulled_on = pulled.map(|days| Timestamp(NOW.0 - days * DAY));
             match shape {
                 Shape::Plain => {}
                 Shape::Index => {
@@ -102,7 +100,7 @@ fn images() -> impl Strategy<Value = Vec<Image>> {
                 Shape::Signature => one.subject = number.checked_sub(1).map(|of| image(of, 0).key.digest),
             }
             if theirs {
-                (one.status, one.archived) = (Status::Archived, Some(Timestamp(NOW.0 - 40 * DAY)));
+                (one.status, one.archived_on) = (Status::Archived, Some(Timestamp(NOW.0 - 40 * DAY)));
             }
             one
         };
@@ -123,53 +121,53 @@ fn plans() -> impl Strategy<Value = Plan> {
         Fault::LostDefinition,
         Fault::LostReply,
     ]);
-    let happening = prop_oneof![
-        2 => (reference(), any::<Index>()).prop_map(|(reference, of)| Happening::Use(reference, of)),
-        1 => any::<Index>().prop_map(Happening::Leave),
-        1 => (any::<Index>(), any::<Index>()).prop_map(|(from, to)| Happening::NextAction(from, to)),
-        2 => (1u16..400).prop_map(Happening::Hours),
+    let event = prop_oneof![
+        2 => (reference(), any::<Index>()).prop_map(|(reference, of)| Event::Use(reference, of)),
+        1 => any::<Index>().prop_map(Event::StopUse),
+        1 => (any::<Index>(), any::<Index>()).prop_map(|(from, to)| Event::NextAction(from, to)),
+        2 => (1u16..400).prop_map(Event::Hours),
         4 => (prop::collection::vec(fault, 1..6), 1usize..40)
-            .prop_map(|(faults, looks)| Happening::Cleanup { faults, looks }),
+            .prop_map(|(faults, surveys)| Event::Cleanup { faults, surveys }),
     ];
     (
         rules(),
         images(),
         prop::collection::vec((reference(), any::<Index>()), 0..10),
-        prop::collection::vec(happening, 0..14),
+        prop::collection::vec(event, 0..14),
     )
-        .prop_map(|(rules, images, uses, story)| Plan { rules, images, uses, story })
+        .prop_map(|(rules, images, uses, events)| Plan { rules, images, uses, events })
 }
 
-fn live(plan: Plan) {
+fn run(plan: Plan) {
     let mut world = World::new(plan.images, plan.rules);
     for (reference, of) in plan.uses {
-        world.put_to_use(reference, of);
+        world.use_image(reference, of);
     }
-    for happening in plan.story {
-        match happening {
-            Happening::Use(reference, of) => world.put_to_use(reference, of),
-            Happening::Leave(which) => world.leave(which),
-            Happening::NextAction(from, to) => world.move_tag(from, to),
-            Happening::Hours(hours) => world.pass(i64::from(hours) * 3600),
-            Happening::Cleanup { faults, looks } => Worker::new(faults, looks).clean_up(&mut world),
+    for event in plan.events {
+        match event {
+            Event::Use(reference, of) => world.use_image(reference, of),
+            Event::StopUse(which) => world.stop_use(which),
+            Event::NextAction(from, to) => world.move_tag(from, to),
+            Event::Hours(hours) => world.pass(i64::from(hours) * 3600),
+            Event::Cleanup { faults, surveys } => Worker::new(faults, surveys).clean_up(&mut world),
         }
     }
-    // The faults are over. What a cleanup leaves to the next one is taken up, each time after the longest rest there is.
+    // The faults are over. Each further cleanup, after the longest possible quarantine, continues the one before.
     for _ in 0..24 {
         Worker::new(vec![Fault::None], 1000).clean_up(&mut world);
         world.pass(11 * DAY);
     }
-    world.is_as_it_should_be();
+    world.check_final_state();
 }
 
-fn how_many() -> u32 {
-    std::env::var("BAKELINE_WORLDS").ok().and_then(|text| text.parse().ok()).unwrap_or(2000)
+fn number_of_worlds() -> u32 {
+    std::env::var("BAKELINE_TEST_WORLDS").ok().and_then(|text| text.parse().ok()).unwrap_or(2000)
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: how_many(), max_shrink_iters: 20_000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: number_of_worlds(), max_shrink_iters: 20_000, ..ProptestConfig::default() })]
     #[test]
-    fn no_container_image_in_use_is_ever_taken_away_and_none_unused_stays(plan in plans()) {
-        live(plan);
+    fn no_used_container_image_is_removed_and_no_unused_one_stays(plan in plans()) {
+        run(plan);
     }
 }

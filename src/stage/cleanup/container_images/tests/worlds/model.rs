@@ -1,4 +1,4 @@
-//! The model of a world, told by what uses each image; and a worker that sees it only through lists.
+//! A model of an AWS account with images and their references, and of a worker that sees it only through lists.
 
 use std::collections::BTreeSet;
 
@@ -7,26 +7,26 @@ use proptest::sample::Index;
 use super::super::{ACCOUNT, NOW, REGION, REPOSITORY};
 use crate::engine::Timestamp;
 use crate::spec::Containers as Rules;
-use crate::stage::cleanup::containers::act::Call;
-use crate::stage::cleanup::containers::graph::{Listings, Gap, ResourceKind, Resource};
-use crate::stage::cleanup::containers::image::{Image, ImageKey, Manifest, Status};
-use crate::stage::cleanup::containers::marks::{MarkBatch, Trim};
-use crate::stage::cleanup::containers::retain::{Disposition, KeepReason, KeepReasons};
-use crate::stage::cleanup::containers::steps::{NextAction, decide};
-use crate::stage::cleanup::containers::survey::{Scope, Seen, Survey};
-use crate::stage::cleanup::graph::ListName;
-use crate::stage::cleanup::memory::ListLengths;
+use crate::stage::aws_view::image_references::graph::ListName;
+use crate::stage::cleanup::container_images::calls::Call;
+use crate::stage::cleanup::container_images::image::{Image, ImageKey, Manifest, Status};
+use crate::stage::cleanup::container_images::marks::{MarkBatch, Trim};
+use crate::stage::cleanup::container_images::references::graph::{Gap, Listings, Resource, ResourceKind};
+use crate::stage::cleanup::container_images::retention::{Disposition, KeepReason, KeepReasons};
+use crate::stage::cleanup::container_images::steps::{NextAction, decide};
+use crate::stage::cleanup::container_images::survey::{Scope, Survey, SurveyInput};
+use crate::stage::cleanup::list_lengths::{CONTAINER_IMAGES, ListLengths};
 
-/// Every way for something to use an image.
+/// Ways to reference an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reference {
     TaskDefinition,
     DefinitionByDigest,
-    /// A service keeps a revision that is no longer registered.
+    /// A service uses a deregistered task definition.
     OldDefinitionOfService,
-    /// A task runs what its tag meant when it was started.
+    /// A task runs the image that its tag named when it started.
     Task,
-    /// A version of a function keeps what its tag meant when it was published.
+    /// A version of a function keeps the image that its tag named when it was published.
     Function,
     Parameter,
     ParameterDocument,
@@ -52,44 +52,44 @@ impl Reference {
     ];
 }
 
-/// What a look at the world meets.
+/// A fault during a survey.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     None,
     /// A list is denied, throttled or breaks off: there is no survey.
     Refused,
-    /// The images are listed as they were at the look before.
+    /// The images are listed as they were at the survey before.
     StaleImages,
-    /// The list of tasks comes back empty.
+    /// The list of tasks is empty.
     CutTasks,
     CutFunctions,
-    /// A task definition that a service names is not described.
+    /// The task definition of a service is not described.
     LostDefinition,
-    /// The look is good; the call that follows acts, and the worker dies before it hears of it.
+    /// The survey succeeds; the call after it succeeds, too, and the worker dies before its reply.
     LostReply,
 }
 
-/// Something that uses an image.
+/// A reference to an image.
 #[derive(Clone, Debug)]
 struct Using {
     by: Reference,
-    /// What it named when it began.
+    /// The tag and digest when it started.
     tag: Option<String>,
     digest: String,
 }
 
-/// Tasks and functions that have nothing to do with these images.
+/// Tasks and functions of other images.
 const OTHERS: u64 = 20;
 
 pub struct World {
     now: Timestamp,
     rules: Rules,
-    /// As they are. Of an index in the archive a look shows less.
+    /// The images as they are. A survey sees less of an archived index.
     images: Vec<Image>,
     using: Vec<Using>,
     marks: Vec<MarkBatch>,
-    memory: ListLengths,
-    /// Put into the archive by someone else.
+    lengths: ListLengths,
+    /// Images that someone else archived.
     theirs: BTreeSet<ImageKey>,
 }
 
@@ -103,23 +103,23 @@ impl World {
             images,
             using: Vec::new(),
             marks: Vec::new(),
-            memory: ListLengths::default(),
+            lengths: ListLengths::default(),
         };
-        world.memory = world.memory.see(&world.listings(Fault::None).lengths, NOW).0;
+        world.lengths = world.lengths.update(&world.listings(Fault::None).lengths, CONTAINER_IMAGES, NOW).0;
         world
     }
 
     pub fn pass(&mut self, seconds: i64) {
         self.now = Timestamp(self.now.0 + seconds);
         for image in &mut self.images {
-            // It came back twelve minutes after it was asked to.
-            if image.status == Status::Activating && image.activated.is_some_and(|at| at <= self.now) {
+            // ECR restores it within twelve minutes.
+            if image.status == Status::Activating && image.activated_on.is_some_and(|at| at <= self.now) {
                 image.status = Status::Active;
             }
         }
     }
 
-    pub fn put_to_use(&mut self, by: Reference, of: Index) {
+    pub fn use_image(&mut self, by: Reference, of: Index) {
         if self.images.is_empty() {
             return;
         }
@@ -128,13 +128,13 @@ impl World {
         self.using.push(Using { by, tag, digest: image.key.digest.clone() });
     }
 
-    pub fn leave(&mut self, which: Index) {
+    pub fn stop_use(&mut self, which: Index) {
         if !self.using.is_empty() {
             self.using.swap_remove(which.index(self.using.len()));
         }
     }
 
-    /// Pushing a tag brings its image back from the archive at once.
+    /// Moves a tag. Pushing a tag restores its image from the archive at once.
     pub fn move_tag(&mut self, from: Index, to: Index) {
         if self.images.is_empty() {
             return;
@@ -144,12 +144,12 @@ impl World {
         let (now, image) = (self.now, &mut self.images[to]);
         image.tags.insert(tag);
         if image.status != Status::Active {
-            (image.status, image.activated) = (Status::Active, Some(now));
+            (image.status, image.activated_on) = (Status::Active, Some(now));
             self.theirs.remove(&image.key);
         }
     }
 
-    /// What each use needs: the image that has the tag now, or the one it began with.
+    /// The images that the references need: the one that has the tag now, or the one of the start.
     fn needed(&self) -> BTreeSet<ImageKey> {
         let mut needed = BTreeSet::new();
         for using in &self.using {
@@ -172,7 +172,7 @@ impl World {
             };
             needed.extend(image.map(|image| image.key.clone()));
         }
-        // An image cannot be run without what its index names, nor verified without what is about it.
+        // An index needs the images it lists, and an image needs its signatures.
         loop {
             let more: Vec<ImageKey> = self
                 .images
@@ -181,8 +181,9 @@ impl World {
                 .filter(|image| {
                     let of = |one: &Image| needed.contains(&one.key);
                     let named = |one: &&Image| one.children().contains(&image.key.digest);
-                    let about = image.subject.as_ref().map(|subject| image.key.sibling(subject));
-                    self.images.iter().filter(named).any(of) || about.is_some_and(|key| needed.contains(&key))
+                    let subject = image.subject.as_ref().map(|subject| image.key.sibling(subject));
+                    self.images.iter().filter(named).any(of)
+                        || subject.is_some_and(|key| needed.contains(&key))
                 })
                 .map(|image| image.key.clone())
                 .collect();
@@ -193,7 +194,7 @@ impl World {
         }
     }
 
-    /// What the lists say.
+    /// The contents of the lists.
     fn listings(&self, fault: Fault) -> Listings {
         let mut listings = Listings::default();
         let (mut tasks, mut functions) = (OTHERS, OTHERS);
@@ -204,8 +205,9 @@ impl World {
                 |tag| format!("{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/{REPOSITORY}:{tag}"),
             );
             let arn = format!("arn:aws:ecs:{REGION}:{ACCOUNT}:task-definition/web:{number}");
-            let mut text =
-                |kind: ResourceKind, text: String| listings.texts.push((Resource::new(kind, number.to_string()), text));
+            let mut text = |kind: ResourceKind, text: String| {
+                listings.texts.push((Resource::new(kind, number.to_string()), text))
+            };
             match using.by {
                 Reference::TaskDefinition | Reference::DefinitionByDigest => {
                     let by_tag = using.by == Reference::TaskDefinition;
@@ -229,7 +231,9 @@ impl World {
                     text(ResourceKind::Function, digest);
                 }
                 Reference::Parameter => text(ResourceKind::Parameter, tagged),
-                Reference::ParameterDocument => text(ResourceKind::Parameter, format!(r#"{{"image":"{tagged}"}}"#)),
+                Reference::ParameterDocument => {
+                    text(ResourceKind::Parameter, format!(r#"{{"image":"{tagged}"}}"#))
+                }
                 Reference::ParameterOfTag => {
                     text(ResourceKind::Parameter, using.tag.clone().unwrap_or_else(|| using.digest.clone()));
                 }
@@ -239,7 +243,9 @@ impl World {
             }
         }
         listings.lengths.insert(ListName::Tasks, if fault == Fault::CutTasks { 0 } else { tasks });
-        listings.lengths.insert(ListName::Functions, if fault == Fault::CutFunctions { 0 } else { functions });
+        listings
+            .lengths
+            .insert(ListName::Functions, if fault == Fault::CutFunctions { 0 } else { functions });
         listings
     }
 
@@ -249,53 +255,57 @@ impl World {
             .collect()
     }
 
-    /// The images as they are listed.
+    /// The images as ECR lists them.
     fn listed(&self) -> Vec<Image> {
         let mut images = self.images.clone();
         for image in &mut images {
             if image.status != Status::Active && image.manifest != Manifest::Single {
-                image.manifest = Manifest::HiddenIndex;
+                image.manifest = Manifest::UnreadIndex;
             }
         }
         images
     }
 
-    fn judge(&self, images: Vec<Image>, fault: Fault) -> Result<Survey, Gap> {
+    fn survey(&self, images: Vec<Image>, fault: Fault) -> Result<Survey, Gap> {
         let scope = Scope { rules: &self.rules, account: ACCOUNT, known: self.known() };
-        let seen =
-            Seen { images, marks: self.marks.clone(), listings: self.listings(fault), memory: self.memory.clone() };
-        Survey::judge(&scope, REGION, seen, self.now)
+        let input = SurveyInput {
+            images,
+            marks: self.marks.clone(),
+            listings: self.listings(fault),
+            stored: self.lengths.clone(),
+        };
+        Survey::decide(&scope, REGION, input, self.now)
     }
 
-    fn harms(&self, key: &ImageKey, what: &str) {
+    fn check_unused(&self, key: &ImageKey, what: &str) {
         let (needed, now) = (self.needed(), self.now);
         assert!(!needed.contains(key), "{key} is in use and is {what} at {now}: {:#?}", self.using);
-        assert!(!self.theirs.contains(key), "{key} is someone else's and is {what}");
+        assert!(!self.theirs.contains(key), "{key} belongs to someone else and is {what}");
     }
 
-    /// Does what AWS does when it is called; whether it came to something.
-    fn act(&mut self, act: &Call) -> bool {
+    /// Carries out a call as AWS does; whether it changed anything.
+    fn send(&mut self, call: &Call) -> bool {
         let before = self.images.len();
-        match act {
+        match call {
             Call::Restore(key) => {
-                let comes_back = Timestamp(self.now.0 + 12 * 60);
+                let restored_on = Timestamp(self.now.0 + 12 * 60);
                 for image in self.images.iter_mut().filter(|image| image.key == *key) {
                     if image.status == Status::Archived {
-                        (image.status, image.activated) = (Status::Activating, Some(comes_back));
+                        (image.status, image.activated_on) = (Status::Activating, Some(restored_on));
                     }
                 }
             }
             Call::Archive(key) => {
-                self.harms(key, "put into the archive");
+                self.check_unused(key, "archived");
                 let listed = self
                     .images
                     .iter()
                     .any(|list| list.status == Status::Active && list.children().contains(&key.digest));
-                assert!(!listed, "{key} is put into the archive before its index");
+                assert!(!listed, "{key} is archived before its index");
                 let now = self.now;
                 for image in self.images.iter_mut().filter(|image| image.key == *key) {
                     if image.status == Status::Active {
-                        (image.status, image.archived) = (Status::Archived, Some(now));
+                        (image.status, image.archived_on) = (Status::Archived, Some(now));
                     }
                 }
             }
@@ -305,13 +315,13 @@ impl World {
                     if self.images.iter().any(|list| list.children().contains(digest)) {
                         continue;
                     }
-                    self.harms(&key, "deleted");
+                    self.check_unused(&key, "deleted");
                     self.images.retain(|image| image.key != key);
                 }
             }
             Call::Mark(batch) => self.write(batch),
         }
-        !matches!(act, Call::Delete { .. }) || self.images.len() < before
+        !matches!(call, Call::Delete { .. }) || self.images.len() < before
     }
 
     fn write(&mut self, batch: &MarkBatch) {
@@ -327,12 +337,16 @@ impl World {
         }
     }
 
-    /// Everything that nothing speaks for is gone, and everything else can be pulled, unless someone else archived it.
-    pub fn is_as_it_should_be(&self) {
-        let survey = self.judge(self.listed(), Fault::None).unwrap();
+    /// Checks that every unneeded image is deleted and every other can be pulled, unless someone else archived it.
+    pub fn check_final_state(&self) {
+        let survey = self.survey(self.listed(), Fault::None).unwrap();
         for image in &self.images {
             let disposition = &survey.dispositions[&image.key];
-            assert!(matches!(disposition, Disposition::Keep(_)), "{} is still there: {disposition:?}", image.key);
+            assert!(
+                matches!(disposition, Disposition::Keep(_)),
+                "{} still exists: {disposition:?}",
+                image.key
+            );
             if !self.theirs.contains(&image.key) {
                 assert_eq!(image.status, Status::Active, "{} {disposition:?}", image.key);
             }
@@ -340,23 +354,24 @@ impl World {
     }
 }
 
-/// A worker that is met by faults and killed after some looks.
+/// A worker with a fault at each survey, killed after some surveys.
 pub struct Worker {
     faults: std::iter::Cycle<std::vec::IntoIter<Fault>>,
-    looks: usize,
+    surveys: usize,
 }
 
 impl Worker {
-    pub fn new(faults: Vec<Fault>, looks: usize) -> Self {
-        Self { faults: faults.into_iter().cycle(), looks }
+    pub fn new(faults: Vec<Fault>, surveys: usize) -> Self {
+        Self { faults: faults.into_iter().cycle(), surveys }
     }
 
     pub fn clean_up(mut self, world: &mut World) {
-        // A list that is cut off is whole again before it would be believed.
-        world.memory = world.memory.see(&world.listings(Fault::None).lengths, world.now).0;
+        // A list that is cut short recovers before its length would be accepted.
+        let listed = world.listings(Fault::None).lengths;
+        world.lengths = world.lengths.update(&listed, CONTAINER_IMAGES, world.now).0;
         let mut before = world.listed();
-        let mut tries = 0;
-        for _ in 0..self.looks {
+        let mut calls = 0;
+        for _ in 0..self.surveys {
             world.pass(60);
             let fault = self.faults.next().unwrap_or(Fault::None);
             if fault == Fault::Refused {
@@ -365,22 +380,22 @@ impl Worker {
             let now = world.listed();
             let images = if fault == Fault::StaleImages { before } else { now.clone() };
             before = now;
-            // A gap is waited for: another look.
-            let Ok(survey) = world.judge(images, fault) else { continue };
-            if let Some(memory) = &survey.changed_lengths {
-                world.memory = memory.clone();
+            // After a gap, the worker surveys again.
+            let Ok(survey) = world.survey(images, fault) else { continue };
+            if let Some(lengths) = &survey.changed_lengths {
+                world.lengths = lengths.clone();
             }
             if survey.short_list.is_some() {
                 return;
             }
-            match decide(&survey, &world.rules, tries) {
+            match decide(&survey, &world.rules, calls) {
                 None => return,
                 Some(NextAction::Trim(trim)) => world.trim(&trim),
-                Some(NextAction::Call(act)) => {
-                    if !world.act(&act) {
+                Some(NextAction::Call(call)) => {
+                    if !world.send(&call) {
                         return;
                     }
-                    tries += 1;
+                    calls += 1;
                 }
             }
             if fault == Fault::LostReply {

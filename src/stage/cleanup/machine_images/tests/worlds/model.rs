@@ -1,4 +1,4 @@
-//! The model of a world, told by what uses each image; and a worker that sees it only through lists.
+//! A model of an AWS account with images and their references, and of a worker that sees it only through lists.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,15 +7,19 @@ use proptest::sample::Index;
 use super::super::NOW;
 use crate::engine::Timestamp;
 use crate::spec::{self, Shared};
-use crate::stage::cleanup::graph::{Lengths, Listings, ResourceKind, Reference, ListName, Template, Resource, References};
-use crate::stage::cleanup::image::{Image, KeepTag, Protection};
-use crate::stage::cleanup::memory::ListLengths;
-use crate::stage::cleanup::quarantine::{UndoStep, RECORD_TAG, QuarantineRecord, Next, RemovalStep, back};
-use crate::stage::cleanup::references::unite;
-use crate::stage::cleanup::retain::{Disposition, KeepReason, retain};
-use crate::stage::cleanup::snapshots::{RetainedSnapshots, held, named};
+use crate::stage::aws_view::image_references::graph::{
+    self, Lengths, ListName, Listings, References, Resource, ResourceKind, Template,
+};
+use crate::stage::cleanup::list_lengths::{ListLengths, MACHINE_IMAGES};
+use crate::stage::cleanup::machine_images::image::{Image, KeepTag, Protection};
+use crate::stage::cleanup::machine_images::quarantine::{
+    Next, QuarantineRecord, RECORD_TAG, RemovalStep, UndoStep, next_undo,
+};
+use crate::stage::cleanup::machine_images::references::keep_reasons;
+use crate::stage::cleanup::machine_images::retention::{Disposition, KeepReason, dispositions};
+use crate::stage::cleanup::machine_images::snapshots::{references, retained};
 
-/// Every way for something to use an image.
+/// Ways to reference an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reference {
     Instance,
@@ -71,31 +75,31 @@ impl Reference {
     ];
 }
 
-/// Every way for something to name a snapshot.
+/// Ways to reference a snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Disk {
+pub enum SnapshotReference {
     OldVersion,
     LaunchConfiguration,
     SpotFleet,
 }
 
-impl Disk {
+impl SnapshotReference {
     pub const ALL: [Self; 3] = [Self::OldVersion, Self::LaunchConfiguration, Self::SpotFleet];
 }
 
-/// What a look at the world meets.
+/// A fault during a survey.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     None,
     /// A list is denied, throttled or breaks off: there is no survey.
     Refused,
-    /// The images are listed as they were at the look before.
+    /// The images are listed as they were at the survey before.
     StaleImages,
-    /// The list of a template's versions ends too soon.
+    /// The list of a template's versions is cut short.
     CutVersions,
-    /// The list of instances comes back empty.
+    /// The list of instances is empty.
     CutInstances,
-    /// The look is good; the call that follows acts, and the worker dies before it hears of it.
+    /// The survey succeeds; the call after it succeeds, too, and the worker dies before its reply.
     LostReply,
 }
 
@@ -105,15 +109,15 @@ pub struct World {
     originals: BTreeMap<String, Image>,
     disabled_at: BTreeMap<String, Timestamp>,
     uses: Vec<(Reference, String)>,
-    /// Snapshots that something names.
-    disks: Vec<(Disk, String)>,
+    /// Snapshots that a resource references.
+    snapshot_uses: Vec<(SnapshotReference, String)>,
     snapshots: BTreeSet<String>,
-    /// Snapshots that were named when their image went.
+    /// Snapshots that were referenced when their image was deregistered.
     left: BTreeSet<String>,
-    /// What the last look said names snapshots.
-    named: RetainedSnapshots,
+    /// The references to snapshots in the last survey.
+    seen_references: References,
     rules: spec::Cleanup,
-    memory: ListLengths,
+    lengths: ListLengths,
     now: Timestamp,
     before: Vec<Image>,
 }
@@ -125,25 +129,25 @@ impl World {
         Self {
             originals: images.clone(),
             snapshots: images.values().flat_map(|image| image.snapshots.clone()).collect(),
-            disks: Vec::new(),
+            snapshot_uses: Vec::new(),
             left: BTreeSet::new(),
-            named: RetainedSnapshots::new(),
+            seen_references: References::new(),
             before: images.values().cloned().collect(),
             images,
             disabled_at: BTreeMap::new(),
             uses: Vec::new(),
             rules,
-            memory: ListLengths::default(),
+            lengths: ListLengths::default(),
             now: NOW,
         }
     }
 
-    pub fn put_to_use(&mut self, reference: Reference, of: Index) {
+    pub fn use_image(&mut self, reference: Reference, of: Index) {
         if self.images.is_empty() {
             return;
         }
         let (id, image) = self.images.iter().nth(of.index(self.images.len())).unwrap();
-        // Nothing is launched from an image that is disabled, and no other account sees it.
+        // A disabled image cannot be launched, and other accounts cannot see it.
         let launches = matches!(
             reference,
             Reference::Instance | Reference::WarmPool | Reference::OtherAccount | Reference::SpotRequest
@@ -155,13 +159,13 @@ impl World {
         self.uses.push((reference, id.clone()));
     }
 
-    pub fn name(&mut self, disk: Disk, of: Index) {
+    pub fn use_snapshot(&mut self, reference: SnapshotReference, of: Index) {
         if let Some(snapshot) = self.snapshots.iter().nth(of.index(self.snapshots.len().max(1))) {
-            self.snapshots.push((disk, snapshot.clone()));
+            self.snapshot_uses.push((reference, snapshot.clone()));
         }
     }
 
-    pub fn leave(&mut self, which: Index) {
+    pub fn stop_use(&mut self, which: Index) {
         if !self.uses.is_empty() {
             self.uses.swap_remove(which.index(self.uses.len()));
         }
@@ -170,7 +174,7 @@ impl World {
     pub fn pass(&mut self, seconds: i64) {
         self.now = Timestamp(self.now.0 + seconds);
         for image in self.images.values_mut() {
-            // A cooldown lasts a day, and an image that is being made is made within hours.
+            // A cooldown lasts a day.
             if seconds >= 86_400 && image.protection == Protection::CoolingDown {
                 image.protection = Protection::Off;
             }
@@ -178,18 +182,19 @@ impl World {
     }
 
     fn is_used(&self, id: &str) -> bool {
-        let shared = |image: &Image| image.shared_with.as_ref().is_some_and(|shared_with| !shared_with.is_empty());
+        let shared =
+            |image: &Image| image.shared_with.as_ref().is_some_and(|shared_with| !shared_with.is_empty());
         self.uses.iter().any(|(_, used)| used == id)
             || (self.rules.shared == Shared::Keep && self.images.get(id).is_some_and(shared))
     }
 
-    /// What the lists say.
+    /// The contents of the lists.
     fn listings(&self) -> Listings {
         let mut listings = Listings::default();
         for (number, (reference, image)) in self.uses.iter().enumerate() {
             let id = format!("{number}");
             let user = |kind| Resource { kind, id: id.clone() };
-            let text = |kind, text: String| (user(kind), Reference::Text(text));
+            let text = |kind, text: String| (user(kind), graph::Reference::Text(text));
             let mut template = |name: &str, default: i64, latest: i64, at: i64, text: String| {
                 let versions = (1..=latest).map(|n| (n, (n == at).then(|| text.clone()))).collect();
                 let template =
@@ -226,7 +231,9 @@ impl World {
                     ResourceKind::Parameter,
                     format!(r#"{{"eu": ["{image}"], "us": "ami-00000000000000000"}}"#),
                 )),
-                Reference::LaunchConfiguration => Some(text(ResourceKind::LaunchConfiguration, image.clone())),
+                Reference::LaunchConfiguration => {
+                    Some(text(ResourceKind::LaunchConfiguration, image.clone()))
+                }
                 Reference::GroupOverride => Some(text(ResourceKind::AutoScalingGroup, image.clone())),
                 Reference::GroupOverrideByParameter => {
                     listings.parameter_values.insert(format!("o{number}:live"), Some(image.clone()));
@@ -235,7 +242,10 @@ impl World {
                 Reference::GroupOfTemplateByName => {
                     template(&format!("named-{number}"), 1, 2, 2, image.clone());
                     let (template, version) = (format!("named-{number}"), "$Latest".to_owned());
-                    Some((user(ResourceKind::AutoScalingGroup), Reference::Template { template, version }))
+                    Some((
+                        user(ResourceKind::AutoScalingGroup),
+                        graph::Reference::Template { template, version },
+                    ))
                 }
                 Reference::RefreshOverride => Some(text(ResourceKind::InstanceRefresh, image.clone())),
                 Reference::WarmPool => Some(text(ResourceKind::WarmPool, image.clone())),
@@ -256,14 +266,14 @@ impl World {
             };
             listings.references.extend(named);
         }
-        for (number, (disk, snapshot)) in self.snapshots.iter().enumerate() {
+        for (number, (reference, snapshot)) in self.snapshot_uses.iter().enumerate() {
             let mut by = |kind| {
                 listings.snapshots.push((Resource { kind, id: format!("disk-{number}") }, snapshot.clone()));
             };
-            match disk {
-                Disk::LaunchConfiguration => by(ResourceKind::LaunchConfiguration),
-                Disk::SpotFleet => by(ResourceKind::SpotFleet),
-                Disk::OldVersion => {
+            match reference {
+                SnapshotReference::LaunchConfiguration => by(ResourceKind::LaunchConfiguration),
+                SnapshotReference::SpotFleet => by(ResourceKind::SpotFleet),
+                SnapshotReference::OldVersion => {
                     let template = Template {
                         default: 2,
                         latest: 2,
@@ -280,20 +290,20 @@ impl World {
         listings
     }
 
-    /// The images and what becomes of each, as a worker sees them; none when it cannot see.
-    fn look(&mut self, fault: Fault) -> Option<Vec<(Image, Disposition)>> {
+    /// The images with their dispositions as a worker sees them; `None` if the survey fails.
+    fn survey(&mut self, fault: Fault) -> Option<Vec<(Image, Disposition)>> {
         let mut listings = self.listings();
         match fault {
             Fault::Refused => return None,
             Fault::CutVersions => {
                 let template = listings.templates.values_mut().next()?;
                 template.versions.pop_last();
-                assert!(listings.by_image().is_err(), "a version is missing and nobody noticed");
+                assert!(listings.by_image().is_err(), "a missing version was not noticed");
                 return None;
             }
             Fault::CutInstances => {
-                // A short list is not noticed, and one that was as short a day ago is believed.
-                let seen = self.memory.lists.get(&ListName::Instances)?;
+                // A short list may shrink, and one that was as short a day ago is accepted.
+                let seen = self.lengths.lists.get(&ListName::Instances)?;
                 let day_ago = Timestamp(self.now.0 - 86_400);
                 if seen.entries < 8 || seen.shorter_since.is_some_and(|since| since <= day_ago) {
                     return None;
@@ -303,8 +313,8 @@ impl World {
             }
             Fault::None | Fault::StaleImages | Fault::LostReply => {}
         }
-        let (memory, short_list) = self.memory.see(&listings.lengths, self.now);
-        self.memory = memory;
+        let (lengths, short_list) = self.lengths.update(&listings.lengths, MACHINE_IMAGES, self.now);
+        self.lengths = lengths;
         if short_list.is_some() {
             return None;
         }
@@ -327,31 +337,38 @@ impl World {
                 _ => {}
             }
         }
-        let mut uses = unite(&ours, &ec2);
+        let mut uses = keep_reasons(&ours, &ec2);
         for (image, reasons) in known {
             uses.entry(image).or_default().extend(reasons);
         }
         let fresh: Vec<Image> = self.images.values().cloned().collect();
         let shown = if fault == Fault::StaleImages { self.before.clone() } else { fresh.clone() };
         self.before = fresh;
-        self.named = named(&listings, &shown);
-        let verdicts = retain(&self.rules, &shown, &uses, self.now);
-        Some(verdicts.into_iter().map(|verdict| (verdict.image.clone(), verdict.disposition)).collect())
+        self.seen_references = references(&listings, &shown);
+        let decided = dispositions(&self.rules, &shown, &uses, self.now);
+        let with_disposition = |image: Image| {
+            let disposition = decided[image.id()].clone();
+            (image, disposition)
+        };
+        Some(shown.into_iter().map(with_disposition).collect())
     }
 
-    fn carry_out(&mut self, seen: &Image, step: RemovalStep) {
+    fn take_step(&mut self, seen: &Image, step: RemovalStep) {
         let id = seen.id().to_owned();
         let (now, used) = (self.now, self.is_used(&id));
         let wait = self.rules.quarantine.as_duration();
         if step == RemovalStep::Deregister && self.images.contains_key(&id) {
             assert!(!used, "{id} is used by {:?} and was deregistered", self.uses);
             let image = &self.images[&id];
-            assert_ne!(image.state, "available", "{id} was deregistered straight from use");
-            let rested = self.disabled_at.get(&id).map(|at| now.since(*at).as_secs() + 3600);
-            assert!(rested.is_none_or(|rested| rested >= wait.as_secs()), "{id} did not rest");
+            assert_ne!(image.state, "available", "{id} was deregistered without quarantine");
+            let waited = self.disabled_at.get(&id).map(|at| now.since(*at).as_secs() + 3600);
+            assert!(
+                waited.is_none_or(|waited| waited >= wait.as_secs()),
+                "the quarantine of {id} was cut short"
+            );
             if image.protection == Protection::Off {
                 self.images.remove(&id);
-                self.take_snapshots(seen);
+                self.delete_snapshots(seen);
             }
             return;
         }
@@ -370,25 +387,25 @@ impl World {
         }
     }
 
-    /// The snapshots go with their image, those that something else names excepted.
-    fn take_snapshots(&mut self, seen: &Image) {
-        let held = held(&self.named, seen.id(), seen.snapshots.iter().map(String::as_str));
+    /// Deletes the snapshots of an image, except for those that other resources reference.
+    fn delete_snapshots(&mut self, seen: &Image) {
+        let retained = retained(&self.seen_references, seen.id(), seen.snapshots.iter().map(String::as_str));
         for snapshot in &seen.snapshots {
-            if held.contains_key(snapshot) {
+            if retained.contains_key(snapshot) {
                 self.left.insert(snapshot.clone());
                 continue;
             }
-            let standing = self.images.values().find(|image| image.snapshots.contains(snapshot));
-            assert!(standing.is_none(), "{snapshot} was deleted and {standing:?} stands on it");
-            let named: Vec<_> = self.snapshots.iter().filter(|(_, named)| named == snapshot).collect();
-            assert!(named.is_empty(), "{snapshot} was deleted and {named:?} name it");
+            let user = self.images.values().find(|image| image.snapshots.contains(snapshot));
+            assert!(user.is_none(), "{snapshot} was deleted and {user:?} uses it");
+            let uses: Vec<_> = self.snapshot_uses.iter().filter(|(_, used)| used == snapshot).collect();
+            assert!(uses.is_empty(), "{snapshot} was deleted and {uses:?} reference it");
             self.snapshots.remove(snapshot);
         }
     }
 
-    fn take_back(&mut self, seen: &Image) {
+    fn undo_step(&mut self, seen: &Image) {
         let Ok(Some(record)) = seen.quarantine_record() else { return };
-        let step = back(seen, &record, self.now);
+        let step = next_undo(seen, &record, self.now);
         let Some(image) = self.images.get_mut(seen.id()) else { return };
         match step {
             UndoStep::Enable => image.state = "available".into(),
@@ -399,40 +416,42 @@ impl World {
             }
             UndoStep::Share(_) => {}
             UndoStep::Protect { with_cooldown } => image.protection = Protection::On { with_cooldown },
-            UndoStep::RemoveRecord => image.tags.retain(|tag, _| !QuarantineRecord::holds(tag)),
+            UndoStep::RemoveRecord => image.tags.retain(|tag, _| !QuarantineRecord::is_record_tag(tag)),
         }
     }
 
-    /// Whether an image in quarantine looks as it was before.
-    fn ends(&self, seen: &Image) -> bool {
-        seen.quarantine_record().is_ok_and(|record| record.is_some_and(|record| back(seen, &record, self.now) == UndoStep::RemoveRecord))
+    /// Whether an image in quarantine is as it was before.
+    fn is_restored(&self, seen: &Image) -> bool {
+        seen.quarantine_record().is_ok_and(|record| {
+            record.is_some_and(|record| next_undo(seen, &record, self.now) == UndoStep::RemoveRecord)
+        })
     }
 
-    /// The end, once everything has had its time.
-    pub fn is_as_it_should_be(&self) {
+    /// Checks the state after the last cleanup.
+    pub fn check_final_state(&self) {
         for (id, image) in &self.images {
-            assert!(self.is_needed(image), "{id} is needed by nothing and is still there: {image:?}");
+            assert!(self.is_needed(image), "nothing needs {id}, and it still exists: {image:?}");
             let original = &self.originals[id];
             assert!(!image.tags.contains_key(RECORD_TAG), "{id} is needed and still in quarantine");
             assert_eq!(image.state, original.state, "{id}");
             let (is, was) = (image.shared_with.as_ref().unwrap(), original.shared_with.as_ref().unwrap());
             let sorted = |shared_with: &Vec<String>| shared_with.iter().cloned().collect::<BTreeSet<_>>();
             assert_eq!(sorted(is), sorted(was), "{id} is shared with others than before");
-            // A date of a deprecation that has passed meanwhile cannot be set again.
+            // EC2 accepts no past deprecation date.
             if original.deprecated_on.is_none_or(|at| at > self.now) {
                 assert_eq!(image.deprecated_on, original.deprecated_on, "{id}");
             }
         }
         for snapshot in &self.snapshots {
-            let stands = self.images.values().any(|image| image.snapshots.contains(snapshot));
-            assert!(stands || self.left.contains(snapshot), "{snapshot} is behind nothing and still there");
+            let is_used = self.images.values().any(|image| image.snapshots.contains(snapshot));
+            assert!(is_used || self.left.contains(snapshot), "no image uses {snapshot}, and it still exists");
         }
         for (_, id) in &self.uses {
-            assert!(self.images.contains_key(id), "{id} is used and gone");
+            assert!(self.images.contains_key(id), "{id} is used and does not exist");
         }
     }
 
-    /// Written anew, not as the rules are.
+    /// An independent formulation of the rules.
     fn is_needed(&self, image: &Image) -> bool {
         let usable = |image: &&Image| matches!(image.state.as_str(), "available" | "disabled");
         let same = |other: &&Image| other.channel() == image.channel();
@@ -458,34 +477,35 @@ impl World {
 /// One run of a cleanup.
 pub struct Worker {
     faults: Vec<Fault>,
-    looks: usize,
-    seen: usize,
+    surveys: usize,
+    taken: usize,
 }
 
 impl Worker {
-    pub fn new(faults: Vec<Fault>, looks: usize) -> Self {
-        Self { faults, looks, seen: 0 }
+    pub fn new(faults: Vec<Fault>, surveys: usize) -> Self {
+        Self { faults, surveys, taken: 0 }
     }
 
-    /// Looks anew before every single call, as the stage does, until nothing more is due, the worker is killed, or
-    /// there is nothing to see.
+    /// Surveys before every call, as the stage does, until nothing is due, the worker is killed or a survey fails.
     pub fn clean_up(&mut self, world: &mut World) {
-        while self.seen < self.looks {
-            let fault = self.faults[self.seen % self.faults.len()];
-            self.seen += 1;
-            let Some(dispositions) = world.look(fault) else { return };
-            let due = dispositions.into_iter().find(|(_, disposition)| match disposition {
+        while self.taken < self.surveys {
+            let fault = self.faults[self.taken % self.faults.len()];
+            self.taken += 1;
+            let Some(decided) = world.survey(fault) else { return };
+            let due = decided.into_iter().find(|(_, disposition)| match disposition {
                 Disposition::Restore(_) | Disposition::Remove(Next::Step(_)) => true,
                 Disposition::Keep(_) | Disposition::Remove(Next::Wait { .. }) => false,
             });
             let Some((image, disposition)) = due else { return };
             match disposition {
-                // A record is removed only after two looks, as the stage does.
-                Disposition::Restore(_) if world.ends(&image) && !self.agrees(world, &image) => {}
-                Disposition::Restore(_) => world.take_back(&image),
-                // What is written down to go is looked at once more before it goes.
-                Disposition::Remove(Next::Step(RemovalStep::Deregister)) if !self.still_goes(world, &image) => {}
-                Disposition::Remove(Next::Step(step)) => world.carry_out(&image, step),
+                // As in the stage, a record is removed only after two surveys.
+                Disposition::Restore(_)
+                    if world.is_restored(&image) && !self.is_still_restored(world, &image) => {}
+                Disposition::Restore(_) => world.undo_step(&image),
+                // As in the stage, one more survey precedes a removal.
+                Disposition::Remove(Next::Step(RemovalStep::Deregister))
+                    if !self.is_still_due(world, &image) => {}
+                Disposition::Remove(Next::Step(step)) => world.take_step(&image, step),
                 Disposition::Keep(_) | Disposition::Remove(Next::Wait { .. }) => {}
             }
             if fault == Fault::LostReply {
@@ -494,18 +514,18 @@ impl Worker {
         }
     }
 
-    fn agrees(&mut self, world: &mut World, image: &Image) -> bool {
-        let fault = self.faults[self.seen % self.faults.len()];
-        self.seen += 1;
-        let dispositions = world.look(fault).unwrap_or_default();
-        dispositions.iter().any(|(seen, _)| seen.id() == image.id() && world.ends(seen))
+    fn is_still_restored(&mut self, world: &mut World, image: &Image) -> bool {
+        let fault = self.faults[self.taken % self.faults.len()];
+        self.taken += 1;
+        let decided = world.survey(fault).unwrap_or_default();
+        decided.iter().any(|(seen, _)| seen.id() == image.id() && world.is_restored(seen))
     }
 
-    fn still_goes(&mut self, world: &mut World, image: &Image) -> bool {
-        let fault = self.faults[self.seen % self.faults.len()];
-        self.seen += 1;
-        let dispositions = world.look(fault).unwrap_or_default();
-        let goes = Disposition::Remove(Next::Step(RemovalStep::Deregister));
-        dispositions.iter().any(|(seen, disposition)| seen.id() == image.id() && *disposition == goes)
+    fn is_still_due(&mut self, world: &mut World, image: &Image) -> bool {
+        let fault = self.faults[self.taken % self.faults.len()];
+        self.taken += 1;
+        let decided = world.survey(fault).unwrap_or_default();
+        let due = Disposition::Remove(Next::Step(RemovalStep::Deregister));
+        decided.iter().any(|(seen, disposition)| seen.id() == image.id() && *disposition == due)
     }
 }
