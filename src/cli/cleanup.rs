@@ -77,6 +77,6 @@ pub fn failed(error: &StageError) -> CliError {
             CliError::unavailable(message, "nothing more was changed; run the command again")
         }
         FailureKind::ConfigurationError | FailureKind::RevisionOutOfSync => CliError::data(message, ""),
-        FailureKind::JobFailed => CliError::failed(message, ""),
+        FailureKind::JobFailed | FailureKind::TimedOut => CliError::failed(message, ""),
     }
 }

@@ -8,7 +8,7 @@ use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, ConfigLoader};
 
 use super::exit::CliError;
-use crate::aws::{Aws, Targets};
+use crate::aws::{Aws, Environments};
 use crate::engine::Clock;
 use crate::engine::clock::Mapping;
 use crate::engine::error::with_causes;
@@ -26,9 +26,9 @@ const ANSWER: Duration = Duration::from_mins(1);
 /// What the SDK finds in the environment, with the time of `clock` and an end to every wait for the network.
 fn patient(clock: &Clock) -> ConfigLoader {
     let timeouts = TimeoutConfig::builder()
-        .connect_timeout(clock.stretched(CONNECT))
-        .operation_attempt_timeout(clock.stretched(ANSWER));
-    let stall = StalledStreamProtectionConfig::enabled().grace_period(clock.stretched(STALL));
+        .connect_timeout(clock.from_machine_time(CONNECT))
+        .operation_attempt_timeout(clock.from_machine_time(ANSWER));
+    let stall = StalledStreamProtectionConfig::enabled().grace_period(clock.from_machine_time(STALL));
     aws_config::defaults(BehaviorVersion::latest())
         .time_source(clock.time_source())
         .sleep_impl(clock.sleep_impl())
@@ -45,11 +45,11 @@ pub struct Identity {
     /// Who is believed: the trust root
     #[arg(long, value_name = "FILE", env = "BAKELINE_TRUST")]
     trust: Option<PathBuf>,
-    /// The roles that releases may name as targets: a file of the worker's own
-    #[arg(long, value_name = "FILE", env = "BAKELINE_TARGETS")]
-    targets: Option<PathBuf>,
+    /// The environments that releases may name, with their roles: a file of the worker's own
+    #[arg(long, value_name = "FILE", env = "BAKELINE_ENVIRONMENTS")]
+    environments: Option<PathBuf>,
     /// Live in the virtual time that `bakeline rehearse --listen` prints
-    #[arg(long, value_name = "CLOCK", env = "BAKELINE_CLOCK", hide = true)]
+    #[arg(long, value_name = "CLOCK", env = "BAKELINE_TEST_CLOCK", hide = true)]
     clock: Option<Mapping>,
 }
 
@@ -85,13 +85,13 @@ impl Identity {
         TrustRoot::from_file(path).map(Some).map_err(|error| CliError::data(with_causes(&error), ""))
     }
 
-    /// The roles that releases may name as targets.
+    /// The environments that releases may name.
     ///
     /// # Errors
-    /// The file is not one of targets.
-    pub fn targets(&self) -> Result<Targets, CliError> {
-        let Some(path) = &self.targets else { return Ok(Targets::default()) };
-        Targets::from_file(path).map_err(|error| CliError::data(with_causes(&error), ""))
+    /// The file cannot be read.
+    pub fn environments(&self) -> Result<Environments, CliError> {
+        let Some(path) = &self.environments else { return Ok(Environments::default()) };
+        Environments::from_file(path).map_err(|error| CliError::data(with_causes(&error), ""))
     }
 
     /// The signer and the trust root.

@@ -195,7 +195,7 @@ fn table(found: &[Found]) -> Table {
     for Found { leftover, status } in found {
         let run = &leftover.run;
         let (kind, status) = (leftover.kind.to_string(), status.to_string());
-        table.add_row([&kind, &leftover.id, &run.pipeline, &run.execution, &status]);
+        table.add_row([&kind, &leftover.id, &run.pipeline, &run.run_id, &status]);
     }
     table
 }
@@ -205,7 +205,7 @@ fn line<'a>(search: &Search, Found { leftover, status }: &'a Found) -> Line<'a> 
         kind: leftover.kind.name(),
         id: &leftover.id,
         pipeline: &leftover.run.pipeline,
-        run: &leftover.run.execution,
+        run: &leftover.run.run_id,
         run_status: status.name(),
         removable: is_removable(search, *status),
     }

@@ -84,7 +84,7 @@ impl Baked {
             .unwrap();
         let mut zip = zip::ZipArchive::new(std::io::Cursor::new(object.body.to_vec())).unwrap();
         let mut envelope = String::new();
-        zip.by_name("statements/1-bake.dsse.json").unwrap().read_to_string(&mut envelope).unwrap();
+        zip.by_name("statements/01-bake.dsse.json").unwrap().read_to_string(&mut envelope).unwrap();
         let envelope: Value = serde_json::from_str(&envelope).unwrap();
         let payload = envelope["payload"].as_str().unwrap();
         let payload = base64::engine::general_purpose::STANDARD.decode(payload).unwrap();
@@ -96,8 +96,8 @@ pub fn bake(moment: &Moment) -> Baked {
     in_virtual_time(async {
         let (cloud, clock) = moment.go_on();
         let journal = Arc::new(Journal::in_memory());
-        let house = moment.worker(&cloud, &clock, &journal, &[Stage::Bake], Telemetry::default()).await;
-        let status = work(moment, &cloud, &house, Stage::Bake).await;
+        let deps = moment.worker(&cloud, &clock, &journal, &[Stage::Bake], Telemetry::default()).await;
+        let status = work(moment, &cloud, &deps, Stage::Bake).await;
         tell(moment, &cloud, status)
     })
 }
@@ -153,7 +153,7 @@ fn a_recipe_becomes_components_a_recipe_and_encrypted_images_in_two_regions() {
     assert!(named("parent image")[0]["uri"].as_str().unwrap().starts_with("ami-"), "{resolved:?}");
     assert!(named("component")[0]["digest"]["sha256"].is_string(), "its document is bound: {resolved:?}");
     assert_eq!(statement["subject"].as_array().unwrap().len(), 2);
-    assert!(zip.by_name("image/web.yaml").is_ok() && zip.by_name("reports/scan.sarif").is_ok());
+    assert!(zip.by_name("source/image/web.yaml").is_ok() && zip.by_name("reports/bake/scan.sarif").is_ok());
 }
 
 #[test]
@@ -243,10 +243,10 @@ fn releases_that_ask_for_the_same_at_once_bake_once() {
         });
         other.founded.execution = started["pipelineExecutionId"].as_str().unwrap().into();
         let journal = Arc::new(Journal::in_memory());
-        let house = moment.worker(&cloud, &clock, &journal, &[Stage::Bake], Telemetry::default()).await;
-        let first = work(&moment, &cloud, &house, Stage::Bake).await;
+        let deps = moment.worker(&cloud, &clock, &journal, &[Stage::Bake], Telemetry::default()).await;
+        let first = work(&moment, &cloud, &deps, Stage::Bake).await;
         assert_eq!(first, ActionStatus::Succeeded);
-        let second = work(&other, &cloud, &house, Stage::Bake).await;
+        let second = work(&other, &cloud, &deps, Stage::Bake).await;
         tell(&other, &cloud, second)
     });
     assert_eq!(baked.status, ActionStatus::Succeeded, "{}", baked.why);
@@ -309,13 +309,13 @@ fn a_bake_that_is_refused_leaves_nothing_in_any_region() {
             "a build that takes too long",
             vec![("timeout: 2h", "timeout: 10m")],
             "build: {minutes: 30}".into(),
-            &["was not done by its deadline"],
+            &["did not end by its deadline"],
         ),
         (
             "a deadline in the middle of the distribution",
             vec![("timeout: 2h", "timeout: 27m")],
             "build: {minutes: 30}".into(),
-            &["was not done by its deadline", "2 of the build's images were removed"],
+            &["did not end by its deadline", "2 of the build's images were removed"],
         ),
         (
             "a component that fails",

@@ -10,7 +10,6 @@ mod worlds;
 
 use std::collections::BTreeSet;
 
-use bakeline::engine::StageError;
 use bakeline::evidence::predicate::PlannedAction;
 use bakeline::stage::cleanup::list_lengths;
 use bakeline::stage::cleanup::machine_images::advance::advance;
@@ -20,7 +19,7 @@ use bakeline::stage::cleanup::machine_images::quarantine::{RECORD_TAG, RemovalSt
 use bakeline::stage::cleanup::machine_images::queue::QueuedImage;
 use bakeline::stage::cleanup::machine_images::retention::Disposition;
 use bakeline::stage::cleanup::machine_images::survey::{Inspect, Survey};
-use bakeline::stage::cleanup::machine_images::undo::undo;
+use bakeline::stage::cleanup::machine_images::undo::{UndoError, undo};
 use bakeline_rehearsal::faults::{Fault, FaultPlan, When};
 use bakeline_rehearsal::services::ec2;
 use bakeline_rehearsal::world::World;
@@ -292,7 +291,7 @@ fn without_a_recycle_bin_a_removal_cannot_be_undone() {
             let image = fixture.image(OLD);
             fixture.remove(&image).await;
             let error = undo(&fixture.aws, &fixture.clock, &image).await.unwrap_err();
-            assert!(matches!(error, StageError::Rejected(_)), "{error}");
+            assert!(error.module::<UndoError>().is_some(), "{error}");
         },
     );
 }
@@ -314,7 +313,7 @@ fn a_shared_image_is_removed_once_no_other_account_uses_it() {
                 let ids = [image.clone()];
                 let survey = loop {
                     match fixture.survey(Inspect::Only(&ids)).await {
-                        Err(StageError::NotYet(_)) => {
+                        Err(error) if error.is_transient() => {
                             fixture.clock.sleep(std::time::Duration::from_mins(1)).await;
                         }
                         survey => break survey.unwrap(),

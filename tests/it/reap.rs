@@ -32,8 +32,8 @@ fn canary_groups(moment: &Moment, world: &mut World) -> Vec<(String, usize)> {
 }
 
 /// The production group, without the instances that the canary registers in its target groups.
-async fn production(house: &WorkerDeps) -> Census {
-    let mut census = Census::take(&house.aws, "web-production").await.unwrap();
+async fn production(deps: &WorkerDeps) -> Census {
+    let mut census = Census::take(&deps.aws, "web-production").await.unwrap();
     let members: Vec<String> = census.group.instances.iter().map(|member| member.id.clone()).collect();
     census.targets.values_mut().for_each(|targets| targets.retain(|target, _| members.contains(target)));
     assert!(census.targets.values().all(|targets| targets.len() == members.len()), "{census:?}");
@@ -51,10 +51,10 @@ fn stop(moment: &Moment, world: &mut World) {
 fn dies_at(moment: &Moment, stage: Stage) -> Moment {
     in_virtual_time(async {
         let (cloud, clock) = moment.go_on();
-        let house = worker(moment, &cloud, &clock, stage).await;
-        until(&house, async || match stage {
+        let deps = worker(moment, &cloud, &clock, stage).await;
+        until(&deps, async || match stage {
             Stage::Bake => called(&cloud, "PutJobSuccessResult") > 2,
-            Stage::Test => staging(&house).await.contains(&"running".to_owned()),
+            Stage::Test => staging(&deps).await.contains(&"running".to_owned()),
             Stage::Promote => {
                 let groups = cloud.with_world(|world| canary_groups(moment, world));
                 groups.len() == 2 && groups.iter().all(|(_, instances)| *instances > 0)
@@ -70,8 +70,8 @@ fn dies_at(moment: &Moment, stage: Stage) -> Moment {
 pub fn dies_when(moment: &Moment, stage: Stage, there: impl Fn(&Cloud) -> bool) -> Moment {
     in_virtual_time(async {
         let (cloud, clock) = moment.go_on();
-        let house = worker(moment, &cloud, &clock, stage).await;
-        until(&house, async || there(&cloud)).await;
+        let deps = worker(moment, &cloud, &clock, stage).await;
+        until(&deps, async || there(&cloud)).await;
         moment.now(&cloud)
     })
 }
@@ -97,8 +97,8 @@ pub fn after_two_that_died(spec: &str, scenario: &str) -> Moment {
     second.after(Stage::Bake).after(Stage::Test).after(Stage::Promote)
 }
 
-async fn kinds(house: &WorkerDeps) -> Vec<LeftoverKind> {
-    let found = reap::find(&house.aws, Builds::All).await.unwrap();
+async fn kinds(deps: &WorkerDeps) -> Vec<LeftoverKind> {
+    let found = reap::find(&deps.aws, Builds::All).await.unwrap();
     found.into_iter().map(|leftover| leftover.kind).collect()
 }
 
@@ -117,13 +117,13 @@ fn leftovers_are_removable_once_their_run_has_ended() {
         let moment = dies_at(&moment, stage);
         in_virtual_time(async {
             let (cloud, clock) = moment.go_on();
-            let house = worker(&moment, &cloud, &clock, Stage::Cleanup).await;
-            let before = production(&house).await;
-            let found: Vec<Leftover> = reap::find(&house.aws, Builds::All).await.unwrap();
+            let deps = worker(&moment, &cloud, &clock, Stage::Cleanup).await;
+            let before = production(&deps).await;
+            let found: Vec<Leftover> = reap::find(&deps.aws, Builds::All).await.unwrap();
             assert_eq!(found.iter().map(|one| one.kind).collect::<Vec<_>>(), expected, "{stage}");
-            assert!(found.iter().all(|one| one.run.execution == moment.founded.execution), "{found:?}");
+            assert!(found.iter().all(|one| one.run.run_id == moment.founded.execution), "{found:?}");
             let status = async || {
-                let run_statuses = reap::run_statuses(&house.aws, &found).await.unwrap();
+                let run_statuses = reap::run_statuses(&deps.aws, &found).await.unwrap();
                 run_statuses.into_values().collect::<Vec<_>>()
             };
             assert_eq!(status().await, [RunStatus::Running], "{stage}");
@@ -132,23 +132,23 @@ fn leftovers_are_removable_once_their_run_has_ended() {
 
             // As `bakeline reap remove` does, repeated until a drained group is deleted.
             for _ in 0..60 {
-                let found = reap::find(&house.aws, Builds::All).await.unwrap();
+                let found = reap::find(&deps.aws, Builds::All).await.unwrap();
                 for leftover in &found {
-                    reap::remove(&house.aws, leftover).await.unwrap();
+                    reap::remove(&deps.aws, leftover).await.unwrap();
                 }
                 clock.sleep(Duration::from_secs(30)).await;
             }
-            assert_eq!(kinds(&house).await, [], "{stage}");
-            assert_eq!(production(&house).await, before, "production is as it was");
+            assert_eq!(kinds(&deps).await, [], "{stage}");
+            assert_eq!(production(&deps).await, before, "production is as it was");
             match stage {
                 Stage::Bake => {
-                    let call = house.aws.imagebuilder.list_image_build_versions().send().await.unwrap();
+                    let call = deps.aws.imagebuilder.list_image_build_versions().send().await.unwrap();
                     let images = call.image_summary_list.unwrap();
                     let states: Vec<_> =
                         images.into_iter().map(|image| image.state.unwrap().status.unwrap()).collect();
                     assert_eq!(states, [ImageStatus::Cancelled]);
                 }
-                Stage::Test => assert_eq!(staging(&house).await, ["terminated"]),
+                Stage::Test => assert_eq!(staging(&deps).await, ["terminated"]),
                 Stage::Promote | Stage::Cleanup => {
                     assert_eq!(cloud.with_world(|world| canary_groups(&moment, world)), []);
                 }
@@ -162,12 +162,12 @@ fn a_run_that_no_pipeline_knows_does_not_count_as_ended() {
     let moment = dies_at(&Moment::before(&example("{}"), Stage::Test), Stage::Test);
     in_virtual_time(async {
         let (cloud, clock) = moment.go_on();
-        let house = worker(&moment, &cloud, &clock, Stage::Cleanup).await;
-        let mut found = reap::find(&house.aws, Builds::All).await.unwrap();
+        let deps = worker(&moment, &cloud, &clock, Stage::Cleanup).await;
+        let mut found = reap::find(&deps.aws, Builds::All).await.unwrap();
         for leftover in &mut found {
             leftover.run.pipeline = "of-another-account".to_owned();
         }
-        let run_statuses = reap::run_statuses(&house.aws, &found).await.unwrap();
+        let run_statuses = reap::run_statuses(&deps.aws, &found).await.unwrap();
         assert_eq!(run_statuses.into_values().collect::<Vec<_>>(), [RunStatus::Unknown]);
     });
 }
@@ -177,14 +177,14 @@ fn a_later_cleanup_removes_the_leftovers_of_earlier_runs() {
     let moment = after_two_that_died(TRIAL, "{}");
     in_virtual_time(async {
         let (cloud, clock) = moment.go_on();
-        let house = worker(&moment, &cloud, &clock, Stage::Cleanup).await;
+        let deps = worker(&moment, &cloud, &clock, Stage::Cleanup).await;
         let left = [LeftoverKind::TestInstance, LeftoverKind::CanaryGroup, LeftoverKind::CanaryGroup];
-        assert_eq!(kinds(&house).await, left);
-        let before = production(&house).await;
-        assert_eq!(work(&moment, &cloud, &house, Stage::Cleanup).await, ActionStatus::Succeeded);
-        assert_eq!(kinds(&house).await, []);
+        assert_eq!(kinds(&deps).await, left);
+        let before = production(&deps).await;
+        assert_eq!(work(&moment, &cloud, &deps, Stage::Cleanup).await, ActionStatus::Succeeded);
+        assert_eq!(kinds(&deps).await, []);
         assert_eq!(cloud.with_world(|world| canary_groups(&moment, world)), []);
-        assert_eq!(production(&house).await, before);
+        assert_eq!(production(&deps).await, before);
     });
 }
 
@@ -193,15 +193,15 @@ fn records_of_builds_without_images_are_removed_with_recipe_and_components() {
     let moment = Moment::start(&example("{}")).after(Stage::Bake);
     in_virtual_time(async {
         let (cloud, clock) = moment.go_on();
-        let house = worker(&moment, &cloud, &clock, Stage::Cleanup).await;
+        let deps = worker(&moment, &cloud, &clock, Stage::Cleanup).await;
         let account = moment.founded.pipeline_arn.split(':').nth(4).unwrap();
         let unused = async || {
-            let read = records::read(&house.aws, account, "web").await.unwrap();
+            let read = records::read(&deps.aws, account, "web").await.unwrap();
             records::unused(&read, Duration::from_hours(24), clock.now())
         };
         clock.sleep(Duration::from_hours(48)).await;
         assert_eq!(unused().await, [], "its images are there");
-        let builds = house.aws.imagebuilder.list_image_build_versions().send().await.unwrap();
+        let builds = deps.aws.imagebuilder.list_image_build_versions().send().await.unwrap();
         let outputs: Vec<(String, String)> = builds
             .image_summary_list()
             .iter()
@@ -210,14 +210,14 @@ fn records_of_builds_without_images_are_removed_with_recipe_and_components() {
             .collect();
         assert_eq!(outputs.len(), 2, "in two regions");
         for (region, image) in outputs {
-            house.aws.ec2_in(&region).deregister_image().image_id(image).send().await.unwrap();
+            deps.aws.ec2_in(&region).deregister_image().image_id(image).send().await.unwrap();
         }
         let found = unused().await;
         let kinds: Vec<LeftoverKind> = found.iter().map(|one| one.kind).collect();
         assert_eq!(kinds, [LeftoverKind::BuildRecord, LeftoverKind::Recipe, LeftoverKind::Component]);
         // In reverse order nothing is deleted: each is still in use.
         for leftover in found.iter().rev().chain(&found) {
-            reap::remove(&house.aws, leftover).await.unwrap();
+            reap::remove(&deps.aws, leftover).await.unwrap();
         }
         assert_eq!(unused().await, []);
         let deleted: Vec<String> = cloud.with_transcript(|transcript| {

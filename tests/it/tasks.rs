@@ -51,7 +51,7 @@ struct Tested {
 
 impl Tested {
     fn statement(&self) -> Value {
-        payload(&self.files["statements/2-test.dsse.json"])
+        payload(&self.files["statements/02-test.dsse.json"])
     }
 
     fn text(&self, path: &str) -> String {
@@ -79,8 +79,8 @@ fn test(moment: &Moment) -> Tested {
     in_virtual_time(async {
         let (cloud, clock) = moment.go_on();
         let journal = Arc::new(Journal::in_memory());
-        let house = moment.worker(&cloud, &clock, &journal, &[Stage::Test], Telemetry::default()).await;
-        let status = work(moment, &cloud, &house, Stage::Test).await;
+        let deps = moment.worker(&cloud, &clock, &journal, &[Stage::Test], Telemetry::default()).await;
+        let status = work(moment, &cloud, &deps, Stage::Test).await;
         let after = moment.now(&cloud);
         let execution = codepipeline::execution(&after.world, &after.founded.execution).unwrap();
         let failure = execution.runs.iter().rev().find_map(|run| run.failure.clone());
@@ -111,9 +111,9 @@ fn a_container_image_is_run_by_its_digest_asked_and_taken_away() {
     assert!(image.ends_with(&format!("/team/web@sha256:{digest}")), "{image}");
     // The secret goes by its reference, and ECS reads it.
     assert_eq!(container["secrets"], json!([{"name": "TOKEN", "valueFrom": "/web/token"}]));
-    let junit = tested.text("reports/junit.xml");
+    let junit = tested.text("reports/test/junit.xml");
     assert!(junit.contains("<testcase classname=\"web\" name=\"task\""), "{junit}");
-    let page = tested.text("reports/test.html");
+    let page = tested.text("reports/test/report.html");
     assert!(page.contains("4 of 4 checks passed") && page.contains("on task "), "{page}");
     assert_eq!(left(&tested.after), 0);
 }
@@ -124,8 +124,8 @@ fn a_job_passes_with_its_exit_code_and_no_other() {
         let tested =
             test(&job(&behaves(&format!("exits: [{{command: migrate, code: {code}, after_seconds: 90}}]"))));
         assert_eq!(tested.status, status, "{}", tested.why);
-        let reported = tested.text("reports/checks/task/stdout.txt");
-        assert!(reported.contains(&format!("exited with code {code}")), "{reported}");
+        let told = tested.text("reports/test/checks/task/stdout.txt");
+        assert!(told.contains(&format!("exited with code {code}")), "{told}");
         assert_eq!(left(&tested.after), 0);
     }
 }
@@ -211,15 +211,15 @@ fn what_a_dead_worker_left_is_found_by_its_tags_and_goes() {
     assert_eq!(left(&moment), 2);
     in_virtual_time(async {
         let (cloud, clock) = moment.go_on();
-        let house =
+        let deps =
             moment.worker(&cloud, &clock, &Arc::new(Journal::in_memory()), &[], Telemetry::default()).await;
         let mut kinds = Vec::new();
         loop {
-            let found = reap::find(&house.aws, Builds::All).await.unwrap();
+            let found = reap::find(&deps.aws, Builds::All).await.unwrap();
             let Some(first) = found.first() else { break };
-            assert_eq!(first.run.execution, moment.founded.execution);
+            assert_eq!(first.run.run_id, moment.founded.execution);
             kinds.push(first.kind);
-            reap::remove(&house.aws, first).await.unwrap();
+            reap::remove(&deps.aws, first).await.unwrap();
         }
         assert_eq!(
             kinds,

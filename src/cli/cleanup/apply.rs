@@ -11,7 +11,7 @@ use crate::cli::identity::Identity;
 use crate::cli::{Output, json_line, say};
 use crate::engine::Timestamp;
 use crate::evidence::predicate::{CLEANUP_PLAN, CleanupPlan, PlanTarget};
-use crate::evidence::{Envelope, Stage, TrustRoot, dsse};
+use crate::evidence::{Envelope, Purpose, TrustRoot, dsse};
 use crate::spec::Cleanup as Rules;
 use crate::stage::cleanup::container_images::{self, references::Definitions};
 use crate::stage::cleanup::machine_images::apply::{Applied, ApplyError, apply};
@@ -145,7 +145,7 @@ enum PlanError {
 fn read(bytes: &[u8], trust: &TrustRoot, now: Timestamp) -> Result<CleanupPlan, PlanError> {
     let envelope = Envelope::decode(bytes).map_err(PlanError::Envelope)?;
     let opened = trust.open(&envelope).map_err(PlanError::Signature)?;
-    if !opened.key.may_sign(Stage::Cleanup) || !opened.key.valid_at(now.date_time()) {
+    if !opened.key.may_sign(Purpose::CleanupPlan) || !opened.key.valid_at(now.date_time()) {
         return Err(PlanError::Key { key: opened.key.name.clone() });
     }
     if opened.statement.predicate_type() != CLEANUP_PLAN {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 
 use super::failed;
-use crate::aws::{Aws, AwsError, TargetError};
+use crate::aws::{Aws, AwsError, EnvironmentError};
 use crate::cli::exit::{CliError, Message};
 use crate::cli::identity::Identity;
 use crate::engine::StageError;
@@ -55,9 +55,9 @@ impl Environment {
 
     async fn enter(identity: &Identity, home: &Aws, name: &str) -> Result<Self, CliError> {
         let now = identity.clock().now().0;
-        let aws = identity.targets()?.clients_by_hand(home, name, SESSION, now).await;
+        let aws = identity.environments()?.clients_for_person(home, name, SESSION, now).await;
         let aws = aws.map_err(|error| match error {
-            TargetError::Assume(error) => failed(&StageError::from(error)),
+            EnvironmentError::Assume(error) => failed(&StageError::from(error)),
             error => CliError::data(Message::of(&error), "give the environments file with --environments"),
         })?;
         Self::of(Some(name.to_owned()), aws).await

@@ -150,7 +150,7 @@ async fn write_plan(
     if !is_empty {
         let images = plan.images.iter().map(|planned| planned.image.subject());
         let containers = plan.containers.iter().filter_map(subject);
-        let statement = Statement::apart(images.chain(containers).collect(), CLEANUP_PLAN, plan)
+        let statement = Statement::standalone(images.chain(containers).collect(), CLEANUP_PLAN, plan)
             .map_err(|error| CliError::bug("the plan cannot be made a statement").caused_by(&error))?;
         let envelope = seal(&statement, &authority.signer).await.map_err(|error| {
             CliError::unavailable("the plan cannot be signed", "check the signing key").caused_by(&error)

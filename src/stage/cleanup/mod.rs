@@ -26,10 +26,11 @@ use self::machine_images::survey::Scope;
 use super::context::Cx;
 use super::failure_reason::FailureReason;
 use super::handover::Release;
-use super::{StageMachine, goes_forward};
+use super::{StageMachine, not_unwinding};
+use crate::engine::error::{ErrorClass, ModuleError};
 use crate::engine::{Failure, Machine, Outcome, StageError, Step, Timestamp};
-use crate::evidence::Stage;
 use crate::evidence::predicate::{Promotion, PromotionOutcome};
+use crate::evidence::{Stage, StatementError};
 use crate::spec;
 
 /// Maximum number of machine images that one action changes: the token stores what EC2 cannot describe afterwards.
@@ -97,17 +98,17 @@ pub struct Inputs {
 }
 
 /// Why a cleanup does not start.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 pub enum StartError {
     #[error("cleanup removes nothing after a failed promotion: {reason}")]
     FailedPromotion { reason: String },
-    #[error("the promotion statement cannot be read: {reason}")]
-    Promotion { reason: String },
+    #[error("the promotion statement cannot be read")]
+    Promotion(#[source] StatementError),
 }
 
-impl From<StartError> for StageError {
-    fn from(error: StartError) -> Self {
-        Self::Rejected(error.to_string())
+impl ModuleError for StartError {
+    fn class(&self) -> ErrorClass {
+        ErrorClass::Rejected
     }
 }
 
@@ -139,7 +140,7 @@ impl StageMachine for Cleanup {
 
     async fn load(cx: &mut Cx, at: Timestamp) -> Result<Inputs, StageError> {
         let release = Release::open(cx, Stage::Cleanup, at).await?;
-        cx.act_in(release.spec.targets.cleanup.as_deref()).await?;
+        cx.act_in(Stage::Cleanup, release.spec.targets.cleanup.as_deref()).await?;
         let promotion = promotion(&release)?;
         if let Some(Promotion {
             outcome: PromotionOutcome::RolledBack | PromotionOutcome::Failed,
@@ -149,8 +150,7 @@ impl StageMachine for Cleanup {
         {
             return Err(StartError::FailedPromotion { reason: reason.clone() }.into());
         }
-        let rules =
-            release.spec.cleanup().map_err(|missing| StageError::Config(missing.to_string()))?.clone();
+        let rules = release.spec.cleanup().map_err(StageError::config)?.clone();
         let region = cx.aws.region();
         let account = match release.chain.containers() {
             [] => release.image_in(region)?.account.clone(),
@@ -165,7 +165,7 @@ impl StageMachine for Cleanup {
         None
     }
 
-    async fn step_back(self, _: &Cx) -> Result<Step<Self>, StageError> {
+    async fn unwind_without_inputs(self, _: &Cx) -> Result<Step<Self>, StageError> {
         match self {
             // The known removals are reported; queued images may be removed, too.
             Self::Sealing { done, why: Some(why) } => {
@@ -182,7 +182,7 @@ impl StageMachine for Cleanup {
             | Self::Removing { .. }
             | Self::ContainerImages { .. }
             | Self::Reaping { .. }
-            | Self::Sealing { why: None, .. }) => Err(goes_forward(&forward)),
+            | Self::Sealing { why: None, .. }) => Err(not_unwinding(&forward)),
         }
     }
 }
@@ -191,7 +191,7 @@ impl StageMachine for Cleanup {
 fn promotion(release: &Release) -> Result<Option<Promotion>, StageError> {
     let Some(verified) = release.chain.stage(Stage::Promote) else { return Ok(None) };
     let read = verified.statement.predicate_as();
-    Ok(read.map(Some).map_err(|error| StartError::Promotion { reason: error.to_string() })?)
+    Ok(read.map(Some).map_err(StartError::Promotion)?)
 }
 
 /// Reasons to keep the images of this release and the image that its promotion replaced.

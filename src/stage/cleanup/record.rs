@@ -14,7 +14,7 @@ use crate::stage::context::Cx;
 use crate::stage::handover;
 
 /// Path of the report in the artifact.
-pub const REPORT: &str = "reports/cleanup/report.json";
+pub const REPORT: &str = crate::evidence::layout::CLEANUP_REPORT;
 
 /// The record. Without a survey some list could not be read, and only earlier removals are recorded.
 #[must_use]
@@ -77,12 +77,10 @@ fn reasons(disposition: &Disposition, image: &Image) -> Vec<String> {
 /// # Errors
 /// As [`handover::hand_over`].
 pub async fn hand_over(inputs: &Inputs, cx: &Cx, record: &Cleanup) -> Result<Sha256, StageError> {
-    let mut files = inputs.release.baggage.clone();
-    let report = serde_json::to_vec_pretty(record).map_err(|error| {
-        StageError::Bug(format!("the cleanup report could not be written as JSON: {error}"))
-    })?;
-    files.files.insert(REPORT.to_owned(), report);
+    let mut artifact = inputs.release.artifact.clone();
+    let report = serde_json::to_vec_pretty(record).map_err(StageError::bug)?;
+    artifact.files.insert(REPORT.to_owned(), report);
     let subjects = inputs.release.subjects();
     let valid_for = inputs.release.spec.evidence.valid_for.as_duration();
-    handover::hand_over_about(cx, Stage::Cleanup, subjects, record, files, valid_for).await
+    handover::hand_over_about(cx, Stage::Cleanup, subjects, record, artifact, valid_for).await
 }

@@ -8,6 +8,7 @@ use super::machine_images::quarantine::{Next, RECORD_TAG, RemovalStep};
 use super::machine_images::removal::PendingRemoval;
 use super::machine_images::survey::{Inspect, Survey};
 use super::{Cleanup, Inputs, record};
+use crate::engine::error::{ErrorClass, ModuleError};
 use crate::engine::{Failure, Outcome, StageError, Step};
 use crate::stage::context::Cx;
 use crate::stage::failure_reason::FailureReason;
@@ -19,9 +20,9 @@ struct StillListed {
     image: String,
 }
 
-impl From<StillListed> for StageError {
-    fn from(error: StillListed) -> Self {
-        Self::NotYet(error.to_string())
+impl ModuleError for StillListed {
+    fn class(&self) -> ErrorClass {
+        ErrorClass::NotYet
     }
 }
 

@@ -71,15 +71,14 @@ fn tagged<'t>(tags: &'t [Tag], key: &str) -> Option<&'t str> {
 }
 
 fn tagged_by_a_run() -> Filter {
-    Filter::builder().name("tag-key").values(tag::ACTION_EXECUTION).build()
+    Filter::builder().name("tag-key").values(tag::ATTEMPT).build()
 }
 
 async fn instances(aws: &Aws) -> Result<Vec<Leftover>, StageError> {
     let mut pages = aws.ec2.describe_instances().filters(tagged_by_a_run()).into_paginator().items().send();
     let mut found = Vec::new();
     while let Some(reservation) = pages.next().await {
-        let reservation =
-            reservation.map_err(|e| AwsError::new("ec2:DescribeInstances", tag::ACTION_EXECUTION, e))?;
+        let reservation = reservation.map_err(|e| AwsError::new("ec2:DescribeInstances", tag::ATTEMPT, e))?;
         for instance in reservation.instances() {
             let state = instance.state().and_then(|state| state.name());
             let is_over =
@@ -98,13 +97,13 @@ async fn instances(aws: &Aws) -> Result<Vec<Leftover>, StageError> {
 
 /// Finds the groups of canaries and their baselines.
 async fn canary_groups(aws: &Aws) -> Result<Vec<Leftover>, StageError> {
-    let ours = GroupFilter::builder().name("tag-key").values(tag::ACTION_EXECUTION).build();
+    let ours = GroupFilter::builder().name("tag-key").values(tag::ATTEMPT).build();
     let mut pages =
         aws.autoscaling.describe_auto_scaling_groups().filters(ours).into_paginator().items().send();
     let mut found = Vec::new();
     while let Some(group) = pages.next().await {
-        let group = group
-            .map_err(|e| AwsError::new("autoscaling:DescribeAutoScalingGroups", tag::ACTION_EXECUTION, e))?;
+        let group =
+            group.map_err(|e| AwsError::new("autoscaling:DescribeAutoScalingGroups", tag::ATTEMPT, e))?;
         let get = |key: &str| group.tags().iter().find(|tag| tag.key() == Some(key))?.value();
         let name = group.auto_scaling_group_name().unwrap_or_default();
         // A group that is being deleted has a status.
@@ -126,8 +125,7 @@ async fn snapshots(aws: &Aws) -> Result<Vec<Leftover>, StageError> {
     let mut pages = ask.into_paginator().items().send();
     let mut found: BTreeMap<String, Run> = BTreeMap::new();
     while let Some(snapshot) = pages.next().await {
-        let snapshot =
-            snapshot.map_err(|e| AwsError::new("ec2:DescribeSnapshots", tag::ACTION_EXECUTION, e))?;
+        let snapshot = snapshot.map_err(|e| AwsError::new("ec2:DescribeSnapshots", tag::ATTEMPT, e))?;
         let run = Run::of(|key| tagged(snapshot.tags(), key));
         if let (Some(id), Some(run)) = (snapshot.snapshot_id(), run) {
             found.insert(id.to_owned(), run);

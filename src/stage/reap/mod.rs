@@ -64,8 +64,8 @@ pub enum LeftoverKind {
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Run {
     pub pipeline: String,
-    pub execution: String,
-    pub action_execution: String,
+    pub run_id: String,
+    pub attempt_id: String,
 }
 
 /// The status of a run.
@@ -139,8 +139,8 @@ impl Run {
     pub fn of<'a>(get: impl Fn(&str) -> Option<&'a str>) -> Option<Self> {
         Some(Self {
             pipeline: get(tag::PIPELINE)?.to_owned(),
-            execution: get(tag::PIPELINE_EXECUTION)?.to_owned(),
-            action_execution: get(tag::ACTION_EXECUTION)?.to_owned(),
+            run_id: get(tag::RUN)?.to_owned(),
+            attempt_id: get(tag::ATTEMPT)?.to_owned(),
         })
     }
 }
@@ -184,7 +184,7 @@ pub async fn run_statuses(
     let mut run_statuses = BTreeMap::new();
     let mut known: BTreeMap<(&str, &str), RunStatus> = BTreeMap::new();
     for run in runs {
-        let key = (run.pipeline.as_str(), run.execution.as_str());
+        let key = (run.pipeline.as_str(), run.run_id.as_str());
         let status = match known.get(&key) {
             Some(status) => *status,
             None => status(home, run).await?,
@@ -200,9 +200,8 @@ async fn status(home: &Aws, run: &Run) -> Result<RunStatus, StageError> {
         .codepipeline
         .get_pipeline_execution()
         .pipeline_name(&run.pipeline)
-        .pipeline_execution_id(&run.execution);
-    match ask.send().await.map_err(|e| AwsError::new("codepipeline:GetPipelineExecution", &run.execution, e))
-    {
+        .pipeline_execution_id(&run.run_id);
+    match ask.send().await.map_err(|e| AwsError::new("codepipeline:GetPipelineExecution", &run.run_id, e)) {
         Ok(answer) => {
             let status = answer.pipeline_execution().and_then(|execution| execution.status());
             // An unknown status may mean a running execution.

@@ -1,9 +1,10 @@
 //! Several regions and accounts: each has its own images and references.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
-use bakeline::aws::{Target, Targets};
+use bakeline::aws::environment::Allow;
+use bakeline::aws::{Environment, Environments};
+use bakeline::evidence::Stage;
 use bakeline::stage::cleanup::machine_images::retention::Disposition;
 use bakeline::stage::cleanup::machine_images::survey::{Inspect, Scope, Survey};
 use bakeline_rehearsal::services::ec2;
@@ -55,15 +56,16 @@ fn images_in_another_region_are_kept_by_references_there() {
                 }
                 (copy(world, fixture, 100), copy(world, fixture, 200))
             });
-            let cleaner = Target {
-                role_arn: ROLE.into(),
+            let cleaner = Environment {
+                name: "us".into(),
+                role: ROLE.into(),
                 external_id: None,
                 region: Some(ELSEWHERE.into()),
-                pipelines: vec!["another".into()],
+                allow: Allow { pipelines: vec!["another".into()], stages: vec![Stage::Test] },
             };
-            let targets = Targets::new(BTreeMap::from([("us".to_owned(), cleaner)]));
+            let environments = Environments::new(vec![cleaner]);
             let now = fixture.clock.now();
-            let there = targets.clients_by_hand(&fixture.aws, "us", "cleaner", now.0).await.unwrap();
+            let there = environments.clients_for_person(&fixture.aws, "us", "cleaner", now.0).await.unwrap();
             let named = there.ssm.put_parameter().name("golden").value(&used);
             named.r#type(aws_sdk_ssm::types::ParameterType::String).send().await.unwrap();
             // A reference in this region keeps no image in the other.

@@ -198,7 +198,7 @@ impl Fixture {
         while queued.step != step {
             let survey = match self.survey(Inspect::Only(&ids)).await {
                 // EC2 creates the usage report of a shared image in the background.
-                Err(StageError::NotYet(_)) => {
+                Err(error) if error.is_transient() => {
                     self.clock.sleep(Duration::from_mins(1)).await;
                     continue;
                 }

@@ -75,7 +75,7 @@ fn check(story: &str, end: &mut End, outcome: &str, reason: &str, expected: Stan
     assert!(seen <= harmed, "{story}: {seen} requests harmed");
     if !record["trial"].is_null() {
         assert_eq!(record["trial"]["sameNumbers"], true, "{told}");
-        let text = String::from_utf8(end.files["reports/rollout.jsonl"].clone()).unwrap();
+        let text = String::from_utf8(end.files["reports/promote/judge.jsonl"].clone()).unwrap();
         let recording = bakeline::judge::recording::Recording::parse(&text).unwrap();
         let look = bakeline::judge::judge(&recording.rules, &recording.windows).unwrap();
         assert_eq!(record["trial"]["verdict"], look.verdict.name().to_lowercase(), "{told}");
@@ -123,7 +123,7 @@ fn while_every_worker_is_dead_the_weights_stay() {
     assert_eq!(end.while_dead, Some(BTreeMap::from([("old".to_owned(), 8)])), "the old group is whole");
     check("dead for a while", &mut end, "promoted", "serves everything", NEW, 5.0);
     let mut end = play(&before(SPEC, ""), Meanwhile::DeadFrom(shared, |_, _| (), 4 * 60));
-    check("dead past the deadline", &mut end, "rolled_back", "not done by its deadline", OLD, 5.0);
+    check("dead past the deadline", &mut end, "rolled_back", "did not end by its deadline", OLD, 5.0);
 }
 
 #[test]

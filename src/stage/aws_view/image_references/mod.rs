@@ -15,6 +15,7 @@ pub use self::parameters::parameters;
 use self::graph::{Gap, ListName, Listings, Reference, References, Resource, ResourceKind};
 use crate::aws::Aws;
 use crate::engine::StageError;
+use crate::engine::error::{ErrorClass, ModuleError};
 
 /// Parallel calls to one API.
 pub const AT_ONCE: usize = 4;
@@ -104,9 +105,8 @@ impl Listings {
     }
 }
 
-impl From<Gap> for StageError {
-    /// A gap may come from two lists of different moments: a retry may find them consistent.
-    fn from(gap: Gap) -> Self {
-        Self::NotYet(format!("the lists of what references images contradict each other: {gap}"))
+impl ModuleError for Gap {
+    fn class(&self) -> ErrorClass {
+        ErrorClass::NotYet
     }
 }

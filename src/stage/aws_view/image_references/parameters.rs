@@ -10,6 +10,7 @@ use super::AT_ONCE;
 use super::graph::{ListName, Listings, ResourceKind, parameter_name};
 use crate::aws::{Aws, AwsError};
 use crate::engine::StageError;
+use crate::engine::error::{ErrorClass, ModuleError};
 
 /// Names in one call of `GetParameters`.
 const NAMES: usize = 10;
@@ -26,9 +27,9 @@ pub enum ParameterError {
     Unanswered { name: String },
 }
 
-impl From<ParameterError> for StageError {
-    fn from(error: ParameterError) -> Self {
-        Self::NotYet(error.to_string())
+impl ModuleError for ParameterError {
+    fn class(&self) -> ErrorClass {
+        ErrorClass::NotYet
     }
 }
 

@@ -62,7 +62,7 @@ enum Recipe {
 
 /// Whether a person made the recipe. Recipes that a bake declares name no snapshot, and each release adds one.
 fn is_by_hand(tags: Option<&HashMap<String, String>>) -> bool {
-    !tags.is_some_and(|tags| tags.contains_key(tag::SERVICE) && tags.contains_key(tag::ACTION_EXECUTION))
+    !tags.is_some_and(|tags| tags.contains_key(tag::SERVICE) && tags.contains_key(tag::ATTEMPT))
 }
 
 impl Recipe {

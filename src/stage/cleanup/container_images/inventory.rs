@@ -9,6 +9,7 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use serde::Deserialize;
 
 use crate::aws::{Aws, AwsError, Class};
+use crate::engine::error::{ErrorClass, ModuleError};
 use crate::engine::{StageError, Timestamp};
 use crate::stage::aws_view::image_references::AT_ONCE;
 
@@ -43,13 +44,12 @@ pub enum InventoryError {
     Marks { parameter: String },
 }
 
-impl From<InventoryError> for StageError {
-    fn from(error: InventoryError) -> Self {
-        let message = crate::engine::error::with_causes(&error);
-        match error {
-            InventoryError::NoRepository { .. } => Self::Config(message),
-            InventoryError::Index { .. } | InventoryError::Marks { .. } => Self::Rejected(message),
-            InventoryError::IndexUnread { .. } => Self::NotYet(message),
+impl ModuleError for InventoryError {
+    fn class(&self) -> ErrorClass {
+        match self {
+            Self::NoRepository { .. } => ErrorClass::Config,
+            Self::Index { .. } | Self::Marks { .. } => ErrorClass::Rejected,
+            Self::IndexUnread { .. } => ErrorClass::NotYet,
         }
     }
 }

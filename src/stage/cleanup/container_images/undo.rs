@@ -9,6 +9,7 @@ use super::calls::{self, CallResult};
 use super::image::{Image, ImageKey, Status};
 use super::inventory;
 use crate::aws::Aws;
+use crate::engine::error::{ErrorClass, ModuleError};
 use crate::engine::{Clock, StageError};
 
 /// Pause between two reads of an image that is being restored, and the maximum number of reads: ECR takes up to twenty
@@ -33,9 +34,9 @@ pub enum UndoError {
     Unfinished { key: ImageKey },
 }
 
-impl From<UndoError> for StageError {
-    fn from(error: UndoError) -> Self {
-        Self::Rejected(error.to_string())
+impl ModuleError for UndoError {
+    fn class(&self) -> ErrorClass {
+        ErrorClass::Rejected
     }
 }
 

@@ -13,7 +13,8 @@ use serde::{Deserialize, Serialize};
 
 pub use self::store::{load, save};
 
-use crate::engine::{StageError, Timestamp};
+use crate::engine::Timestamp;
+use crate::engine::error::{ErrorClass, ModuleError};
 use crate::stage::aws_view::image_references::graph::{Lengths, ListName};
 
 /// The parameter that stores the lengths of the lists that reference machine images.
@@ -64,9 +65,9 @@ pub struct ShortList {
     pub parameter: &'static str,
 }
 
-impl From<ShortList> for StageError {
-    fn from(short: ShortList) -> Self {
-        Self::Rejected(short.to_string())
+impl ModuleError for ShortList {
+    fn class(&self) -> ErrorClass {
+        ErrorClass::Rejected
     }
 }
 

@@ -3,6 +3,7 @@
 use super::ListLengths;
 use crate::aws::{Aws, AwsError, Class};
 use crate::engine::StageError;
+use crate::engine::error::{ErrorClass, ModuleError};
 
 /// Why stored lengths could not be used.
 #[derive(Debug, thiserror::Error)]
@@ -15,11 +16,11 @@ pub enum StoreError {
     Json { parameter: String, source: serde_json::Error },
 }
 
-impl From<StoreError> for StageError {
-    fn from(error: StoreError) -> Self {
-        match &error {
-            StoreError::Unreadable { .. } => Self::Rejected(error.to_string()),
-            StoreError::Json { .. } => Self::Bug(crate::engine::error::with_causes(&error)),
+impl ModuleError for StoreError {
+    fn class(&self) -> ErrorClass {
+        match self {
+            Self::Unreadable { .. } => ErrorClass::Rejected,
+            Self::Json { .. } => ErrorClass::Bug,
         }
     }
 }

@@ -8,6 +8,7 @@ use super::queue::QueuedImage;
 use super::retention::Disposition;
 use super::survey::Survey;
 use crate::aws::Aws;
+use crate::engine::error::{ErrorClass, ModuleError};
 use crate::engine::{StageError, Timestamp};
 
 /// Why an image takes no step.
@@ -23,12 +24,11 @@ pub enum AdvanceError {
     DamagedRecord { image: String, source: RecordError },
 }
 
-impl From<AdvanceError> for StageError {
-    fn from(error: AdvanceError) -> Self {
-        let message = crate::engine::error::with_causes(&error);
-        match error {
-            AdvanceError::StaleStep { .. } | AdvanceError::StaleRestore { .. } => Self::NotYet(message),
-            AdvanceError::Record { .. } | AdvanceError::DamagedRecord { .. } => Self::Rejected(message),
+impl ModuleError for AdvanceError {
+    fn class(&self) -> ErrorClass {
+        match self {
+            Self::StaleStep { .. } | Self::StaleRestore { .. } => ErrorClass::NotYet,
+            Self::Record { .. } | Self::DamagedRecord { .. } => ErrorClass::Rejected,
         }
     }
 }

@@ -14,6 +14,7 @@ use super::retention::{self, Disposition, KeepReason, KeepReasons};
 use super::snapshots;
 use super::usage_report;
 use crate::aws::Aws;
+use crate::engine::error::{ErrorClass, ModuleError};
 use crate::engine::{StageError, Timestamp};
 use crate::spec::{Cleanup as Rules, Shared};
 use crate::stage::aws_view::image_references::graph::{References, Resource, ResourceKind};
@@ -45,9 +46,9 @@ pub enum ScopeError {
     NoGroup { group: String },
 }
 
-impl From<ScopeError> for StageError {
-    fn from(error: ScopeError) -> Self {
-        Self::Config(error.to_string())
+impl ModuleError for ScopeError {
+    fn class(&self) -> ErrorClass {
+        ErrorClass::Config
     }
 }
 

@@ -8,6 +8,7 @@ use super::advance::restore_step;
 use super::quarantine::UndoStep;
 use super::{calls, inventory};
 use crate::aws::{Aws, AwsError};
+use crate::engine::error::{ErrorClass, ModuleError};
 use crate::engine::{Clock, StageError};
 
 /// Maximum number of steps and stale reads of one image, including its snapshots in the Recycle Bin.
@@ -37,9 +38,9 @@ pub enum UndoError {
     Unfinished { image: String },
 }
 
-impl From<UndoError> for StageError {
-    fn from(error: UndoError) -> Self {
-        Self::Rejected(error.to_string())
+impl ModuleError for UndoError {
+    fn class(&self) -> ErrorClass {
+        ErrorClass::Rejected
     }
 }
 

@@ -7,6 +7,7 @@ use aws_sdk_ec2::types::{
 };
 
 use crate::aws::{Aws, AwsError, Class};
+use crate::engine::error::{ErrorClass, ModuleError};
 use crate::engine::{StageError, Timestamp};
 use crate::stage::aws_view::image_references::graph::{Resource, ResourceKind};
 
@@ -29,11 +30,11 @@ pub enum ReportError {
     Failed { image: String, state: String, reason: String },
 }
 
-impl From<ReportError> for StageError {
-    fn from(error: ReportError) -> Self {
-        match &error {
-            ReportError::Pending { .. } => Self::NotYet(error.to_string()),
-            ReportError::Failed { .. } => Self::Rejected(error.to_string()),
+impl ModuleError for ReportError {
+    fn class(&self) -> ErrorClass {
+        match self {
+            Self::Pending { .. } => ErrorClass::NotYet,
+            Self::Failed { .. } => ErrorClass::Rejected,
         }
     }
 }

@@ -249,5 +249,5 @@ async fn pipeline_recipes(aws: &Aws) -> Result<BTreeSet<String>, StageError> {
 }
 
 fn is_declared_by_bake(tags: &HashMap<String, String>, service: &str) -> bool {
-    tags.get(tag::SERVICE).is_some_and(|of| of == service) && tags.contains_key(tag::ACTION_EXECUTION)
+    tags.get(tag::SERVICE).is_some_and(|of| of == service) && tags.contains_key(tag::ATTEMPT)
 }

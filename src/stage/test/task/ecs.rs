@@ -15,6 +15,7 @@ use super::judge::{Described, Ran};
 use crate::aws::{AwsError, Class};
 use crate::engine::StageError;
 use crate::engine::key::tag;
+use crate::evidence::Stage;
 use crate::spec::check;
 use crate::spec::task::{Architecture, Task};
 use crate::stage::Cx;
@@ -115,7 +116,7 @@ pub async fn register(cx: &Cx, inputs: &Inputs) -> Result<i32, StageError> {
 
 fn tags(cx: &Cx, service: &str) -> Vec<Tag> {
     let tag = |key: &str, value: &str| Tag::builder().key(key).value(value).build();
-    let mut tags: Vec<Tag> = cx.key().tags().iter().map(|(key, value)| tag(key, value)).collect();
+    let mut tags: Vec<Tag> = cx.key().tags(Stage::Test).iter().map(|(key, value)| tag(key, value)).collect();
     tags.push(tag(tag::SERVICE, service));
     tags
 }

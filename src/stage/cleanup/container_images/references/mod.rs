@@ -15,6 +15,7 @@ use std::sync::{Mutex, PoisonError};
 use self::graph::{Gap, Listings, Resource};
 use crate::aws::Aws;
 use crate::engine::StageError;
+use crate::engine::error::{ErrorClass, ModuleError};
 use crate::stage::aws_view::image_references::graph::ListName;
 
 /// The images of task definitions that were read before, by ARN: a revision never changes.
@@ -72,16 +73,15 @@ pub enum ListError {
     NoImage { function: String },
 }
 
-impl From<ListError> for StageError {
-    fn from(error: ListError) -> Self {
-        Self::Rejected(error.to_string())
+impl ModuleError for ListError {
+    fn class(&self) -> ErrorClass {
+        ErrorClass::Rejected
     }
 }
 
-impl From<Gap> for StageError {
-    /// A gap may come from two lists of different moments: a retry may find them consistent.
-    fn from(gap: Gap) -> Self {
-        Self::NotYet(format!("the lists of what references container images contradict each other: {gap}"))
+impl ModuleError for Gap {
+    fn class(&self) -> ErrorClass {
+        ErrorClass::NotYet
     }
 }
 
