@@ -373,8 +373,7 @@ mod tests {
     #[test]
     fn the_schema_is_the_golden_one_and_names_every_member() {
         let golden: serde_json::Value =
-            serde_json::from_str(include_str!("../../tests/golden/evidence/environments.schema.json"))
-                .unwrap();
+            serde_json::from_str(include_str!("../../tests/golden/evidence/environments.schema.json")).unwrap();
         assert_eq!(schema(), golden);
     }
 
@@ -398,6 +397,9 @@ mod tests {
             let error = Environments::parse(&GOOD.replace(passage, replacement)).unwrap_err().to_string();
             assert!(error.contains(message), "{replacement}: {error}");
         }
-        assert!(matches!(Environments::parse(&" ".repeat(MAX_BYTES + 1)), Err(EnvironmentError::TooLong)));
+        assert!(matches!(
+            Environments::parse(&" ".repeat(MAX_BYTES + 1)),
+            Err(EnvironmentError::TooLong)
+        ));
     }
 }

@@ -97,16 +97,17 @@ async fn run(args: Args, job: Job) -> Result<(), CliError> {
     };
     let folder = args.out.clone().unwrap_or_else(|| PathBuf::from("."));
     let rest = StateFile::in_folder(&folder, &job);
-    let outcome = run_to_end(&deps, job.clone(), &rest, args.resume).await.map_err(|error| match &error {
-        ByHandError::Begun { .. } => CliError::usage(
-            error.to_string(),
-            "add --resume to go on from there, or remove the file to begin anew",
-        ),
-        ByHandError::State { .. } => {
-            CliError::unavailable(error.to_string(), "the folder given with --out must be writable")
-        }
-        ByHandError::NoStage { .. } => CliError::data(error.to_string(), ACTION_TYPES),
-    })?;
+    let outcome =
+        run_to_end(&deps, job.clone(), &rest, args.resume).await.map_err(|error| match &error {
+            ByHandError::Begun { .. } => CliError::usage(
+                error.to_string(),
+                "add --resume to go on from there, or remove the file to begin anew",
+            ),
+            ByHandError::State { .. } => {
+                CliError::unavailable(error.to_string(), "the folder given with --out must be writable")
+            }
+            ByHandError::NoStage { .. } => CliError::data(error.to_string(), ACTION_TYPES),
+        })?;
     if args.report {
         report::report(&deps, &job, &Answer::End(outcome.clone())).await.map_err(|error| {
             CliError::unavailable(

@@ -9,8 +9,11 @@ use crate::engine::error::with_causes;
 use crate::engine::{FailureKind, StageError, Timestamp};
 use crate::evidence::{KeySource, SignError, Stage, TrustRoot};
 use crate::spec::ReleaseSpec;
+use crate::stage::aws_view::metric_data;
+use crate::stage::cleanup;
+use crate::stage::promote::settings::Settings;
+use crate::stage::promote::target::auto_scaling_group::preflight;
 use crate::stage::handover::SPEC_FILE;
-use crate::stage::{cleanup, promote as promotion};
 
 /// Input of a run of doctor. What is none is not checked; for the key and the trust root a finding says so.
 #[derive(Debug)]
@@ -140,11 +143,12 @@ impl Examination {
         if let Some(promote) = &spec.promote
             && let Some(aws) = &self.acting(Stage::Promote, targets.promote.as_deref(), findings).await
         {
-            let checks = promotion::examine::examine(aws, promote, now).await.map_err(ReadError::from);
-            findings.extend(checks::promotion(&promote.group, &checks));
-            for metric in &promote.metrics {
-                let hold = promote.hold.as_duration();
-                let samples = promotion::examine::datapoints(aws, metric, hold, now).await;
+            let settings = Settings::of(promote);
+            let checks = preflight::examine(aws, &settings, now).await.map_err(ReadError::from);
+            findings.extend(checks::promotion(&settings.group, &checks));
+            let since = Timestamp(now.0.saturating_sub(i64::from(settings.hold)));
+            for metric in &settings.limits {
+                let samples = metric_data::read(aws, metric, since, now).await.map(|read| read.samples);
                 let samples = samples.map_err(ReadError::from);
                 findings.push(checks::metric(&metric.name, &samples, metric.min_datapoints));
             }
@@ -162,8 +166,7 @@ impl Examination {
     async fn acting(&self, stage: Stage, target: Option<&str>, findings: &mut Vec<Finding>) -> Option<Aws> {
         let Some(alias) = target else { return Some(self.aws.clone()) };
         let session = "bakeline-doctor";
-        let acting =
-            self.environments.clients(&self.aws, alias, (&self.pipeline, stage), session, self.now.0).await;
+        let acting = self.environments.clients(&self.aws, alias, (&self.pipeline, stage), session, self.now.0).await;
         let acting = match acting {
             Ok(acting) => {
                 let caller = read::caller(&acting).await;

@@ -188,7 +188,9 @@ pub enum TrustError {
         field: &'static str,
     },
     /// Not a time.
-    #[error("trust root, {at}: `{field}` of {name:?} is not an RFC 3339 time, such as 2026-01-31T00:00:00Z")]
+    #[error(
+        "trust root, {at}: `{field}` of {name:?} is not an RFC 3339 time, such as 2026-01-31T00:00:00Z"
+    )]
     Time {
         /// Where.
         at: Position,

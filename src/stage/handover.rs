@@ -8,8 +8,8 @@ use crate::engine::{StageError, Timestamp};
 use crate::evidence::layout::{self, SPEC};
 use crate::evidence::predicate::{Predicate, TestOutcome, TestResult};
 use crate::evidence::{
-    self, Chain, ContainerIdentity, Expectation, ImageIdentity, Link, NamedBytes, ResourceDescriptor, Run,
-    Sha256, Stage, Statement, System,
+    self, Chain, ContainerIdentity, Expectation, ImageIdentity, Link, NamedBytes, ResourceDescriptor, Run, Sha256,
+    Stage, Statement, System,
 };
 use crate::spec::{Bake, ReleaseSpec};
 
@@ -135,8 +135,8 @@ impl Release {
             .files
             .get(SPEC)
             .ok_or_else(|| StageError::Config(format!("the input artifact has no {SPEC}")))?;
-        let spec = ReleaseSpec::parse(text, SPEC_FILE)
-            .map_err(|mistakes| StageError::Config(mistakes.to_string()))?;
+        let spec =
+            ReleaseSpec::parse(text, SPEC_FILE).map_err(|mistakes| StageError::Config(mistakes.to_string()))?;
         cx.record_service(&spec.service);
         Ok(Self { spec, chain, artifact })
     }

@@ -163,7 +163,8 @@ fn subjects(baked: &Baked) -> Vec<(String, Value, Value)> {
 
 #[test]
 fn the_statement_says_what_it_binds() {
-    let (read, other) = (json!("content"), json!("content_of_another_copy"));
+    let (read, other) =
+        (json!("content"), json!("content_of_another_copy"));
     for (changes, binds, blocks) in [
         (vec![], [json!("identity"), json!("identity")], 0),
         // Three blocks are written on each copy; home is eu-west-1, the second in order.

@@ -236,7 +236,8 @@ async fn reckoning(world: &World, aws: &Listening, folder: &Path) -> String {
             let _ = writeln!(wrong, "{name}: {}", String::from_utf8_lossy(&verified.stderr));
         }
     }
-    let filter = aws_sdk_ec2::types::Filter::builder().name("tag-key").values("bakeline:attempt").build();
+    let filter =
+        aws_sdk_ec2::types::Filter::builder().name("tag-key").values("bakeline:attempt").build();
     let found = surely(|| world.aws.ec2.describe_instances().filters(filter.clone()).send()).await;
     let instances: Vec<_> = found
         .reservations

@@ -146,9 +146,7 @@ fn each_stage_acts_in_the_target_of_its_release_and_signs_as_the_worker() {
         }
         let artifacts = callers["PutObject"].iter();
         assert!(
-            artifacts.clone().all(|who| who != WORKER
-                && !who.contains("/bakeline-test-")
-                && !who.contains("/bakeline-promote-")),
+            artifacts.clone().all(|who| who != WORKER && !who.contains("/bakeline-test-") && !who.contains("/bakeline-promote-")),
             "{artifacts:?}"
         );
         // A promotion of three hours outlives its sessions: they are renewed, under the name of the same action.

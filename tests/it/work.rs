@@ -468,7 +468,8 @@ fn recover_lost_first_slice(stage: Stage, input: &str, makes: &str, undoes: &str
             .boxed()
         });
         let (stop, told) = watch::channel(Stop::No);
-        let first = tokio::spawn(Service::running(deps.clone(), Settings::default(), gone).run(told.clone()));
+        let first =
+            tokio::spawn(Service::running(deps.clone(), Settings::default(), gone).run(told.clone()));
         while called(&cloud, makes) == 0 {
             clock.sleep(Duration::from_secs(1)).await;
         }

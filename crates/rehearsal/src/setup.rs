@@ -252,10 +252,7 @@ impl Ground<'_> {
         // As in pipeline/action-types.yaml.
         let properties = [
             property("Spec", "Path of the release spec in the source artifact; bakeline.yaml unless given"),
-            property(
-                "Part",
-                "Reserved for a later version: the part of the release spec that the action runs",
-            ),
+            property("Part", "Reserved for a later version: the part of the release spec that the action runs"),
             property("Options", "Reserved for a later version: key=value, one on each line"),
         ];
         for (category, name, _) in STAGES {

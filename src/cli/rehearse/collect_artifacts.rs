@@ -111,10 +111,8 @@ pub fn one_job(
             "add --input SourceArtifact=FILE, a zip or the folder of the spec",
         )
     })?;
-    let spec = job
-        .configuration
-        .get(crate::stage::handover::SPEC_PROPERTY)
-        .unwrap_or(crate::stage::handover::SPEC_FILE);
+    let spec =
+        job.configuration.get(crate::stage::handover::SPEC_PROPERTY).unwrap_or(crate::stage::handover::SPEC_FILE);
     let (bytes, text) = read_source(source, spec)?;
     let release =
         ReleaseSpec::parse(&text, spec).map_err(|mistakes| CliError::data(mistakes.to_string(), ""))?;

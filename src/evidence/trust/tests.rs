@@ -46,9 +46,8 @@ fn every_mistake_is_refused_with_line_and_column() {
     let key =
         |name: &str, rest: &str| format!("  - name: {name}\n    public_key: \"{}\"\n    {rest}\n", pem());
     let other = new_signer().public_key().to_pem().replace('\n', "\\n");
-    let second = |name: &str, pem: &str| {
-        format!("  - name: {name}\n    public_key: \"{pem}\"\n    may_sign: [bake]\n")
-    };
+    let second =
+        |name: &str, pem: &str| format!("  - name: {name}\n    public_key: \"{pem}\"\n    may_sign: [bake]\n");
     let first = format!("version: 1\nkeys:\n{}", key("a", "may_sign: [bake]"));
     for (text, why) in [
         (String::new(), "trust root"),
@@ -95,8 +94,7 @@ fn every_mistake_is_refused_with_line_and_column() {
 #[test]
 fn an_error_about_a_key_does_not_quote_it() {
     let private = include_str!("../../../tests/golden/evidence/keys/p256-pkcs8.pem").replace('\n', "\\n");
-    let text =
-        format!("version: 1\nkeys:\n  - name: a\n    public_key: \"{private}\"\n    may_sign: [bake]\n");
+    let text = format!("version: 1\nkeys:\n  - name: a\n    public_key: \"{private}\"\n    may_sign: [bake]\n");
     let error = TrustRoot::parse(&text).unwrap_err();
     let text = format!("{error} {error:?}");
     assert!(text.contains("PRIVATE KEY") && !text.contains("MIGH"), "{text}");

@@ -8,10 +8,10 @@ use super::container;
 use super::judge::{self, Breakdown, Build, BuiltImage, ComponentBreakdown, RegionBreakdown, Workflow};
 use super::recipe::{Made, Plan};
 use super::reuse::Earlier;
+use crate::evidence::Stage;
 use crate::aws::{AwsError, Class};
 use crate::engine::key::{ClientToken, tag};
 use crate::engine::{Progress, StageError};
-use crate::evidence::Stage;
 use crate::spec::Reuse;
 use crate::stage::Cx;
 

@@ -6,11 +6,11 @@ use aws_sdk_ec2::config::retry::RetryConfig;
 use aws_sdk_ec2::types::Tag;
 
 use super::judge::{self, BuiltImage, Copies, Described, Look};
+use crate::evidence::Stage;
 use crate::aws::{AwsError, Class};
 use crate::engine::StageError;
 use crate::engine::key::tag;
 use crate::evidence::ImageIdentity;
-use crate::evidence::Stage;
 use crate::stage::Cx;
 
 /// The image as EC2 describes it in its region; none while it is not found there.

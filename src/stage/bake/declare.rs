@@ -8,10 +8,10 @@ use aws_sdk_imagebuilder::types::{
 
 use super::recipe::{Component, Declared, Made, Named, Plan};
 use super::registry;
+use crate::evidence::Stage;
 use crate::aws::{AwsError, Class};
 use crate::engine::StageError;
 use crate::engine::key::tag;
-use crate::evidence::Stage;
 use crate::spec::Volume;
 use crate::stage::Cx;
 

@@ -6,9 +6,9 @@ use super::judge::Look;
 use super::recipe::{Plan, is_source, sources_digest};
 use super::reuse::{Choice, choose};
 use super::{Bake, Inputs, Of, build, declare, release};
+use crate::evidence::Stage;
 use crate::engine::key::{ClientToken, tag};
 use crate::engine::{StageError, Step};
-use crate::evidence::Stage;
 use crate::stage::Cx;
 
 pub async fn pipeline(inputs: &Inputs, cx: &Cx) -> Result<Step<Bake>, StageError> {

@@ -12,7 +12,7 @@ use crate::engine::StageError;
 use crate::engine::key::tag;
 use crate::spec::ReleaseSpec;
 use crate::stage::aws_view::image_references::Inventory;
-use crate::stage::promote::is_trial;
+use crate::stage::aws_view::canary_groups::is_canary_group;
 
 /// Prefix of the name of every test instance.
 const TEST_INSTANCES: &str = "bakeline-test-";
@@ -107,7 +107,7 @@ async fn canary_groups(aws: &Aws) -> Result<Vec<Leftover>, StageError> {
         let get = |key: &str| group.tags().iter().find(|tag| tag.key() == Some(key))?.value();
         let name = group.auto_scaling_group_name().unwrap_or_default();
         // A group that is being deleted has a status.
-        if let (true, None, Some(run)) = (is_trial(name), group.status(), Run::of(get)) {
+        if let (true, None, Some(run)) = (is_canary_group(name), group.status(), Run::of(get)) {
             let kind = if group.max_size().unwrap_or(0) > 0 {
                 LeftoverKind::CanaryGroup
             } else {

@@ -17,8 +17,7 @@ use aws_sdk_codepipeline::types::PipelineExecutionStatus;
 pub use self::find::{Builds, find};
 
 use super::aws_view::image_references::graph::{Listings, Reference, Template};
-use super::promote::canary_groups;
-use crate::aws::{Aws, AwsError, Class};
+use crate::aws::{Aws, AwsError, Class, auto_scaling};
 use crate::engine::StageError;
 use crate::engine::key::{ClientToken, tag};
 
@@ -237,8 +236,8 @@ pub async fn remove(aws: &Aws, leftover: &Leftover) -> Result<(), StageError> {
         LeftoverKind::TestTask => tasks::stop(aws, id).await,
         LeftoverKind::TaskDefinition => tasks::deregister(aws, id).await,
         LeftoverKind::DeregisteredTaskDefinition => tasks::delete(aws, id).await,
-        LeftoverKind::CanaryGroup => return canary_groups::empty(aws, id).await,
-        LeftoverKind::EmptiedCanaryGroup { .. } => return canary_groups::delete(aws, id).await.map(drop),
+        LeftoverKind::CanaryGroup => return auto_scaling::empty(aws, id).await.map_err(Into::into),
+        LeftoverKind::EmptiedCanaryGroup { .. } => return auto_scaling::delete(aws, id).await.map(drop).map_err(Into::into),
         LeftoverKind::Build => return cancel(aws, id).await,
         LeftoverKind::Snapshot => {
             let sent = aws.ec2.delete_snapshot().snapshot_id(id).send().await;

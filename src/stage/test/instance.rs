@@ -8,11 +8,11 @@ use aws_sdk_ec2::types::{
 use aws_sdk_ssm::types::InstanceInformationStringFilter;
 
 use super::judge::{self, Described, Vitals};
+use crate::evidence::Stage;
 use crate::aws::{AwsError, Class};
 use crate::engine::StageError;
 use crate::engine::key::tag;
 use crate::evidence::ImageIdentity;
-use crate::evidence::Stage;
 use crate::spec;
 use crate::stage::Cx;
 

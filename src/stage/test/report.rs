@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use super::judge::{self, Deadlines, Invocation, Verdict};
 use super::{junit, output};
-use crate::evidence::layout::{self, SPEC};
 use crate::evidence::predicate::{TestOutcome, TestResult};
 use crate::evidence::{ResourceDescriptor, Sha256};
 use crate::spec::Check;
+use crate::evidence::layout::{self, SPEC};
 use crate::stage::store::Files;
 
 /// Where the JUnit report lies in the artifact.

@@ -162,11 +162,7 @@ const HAND_OVERS: &[Attack] = &[
         |good| and_files(good, (0..5).map(|i| (format!("more/{i}"), vec![7; (4 << 20) - 1]))),
         &["more than"],
     ),
-    attack(
-        "an archive that is too large",
-        |good| and(good, Part::stored("x", &vec![7; 17 << 20])),
-        &["16777216"],
-    ),
+    attack("an archive that is too large", |good| and(good, Part::stored("x", &vec![7; 17 << 20])), &["16777216"]),
     attack(
         "an entry that was not signed",
         |good| and(good, Part::stored("x", b"x")),

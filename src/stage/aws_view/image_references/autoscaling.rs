@@ -8,7 +8,7 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use super::AT_ONCE;
 use crate::aws::{Aws, AwsError};
 use crate::engine::StageError;
-use crate::stage::promote;
+use crate::stage::aws_view::groups;
 
 use super::graph::{ListName, Listings, ResourceKind};
 
@@ -91,7 +91,7 @@ async fn refreshes(aws: &Aws, listings: &mut Listings, groups: Vec<String>) -> R
             let call = "autoscaling:DescribeInstanceRefreshes";
             let page = match page.map_err(|e| AwsError::new(call, &group, e)) {
                 // The group may have been deleted since it was listed. Every other error is returned.
-                Err(error) if error.is("ValidationError") && promote::group(aws, &group).await?.is_none() => {
+                Err(error) if error.is("ValidationError") && groups::group(aws, &group).await?.is_none() => {
                     break;
                 }
                 page => page?,

@@ -6,7 +6,7 @@ use crate::aws::{Aws, AwsError, Class};
 use crate::engine::StageError;
 use crate::engine::key::tag;
 use crate::stage::aws_view::dates;
-use crate::stage::promote::identity;
+use crate::stage::aws_view::images::identity;
 
 use super::image::{Image, Protection};
 

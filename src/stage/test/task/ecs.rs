@@ -12,10 +12,10 @@ use aws_sdk_ecs::types::{
 
 use super::Inputs;
 use super::judge::{Described, Ran};
+use crate::evidence::Stage;
 use crate::aws::{AwsError, Class};
 use crate::engine::StageError;
 use crate::engine::key::tag;
-use crate::evidence::Stage;
 use crate::spec::check;
 use crate::spec::task::{Architecture, Task};
 use crate::stage::Cx;
