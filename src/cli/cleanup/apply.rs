@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::environments::Environment;
 use super::failed;
 use crate::cli::exit::{CliError, Message};
-use crate::cli::identity::Identity;
+use crate::cli::identity::{Identity, Keys};
 use crate::cli::{Output, json_line, say};
 use crate::engine::Timestamp;
 use crate::evidence::predicate::{CLEANUP_PLAN, CleanupPlan, PlanTarget};
@@ -31,6 +31,8 @@ pub struct Args {
     /// The environment that the plan was made for
     #[arg(long, value_name = "NAME")]
     environment: Option<String>,
+    #[command(flatten)]
+    keys: Keys,
     #[command(flatten)]
     identity: Identity,
 }
@@ -56,7 +58,7 @@ pub async fn main(args: Args, output: Output) -> Result<(), CliError> {
     let home = Identity::aws(&clock).await;
     let Environment { aws, account, .. } =
         Environment::named(&args.identity, args.environment.as_deref()).await?;
-    let authority = args.identity.authority(&home).await?;
+    let authority = args.keys.authority(&home).await?;
     let plan = read(&bytes, &authority.trust, clock.now()).map_err(|error| {
         CliError::data(
             format!("cannot use the cleanup plan `{file}`"),

@@ -55,7 +55,7 @@ impl Environment {
 
     async fn enter(identity: &Identity, home: &Aws, name: &str) -> Result<Self, CliError> {
         let now = identity.clock().now().0;
-        let aws = identity.environments()?.clients_for_person(home, name, SESSION, now).await;
+        let aws = identity.environments(home).await?.clients_for_person(home, name, SESSION, now).await;
         let aws = aws.map_err(|error| match error {
             EnvironmentError::Assume(error) => failed(&StageError::from(error)),
             error => CliError::data(Message::of(&error), "give the environments file with --environments"),

@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::environments::{AT_ONCE, Environment};
 use super::{failed, scope, spec};
 use crate::cli::exit::CliError;
-use crate::cli::identity::Identity;
+use crate::cli::identity::{Identity, Keys};
 use crate::cli::{Output, json_line, say};
 use crate::evidence::predicate::{CLEANUP_PLAN, CleanupPlan, PlannedAction, PlannedContainer};
 use crate::evidence::{ContainerIdentity, ResourceDescriptor, Statement, seal};
@@ -54,6 +54,8 @@ pub struct Args {
     #[arg(long, value_name = "NAME", verbatim_doc_comment)]
     environment: Vec<String>,
     #[command(flatten)]
+    keys: Keys,
+    #[command(flatten)]
     identity: Identity,
 }
 
@@ -78,7 +80,7 @@ pub async fn main(args: Args, output: Output) -> Result<(), CliError> {
     let spec = spec(&args.spec)?;
     scope(&spec, None)?;
     let home = Identity::aws(&args.identity.clock()).await;
-    let authority = args.identity.authority(&home).await?;
+    let authority = args.keys.authority(&home).await?;
     let environments = Environment::all(&args.identity, &args.environment).await?;
     let plan = |environment| {
         let (args, spec) = (&args, &spec);
