@@ -217,13 +217,8 @@ fn what_a_dead_worker_left_is_found_by_its_tags_and_goes() {
         loop {
             let found = reap::find(&deps.aws, Builds::All).await.unwrap();
             let Some(first) = found.first() else { break };
-<<<<<<< HEAD
-            assert_eq!(first.run.execution, moment.provisioned.execution);
-            kinds.push(first.what);
-=======
             assert_eq!(first.run.run_id, moment.provisioned.execution);
             kinds.push(first.kind);
->>>>>>> main
             reap::remove(&deps.aws, first).await.unwrap();
         }
         assert_eq!(

@@ -398,13 +398,8 @@ fn an_expired_lease_is_taken_over_by_one_worker_that_finishes_the_job() {
         assert_eq!(ran.len(), 1, "one of two took it: {ran:?}");
         assert_eq!(ran[0].1, left[0]);
         assert!(ran[0].0.since(died) >= Duration::from_mins(1), "not while the lease stands");
-<<<<<<< HEAD
-        assert_eq!(bake_of(&cloud, &moment.provisioned.execution), Some(ActionStatus::Succeeded));
-        stop.send_replace(Stop::Gently);
-=======
         assert_eq!(bake_of(&cloud, &moment.provisioned.execution), Some(ActionStatus::Succeeded));
         stop.send_replace(Stop::Graceful);
->>>>>>> main
         for other in others {
             other.await.unwrap().unwrap();
         }

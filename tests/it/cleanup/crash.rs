@@ -107,18 +107,6 @@ fn undo_under_every_fault(prepare: fn(&mut World, &Fixture), out: impl AsyncFn(&
                     continue;
                 }
                 cases += 1;
-<<<<<<< HEAD
-                let plan = FaultPlan::default().rule(When::index(call), fault.clone());
-                let (looks, records) = ground
-                    .at(&moment, async |ground| {
-                        let first = ground.called();
-                        ground.cloud.set_faults(plan.clone());
-                        let back = || bring_back(&ground.aws, &ground.clock, &image, |_| ());
-                        typed_again(&ground.cloud, back).await;
-                        ground.cloud.set_faults(FaultPlan::default());
-                        let looks = ground.find(&image).map(|_| ground.looks_like(&image));
-                        ((looks, ground.snapshots()), ground.records(first))
-=======
                 let plan = FaultPlan::default().rule(When::index(call), fault.clone());
                 let (state, records) = fixture
                     .at(&moment, async |fixture| {
@@ -129,7 +117,6 @@ fn undo_under_every_fault(prepare: fn(&mut World, &Fixture), out: impl AsyncFn(&
                         fixture.cloud.set_faults(FaultPlan::default());
                         let image = fixture.find(&image).map(|_| fixture.describe(&image));
                         ((image, fixture.snapshots()), fixture.records(first))
->>>>>>> main
                     })
                     .await;
                 let case = format!("call {call}, {}, {what}", met.operation);

@@ -49,15 +49,9 @@ pub fn template(world: &mut World, fixture: &Fixture, name: &str, image: &str) -
 
 pub fn older_version(world: &mut World, fixture: &Fixture, image: &str) {
     let name = of("other", image);
-<<<<<<< HEAD
-    template(world, ground, &name, image);
-    let current = ground.moment.provisioned.current_image.clone().unwrap();
-    // The version is older than the ten that DescribeImageReferences looks at by default.
-=======
     template(world, fixture, &name, image);
     let current = fixture.moment.provisioned.current_image.clone().unwrap();
     // Twelve versions: by default, DescribeImageReferences searches the ten newest.
->>>>>>> main
     for _ in 0..12 {
         version(world, fixture, &name, &current);
     }
@@ -98,17 +92,10 @@ pub fn lone_template(world: &mut World, fixture: &Fixture, image: &str) {
 
 pub fn by_parameter(world: &mut World, fixture: &Fixture, image: &str) {
     let name = of("golden", image);
-<<<<<<< HEAD
-    parameter(world, ground, &name, image);
-    template(world, ground, &of("resolving", image), &format!("resolve:ssm:{name}:1"));
-    let current = ground.moment.provisioned.current_image.clone().unwrap();
-    // The parameter has moved on; the template has not.
-=======
     parameter(world, fixture, &name, image);
     template(world, fixture, &of("resolving", image), &format!("resolve:ssm:{name}:1"));
     let current = fixture.moment.provisioned.current_image.clone().unwrap();
     // The parameter is updated; the launch template names the old version.
->>>>>>> main
     let input = json!({"Name": name, "Value": current, "Type": "String", "Overwrite": true});
     fixture.ask(world, "ssm", "PutParameter", input);
 }
@@ -121,15 +108,9 @@ pub fn configuration(world: &mut World, fixture: &Fixture, image: &str) {
 
 pub fn node_group(world: &mut World, fixture: &Fixture, image: &str) {
     let name = of("eks-node-group", image);
-<<<<<<< HEAD
-    let id = template(world, ground, &name, image);
-    let current = ground.moment.provisioned.current_image.clone().unwrap();
-    version(world, ground, &name, &current);
-=======
     let id = template(world, fixture, &name, image);
     let current = fixture.moment.provisioned.current_image.clone().unwrap();
     version(world, fixture, &name, &current);
->>>>>>> main
     let group = autoscaling::NewGroup::new(
         &fixture.account,
         &fixture.region,
@@ -230,15 +211,6 @@ fn on(name: &str, snapshot: &str) -> String {
 fn disk_of_older_version(world: &mut World, fixture: &Fixture, snapshot: &str) {
     let name = on("data", snapshot);
     let data = json!({"InstanceType": "t3.small", "BlockDeviceMappings": disks(snapshot)});
-<<<<<<< HEAD
-    ec2::seed_launch_template(world, &ground.account, &ground.region, &name, data);
-    let current = ground.moment.provisioned.current_image.clone().unwrap();
-    version(world, ground, &name, &current);
-}
-
-fn disk_of_configuration(world: &mut World, ground: &Ground, snapshot: &str) {
-    let current = ground.moment.provisioned.current_image.clone().unwrap();
-=======
     ec2::seed_launch_template(world, &fixture.account, &fixture.region, &name, data);
     let current = fixture.moment.provisioned.current_image.clone().unwrap();
     version(world, fixture, &name, &current);
@@ -246,7 +218,6 @@ fn disk_of_configuration(world: &mut World, ground: &Ground, snapshot: &str) {
 
 fn disk_of_configuration(world: &mut World, fixture: &Fixture, snapshot: &str) {
     let current = fixture.moment.provisioned.current_image.clone().unwrap();
->>>>>>> main
     let one = json!({"LaunchConfigurationName": on("data", snapshot), "ImageId": current, "InstanceType": "t3.small",
         "CreatedTime": 1_700_000_000, "BlockDeviceMappings": disks(snapshot)});
     autoscaling::seed_launch_configuration(world, &fixture.account, &fixture.region, one);
@@ -267,11 +238,7 @@ fn disk_of_spot_request(world: &mut World, fixture: &Fixture, snapshot: &str) {
 
 fn disk_of_recipe(world: &mut World, fixture: &Fixture, snapshot: &str) {
     let disks = json!([{"deviceName": "/dev/sdf", "ebs": {"snapshotId": snapshot}}]);
-<<<<<<< HEAD
-    let parent = ground.moment.provisioned.current_image.clone().unwrap();
-=======
     let parent = fixture.moment.provisioned.current_image.clone().unwrap();
->>>>>>> main
     let name = on("data", snapshot);
     let recipe = json!({"name": name, "semanticVersion": "1.0.0", "parentImage": parent, "components": [],
         "blockDeviceMappings": disks, "clientToken": name});

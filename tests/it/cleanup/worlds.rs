@@ -6,17 +6,10 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-<<<<<<< HEAD
-use bakeline::stage::cleanup::apply::apply;
-use bakeline::stage::cleanup::plan::draw;
-use bakeline::stage::cleanup::survey::Focus;
-use bakeline_rehearsal::faults::{Fault, FaultPlan};
-=======
 use bakeline::stage::cleanup::machine_images::apply::apply;
 use bakeline::stage::cleanup::machine_images::plan::make_plan;
 use bakeline::stage::cleanup::machine_images::survey::Inspect;
-use bakeline_rehearsal::faults::{Fault, FaultPlan, Random};
->>>>>>> main
+use bakeline_rehearsal::faults::{Fault, FaultPlan};
 use bakeline_rehearsal::services::ec2;
 use bakeline_rehearsal::time::Time;
 use bakeline_rehearsal::world::World;
