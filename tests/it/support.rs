@@ -153,30 +153,32 @@ impl Moment {
     }
 }
 
-/// Works until the pipeline's action of `stage` is over.
-pub async fn work(moment: &Moment, cloud: &Cloud, house: &WorkerDeps, stage: Stage) -> ActionStatus {
-    work_resting(moment, cloud, house, stage, || {}).await
+/// Works until the pipeline's action of `stage` has ended.
+pub async fn work(moment: &Moment, cloud: &Cloud, deps: &WorkerDeps, stage: Stage) -> ActionStatus {
+    work_until(moment, cloud, deps, stage, || false).await.expect("nothing else stops it")
 }
 
-/// As [`work`]; `rest` is called whenever no job is in hand.
-pub async fn work_resting(
+/// As [`work`], or until `stop` says so; it is asked between two slices.
+pub async fn work_until(
     moment: &Moment,
     cloud: &Cloud,
-    house: &WorkerDeps,
+    deps: &WorkerDeps,
     stage: Stage,
-    mut rest: impl FnMut(),
-) -> ActionStatus {
-    let began = house.clock.now();
+    mut stop: impl FnMut() -> bool,
+) -> Option<ActionStatus> {
+    let began = deps.clock.now();
     loop {
-        rest();
-        // A turn that was cut short is taken again: that is what a worker does.
-        let _ = run_once(house).await;
+        if stop() {
+            return None;
+        }
+        // A worker repeats a poll that failed.
+        let _ = run_once(deps).await;
         match cloud.with_world(|world| moment.action(world, stage)) {
             Some(ActionStatus::InProgress) | None => {}
-            Some(over) => return over,
+            Some(over) => return Some(over),
         }
-        let passed = house.clock.now().since(began);
+        let passed = deps.clock.now().since(began);
         assert!(passed < Duration::from_hours(30), "{stage} does not end");
-        house.clock.sleep(Duration::from_secs(5)).await;
+        deps.clock.sleep(Duration::from_secs(5)).await;
     }
 }

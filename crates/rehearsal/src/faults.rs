@@ -159,7 +159,8 @@ impl FaultPlan {
     /// Whether a stale read can come up, so that the world before each write must be kept.
     #[must_use]
     pub fn wants_past(&self) -> bool {
-        self.rules.iter().any(|(rule, _)| rule.fault == Fault::StaleRead)
+        let to_come = |rule: &Rule| !matches!(rule.when, When::Index(index) if index <= self.calls);
+        self.rules.iter().any(|(rule, _)| rule.fault == Fault::StaleRead && to_come(rule))
             || self.random.as_ref().is_some_and(|random| random.kinds.contains(&Fault::StaleRead))
     }
 

@@ -1,9 +1,12 @@
 //! The structure that ARCHITECTURE.md promises, read from the `use` lines.
 
+mod modules;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use self::modules::{circles, code, modules, rust_files, uses};
 use crate::support::repository;
 
 /// Which rooms each room may use. What is not listed may use nothing of the crate.
@@ -80,24 +83,6 @@ const PURE: &[&str] = &[
     "src/stage/cleanup/retain.rs",
 ];
 
-fn sources(under: &Path) -> Vec<PathBuf> {
-    if under.is_file() {
-        return vec![under.to_owned()];
-    }
-    let Ok(entries) = fs::read_dir(under) else { return Vec::new() };
-    let mut found: Vec<PathBuf> = entries.flat_map(|entry| sources(&entry.unwrap().path())).collect();
-    found.retain(|path| path.extension().is_some_and(|extension| extension == "rs"));
-    found.sort();
-    found
-}
-
-/// Code without comments and without its test module.
-fn code(path: &Path) -> String {
-    let text = fs::read_to_string(path).unwrap();
-    let without_tests = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
-    without_tests.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
-}
-
 fn is_test(path: &Path) -> bool {
     path.components().any(|part| {
         matches!(
@@ -122,7 +107,7 @@ fn rooms(text: &str) -> BTreeSet<String> {
 fn dependencies_point_down_only() {
     let allowed: BTreeMap<&str, &[&str]> = MAY_USE.iter().copied().collect();
     let mut wrong = Vec::new();
-    for path in sources(&repository("src")) {
+    for path in rust_files(&repository("src")) {
         let inside = path.strip_prefix(repository("src")).unwrap();
         let first = inside.components().next().unwrap().as_os_str().to_str().unwrap();
         let room = first.trim_end_matches(".rs");
@@ -155,10 +140,16 @@ fn the_rooms_form_no_circle() {
 }
 
 #[test]
+fn no_folder_of_the_product_has_a_circle_inside() {
+    let found = circles(&uses(&modules(&repository("src"))));
+    assert!(found.is_empty(), "{} circles: {found:#?}", found.len());
+}
+
+#[test]
 fn the_pure_files_see_neither_aws_nor_a_runtime() {
     let mut wrong = Vec::new();
     for under in PURE {
-        for path in sources(&repository(under)).into_iter().filter(|path| !is_test(path)) {
+        for path in rust_files(&repository(under)).into_iter().filter(|path| !is_test(path)) {
             let code = code(&path);
             for named in [
                 "aws_sdk_",
@@ -181,13 +172,13 @@ fn the_pure_files_see_neither_aws_nor_a_runtime() {
 #[test]
 fn every_pure_file_that_is_named_is_there() {
     for under in PURE {
-        assert!(!sources(&repository(under)).is_empty() || *under == "src/judge", "{under} is gone");
+        assert!(!rust_files(&repository(under)).is_empty() || *under == "src/judge", "{under} is gone");
     }
 }
 
 #[test]
 fn only_the_command_line_names_the_embedded_aws() {
-    for path in sources(&repository("src")) {
+    for path in rust_files(&repository("src")) {
         let inside = path.strip_prefix(repository("src")).unwrap();
         let named = code(&path).contains("bakeline_rehearsal");
         assert!(!named || inside.starts_with("cli"), "{}", inside.display());
