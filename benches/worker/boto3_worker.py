@@ -13,7 +13,7 @@ import boto3
 from botocore.config import Config
 
 THREADS = int(sys.argv[1])
-ACTION_TYPE = {"category": "Build", "owner": "Custom", "provider": "Bakeline", "version": "1"}
+ACTION_TYPE = {"category": "Build", "owner": "Custom", "provider": "BakelineBake", "version": "1"}
 
 threading.stack_size(256 * 1024)
 client = boto3.client("codepipeline", config=Config(max_pool_connections=min(THREADS, 64)))

@@ -248,7 +248,7 @@ fn job(state: &mut State, due: Option<u64>) -> (String, String) {
     };
     let text = format!(
         "{{\"id\":\"{id}\",\"nonce\":\"3\",\"accountId\":\"123456789012\",\"data\":{{\"actionTypeId\":{{\"category\":\
-         \"Build\",\"owner\":\"Custom\",\"provider\":\"Bakeline\",\"version\":\"1\"}},\"actionConfiguration\":\
+         \"Build\",\"owner\":\"Custom\",\"provider\":\"BakelineBake\",\"version\":\"1\"}},\"actionConfiguration\":\
          {{\"configuration\":{{\"Spec\":\"bakeline.yaml\"}}}},\"pipelineContext\":{{\"pipelineName\":\"web-{pipeline}\",\
          \"pipelineArn\":\"arn:aws:codepipeline:eu-west-1:123456789012:web-{pipeline}\",\"pipelineExecutionId\":\
          \"{execution}\",\"stage\":{{\"name\":\"Bake\"}},\"action\":{{\"name\":\"Image\",\"actionExecutionId\":\

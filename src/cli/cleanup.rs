@@ -34,11 +34,7 @@ enum Command {
 }
 
 pub fn main(args: Args) -> Result<(), CliError> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .map_err(|error| CliError::unavailable(format!("no runtime: {error}"), ""))?;
+    let runtime = super::runtime()?;
     runtime.block_on(async {
         match args.command {
             Command::Plan(args) => plan::main(args).await,
@@ -86,6 +82,6 @@ pub fn failed(error: &StageError) -> CliError {
             CliError::unavailable(message, "nothing more was changed; run the command again")
         }
         FailureKind::ConfigurationError | FailureKind::RevisionOutOfSync => CliError::data(message, ""),
-        FailureKind::JobFailed => CliError::failed(message, ""),
+        FailureKind::JobFailed | FailureKind::TimedOut => CliError::failed(message, ""),
     }
 }

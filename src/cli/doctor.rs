@@ -1,56 +1,56 @@
-//! `bakeline doctor`: whether a pipeline and what its release names are fit for the line. Changes nothing.
+//! `bakeline doctor`: checks a pipeline and the resources that its release spec names, without changing anything.
 
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 
 use comfy_table::presets::NOTHING;
 use comfy_table::{ContentArrangement, Table};
+use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::exit::CliError;
+use super::exit::{CliError, Message};
 use super::identity::Identity;
-use super::say;
-use crate::doctor::{Examination, Finding, Verdict, worst};
+use super::{Output, json, say};
+use crate::doctor::{Examination, Finding, Status, worst};
 use crate::spec::{self, ReleaseSpec};
+
+/// The schema of the JSON report.
+pub const REPORT: &str = "doctor-report/v1";
 
 /// Arguments of `bakeline doctor`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The release spec whose image pipeline, network, group, alarms and metrics are looked at
+    /// The release spec whose resources are checked: image pipeline, network, target, alarms, metrics
     #[arg(value_name = "SPEC")]
     spec: Option<PathBuf>,
     /// The pipeline's name
     #[arg(long, value_name = "NAME")]
     pipeline: String,
-    /// Where the worker will write down its jobs, if that is `s3://BUCKET/PREFIX`
+    /// The worker's journal, if it is in S3: s3://BUCKET/PREFIX
     #[arg(long, value_name = "PLACE", env = "BAKELINE_JOURNAL")]
     journal: Option<String>,
-    /// Write the findings as JSON
-    #[arg(long)]
-    json: bool,
     #[command(flatten)]
     identity: Identity,
 }
 
-/// What `--json` writes.
-#[derive(Serialize)]
-struct Report<'a> {
+/// JSON output of `bakeline doctor`.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Report<'a> {
+    /// Name of the pipeline.
     pipeline: &'a str,
+    /// Region of the checks.
     region: &'a str,
-    /// The worst of all findings.
-    verdict: Verdict,
+    /// The worst status of all findings.
+    status: Status,
     findings: &'a [Finding],
 }
 
-pub fn main(args: Args) -> Result<(), CliError> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| CliError::unavailable(format!("no runtime: {error}"), ""))?;
-    runtime.block_on(doctor(args))
+pub fn main(args: Args, output: Output) -> Result<(), CliError> {
+    super::runtime()?.block_on(doctor(args, output))
 }
 
-async fn doctor(args: Args) -> Result<(), CliError> {
+async fn doctor(args: Args, output: Output) -> Result<(), CliError> {
     let spec = args.spec.as_deref().map(read).transpose()?;
     let clock = args.identity.clock();
     let aws = Identity::aws(&clock).await;
@@ -66,50 +66,48 @@ async fn doctor(args: Args) -> Result<(), CliError> {
         targets: args.identity.targets()?,
         journal: place.map(|rest| rest.split('/').next().unwrap_or_default().to_owned()),
     };
-    show(&args, &region, &examination.run().await)
+    show(&args, output, &region, &examination.run().await)
 }
 
 fn read(path: &Path) -> Result<(ReleaseSpec, String), CliError> {
     let name = path.display().to_string();
-    let text = super::read(path, spec::MAX_BYTES)
-        .map_err(|error| CliError::data(format!("{name}: {error}"), "give the path of a release spec"))?;
+    let text = super::read_input(path, spec::MAX_BYTES, "release spec")?;
     let spec =
-        ReleaseSpec::parse(&text, &name).map_err(|mistakes| CliError::data(mistakes.to_string(), ""))?;
+        ReleaseSpec::parse(&text, &name).map_err(|mistakes| CliError::data(Message::of(&mistakes), ""))?;
     Ok((spec, name))
 }
 
-fn show(args: &Args, region: &str, findings: &[Finding]) -> Result<(), CliError> {
-    let verdict = worst(findings);
-    if args.json {
-        let report = Report { pipeline: &args.pipeline, region, verdict, findings };
-        let text = serde_json::to_string_pretty(&report)
-            .map_err(|error| CliError::bug(format!("the findings cannot be written: {error}")))?;
-        say(&text)?;
-    } else {
-        say(&table(findings).to_string())?;
+fn show(args: &Args, output: Output, region: &str, findings: &[Finding]) -> Result<(), CliError> {
+    let status = worst(findings);
+    match output {
+        Output::Json => json(REPORT, &Report { pipeline: &args.pipeline, region, status, findings })?,
+        Output::Text => say(&table(findings).to_string())?,
     }
-    let count = |of: Verdict| findings.iter().filter(|finding| finding.verdict == of).count();
-    let many = |of: Verdict, what: &str| format!("{} of {} things {what}", count(of), findings.len());
-    match verdict {
-        Verdict::Fit | Verdict::Doubtful => Ok(()),
-        Verdict::Unfit => Err(CliError::data(many(verdict, "are unfit"), "")),
-        Verdict::Denied => Err(CliError::denied(many(verdict, "may not be looked at"), "")),
-        Verdict::Unanswered => Err(CliError::unavailable(many(verdict, "could not be looked at"), "")),
+    let count = findings.iter().filter(|finding| finding.status == status).count();
+    let many = |what: &str| format!("{count} of {} checks {what}", findings.len());
+    match status {
+        Status::Ok | Status::Warning => Ok(()),
+        Status::Failed => Err(CliError::failed(many("failed"), "the table says what to change")),
+        Status::Denied => Err(CliError::denied(
+            many("were denied"),
+            "run doctor as a principal with the policy of pipeline/doctor.yaml",
+        )),
+        Status::Unknown => Err(CliError::unavailable(many("got no answer from AWS"), "run doctor again")),
     }
 }
 
 fn table(findings: &[Finding]) -> Table {
     let mut table = Table::new();
-    table.load_style(NOTHING).set_header(["VERDICT", "CHECK", "OF", "SEEN"]);
+    table.load_style(NOTHING).set_header(["STATUS", "CHECK", "SUBJECT", "OBSERVED"]);
     if std::io::stdout().is_terminal() {
         table.set_content_arrangement(ContentArrangement::Dynamic);
     }
     for finding in findings {
-        let seen = match finding.hint.as_str() {
+        let observed = match finding.hint.as_str() {
             "" => finding.observed.clone(),
-            hint => format!("{}\n-> {hint}", finding.observed),
+            hint => format!("{}\nhint: {hint}", finding.observed),
         };
-        table.add_row([finding.verdict.name(), finding.check, &finding.thing, &seen]);
+        table.add_row([finding.status.name(), finding.check, &finding.subject, &observed]);
     }
     table
 }

@@ -1,4 +1,4 @@
-//! The commands. One file each; this one reads the arguments and gives the exit code.
+//! The command line: parses arguments, runs a command, prints its error and returns the exit code.
 
 mod cleanup;
 mod doctor;
@@ -16,107 +16,209 @@ pub mod verify;
 mod work;
 
 use std::ffi::OsString;
-use std::io::Write;
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use serde::Serialize;
 
-use exit::CliError;
+use exit::{CliError, Message};
+use logging::Format;
 
-/// Bakes, tests, promotes and cleans up machine images, one signed hand-over after the other.
+/// Bakes, tests, promotes and cleans up machine images and container images from AWS CodePipeline
 #[derive(Debug, Parser)]
 #[command(name = "bakeline", version, max_term_width = 100)]
 struct Args {
-    /// What is logged to standard error: a level (warn, info, debug) or a tracing filter
+    /// How standard output is written
+    #[arg(long, global = true, value_name = "FORMAT", value_enum, default_value = "text")]
+    output: Output,
+    /// What is logged to standard error: a level (error, warn, info, debug, trace) or a tracing filter
     /// [default: off; of `work`: info]
     #[arg(long, global = true, env = "BAKELINE_LOG", value_name = "FILTER", verbatim_doc_comment)]
     log: Option<String>,
+    /// How log lines are written [default: text; of `work`: json]
+    #[arg(long, global = true, env = "BAKELINE_LOG_FORMAT", value_name = "FORMAT", value_enum)]
+    log_format: Option<Format>,
     #[command(subcommand)]
     command: Command,
 }
 
+/// Format of a command's standard output.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Output {
+    /// For people
+    #[default]
+    Text,
+    /// For programs: one JSON document, or one JSON object a line, with the id of its schema
+    Json,
+}
+
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Say what a cleanup would do, do what was approved, bring images back
-    Cleanup(cleanup::Args),
-    /// The canary judge on recorded samples and windows, offline
-    Judge(judge::Args),
-    /// List what runs left behind, and remove it once they have ended
-    Reap(reap::Args),
-    /// Run the whole line on an AWS embedded in this binary, in virtual time
+    /// Run one release through all stages on an embedded AWS, in virtual time
     #[cfg(feature = "rehearsal")]
     Rehearse(rehearse::Args),
     /// Poll CodePipeline for jobs and run them
     Work(work::Args),
-    /// Run one job from a job document, to its end
+    /// Run one job from a job document until its action ends
     Run(run::Args),
-    /// Check that a pipeline and what its release names are fit for the line, changing nothing
+    /// Check a pipeline and the resources that its release spec names, without changing anything
     Doctor(doctor::Args),
-    /// Check the chain of statements in an artifact, offline, against a trust root
+    /// Verify the chain of signed statements in an artifact
     Verify(verify::Args),
-    /// Print the JSON Schema of the release spec, or of scenarios
+    /// Plan the cleanup of images, apply a signed plan, or undo a quarantine
+    Cleanup(cleanup::Args),
+    /// List or remove the resources that ended runs left behind
+    Reap(reap::Args),
+    /// Run the canary judge offline: compare samples, replay a recording, plan the steps of a rollout
+    Judge(judge::Args),
+    /// Print the JSON Schema of a file or of a command's JSON output
     Schema(schema::Args),
+    #[command(hide = true)]
+    Audit(Reserved),
+    #[command(hide = true)]
+    Drill(Reserved),
+    #[command(hide = true)]
+    Promote(Reserved),
 }
 
-/// Runs the command line and says how it ended, in sysexits codes.
+/// Arguments of a command that a later version will have.
+#[derive(Debug, clap::Args)]
+#[command(disable_help_flag = true)]
+struct Reserved {
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
+    _arguments: Vec<OsString>,
+}
+
+/// Parses the arguments, runs the command and returns its exit code.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let args = match Args::try_parse_from(arguments) {
         Ok(args) => args,
         Err(help) => {
-            // Help and version were asked for; anything else is a usage error.
+            // Help and version are answers; anything else is a usage error.
             let code = if help.use_stderr() { exit::USAGE } else { 0 };
             let _ = help.print();
             return ExitCode::from(code);
         }
     };
-    match &args.command {
-        Command::Work(work) => {
-            let filter = args.log.as_deref().unwrap_or("warn,bakeline=info");
-            logging::start(filter, work.log_format());
-        }
-        // The other commands tell what happens themselves; a log line would tear their progress apart.
-        _ => logging::start(args.log.as_deref().unwrap_or("off"), logging::Format::Text),
-    }
+    // Commands other than `work` print their own progress; log lines would tear it apart.
+    let (filter, format) = match args.command {
+        Command::Work(_) => ("warn,bakeline=info", Format::Json),
+        _ => ("off", Format::Text),
+    };
+    let format = args.log_format.unwrap_or(format);
+    logging::start(args.log.as_deref().unwrap_or(filter), format);
+    let output = args.output;
     let ended = match args.command {
-        Command::Cleanup(args) => cleanup::main(args),
-        Command::Judge(args) => judge::main(&args),
-        Command::Reap(args) => reap::main(args),
         #[cfg(feature = "rehearsal")]
-        Command::Rehearse(args) => rehearse::main(args),
-        Command::Work(args) => work::main(args),
+        Command::Rehearse(args) => rehearse::main(args, output),
+        Command::Work(args) => work::main(args, format),
         Command::Run(args) => run::main(args),
-        Command::Doctor(args) => doctor::main(args),
+        Command::Doctor(args) => doctor::main(args, output),
         Command::Verify(args) => verify::main(&args),
+        Command::Cleanup(args) => cleanup::main(args),
+        Command::Reap(args) => reap::main(args),
+        Command::Judge(args) => judge::main(&args, output),
         Command::Schema(args) => schema::main(&args),
+        Command::Audit(_) => Err(reserved("audit")),
+        Command::Drill(_) => Err(reserved("drill")),
+        Command::Promote(_) => Err(reserved("promote")),
     };
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // A closed standard error leaves only the exit code to tell.
+            // With standard error closed, the exit code alone remains.
             let _ = writeln!(std::io::stderr(), "{error}");
             ExitCode::from(error.code())
         }
     }
 }
 
-/// Reads a file that should have at most `most` bytes, and one byte of a longer one, so that whoever judges it sees
-/// that it is too long: a device or a wrong file must not fill the memory.
-fn read(path: &std::path::Path, most: usize) -> std::io::Result<Vec<u8>> {
-    use std::io::Read as _;
+fn reserved(name: &str) -> CliError {
+    CliError::usage(
+        format!("the command `{name}` is reserved for a later version"),
+        "`bakeline help` lists the commands of this version",
+    )
+}
+
+/// Builds the tokio runtime of a command.
+///
+/// # Errors
+/// The operating system refuses threads or files.
+pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, CliError> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|error| CliError::unavailable("the tokio runtime cannot start", "").caused_by(&error))
+}
+
+/// Reads at most `max` bytes of a file, plus one byte of a longer one: the parser then reports that it is too long.
+/// The limit keeps a device or a wrong file from filling the memory.
+fn read(path: &Path, max: usize) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    std::fs::File::open(path)?.take(most as u64 + 1).read_to_end(&mut bytes)?;
+    std::fs::File::open(path)?.take(max as u64 + 1).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
-/// Writes a line of output; a reader who has seen enough (`| head`) is no failure of ours.
+/// Reads an input file that the user named. `kind` says what it must be, such as "release spec".
+///
+/// # Errors
+/// The file does not exist or cannot be opened (66), or cannot be read (65).
+pub(crate) fn read_input(path: &Path, max: usize, kind: &str) -> Result<Vec<u8>, CliError> {
+    read(path, max).map_err(|error| {
+        let message = Message::from(format!("cannot read the {kind} `{}`", path.display()));
+        let hint = format!("give the path of a {kind}");
+        match error.kind() {
+            ErrorKind::NotFound | ErrorKind::PermissionDenied => CliError::missing(message, hint),
+            _ => CliError::data(message, hint),
+        }
+        .caused_by(&error)
+    })
+}
+
+/// Prints a line on standard output. A reader that closed it, such as `head`, is no error.
 fn say(line: &str) -> Result<(), CliError> {
     match writeln!(std::io::stdout(), "{line}") {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(CliError::unavailable(
-            format!("standard output cannot be written: {error}"),
-            "check where the output goes",
-        )),
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(CliError::unavailable("cannot write to standard output", "check where it is redirected to")
+                .caused_by(&error))
+        }
         _ => Ok(()),
     }
+}
+
+/// The id of one of our JSON Schemas; `name` is such as `doctor-report/v1`.
+#[must_use]
+pub fn schema_id(name: &str) -> String {
+    format!("https://bakeline.dev/schema/{name}")
+}
+
+/// A JSON object that names its schema.
+#[derive(Serialize)]
+struct Document<'a, T> {
+    schema: String,
+    #[serde(flatten)]
+    value: &'a T,
+}
+
+/// Prints a JSON document that names its schema, on several lines.
+pub(crate) fn json(schema: &str, value: &impl Serialize) -> Result<(), CliError> {
+    let document = Document { schema: schema_id(schema), value };
+    let text = serde_json::to_string_pretty(&document).map_err(|error| not_json(schema, &error))?;
+    say(&text)
+}
+
+/// Prints a JSON object that names its schema on one line.
+pub(crate) fn json_line(schema: &str, value: &impl Serialize) -> Result<(), CliError> {
+    let document = Document { schema: schema_id(schema), value };
+    let text = serde_json::to_string(&document).map_err(|error| not_json(schema, &error))?;
+    say(&text)
+}
+
+fn not_json(schema: &str, error: &serde_json::Error) -> CliError {
+    CliError::bug(format!("the {schema} cannot be written as JSON")).caused_by(error)
 }
 
 #[cfg(test)]
@@ -124,7 +226,7 @@ mod tests {
     use clap::CommandFactory as _;
 
     #[test]
-    fn no_two_arguments_of_a_command_are_in_each_others_way() {
+    fn the_arguments_of_every_command_are_consistent() {
         super::Args::command().debug_assert();
     }
 }

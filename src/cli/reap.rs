@@ -43,11 +43,7 @@ pub struct Args {
 }
 
 pub fn main(args: Args) -> Result<(), CliError> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .map_err(|error| CliError::unavailable(format!("no runtime: {error}"), ""))?;
+    let runtime = super::runtime()?;
     runtime.block_on(run(args))
 }
 

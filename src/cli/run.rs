@@ -16,6 +16,10 @@ use crate::worker::journal::Journal;
 use crate::worker::slice::Answer;
 use crate::worker::{WorkerDeps, report};
 
+/// The action types that a job may have.
+pub const ACTION_TYPES: &str = "bakeline runs owner Custom, version 1, providers BakelineBake (category Build), \
+                                BakelineTest (Test), BakelinePromote (Deploy) and BakelineCleanup (Invoke)";
+
 /// Arguments of `bakeline run`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -27,7 +31,7 @@ pub struct Args {
     input: Vec<(String, PathBuf)>,
     /// A folder that stands in for the output locations in S3; the job's state rests there too
     #[arg(long, value_name = "DIR")]
-    output: Option<PathBuf>,
+    out: Option<PathBuf>,
     /// Go on where an earlier run of the same job was cut off
     #[arg(long)]
     resume: bool,
@@ -62,58 +66,50 @@ pub fn main(args: Args) -> Result<(), CliError> {
         let action = &job.action_type;
         return Err(CliError::data(
             format!(
-                "{file}: the job is of {} {} {}: no stage runs it",
+                "{file}: no stage runs an action of type {} {} {}",
                 action.category, action.provider, action.version
             ),
-            "actions of owner Custom, provider Bakeline, version 1 are run, in the categories Build, Test, Deploy and Invoke",
+            ACTION_TYPES,
         ));
     }
     #[cfg(feature = "rehearsal")]
     if args.rehearse {
-        return super::rehearse::one_job(job, args.input.into_iter().collect(), args.output);
+        return super::rehearse::one_job(job, args.input.into_iter().collect(), args.out);
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .map_err(|error| CliError::unavailable(format!("no runtime: {error}"), ""))?;
-    runtime.block_on(run(args, job))
+    super::runtime()?.block_on(run(args, job))
 }
 
 async fn run(args: Args, job: Job) -> Result<(), CliError> {
     let clock = args.identity.clock();
     let aws = Identity::aws(&clock).await;
     let authority = args.identity.authority(&aws).await?;
-    let house = WorkerDeps {
+    let deps = WorkerDeps {
         aws,
         clock,
         network: Network::direct(),
         authority: Arc::new(authority),
-        targets: args.identity.targets()?,
+        environments: args.identity.targets()?,
         journal: Arc::new(Journal::in_memory()),
         telemetry: Telemetry::watched(|now, label, event| tell(now, label.stage.name(), event)),
         stages: Stage::ALL.to_vec(),
         input_files: args.input.iter().cloned().collect::<BTreeMap<_, _>>(),
-        output_folder: args.output.clone(),
+        output_folder: args.out.clone(),
     };
-    let folder = args.output.clone().unwrap_or_else(|| PathBuf::from("."));
+    let folder = args.out.clone().unwrap_or_else(|| PathBuf::from("."));
     let rest = StateFile::in_folder(&folder, &job);
     let outcome =
-        run_to_end(&house, job.clone(), &rest, args.resume).await.map_err(|error| match &error {
+        run_to_end(&deps, job.clone(), &rest, args.resume).await.map_err(|error| match &error {
             ByHandError::Begun { .. } => CliError::usage(
                 error.to_string(),
                 "add --resume to go on from there, or remove the file to begin anew",
             ),
             ByHandError::State { .. } => {
-                CliError::unavailable(error.to_string(), "the folder given with --output must be writable")
+                CliError::unavailable(error.to_string(), "the folder given with --out must be writable")
             }
-            ByHandError::NoStage { .. } => CliError::data(
-                error.to_string(),
-                "actions of owner Custom, provider Bakeline, version 1 are run",
-            ),
+            ByHandError::NoStage { .. } => CliError::data(error.to_string(), ACTION_TYPES),
         })?;
     if args.report {
-        report::report(&house, &job, &Answer::End(outcome.clone())).await.map_err(|error| {
+        report::report(&deps, &job, &Answer::End(outcome.clone())).await.map_err(|error| {
             CliError::unavailable(
                 format!("CodePipeline did not take the outcome: {error}"),
                 "run again with --resume --report",
@@ -154,7 +150,7 @@ pub fn ended(outcome: Outcome) -> Result<(), CliError> {
             Ok(())
         }
         Outcome::Failed(failure) => Err(match failure.kind {
-            FailureKind::JobFailed => CliError::failed(failure.message, ""),
+            FailureKind::JobFailed | FailureKind::TimedOut => CliError::failed(failure.message, ""),
             FailureKind::ConfigurationError | FailureKind::RevisionOutOfSync => {
                 CliError::data(failure.message, "")
             }

@@ -47,7 +47,7 @@ pub struct Args {
     #[arg(long, value_name = "FILE", requires = "content", verbatim_doc_comment)]
     progress: Option<PathBuf>,
     /// Live in the virtual time that `bakeline rehearse --listen` prints
-    #[arg(long, value_name = "CLOCK", env = "BAKELINE_CLOCK", hide = true)]
+    #[arg(long, value_name = "CLOCK", env = "BAKELINE_TEST_CLOCK", hide = true)]
     clock: Option<Mapping>,
 }
 
@@ -97,10 +97,7 @@ pub fn main(args: &Args) -> Result<(), CliError> {
         prove_source(source, &proven)?;
     }
     if args.content {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .enable_all()
-            .build()
-            .map_err(|error| CliError::unavailable(format!("no runtime: {error}"), ""))?;
+        let runtime = super::runtime()?;
         let mut progress = Progress::open(args.progress.as_deref())?;
         runtime.block_on(async {
             let clock = args.clock.map_or_else(Clock::system, Clock::mapped);

@@ -48,18 +48,8 @@ pub struct Args {
     /// Write what became of the actions into this folder as a JUnit report
     #[arg(long, value_name = "DIR", env = "BAKELINE_JUNIT")]
     junit: Option<PathBuf>,
-    /// How the log looks
-    #[arg(long, value_name = "FORMAT", env = "BAKELINE_LOG_FORMAT", value_enum, default_value = "json")]
-    log_format: Format,
     #[command(flatten)]
     identity: Identity,
-}
-
-impl Args {
-    /// How the log is to look.
-    pub fn log_format(&self) -> Format {
-        self.log_format
-    }
 }
 
 fn slots(text: &str) -> Result<usize, String> {
@@ -83,14 +73,10 @@ fn stage(text: &str) -> Result<Stage, String> {
     found.ok_or_else(|| format!("`{text}` is none of bake, test, promote, cleanup"))
 }
 
-pub fn main(args: Args) -> Result<(), CliError> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .map_err(|error| CliError::unavailable(format!("no runtime: {error}"), ""))?;
+pub fn main(args: Args, log_format: Format) -> Result<(), CliError> {
+    let runtime = super::runtime()?;
     // As a task of its own the worker shares a thread with its slices: none of them has to wake another thread to be heard.
-    let ended = runtime.block_on(async { tokio::spawn(work(args)).await });
+    let ended = runtime.block_on(async { tokio::spawn(work(args, log_format)).await });
     // A file operation that hangs must not keep a worker alive that was told to end.
     runtime.shutdown_background();
     match ended {
@@ -102,7 +88,7 @@ pub fn main(args: Args) -> Result<(), CliError> {
     }
 }
 
-async fn work(args: Args) -> Result<(), CliError> {
+async fn work(args: Args, log_format: Format) -> Result<(), CliError> {
     // Before anything else: from here on a signal is a request, not a death.
     let stop = signals()?;
     let clock = args.identity.clock();
@@ -114,19 +100,19 @@ async fn work(args: Args) -> Result<(), CliError> {
     let mut stages = args.stages.clone();
     stages.sort();
     stages.dedup();
-    let house = WorkerDeps {
+    let deps = WorkerDeps {
         aws,
         clock: clock.clone(),
         network: Network::direct(),
         authority: Arc::new(authority),
-        targets: args.identity.targets()?,
+        environments: args.identity.targets()?,
         journal: Arc::new(journal),
-        telemetry: telemetry(&outcomes, args.log_format),
+        telemetry: telemetry(&outcomes, log_format),
         stages,
         input_files: BTreeMap::new(),
         output_folder: None,
     };
-    let durable = house.journal.is_durable();
+    let durable = deps.journal.is_durable();
     if !durable {
         tracing::warn!(
             "without --journal, jobs that are in hand when this process dies wait for their time-out"
@@ -136,13 +122,13 @@ async fn work(args: Args) -> Result<(), CliError> {
         slots: args.slots,
         drain: args.drain,
         // Whoever stops a worker waits in the machine's time.
-        grace: clock.stretched(args.grace),
+        grace: clock.from_machine_time(args.grace),
         seed: seed(&name),
-        slice_limit: clock.stretched(Settings::default().slice_limit),
+        slice_limit: clock.from_machine_time(Settings::default().slice_limit),
         ..Settings::default()
     };
     tracing::info!(worker = name, slots = args.slots, drain = args.drain, "the worker begins");
-    let service = Service::new(house, settings);
+    let service = Service::new(deps, settings);
     if let Some(address) = args.health {
         let listener = health::bind(address).await?;
         let (health, clock) = (service.health(), clock.clone());

@@ -1,18 +1,18 @@
-//! One examination: everything that is looked at, in the order in which it is told.
+//! One run of doctor: reads every resource and checks it, in the order of the report.
 
 use std::collections::BTreeSet;
 
-use super::observed::{Pipeline, Trouble};
-use super::{Finding, Verdict, judge, look};
+use super::observed::{Pipeline, ReadError};
+use super::{Finding, Status, checks, read};
 use crate::aws::{Aws, TargetError, Targets};
 use crate::engine::error::with_causes;
 use crate::engine::{FailureKind, StageError, Timestamp};
 use crate::evidence::{KeySource, SignError, Stage, TrustRoot};
 use crate::spec::ReleaseSpec;
 use crate::stage::handover::SPEC;
-use crate::stage::{cleanup, promote};
+use crate::stage::{cleanup, promote as promotion};
 
-/// What is to be examined. What is not given is not looked at, and a finding says so.
+/// Input of a run of doctor. What is none is not checked; for the key and the trust root a finding says so.
 #[derive(Debug)]
 pub struct Examination {
     pub aws: Aws,
@@ -23,39 +23,39 @@ pub struct Examination {
     pub spec: Option<(ReleaseSpec, String)>,
     pub signing_key: Option<KeySource>,
     pub trust: Option<TrustRoot>,
-    /// The roles that releases may name.
+    /// The environments that releases may name.
     pub targets: Targets,
     /// The bucket of the worker's journal.
     pub journal: Option<String>,
 }
 
 impl Examination {
-    /// Looks at everything.
+    /// Reads and checks everything.
     pub async fn run(&self) -> Vec<Finding> {
         let aws = &self.aws;
-        let caller = look::caller(aws).await;
-        let seen = look::pipeline(aws, &self.pipeline).await;
-        let pipeline = seen.as_ref().ok().and_then(Option::as_ref);
+        let caller = read::caller(aws).await;
+        let observed = read::pipeline(aws, &self.pipeline).await;
+        let pipeline = observed.as_ref().ok().and_then(Option::as_ref);
         let arn = pipeline.and_then(|pipeline| pipeline.arn.as_deref());
-        let mut findings = vec![judge::caller(&caller, arn)];
-        findings.extend(judge::pipeline(&self.pipeline, &seen, aws.region()));
-        let stages = match pipeline.map(judge::stages) {
+        let mut findings = vec![checks::caller(&caller, arn)];
+        findings.extend(checks::pipeline(&self.pipeline, &observed, aws.region()));
+        let stages = match pipeline.map(checks::stages) {
             Some(stages) if !stages.is_empty() => stages,
-            // Of a pipeline that cannot be seen, all four.
+            // A pipeline that cannot be read may have all stages.
             _ => BTreeSet::from(Stage::ALL),
         };
-        let types = look::action_types(aws).await;
-        findings.extend(stages.iter().map(|stage| judge::action_type(*stage, &types)));
+        let types = read::action_types(aws).await;
+        findings.extend(stages.iter().map(|stage| checks::action_type(*stage, &types)));
         if let Some(pipeline) = pipeline {
             self.stores(pipeline, &mut findings).await;
         }
         self.signing(&stages, &mut findings).await;
         if let Some(bucket) = &self.journal {
-            let found = look::bucket(aws, bucket).await;
-            findings.push(judge::bucket("journal_bucket_exists", bucket, &found, aws.region()));
+            let found = read::bucket(aws, bucket).await;
+            findings.push(checks::bucket("journal_bucket_exists", bucket, &found, aws.region()));
         }
         if let Some((spec, file)) = &self.spec {
-            findings.extend(pipeline.and_then(|pipeline| judge::spec_path(pipeline, file, SPEC)));
+            findings.extend(pipeline.and_then(|pipeline| checks::spec_path(pipeline, file, SPEC)));
             self.release(spec, &mut findings).await;
         }
         findings
@@ -65,12 +65,12 @@ impl Examination {
         let here = self.aws.region();
         for store in &pipeline.stores {
             let region = store.region.as_deref().unwrap_or(here);
-            let found = look::bucket(&self.aws, &store.bucket).await;
-            findings.push(judge::bucket("artifact_bucket_exists", &store.bucket, &found, region));
-            // The clients ask in one region only.
+            let found = read::bucket(&self.aws, &store.bucket).await;
+            findings.push(checks::bucket("artifact_bucket_exists", &store.bucket, &found, region));
+            // The clients are of one region.
             if let Some(key) = store.key.as_deref().filter(|_| region == here) {
-                let found = look::key(&self.aws, key).await;
-                findings.push(judge::key("artifact_key_can_be_used", key, &found, "ENCRYPT_DECRYPT"));
+                let found = read::key(&self.aws, key).await;
+                findings.push(checks::key("artifact_key_can_be_used", key, &found, "ENCRYPT_DECRYPT"));
             }
         }
     }
@@ -82,8 +82,8 @@ impl Examination {
             return;
         };
         if let KeySource::Kms(key) = source {
-            let finding = judge::key(CHECK, key, &look::key(&self.aws, key).await, "SIGN_VERIFY");
-            let usable = finding.verdict == Verdict::Fit;
+            let finding = checks::key(CHECK, key, &read::key(&self.aws, key).await, "SIGN_VERIFY");
+            let usable = finding.status == Status::Ok;
             findings.push(finding);
             if !usable {
                 return;
@@ -92,10 +92,10 @@ impl Examination {
         let name = source.to_string();
         findings.push(match source.open(&self.aws.kms, &self.aws.secretsmanager).await {
             Ok(signer) => match &self.trust {
-                Some(trust) => judge::believed(&name, signer.public_key(), trust, stages, self.now),
-                None => not_given("signing_key_is_believed", "--trust"),
+                Some(trust) => checks::key_is_trusted(&name, signer.public_key(), trust, stages, self.now),
+                None => not_given("signing_key_is_trusted", "--trust"),
             },
-            Err(error) => judge::unseen(CHECK, &name, &of_signer(error)),
+            Err(error) => checks::unread(CHECK, &name, &signer_error(error)),
         });
     }
 
@@ -105,91 +105,92 @@ impl Examination {
             && let Some(aws) = &self.acting(targets.bake.as_deref(), findings).await
         {
             if let Some(arn) = &bake.image_pipeline {
-                findings.push(judge::image_pipeline(
+                findings.push(checks::image_pipeline(
                     arn,
-                    &look::image_pipeline(aws, arn).await,
+                    &read::image_pipeline(aws, arn).await,
                     aws.region(),
                 ));
             }
             if let Some(name) = &bake.parameter {
                 let needed = if bake.container.is_some() { "text" } else { "aws:ec2:image" };
-                findings.push(judge::parameter(name, &look::parameter(aws, name).await, needed));
+                findings.push(checks::parameter(name, &read::parameter(aws, name).await, needed));
             }
             if let Some(container) = &bake.container {
                 let name = &container.repository;
-                findings.push(judge::repository(name, &look::repository(aws, name).await));
+                findings.push(checks::repository(name, &read::repository(aws, name).await));
             }
         }
         if let Some(test) = &spec.test
             && let Some(aws) = &self.acting(targets.test.as_deref(), findings).await
         {
             if let Some(instance) = test.instance() {
-                let network = look::network(aws, instance.subnet, instance.security_groups).await;
-                findings.push(judge::network(instance.subnet, instance.security_groups, &network));
+                let network = read::network(aws, instance.subnet, instance.security_groups).await;
+                findings.push(checks::network(instance.subnet, instance.security_groups, &network));
                 let name = instance.kind;
-                findings.push(judge::instance_type(name, &look::instance_type(aws, name).await));
+                findings.push(checks::instance_type(name, &read::instance_type(aws, name).await));
             }
             if let Some(task) = &test.task {
-                findings.push(judge::cluster(&task.cluster, &look::cluster(aws, &task.cluster).await));
+                findings.push(checks::cluster(&task.cluster, &read::cluster(aws, &task.cluster).await));
                 for subnet in &task.subnets {
-                    let network = look::network(aws, subnet, &task.security_groups).await;
-                    findings.push(judge::network(subnet, &task.security_groups, &network));
+                    let network = read::network(aws, subnet, &task.security_groups).await;
+                    findings.push(checks::network(subnet, &task.security_groups, &network));
                 }
             }
         }
         if let Some(promote) = &spec.promote
             && let Some(aws) = &self.acting(targets.promote.as_deref(), findings).await
         {
-            let checks = promote::examine::examine(aws, promote, now).await.map_err(Trouble::from);
-            findings.extend(judge::fleet(&promote.group, &checks));
+            let checks = promotion::examine::examine(aws, promote, now).await.map_err(ReadError::from);
+            findings.extend(checks::promotion(&promote.group, &checks));
             for metric in &promote.metrics {
                 let hold = promote.hold.as_duration();
-                let samples = promote::examine::datapoints(aws, metric, hold, now).await;
-                let samples = samples.map_err(Trouble::from);
-                findings.push(judge::metric(&metric.name, &samples, metric.min_datapoints));
+                let samples = promotion::examine::datapoints(aws, metric, hold, now).await;
+                let samples = samples.map_err(ReadError::from);
+                findings.push(checks::metric(&metric.name, &samples, metric.min_datapoints));
             }
         }
         if spec.cleanup.is_some()
             && let Some(aws) = &self.acting(targets.cleanup.as_deref(), findings).await
         {
             let images = cleanup::images(aws, &spec.service).await;
-            let images = images.map(|images| images.len()).map_err(Trouble::from);
-            findings.push(judge::images(&spec.service, &images));
+            let images = images.map(|images| images.len()).map_err(ReadError::from);
+            findings.push(checks::images(&spec.service, &images));
         }
     }
 
-    /// The clients a stage would act with; none, and a finding, if its target cannot be acted in.
+    /// The clients that a stage would use. None, and a finding, if the role of its environment cannot be assumed.
     async fn acting(&self, target: Option<&str>, findings: &mut Vec<Finding>) -> Option<Aws> {
         let Some(alias) = target else { return Some(self.aws.clone()) };
         let session = "bakeline-doctor";
         let acting = self.targets.clients(&self.aws, alias, &self.pipeline, session, self.now.0).await;
         let acting = match acting {
             Ok(acting) => {
-                let caller = look::caller(&acting).await;
-                findings.push(judge::target(alias, &caller));
+                let caller = read::caller(&acting).await;
+                findings.push(checks::environment(alias, &caller));
                 return Some(acting);
             }
-            Err(TargetError::Assume(error)) => Err(Trouble::from(error)),
-            Err(other) => Err(Trouble::Refused(other.to_string())),
+            Err(TargetError::Assume(error)) => Err(ReadError::from(error)),
+            Err(other) => Err(ReadError::Refused(other.to_string())),
         };
-        findings.push(judge::target(alias, &acting));
+        findings.push(checks::environment(alias, &acting));
         None
     }
 }
 
 fn not_given(check: &'static str, option: &str) -> Finding {
-    Finding::doubtful(check, option, "not looked at").hint(format!("give the worker's {option}"))
+    Finding::warning(check, option, "not checked").hint(format!("give the worker's {option}"))
 }
 
-fn of_signer(error: SignError) -> Trouble {
+fn signer_error(error: SignError) -> ReadError {
     let error = StageError::from(error);
     let said = with_causes(&error);
     match error.failure_kind() {
-        FailureKind::PermissionError => Trouble::Denied(said),
-        FailureKind::SystemUnavailable => Trouble::Unanswered(said),
+        FailureKind::PermissionError => ReadError::Denied(said),
+        FailureKind::SystemUnavailable => ReadError::NoAnswer(said),
         FailureKind::JobFailed
+        | FailureKind::TimedOut
         | FailureKind::ConfigurationError
         | FailureKind::RevisionOutOfSync
-        | FailureKind::RevisionUnavailable => Trouble::Refused(said),
+        | FailureKind::RevisionUnavailable => ReadError::Refused(said),
     }
 }

@@ -1,79 +1,82 @@
-//! Whether a pipeline and everything it names are fit for the line, found out by looking only.
+//! `bakeline doctor`: preflight checks of a pipeline and of the AWS resources that its release spec names.
 //!
-//! [`look`] reads AWS and says what it saw in plain values; [`judge`] makes findings of them and knows no AWS. What
-//! may not be read is a finding of its own: nothing is called fit that was not seen.
+//! [`read`] reads AWS and returns plain values ([`observed`]); [`checks`] turns them into findings and makes no call. A
+//! resource that cannot be read is a finding of its own, never [`Status::Ok`].
 
+pub mod checks;
 mod examination;
-pub mod judge;
-pub mod look;
 pub mod observed;
+pub mod read;
 
 pub use examination::Examination;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
-/// What is held about one thing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+/// Result of a check. A greater one is worse.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Verdict {
-    Fit,
-    /// It works, and may not do what is meant.
-    Doubtful,
+pub enum Status {
+    /// The resource is as a release needs it.
+    Ok,
+    /// A release works, but may not do what is meant.
+    Warning,
     /// AWS did not answer.
-    Unanswered,
-    /// Whoever asked may not look.
+    Unknown,
+    /// The caller may not read the resource.
     Denied,
-    /// A release would fail on it.
-    Unfit,
+    /// A release would fail.
+    Failed,
 }
 
-impl Verdict {
-    /// How a table calls it.
+impl Status {
+    /// The name in the table and in JSON.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
-            Self::Fit => "ok",
-            Self::Doubtful => "doubtful",
-            Self::Unanswered => "no answer",
+            Self::Ok => "ok",
+            Self::Warning => "warning",
+            Self::Unknown => "unknown",
             Self::Denied => "denied",
-            Self::Unfit => "UNFIT",
+            Self::Failed => "failed",
         }
     }
 }
 
-/// One thing that was looked at.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+/// Result of one check on one resource.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Finding {
-    /// Stable name of the check, for programs.
+    /// Name of the check. It never changes its meaning.
     pub check: &'static str,
-    /// What was looked at: an ARN or a name.
-    pub thing: String,
-    pub verdict: Verdict,
+    /// Name or ARN of the resource that was checked.
+    pub subject: String,
+    pub status: Status,
+    /// What was observed.
     pub observed: String,
-    /// What to do; empty when there is nothing.
+    /// What to change; empty if nothing.
     pub hint: String,
 }
 
 impl Finding {
     fn new(
         check: &'static str,
-        thing: impl Into<String>,
-        verdict: Verdict,
+        subject: impl Into<String>,
+        status: Status,
         observed: impl Into<String>,
     ) -> Self {
-        Self { check, thing: thing.into(), verdict, observed: observed.into(), hint: String::new() }
+        Self { check, subject: subject.into(), status, observed: observed.into(), hint: String::new() }
     }
 
-    fn fit(check: &'static str, thing: impl Into<String>, observed: impl Into<String>) -> Self {
-        Self::new(check, thing, Verdict::Fit, observed)
+    fn ok(check: &'static str, subject: impl Into<String>, observed: impl Into<String>) -> Self {
+        Self::new(check, subject, Status::Ok, observed)
     }
 
-    fn unfit(check: &'static str, thing: impl Into<String>, observed: impl Into<String>) -> Self {
-        Self::new(check, thing, Verdict::Unfit, observed)
+    fn failed(check: &'static str, subject: impl Into<String>, observed: impl Into<String>) -> Self {
+        Self::new(check, subject, Status::Failed, observed)
     }
 
-    fn doubtful(check: &'static str, thing: impl Into<String>, observed: impl Into<String>) -> Self {
-        Self::new(check, thing, Verdict::Doubtful, observed)
+    fn warning(check: &'static str, subject: impl Into<String>, observed: impl Into<String>) -> Self {
+        Self::new(check, subject, Status::Warning, observed)
     }
 
     fn hint(mut self, hint: impl Into<String>) -> Self {
@@ -82,10 +85,10 @@ impl Finding {
     }
 }
 
-/// The worst of all findings: what the whole is.
+/// The worst status of all findings; [`Status::Ok`] if there are none.
 #[must_use]
-pub fn worst(findings: &[Finding]) -> Verdict {
-    findings.iter().map(|finding| finding.verdict).max().unwrap_or(Verdict::Fit)
+pub fn worst(findings: &[Finding]) -> Status {
+    findings.iter().map(|finding| finding.status).max().unwrap_or(Status::Ok)
 }
 
 #[cfg(test)]

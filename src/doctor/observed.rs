@@ -1,44 +1,49 @@
-//! What was seen of each thing, in plain values.
+//! What AWS answered about each resource, as plain values.
 
 use std::collections::BTreeMap;
 
 use crate::aws::{AwsError, Class};
 use crate::engine::StageError;
 
-/// A look that may not have come to anything.
-pub type Look<T> = Result<T, Trouble>;
+/// A value read from AWS, or the reason why it could not be read.
+pub type Observed<T> = Result<T, ReadError>;
 
-/// Why something was not seen.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Trouble {
+/// Why a resource could not be read, with the words of AWS.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ReadError {
+    /// The caller lacks a permission.
+    #[error("{0}")]
     Denied(String),
-    Unanswered(String),
-    /// AWS refused the question itself.
+    /// AWS did not answer, or throttled the call.
+    #[error("{0}")]
+    NoAnswer(String),
+    /// AWS refused the request.
+    #[error("{0}")]
     Refused(String),
 }
 
-impl From<AwsError> for Trouble {
+impl From<AwsError> for ReadError {
     fn from(error: AwsError) -> Self {
         let said = error.to_string();
         match error.class {
             Class::Denied | Class::ExpiredCredentials => Self::Denied(said),
-            Class::Transient | Class::Throttled => Self::Unanswered(said),
+            Class::Transient | Class::Throttled => Self::NoAnswer(said),
             Class::Missing | Class::Conflict | Class::Invalid | Class::Other => Self::Refused(said),
         }
     }
 }
 
-impl From<StageError> for Trouble {
+impl From<StageError> for ReadError {
     fn from(error: StageError) -> Self {
         match error {
             StageError::Aws(error) => error.into(),
-            other if other.is_transient() => Self::Unanswered(other.to_string()),
+            other if other.is_transient() => Self::NoAnswer(other.to_string()),
             other => Self::Refused(other.to_string()),
         }
     }
 }
 
-/// Who asks.
+/// The principal that the credentials belong to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Caller {
     pub account: String,
@@ -49,10 +54,11 @@ pub struct Caller {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ActionType {
     pub category: String,
+    pub provider: String,
     pub version: String,
-    /// Fewest and most input artifacts.
+    /// Minimum and maximum of input artifacts.
     pub inputs: (i32, i32),
-    /// Fewest and most output artifacts.
+    /// Minimum and maximum of output artifacts.
     pub outputs: (i32, i32),
     pub properties: Vec<Property>,
 }
@@ -65,23 +71,23 @@ pub struct Property {
     pub queryable: bool,
 }
 
-/// A pipeline as it is declared.
+/// The structure of a pipeline.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Pipeline {
-    /// None when CodePipeline did not say.
+    /// None if CodePipeline did not return it.
     pub arn: Option<String>,
     pub stores: Vec<Store>,
     /// In the order in which they run.
     pub actions: Vec<Action>,
 }
 
-/// Where a pipeline keeps its artifacts.
+/// An artifact store of a pipeline.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Store {
     pub bucket: String,
-    /// Its KMS key; none means the AWS-managed one.
+    /// Its KMS key; none for the key that AWS manages.
     pub key: Option<String>,
-    /// Named only when the pipeline has a store for every region.
+    /// Set only if the pipeline has one store for each region.
     pub region: Option<String>,
 }
 
@@ -97,10 +103,10 @@ pub struct Action {
     pub configuration: BTreeMap<String, String>,
     pub inputs: Vec<String>,
     pub outputs: Vec<String>,
-    /// None means the pipeline's own.
+    /// None for the pipeline's own region.
     pub region: Option<String>,
-    /// Place of the stage and run order within it: an action with a greater one runs later.
-    pub turn: (usize, i32),
+    /// Position of the stage and run order within it: an action with a greater one runs later.
+    pub order: (usize, i32),
 }
 
 /// A KMS key.
@@ -120,11 +126,11 @@ pub struct Parameter {
     pub value: String,
 }
 
-/// The network an instance is to be tested in: what each name stands for, with its VPC.
+/// The VPCs of a subnet and of security groups.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Network {
-    /// None when there is no such subnet.
+    /// VPC of the subnet; none if the subnet does not exist.
     pub subnet: Option<String>,
-    /// By security group; one that does not exist is not in it.
+    /// VPC by security group; groups that do not exist are left out.
     pub groups: BTreeMap<String, String>,
 }

@@ -1,14 +1,34 @@
-//! The four action types, and the stage each one runs.
+//! CodePipeline's custom action types of bakeline: one for each stage.
+//!
+//! An action type cannot be changed once a pipeline uses it. So every type already takes what later versions may need: two
+//! properties ([`PART`], [`OPTIONS`]) and more artifacts. This version refuses them by [`check`].
 
+use crate::engine::Job;
 use crate::engine::job::ActionType;
 use crate::evidence::Stage;
+use crate::stage::handover::SPEC_PROPERTY;
 
-/// The provider of every action type.
-pub const PROVIDER: &str = "Bakeline";
 /// The version of every action type.
 pub const VERSION: &str = "1";
+/// The property that names which part of the release spec an action runs. Reserved.
+pub const PART: &str = "Part";
+/// The property for `key=value` lines. Reserved.
+pub const OPTIONS: &str = "Options";
+/// The configuration properties of every action type.
+pub const PROPERTIES: [&str; 3] = [SPEC_PROPERTY, PART, OPTIONS];
 
-/// The CodePipeline category in which a stage's action type lives.
+/// The provider of a stage's action type.
+#[must_use]
+pub const fn provider(stage: Stage) -> &'static str {
+    match stage {
+        Stage::Bake => "BakelineBake",
+        Stage::Test => "BakelineTest",
+        Stage::Promote => "BakelinePromote",
+        Stage::Cleanup => "BakelineCleanup",
+    }
+}
+
+/// The CodePipeline category of a stage's action type.
 #[must_use]
 pub const fn category(stage: Stage) -> &'static str {
     match stage {
@@ -19,11 +39,41 @@ pub const fn category(stage: Stage) -> &'static str {
     }
 }
 
-/// The stage an action type runs; none if it is not one of ours.
+/// The stage whose action type has this provider; none if the provider is not bakeline.
+#[must_use]
+pub fn stage_of_provider(provider_name: &str) -> Option<Stage> {
+    Stage::ALL.into_iter().find(|stage| provider(*stage) == provider_name)
+}
+
+/// The stage that an action type runs; none if the action type is not one of bakeline's.
 #[must_use]
 pub fn stage_of(action: &ActionType) -> Option<Stage> {
-    if action.provider != PROVIDER || action.version != VERSION {
-        return None;
+    let stage = stage_of_provider(&action.provider)?;
+    (action.version == VERSION && action.category == category(stage)).then_some(stage)
+}
+
+/// A configuration of an action that this version does not run.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ActionError {
+    #[error("the action's property {0} is reserved for a later version; leave it empty in the pipeline")]
+    Reserved(&'static str),
+    #[error("the action has {0} input artifacts; give it one in the pipeline")]
+    Inputs(usize),
+}
+
+/// Checks the properties and artifacts of a job's action.
+///
+/// # Errors
+/// The action uses what its type allows and this version does not know.
+pub fn check(job: &Job) -> Result<(), ActionError> {
+    for property in [PART, OPTIONS] {
+        if job.configuration.get(property).is_some_and(|value| !value.is_empty()) {
+            return Err(ActionError::Reserved(property));
+        }
     }
-    Stage::ALL.into_iter().find(|stage| category(*stage) == action.category)
+    match job.inputs.len() {
+        // An action without artifacts is refused by what reads and writes them.
+        0 | 1 => Ok(()),
+        more => Err(ActionError::Inputs(more)),
+    }
 }

@@ -10,7 +10,7 @@ use aws_sdk_s3::types::{BucketLocationConstraint, CreateBucketConfiguration};
 use aws_sdk_ssm::types::ParameterType;
 use bakeline::aws::{Aws, Targets};
 use bakeline::cli::rehearse::fixtures;
-use bakeline::doctor::{Examination, Finding, Verdict, worst};
+use bakeline::doctor::{Examination, Finding, Status, worst};
 use bakeline::evidence::TrustRoot;
 use bakeline::spec::ReleaseSpec;
 use bakeline_rehearsal::faults::{Fault, FaultPlan, When};
@@ -37,8 +37,8 @@ fn examination(moment: &Moment, aws: Aws, now: bakeline::engine::Timestamp, spec
 }
 
 /// What is not fit, by check.
-fn unfit(findings: &[Finding]) -> BTreeMap<&str, Verdict> {
-    findings.iter().filter(|f| f.verdict != Verdict::Fit).map(|f| (f.check, f.verdict)).collect()
+fn not_ok(findings: &[Finding]) -> BTreeMap<&str, Status> {
+    findings.iter().filter(|f| f.status != Status::Ok).map(|f| (f.check, f.status)).collect()
 }
 
 /// The findings in a world that `change` had its way with, of an examination that `adjust` had its way with.
@@ -82,23 +82,23 @@ async fn declared(aws: &Aws) -> PipelineDeclaration {
 #[test]
 fn a_fit_world_is_called_fit_and_nothing_is_changed() {
     let findings = examined(nothing, |_| {});
-    assert_eq!(unfit(&findings), BTreeMap::new(), "{findings:#?}");
-    assert_eq!(worst(&findings), Verdict::Fit);
+    assert_eq!(not_ok(&findings), BTreeMap::new(), "{findings:#?}");
+    assert_eq!(worst(&findings), Status::Ok);
     let looked: BTreeSet<&str> = findings.iter().map(|finding| finding.check).collect();
     for check in [
-        "caller_is_known",
+        "caller_is_in_pipeline_account",
         "pipeline_exists",
         "action_type_exists",
         "action_is_polled_for",
-        "hand_over_is_wired",
+        "artifacts_are_connected",
         "artifact_bucket_exists",
         "signing_key_can_be_used",
-        "signing_key_is_believed",
+        "signing_key_is_trusted",
         "journal_bucket_exists",
-        "spec_is_the_actions",
+        "spec_path_matches",
         "image_pipeline_exists",
-        "parameter_can_hold_an_image",
-        "staging_network_exists",
+        "parameter_data_type_matches",
+        "test_network_exists",
         "instance_type_is_offered",
         "group_exists",
         "alarms_are_ok",
@@ -113,7 +113,7 @@ fn a_fit_world_is_called_fit_and_nothing_is_changed() {
 #[test]
 fn the_pipeline_must_be_there_and_wired() {
     let missing = examined(nothing, |e: &mut Examination| e.pipeline = "other".into());
-    assert_eq!(unfit(&missing).get("pipeline_exists"), Some(&Verdict::Unfit));
+    assert_eq!(not_ok(&missing).get("pipeline_exists"), Some(&Status::Failed));
     // The four action types are looked at all the same.
     assert_eq!(missing.iter().filter(|finding| finding.check == "action_type_exists").count(), 4);
 
@@ -127,9 +127,9 @@ fn the_pipeline_must_be_there_and_wired() {
         },
         |_| {},
     );
-    let wrong: Vec<&Finding> = crossed.iter().filter(|finding| finding.verdict == Verdict::Unfit).collect();
+    let wrong: Vec<&Finding> = crossed.iter().filter(|finding| finding.status == Status::Failed).collect();
     let [wrong] = wrong[..] else { panic!("{crossed:#?}") };
-    assert_eq!((wrong.check, wrong.thing.as_str()), ("hand_over_is_wired", "Promote/Promote"));
+    assert_eq!((wrong.check, wrong.subject.as_str()), ("artifacts_are_connected", "Promote/Promote"));
     assert_eq!(wrong.observed, "takes BakedImage from Bake/Bake, a bake action");
 }
 
@@ -138,12 +138,12 @@ fn action_types_must_be_there() {
     let findings = examined(
         async |aws: Aws, _: String| {
             let call = aws.codepipeline.delete_custom_action_type().category(ActionCategory::Invoke);
-            call.provider("Bakeline").version("1").send().await.unwrap();
+            call.provider("BakelineCleanup").version("1").send().await.unwrap();
         },
         |_| {},
     );
-    let wrong = findings.iter().find(|finding| finding.verdict == Verdict::Unfit).unwrap();
-    assert_eq!((wrong.check, wrong.thing.as_str()), ("action_type_exists", "Custom/Invoke/Bakeline/1"));
+    let wrong = findings.iter().find(|finding| finding.status == Status::Failed).unwrap();
+    assert_eq!((wrong.check, wrong.subject.as_str()), ("action_type_exists", "Custom/Invoke/BakelineCleanup/1"));
 }
 
 #[test]
@@ -154,7 +154,7 @@ fn the_signing_key_must_be_usable_and_believed() {
         },
         |_| {},
     );
-    assert_eq!(unfit(&disabled), [("signing_key_can_be_used", Verdict::Unfit)].into());
+    assert_eq!(not_ok(&disabled), [("signing_key_can_be_used", Status::Failed)].into());
 
     let made = async |aws: Aws, _: String| {
         let call = aws.kms.create_key().key_spec(KeySpec::EccNistP256).key_usage(KeyUsageType::SignVerify);
@@ -163,19 +163,19 @@ fn the_signing_key_must_be_usable_and_believed() {
     };
     let strange =
         examined(made, |e: &mut Examination| e.signing_key = Some("kms:alias/strange".parse().unwrap()));
-    assert_eq!(unfit(&strange), [("signing_key_is_believed", Verdict::Unfit)].into());
+    assert_eq!(not_ok(&strange), [("signing_key_is_trusted", Status::Failed)].into());
 
     let none = examined(nothing, |e: &mut Examination| e.signing_key = None);
-    assert_eq!(unfit(&none), [("signing_key_can_be_used", Verdict::Doubtful)].into());
+    assert_eq!(not_ok(&none), [("signing_key_can_be_used", Status::Warning)].into());
     let missing =
         examined(nothing, |e: &mut Examination| e.signing_key = Some("kms:alias/nobody".parse().unwrap()));
-    assert_eq!(unfit(&missing), [("signing_key_can_be_used", Verdict::Unfit)].into());
+    assert_eq!(not_ok(&missing), [("signing_key_can_be_used", Status::Failed)].into());
 }
 
 #[test]
 fn buckets_must_be_there_and_near() {
     let missing = examined(nothing, |e: &mut Examination| e.journal = Some("nowhere".into()));
-    assert_eq!(unfit(&missing), [("journal_bucket_exists", Verdict::Unfit)].into());
+    assert_eq!(not_ok(&missing), [("journal_bucket_exists", Status::Failed)].into());
     let made = async |aws: Aws, _: String| {
         let there = BucketLocationConstraint::from("ap-southeast-2");
         let place = CreateBucketConfiguration::builder().location_constraint(there).build();
@@ -189,7 +189,7 @@ fn buckets_must_be_there_and_near() {
         s3.create_bucket().bucket("far").create_bucket_configuration(place).send().await.unwrap();
     };
     let far = examined(made, |e: &mut Examination| e.journal = Some("far".into()));
-    assert_eq!(unfit(&far), [("journal_bucket_exists", Verdict::Unfit)].into());
+    assert_eq!(not_ok(&far), [("journal_bucket_exists", Status::Failed)].into());
 }
 
 #[test]
@@ -202,10 +202,10 @@ fn what_the_spec_names_must_be_there() {
         ("image_pipeline_exists", |spec| {
             spec.bake.as_mut().unwrap().image_pipeline.as_mut().unwrap().push_str("-other");
         }),
-        ("staging_network_exists", |spec| {
+        ("test_network_exists", |spec| {
             spec.test.as_mut().unwrap().subnet = Some("subnet-0000000000000000f".into());
         }),
-        ("staging_network_exists", |spec| {
+        ("test_network_exists", |spec| {
             spec.test.as_mut().unwrap().security_groups.push("sg-0000000000000000f".into());
         }),
         ("instance_type_is_offered", |spec| {
@@ -216,13 +216,13 @@ fn what_the_spec_names_must_be_there() {
     ];
     for (check, change) in cases {
         let findings = spec(change);
-        assert_eq!(unfit(&findings), [(check, Verdict::Unfit)].into(), "{findings:#?}");
+        assert_eq!(not_ok(&findings), [(check, Status::Failed)].into(), "{findings:#?}");
     }
     let blind = spec(|spec| {
         let query = &mut spec.promote.as_mut().unwrap().metrics[0].queries[1];
         query.dimensions.insert("LoadBalancer".into(), "app/other/1".into());
     });
-    assert_eq!(unfit(&blind), [("metric_has_data", Verdict::Doubtful)].into(), "{blind:#?}");
+    assert_eq!(not_ok(&blind), [("metric_has_data", Status::Warning)].into(), "{blind:#?}");
 }
 
 #[test]
@@ -234,7 +234,7 @@ fn the_fleet_must_be_fit_for_a_promotion() {
         },
         |_| {},
     );
-    assert_eq!(unfit(&suspended), [("no_needed_process_suspended", Verdict::Unfit)].into());
+    assert_eq!(not_ok(&suspended), [("no_needed_process_suspended", Status::Failed)].into());
     let alarmed = examined(
         async |aws: Aws, _: String| {
             let call = aws.cloudwatch.set_alarm_state().alarm_name("web-5xx").state_reason("test");
@@ -242,7 +242,7 @@ fn the_fleet_must_be_fit_for_a_promotion() {
         },
         |_| {},
     );
-    assert_eq!(unfit(&alarmed), [("alarms_are_ok", Verdict::Unfit)].into());
+    assert_eq!(not_ok(&alarmed), [("alarms_are_ok", Status::Failed)].into());
     let parameter = examined(
         async |aws: Aws, _: String| {
             let call = aws.ssm.put_parameter().name("/imagebuilder/web/candidate").value("text");
@@ -250,7 +250,7 @@ fn the_fleet_must_be_fit_for_a_promotion() {
         },
         |_| {},
     );
-    assert_eq!(unfit(&parameter), [("parameter_can_hold_an_image", Verdict::Unfit)].into());
+    assert_eq!(not_ok(&parameter), [("parameter_data_type_matches", Status::Failed)].into());
 }
 
 #[test]
@@ -261,19 +261,19 @@ fn what_may_not_be_looked_at_is_never_called_fit() {
         disturbed(SPEC, nothing, |_| {}, plan)
     };
     for (service, operation, code, check) in [
-        ("sts", "GetCallerIdentity", "AccessDenied", "caller_is_known"),
+        ("sts", "GetCallerIdentity", "AccessDenied", "caller_is_in_pipeline_account"),
         ("codepipeline", "ListActionTypes", "AccessDeniedException", "action_type_exists"),
         ("kms", "DescribeKey", "AccessDeniedException", "signing_key_can_be_used"),
         ("imagebuilder", "GetImagePipeline", "AccessDeniedException", "image_pipeline_exists"),
-        ("ssm", "GetParameter", "AccessDeniedException", "parameter_can_hold_an_image"),
-        ("ec2", "DescribeSubnets", "UnauthorizedOperation", "staging_network_exists"),
-        ("autoscaling", "DescribeAutoScalingGroups", "AccessDenied", "group_can_be_promoted_to"),
+        ("ssm", "GetParameter", "AccessDeniedException", "parameter_data_type_matches"),
+        ("ec2", "DescribeSubnets", "UnauthorizedOperation", "test_network_exists"),
+        ("autoscaling", "DescribeAutoScalingGroups", "AccessDenied", "promotion_target_can_be_read"),
     ] {
         let findings = refused(service, operation, code, 403);
-        assert_eq!(unfit(&findings), [(check, Verdict::Denied)].into(), "{operation}");
+        assert_eq!(not_ok(&findings), [(check, Status::Denied)].into(), "{operation}");
     }
     let silent = refused("ec2", "DescribeSubnets", "InternalError", 500);
-    assert_eq!(unfit(&silent), [("staging_network_exists", Verdict::Unanswered)].into());
+    assert_eq!(not_ok(&silent), [("test_network_exists", Status::Unknown)].into());
 }
 
 #[test]
@@ -284,18 +284,19 @@ fn the_command_speaks_to_people_programs_and_shells() {
     let spec = spec.to_str().unwrap();
     let doctor = |arguments: &[&str]| aws.client(BAKELINE).arg("doctor").args(arguments).output().unwrap();
     // Nothing has happened yet in this AWS, so there is no data of a whole hold: doubtful at most.
-    let fit = doctor(&["--pipeline", "web", spec, "--json"]);
+    let fit = doctor(&["--pipeline", "web", spec, "--output", "json"]);
     assert_eq!(fit.status.code(), Some(0), "{}", String::from_utf8_lossy(&fit.stderr));
     let report: serde_json::Value = serde_json::from_slice(&fit.stdout).unwrap();
     assert_eq!((&report["pipeline"], &report["region"]), (&"web".into(), &"eu-west-1".into()));
     assert!(report["findings"].as_array().unwrap().len() > 20, "{report:#}");
-    assert!(["fit", "doubtful"].contains(&report["verdict"].as_str().unwrap()), "{report:#}");
+    assert_eq!(report["schema"], "https://bakeline.dev/schema/doctor-report/v1");
+    assert!(["ok", "warning"].contains(&report["status"].as_str().unwrap()), "{report:#}");
 
     let unfit = doctor(&["--pipeline", "nobody"]);
-    assert_eq!(unfit.status.code(), Some(65));
+    assert_eq!(unfit.status.code(), Some(1));
     let table = String::from_utf8_lossy(&unfit.stdout);
     let line = table.lines().find(|line| line.contains("pipeline_exists")).unwrap();
-    assert!(line.trim_start().starts_with("UNFIT") && line.contains("nobody"), "{table}");
+    assert!(line.trim_start().starts_with("failed") && line.contains("nobody"), "{table}");
 
     let mut silent = aws.client(BAKELINE);
     silent.env("AWS_ENDPOINT_URL", "http://127.0.0.1:9").args(["doctor", "--pipeline", "web"]);
@@ -309,9 +310,9 @@ fn a_release_of_containers_is_looked_at_too() {
         disturbed(CONTAINER, async move |aws, _| change(aws).await, |_| (), FaultPlan::default())
     };
     let good = of(|_| Box::pin(async {}));
-    assert_eq!(unfit(&good), BTreeMap::new());
+    assert_eq!(not_ok(&good), BTreeMap::new());
     for check in
-        ["repository_exists", "cluster_is_active", "staging_network_exists", "parameter_can_hold_an_image"]
+        ["repository_exists", "cluster_is_active", "test_network_exists", "parameter_data_type_matches"]
     {
         assert!(good.iter().any(|finding| finding.check == check), "{check}: {good:?}");
     }
@@ -323,6 +324,6 @@ fn a_release_of_containers_is_looked_at_too() {
             put.r#type(ParameterType::String).data_type("text").send().await.unwrap();
         })
     });
-    let expected = [("cluster_is_active", Verdict::Unfit), ("repository_exists", Verdict::Unfit)];
-    assert_eq!(unfit(&gone), BTreeMap::from(expected));
+    let expected = [("cluster_is_active", Status::Failed), ("repository_exists", Status::Failed)];
+    assert_eq!(not_ok(&gone), BTreeMap::from(expected));
 }

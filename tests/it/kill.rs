@@ -100,7 +100,7 @@ fn first_job(aws: &Listening) -> Value {
         let kind = aws_sdk_codepipeline::types::ActionTypeId::builder()
             .category("Build".into())
             .owner("Custom".into())
-            .provider("Bakeline")
+            .provider("BakelineBake")
             .version("1")
             .build()
             .unwrap();
@@ -153,7 +153,7 @@ fn run_killed(aws: &Listening, folder: &Path, lines: &[usize]) -> (usize, String
             .arg(folder.join("job.json"))
             .arg("--input")
             .arg(format!("SourceArtifact={}", folder.join("out/source.zip").display()))
-            .arg("--output")
+            .arg("--out")
             .arg(folder.join("by-hand"))
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

@@ -34,6 +34,7 @@ mod surface;
 mod target;
 mod tasks;
 mod trail;
+mod transitions;
 mod twice;
 mod unwinding;
 mod work;

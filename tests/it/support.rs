@@ -57,6 +57,7 @@ pub fn changed(spec: &str, files: &[&str], changes: &[(&str, &str)], scenario: &
 
 /// Runs a future in virtual time.
 pub fn in_virtual_time<T>(future: impl Future<Output = T>) -> T {
+    crate::transitions::record();
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
     runtime.block_on(future)
@@ -96,12 +97,12 @@ impl Moment {
         stages: &[Stage],
         telemetry: Telemetry,
     ) -> WorkerDeps {
-        let mut house =
-            fixtures::house(cloud, &self.founded, &self.region, clock, Arc::clone(journal), telemetry)
+        let mut deps =
+            fixtures::worker_deps(cloud, &self.founded, &self.region, clock, Arc::clone(journal), telemetry)
                 .await
                 .unwrap();
-        house.stages = stages.to_vec();
-        house
+        deps.stages = stages.to_vec();
+        deps
     }
 
     /// How the pipeline's action of a stage stands.
@@ -115,10 +116,10 @@ impl Moment {
     pub fn after(&self, stage: Stage) -> Self {
         in_virtual_time(async {
             let (cloud, clock) = self.go_on();
-            let house = self
+            let deps = self
                 .worker(&cloud, &clock, &Arc::new(Journal::in_memory()), &[stage], Telemetry::default())
                 .await;
-            let ended = work(self, &cloud, &house, stage).await;
+            let ended = work(self, &cloud, &deps, stage).await;
             assert_eq!(ended, ActionStatus::Succeeded, "{stage}");
             self.now(&cloud)
         })

@@ -155,7 +155,7 @@ const STAGES: [(&str, &str, &str); 4] = [
     ("Build", "Bake", "BakedImage"),
     ("Test", "Test", "TestedImage"),
     ("Deploy", "Promote", "PromotedImage"),
-    ("Invoke", "CleanUp", "CleanedUp"),
+    ("Invoke", "Cleanup", "CleanedUp"),
 ];
 
 struct Ground<'a> {
@@ -245,15 +245,24 @@ impl Ground<'_> {
     }
 
     fn action_types(&mut self) -> Result<(), SetupError> {
-        for (category, _, _) in STAGES {
+        let property = |name: &str, description: &str| {
+            json!({"name": name, "required": false, "key": name == "Spec", "secret": false,
+                   "description": description})
+        };
+        // As in pipeline/action-types.yaml.
+        let properties = [
+            property("Spec", "Path of the release spec in the source artifact; bakeline.yaml unless given"),
+            property("Part", "Reserved for a later version: the part of the release spec that the action runs"),
+            property("Options", "Reserved for a later version: key=value, one on each line"),
+        ];
+        for (category, name, _) in STAGES {
             self.ask(
                 "codepipeline",
                 "CreateCustomActionType",
-                json!({"category": category, "provider": "Bakeline", "version": "1",
-                       "configurationProperties": [{"name": "Spec", "required": false, "key": false, "secret": false,
-                           "description": "Path of the release spec in the source artifact"}],
-                       "inputArtifactDetails": {"minimumCount": 1, "maximumCount": 1},
-                       "outputArtifactDetails": {"minimumCount": 1, "maximumCount": 1}}),
+                json!({"category": category, "provider": format!("Bakeline{name}"), "version": "1",
+                       "configurationProperties": properties,
+                       "inputArtifactDetails": {"minimumCount": 1, "maximumCount": 5},
+                       "outputArtifactDetails": {"minimumCount": 0, "maximumCount": 1}}),
             )?;
         }
         Ok(())
@@ -274,7 +283,8 @@ impl Ground<'_> {
         for ((category, name, output), _) in there {
             stages.push(json!({"name": name, "actions": [{
                 "name": name, "namespace": name,
-                "actionTypeId": {"category": category, "owner": "Custom", "provider": "Bakeline", "version": "1"},
+                "actionTypeId": {"category": category, "owner": "Custom", "provider": format!("Bakeline{name}"),
+                                 "version": "1"},
                 "configuration": if category == "Build" { &self.setup.configuration } else { &none },
                 "inputArtifacts": [{"name": input}], "outputArtifacts": [{"name": output}], "runOrder": 1,
             }]}));

@@ -14,7 +14,7 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 
 use super::exit::CliError;
-use super::say;
+use super::{Output, say};
 use crate::aws::Targets;
 use crate::engine::clock::Mapping;
 use crate::engine::error::with_causes;
@@ -52,9 +52,6 @@ pub struct Args {
     /// Where the artifacts and the trust root are put
     #[arg(long, value_name = "DIR", default_value = ".bakeline/rehearsal")]
     out: PathBuf,
-    /// Print events as JSON lines
-    #[arg(long)]
-    json: bool,
     /// Write every API call as a JSON line
     #[arg(long, value_name = "FILE")]
     transcript: Option<PathBuf>,
@@ -112,12 +109,12 @@ fn read_scenario(path: Option<&Path>) -> Result<Scenario, CliError> {
         .map_err(|error| CliError::data(with_causes(&error), "examples/web/scenarios has some"))
 }
 
-pub fn main(args: Args) -> Result<(), CliError> {
+pub fn main(args: Args, output: Output) -> Result<(), CliError> {
     let plan = Plan::read(&args.spec, args.scenario.as_deref())?;
     if let Some(address) = args.listen {
         return listen(plan, address, args.speed, &args);
     }
-    paused_runtime()?.block_on(rehearse(plan, &args))
+    paused_runtime()?.block_on(rehearse(plan, &args, output))
 }
 
 /// A runtime whose clock moves only when every task waits: virtual time.
@@ -140,13 +137,13 @@ fn found_world(plan: &Plan) -> Result<(bakeline_rehearsal::world::World, Provisi
         .map_err(|error| CliError::data(error.to_string(), "the spec names something AWS would refuse"))
 }
 
-async fn rehearse(plan: Plan, args: &Args) -> Result<(), CliError> {
+async fn rehearse(plan: Plan, args: &Args, output: Output) -> Result<(), CliError> {
     // This thread is the only one that runs the SDK here.
     fastrand::seed(plan.scenario.seed);
     let (world, founded) = found_world(&plan)?;
     let cloud = Cloud::new(world, Timeline::tokio(EPOCH));
     let clock = virtual_clock();
-    let style = Style::choose(args.json);
+    let style = Style::choose(output == Output::Json);
     if style != Style::Json {
         say(&format!(
             "Rehearsing {} on the embedded AWS: {}\n",
@@ -154,7 +151,7 @@ async fn rehearse(plan: Plan, args: &Args) -> Result<(), CliError> {
         ))?;
     }
     let watch = Watch::new(style, clock.now(), plan.setup.actions);
-    let mut house = fixtures::house(
+    let mut deps = fixtures::worker_deps(
         &cloud,
         &founded,
         &plan.setup.region,
@@ -163,19 +160,19 @@ async fn rehearse(plan: Plan, args: &Args) -> Result<(), CliError> {
         watch.telemetry(),
     )
     .await?;
-    house.targets = plan.targets.clone();
+    deps.environments = plan.targets.clone();
     cloud.set_faults(plan.scenario.fault_plan(EPOCH));
-    let mut ended = run_line(&house, &founded, &plan.setup.pipeline).await;
+    let mut ended = run_line(&deps, &founded, &plan.setup.pipeline).await;
     while matches!(ended, Ok(Ended::Failed)) && cloud.with_world(|world| external_events::awaits_retry(world))
     {
         while cloud.with_world(|world| external_events::awaits_retry(world)) {
-            house.clock.sleep(IDLE).await;
+            deps.clock.sleep(IDLE).await;
         }
-        ended = run_line(&house, &founded, &plan.setup.pipeline).await;
+        ended = run_line(&deps, &founded, &plan.setup.pipeline).await;
     }
     watch.finish();
     cloud.set_faults(bakeline_rehearsal::faults::FaultPlan::default());
-    let kept = collect_artifacts::artifacts(&house, &founded, &plan.setup, &args.out).await?;
+    let kept = collect_artifacts::artifacts(&deps, &founded, &plan.setup, &args.out).await?;
     if let Some(path) = &args.transcript {
         std::fs::write(path, cloud.with_transcript(bakeline_rehearsal::transcript::Transcript::json_lines))
             .map_err(|error| {
@@ -183,7 +180,7 @@ async fn rehearse(plan: Plan, args: &Args) -> Result<(), CliError> {
         })?;
     }
     if style != Style::Json {
-        summary::print(&house, &cloud, &plan, &watch, &kept).await?;
+        summary::print(&deps, &cloud, &plan, &watch, &kept).await?;
     }
     match ended? {
         Ended::Succeeded => Ok(()),
@@ -211,28 +208,28 @@ pub enum Ended {
 ///
 /// # Errors
 /// AWS refused what a worker asks, or the execution did not end.
-pub async fn run_line(house: &WorkerDeps, founded: &Provisioned, pipeline: &str) -> Result<Ended, CliError> {
-    let began = house.clock.now();
+pub async fn run_line(deps: &WorkerDeps, founded: &Provisioned, pipeline: &str) -> Result<Ended, CliError> {
+    let began = deps.clock.now();
     loop {
-        match run_once(house).await {
+        match run_once(deps).await {
             Ok(0) => {
-                if let Some(ended) = execution_ended(house, founded, pipeline).await {
+                if let Some(ended) = execution_ended(deps, founded, pipeline).await {
                     return Ok(ended);
                 }
             }
             Ok(_) => {}
             Err(error) => tracing::warn!(error = %with_causes(&error), "a turn was cut short"),
         }
-        if house.clock.now().since(began) > LONGEST {
+        if deps.clock.now().since(began) > LONGEST {
             return Err(CliError::bug("the pipeline execution did not end within fourteen virtual days"));
         }
-        house.clock.sleep(IDLE).await;
+        deps.clock.sleep(IDLE).await;
     }
 }
 
-async fn execution_ended(house: &WorkerDeps, founded: &Provisioned, pipeline: &str) -> Option<Ended> {
+async fn execution_ended(deps: &WorkerDeps, founded: &Provisioned, pipeline: &str) -> Option<Ended> {
     use aws_sdk_codepipeline::types::PipelineExecutionStatus as Status;
-    let asked = house
+    let asked = deps
         .aws
         .codepipeline
         .get_pipeline_execution()
@@ -252,11 +249,7 @@ fn listen(plan: Plan, address: SocketAddr, speed: f64, args: &Args) -> Result<()
     if !speed.is_finite() || speed <= 0.0 {
         return Err(CliError::usage("--speed must be more than zero", "60 lets an hour pass in a minute"));
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .map_err(|error| CliError::unavailable(format!("no runtime: {error}"), ""))?;
+    let runtime = crate::cli::runtime()?;
     runtime.block_on(async {
         let (mut world, founded) = found_world(&plan)?;
         for spec in &args.beside {
@@ -320,7 +313,7 @@ fn announce(
         ("AWS_REGION", plan.setup.region.clone()),
         // What the AWS CLI version 1 and boto3 look at.
         ("AWS_DEFAULT_REGION", plan.setup.region.clone()),
-        ("BAKELINE_CLOCK", clock.to_string()),
+        ("BAKELINE_TEST_CLOCK", clock.to_string()),
         ("BAKELINE_SIGNING_KEY", format!("kms:{}", founded.signing_key)),
         ("BAKELINE_TRUST", out.join(collect_artifacts::TRUST).display().to_string()),
     ] {

@@ -41,7 +41,7 @@ use self::survey::Scope;
 use super::context::Cx;
 use super::failure_reason::FailureReason;
 use super::handover::Release;
-use super::{StageMachine, goes_forward};
+use super::{StageMachine, not_unwinding};
 use crate::engine::{Failure, Machine, Outcome, StageError, Step, Timestamp};
 use crate::evidence::Stage;
 use crate::evidence::predicate::{Promotion, PromotionOutcome};
@@ -132,7 +132,7 @@ impl StageMachine for Cleanup {
 
     async fn load(cx: &mut Cx, at: Timestamp) -> Result<Inputs, StageError> {
         let release = Release::open(cx, Stage::Cleanup, at).await?;
-        cx.act_in(release.spec.targets.cleanup.as_deref()).await?;
+        cx.act_in(Stage::Cleanup, release.spec.targets.cleanup.as_deref()).await?;
         let promotion = promotion(&release)?;
         if let Some(Promotion {
             outcome: PromotionOutcome::RolledBack | PromotionOutcome::Failed,
@@ -160,7 +160,7 @@ impl StageMachine for Cleanup {
         None
     }
 
-    async fn step_back(self, _: &Cx) -> Result<Step<Self>, StageError> {
+    async fn unwind_without_inputs(self, _: &Cx) -> Result<Step<Self>, StageError> {
         match self {
             // What is known to be gone is told; what was in the queue may be gone too.
             Self::Sealing { done, why: Some(why) } => {
@@ -177,7 +177,7 @@ impl StageMachine for Cleanup {
             | Self::Removing { .. }
             | Self::Containers { .. }
             | Self::Reaping { .. }
-            | Self::Sealing { why: None, .. }) => Err(goes_forward(&forward)),
+            | Self::Sealing { why: None, .. }) => Err(not_unwinding(&forward)),
         }
     }
 }

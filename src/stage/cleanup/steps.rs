@@ -33,8 +33,8 @@ pub async fn name(inputs: &Inputs, cx: &Cx) -> Result<Step<Cleanup>, StageError>
     let ours = inputs.release.image_in(cx.aws.region())?;
     let stamp = |at: time::OffsetDateTime| Timestamp(at.unix_timestamp()).to_string();
     let tags = BTreeMap::from([
-        (tag::PROMOTED.to_owned(), stamp(promotion.finished_on)),
-        (tag::NAMED_UNTIL.to_owned(), stamp(inputs.release.chain.last().link.expires)),
+        (tag::PROMOTED_ON.to_owned(), stamp(promotion.finished_on)),
+        (tag::EVIDENCE_UNTIL.to_owned(), stamp(inputs.release.chain.last().link.expires)),
     ]);
     if let Some(image) = inventory::image(&cx.aws, &ours.image_id).await?
         && tags.iter().any(|(key, value)| image.tags.get(key) != Some(value))

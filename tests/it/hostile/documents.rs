@@ -147,17 +147,17 @@ fn a_job_document_with_a_mistake_is_refused_with_its_place() {
         (
             "another category",
             with(&format!("{DATA}/actionTypeId/category"), json!("Approval")),
-            &["Approval Bakeline 1: no stage runs it"],
+            &["no stage runs an action of type Approval BakelineBake 1"],
         ),
         (
             "another provider",
             with(&format!("{DATA}/actionTypeId/provider"), json!("CodeBuild")),
-            &["Build CodeBuild 1: no stage runs it"],
+            &["no stage runs an action of type Build CodeBuild 1"],
         ),
         (
             "another version",
             with(&format!("{DATA}/actionTypeId/version"), json!("2")),
-            &["Build Bakeline 2: no stage runs it"],
+            &["no stage runs an action of type Build BakelineBake 2"],
         ),
     ];
     let folder = tempfile::tempdir().unwrap();
@@ -225,7 +225,7 @@ fn a_state_that_is_not_the_jobs_own_is_refused() {
     let [key, trust] = keys(folder.path());
     let file = repository("examples/web/jobs/bake.json");
     let rest = folder.path().join("5a7c2e90-3f64-4b1d-8c2e-91d0b7a6e3f1.token.json");
-    let other = fs::read(repository("tests/golden/tokens/1/bake/building.json")).unwrap();
+    let other = fs::read(repository("tests/golden/tokens/2/bake/building.json")).unwrap();
     let mut wrong = Vec::new();
     for (name, token, says) in [
         ("another job's", other, "belongs to action execution 1f0c2d3e-0000-4000-8000-000000000001"),
@@ -237,7 +237,7 @@ fn a_state_that_is_not_the_jobs_own_is_refused() {
         fs::write(&rest, token).unwrap();
         let folder = folder.path().to_str().unwrap();
         let arguments =
-            ["run", "--resume", "--signing-key", &key, "--trust", &trust, "--output", folder, "--job-file"];
+            ["run", "--resume", "--signing-key", &key, "--trust", &trust, "--out", folder, "--job-file"];
         let output = Command::new(env!("CARGO_BIN_EXE_bakeline"))
             .args(arguments)
             .arg(&file)

@@ -1,4 +1,4 @@
-//! Reads AWS for [`super::judge`]. Nothing here changes anything.
+//! Reads AWS for [`super::checks`]. No call here changes anything.
 
 use std::collections::BTreeMap;
 
@@ -10,12 +10,14 @@ use aws_sdk_s3::types::BucketLocationConstraint;
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
-use super::observed::{Action, ActionType, Caller, Key, Look, Network, Parameter, Pipeline, Property, Store};
+use super::observed::{
+    Action, ActionType, Caller, Key, Network, Observed, Parameter, Pipeline, Property, Store,
+};
 use crate::aws::{Aws, AwsError, Class};
-use crate::worker::action::PROVIDER;
+use crate::worker::action::stage_of_provider;
 
-/// None for a thing that AWS says is not there.
-fn found<T>(answer: Result<T, AwsError>) -> Look<Option<T>> {
+/// None for a resource that does not exist.
+fn found<T>(answer: Result<T, AwsError>) -> Observed<Option<T>> {
     match answer {
         Ok(answer) => Ok(Some(answer)),
         Err(error) if error.class == Class::Missing => Ok(None),
@@ -23,28 +25,29 @@ fn found<T>(answer: Result<T, AwsError>) -> Look<Option<T>> {
     }
 }
 
-/// Who the clients act as.
+/// Reads the principal of the credentials in use.
 ///
 /// # Errors
-/// As the call.
-pub async fn caller(aws: &Aws) -> Look<Caller> {
+/// The call fails.
+pub async fn caller(aws: &Aws) -> Observed<Caller> {
     let answer = aws.sts.get_caller_identity().send().await;
-    let answer = answer.map_err(|e| AwsError::new("sts:GetCallerIdentity", "the credentials in use", e))?;
+    let answer = answer.map_err(|e| AwsError::new("sts:GetCallerIdentity", "the caller's credentials", e))?;
     Ok(Caller { account: answer.account.unwrap_or_default(), arn: answer.arn.unwrap_or_default() })
 }
 
-/// Every action type of our provider.
+/// Reads all action types of bakeline.
 ///
 /// # Errors
-/// As the call.
-pub async fn action_types(aws: &Aws) -> Look<Vec<ActionType>> {
+/// The call fails.
+pub async fn action_types(aws: &Aws) -> Observed<Vec<ActionType>> {
     let call = aws.codepipeline.list_action_types().action_owner_filter(ActionOwner::Custom);
     let all = call.into_paginator().items().send().try_collect().await;
     let all = all.map_err(|e| AwsError::new("codepipeline:ListActionTypes", "owner Custom", e))?;
-    let ours = all.into_iter().filter(|found| found.id().is_some_and(|id| id.provider() == PROVIDER));
+    let ours = all.into_iter().filter(|found| found.id().is_some_and(|id| stage_of_provider(id.provider()).is_some()));
     Ok(ours
         .map(|found| ActionType {
             category: found.id().map(|id| id.category().as_str().to_owned()).unwrap_or_default(),
+            provider: found.id().map(|id| id.provider().to_owned()).unwrap_or_default(),
             version: found.id().map(|id| id.version().to_owned()).unwrap_or_default(),
             inputs: found.input_artifact_details().map_or((0, 0), |d| (d.minimum_count(), d.maximum_count())),
             outputs: found
@@ -63,11 +66,11 @@ pub async fn action_types(aws: &Aws) -> Look<Vec<ActionType>> {
         .collect())
 }
 
-/// A pipeline by name.
+/// Reads the structure of a pipeline.
 ///
 /// # Errors
-/// As the call.
-pub async fn pipeline(aws: &Aws, name: &str) -> Look<Option<Pipeline>> {
+/// The call fails.
+pub async fn pipeline(aws: &Aws, name: &str) -> Observed<Option<Pipeline>> {
     let answer = aws.codepipeline.get_pipeline().name(name).send().await;
     let Some(answer) = found(answer.map_err(|e| AwsError::new("codepipeline:GetPipeline", name, e)))? else {
         return Ok(None);
@@ -89,7 +92,7 @@ fn declaration(declared: &PipelineDeclaration, arn: Option<String>) -> Pipeline 
     let mut actions: Vec<Action> = stages
         .flat_map(|(at, stage)| stage.actions().iter().map(move |one| action(at, stage, one)))
         .collect();
-    actions.sort_by_key(|action| action.turn);
+    actions.sort_by_key(|action| action.order);
     Pipeline { arn, stores, actions }
 }
 
@@ -111,19 +114,19 @@ fn action(at: usize, stage: &StageDeclaration, declared: &ActionDeclaration) -> 
         inputs: declared.input_artifacts().iter().map(|artifact| artifact.name().to_owned()).collect(),
         outputs: declared.output_artifacts().iter().map(|artifact| artifact.name().to_owned()).collect(),
         region: declared.region().map(str::to_owned),
-        // Without a run order an action is of the first of its stage.
-        turn: (at, declared.run_order().unwrap_or(1)),
+        // CodePipeline runs an action without a run order first in its stage.
+        order: (at, declared.run_order().unwrap_or(1)),
     }
 }
 
-/// The region of a bucket.
+/// Reads the region of a bucket.
 ///
 /// # Errors
-/// As the call.
-pub async fn bucket(aws: &Aws, name: &str) -> Look<Option<String>> {
+/// The call fails.
+pub async fn bucket(aws: &Aws, name: &str) -> Observed<Option<String>> {
     let answer = aws.artifacts(None).get_bucket_location().bucket(name).send().await;
     let answer = found(answer.map_err(|e| AwsError::new("s3:GetBucketLocation", name, e)))?;
-    // us-east-1 is the one region that has no constraint; EU is the old name of eu-west-1.
+    // S3 returns no location constraint for us-east-1, and EU for old buckets in eu-west-1.
     Ok(answer.map(|answer| match answer.location_constraint.as_ref().map(BucketLocationConstraint::as_str) {
         None | Some("") => "us-east-1".to_owned(),
         Some("EU") => "eu-west-1".to_owned(),
@@ -131,11 +134,11 @@ pub async fn bucket(aws: &Aws, name: &str) -> Look<Option<String>> {
     }))
 }
 
-/// A KMS key by any of its names.
+/// Reads a KMS key by id, alias or ARN.
 ///
 /// # Errors
-/// As the call.
-pub async fn key(aws: &Aws, name: &str) -> Look<Option<Key>> {
+/// The call fails.
+pub async fn key(aws: &Aws, name: &str) -> Observed<Option<Key>> {
     let answer = aws.kms.describe_key().key_id(name).send().await;
     let answer = found(answer.map_err(|e| AwsError::new("kms:DescribeKey", name, e)))?;
     Ok(answer.and_then(|answer| answer.key_metadata).map(|key| Key {
@@ -145,42 +148,42 @@ pub async fn key(aws: &Aws, name: &str) -> Look<Option<Key>> {
     }))
 }
 
-/// The status of an Image Builder pipeline.
+/// Reads the status of an Image Builder pipeline.
 ///
 /// # Errors
-/// As the call.
-pub async fn image_pipeline(aws: &Aws, arn: &str) -> Look<Option<String>> {
+/// The call fails.
+pub async fn image_pipeline(aws: &Aws, arn: &str) -> Observed<Option<String>> {
     let answer = aws.imagebuilder.get_image_pipeline().image_pipeline_arn(arn).send().await;
     let answer = found(answer.map_err(|e| AwsError::new("imagebuilder:GetImagePipeline", arn, e)))?;
     let found = answer.and_then(|answer| answer.image_pipeline);
     Ok(found.map(|pipeline| pipeline.status.map(|status| status.as_str().to_owned()).unwrap_or_default()))
 }
 
-/// Whether a repository is there.
+/// Reads whether an ECR repository exists.
 ///
 /// # Errors
-/// As the call.
-pub async fn repository(aws: &Aws, name: &str) -> Look<bool> {
+/// The call fails.
+pub async fn repository(aws: &Aws, name: &str) -> Observed<bool> {
     let answer = aws.ecr.describe_repositories().repository_names(name).send().await;
     let answer = found(answer.map_err(|e| AwsError::new("ecr:DescribeRepositories", name, e)))?;
     Ok(answer.is_some())
 }
 
-/// The status of a cluster of ECS.
+/// Reads the status of an ECS cluster.
 ///
 /// # Errors
-/// As the call.
-pub async fn cluster(aws: &Aws, name: &str) -> Look<Option<String>> {
+/// The call fails.
+pub async fn cluster(aws: &Aws, name: &str) -> Observed<Option<String>> {
     let answer = aws.ecs.describe_clusters().clusters(name).send().await;
     let answer = answer.map_err(|e| AwsError::new("ecs:DescribeClusters", name, e))?;
     Ok(answer.clusters.and_then(|clusters| clusters.into_iter().next()?.status))
 }
 
-/// An SSM parameter.
+/// Reads an SSM parameter.
 ///
 /// # Errors
-/// As the call.
-pub async fn parameter(aws: &Aws, name: &str) -> Look<Option<Parameter>> {
+/// The call fails.
+pub async fn parameter(aws: &Aws, name: &str) -> Observed<Option<Parameter>> {
     let answer = aws.ssm.get_parameter().name(name).send().await;
     let answer = found(answer.map_err(|e| AwsError::new("ssm:GetParameter", name, e)))?;
     Ok(answer.and_then(|answer| answer.parameter).map(|found| Parameter {
@@ -189,16 +192,16 @@ pub async fn parameter(aws: &Aws, name: &str) -> Look<Option<Parameter>> {
     }))
 }
 
-/// Subnet and security groups.
+/// Reads the VPCs of a subnet and of security groups.
 ///
 /// # Errors
-/// As the calls.
-pub async fn network(aws: &Aws, subnet: &str, groups: &[String]) -> Look<Network> {
+/// A call fails.
+pub async fn network(aws: &Aws, subnet: &str, groups: &[String]) -> Observed<Network> {
     let answer = aws.ec2.describe_subnets().subnet_ids(subnet).send().await;
     let answer = found(answer.map_err(|e| AwsError::new("ec2:DescribeSubnets", subnet, e)))?;
     let vpc = answer.and_then(|answer| answer.subnets?.into_iter().next()?.vpc_id);
     let mut known = BTreeMap::new();
-    // One by one: a list with one unknown id is refused as a whole.
+    // One call for each group: EC2 refuses a list with one unknown id as a whole.
     for group in groups {
         let answer = aws.ec2.describe_security_groups().group_ids(group).send().await;
         let answer = found(answer.map_err(|e| AwsError::new("ec2:DescribeSecurityGroups", group, e)))?;
@@ -209,11 +212,11 @@ pub async fn network(aws: &Aws, subnet: &str, groups: &[String]) -> Look<Network
     Ok(Network { subnet: vpc, groups: known })
 }
 
-/// Whether an instance type is offered.
+/// Reads whether the region offers an instance type.
 ///
 /// # Errors
-/// As the call.
-pub async fn instance_type(aws: &Aws, name: &str) -> Look<bool> {
+/// The call fails.
+pub async fn instance_type(aws: &Aws, name: &str) -> Observed<bool> {
     let call = aws.ec2.describe_instance_types().instance_types(InstanceType::from(name));
     match call.send().await {
         Ok(answer) => Ok(!answer.instance_types().is_empty()),
