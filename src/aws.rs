@@ -20,10 +20,11 @@ use aws_smithy_types::retry::RetryConfig;
 use aws_types::SdkConfig;
 use secrecy::{ExposeSecret, SecretString};
 
+pub mod auto_scaling;
 pub mod ecr;
-pub mod target;
+pub mod environment;
 
-pub use target::{Target, TargetError, Targets};
+pub use environment::{Environment, EnvironmentError, Environments};
 
 /// Clients of every service a stage calls, under one identity in one region.
 #[derive(Clone, Debug)]

@@ -4,13 +4,16 @@ use std::collections::BTreeSet;
 
 use super::observed::{Pipeline, ReadError};
 use super::{Finding, Status, checks, read};
-use crate::aws::{Aws, TargetError, Targets};
+use crate::aws::{Aws, EnvironmentError, Environments};
 use crate::engine::error::with_causes;
 use crate::engine::{FailureKind, StageError, Timestamp};
 use crate::evidence::{KeySource, SignError, Stage, TrustRoot};
 use crate::spec::ReleaseSpec;
-use crate::stage::handover::SPEC;
-use crate::stage::{cleanup, promote as promotion};
+use crate::stage::aws_view::metric_data;
+use crate::stage::cleanup;
+use crate::stage::promote::settings::Settings;
+use crate::stage::promote::target::auto_scaling_group::preflight;
+use crate::stage::handover::SPEC_FILE;
 
 /// Input of a run of doctor. What is none is not checked; for the key and the trust root a finding says so.
 #[derive(Debug)]
@@ -24,7 +27,7 @@ pub struct Examination {
     pub signing_key: Option<KeySource>,
     pub trust: Option<TrustRoot>,
     /// The environments that releases may name.
-    pub targets: Targets,
+    pub environments: Environments,
     /// The bucket of the worker's journal.
     pub journal: Option<String>,
 }
@@ -55,7 +58,7 @@ impl Examination {
             findings.push(checks::bucket("journal_bucket_exists", bucket, &found, aws.region()));
         }
         if let Some((spec, file)) = &self.spec {
-            findings.extend(pipeline.and_then(|pipeline| checks::spec_path(pipeline, file, SPEC)));
+            findings.extend(pipeline.and_then(|pipeline| checks::spec_path(pipeline, file, SPEC_FILE)));
             self.release(spec, &mut findings).await;
         }
         findings
@@ -102,7 +105,7 @@ impl Examination {
     async fn release(&self, spec: &ReleaseSpec, findings: &mut Vec<Finding>) {
         let (now, targets) = (self.now, &spec.targets);
         if let Some(bake) = &spec.bake
-            && let Some(aws) = &self.acting(targets.bake.as_deref(), findings).await
+            && let Some(aws) = &self.acting(Stage::Bake, targets.bake.as_deref(), findings).await
         {
             if let Some(arn) = &bake.image_pipeline {
                 findings.push(checks::image_pipeline(
@@ -121,7 +124,7 @@ impl Examination {
             }
         }
         if let Some(test) = &spec.test
-            && let Some(aws) = &self.acting(targets.test.as_deref(), findings).await
+            && let Some(aws) = &self.acting(Stage::Test, targets.test.as_deref(), findings).await
         {
             if let Some(instance) = test.instance() {
                 let network = read::network(aws, instance.subnet, instance.security_groups).await;
@@ -138,19 +141,20 @@ impl Examination {
             }
         }
         if let Some(promote) = &spec.promote
-            && let Some(aws) = &self.acting(targets.promote.as_deref(), findings).await
+            && let Some(aws) = &self.acting(Stage::Promote, targets.promote.as_deref(), findings).await
         {
-            let checks = promotion::examine::examine(aws, promote, now).await.map_err(ReadError::from);
-            findings.extend(checks::promotion(&promote.group, &checks));
-            for metric in &promote.metrics {
-                let hold = promote.hold.as_duration();
-                let samples = promotion::examine::datapoints(aws, metric, hold, now).await;
+            let settings = Settings::of(promote);
+            let checks = preflight::examine(aws, &settings, now).await.map_err(ReadError::from);
+            findings.extend(checks::promotion(&settings.group, &checks));
+            let since = Timestamp(now.0.saturating_sub(i64::from(settings.hold)));
+            for metric in &settings.limits {
+                let samples = metric_data::read(aws, metric, since, now).await.map(|read| read.samples);
                 let samples = samples.map_err(ReadError::from);
                 findings.push(checks::metric(&metric.name, &samples, metric.min_datapoints));
             }
         }
         if spec.cleanup.is_some()
-            && let Some(aws) = &self.acting(targets.cleanup.as_deref(), findings).await
+            && let Some(aws) = &self.acting(Stage::Cleanup, targets.cleanup.as_deref(), findings).await
         {
             let images = cleanup::images(aws, &spec.service).await;
             let images = images.map(|images| images.len()).map_err(ReadError::from);
@@ -159,17 +163,17 @@ impl Examination {
     }
 
     /// The clients that a stage would use. None, and a finding, if the role of its environment cannot be assumed.
-    async fn acting(&self, target: Option<&str>, findings: &mut Vec<Finding>) -> Option<Aws> {
+    async fn acting(&self, stage: Stage, target: Option<&str>, findings: &mut Vec<Finding>) -> Option<Aws> {
         let Some(alias) = target else { return Some(self.aws.clone()) };
         let session = "bakeline-doctor";
-        let acting = self.targets.clients(&self.aws, alias, &self.pipeline, session, self.now.0).await;
+        let acting = self.environments.clients(&self.aws, alias, (&self.pipeline, stage), session, self.now.0).await;
         let acting = match acting {
             Ok(acting) => {
                 let caller = read::caller(&acting).await;
                 findings.push(checks::environment(alias, &caller));
                 return Some(acting);
             }
-            Err(TargetError::Assume(error)) => Err(ReadError::from(error)),
+            Err(EnvironmentError::Assume(error)) => Err(ReadError::from(error)),
             Err(other) => Err(ReadError::Refused(other.to_string())),
         };
         findings.push(checks::environment(alias, &acting));

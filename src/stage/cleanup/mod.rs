@@ -135,7 +135,7 @@ impl StageMachine for Cleanup {
         cx.act_in(Stage::Cleanup, release.spec.targets.cleanup.as_deref()).await?;
         let promotion = promotion(&release)?;
         if let Some(Promotion {
-            outcome: PromotionOutcome::RolledBack | PromotionOutcome::Failed,
+            outcome: PromotionOutcome::RolledBack | PromotionOutcome::Indeterminate,
             reason,
             ..
         }) = &promotion
