@@ -182,13 +182,8 @@ fn an_image_that_someone_else_tagged_loses_the_tag_of_its_build_and_stays() {
     let baked = in_virtual_time(async {
         let (cloud, clock) = moment.go_on();
         let journal = Arc::new(Journal::in_memory());
-<<<<<<< HEAD
-        let house = moment.worker(&cloud, &clock, &journal, &[Stage::Bake], Telemetry::default()).await;
-        let status = work_until(&moment, &cloud, &house, Stage::Bake, || {
-=======
         let deps = moment.worker(&cloud, &clock, &journal, &[Stage::Bake], Telemetry::default()).await;
-        let status = work_resting(&moment, &cloud, &deps, Stage::Bake, || {
->>>>>>> main
+        let status = work_until(&moment, &cloud, &deps, Stage::Bake, || {
             cloud.with_world(|world| {
                 let all = json!({"repositoryName": "team/web"});
                 let found = ask(&moment, world, "ecr", "DescribeImages", all);
