@@ -10,7 +10,6 @@ pub type ModulePath = Vec<String>;
 /// One module: a file without its tests and comments.
 pub struct Module {
     pub path: ModulePath,
-    pub file: PathBuf,
     pub code: String,
 }
 
@@ -21,7 +20,7 @@ pub fn modules(src: &Path) -> Vec<Module> {
         .filter_map(|file| {
             let path = module_path(file.strip_prefix(src).ok()?);
             let is_test = path.iter().any(|name| matches!(name.as_str(), "tests" | "testing" | "golden"));
-            (!is_test).then(|| Module { path, code: code(&file), file })
+            (!is_test).then(|| Module { path, code: code(&file) })
         })
         .collect();
     let test_only = test_only(&modules);

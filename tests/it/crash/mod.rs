@@ -32,109 +32,26 @@ pub fn faults() -> [(&'static str, Fault); 5] {
     ]
 }
 
-<<<<<<< HEAD:tests/it/crash/mod.rs
-=======
-/// How a stage went.
-struct Run {
-    status: ActionStatus,
-    trail: Trail,
-    /// From the first poll on: a worker's own start is not part of the stage.
-    records: Vec<Record>,
-}
-
-/// A moment of the undisturbed run at which no job was in hand, after so many calls.
-struct Rest {
-    calls: usize,
-    moment: Moment,
-}
-
-/// Calls between two rests that are kept. A rest is a copy of the world.
-const BETWEEN_RESTS: usize = 6;
-
-/// Runs a stage to its end undisturbed, and keeps its rests.
-fn undisturbed(moment: &Moment, stage: Stage) -> (Run, Vec<Rest>) {
-    in_virtual_time(async {
-        let (cloud, clock) = moment.go_on();
-        let journal = Arc::new(Journal::in_memory());
-        let deps = moment.worker(&cloud, &clock, &journal, &[stage], Telemetry::default()).await;
-        let first = called(&cloud);
-        let mut rests: Vec<Rest> = Vec::new();
-        let status = work_resting(moment, &cloud, &deps, stage, || {
-            let calls = called(&cloud) - first;
-            if rests.last().is_none_or(|last| calls >= last.calls + BETWEEN_RESTS) {
-                rests.push(Rest { calls, moment: moment.now(&cloud) });
-            }
-        })
-        .await;
-        (over(moment, &cloud, &clock, status, first).await, rests)
-    })
-}
-
-/// Goes on from a rest to the stage's end under a plan. A worker that is killed is followed by another with the same
-/// journal.
-fn run(moment: &Moment, stage: Stage, faults: FaultPlan) -> Run {
-    in_virtual_time(async {
-        let (cloud, clock) = moment.go_on();
-        let journal = Arc::new(Journal::in_memory());
-        let mut first = 0;
-        let mut faults = Some(faults);
-        let status = loop {
-            let deps = moment.worker(&cloud, &clock, &journal, &[stage], Telemetry::default()).await;
-            if let Some(faults) = faults.take() {
-                first = called(&cloud);
-                cloud.set_faults(faults);
-            }
-            let mut kills = cloud.kills();
-            kills.mark_unchanged();
-            tokio::select! {
-                status = work(moment, &cloud, &deps, stage) => break status,
-                _ = kills.changed() => {}
-            }
-        };
-        cloud.set_faults(FaultPlan::default());
-        over(moment, &cloud, &clock, status, first).await
-    })
-}
-
-fn called(cloud: &Cloud) -> usize {
-    cloud.with_transcript(|transcript| transcript.records().len())
-}
-
-/// What is told of a run that is over, once all that is under way has come to rest: instances that shut down, targets
-/// that drain.
-async fn over(
-    moment: &Moment,
-    cloud: &Cloud,
-    clock: &bakeline::engine::Clock,
-    status: ActionStatus,
-    first: usize,
-) -> Run {
-    clock.sleep(std::time::Duration::from_mins(10)).await;
-    Run {
-        status,
-        trail: cloud.with_world(|world| trail(moment, world)),
-        records: cloud.with_transcript(|transcript| transcript.records()[first..].to_vec()),
-    }
-}
-
->>>>>>> main:tests/it/crash.rs
-/// Calls that may be said twice. An acknowledgement says the same thing again. A parameter of type `aws:ec2:image` cannot
-/// be seen before SSM has validated it: a worker killed in between writes the same value again. ECR answers the deletion of
-/// a digest that is gone as it answers one that is there, with a failure in the list. A finding has one id in Security Hub
-/// however often it is sent.
-/// An image that is to be where it is stays there: a look that is behind asks ECR to archive it again.
-const SAID_TWICE: [&str; 5] =
+/// Operations that change nothing when they are repeated with the same input.
+///
+/// - `AcknowledgeJob` repeats an acknowledgement.
+/// - `PutParameter` of type `aws:ec2:image`: the value is invisible until SSM has validated it, so a worker killed in
+///   between writes it again.
+/// - `BatchDeleteImage` answers for a digest that is gone with a failure in the list.
+/// - `BatchImportFindings` replaces a finding of the same id.
+/// - `UpdateImageStorageClass` of an image that is archived already, after a stale read.
+const REPEATABLE: [&str; 5] =
     ["AcknowledgeJob", "BatchDeleteImage", "BatchImportFindings", "PutParameter", "UpdateImageStorageClass"];
 
 /// Calls that change something and were carried out more than once with the same input.
 ///
 /// A call under a client token is carried out once however often it arrives; whether it was is seen in the trail.
-/// See [`SAID_TWICE`] for the others.
+/// See [`REPEATABLE`] for the others.
 pub fn applied_twice<'r>(records: impl IntoIterator<Item = &'r Record>) -> Vec<String> {
     let mut applied: BTreeMap<String, u32> = BTreeMap::new();
     for record in records.into_iter().filter(|record| record.applied && record.mutating) {
         let tokened = ["clientToken", "ClientToken"].iter().any(|member| record.input.get(member).is_some());
-        if !tokened && !SAID_TWICE.contains(&record.operation.as_str()) {
+        if !tokened && !REPEATABLE.contains(&record.operation.as_str()) {
             *applied
                 .entry(format!(
                     "{}:{} in {} {}",
