@@ -27,9 +27,17 @@ pub fn faults() -> [(&'static str, Fault); 5] {
         ("killed before", Fault::KillBefore),
         ("killed after", Fault::KillAfter),
         ("reply lost", Fault::LoseReply),
-        ("throttled", Fault::Throttle),
+        ("refused", Fault::Throttle),
         ("stale read", Fault::StaleRead),
     ]
+}
+
+/// The refusal that a call meets: calls of one operation take turns with its throttling and its modeled server errors.
+fn refusal(record: &Record, call: usize) -> Fault {
+    let mut refusals = Fault::modeled_errors(&record.service, &record.operation);
+    refusals.push(Fault::Throttle);
+    refusals.push(Fault::server_error());
+    refusals.swap_remove(call % refusals.len())
 }
 
 /// Operations that change nothing when they are repeated with the same input.
@@ -101,6 +109,7 @@ fn cases(undisturbed: &Undisturbed) -> (Vec<Case<'_>>, Vec<usize>) {
                 call
             };
             let from = undisturbed.snapshots.iter().rev().find(|snapshot| snapshot.calls <= from);
+            let fault = if fault == Fault::Throttle { refusal(record, call) } else { fault };
             cases.push(Case { call, name, fault, from: from.expect("the first one is before every call") });
         }
     }
@@ -225,7 +234,7 @@ impl Drop for Core {
 fn check(case: &Case<'_>, stage: Stage, expected: &Undisturbed, to_the_end: bool) -> (Vec<String>, bool) {
     let nth = case.call - case.from.calls;
     let index = u64::try_from(nth).expect("fits") + 1;
-    let plan = FaultPlan::default().rule(When::Index(index), case.fault.clone());
+    let plan = FaultPlan::default().rule(When::index(index), case.fault.clone());
     let until = (!to_the_end).then_some((&expected.checkpoints, case.call));
     let disturbed = run::disturbed(&case.from.moment, stage, plan, until);
     let mut wrong = Vec::new();
@@ -308,8 +317,8 @@ fn every_call_of_cleanup_survives_every_fault() {
 /// Stages that have to undo what they did, each at the moment before it.
 pub fn backward() -> impl Iterator<Item = (Stage, Moment)> {
     [
-        (Stage::Test, "baked_image: {commands: [{contains: web, exit_code: 1, stderr: no}]}\n"),
-        (Stage::Promote, "baked_image: {error_rate: 0.2}\n"),
+        (Stage::Test, "images: {baked: {instance: {commands: [{contains: web, exit_code: 1, stderr: no}]}}}\n"),
+        (Stage::Promote, "images: {baked: {instance: {error_rate: 0.2}}}\n"),
     ]
     .into_iter()
     .map(|(stage, scenario)| {
@@ -333,7 +342,7 @@ fn every_call_on_the_way_back_survives_every_fault() {
 }
 
 /// A release that takes minutes: as few looks as show everything.
-pub const SHORT: &str = "build: {minutes: 4}\n";
+pub const SHORT: &str = "build: {duration: 4m}\n";
 
 pub fn report(failures: &[String]) {
     let shown: Vec<&String> = failures.iter().take(25).collect();
