@@ -1,14 +1,14 @@
-//! Rules between the values of the `test` section where a container image is tested in a task.
+//! Rules between the values of `test.task` and the checks of a task.
 
 use http::Uri;
 
 use super::Rules;
-use crate::spec::check::Check;
 use crate::spec::problem::quoted;
-use crate::spec::task::Task;
 use crate::spec::test::Test;
+use crate::spec::test::check::Check;
+use crate::spec::test::task::Task;
 
-/// What Fargate offers: units of CPU, and the least, the most and the step of memory in MiB.
+/// Sizes of Fargate tasks: CPU units, and the least, the most and the step of memory in MiB.
 ///
 /// The developer guide, "Task CPU and memory".
 const SIZES: [(u32, u32, u32, u32); 7] = [
@@ -21,8 +21,8 @@ const SIZES: [(u32, u32, u32, u32); 7] = [
     (16_384, 32_768, 122_880, 8192),
 ];
 
-/// What stands for the task itself in the checks of a task.
-const ITSELF: [&str; 2] = ["127.0.0.1", "localhost"];
+/// Hosts that mean the task itself in its checks.
+const LOOPBACK: [&str; 2] = ["127.0.0.1", "localhost"];
 
 impl Rules<'_> {
     pub fn task(&mut self, test: &Test, task: &Task) {
@@ -35,7 +35,7 @@ impl Rules<'_> {
                 [("secret", secret.secret.is_some()), ("parameter", secret.parameter.is_some())],
                 "a secret lies in Secrets Manager or in Systems Manager",
             );
-            if task.environment.contains_key(variable) {
+            if task.env.contains_key(variable) {
                 self.broken(
                     &format!("/test/task/secrets/{variable}"),
                     format!("{variable} is a secret and stands in environment"),
@@ -60,15 +60,15 @@ impl Rules<'_> {
         for (index, check) in test.checks.iter().enumerate() {
             self.task_check(index, check, task);
         }
-        if test.checks.is_empty() && task.health_check.is_none() && task.exits.is_none() {
+        if test.checks.is_empty() && task.health_check.is_none() && task.expect_exit_code.is_none() {
             self.broken(
                 "/test",
                 "nothing is looked at in the task".to_owned(),
-                "checks, task.health_check or task.exits",
+                "checks, task.health_check or task.expect_exit_code",
                 "that a container runs says little of it",
             );
         }
-        if let Some(code) = task.exits.filter(|_| !test.checks.is_empty()) {
+        if let Some(code) = task.expect_exit_code.filter(|_| !test.checks.is_empty()) {
             self.broken(
                 "/test/checks",
                 format!("the task is a job that exits with {code}, and there are checks"),
@@ -144,13 +144,13 @@ impl Rules<'_> {
                 &format!("{pointer}/{kind}"),
                 format!("{of} is run by Systems Manager on an instance, and the image is tested in a task"),
                 "http and tcp checks of a task",
-                "put it into the image's health check, or test a job by task.exits",
+                "put it into the image's health check, or test a job by task.expect_exit_code",
             );
         }
         let asked = match (&check.http, &check.tcp) {
             (Some(http), _) => Some((format!("{pointer}/http/url"), http.url.as_str(), asked(&http.url))),
             (None, Some(tcp)) => {
-                let host = ITSELF.contains(&tcp.host.as_str());
+                let host = LOOPBACK.contains(&tcp.host.as_str());
                 Some((format!("{pointer}/tcp"), tcp.host.as_str(), host.then_some(tcp.port)))
             }
             (None, None) => None,
@@ -176,6 +176,6 @@ impl Rules<'_> {
 /// The port of a URL that asks the task itself; none for any other URL.
 fn asked(url: &str) -> Option<u16> {
     let url: Uri = url.parse().ok()?;
-    let itself = url.host().is_some_and(|host| ITSELF.contains(&host));
+    let itself = url.host().is_some_and(|host| LOOPBACK.contains(&host));
     (itself && url.scheme_str() == Some("http")).then(|| url.port_u16().unwrap_or(80))
 }
