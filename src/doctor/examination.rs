@@ -100,33 +100,35 @@ impl Examination {
     }
 
     async fn release(&self, spec: &ReleaseSpec, findings: &mut Vec<Finding>) {
-        let (now, targets) = (self.now, &spec.targets);
+        let now = self.now;
         if let Some(bake) = &spec.bake
-            && let Some(aws) = &self.acting(targets.bake.as_deref(), findings).await
+            && let Some(aws) = &self.acting(bake.environment.as_deref(), findings).await
         {
-            if let Some(arn) = &bake.image_pipeline {
+            if let Some(arn) = bake.image_pipeline() {
                 findings.push(checks::image_pipeline(
                     arn,
                     &read::image_pipeline(aws, arn).await,
                     aws.region(),
                 ));
             }
-            if let Some(name) = &bake.parameter {
-                let needed = if bake.container.is_some() { "text" } else { "aws:ec2:image" };
+            if let Some(name) = bake.parameter() {
+                let needed = if bake.container_recipe.is_some() { "text" } else { "aws:ec2:image" };
                 findings.push(checks::parameter(name, &read::parameter(aws, name).await, needed));
             }
-            if let Some(container) = &bake.container {
+            if let Some(container) = &bake.container_recipe {
                 let name = &container.repository;
                 findings.push(checks::repository(name, &read::repository(aws, name).await));
             }
         }
         if let Some(test) = &spec.test
-            && let Some(aws) = &self.acting(targets.test.as_deref(), findings).await
+            && let Some(aws) = &self.acting(test.environment.as_deref(), findings).await
         {
-            if let Some(instance) = test.instance() {
-                let network = read::network(aws, instance.subnet, instance.security_groups).await;
-                findings.push(checks::network(instance.subnet, instance.security_groups, &network));
-                let name = instance.kind;
+            if let Some(instance) = &test.instance {
+                for subnet in &instance.subnets {
+                    let network = read::network(aws, subnet, &instance.security_groups).await;
+                    findings.push(checks::network(subnet, &instance.security_groups, &network));
+                }
+                let name = &instance.instance_type;
                 findings.push(checks::instance_type(name, &read::instance_type(aws, name).await));
             }
             if let Some(task) = &test.task {
@@ -138,21 +140,22 @@ impl Examination {
             }
         }
         if let Some(promote) = &spec.promote
-            && let Some(aws) = &self.acting(targets.promote.as_deref(), findings).await
+            && let Ok(promotion) = &promote.of_groups()
+            && let Some(aws) = &self.acting(promote.environment.as_deref(), findings).await
         {
-            let checks = promotion::examine::examine(aws, promote, now).await.map_err(ReadError::from);
-            findings.extend(checks::promotion(&promote.group, &checks));
-            for metric in &promote.metrics {
-                let hold = promote.hold.as_duration();
+            let checks = promotion::examine::examine(aws, promotion, now).await.map_err(ReadError::from);
+            findings.extend(checks::promotion(&promotion.group, &checks));
+            for metric in &promotion.limits {
+                let hold = promotion.hold.as_duration();
                 let samples = promotion::examine::datapoints(aws, metric, hold, now).await;
                 let samples = samples.map_err(ReadError::from);
                 findings.push(checks::metric(&metric.name, &samples, metric.min_datapoints));
             }
         }
-        if spec.cleanup.is_some()
-            && let Some(aws) = &self.acting(targets.cleanup.as_deref(), findings).await
+        if let Some(cleanup) = &spec.cleanup
+            && let Some(aws) = &self.acting(cleanup.environment.as_deref(), findings).await
         {
-            let images = cleanup::images(aws, &spec.service).await;
+            let images = crate::stage::cleanup::images(aws, &spec.service).await;
             let images = images.map(|images| images.len()).map_err(ReadError::from);
             findings.push(checks::images(&spec.service, &images));
         }

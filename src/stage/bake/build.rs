@@ -208,7 +208,7 @@ pub async fn recall_recipe(cx: &Cx, image: &str, key: &str, value: &str) -> Resu
 pub async fn earlier(cx: &Cx, plan: &Plan, parent: &str) -> Result<Vec<Earlier>, AwsError> {
     let named = plan.named(parent);
     let mut images = vec![named.image.clone()];
-    if plan.reuse == Reuse::Always {
+    if plan.reuse == Reuse::UnchangedExceptParent {
         images.extend(other_parents(cx, plan, &named.image).await?);
     }
     let mut builds = Vec::new();

@@ -7,22 +7,23 @@ use super::{Bake, Inputs, reread};
 use crate::digest::Sha256;
 use crate::engine::{Progress, StageError, Step};
 use crate::evidence::Bound;
-use crate::spec::Content;
+use crate::spec::ContentDigest;
 use crate::stage::Cx;
 use crate::stage::content::{Position, Turn, percent, read_on, survey, volumes};
 
 /// The copies whose content is read.
-fn copies(asked: Content, copies: &Copies, home: &str) -> Vec<BuiltImage> {
+fn copies(asked: ContentDigest, copies: &Copies, home: &str) -> Vec<BuiltImage> {
     let here = copies.own.iter().filter(|copy| copy.region == home);
     match asked {
-        Content::Home => here.chain(&copies.own).take(1).cloned().collect(),
-        Content::All => copies.own.clone(),
+        ContentDigest::None => Vec::new(),
+        ContentDigest::OneCopy => here.chain(&copies.own).take(1).cloned().collect(),
+        ContentDigest::EveryCopy => copies.own.clone(),
     }
 }
 
 /// What the statement binds of each of the account's own copies, in their order.
-pub fn bound(asked: Option<Content>, found: &Copies, home: &str, content: Option<Sha256>) -> Vec<Bound> {
-    let read = asked.map(|asked| copies(asked, found, home)).unwrap_or_default();
+pub fn bound(asked: ContentDigest, found: &Copies, home: &str, content: Option<Sha256>) -> Vec<Bound> {
+    let read = copies(asked, found, home);
     let of = |copy: &BuiltImage| match content {
         None => Bound::Identity,
         Some(content) if read.contains(copy) => Bound::Content(content),
@@ -40,9 +41,10 @@ pub async fn reading(
     position: Option<Position>,
     content: Option<Sha256>,
 ) -> Result<Step<Bake>, StageError> {
-    let Some(asked) = inputs.bake.content else {
+    let asked = inputs.bake.content_digest;
+    if asked == ContentDigest::None {
         return Ok(Step::Next(Bake::Tagging { image, done: 0, content: None }));
-    };
+    }
     let copies = copies(asked, &reread(inputs, cx, &image).await?.machine()?, cx.aws.region());
     let Some(built) = copies.get(usize::from(copy)) else {
         return Ok(Step::Next(Bake::Tagging { image, done: 0, content }));

@@ -11,7 +11,7 @@ use super::registry;
 use crate::aws::{AwsError, Class};
 use crate::engine::StageError;
 use crate::engine::key::tag;
-use crate::spec::Volume;
+use crate::spec::RootVolume;
 use crate::stage::Cx;
 
 /// The parent image by a name that means the same tomorrow.
@@ -184,7 +184,7 @@ impl Order<'_> {
         format!("service {}, from its release spec", self.plan.service)
     }
 
-    async fn image_recipe(self, volume: Option<&Volume>, named: &Named) -> Result<(), StageError> {
+    async fn image_recipe(self, volume: Option<&RootVolume>, named: &Named) -> Result<(), StageError> {
         let Self { cx, plan, parent, .. } = self;
         let mut call = cx
             .aws
@@ -264,7 +264,7 @@ fn configuration(component: &Component) -> Result<ComponentConfiguration, StageE
     configuration.build().map_err(bug)
 }
 
-fn root(volume: &Volume) -> InstanceBlockDeviceMapping {
+fn root(volume: &RootVolume) -> InstanceBlockDeviceMapping {
     let ebs = EbsInstanceBlockDeviceSpecification::builder()
         .volume_size(i32::try_from(volume.size_gib).unwrap_or(i32::MAX))
         .volume_type(EbsVolumeType::Gp3)

@@ -14,7 +14,7 @@ use super::{
 use crate::engine::key::tag;
 use crate::engine::{Outcome, Progress, StageError, Step, Timestamp};
 use crate::evidence::{ContainerIdentity, ResourceDescriptor, Sha256, Stage};
-use crate::spec::Scan;
+use crate::spec::{ContentDigest, Scan};
 use crate::stage::Cx;
 use crate::stage::handover::{ReleaseFiles, hand_over_about};
 use crate::stage::store::{Files, input};
@@ -67,9 +67,9 @@ async fn going(
     let (mut progress, mark) = build::progress(cx, &image, status).await;
     let watch = watch.filter(|watch| watch.mark == mark).unwrap_or(Watch { mark, since: cx.now() });
     let still = cx.now().since(watch.since);
-    if let Some(limit) = inputs.bake.stalled_after.filter(|limit| still > limit.as_duration()) {
+    if let Some(limit) = inputs.bake.progress_timeout.filter(|limit| still > limit.as_duration()) {
         return Err(StageError::Rejected(format!(
-            "image build {image} shows no progress for {} s ({}); bake.stalled_after is {limit}",
+            "image build {image} shows no progress for {} s ({}); bake.progress_timeout is {limit}",
             still.as_secs(),
             progress.summary
         )));
@@ -157,9 +157,9 @@ pub async fn inspecting(
             }
             gate::alike(&shapes).map_err(StageError::Rejected)?;
         }
-        Product::Container { .. } if gates.image.is_some() || inputs.bake.content.is_some() => {
+        Product::Container { .. } if gates.image.is_some() || inputs.bake.content_digest != ContentDigest::None => {
             return Err(StageError::Rejected(format!(
-                "image build {image} came to a container image, and bake.gates.image or bake.content asks for what only \
+                "image build {image} came to a container image, and bake.gates.image or bake.content_digest asks for what only \
                  a machine image has"
             )));
         }
@@ -168,7 +168,7 @@ pub async fn inspecting(
     let Some(scan) = &gates.scan else { return Ok(Step::Next(reading(image))) };
     match gate::scan_stand(inspect::scan_status(&found)) {
         ScanStand::Completed => {
-            if scan.security_hub {
+            if scan.reports_to_security_hub() {
                 return Ok(Step::Next(Bake::ReportingFindings { image, since, done: 0 }));
             }
             let findings = inspect::findings(cx, &image).await?;
@@ -178,10 +178,10 @@ pub async fn inspecting(
             "image build {image} has no completed vulnerability scan: {why}; an image that was not scanned is not \
              one without findings"
         ))),
-        ScanStand::Going(status) if cx.now().since(since) > scan.wait.as_duration() => {
+        ScanStand::Going(status) if cx.now().since(since) > scan.timeout.as_duration() => {
             Err(StageError::Rejected(format!(
                 "the vulnerability scan of image build {image} is {status} {} after the image was available",
-                scan.wait
+                scan.timeout
             )))
         }
         ScanStand::Going(status) => {
@@ -246,7 +246,7 @@ pub async fn publishing(
     image: String,
     content: Option<Sha256>,
 ) -> Result<Step<Bake>, StageError> {
-    let Some(name) = inputs.bake.parameter.as_deref() else {
+    let Some(name) = inputs.bake.parameter() else {
         return Ok(Step::Next(Bake::Sealing { image, content }));
     };
     let here = reread(inputs, cx, &image).await?.candidate(cx, name).await?;
@@ -264,7 +264,7 @@ pub async fn validating(
     since: Timestamp,
     content: Option<Sha256>,
 ) -> Result<Step<Bake>, StageError> {
-    let Some(name) = inputs.bake.parameter.as_deref() else {
+    let Some(name) = inputs.bake.parameter() else {
         return Ok(Step::Next(Bake::Sealing { image, content }));
     };
     let here = reread(inputs, cx, &image).await?.candidate(cx, name).await?;
@@ -371,7 +371,7 @@ async fn said(
     match product {
         Product::Machine(copies) => {
             let identities = copies::identities(cx, copies).await?;
-            let bound = contents::bound(inputs.bake.content, copies, here, content);
+            let bound = contents::bound(inputs.bake.content_digest, copies, here, content);
             let subjects =
                 identities.iter().zip(bound).map(|(identity, bound)| identity.subject_binding(bound));
             Ok(Said { subjects: subjects.collect(), variables: variables(copies, here, build) })

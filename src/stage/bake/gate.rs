@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use time::Date;
 
 use super::judge::BuiltImage;
-use crate::spec::{Architecture, BootMode, Facts, Scan, ScanException};
+use crate::spec::{AcceptedFinding, Architecture, BootMode, ImageProperties, Scan};
 
 /// Findings that a refusal quotes.
 const QUOTED: usize = 5;
@@ -56,18 +56,18 @@ pub enum Standing<'s> {
     /// Its severity is not counted, or there is no fix for it and those are not counted.
     NotCounted,
     /// Someone answers for it.
-    Excepted(&'s ScanException),
+    Excepted(&'s AcceptedFinding),
     /// Someone answered for it until a day that has passed: it counts.
-    Expired(&'s ScanException),
+    Expired(&'s AcceptedFinding),
 }
 
 /// What becomes of a finding on a day.
 #[must_use]
 pub fn standing<'s>(scan: &'s Scan, finding: &Finding, today: Date) -> Standing<'s> {
-    if limit(scan, &finding.severity).is_none() || (scan.only_fixable && finding.fix == "NO") {
+    if limit(scan, &finding.severity).is_none() || (scan.counts_only_fixable() && finding.fix == "NO") {
         return Standing::NotCounted;
     }
-    match scan.exceptions.iter().find(|exception| exception.id == finding.id) {
+    match scan.accepted.iter().find(|exception| exception.id == finding.id) {
         None => Standing::Counted,
         // A day that cannot be read is refused when the spec is; here it lets nothing through.
         Some(exception) if last_day(exception).is_some_and(|last| today <= last) => {
@@ -77,17 +77,17 @@ pub fn standing<'s>(scan: &'s Scan, finding: &Finding, today: Date) -> Standing<
     }
 }
 
-fn last_day(exception: &ScanException) -> Option<Date> {
+fn last_day(exception: &AcceptedFinding) -> Option<Date> {
     Date::parse(&exception.until, time::macros::format_description!("[year]-[month]-[day]")).ok()
 }
 
 fn limit(scan: &Scan, severity: &str) -> Option<u32> {
     match severity {
         // A finding that nobody has weighed yet may be anything: it counts as the gravest.
-        "CRITICAL" | "UNTRIAGED" => scan.critical,
-        "HIGH" => scan.high,
-        "MEDIUM" => scan.medium,
-        "LOW" => scan.low,
+        "CRITICAL" | "UNTRIAGED" => scan.max_findings.critical,
+        "HIGH" => scan.max_findings.high,
+        "MEDIUM" => scan.max_findings.medium,
+        "LOW" => scan.max_findings.low,
         _ => None,
     }
 }
@@ -156,17 +156,17 @@ impl Shape {
 ///
 /// # Errors
 /// Everything that is not as asked, in words.
-pub fn facts(asked: Option<&Facts>, image: &BuiltImage, shape: &Shape) -> Result<(), String> {
+pub fn facts(asked: Option<&ImageProperties>, image: &BuiltImage, shape: &Shape) -> Result<(), String> {
     let mut wrong = Vec::new();
     if shape.public {
         wrong.push("it is public".to_owned());
     }
     if let Some(asked) = asked {
         let open = shape.volumes.iter().filter(|(_, encrypted)| !encrypted).count();
-        if asked.encrypted && (open > 0 || shape.volumes.is_empty()) {
+        if asked.requires_encryption() && (open > 0 || shape.volumes.is_empty()) {
             wrong.push(format!("{open} of its {} volumes are not encrypted", shape.volumes.len()));
         }
-        if asked.imds_v2 && shape.imds.as_deref() != Some("v2.0") {
+        if asked.requires_imds_v2() && shape.imds.as_deref() != Some("v2.0") {
             wrong.push("it does not ask for metadata session tokens (ImdsSupport is not v2.0)".to_owned());
         }
         let mut is = |what: &str, asked: Option<&str>, found: Option<&str>| {

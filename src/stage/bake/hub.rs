@@ -76,7 +76,7 @@ pub async fn telling(
 fn refused(error: AwsError) -> StageError {
     if error.is("InvalidAccessException") {
         return StageError::Config(format!(
-            "{error}: enable Security Hub here, or take gates.scan.security_hub away"
+            "{error}: enable Security Hub here, or remove security_hub from bake.gates.scan.report_to"
         ));
     }
     if error.is("LimitExceededException") || error.class == Class::Throttled {
@@ -200,7 +200,7 @@ mod tests {
 
     #[test]
     fn a_finding_fits_the_format_and_is_the_same_whenever_it_is_sent() {
-        let scan: Scan = serde_json::from_str(r#"{"critical": 0}"#).unwrap();
+        let scan: Scan = serde_json::from_str(r#"{"max_findings": {"critical": 0}}"#).unwrap();
         let first = about(1_700_000_100).finding(&scan, &finding());
         let again = about(1_700_000_900).finding(&scan, &finding());
         assert_eq!((&first.id, &first.created_at), (&again.id, &again.created_at));

@@ -167,11 +167,11 @@ pub enum Of {
 impl Of {
     fn read(source: &Source, bake: &spec::Bake) -> Result<Self, StageError> {
         let service = &source.spec.service;
-        let plan = match (&bake.image_pipeline, &bake.recipe, &bake.container) {
-            (Some(arn), None, None) => return Ok(Self::Pipeline(arn.clone())),
+        let plan = match (bake.image_pipeline(), &bake.image_recipe, &bake.container_recipe) {
+            (Some(arn), None, None) => return Ok(Self::Pipeline(arn.to_owned())),
             (None, Some(recipe), None) => recipe::Plan::of(service, recipe, &source.files),
             (None, None, Some(container)) => recipe::Plan::of_container(service, container, &source.files),
-            _ => Err("bake has not exactly one of image_pipeline, recipe and container".to_owned()),
+            _ => Err("bake has not exactly one of image_pipeline, image_recipe and container_recipe".to_owned()),
         };
         plan.map(|plan| Self::Recipe(Box::new(plan))).map_err(StageError::Config)
     }
@@ -195,8 +195,8 @@ impl StageMachine for Bake {
 
     async fn load(cx: &mut Cx, at: Timestamp) -> Result<Inputs, StageError> {
         let source = Source::open(cx).await?;
-        cx.act_in(source.spec.targets.bake.as_deref()).await?;
         let bake = source.spec.bake().map_err(|missing| StageError::Config(missing.to_string()))?.clone();
+        cx.act_in(bake.environment.as_deref()).await?;
         let of = Of::read(&source, &bake)?;
         let arn = of.arn();
         let (account, region) =
@@ -345,7 +345,7 @@ impl Machine for Bake {
             Self::Cancelling { image, why } => back::cancelling(&inputs.account, cx, image, why).await,
             Self::Stopping { image, why } => back::stopping(&inputs.account, cx, image, why).await,
             Self::Removing { image, looks, gone, why } => {
-                back::removing(&inputs.account, &inputs.bake.expect, cx, image, looks, gone, why).await
+                back::removing(&inputs.account, &inputs.bake.gates.copies, cx, image, looks, gone, why).await
             }
             Self::Leaving { image, why } => Ok(back::leaving(&inputs.account, cx, &image, why).await),
         }
@@ -374,7 +374,7 @@ fn available(inputs: &Inputs, cx: &Cx, build: &judge::Build, image: &str) -> Res
 
 fn release(inputs: &Inputs, cx: &Cx, build: &judge::Build, image: &str) -> Result<Product, StageError> {
     let product =
-        Product::of(build, image, &inputs.bake.expect, &inputs.account).map_err(StageError::Rejected)?;
+        Product::of(build, image, &inputs.bake.gates.copies, &inputs.account).map_err(StageError::Rejected)?;
     if let Some(name) = &inputs.bake.parameter {
         product.reaches(cx.aws.region(), name)?;
     }

@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::{dockerfile, document};
 use crate::digest::Sha256;
-use crate::spec::{self, Reuse, Volume};
+use crate::spec::{self, Reuse, RootVolume};
 use crate::stage::store::Files;
 
 /// A recipe to be declared.
@@ -34,7 +34,7 @@ pub struct Plan {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Made {
     Machine {
-        volume: Option<Volume>,
+        volume: Option<RootVolume>,
     },
     Container {
         /// The Dockerfile, as a template of Image Builder.
@@ -88,17 +88,17 @@ impl Plan {
     ///
     /// # Errors
     /// A document is missing or not one that Image Builder takes; in words.
-    pub fn of(service: &str, recipe: &spec::Recipe, files: &Files) -> Result<Self, String> {
-        let home = home_of(&recipe.infrastructure, "recipe")?;
+    pub fn of(service: &str, recipe: &spec::ImageRecipe, files: &Files) -> Result<Self, String> {
+        let home = home_of(&recipe.infrastructure_configuration, "recipe")?;
         Ok(Self {
             service: service.to_owned(),
             parent_image: recipe.parent_image.clone(),
             components: components(&home, service, &recipe.components, files)?,
-            made: Made::Machine { volume: recipe.volume.clone() },
-            infrastructure: recipe.infrastructure.clone(),
-            distribution: recipe.distribution.clone(),
+            made: Made::Machine { volume: recipe.root_volume.clone() },
+            infrastructure: recipe.infrastructure_configuration.clone(),
+            distribution: recipe.distribution_configuration.clone(),
             reuse: recipe.reuse,
-            sources: recipe.sources.clone(),
+            sources: recipe.source_paths.clone(),
             home,
         })
     }
@@ -107,8 +107,8 @@ impl Plan {
     ///
     /// # Errors
     /// A document or the Dockerfile is missing or not one that Image Builder takes; in words.
-    pub fn of_container(service: &str, container: &spec::Container, files: &Files) -> Result<Self, String> {
-        let home = home_of(&container.infrastructure, "container")?;
+    pub fn of_container(service: &str, container: &spec::ContainerRecipe, files: &Files) -> Result<Self, String> {
+        let home = home_of(&container.infrastructure_configuration, "container")?;
         let has_components = !container.components.is_empty();
         let dockerfile = match &container.dockerfile {
             None => dockerfile::DEFAULT.to_owned(),
@@ -124,10 +124,10 @@ impl Plan {
             parent_image: container.parent_image.clone(),
             components: components(&home, service, &container.components, files)?,
             made: Made::Container { dockerfile, repository: container.repository.clone() },
-            infrastructure: container.infrastructure.clone(),
-            distribution: container.distribution.clone(),
+            infrastructure: container.infrastructure_configuration.clone(),
+            distribution: container.distribution_configuration.clone(),
             reuse: container.reuse,
-            sources: container.sources.clone(),
+            sources: container.source_paths.clone(),
             home,
         })
     }
@@ -163,7 +163,7 @@ impl Plan {
     /// unless a newer one alone bakes nothing, the parent image.
     #[must_use]
     pub fn bake_key(&self, parent: &str, sources: &Sha256) -> Sha256 {
-        let parent = if self.reuse == Reuse::Always { None } else { Some(parent) };
+        let parent = if self.reuse == Reuse::UnchangedExceptParent { None } else { Some(parent) };
         let whole = json!({
             "recipe": self.content().to_string(),
             "infrastructure": self.infrastructure,
@@ -217,7 +217,7 @@ fn components(
     files: &Files,
 ) -> Result<Vec<Component>, String> {
     let component = |given: &spec::Component| {
-        let (declared, arn) = match (&given.document, &given.arn) {
+        let (declared, arn) = match (&given.path, &given.arn) {
             (Some(path), None) => {
                 let declared = declare(service, path, files)?;
                 let arn = home.arn("component", &declared.name, &declared.version) + "/1";
@@ -225,7 +225,7 @@ fn components(
             }
             (None, Some(arn)) => (None, arn.clone()),
             (Some(_), Some(_)) | (None, None) => {
-                return Err("a component of the recipe has neither or both of document and arn".into());
+                return Err("a component of the recipe has neither or both of path and arn".into());
             }
         };
         Ok(Component { declared, arn, parameters: given.parameters.clone() })
@@ -296,15 +296,15 @@ mod tests {
 
     use super::*;
 
-    fn spec() -> spec::Recipe {
+    fn spec() -> spec::ImageRecipe {
         serde_json::from_value(json!({
             "parent_image": "ami-0123456789abcdef0",
             "components": [
-                { "document": "image/Web_Server.yaml", "parameters": { "Port": "8080" } },
+                { "path": "image/Web_Server.yaml", "parameters": { "Port": "8080" } },
                 { "arn": "arn:aws:imagebuilder:eu-west-1:aws:component/update-linux/1.0.2" },
             ],
-            "volume": { "size_gib": 8 },
-            "infrastructure": "arn:aws:imagebuilder:eu-west-1:123456789012:infrastructure-configuration/web",
+            "root_volume": { "size_gib": 8 },
+            "infrastructure_configuration": "arn:aws:imagebuilder:eu-west-1:123456789012:infrastructure-configuration/web",
         }))
         .unwrap()
     }
@@ -313,18 +313,18 @@ mod tests {
         Files::from([("image/Web_Server.yaml".to_owned(), document.as_bytes().to_vec())])
     }
 
-    fn container() -> spec::Container {
+    fn container() -> spec::ContainerRecipeRecipe {
         serde_json::from_value(json!({
             "parent_image": "123456789012.dkr.ecr.eu-west-1.amazonaws.com/base:1",
-            "components": [{ "document": "image/Web_Server.yaml" }],
+            "components": [{ "path": "image/Web_Server.yaml" }],
             "dockerfile": "image/Dockerfile",
             "repository": "web",
-            "infrastructure": "arn:aws:imagebuilder:eu-west-1:123456789012:infrastructure-configuration/web",
+            "infrastructure_configuration": "arn:aws:imagebuilder:eu-west-1:123456789012:infrastructure-configuration/web",
         }))
         .unwrap()
     }
 
-    fn plan(recipe: &spec::Recipe, document: &str) -> Plan {
+    fn plan(recipe: &spec::ImageRecipe, document: &str) -> Plan {
         Plan::of("web", recipe, &files(document)).unwrap()
     }
 
@@ -344,7 +344,7 @@ mod tests {
     #[test]
     fn whatever_changes_in_a_recipe_gives_it_another_version_and_a_parent_the_last_number() {
         let base = plan(&spec(), "a").named("ami-1");
-        let other = |change: fn(&mut spec::Recipe)| {
+        let other = |change: fn(&mut spec::ImageRecipe)| {
             let mut changed = spec();
             change(&mut changed);
             plan(&changed, "a").named("ami-1").version
@@ -354,8 +354,8 @@ mod tests {
             plan(&spec(), "b").named("ami-1").version,
             other(|r| r.components[0].parameters.clear()),
             other(|r| r.components.reverse()),
-            other(|r| r.volume = None),
-            other(|r| r.volume.as_mut().unwrap().encrypted = false),
+            other(|r| r.root_volume = None),
+            other(|r| r.root_volume.as_mut().unwrap().encrypted = false),
         ] {
             assert!(!version.starts_with(prefix), "{version}");
         }
@@ -363,13 +363,13 @@ mod tests {
         assert!(on_another.starts_with(prefix) && on_another != base.version, "{on_another}");
         assert!(plan(&spec(), "a").is_version(&on_another) && !plan(&spec(), "b").is_version(&on_another));
         // Where it is built makes no other recipe, and another bake.
-        let elsewhere = other(|r| r.infrastructure.push('2'));
+        let elsewhere = other(|r| r.infrastructure_configuration.push('2'));
         assert_eq!(elsewhere, base.version);
     }
 
     #[test]
     fn a_container_recipe_is_numbered_by_its_components_its_dockerfile_and_its_repository() {
-        let named = |container: &spec::Container, dockerfile: &str| {
+        let named = |container: &spec::ContainerRecipe, dockerfile: &str| {
             let mut files = files("a");
             files.insert("image/Dockerfile".into(), dockerfile.as_bytes().to_vec());
             Plan::of_container("web", container, &files).map(|plan| plan.named("base@sha256:1"))
@@ -377,12 +377,12 @@ mod tests {
         let base = named(&container(), dockerfile::DEFAULT).unwrap();
         assert!(base.recipe.ends_with(&format!(":container-recipe/web/{}", base.version)), "{base:?}");
         assert!(base.image.ends_with(&format!(":image/web/{}", base.version)), "{base:?}");
-        assert_eq!(named(&spec::Container { dockerfile: None, ..container() }, "").unwrap(), base);
+        assert_eq!(named(&spec::ContainerRecipe { dockerfile: None, ..container() }, "").unwrap(), base);
         let commented = format!("# web\n{}", dockerfile::DEFAULT);
         for other in [
             named(&container(), &commented),
-            named(&spec::Container { repository: "team/web".into(), ..container() }, dockerfile::DEFAULT),
-            named(&spec::Container { components: Vec::new(), ..container() }, dockerfile::DEFAULT),
+            named(&spec::ContainerRecipe { repository: "team/web".into(), ..container() }, dockerfile::DEFAULT),
+            named(&spec::ContainerRecipe { components: Vec::new(), ..container() }, dockerfile::DEFAULT),
         ] {
             assert_ne!(other.unwrap().version, base.version);
         }
@@ -395,13 +395,13 @@ mod tests {
     fn the_bake_key_depends_on_the_parent_unless_told_not_to() {
         let sources = Sha256::of(b"s");
         let key = |reuse, parent: &str, sources: &Sha256| {
-            let plan = plan(&spec::Recipe { reuse, ..spec() }, "a");
+            let plan = plan(&spec::ImageRecipe { reuse, ..spec() }, "a");
             plan.bake_key(parent, sources)
         };
-        assert_eq!(key(Reuse::SameParent, "ami-1", &sources), key(Reuse::SameParent, "ami-1", &sources));
-        assert_ne!(key(Reuse::SameParent, "ami-1", &sources), key(Reuse::SameParent, "ami-2", &sources));
-        assert_eq!(key(Reuse::Always, "ami-1", &sources), key(Reuse::Always, "ami-2", &sources));
-        assert_ne!(key(Reuse::Always, "ami-1", &sources), key(Reuse::Always, "ami-1", &Sha256::of(b"t")));
+        assert_eq!(key(Reuse::Unchanged, "ami-1", &sources), key(Reuse::Unchanged, "ami-1", &sources));
+        assert_ne!(key(Reuse::Unchanged, "ami-1", &sources), key(Reuse::Unchanged, "ami-2", &sources));
+        assert_eq!(key(Reuse::UnchangedExceptParent, "ami-1", &sources), key(Reuse::UnchangedExceptParent, "ami-2", &sources));
+        assert_ne!(key(Reuse::UnchangedExceptParent, "ami-1", &sources), key(Reuse::UnchangedExceptParent, "ami-1", &Sha256::of(b"t")));
     }
 
     #[test]

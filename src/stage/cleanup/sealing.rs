@@ -58,7 +58,7 @@ pub async fn seal(done: Vec<PendingRemoval>, inputs: &Inputs, cx: &Cx) -> Result
 
 /// What stays and what went of the container images, if the rules speak of any.
 async fn containers(inputs: &Inputs, cx: &Cx) -> Result<Option<ContainerCleanup>, StageError> {
-    let Some(rules) = &inputs.rules.containers else { return Ok(None) };
+    let Some(rules) = &inputs.rules.container_images else { return Ok(None) };
     let scope = containers::steps::scope(rules, inputs, cx.aws.region());
     let survey = containers::survey::Survey::take(&cx.aws, &scope, &inputs.definitions, cx.now()).await?;
     Ok(Some(containers::record::containers(&survey, &scope, cx.aws.region())))

@@ -269,8 +269,8 @@ pub async fn reap(
     let release = &inputs.release;
     let bake = release.spec.bake.as_ref();
     let builds = Builds::Of {
-        image_pipeline: bake.and_then(|bake| bake.image_pipeline.as_deref()),
-        recipe: bake.and_then(|bake| bake.recipe.as_ref()).map(|_| release.spec.service.as_str()),
+        image_pipeline: bake.and_then(|bake| bake.image_pipeline()),
+        recipe: bake.and_then(|bake| bake.image_recipe.as_ref()).map(|_| release.spec.service.as_str()),
     };
     let found = reap::find(&cx.aws, builds).await?;
     let standings = reap::standings(&cx.home, &found).await?;

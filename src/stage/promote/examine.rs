@@ -7,13 +7,13 @@ use super::preflight::standing;
 use super::{metrics, steps};
 use crate::aws::Aws;
 use crate::engine::{StageError, Timestamp};
-use crate::spec::{Metric, Promote};
+use crate::spec::{GroupPromotion, Limit};
 
 /// Every check of the preflight that needs no new image.
 ///
 /// # Errors
 /// As the calls: what cannot be read cannot be promoted to either.
-pub async fn examine(aws: &Aws, promote: &Promote, now: Timestamp) -> Result<Vec<Check>, StageError> {
+pub async fn examine(aws: &Aws, promote: &GroupPromotion, now: Timestamp) -> Result<Vec<Check>, StageError> {
     let found = steps::standing(promote, aws).await?;
     let world = steps::read_preflight_state(promote, None, found, aws, now).await?;
     Ok(standing(promote, &world))
@@ -25,7 +25,7 @@ pub async fn examine(aws: &Aws, promote: &Promote, now: Timestamp) -> Result<Vec
 /// As the call.
 pub async fn datapoints(
     aws: &Aws,
-    metric: &Metric,
+    metric: &Limit,
     hold: Duration,
     now: Timestamp,
 ) -> Result<u32, StageError> {

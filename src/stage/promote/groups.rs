@@ -30,13 +30,13 @@ impl Inputs {
     ///
     /// # Errors
     /// [`StageError::Bug`] when there is none.
-    pub(super) fn wave(&self, at: u8) -> Result<(&spec::Wave, &super::RegionContext), StageError> {
+    pub(super) fn wave(&self, at: u8) -> Result<(&spec::GroupWave, &super::RegionContext), StageError> {
         let wave = self.promote.waves.get(usize::from(at));
         let wave = wave.ok_or_else(|| StageError::Bug(format!("the spec has no wave {at}")))?;
         Ok((wave, self.there(wave)?))
     }
 
-    fn there(&self, wave: &spec::Wave) -> Result<&super::RegionContext, StageError> {
+    fn there(&self, wave: &spec::GroupWave) -> Result<&super::RegionContext, StageError> {
         let region = wave.region.as_deref().unwrap_or(&self.home);
         let there = self.there.get(region);
         there.ok_or_else(|| StageError::Bug(format!("there are no clients for {region}")))

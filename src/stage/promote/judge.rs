@@ -6,7 +6,7 @@ use super::log::{AlarmLetter, Number, Phase};
 use super::pace::Pace;
 use crate::engine::Timestamp;
 use crate::evidence::predicate::Verdict;
-use crate::spec::{Metric, Promote};
+use crate::spec::{GroupPromotion, Limit};
 
 /// The numbers and alarms of one look, in the order of the spec.
 #[derive(Clone, Debug, PartialEq)]
@@ -39,7 +39,7 @@ pub enum Due {
 
 /// Holds a look against the spec.
 #[must_use]
-pub fn find(promote: &Promote, look: &Look) -> Finding {
+pub fn find(promote: &GroupPromotion, look: &Look) -> Finding {
     let (mut bad, mut unknown) = (Vec::new(), Vec::new());
     for (index, name) in promote.alarms.iter().enumerate() {
         match look.alarms.get(index).copied().unwrap_or(AlarmLetter::Unread) {
@@ -50,7 +50,7 @@ pub fn find(promote: &Promote, look: &Look) -> Finding {
             AlarmLetter::Unread => unknown.push(format!("the alarm {name} could not be read")),
         }
     }
-    for (index, metric) in promote.metrics.iter().enumerate() {
+    for (index, metric) in promote.limits.iter().enumerate() {
         let number = look.numbers.get(index).copied().unwrap_or(Number { value: None, samples: 0 });
         match (number.value, number.samples >= metric.min_datapoints) {
             (Some(value), true) => bad.extend(breach(metric, value)),
@@ -72,9 +72,9 @@ pub fn find(promote: &Promote, look: &Look) -> Finding {
 
 /// How a value leaves its metric's bounds. A value that is not a number keeps none.
 #[must_use]
-pub fn breach(metric: &Metric, value: f64) -> Option<String> {
+pub fn breach(metric: &Limit, value: f64) -> Option<String> {
     let name = &metric.name;
-    match (metric.at_most, metric.at_least) {
+    match (metric.max, metric.min) {
         (Some(most), _) if value.is_nan() || value > most => {
             Some(format!("{name} is {value}; at most {most} passes"))
         }
@@ -141,11 +141,11 @@ impl Watch {
 
     /// The furthest phase that `progress` has reached.
     #[must_use]
-    pub fn position(promote: &Promote, progress: Progressed) -> Phase {
+    pub fn position(promote: &GroupPromotion, progress: Progressed) -> Phase {
         match progress {
             Progressed::Baking | Progressed::Over => Phase::Bake,
             Progressed::To(percent) => {
-                let reached = promote.checkpoints.iter().rposition(|checkpoint| percent >= *checkpoint);
+                let reached = promote.steps.iter().rposition(|checkpoint| percent >= *checkpoint);
                 // The spec has at most 20 checkpoints.
                 reached.and_then(|index| u8::try_from(index).ok()).map_or(Phase::Before, Phase::At)
             }
@@ -154,12 +154,12 @@ impl Watch {
 
     /// The watch after another look: a phase that was let on, or had nothing to judge, gives way to the next.
     #[must_use]
-    pub fn advance(self, promote: &Promote, progress: Progressed, now: Timestamp) -> Self {
+    pub fn advance(self, promote: &GroupPromotion, progress: Progressed, now: Timestamp) -> Self {
         let position = Self::position(promote, progress);
         if position <= self.phase || !(self.judged || self.phase == Phase::Before) {
             return Self { looked: now, ..self };
         }
-        let alone = Pace::of(promote).bake_stands_alone(&promote.metrics);
+        let alone = Pace::of(promote).bake_stands_alone(&promote.limits);
         let seen = match (position, progress) {
             (Phase::Bake, _) if !alone => self.seen,
             // The bake time came and went between two looks: what was measured since the last one must do.
@@ -171,16 +171,16 @@ impl Watch {
 
     /// The watch once its phase is let on.
     #[must_use]
-    pub fn let_on(self, promote: &Promote, now: Timestamp) -> Self {
+    pub fn let_on(self, promote: &GroupPromotion, now: Timestamp) -> Self {
         let last =
-            matches!(self.phase, Phase::At(index) if usize::from(index) + 1 == promote.checkpoints.len());
-        let keeps = last && !Pace::of(promote).bake_stands_alone(&promote.metrics);
+            matches!(self.phase, Phase::At(index) if usize::from(index) + 1 == promote.steps.len());
+        let keeps = last && !Pace::of(promote).bake_stands_alone(&promote.limits);
         Self { judged: true, seen: if keeps { self.seen } else { now }, ..self }
     }
 
     /// Whether a verdict on the phase is due.
     #[must_use]
-    pub fn due(&self, promote: &Promote, progress: Progressed, now: Timestamp) -> Due {
+    pub fn due(&self, promote: &GroupPromotion, progress: Progressed, now: Timestamp) -> Due {
         if self.judged || self.phase == Phase::Before {
             return Due::NotYet;
         }
@@ -198,7 +198,7 @@ impl Watch {
 
     /// Seconds until the next look that can change something, at most `look`.
     #[must_use]
-    pub fn next_look(&self, promote: &Promote, now: Timestamp) -> u64 {
+    pub fn next_look(&self, promote: &GroupPromotion, now: Timestamp) -> u64 {
         let pace = Pace::of(promote);
         if self.judged || self.phase == Phase::Before {
             return pace.look;

@@ -8,7 +8,7 @@ use aws_sdk_cloudwatch::types::{
 use super::log::Number;
 use crate::aws::{Aws, AwsError};
 use crate::engine::{StageError, Timestamp};
-use crate::spec::Metric;
+use crate::spec::Limit;
 
 /// The whole periods between two moments, as `GetMetricData` takes them: the start is in, the end is out.
 /// None when not one whole period lies between them.
@@ -24,9 +24,9 @@ pub fn window(from: Timestamp, to: Timestamp, period: u32) -> Option<(i64, i64)>
 ///
 /// # Errors
 /// As the call. A result that CloudWatch calls partial or forbidden is no error but a number without a value.
-pub async fn read(aws: &Aws, metric: &Metric, from: Timestamp, to: Timestamp) -> Result<Number, StageError> {
+pub async fn read(aws: &Aws, metric: &Limit, from: Timestamp, to: Timestamp) -> Result<Number, StageError> {
     let none = Number { value: None, samples: 0 };
-    let Some((start, end)) = window(from, to, metric.period.as_secs()) else { return Ok(none) };
+    let Some((start, end)) = window(from, to, metric.period().as_secs()) else { return Ok(none) };
     let (queries, id) = queries(metric);
     let pages = aws
         .cloudwatch
@@ -58,24 +58,25 @@ pub fn mean(values: &[f64]) -> Number {
 }
 
 /// The queries of a metric, and the id of the one whose data are asked for.
-fn queries(metric: &Metric) -> (Vec<MetricDataQuery>, String) {
-    let period = i32::try_from(metric.period.as_secs()).unwrap_or(i32::MAX);
-    let mut queries: Vec<MetricDataQuery> = Vec::with_capacity(metric.queries.len() + 1);
-    for query in &metric.queries {
+fn queries(metric: &Limit) -> (Vec<MetricDataQuery>, String) {
+    let period = i32::try_from(metric.period().as_secs()).unwrap_or(i32::MAX);
+    let (wanted, expression) = (metric.cloudwatch.queries(), &metric.cloudwatch.expression);
+    let mut queries: Vec<MetricDataQuery> = Vec::with_capacity(wanted.len() + 1);
+    for query in &wanted {
         let mut stored = Stored::builder().namespace(&query.namespace).metric_name(&query.metric);
         for (name, value) in &query.dimensions {
             stored = stored.dimensions(Dimension::builder().name(name).value(value).build());
         }
         let stat = MetricStat::builder().metric(stored.build()).period(period).stat(&query.statistic).build();
-        let asked = metric.expression.is_none();
+        let asked = expression.is_none();
         queries.push(MetricDataQuery::builder().id(&query.id).metric_stat(stat).return_data(asked).build());
     }
-    let Some(expression) = &metric.expression else {
-        let id = metric.queries.first().map(|query| query.id.clone()).unwrap_or_default();
+    let Some(expression) = expression else {
+        let id = wanted.first().map(|query| query.id.clone()).unwrap_or_default();
         return (queries, id);
     };
     let mut id = "value".to_owned();
-    while metric.queries.iter().any(|query| query.id == id) {
+    while wanted.iter().any(|query| query.id == id) {
         id.push('_');
     }
     queries.push(

@@ -132,7 +132,7 @@ pub enum Promote {
 #[derive(Debug)]
 pub struct Inputs {
     pub release: Release,
-    pub promote: spec::Promote,
+    pub promote: spec::GroupPromotion,
     /// The image to promote, in the region of the clients.
     pub image: ImageIdentity,
     /// When the action began.
@@ -156,9 +156,10 @@ impl StageMachine for Promote {
 
     async fn load(cx: &mut Cx, at: Timestamp) -> Result<Inputs, StageError> {
         let release = Release::open(cx, Stage::Promote, at).await?;
-        cx.act_in(release.spec.targets.promote.as_deref()).await?;
+        let promote = release.spec.promote().map_err(|missing| StageError::Config(missing.to_string()))?;
+        cx.act_in(promote.environment.as_deref()).await?;
         let promote =
-            release.spec.promote().map_err(|missing| StageError::Config(missing.to_string()))?.clone();
+            promote.of_groups().map_err(|unsupported| StageError::Config(unsupported.to_string()))?;
         let home = cx.aws.region().to_owned();
         let image = release.image_in(&home)?.clone();
         let mut there = BTreeMap::new();
@@ -205,7 +206,7 @@ pub(crate) struct Names<'a> {
 impl Inputs {
     fn names(&self, plan: &Plan) -> Names<'_> {
         let one = self.promote.group.as_str();
-        let other = self.promote.turns_with.as_deref().unwrap_or(one);
+        let other = self.promote.alternate.as_deref().unwrap_or(one);
         if plan.swapped { Names { old: other, new: one } } else { Names { old: one, new: other } }
     }
 
@@ -339,7 +340,7 @@ impl Machine for Promote {
             Self::TakingBack { run, why, turn } => {
                 let line = inputs.line(&cx.aws)?;
                 let turn = turn.through(u16::try_from(line.len()).unwrap_or(u16::MAX), false);
-                steps::turn::take_back(run, why, turn, (&line, inputs.promote.at_once), cx).await
+                steps::turn::take_back(run, why, turn, (&line, inputs.promote.max_concurrent()), cx).await
             }
             Self::RollingBack { run, why } => {
                 let scene = inputs.scene(&run.plan);

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use crate::spec::{Metric, Promote};
+use crate::spec::{GroupPromotion, Limit};
 
 /// The most that `CheckpointDelay` and `BakeTime` take, in seconds.
 pub const MOST: u64 = 172_800;
@@ -27,16 +27,16 @@ pub struct Pace {
 
 impl Pace {
     #[must_use]
-    pub fn of(promote: &Promote) -> Self {
+    pub fn of(promote: &GroupPromotion) -> Self {
         let hold = u64::from(promote.hold.as_secs());
         let look = (hold / 15).clamp(15, 60);
         let period =
-            promote.metrics.iter().map(|metric| u64::from(metric.period.as_secs())).max().unwrap_or(0);
+            promote.limits.iter().map(|metric| u64::from(metric.period().as_secs())).max().unwrap_or(0);
         // Two periods, since neither the first nor the last need be whole, and what CloudWatch takes to show one.
         let grace = (2 * period + 120).min(1800);
         let margin = 2 * look + 30;
         let within = |length: u64| length.min(MOST - grace - margin);
-        Self { look, grace, margin, hold: within(hold), bake: within(u64::from(promote.bake_time.as_secs())) }
+        Self { look, grace, margin, hold: within(hold), bake: within(u64::from(promote.soak.as_secs())) }
     }
 
     /// `CheckpointDelay`, in seconds.
@@ -60,9 +60,9 @@ impl Pace {
     /// Whether the bake time alone is long enough for every metric's datapoints. If not, the watch of the whole
     /// fleet is judged on the last hold's datapoints as well.
     #[must_use]
-    pub fn bake_stands_alone(&self, metrics: &[Metric]) -> bool {
+    pub fn bake_stands_alone(&self, metrics: &[Limit]) -> bool {
         metrics
             .iter()
-            .all(|metric| self.bake >= u64::from(metric.period.as_secs()) * u64::from(metric.min_datapoints))
+            .all(|metric| self.bake >= u64::from(metric.period().as_secs()) * u64::from(metric.min_datapoints))
     }
 }

@@ -12,7 +12,7 @@ use super::refresh::Refresh;
 use super::turns::Turns;
 use crate::engine::FailureKind;
 use crate::evidence::ImageIdentity;
-use crate::spec::Promote;
+use crate::spec::GroupPromotion;
 
 /// The world before a promotion.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -44,17 +44,17 @@ pub fn number(version: &str) -> Option<i64> {
 
 /// Every check, in a fixed order. Without a group, there is only the first.
 #[must_use]
-pub fn check(promote: &Promote, image: &ImageIdentity, world: &World) -> Vec<Check> {
+pub fn check(promote: &GroupPromotion, image: &ImageIdentity, world: &World) -> Vec<Check> {
     every(promote, Some(image), world)
 }
 
 /// Every check that needs no new image: what can be known before a release is baked.
 #[must_use]
-pub fn standing(promote: &Promote, world: &World) -> Vec<Check> {
+pub fn standing(promote: &GroupPromotion, world: &World) -> Vec<Check> {
     every(promote, None, world)
 }
 
-fn every(promote: &Promote, image: Option<&ImageIdentity>, world: &World) -> Vec<Check> {
+fn every(promote: &GroupPromotion, image: Option<&ImageIdentity>, world: &World) -> Vec<Check> {
     let Some(group) = &world.group else {
         return vec![wrong(
             "group_exists",
@@ -83,7 +83,7 @@ fn every(promote: &Promote, image: Option<&ImageIdentity>, world: &World) -> Vec
 
 /// That the groups of the waves are such that they can be changed and taken back, as far as their list tells. Each is
 /// looked at again, and whole, when its turn comes.
-fn following(promote: &Promote, world: &World) -> Check {
+fn following(promote: &GroupPromotion, world: &World) -> Check {
     let wrong_of = |(name, group): &(String, Option<Group>)| unfit(promote, name, group.as_ref());
     let unfit: Vec<String> = world.following.iter().filter_map(wrong_of).collect();
     let names: Vec<&str> = unfit.iter().map(String::as_str).collect();
@@ -97,7 +97,7 @@ fn following(promote: &Promote, world: &World) -> Check {
 }
 
 /// What is wrong with a group of a wave, if anything is.
-fn unfit(promote: &Promote, name: &str, group: Option<&Group>) -> Option<String> {
+fn unfit(promote: &GroupPromotion, name: &str, group: Option<&Group>) -> Option<String> {
     let Some(group) = group else { return Some(format!("{name} does not exist")) };
     if let Some(status) = &group.status {
         return Some(format!("{name} has the status `{status}`"));
@@ -126,7 +126,7 @@ fn passing(check: &'static str, holds: bool, observed: String, hint: &'static st
     Check { check, holds, observed, hint, kind: FailureKind::JobFailed }
 }
 
-fn exists(promote: &Promote, group: &Group) -> Check {
+fn exists(promote: &GroupPromotion, group: &Group) -> Check {
     match &group.status {
         Some(status) => wrong(
             "group_exists",
@@ -273,7 +273,7 @@ fn few(ids: &[&str]) -> String {
 }
 
 /// That there is something to refresh, and room to launch before terminating.
-fn capacity(promote: &Promote, group: &Group) -> Check {
+fn capacity(promote: &GroupPromotion, group: &Group) -> Check {
     let in_service = group.instances.iter().filter(|instance| instance.life == Life::InService).count();
     let peak = u64::from(group.desired) * u64::from(promote.max_healthy_percent) / 100;
     // When the share rounds down to nothing, AWS still launches one instance before it terminates one.
@@ -322,7 +322,7 @@ pub(super) fn all_ok(alarms: usize) -> String {
     }
 }
 
-fn alarms(promote: &Promote, world: &World) -> Check {
+fn alarms(promote: &GroupPromotion, world: &World) -> Check {
     let states = promote.alarms.iter().enumerate();
     let not_ok: Vec<(&str, AlarmLetter)> = states
         .map(|(at, name)| (name.as_str(), world.alarms.get(at).copied().unwrap_or(AlarmLetter::Unread)))

@@ -11,7 +11,7 @@ use crate::evidence::predicate::{
     AlarmState, Decision, Fleet, LaunchTemplate, Measurement, Preflight, Promotion, PromotionOutcome, Target,
     Verdict,
 };
-use crate::spec::{Metric, Promote};
+use crate::spec::{GroupPromotion, Limit};
 
 /// Where the promotion report lies in the artifact.
 pub const REPORT: &str = "reports/promotion.json";
@@ -19,7 +19,7 @@ pub const REPORT: &str = "reports/promotion.json";
 /// What a record needs beside the run.
 #[derive(Clone, Copy, Debug)]
 pub struct Surroundings<'a> {
-    pub promote: &'a Promote,
+    pub promote: &'a GroupPromotion,
     /// The group that it ended on.
     pub group: &'a str,
     pub account: &'a str,
@@ -112,8 +112,8 @@ fn proved(around: &Surroundings<'_>, run: &Run) -> Vec<Preflight> {
     let [desired, max] = plan.size;
     let held = |check: &str, observed: String| Preflight { check: check.to_owned(), holds: true, observed };
     let group = &around.promote.group;
-    let serves = if plan.swapped { around.promote.turns_with.as_ref().unwrap_or(group) } else { group };
-    let of_strategy = match around.promote.turns_with {
+    let serves = if plan.swapped { around.promote.alternate.as_ref().unwrap_or(group) } else { group };
+    let of_strategy = match around.promote.alternate {
         Some(_) => [
             held("weights_are_on_one_group", format!("all on {serves}")),
             held("the_other_group_is_free", "it was empty".to_owned()),
@@ -144,7 +144,7 @@ fn proved(around: &Surroundings<'_>, run: &Run) -> Vec<Preflight> {
     checks
 }
 
-fn decision(promote: &Promote, run: &Run, entry: &Entry) -> Decision {
+fn decision(promote: &GroupPromotion, run: &Run, entry: &Entry) -> Decision {
     // A wave may have alarms and metrics of its own.
     let of_wave = match entry.phase {
         Phase::Wave(index) => {
@@ -156,7 +156,7 @@ fn decision(promote: &Promote, run: &Run, entry: &Entry) -> Decision {
     let place = match entry.phase {
         Phase::Before => "before the first checkpoint".to_owned(),
         Phase::At(index) => {
-            let percent = promote.checkpoints.get(usize::from(index)).copied().unwrap_or(100);
+            let percent = promote.steps.get(usize::from(index)).copied().unwrap_or(100);
             match entry.verdict {
                 // A rollback may also come after the checkpoint was let on and before the next.
                 Verdict::RollBack => format!("from the checkpoint of {percent} % on"),
@@ -202,7 +202,7 @@ fn decision(promote: &Promote, run: &Run, entry: &Entry) -> Decision {
 }
 
 /// One measurement for each bound of a metric.
-fn measurements(metric: &Metric, value: Option<f64>, samples: u32) -> Vec<Measurement> {
+fn measurements(metric: &Limit, value: Option<f64>, samples: u32) -> Vec<Measurement> {
     let statistic = match (&metric.expression, metric.queries.as_slice()) {
         (None, [query]) => query.statistic.clone(),
         (expression, _) => expression.clone().unwrap_or_default(),
@@ -218,8 +218,8 @@ fn measurements(metric: &Metric, value: Option<f64>, samples: u32) -> Vec<Measur
         holds: enough && keeps,
     };
     let most =
-        metric.at_most.map(|limit| measure("at_most", limit, value.is_some_and(|value| value <= limit)));
+        metric.max.map(|limit| measure("at_most", limit, value.is_some_and(|value| value <= limit)));
     let least =
-        metric.at_least.map(|limit| measure("at_least", limit, value.is_some_and(|value| value >= limit)));
+        metric.min.map(|limit| measure("at_least", limit, value.is_some_and(|value| value >= limit)));
     most.into_iter().chain(least).collect()
 }

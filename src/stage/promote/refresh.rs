@@ -9,7 +9,7 @@ use aws_sdk_autoscaling::types::{
 use super::pace::Pace;
 use crate::aws::{Aws, AwsError, Class};
 use crate::engine::StageError;
-use crate::spec::Promote;
+use crate::spec::GroupPromotion;
 
 /// `InstanceRefreshStatus`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -147,7 +147,7 @@ fn read(refresh: &InstanceRefresh) -> Refresh {
 ///
 /// # Errors
 /// As the call; [`StageError::NotYet`] when a refresh is already in progress: the caller looks whose it is.
-pub async fn start(aws: &Aws, promote: &Promote, template: &str, version: i64) -> Result<String, StageError> {
+pub async fn start(aws: &Aws, promote: &GroupPromotion, template: &str, version: i64) -> Result<String, StageError> {
     send(aws, &promote.group, (template, version), preferences(promote)).await
 }
 
@@ -166,10 +166,10 @@ impl CapacityLimits {
 
     /// As the spec has it.
     #[must_use]
-    pub fn of(promote: &Promote) -> Self {
+    pub fn of(promote: &GroupPromotion) -> Self {
         Self {
             healthy: [promote.min_healthy_percent, promote.max_healthy_percent],
-            warmup: Some(promote.instance_warmup.as_secs()),
+            warmup: promote.warmup.map(crate::spec::Span::as_secs),
         }
     }
 }
@@ -227,15 +227,15 @@ async fn send(
     }
 }
 
-fn preferences(promote: &Promote) -> RefreshPreferences {
+fn preferences(promote: &GroupPromotion) -> RefreshPreferences {
     let pace = Pace::of(promote);
     let seconds = |seconds: u64| i32::try_from(seconds).unwrap_or(i32::MAX);
     let mut preferences = RefreshPreferences::builder()
         .min_healthy_percentage(i32::from(promote.min_healthy_percent))
         .max_healthy_percentage(i32::from(promote.max_healthy_percent))
-        .instance_warmup(seconds(promote.instance_warmup.as_secs().into()))
+        .set_instance_warmup(promote.warmup.map(|warmup| seconds(warmup.as_secs().into())))
         .set_checkpoint_percentages(Some(
-            promote.checkpoints.iter().map(|percent| i32::from(*percent)).collect(),
+            promote.steps.iter().map(|percent| i32::from(*percent)).collect(),
         ))
         .checkpoint_delay(seconds(pace.checkpoint_delay()))
         .bake_time(seconds(pace.bake_time()))

@@ -37,8 +37,8 @@ fn metric(name: &str) -> Metric {
     }
 }
 
-fn rules() -> spec::Promote {
-    spec::Promote {
+fn rules() -> spec::GroupPromotion {
+    spec::GroupPromotion {
         group: "web".into(),
         checkpoints: vec![25, 50, 100],
         hold: Span::from_secs(900),
@@ -49,7 +49,7 @@ fn rules() -> spec::Promote {
         alarms: vec!["web-5xx".into()],
         metrics: vec![metric("errors")],
         timeout: Span::from_secs(28_800),
-        strategy: spec::Strategy::Rolling,
+        strategy: spec::GroupWay::Rolling,
         turns_with: None,
         judge: None,
         waves: Vec::new(),
@@ -106,7 +106,7 @@ fn both_bounds_hold_and_a_value_that_is_no_number_keeps_none() {
 
 /// Plays a refresh that holds at every checkpoint as long as AWS was told to, looked at as often as we look.
 /// Returns what was decided, with the seconds left of AWS's delay.
-fn play(rules: &spec::Promote, good: impl Fn(u64) -> Finding) -> Vec<(Phase, Verdict, u64)> {
+fn play(rules: &spec::GroupPromotion, good: impl Fn(u64) -> Finding) -> Vec<(Phase, Verdict, u64)> {
     let pace = Pace::of(rules);
     let mut stops = vec![(0, Progressed::To(0))];
     let mut clock = 0;

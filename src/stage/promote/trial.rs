@@ -12,7 +12,7 @@ use crate::judge::rules::{
 use crate::judge::window::{Arm, Counted, Reading, Slow};
 use crate::judge::{Look, Verdict, Window};
 use crate::spec::Judge;
-use crate::spec::trial::{self as spec, Absent, Compared, Inconclusive, Kind};
+use crate::spec::promote::judge::{self as spec, Effect, JudgeMetric, Measured, MissingData, OnInconclusive};
 
 /// A trial that has ended: between which moments its windows lie, and how it was decided.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,20 +69,20 @@ impl Side {
     }
 }
 
-/// The judge's rules, from the spec. `shares`: what the new image is planned to serve in each stage, of what both sides
+/// The judge's rules, from the spec. `size`: instances of each side, or the fewest of them. `shares`: what the new image is planned to serve in each stage, of what both sides
 /// serve.
 #[must_use]
-pub fn rules(judge: &Judge, shares: &[f64]) -> Rules {
+pub fn rules(judge: &Judge, size: u32, shares: &[f64]) -> Rules {
     let stages: Vec<StageRule> =
         shares.iter().map(|share| StageRule { canary_share: Some(*share) }).collect();
     Rules {
         false_rollback: judge.false_rollback,
         false_promotion: judge.false_promotion,
-        metrics: judge.metrics.iter().map(|metric| metric_rule(judge, metric)).collect(),
+        metrics: judge.metrics.iter().map(|metric| metric_rule(size, metric)).collect(),
         exposure: Exposure {
             requests: f64::from(judge.min_requests),
-            minutes: f64::from(judge.min_time.as_secs()) / 60.0,
-            instances: judge.instances,
+            minutes: f64::from(judge.min_duration.as_secs()) / 60.0,
+            instances: size,
         },
         guards: judge
             .metrics
@@ -90,7 +90,7 @@ pub fn rules(judge: &Judge, shares: &[f64]) -> Rules {
             .filter_map(|metric| {
                 Some(GuardRule {
                     metric: metric.name.clone(),
-                    objective: metric.objective?,
+                    objective: metric.count?.objective?,
                     burn_rate: 14.4,
                     long_minutes: 60.0,
                     short_minutes: 5.0,
@@ -99,43 +99,45 @@ pub fn rules(judge: &Judge, shares: &[f64]) -> Rules {
             })
             .collect(),
         share: ShareRule::default(),
-        max_bake_minutes: f64::from(judge.longest.as_secs()) / 60.0
+        max_bake_minutes: f64::from(judge.timeout.as_secs()) / 60.0
             * f64::from(u32::try_from(stages.len()).unwrap_or(u32::MAX)),
         stages,
         recovery_windows: 3,
     }
 }
 
-fn metric_rule(judge: &Judge, metric: &Compared) -> MetricRule {
+fn metric_rule(size: u32, metric: &JudgeMetric) -> MetricRule {
     let count = || {
         let usual = CountRule::default();
-        let margin = metric.margin.unwrap_or(usual.margin);
+        let margin = metric.allowed_ratio.unwrap_or(usual.margin);
         CountRule {
             margin,
-            tempering: metric.tempering.unwrap_or(usual.tempering),
-            harm_margin: metric.harm_margin.unwrap_or(usual.harm_margin.max(margin * 1.2)),
-            negligible_rate: metric.negligible_rate,
+            tempering: metric.events_per_cause().unwrap_or(usual.tempering),
+            harm_margin: metric.critical_ratio.unwrap_or(usual.harm_margin.max(margin * 1.2)),
+            negligible_rate: metric.count.and_then(|count| count.negligible_rate),
         }
     };
-    let margin = metric.margin.unwrap_or(1.1);
+    let margin = metric.allowed_ratio.unwrap_or(1.1);
     MetricRule {
         name: metric.name.clone(),
-        weight: metric.weight,
-        role: match metric.role {
-            spec::Role::Critical => Role::Critical,
-            spec::Role::Informational => Role::Informational,
+        weight: metric.weight(),
+        role: match metric.effect {
+            Effect::Required => Role::Critical,
+            Effect::Veto | Effect::None => Role::Informational,
         },
-        harm: match metric.harm {
+        harm: match metric.harm() {
             spec::Harm::Increase => Harm::Increase,
             spec::Harm::Decrease => Harm::Decrease,
         },
-        measure: match metric.kind {
-            Kind::Counts => Measure::Counts(count()),
-            Kind::Latency => Measure::Latency { thresholds: metric.thresholds.clone(), rule: count() },
-            Kind::Gauge => Measure::Gauge(GaugeRule {
-                planned_instances: judge.instances,
+        measure: match metric.measured() {
+            Measured::Count(_) => Measure::Counts(count()),
+            Measured::Latency(latency) => {
+                Measure::Latency { thresholds: latency.thresholds.clone(), rule: count() }
+            }
+            Measured::Gauge(_) => Measure::Gauge(GaugeRule {
+                planned_instances: size,
                 margin,
-                harm_margin: metric.harm_margin.unwrap_or(1.5f64.max(margin * 1.2)),
+                harm_margin: metric.critical_ratio.unwrap_or(1.5f64.max(margin * 1.2)),
             }),
         },
     }
@@ -166,7 +168,7 @@ pub enum Series {
 /// A window without a request count, or with a series that is not whole, is shown to the judge as what it is: a
 /// measurement that cannot be believed. Missing is never zero, except where the spec says what is missing is.
 #[must_use]
-pub fn windows(judge: &Judge, stretches: &[Stretch], series: &BTreeMap<Slot, Series>) -> Vec<Window> {
+pub fn windows(judge: &Judge, size: u32, stretches: &[Stretch], series: &BTreeMap<Slot, Series>) -> Vec<Window> {
     let length = i64::from(judge.window.as_secs());
     let first = stretches.first().map_or(0, |stretch| stretch.0.0);
     let starts = (0..).zip(stretches).flat_map(|(stage, Stretch(since, count))| {
@@ -175,7 +177,7 @@ pub fn windows(judge: &Judge, stretches: &[Stretch], series: &BTreeMap<Slot, Ser
     starts
         .map(|(stage, start)| {
             let reader = Reader { series, start };
-            let arm = |side| Arm { requests: reader.sum(side, None, 0).value(), instances: judge.instances };
+            let arm = |side| Arm { requests: reader.sum(side, None, 0).value(), instances: size };
             let metrics = judge.metrics.iter().enumerate();
             Window {
                 id: start.to_string(),
@@ -248,9 +250,9 @@ impl Reader<'_> {
     }
 
     /// A count of a side, with what is missing taken as the spec says.
-    fn count(&self, side: Side, at: usize, threshold: usize, metric: &Compared) -> Sum {
+    fn count(&self, side: Side, at: usize, threshold: usize, metric: &JudgeMetric) -> Sum {
         match self.sum(side, Some(at), threshold) {
-            Sum::Missing if metric.absent == Absent::Zero && self.sum(side, None, 0).value().is_some() => {
+            Sum::Missing if metric.missing_data() == MissingData::Zero && self.sum(side, None, 0).value().is_some() => {
                 Sum::Is(0.0)
             }
             other => other,
@@ -258,17 +260,17 @@ impl Reader<'_> {
     }
 
     /// The reading of a metric; none when a side was not measured.
-    fn reading(&self, at: usize, metric: &Compared) -> Option<Reading> {
-        match metric.kind {
-            Kind::Counts => {
+    fn reading(&self, at: usize, metric: &JudgeMetric) -> Option<Reading> {
+        match metric.measured() {
+            Measured::Count(_) => {
                 let [control, canary] = Side::BOTH.map(|side| self.count(side, at, 0, metric));
                 let counted = |sum: Sum| Counted { events: sum.value(), total: None };
                 (control != Sum::Missing && canary != Sum::Missing)
                     .then_some(Reading::Counts { control: counted(control), canary: counted(canary) })
             }
-            Kind::Latency => {
+            Measured::Latency(latency) => {
                 let [control, canary] = Side::BOTH.map(|side| {
-                    let each = (0..metric.thresholds.len()).map(|at_| self.count(side, at, at_, metric));
+                    let each = (0..latency.thresholds.len()).map(|at_| self.count(side, at, at_, metric));
                     each.collect::<Vec<Sum>>()
                 });
                 let missing = control.iter().chain(&canary).any(|sum| *sum == Sum::Missing);
@@ -276,7 +278,7 @@ impl Reader<'_> {
                     |sums: Vec<Sum>| Slow { over: sums.into_iter().map(Sum::value).collect(), total: None };
                 (!missing).then(|| Reading::Latency { control: slow(control), canary: slow(canary) })
             }
-            Kind::Gauge => {
+            Measured::Gauge(_) => {
                 let [control, canary] = Side::BOTH.map(|side| self.gauge(side, at));
                 (!control.is_empty() && !canary.is_empty()).then_some(Reading::Gauge { control, canary })
             }
@@ -350,20 +352,19 @@ pub fn decide(
         return Move::GoOn;
     }
     let why = unsure.join("; ");
-    if elapsed < u64::from(judge.longest.as_secs()) {
+    if elapsed < u64::from(judge.timeout.as_secs()) {
         return Move::Hold(why);
     }
-    match (judge.inconclusive, approval) {
-        (Inconclusive::Rollback, _) => Move::RollBack(format!(
-            "after {} the judge is not sure, and the spec says rollback: {why}",
-            judge.longest
+    match (&judge.on_inconclusive, approval) {
+        (OnInconclusive::RollBack(_), _) => Move::RollBack(format!(
+            "after {} the judge is not sure, and the spec says roll_back: {why}",
+            judge.timeout
         )),
-        (Inconclusive::Ask, Some(Approval::Approved)) => Move::GoOn,
-        (Inconclusive::Ask, _) => Move::Hold(format!(
-            "a person has to decide (approval {}): {why}",
-            judge.approval.as_deref().unwrap_or_default()
-        )),
-        (Inconclusive::Wait, _) => Move::Hold(why),
+        (OnInconclusive::Ask(_), Some(Approval::Approved)) => Move::GoOn,
+        (OnInconclusive::Ask(ask), _) => {
+            Move::Hold(format!("a person has to decide (approval {}): {why}", ask.approval_action))
+        }
+        (OnInconclusive::Wait(_), _) => Move::Hold(why),
     }
 }
 

@@ -7,7 +7,7 @@ use super::observe::{Group, Launches};
 use super::pace::Pace;
 use super::trial::Move;
 use crate::engine::FailureKind;
-use crate::spec::Promote;
+use crate::spec::GroupPromotion;
 
 /// The target groups of the two groups, by ARN.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -171,7 +171,7 @@ impl Turns {
 /// What follows while the new group serves everything, and the old one stands by. There is nothing to compare with any
 /// more: alarms and bounds decide. `whole`: what keeps the new group from being well.
 #[must_use]
-pub fn stand_by(promote: &Promote, guards: &Finding, whole: Option<&str>, elapsed: u64) -> Move {
+pub fn stand_by(promote: &GroupPromotion, guards: &Finding, whole: Option<&str>, elapsed: u64) -> Move {
     if let Finding::Bad(what) = guards {
         return Move::RollBack(what.join("; "));
     }
@@ -283,7 +283,7 @@ mod tests {
 
     #[test]
     fn standing_by_ends_in_success_only_when_all_is_known_and_well() {
-        let promote = spec::Promote {
+        let promote = spec::GroupPromotion {
             group: "blue".into(),
             checkpoints: vec![50, 100],
             hold: Span::from_secs(60),
@@ -294,7 +294,7 @@ mod tests {
             alarms: vec!["web".into()],
             metrics: Vec::new(),
             timeout: Span::from_secs(7200),
-            strategy: spec::Strategy::BlueGreen,
+            strategy: spec::GroupWay::BlueGreen,
             turns_with: Some("green".into()),
             judge: None,
             waves: Vec::new(),

@@ -17,7 +17,7 @@ use super::steps::PATIENCE;
 use super::template::Made;
 use crate::engine::Timestamp;
 use crate::evidence::predicate::Verdict;
-use crate::spec::Promote;
+use crate::spec::GroupPromotion;
 
 /// Where a promotion stands in its waves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,14 +56,14 @@ impl Cursor {
 
     /// From when on the numbers of a look count: the hold of the whole wave, or as long a time until now.
     #[must_use]
-    pub fn seen_since(&self, promote: &Promote, now: Timestamp) -> Timestamp {
+    pub fn seen_since(&self, promote: &GroupPromotion, now: Timestamp) -> Timestamp {
         let hold = i64::try_from(Pace::of(promote).hold).unwrap_or(i64::MAX);
         self.whole.unwrap_or(Timestamp(now.0.saturating_sub(hold)))
     }
 
     /// Whether a verdict on the wave is due.
     #[must_use]
-    pub fn due(&self, promote: &Promote, now: Timestamp) -> Due {
+    pub fn due(&self, promote: &GroupPromotion, now: Timestamp) -> Due {
         let pace = Pace::of(promote);
         let since = |then: Timestamp| now.since(then).as_secs();
         match self.whole {
@@ -128,7 +128,7 @@ pub enum Then {
 /// that are not well.
 #[must_use]
 pub fn decide(
-    promote: &Promote,
+    promote: &GroupPromotion,
     mut cursor: Cursor,
     size: u16,
     stand: &[(&str, Stands)],

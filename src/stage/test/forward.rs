@@ -9,7 +9,7 @@ use super::soak::{self, Soaked, Stand};
 use super::{BOOT_EVERY, Inputs, LOOK_EVERY, SOAK_EVERY, Test, checks, instance, progress, report};
 use crate::engine::{Failure, FailureKind, Outcome, StageError, Step, Timestamp};
 use crate::evidence::Stage;
-use crate::spec::{Metric, Soak};
+use crate::spec::{Limit, Soak};
 use crate::stage::Cx;
 use crate::stage::handover::hand_over;
 use crate::stage::promote::log::Number;
@@ -42,7 +42,7 @@ pub async fn booting(
             )));
         }
     };
-    let limit = inputs.test.boot_timeout.as_duration();
+    let limit = inputs.test.start_timeout.as_duration();
     let elapsed = cx.now().since(since);
     if elapsed > limit {
         return Err(StageError::Rejected(format!(
@@ -106,9 +106,9 @@ async fn numbers(
     instance: &str,
     since: Timestamp,
     until: Timestamp,
-) -> Result<Vec<(Metric, Number)>, StageError> {
-    let mut numbers = Vec::with_capacity(soak.metrics.len());
-    for metric in soak.metrics_of(instance) {
+) -> Result<Vec<(Limit, Number)>, StageError> {
+    let mut numbers = Vec::with_capacity(soak.limits.len());
+    for metric in soak.limits_of(instance) {
         let number = metrics::read(&cx.aws, &metric, since, until).await?;
         numbers.push((metric, number));
     }

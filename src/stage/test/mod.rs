@@ -30,6 +30,7 @@ use super::{Cx, StageMachine, goes_forward};
 use crate::engine::{Failure, Machine, Progress, StageError, Step, Timestamp};
 use crate::evidence::{ImageIdentity, Stage};
 use crate::spec;
+use crate::spec::test::instance::Capacity;
 
 /// Looks that must find nothing before it is believed that nothing is there.
 const LOOKS: u8 = 3;
@@ -120,8 +121,8 @@ impl StageMachine for Test {
 
     async fn load(cx: &mut Cx, at: Timestamp) -> Result<Ground, StageError> {
         let release = Release::open(cx, Stage::Test, at).await?;
-        cx.act_in(release.spec.targets.test.as_deref()).await?;
         let test = release.spec.test().map_err(|missing| StageError::Config(missing.to_string()))?.clone();
+        cx.act_in(test.environment.as_deref()).await?;
         if let Some(task) = test.task.clone() {
             let image = release.container_in(cx.aws.region())?.clone();
             return Ok(Ground::Task(Box::new(task::Inputs { release, test, task, image })));
@@ -224,7 +225,10 @@ impl Machine for Test {
             (instance, Ground::Instance(inputs)) => (instance, inputs),
         };
         match state {
-            Self::Launching => forward::launching(inputs, cx, inputs.test.spot).await,
+            Self::Launching => {
+                let capacity = inputs.test.instance.as_ref().map(|instance| instance.capacity);
+                forward::launching(inputs, cx, capacity == Some(Capacity::PreferSpot)).await
+            },
             Self::LaunchingOnDemand => forward::launching(inputs, cx, false).await,
             Self::Booting { instance, since } => forward::booting(inputs, cx, instance, since).await,
             Self::Checking { instance, commands } => {

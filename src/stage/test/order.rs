@@ -36,7 +36,7 @@ fn of(check: &Check, files: &Files) -> Result<Order, StageError> {
             parameters: document.parameters.clone(),
         });
     }
-    let own = check.script.as_deref().map_or(Ok(""), |path| own(check, path, files))?;
+    let own = check.script.as_ref().map_or(Ok(""), |script| own(check, &script.path, files))?;
     let (document, text) = if check.is_powershell() {
         (POWERSHELL, own.strip_prefix('\u{feff}').unwrap_or(own).to_owned())
     } else {
@@ -44,7 +44,7 @@ fn of(check: &Check, files: &Files) -> Result<Order, StageError> {
     };
     let parameters = BTreeMap::from([
         ("commands".to_owned(), text.lines().map(str::to_owned).collect()),
-        ("executionTimeout".to_owned(), vec![check.timeout.as_secs().to_string()]),
+        ("executionTimeout".to_owned(), vec![check.timeout().as_secs().to_string()]),
     ]);
     Ok(Order { document: document.to_owned(), version: None, parameters })
 }
@@ -69,7 +69,7 @@ mod tests {
     }
 
     fn script(path: &str) -> Check {
-        check(&format!(r#"{{"name": "a", "script": "{path}", "timeout": "2m"}}"#))
+        check(&format!(r#"{{"name": "a", "script": {{"path": "{path}"}}, "timeout": "2m"}}"#))
     }
 
     fn parameters(lines: &[&str]) -> BTreeMap<String, Vec<String>> {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::judge::{self, Deadlines, Invocation, Look};
-use crate::spec::check::Check;
+use crate::spec::Check;
 
 /// What is known of a check that was sent.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -58,7 +58,7 @@ pub fn results(checks: &[Check], invocations: Vec<Invocation>, attempts: &[u8]) 
                 .as_ref()
                 .map_or(Verdict::NotRun, |found| judge::verdict(found, Deadlines::of(check)));
             let attempts = attempts.get(index).copied().unwrap_or(1);
-            let limit = check.timeout.as_duration();
+            let limit = check.timeout().as_duration();
             Result { name: check.name.clone(), script: what(check), verdict, limit, attempts, invocation }
         })
         .collect()
@@ -66,8 +66,9 @@ pub fn results(checks: &[Check], invocations: Vec<Invocation>, attempts: &[u8]) 
 
 /// What a check looks at: its script's path, its document's name, or the key that says it.
 fn what(check: &Check) -> String {
-    let kind = check.kinds().into_iter().find(|(_, given)| *given).map_or("", |(kind, _)| kind);
-    let named = check.script.as_ref().or_else(|| Some(&check.document.as_ref()?.name));
+    let kind = check.kinds().first().copied().unwrap_or_default();
+    let script = check.script.as_ref().map(|script| &script.path);
+    let named = script.or_else(|| Some(&check.document.as_ref()?.name));
     named.cloned().unwrap_or_else(|| kind.to_owned())
 }
 
@@ -75,7 +76,7 @@ impl Deadlines {
     /// The deadlines of a check of the spec.
     #[must_use]
     pub fn of(check: &Check) -> Self {
-        Self { delivery: check.delivery_timeout.as_duration(), execution: check.timeout.as_duration() }
+        Self { delivery: check.delivery_timeout().as_duration(), execution: check.timeout().as_duration() }
     }
 }
 

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::judge::{Invocation, Verdict};
 use super::report::Result as Checked;
 use crate::engine::Timestamp;
-use crate::spec::{Metric, Soak};
+use crate::spec::{Limit, Soak};
 use crate::stage::promote::judge::breach;
 use crate::stage::promote::log::Number;
 
@@ -35,7 +35,7 @@ pub enum Stand {
 
 /// Judges a look, so long after the soak began. A bound that is left ends it at once; missing data do not pass.
 #[must_use]
-pub fn stand(soak: &Soak, metrics: &[(Metric, Number)], elapsed: Duration) -> Stand {
+pub fn stand(soak: &Soak, metrics: &[(Limit, Number)], elapsed: Duration) -> Stand {
     let (mut bad, mut unknown) = (Vec::new(), Vec::new());
     for (metric, number) in metrics {
         match number.value {
@@ -46,7 +46,7 @@ pub fn stand(soak: &Soak, metrics: &[(Metric, Number)], elapsed: Duration) -> St
             )),
         }
     }
-    let lasts = soak.lasts.as_duration();
+    let lasts = soak.duration.as_duration();
     if !bad.is_empty() {
         Stand::Over(Some(shortened(&bad.join("; "))))
     } else if elapsed < lasts {
@@ -68,7 +68,7 @@ pub fn shortened(why: &str) -> String {
 
 /// The soak as one more check of the report, with what its metrics came to; not run if the checks before it failed.
 #[must_use]
-pub fn result(soak: &Soak, soaked: Option<(&Soaked, &[(Metric, Number)])>) -> Checked {
+pub fn result(soak: &Soak, soaked: Option<(&Soaked, &[(Limit, Number)])>) -> Checked {
     let verdict = match soaked {
         None => Verdict::NotRun,
         Some((Soaked { why: None, .. }, _)) => Verdict::Passed,
@@ -84,7 +84,7 @@ pub fn result(soak: &Soak, soaked: Option<(&Soaked, &[(Metric, Number)])>) -> Ch
         let elapsed = format!("PT{}S", soaked.until.since(soaked.since).as_secs());
         Invocation { stdout, elapsed, ..Invocation::default() }
     });
-    let limit = soak.lasts.as_duration();
+    let limit = soak.duration.as_duration();
     Checked { name: Soak::NAME.into(), script: Soak::NAME.into(), verdict, limit, attempts: 1, invocation }
 }
 
@@ -103,7 +103,7 @@ mod tests {
         .unwrap()
     }
 
-    fn seen(value: Option<f64>, samples: u32) -> Vec<(Metric, Number)> {
+    fn seen(value: Option<f64>, samples: u32) -> Vec<(Limit, Number)> {
         soak().metrics_of("i-1").map(|metric| (metric, Number { value, samples })).collect()
     }
 

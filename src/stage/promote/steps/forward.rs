@@ -57,10 +57,10 @@ pub async fn preflight(inputs: &Inputs, cx: &Cx) -> Result<Step<Promote>, StageE
 /// The group that serves, and with `blue_green` both that take turns. As long as it is not clear which of them serves, it
 /// is the one that the spec names first.
 pub async fn standing(
-    promote: &crate::spec::Promote,
+    promote: &crate::spec::GroupPromotion,
     aws: &Aws,
 ) -> Result<(Option<Turns>, Option<Group>), StageError> {
-    let Some(other) = &promote.turns_with else {
+    let Some(other) = &promote.alternate else {
         return Ok((None, observe::group(aws, &promote.group).await?));
     };
     let turns = super::shares::turns(aws, &promote.group, other).await?;
@@ -71,7 +71,7 @@ pub async fn standing(
 
 /// Reads what a preflight judges; `image` is the one to promote, if there is one yet.
 pub async fn read_preflight_state(
-    promote: &crate::spec::Promote,
+    promote: &crate::spec::GroupPromotion,
     image: Option<&str>,
     (turns, group): (Option<Turns>, Option<Group>),
     aws: &Aws,
@@ -91,7 +91,7 @@ pub async fn read_preflight_state(
             world.previous = observe::image(aws, old).await?;
         }
     }
-    for name in [Some(&promote.group), promote.turns_with.as_ref()].into_iter().flatten() {
+    for name in [Some(&promote.group), promote.alternate.as_ref()].into_iter().flatten() {
         world.refreshes.extend(refresh::list(aws, name).await?);
     }
     world.alarms = observe::alarms(aws, &promote.alarms).await?;
@@ -99,7 +99,7 @@ pub async fn read_preflight_state(
         world.targets.insert(arn.clone(), observe::targets(aws, arn).await?);
     }
     // Metrics that may not be read must come out now, not as missing data with the change half made.
-    for metric in &promote.metrics {
+    for metric in &promote.limits {
         let from = Timestamp(now.0.saturating_sub(3 * i64::from(metric.period.as_secs()) + 600));
         crate::stage::promote::metrics::read(aws, metric, from, now).await?;
     }
@@ -276,7 +276,7 @@ pub(super) async fn look(inputs: &Inputs, cx: &Cx, watch: &Watch) -> Look {
 
 /// The alarms of now, and the numbers since a moment.
 pub(super) async fn look_since(
-    promote: &crate::spec::Promote,
+    promote: &crate::spec::GroupPromotion,
     aws: &Aws,
     since: Timestamp,
     now: Timestamp,
@@ -285,8 +285,8 @@ pub(super) async fn look_since(
         tracing::warn!(%error, "the alarms could not be read");
         vec![AlarmLetter::Unread; promote.alarms.len()]
     });
-    let mut numbers = Vec::with_capacity(promote.metrics.len());
-    for metric in &promote.metrics {
+    let mut numbers = Vec::with_capacity(promote.limits.len());
+    for metric in &promote.limits {
         let number = crate::stage::promote::metrics::read(aws, metric, since, now).await;
         numbers.push(number.unwrap_or_else(|error| {
             tracing::warn!(%error, metric = metric.name, "the metric could not be read");
@@ -313,11 +313,11 @@ fn turned(run: Run, share: u8, reason: &str) -> Promote {
     Promote::RollingBack { run, why: FailureReason::new(FailureKind::JobFailed, &text) }
 }
 
-fn place(phase: Phase, promote: &crate::spec::Promote) -> String {
+fn place(phase: Phase, promote: &crate::spec::GroupPromotion) -> String {
     match phase {
         Phase::Before => "before the first checkpoint".to_owned(),
         Phase::At(index) => {
-            let percent = promote.checkpoints.get(usize::from(index)).copied().unwrap_or(100);
+            let percent = promote.steps.get(usize::from(index)).copied().unwrap_or(100);
             format!("at the checkpoint of {percent} %")
         }
         Phase::Bake => "with the whole fleet replaced".to_owned(),

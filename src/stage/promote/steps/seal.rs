@@ -34,7 +34,7 @@ pub async fn seal(run: Run, end: End, inputs: &Inputs, cx: &Cx) -> Result<Step<P
     };
     let recorded = match (&run.plan.trial, &inputs.promote.judge) {
         (Some(ended), Some(judge)) => {
-            let shown = match inputs.promote.turns_with {
+            let shown = match inputs.promote.alternate {
                 Some(_) => shares::again(&run, judge, inputs, cx).await?,
                 None => trial::again(ended, judge, cx).await?,
             };

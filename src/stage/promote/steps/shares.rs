@@ -12,7 +12,6 @@ use crate::aws::Aws;
 use crate::engine::{FailureKind, Progress, StageError, Step, Timestamp};
 use crate::evidence::predicate::Verdict;
 use crate::spec::Judge;
-use crate::spec::trial::Inconclusive;
 use crate::stage::context::Cx;
 use crate::stage::failure_reason::FailureReason;
 use crate::stage::promote::fleet::Census;
@@ -238,9 +237,9 @@ async fn judge(
     let showing = showing(judge, run, seen.names, seen.pair, inputs);
     let shown = showing.windows(&cx.aws).await?;
     let look = showing.judge(&shown)?;
-    let approval = match (judge.inconclusive, &judge.approval) {
-        (Inconclusive::Ask, Some(action)) => Some(crate::stage::promote::approval::read(cx, action).await?),
-        _ => None,
+    let approval = match judge.on_inconclusive.approval_action() {
+        Some(action) => Some(crate::stage::promote::approval::read(cx, action).await?),
+        None => None,
     };
     let elapsed = seen.now.since(seen.since).as_secs();
     let hold = Pace::of(&inputs.promote).hold;
@@ -273,9 +272,9 @@ fn showing<'a>(
         (Side::Baseline, side(names.old, &pair.old)),
         (Side::Canary, side(names.new, &pair.new)),
     ]);
-    let below = inputs.promote.checkpoints.iter().filter(|share| **share < 100);
+    let below = inputs.promote.steps.iter().filter(|share| **share < 100);
     let shares = below.map(|share| f64::from(*share) / 100.0).collect();
-    AnalysisInput { judge, sides, shares, stretches: run.shares.clone() }
+    AnalysisInput { judge, size: inputs.promote.size, sides, shares, stretches: run.shares.clone() }
 }
 
 /// What was judged, as it is shown once more, for the record.
@@ -377,7 +376,7 @@ pub async fn found(run: &Run, aws: &Aws) -> Result<Option<[String; 2]>, StageErr
 }
 
 fn percent(inputs: &Inputs, share: u8) -> u8 {
-    inputs.promote.checkpoints.get(usize::from(share)).copied().unwrap_or(100)
+    inputs.promote.steps.get(usize::from(share)).copied().unwrap_or(100)
 }
 
 fn launches(group: &Group, template: &str, version: i64) -> bool {

@@ -16,6 +16,8 @@ use crate::stage::promote::trial::{Side, Stretch, Trial, rules, windows};
 #[derive(Debug)]
 pub struct AnalysisInput<'a> {
     pub judge: &'a Judge,
+    /// Instances of each side, or the fewest of them.
+    pub size: u32,
     pub sides: BTreeMap<Side, Named>,
     /// The share of the new image in each stage there can be.
     pub shares: Vec<f64>,
@@ -25,7 +27,7 @@ pub struct AnalysisInput<'a> {
 
 /// The windows since a moment that `CloudWatch` has had time to complete.
 pub fn settled(judge: &Judge, since: Timestamp, now: Timestamp) -> Stretch {
-    let until = Timestamp(now.0 - i64::from(judge.settle.as_secs()));
+    let until = Timestamp(now.0 - i64::from(judge.evaluation_delay.as_secs()));
     Stretch::between(judge, since, until)
 }
 
@@ -51,7 +53,7 @@ impl AnalysisInput<'_> {
         };
         let asked = measure::asked(self.judge, &self.sides);
         let series = measure::read(aws, self.judge, &asked, first.0, last.until(self.judge)).await?;
-        Ok(windows(self.judge, &self.stretches, &series))
+        Ok(windows(self.judge, self.size, &self.stretches, &series))
     }
 
     /// The look at windows.
@@ -59,8 +61,8 @@ impl AnalysisInput<'_> {
     /// # Errors
     /// [`StageError::Config`] when the rules of the spec cannot hold.
     pub fn judge(&self, shown: &[Window]) -> Result<Look, StageError> {
-        judge(&rules(self.judge, &self.shares), shown)
-            .map_err(|wrong| StageError::Config(format!("promote.judge: {wrong}")))
+        judge(&rules(self.judge, self.size, &self.shares), shown)
+            .map_err(|wrong| StageError::Config(format!("promote.analysis.judge: {wrong}")))
     }
 
     /// A trial that ends with this look.
@@ -78,7 +80,7 @@ impl AnalysisInput<'_> {
 
     /// The recording of a trial, as `bakeline judge replay` reads it.
     fn recording(&self, shown: &[Window]) -> Vec<u8> {
-        let rules = Line::Rules(Box::new(rules(self.judge, &self.shares)));
+        let rules = Line::Rules(Box::new(rules(self.judge, self.size, &self.shares)));
         let lines = std::iter::once(rules).chain(shown.iter().cloned().map(Line::Window));
         let mut bytes = Vec::new();
         for line in lines {
@@ -109,8 +111,8 @@ pub struct Recorded {
 pub async fn record(trial: &Trial, showing: &AnalysisInput<'_>, aws: &Aws) -> Result<Recorded, StageError> {
     let shown = showing.windows(aws).await?;
     let recording = showing.recording(&shown);
-    let mut judge = crate::judge::Judge::new(&rules(showing.judge, &showing.shares))
-        .map_err(|wrong| StageError::Config(format!("promote.judge: {wrong}")))?;
+    let mut judge = crate::judge::Judge::new(&rules(showing.judge, showing.size, &showing.shares))
+        .map_err(|wrong| StageError::Config(format!("promote.analysis.judge: {wrong}")))?;
     let mut looks = Vec::with_capacity(shown.len());
     for window in &shown {
         judge.observe(window);
@@ -123,7 +125,7 @@ pub async fn record(trial: &Trial, showing: &AnalysisInput<'_>, aws: &Aws) -> Re
     let said = predicate::Trial {
         from: trial.since.date_time(),
         until: trial.until.date_time(),
-        instances: showing.judge.instances,
+        instances: showing.size,
         verdict: match trial.verdict {
             Verdict::Pass => TrialVerdict::Pass,
             Verdict::Inconclusive => TrialVerdict::Inconclusive,
@@ -135,7 +137,7 @@ pub async fn record(trial: &Trial, showing: &AnalysisInput<'_>, aws: &Aws) -> Re
         baseline_requests: requests(|window| window.control.requests),
         recording: RECORDING.to_owned(),
         same_numbers: same,
-        kayenta: Some(kayenta(&crate::judge::kayenta::show(&rules(showing.judge, &showing.shares), &shown))),
+        kayenta: Some(kayenta(&crate::judge::kayenta::show(&rules(showing.judge, showing.size, &showing.shares), &shown))),
     };
     Ok(Recorded { recording, looks, said })
 }

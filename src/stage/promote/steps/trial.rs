@@ -9,8 +9,7 @@ use super::showing::{self, AnalysisInput};
 use super::{AGAIN, PATIENCE, decided};
 use crate::engine::{FailureKind, Progress, StageError, Step, Timestamp};
 use crate::evidence::predicate::PromotionOutcome;
-use crate::spec::trial::Inconclusive;
-use crate::spec::{Judge, Strategy};
+use crate::spec::{GroupWay, Judge};
 use crate::stage::context::Cx;
 use crate::stage::failure_reason::FailureReason;
 use crate::stage::promote::approval;
@@ -30,9 +29,9 @@ use crate::stage::promote::{Inputs, Promote};
 /// abandoned then is undone by any worker, even if the one that began it was not heard of again.
 pub fn versioned(plan: Plan, to: i64, inputs: &Inputs) -> Step<Promote> {
     let made = format!("version {to} of {} is made; production is as it was", plan.template);
-    let state = match (inputs.promote.strategy, &inputs.promote.judge) {
-        (Strategy::Canary, Some(_)) => Promote::Opening { plan, to, looks: 0 },
-        (Strategy::BlueGreen, Some(_)) => Promote::Filling { run: Run::begin(plan, to), looks: 0 },
+    let state = match (inputs.promote.way, &inputs.promote.judge) {
+        (GroupWay::CanaryThenRolling, Some(_)) => Promote::Opening { plan, to, looks: 0 },
+        (GroupWay::BlueGreen, Some(_)) => Promote::Filling { run: Run::begin(plan, to), looks: 0 },
         _ => Promote::Starting { plan, to },
     };
     decided(state, made)
@@ -44,7 +43,11 @@ pub(super) fn asked_for(inputs: &Inputs) -> Result<&Judge, StageError> {
 }
 
 /// The two sides of a trial, as the judge is shown them.
-async fn showing<'a>(judge: &'a Judge, stretch: Stretch, cx: &Cx) -> Result<AnalysisInput<'a>, StageError> {
+async fn showing<'a>(
+    (judge, size): (&'a Judge, u32),
+    stretch: Stretch,
+    cx: &Cx,
+) -> Result<AnalysisInput<'a>, StageError> {
     let apart = measure::needs_instances(judge);
     let mut sides = BTreeMap::new();
     for side in Side::BOTH {
@@ -53,16 +56,16 @@ async fn showing<'a>(judge: &'a Judge, stretch: Stretch, cx: &Cx) -> Result<Anal
         sides.insert(side, Named { group, instances, target_group: String::new() });
     }
     // The sides are of one size, so each is planned half of their traffic.
-    Ok(AnalysisInput { judge, sides, shares: vec![0.5], stretches: vec![stretch] })
+    Ok(AnalysisInput { judge, size, sides, shares: vec![0.5], stretches: vec![stretch] })
 }
 
 /// An ended trial as it is shown once more, for the record.
 pub(super) async fn again<'a>(
     trial: &Trial,
-    judge: &'a Judge,
+    (judge, size): (&'a Judge, u32),
     cx: &Cx,
 ) -> Result<AnalysisInput<'a>, StageError> {
-    showing(judge, Stretch::between(judge, trial.since, trial.until), cx).await
+    showing((judge, size), Stretch::between(judge, trial.since, trial.until), cx).await
 }
 
 /// Makes the two groups, one a look, and waits until every instance of both serves.
@@ -87,9 +90,9 @@ pub async fn open(
             Side::Canary => (to, inputs.image.image_id.as_str()),
         };
         let Some(found) = observe::group(&cx.aws, &name).await? else {
-            canary_groups::create(&cx.aws, cx.key(), side, group, (&plan.template, version), judge.instances)
+            canary_groups::create(&cx.aws, cx.key(), side, group, (&plan.template, version), inputs.promote.size)
                 .await?;
-            let progress = progress(format!("the {} of {} instances is made", side.name(), judge.instances));
+            let progress = progress(format!("the {} of {} instances is made", side.name(), inputs.promote.size));
             let state = Promote::Opening { plan, to, looks };
             return Ok(Step::Wait { state, again_in: AGAIN, progress });
         };
@@ -133,16 +136,16 @@ pub async fn look(
         return Ok(Step::Next(Promote::Closing { plan, to, done: 0, why: Some(why) }));
     }
     let stretch = showing::settled(judge_spec, since, now);
-    let showing = showing(judge_spec, stretch, cx).await?;
+    let showing = showing((judge_spec, inputs.promote.size), stretch, cx).await?;
     let shown = showing.windows(&cx.aws).await?;
     let look = showing.judge(&shown)?;
     let watch = Watch { seen: since, ..Watch::begin(since) };
     let found = guards::find(promote, &super::forward::look(inputs, cx, &watch).await);
     let whole = whole(&plan, inputs, cx).await?;
     let elapsed = now.since(since).as_secs();
-    let approval = match (judge_spec.inconclusive, &judge_spec.approval) {
-        (Inconclusive::Ask, Some(action)) => Some(approval::read(cx, action).await?),
-        _ => None,
+    let approval = match judge_spec.on_inconclusive.approval_action() {
+        Some(action) => Some(approval::read(cx, action).await?),
+        None => None,
     };
     let ended = || showing.ended(&look, &shown);
     match decide(judge_spec, &look, &found, whole.as_deref(), elapsed, approval.as_ref()) {
@@ -162,7 +165,7 @@ pub async fn look(
             let seen = &look.exposure;
             let summary = format!(
                 "{} instances of {} beside as many of {} for {:.0} min, {:.0} requests on it; {what}",
-                judge_spec.instances, inputs.image.image_id, plan.old, look.minute, seen.canary_requests
+                inputs.promote.size, inputs.image.image_id, plan.old, look.minute, seen.canary_requests
             );
             let state = Promote::Judging { plan, to, since };
             Ok(Step::Wait {

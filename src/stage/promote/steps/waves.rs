@@ -24,7 +24,7 @@ pub async fn follow(run: Run, at: Cursor, inputs: &Inputs, cx: &Cx) -> Result<St
     let (wave, there) = inputs.wave(at.wave)?;
     let under_way = at.begun.saturating_sub(at.done);
     match wave.groups.get(usize::from(at.begun)) {
-        Some(name) if at.whole.is_none() && under_way < inputs.promote.at_once => {
+        Some(name) if at.whole.is_none() && under_way < wave.max_concurrent => {
             let promote = inputs.promote.of(wave, name);
             let begun = begin(&promote, there, cx).await?;
             let at = if begun { Cursor { begun: at.begun + 1, ..at } } else { at };
@@ -35,7 +35,7 @@ pub async fn follow(run: Run, at: Cursor, inputs: &Inputs, cx: &Cx) -> Result<St
 }
 
 /// Begins with a group, or finds it begun; `false` when it made the template version and has to come again.
-async fn begin(promote: &spec::Promote, there: &RegionContext, cx: &Cx) -> Result<bool, StageError> {
+async fn begin(promote: &spec::GroupPromotion, there: &RegionContext, cx: &Cx) -> Result<bool, StageError> {
     let (aws, name, image) = (&there.aws, promote.group.as_str(), there.image.image_id.as_str());
     let group = observe::group(aws, name).await?;
     let (template, from) = launched(name, group.as_ref())?;
@@ -97,7 +97,7 @@ fn launched(name: &str, group: Option<&Group>) -> Result<(String, i64), StageErr
 async fn watch(
     mut run: Run,
     at: Cursor,
-    (wave, there): (&spec::Wave, &RegionContext),
+    (wave, there): (&spec::GroupWave, &RegionContext),
     inputs: &Inputs,
     cx: &Cx,
 ) -> Result<Step<Promote>, StageError> {
@@ -130,7 +130,7 @@ async fn watch(
 async fn under_way<'w>(
     run: &Run,
     at: Cursor,
-    wave: &'w spec::Wave,
+    wave: &'w spec::GroupWave,
     there: &RegionContext,
 ) -> Result<Vec<(&'w str, Stands)>, StageError> {
     let range = usize::from(at.done)..usize::from(at.begun).min(wave.groups.len());
@@ -153,7 +153,7 @@ async fn under_way<'w>(
 }
 
 /// The groups of a whole wave that are not well.
-async fn held<'w>(wave: &'w spec::Wave, there: &RegionContext) -> Result<Vec<(&'w str, Stands)>, StageError> {
+async fn held<'w>(wave: &'w spec::GroupWave, there: &RegionContext) -> Result<Vec<(&'w str, Stands)>, StageError> {
     let standings = groups::standings(&there.aws, &wave.groups, &there.image.image_id).await?;
     let lacking =
         wave.groups.iter().zip(standings).filter_map(|(name, standing)| {
@@ -167,9 +167,10 @@ fn again(
     at: Cursor,
     doing: &str,
     finding: &Finding,
-    (inputs, promote, size): (&Inputs, &spec::Promote, u16),
+    (inputs, promote, size): (&Inputs, &spec::GroupPromotion, u16),
 ) -> Step<Promote> {
-    let room = at.begun.saturating_sub(at.done) < inputs.promote.at_once && at.begun < size;
+    let max = inputs.promote.waves.get(usize::from(at.wave)).map_or(1, |wave| wave.max_concurrent);
+    let room = at.begun.saturating_sub(at.done) < max && at.begun < size;
     if room && at.whole.is_none() {
         return Step::Next(Promote::Following { run, cursor: at });
     }

@@ -7,7 +7,7 @@ use super::*;
 use crate::spec::{self, Span};
 
 fn rules() -> Promote {
-    spec::Promote {
+    spec::GroupPromotion {
         group: "web".into(),
         checkpoints: vec![100],
         hold: Span::from_secs(600),
@@ -18,7 +18,7 @@ fn rules() -> Promote {
         alarms: vec!["web-5xx".into()],
         metrics: Vec::new(),
         timeout: Span::from_secs(28_800),
-        strategy: spec::Strategy::Rolling,
+        strategy: spec::GroupWay::Rolling,
         turns_with: None,
         judge: None,
         waves: Vec::new(),

@@ -8,7 +8,7 @@ use super::forward::decided;
 use super::judge::{Asked, Found, Seen};
 use super::{Inputs, LOOK_EVERY, TaskTest, ecs, probe, wait};
 use crate::engine::{StageError, Step, Timestamp};
-use crate::spec::check::Check;
+use crate::spec::Check;
 use crate::stage::Cx;
 use crate::stage::test::Test;
 

@@ -41,7 +41,7 @@ pub async fn starting(
         Started::Task(task) => return next(TaskTest::Rising { revision, task, since: cx.now() }),
         Started::Refused(why) => why,
     };
-    let limit = inputs.test.boot_timeout.as_duration();
+    let limit = inputs.test.start_timeout.as_duration();
     if cx.now().since(since) > limit {
         return Err(StageError::Rejected(format!(
             "no task of {} could be started within {} s: {why}",
@@ -73,9 +73,9 @@ pub async fn rising(
         Rise::Failed(why) => return over(task, Some(&why)),
         Rise::Waiting(what) => what,
     };
-    let limit = inputs.test.boot_timeout.as_duration();
+    let limit = inputs.test.start_timeout.as_duration();
     if elapsed > limit {
-        let what = if inputs.task.exits.is_some() { "had not ended" } else { "was not up" };
+        let what = if inputs.task.expect_exit_code.is_some() { "had not ended" } else { "was not up" };
         let why = format!("it {what} within {} s of its start; last seen: {waiting}", limit.as_secs());
         return over(task, Some(&why));
     }

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use super::super::judge::Invocation;
 use super::super::plan::Sent;
-use crate::spec::check::Check;
-use crate::spec::task::Task;
+use crate::spec::Check;
+use crate::spec::Task;
 
 /// Bytes of a reason that a token carries.
 const REASON: usize = 300;
@@ -81,7 +81,7 @@ pub fn rise(wanted: &Task, found: Option<&Described>) -> Rise {
     let Some(found) = found else { return Rise::Waiting("not shown yet".to_owned()) };
     if found.is_over() {
         let code = found.containers.first().and_then(|container| container.exit_code);
-        return match (wanted.exits.map(i32::from), code) {
+        return match (wanted.expect_exit_code.map(i32::from), code) {
             (Some(wanted), Some(code)) if code == wanted => Rise::Done(code),
             // The exit code may come later than the end.
             (Some(_), None) if found.last != "STOPPED" => Rise::Waiting(found.last.to_lowercase()),
@@ -91,7 +91,7 @@ pub fn rise(wanted: &Task, found: Option<&Described>) -> Rise {
             (Some(_) | None, _) => Rise::Failed(format!("it stopped: {}", found.told())),
         };
     }
-    if found.last != "RUNNING" || wanted.exits.is_some() {
+    if found.last != "RUNNING" || wanted.expect_exit_code.is_some() {
         return Rise::Waiting(found.last.to_lowercase());
     }
     match (found.address, wanted.health_check.is_some().then_some(found.health.as_str())) {
@@ -203,9 +203,7 @@ impl Asked {
 /// How long a check of a task may go on.
 #[must_use]
 pub fn window(check: &Check) -> Duration {
-    let within = check.http.as_ref().map(|http| http.within).or(check.tcp.as_ref().map(|tcp| tcp.within));
-    let timeout = check.timeout.as_duration();
-    within.map_or(timeout, |within| within.as_duration().min(timeout))
+    check.timeout().as_duration()
 }
 
 /// What a question came to, in words.

@@ -13,7 +13,8 @@ use hyper_util::rt::TokioIo;
 
 use super::judge::Seen;
 use crate::engine::network::Connection;
-use crate::spec::check::{Check, Http};
+use crate::spec::Check;
+use crate::spec::test::kinds::Http;
 use crate::stage::Cx;
 
 /// How long one question may take.

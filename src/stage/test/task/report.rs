@@ -3,9 +3,9 @@
 use super::super::judge::{Invocation, Verdict};
 use super::super::report::Result as Checked;
 use super::judge::{Asked, Found, Seen, window, words};
-use crate::spec::check::Check;
-use crate::spec::task::Task;
-use crate::spec::test::Test;
+use crate::spec::Check;
+use crate::spec::Task;
+use crate::spec::Test;
 
 /// How the task and its checks went.
 #[must_use]
@@ -17,7 +17,7 @@ pub fn results(test: &Test, task: &Task, found: &Found) -> Vec<Checked> {
 }
 
 fn itself(test: &Test, task: &Task, found: &Found) -> Checked {
-    let told = match (&found.why, task.exits, &task.health_check) {
+    let told = match (&found.why, task.expect_exit_code, &task.health_check) {
         (Some(why), ..) => why.clone(),
         (None, Some(code), _) => format!("it exited with code {code} after {} s", found.rose),
         (None, None, Some(_)) => format!("it was healthy after {} s", found.rose),
@@ -28,7 +28,7 @@ fn itself(test: &Test, task: &Task, found: &Found) -> Checked {
         name: Task::NAME.to_owned(),
         script: Task::NAME.to_owned(),
         verdict: found.why.clone().map_or(Verdict::Passed, Verdict::Failed),
-        limit: test.boot_timeout.as_duration(),
+        limit: test.start_timeout.as_duration(),
         attempts: 1,
         invocation: Some(invocation(!failed, &told, found.rose)),
     }
@@ -41,7 +41,7 @@ fn result(check: &Check, asked: Option<&Asked>) -> Checked {
         Some((_, Seen::Good)) => Verdict::Passed,
         Some((took, seen)) => Verdict::Failed(format!("{} for {took} s", words(check, seen))),
     };
-    let kind = check.kinds().into_iter().find(|(_, given)| *given).map_or("", |(kind, _)| kind);
+    let kind = check.kinds().first().copied().unwrap_or_default();
     Checked {
         name: check.name.clone(),
         script: kind.to_owned(),

@@ -163,7 +163,7 @@ fn a_task_is_up_when_it_runs_and_is_healthy_where_that_is_known() {
 
 #[test]
 fn a_job_is_done_when_it_has_exited_with_its_code() {
-    let job = wanted(&json!({ "exits": 0 }));
+    let job = wanted(&json!({ "expect_exit_code": 0 }));
     let told = "EssentialContainerExited: Essential container in task exited";
     for (found, expected) in [
         (running("UNKNOWN"), Rise::Waiting("running".into())),
@@ -198,7 +198,7 @@ fn a_check_ends_with_what_must_be_or_with_its_time() {
 
 #[test]
 fn results_begin_with_the_task_and_name_what_was_seen() {
-    let test: spec::Test = serde_json::from_value(json!({ "boot_timeout": "5m", "timeout": "1h",
+    let test: spec::Test = serde_json::from_value(json!({ "start_timeout": "5m", "timeout": "1h",
         "checks": [check(&json!({})), check(&json!({ "name": "again" })), check(&json!({ "name": "last" }))] }))
     .unwrap();
     let asked = vec![
