@@ -26,9 +26,9 @@ const ANSWER: Duration = Duration::from_mins(1);
 /// What the SDK finds in the environment, with the time of `clock` and an end to every wait for the network.
 fn patient(clock: &Clock) -> ConfigLoader {
     let timeouts = TimeoutConfig::builder()
-        .connect_timeout(clock.stretched(CONNECT))
-        .operation_attempt_timeout(clock.stretched(ANSWER));
-    let stall = StalledStreamProtectionConfig::enabled().grace_period(clock.stretched(STALL));
+        .connect_timeout(clock.from_machine_time(CONNECT))
+        .operation_attempt_timeout(clock.from_machine_time(ANSWER));
+    let stall = StalledStreamProtectionConfig::enabled().grace_period(clock.from_machine_time(STALL));
     aws_config::defaults(BehaviorVersion::latest())
         .time_source(clock.time_source())
         .sleep_impl(clock.sleep_impl())
@@ -49,7 +49,7 @@ pub struct Identity {
     #[arg(long, value_name = "FILE", env = "BAKELINE_TARGETS")]
     targets: Option<PathBuf>,
     /// Live in the virtual time that `bakeline rehearse --listen` prints
-    #[arg(long, value_name = "CLOCK", env = "BAKELINE_CLOCK", hide = true)]
+    #[arg(long, value_name = "CLOCK", env = "BAKELINE_TEST_CLOCK", hide = true)]
     clock: Option<Mapping>,
 }
 

@@ -83,12 +83,12 @@ async fn run(args: Args, job: Job) -> Result<(), CliError> {
     let clock = args.identity.clock();
     let aws = Identity::aws(&clock).await;
     let authority = args.identity.authority(&aws).await?;
-    let house = WorkerDeps {
+    let deps = WorkerDeps {
         aws,
         clock,
         network: Network::direct(),
         authority: Arc::new(authority),
-        targets: args.identity.targets()?,
+        environments: args.identity.targets()?,
         journal: Arc::new(Journal::in_memory()),
         telemetry: Telemetry::watched(|now, label, event| tell(now, label.stage.name(), event)),
         stages: Stage::ALL.to_vec(),
@@ -98,7 +98,7 @@ async fn run(args: Args, job: Job) -> Result<(), CliError> {
     let folder = args.out.clone().unwrap_or_else(|| PathBuf::from("."));
     let rest = StateFile::in_folder(&folder, &job);
     let outcome =
-        run_to_end(&house, job.clone(), &rest, args.resume).await.map_err(|error| match &error {
+        run_to_end(&deps, job.clone(), &rest, args.resume).await.map_err(|error| match &error {
             ByHandError::Begun { .. } => CliError::usage(
                 error.to_string(),
                 "add --resume to go on from there, or remove the file to begin anew",
@@ -109,7 +109,7 @@ async fn run(args: Args, job: Job) -> Result<(), CliError> {
             ByHandError::NoStage { .. } => CliError::data(error.to_string(), ACTION_TYPES),
         })?;
     if args.report {
-        report::report(&house, &job, &Answer::End(outcome.clone())).await.map_err(|error| {
+        report::report(&deps, &job, &Answer::End(outcome.clone())).await.map_err(|error| {
             CliError::unavailable(
                 format!("CodePipeline did not take the outcome: {error}"),
                 "run again with --resume --report",
@@ -150,7 +150,7 @@ pub fn ended(outcome: Outcome) -> Result<(), CliError> {
             Ok(())
         }
         Outcome::Failed(failure) => Err(match failure.kind {
-            FailureKind::JobFailed => CliError::failed(failure.message, ""),
+            FailureKind::JobFailed | FailureKind::TimedOut => CliError::failed(failure.message, ""),
             FailureKind::ConfigurationError | FailureKind::RevisionOutOfSync => {
                 CliError::data(failure.message, "")
             }

@@ -47,7 +47,7 @@ pub struct Args {
     #[arg(long, value_name = "FILE", requires = "content", verbatim_doc_comment)]
     progress: Option<PathBuf>,
     /// Live in the virtual time that `bakeline rehearse --listen` prints
-    #[arg(long, value_name = "CLOCK", env = "BAKELINE_CLOCK", hide = true)]
+    #[arg(long, value_name = "CLOCK", env = "BAKELINE_TEST_CLOCK", hide = true)]
     clock: Option<Mapping>,
 }
 

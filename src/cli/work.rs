@@ -100,19 +100,19 @@ async fn work(args: Args, log_format: Format) -> Result<(), CliError> {
     let mut stages = args.stages.clone();
     stages.sort();
     stages.dedup();
-    let house = WorkerDeps {
+    let deps = WorkerDeps {
         aws,
         clock: clock.clone(),
         network: Network::direct(),
         authority: Arc::new(authority),
-        targets: args.identity.targets()?,
+        environments: args.identity.targets()?,
         journal: Arc::new(journal),
         telemetry: telemetry(&outcomes, log_format),
         stages,
         input_files: BTreeMap::new(),
         output_folder: None,
     };
-    let durable = house.journal.is_durable();
+    let durable = deps.journal.is_durable();
     if !durable {
         tracing::warn!(
             "without --journal, jobs that are in hand when this process dies wait for their time-out"
@@ -122,13 +122,13 @@ async fn work(args: Args, log_format: Format) -> Result<(), CliError> {
         slots: args.slots,
         drain: args.drain,
         // Whoever stops a worker waits in the machine's time.
-        grace: clock.stretched(args.grace),
+        grace: clock.from_machine_time(args.grace),
         seed: seed(&name),
-        slice_limit: clock.stretched(Settings::default().slice_limit),
+        slice_limit: clock.from_machine_time(Settings::default().slice_limit),
         ..Settings::default()
     };
     tracing::info!(worker = name, slots = args.slots, drain = args.drain, "the worker begins");
-    let service = Service::new(house, settings);
+    let service = Service::new(deps, settings);
     if let Some(address) = args.health {
         let listener = health::bind(address).await?;
         let (health, clock) = (service.health(), clock.clone());

@@ -191,6 +191,7 @@ fn signer_error(error: SignError) -> ReadError {
         FailureKind::PermissionError => ReadError::Denied(said),
         FailureKind::SystemUnavailable => ReadError::NoAnswer(said),
         FailureKind::JobFailed
+        | FailureKind::TimedOut
         | FailureKind::ConfigurationError
         | FailureKind::RevisionOutOfSync
         | FailureKind::RevisionUnavailable => ReadError::Refused(said),

@@ -1,6 +1,6 @@
-//! The one clock: it dates SigV4 signatures, times SDK retries and measures our own waits.
+//! The clock of the process: SigV4 dates, the SDK's retries and bakeline's own waits all use it.
 //!
-//! Nothing else in the product reads the time or sleeps (clippy.toml holds this).
+//! No other module reads the time or sleeps; clippy.toml enforces this.
 
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -9,19 +9,19 @@ use aws_smithy_async::rt::sleep::{AsyncSleep, SharedAsyncSleep, Sleep};
 use aws_smithy_async::time::{SharedTimeSource, TimeSource};
 use serde::{Deserialize, Serialize};
 
-/// Whole seconds since the Unix epoch, as they travel in a token.
+/// Whole seconds since the Unix epoch. Tokens carry times in this form.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Timestamp(pub i64);
 
 impl Timestamp {
-    /// This moment and `by` more, at most the end of time.
+    /// Adds a duration; saturates at the largest timestamp.
     #[must_use]
     pub fn plus(self, by: Duration) -> Self {
         Self(self.0.saturating_add(i64::try_from(by.as_secs()).unwrap_or(i64::MAX)))
     }
 
-    /// The time from `earlier` to this moment; zero when `earlier` is in fact later.
+    /// The duration from `earlier` to this time; zero if `earlier` is later.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_secs(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
@@ -30,8 +30,9 @@ impl Timestamp {
     /// The last second of the year 9999.
     const LAST: i64 = 253_402_300_799;
 
-    /// The moment as a calendar date. One outside the years 1970 to 9999, which only a token that is not ours can
-    /// name, becomes the nearest inside: RFC 3339 cannot write every year that a date can have.
+    /// The calendar date, clamped to the years 1970 to 9999.
+    ///
+    /// RFC 3339 has four digits for the year. Only a forged token contains a date outside this range.
     #[must_use]
     pub fn date_time(self) -> time::OffsetDateTime {
         time::OffsetDateTime::from_unix_timestamp(self.0.clamp(0, Self::LAST))
@@ -57,35 +58,35 @@ impl From<SystemTime> for Timestamp {
     }
 }
 
-/// A moment in real time held against a moment in virtual time, and how fast the latter runs.
+/// How virtual time follows from the machine's time: a pair of matching moments and a speed.
 ///
-/// `bakeline rehearse --listen` prints it, so that another process lives in the same virtual time.
+/// `bakeline serve-aws` prints it, so that another process can use the same virtual time.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Mapping {
-    /// Real milliseconds since the Unix epoch at which virtual time began.
+    /// When virtual time began, in real milliseconds since the Unix epoch.
     pub real_epoch_ms: i64,
-    /// Virtual milliseconds since the Unix epoch at that moment.
+    /// The virtual time at that moment, in milliseconds since the Unix epoch.
     pub epoch_ms: i64,
-    /// Virtual seconds in one real second.
+    /// Virtual seconds per real second.
     pub speed: f64,
 }
 
 impl std::str::FromStr for Mapping {
     type Err = String;
 
-    /// Reads `REAL_MS:VIRTUAL_MS:SPEED`, the form of the environment variable `BAKELINE_CLOCK`.
+    /// Parses `REAL_MS:VIRTUAL_MS:SPEED`, the value of the environment variable `BAKELINE_TEST_CLOCK`.
     fn from_str(text: &str) -> Result<Self, String> {
-        let refuse = || format!("`{text}` is not REAL_MS:VIRTUAL_MS:SPEED");
+        let invalid = || format!("`{text}` is not REAL_MS:VIRTUAL_MS:SPEED");
         let mut parts = text.split(':');
-        let mut next = || parts.next().ok_or_else(refuse);
+        let mut next = || parts.next().ok_or_else(invalid);
         let mapping = Self {
-            real_epoch_ms: next()?.parse().map_err(|_| refuse())?,
-            epoch_ms: next()?.parse().map_err(|_| refuse())?,
-            speed: next()?.parse().map_err(|_| refuse())?,
+            real_epoch_ms: next()?.parse().map_err(|_| invalid())?,
+            epoch_ms: next()?.parse().map_err(|_| invalid())?,
+            speed: next()?.parse().map_err(|_| invalid())?,
         };
-        // Beyond these a wait would overflow what a duration can hold, or round to nothing.
+        // Outside this range a wait would overflow `Duration` or round to zero.
         if parts.next().is_some() || !(0.001..=1_000_000.0).contains(&mapping.speed) {
-            return Err(refuse());
+            return Err(invalid());
         }
         Ok(mapping)
     }
@@ -102,12 +103,12 @@ impl fmt::Display for Mapping {
 pub struct Clock {
     time: SharedTimeSource,
     sleep: SharedAsyncSleep,
-    /// Seconds of this clock in one second of the machine's; 1 where tokio's clock stands in for the machine's.
+    /// Seconds of this clock per second of the machine; 1 for the system clock and for tokio's clock.
     speed: f64,
 }
 
 impl Clock {
-    /// The machine's own time.
+    /// The system clock.
     #[must_use]
     pub fn system() -> Self {
         Self {
@@ -117,8 +118,9 @@ impl Clock {
         }
     }
 
-    /// Time that begins at `epoch` now and moves with tokio's: under a paused runtime it moves only when every
-    /// task waits, which is virtual time.
+    /// A clock that starts at `epoch` and advances with tokio's clock.
+    ///
+    /// In a paused runtime tokio's clock advances only while every task waits: that is virtual time.
     #[must_use]
     pub fn tokio(epoch: SystemTime) -> Self {
         #[allow(
@@ -133,7 +135,7 @@ impl Clock {
         }
     }
 
-    /// Virtual time computed from the machine's: equal in every process that uses the same mapping.
+    /// Virtual time computed from the system clock; equal in every process that uses the same mapping.
     #[must_use]
     pub fn mapped(mapping: Mapping) -> Self {
         Self {
@@ -143,35 +145,35 @@ impl Clock {
         }
     }
 
-    /// What the SDK is given as its source of time.
+    /// The time source for the AWS SDK.
     #[must_use]
     pub fn time_source(&self) -> SharedTimeSource {
         self.time.clone()
     }
 
-    /// What the SDK is given to sleep with.
+    /// The sleep implementation for the AWS SDK.
     #[must_use]
     pub fn sleep_impl(&self) -> SharedAsyncSleep {
         self.sleep.clone()
     }
 
-    /// How much of this clock's time passes while the machine works for `real`.
+    /// Converts a duration of the machine into a duration of this clock.
     ///
-    /// A wait for something in the world is measured in the world's time. A guard against a connection or a slice that
-    /// hangs is not: it bounds what the machine takes, which does not get faster because virtual time does.
+    /// Use it for timeouts that guard against a hanging connection or slice: the machine does not work faster when
+    /// virtual time does. Waits for something in AWS need no conversion.
     #[must_use]
-    pub fn stretched(&self, real: Duration) -> Duration {
-        // A mapping's speed is at most a million; what does not fit is as good as for ever.
+    pub fn from_machine_time(&self, real: Duration) -> Duration {
+        // A duration that does not fit counts as infinite.
         Duration::try_from_secs_f64(real.as_secs_f64() * self.speed).unwrap_or(Duration::MAX)
     }
 
-    /// This moment.
+    /// The current time.
     #[must_use]
     pub fn now(&self) -> Timestamp {
         self.time.now().into()
     }
 
-    /// Waits for `duration` of this clock's time.
+    /// Waits for a duration of this clock.
     pub async fn sleep(&self, duration: Duration) {
         self.sleep.sleep(duration).await;
     }
@@ -235,12 +237,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_guard_lasts_as_long_for_the_machine_however_fast_virtual_time_runs() {
+    fn a_machine_timeout_does_not_depend_on_the_speed_of_virtual_time() {
         let mapping: Mapping = "0:0:1200".parse().unwrap();
         let guard = Duration::from_secs(20);
-        assert_eq!(Clock::system().stretched(guard), guard);
-        let stretched = Clock::mapped(mapping).stretched(guard);
-        assert_eq!(stretched.div_f64(mapping.speed), guard);
-        assert_eq!(Clock::mapped(mapping).stretched(Duration::MAX), Duration::MAX);
+        assert_eq!(Clock::system().from_machine_time(guard), guard);
+        let virtual_guard = Clock::mapped(mapping).from_machine_time(guard);
+        assert_eq!(virtual_guard.div_f64(mapping.speed), guard);
+        assert_eq!(Clock::mapped(mapping).from_machine_time(Duration::MAX), Duration::MAX);
     }
 }

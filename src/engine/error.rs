@@ -1,138 +1,144 @@
-//! What can go wrong in a stage, and what CodePipeline is told about it.
+//! Stage errors: what failed, whether a retry may help, and which failure type CodePipeline receives.
+//!
+//! A module of a stage defines its own error enum with `thiserror` and implements [`ModuleError`] for it; `?` then
+//! converts the error into a [`StageError`] that keeps its source.
 
-use serde::{Deserialize, Serialize};
+use std::error::Error;
+use std::fmt;
 
+use super::failure::{Failure, FailureKind};
 use crate::aws::{AwsError, Class};
 use crate::evidence::SignError;
 
-/// `FailureDetails.type` of `PutJobFailureResult`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum FailureKind {
-    /// The release is not good, or the work was done and found wanting.
-    JobFailed,
-    /// The spec, the action's configuration or the trust root must be mended.
-    ConfigurationError,
-    /// A role must be given a permission.
-    PermissionError,
-    /// The input artifact is not what the chain says.
-    RevisionOutOfSync,
-    /// The input artifact cannot be had.
-    RevisionUnavailable,
-    /// AWS did not answer for as long as the stage could wait.
-    SystemUnavailable,
+/// How the engine treats an error that a module of a stage defines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorClass {
+    /// The spec, the action's configuration or the worker's configuration is wrong.
+    Config,
+    /// The release failed a check, or the state of AWS makes it unsafe to continue.
+    Rejected,
+    /// A retry may succeed: a read is stale, or another change is in progress.
+    NotYet,
+    /// An invariant of bakeline does not hold.
+    Bug,
 }
 
-/// Why an action ends badly: what it was about, what was expected, what to do.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Failure {
-    pub kind: FailureKind,
-    pub message: String,
+/// A typed error of one module of a stage.
+pub trait ModuleError: Error + Send + Sync + 'static {
+    /// How the engine treats this error.
+    fn class(&self) -> ErrorClass;
 }
 
-impl Failure {
-    /// Room for a reason inside a continuation token, in bytes.
-    const IN_TOKEN: usize = 700;
-
-    #[must_use]
-    pub fn new(kind: FailureKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into() }
-    }
-
-    /// The same failure with a message that a token can carry beside its state; the end of a long one is
-    /// replaced by an ellipsis, since the whole of it was logged when it happened.
-    #[must_use]
-    pub fn for_token(mut self) -> Self {
-        let mut written = 0;
-        let fits = |(_, c): &(usize, char)| {
-            written += written_length(*c);
-            written <= Self::IN_TOKEN
-        };
-        let end = self.message.char_indices().take_while(fits).last().map_or(0, |(at, c)| at + c.len_utf8());
-        if end < self.message.len() {
-            self.message.truncate(end);
-            self.message.push('…');
-        }
-        self
+impl<E: ModuleError> From<E> for StageError {
+    fn from(error: E) -> Self {
+        Self::Module(ClassifiedError { class: error.class(), error: Box::new(error) })
     }
 }
 
-/// Bytes of a character in a JSON string: quotes and line ends are written with a backslash, control characters as
-/// `\u00XX`.
-fn written_length(c: char) -> usize {
-    match c {
-        '"' | '\\' | '\n' | '\r' | '\t' | '\u{8}' | '\u{c}' => 2,
-        '\0'..='\u{1f}' => 6,
-        other => other.len_utf8(),
-    }
+/// An error of any type and its class.
+#[derive(Debug)]
+pub struct ClassifiedError {
+    class: ErrorClass,
+    error: Box<dyn Error + Send + Sync>,
 }
 
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    proptest! {
-        #[test]
-        fn a_failure_fits_its_room_in_a_token_however_it_is_escaped(text in "(\\PC|[\\x00-\\x1f\"\\\\]){0,1200}") {
-            let failure = Failure::new(FailureKind::JobFailed, text.clone()).for_token();
-            let written = serde_json::to_string(&failure.message).unwrap().len();
-            prop_assert!(written <= Failure::IN_TOKEN + "\"\"…".len());
-            let kept = failure.message.strip_suffix('…').unwrap_or(&failure.message);
-            prop_assert!(text.starts_with(kept));
-            let whole = serde_json::to_string(&text).unwrap().len() <= Failure::IN_TOKEN + 2;
-            prop_assert_eq!(failure.message == text, whole);
+impl fmt::Display for ClassifiedError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.class {
+            ErrorClass::Bug => write!(f, "this is a defect in bakeline: {}", self.error),
+            ErrorClass::Config | ErrorClass::Rejected | ErrorClass::NotYet => self.error.fmt(f),
         }
     }
 }
 
-/// Why a step did not succeed.
+impl Error for ClassifiedError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.error.source()
+    }
+}
+
+/// Why a step of a stage failed.
 #[derive(Debug, thiserror::Error)]
 pub enum StageError {
-    /// What the user wrote cannot be carried out.
-    #[error("{0}")]
-    Config(String),
-    /// AWS refused or did not answer.
+    /// AWS refused a call or did not answer it.
     #[error(transparent)]
     Aws(#[from] AwsError),
-    /// An artifact could not be read or written.
+    /// AWS refused a call for a reason that passes: the resource is not visible yet, or another change is in progress.
+    #[error(transparent)]
+    RetryLater(AwsError),
+    /// An artifact cannot be read or written.
     #[error(transparent)]
     Artifact(#[from] crate::artifact::ArtifactError),
-    /// The chain of statements does not hold.
+    /// The chain of statements is invalid.
     #[error("the input artifact is refused: {0}")]
     Chain(#[from] crate::evidence::ChainError),
-    /// The continuation token is not one of this job.
+    /// The continuation token does not belong to this job.
     #[error(transparent)]
     Token(#[from] super::token::TokenError),
-    /// A statement could not be signed.
-    #[error("the hand-over could not be signed: {0}")]
+    /// A statement cannot be signed.
+    #[error("the statement cannot be signed: {0}")]
     Sign(#[from] SignError),
-    /// The world is such that going on would do harm, or the release was found wanting.
+    /// An error of a module of a stage.
+    #[error(transparent)]
+    Module(ClassifiedError),
+    /// The spec or the configuration is wrong; see [`ErrorClass::Config`].
+    #[error("{0}")]
+    Config(String),
+    /// The release must not continue; see [`ErrorClass::Rejected`].
     #[error("{0}")]
     Rejected(String),
-    /// The world is not yet as it will be: an eventually consistent look, a conflict that passes.
+    /// A retry may succeed; see [`ErrorClass::NotYet`].
     #[error("{0}")]
     NotYet(String),
-    /// A rule of this program does not hold.
+    /// An invariant does not hold; see [`ErrorClass::Bug`].
     #[error("this is a defect in bakeline: {0}")]
     Bug(String),
 }
 
 impl StageError {
-    /// Whether the same step may succeed when run again later.
+    /// Wraps an error of any type as [`ErrorClass::Config`].
+    pub fn config(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self::Module(ClassifiedError { class: ErrorClass::Config, error: error.into() })
+    }
+
+    /// Wraps an error of any type as [`ErrorClass::Rejected`].
+    pub fn rejected(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self::Module(ClassifiedError { class: ErrorClass::Rejected, error: error.into() })
+    }
+
+    /// Wraps an error of any type as [`ErrorClass::NotYet`].
+    pub fn not_yet(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self::Module(ClassifiedError { class: ErrorClass::NotYet, error: error.into() })
+    }
+
+    /// Wraps an error of any type as [`ErrorClass::Bug`].
+    pub fn bug(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self::Module(ClassifiedError { class: ErrorClass::Bug, error: error.into() })
+    }
+
+    /// The error of a module, if it has this type.
+    #[must_use]
+    pub fn module<E: ModuleError>(&self) -> Option<&E> {
+        match self {
+            Self::Module(classified) => classified.error.downcast_ref(),
+            _ => None,
+        }
+    }
+
+    /// Whether the same step may succeed in a later slice.
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Aws(error) => error.class.is_transient(),
             Self::Artifact(error) => error.is_transient(),
             Self::Sign(error) => sign_class(error).is_transient(),
-            Self::NotYet(_) => true,
+            Self::Module(error) => error.class == ErrorClass::NotYet,
+            Self::NotYet(_) | Self::RetryLater(_) => true,
             Self::Config(_) | Self::Chain(_) | Self::Token(_) | Self::Rejected(_) | Self::Bug(_) => false,
         }
     }
 
-    /// What CodePipeline is told.
+    /// The failure type that CodePipeline receives.
     #[must_use]
     pub fn failure_kind(&self) -> FailureKind {
         match self {
@@ -154,19 +160,24 @@ impl StageError {
                     FailureKind::ConfigurationError
                 }
             },
-            Self::NotYet(_) => FailureKind::SystemUnavailable,
+            Self::Module(error) => match error.class {
+                ErrorClass::Config => FailureKind::ConfigurationError,
+                ErrorClass::NotYet => FailureKind::SystemUnavailable,
+                ErrorClass::Rejected | ErrorClass::Bug => FailureKind::JobFailed,
+            },
+            Self::NotYet(_) | Self::RetryLater(_) => FailureKind::SystemUnavailable,
             Self::Rejected(_) | Self::Bug(_) => FailureKind::JobFailed,
         }
     }
 
-    /// The error as an end of the action.
+    /// The failure of the action, with the causes of this error.
     #[must_use]
     pub fn failure(&self) -> Failure {
         Failure::new(self.failure_kind(), with_causes(self))
     }
 }
 
-/// What a failed signature means for what to do next.
+/// The class of the AWS call that failed to sign.
 fn sign_class(error: &SignError) -> Class {
     match error {
         SignError::Secret { source, .. } => Class::of_error(source),
@@ -183,21 +194,67 @@ fn sign_class(error: &SignError) -> Class {
     }
 }
 
-/// An error with everything that led to it, on one line.
+/// Formats an error and its causes on one line.
 #[must_use]
-pub fn with_causes(error: &dyn std::error::Error) -> String {
+pub fn with_causes(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
-        let said = cause.to_string();
-        // The SDK's own wrappers say nothing; what AWS answered is in our message already.
-        if said == "service error" || said.starts_with("unhandled error") {
+        let message = cause.to_string();
+        // The SDK's wrappers add nothing: `AwsError` has printed AWS's answer already.
+        if message == "service error" || message.starts_with("unhandled error") {
             break;
         }
-        if !text.contains(&said) {
-            text = format!("{text}: {said}");
+        if !text.contains(&message) {
+            text = format!("{text}: {message}");
         }
         source = cause.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    enum ReadError {
+        #[error("the file cannot be read")]
+        Io(#[source] std::io::Error),
+        #[error("the file is gone")]
+        Gone,
+    }
+
+    impl ModuleError for ReadError {
+        fn class(&self) -> ErrorClass {
+            match self {
+                Self::Io(_) => ErrorClass::NotYet,
+                Self::Gone => ErrorClass::Rejected,
+            }
+        }
+    }
+
+    #[test]
+    fn a_module_error_keeps_its_class_type_and_source() {
+        let error = StageError::from(ReadError::Io(std::io::Error::other("disk full")));
+        assert!(error.is_transient());
+        assert_eq!(error.failure_kind(), FailureKind::SystemUnavailable);
+        assert_eq!(with_causes(&error), "the file cannot be read: disk full");
+        assert!(matches!(error.module::<ReadError>(), Some(ReadError::Io(_))));
+        let gone = StageError::from(ReadError::Gone);
+        assert_eq!(gone.failure(), Failure::new(FailureKind::JobFailed, "the file is gone"));
+    }
+
+    #[test]
+    fn each_class_has_its_failure_kind() {
+        for (error, kind, transient) in [
+            (StageError::config("x"), FailureKind::ConfigurationError, false),
+            (StageError::rejected("x"), FailureKind::JobFailed, false),
+            (StageError::not_yet("x"), FailureKind::SystemUnavailable, true),
+            (StageError::bug("x"), FailureKind::JobFailed, false),
+        ] {
+            assert_eq!((error.failure_kind(), error.is_transient()), (kind, transient), "{error}");
+        }
+        assert_eq!(StageError::bug("x").to_string(), "this is a defect in bakeline: x");
+    }
 }

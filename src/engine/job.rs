@@ -1,4 +1,4 @@
-//! A CodePipeline job as every stage sees it, from the API or from a job document in a file.
+//! A CodePipeline job, read from the API or from a job document in a file.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,11 +10,11 @@ use super::key::ExecutionKey;
 use crate::artifact::Location;
 use crate::aws::ArtifactCredentials;
 
-/// One job: a slice of an action.
+/// One CodePipeline job: one slice of an action.
 #[derive(Clone, Debug)]
 pub struct Job {
     pub id: String,
-    /// Absent in `GetJobDetails` answers and job documents; needed to acknowledge.
+    /// Needed by `AcknowledgeJob`; `GetJobDetails` and job documents do not have it.
     pub nonce: Option<String>,
     pub action_type: ActionType,
     pub configuration: Configuration,
@@ -24,7 +24,7 @@ pub struct Job {
     pub outputs: Vec<NamedArtifact>,
     pub credentials: Option<ArtifactCredentials>,
     pub continuation_token: Option<String>,
-    /// The KMS key for output artifacts; none means the AWS-managed one.
+    /// The KMS key for output artifacts; the AWS managed key if `None`.
     pub encryption_key: Option<String>,
 }
 
@@ -35,7 +35,7 @@ pub struct ActionType {
     pub version: String,
 }
 
-/// The action's configuration. Values may be secret, so none is ever printed.
+/// The configuration of the action. `Debug` prints no values: they may be secret.
 #[derive(Clone, Default)]
 pub struct Configuration(BTreeMap<String, String>);
 
@@ -62,20 +62,20 @@ impl fmt::Debug for Configuration {
     }
 }
 
-/// An artifact by its name in the pipeline and its place in S3.
+/// An artifact: its name in the pipeline and its location in S3.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NamedArtifact {
     pub name: String,
     pub location: Location,
 }
 
-/// Why a job document or an API answer is not a job that can be run.
+/// Why a job document or an API response is not a valid job.
 #[derive(Debug, thiserror::Error)]
 pub enum JobError {
-    /// `what` names kinds of values, never a value: it may be a credential that stands in the wrong place.
-    #[error("{file}:{line}:{column}: this is not a CodePipeline job document: {what}")]
+    /// `what` names types of values, never a value: a credential may be in the wrong place.
+    #[error("{file}:{line}:{column}: not a CodePipeline job document: {what}")]
     Syntax { file: String, line: usize, column: usize, what: String },
-    #[error("{file}: the job document is longer than the {max} bytes that are read")]
+    #[error("{file}: the job document is longer than {max} bytes")]
     TooLarge { file: String, max: usize },
     #[error("{file}: {member} is {value}: expected {expected}")]
     InDocument { file: String, member: &'static str, value: String, expected: &'static str },
@@ -84,14 +84,14 @@ pub enum JobError {
 }
 
 impl Job {
-    /// The longest job document that is read.
+    /// The longest job document, in bytes.
     pub const MAX_DOCUMENT: usize = 1024 * 1024;
 
-    /// Reads a job document as `poll-for-jobs` or `get-job-details` prints it: the whole answer, its
-    /// `jobDetails`, its only job in `jobs`, or the job itself.
+    /// Parses a job document as `poll-for-jobs` or `get-job-details` prints it: the whole response, its
+    /// `jobDetails`, the only job in `jobs`, or the job itself.
     ///
     /// # Errors
-    /// [`JobError`] with the place of a mistake in the file.
+    /// [`JobError`] with the line and column of the mistake.
     pub fn from_document(text: &[u8], file: &str) -> Result<Self, JobError> {
         if text.len() > Self::MAX_DOCUMENT {
             return Err(JobError::TooLarge { file: file.to_owned(), max: Self::MAX_DOCUMENT });
@@ -99,19 +99,19 @@ impl Job {
         document::read(text, file)
     }
 
-    /// From `PollForJobs`.
+    /// Converts a job from `PollForJobs`.
     ///
     /// # Errors
-    /// A member is missing without which no stage can run.
+    /// A required member is missing.
     pub fn from_poll(job: aws_sdk_codepipeline::types::Job) -> Result<Self, JobError> {
         let id = job.id.ok_or(JobError::Missing { member: "id" })?;
         Self::from_data(id, job.nonce, job.data.ok_or(JobError::Missing { member: "data" })?)
     }
 
-    /// From `GetJobDetails`.
+    /// Converts a job from `GetJobDetails`.
     ///
     /// # Errors
-    /// A member is missing without which no stage can run.
+    /// A required member is missing.
     pub fn from_details(details: aws_sdk_codepipeline::types::JobDetails) -> Result<Self, JobError> {
         let id = details.id.ok_or(JobError::Missing { member: "id" })?;
         Self::from_data(id, None, details.data.ok_or(JobError::Missing { member: "data" })?)
@@ -151,15 +151,15 @@ impl Job {
             pipeline_arn: context.pipeline_arn.ok_or(missing("data.pipelineContext.pipelineArn"))?,
             key: ExecutionKey {
                 pipeline: context.pipeline_name.ok_or(missing("data.pipelineContext.pipelineName"))?,
-                pipeline_execution: context
+                run_id: context
                     .pipeline_execution_id
                     .ok_or(missing("data.pipelineContext.pipelineExecutionId"))?,
-                stage: context
+                pipeline_stage: context
                     .stage
                     .and_then(|s| s.name)
                     .ok_or(missing("data.pipelineContext.stage.name"))?,
                 action: action.name.ok_or(missing("data.pipelineContext.action.name"))?,
-                action_execution: action
+                attempt_id: action
                     .action_execution_id
                     .ok_or(missing("data.pipelineContext.action.actionExecutionId"))?,
             },
@@ -186,7 +186,7 @@ impl Job {
     }
 }
 
-/// The wire form of a job document. Unknown members are let through: AWS adds some.
+/// The JSON form of a job document. Unknown members are ignored, because AWS adds new ones.
 mod document {
     use super::{
         ActionType, ArtifactCredentials, BTreeMap, Deserialize, ExecutionKey, Job, JobError, Location,
@@ -194,8 +194,8 @@ mod document {
     };
     use serde::de::{DeserializeOwned, IgnoredAny};
 
-    /// Enough of a document to know which answer it is. The answer is then read by its own type, and not by one
-    /// type for all: only so a mistake has a line and a column.
+    /// Tells which response a document is. Each response has a type of its own, so that an error has a line and a
+    /// column.
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase", expecting = "a JSON object")]
     struct Kind {
@@ -214,7 +214,7 @@ mod document {
         jobs: Vec<Document>,
     }
 
-    /// Reads a document in any of its forms.
+    /// Parses a document in any of its forms.
     pub fn read(text: &[u8], file: &str) -> Result<Job, JobError> {
         let Kind { job_details, jobs } = parse(text, file)?;
         let document = if job_details.is_some() {
@@ -223,13 +223,13 @@ mod document {
             let mut jobs = parse::<Offered>(text, file)?.jobs;
             let many = jobs.len();
             let Some(job) = jobs.pop().filter(|_| many == 1) else {
-                return Err(unfit(file, "jobs", format!("a list of {many}"), "exactly one job"));
+                return Err(invalid(file, "jobs", format!("a list of {many}"), "exactly one job"));
             };
             job
         } else {
             parse(text, file)?
         };
-        // Both become file names and tags.
+        // Both ids become file names and tags.
         for (member, id) in [
             ("id", &document.id),
             ("actionExecutionId", &document.data.pipeline_context.action.action_execution_id),
@@ -237,7 +237,7 @@ mod document {
             let plain = id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
             if !plain || !(1..=64).contains(&id.len()) {
                 let shown: String = id.chars().take(64).collect();
-                return Err(unfit(
+                return Err(invalid(
                     file,
                     member,
                     format!("{shown:?}"),
@@ -248,7 +248,7 @@ mod document {
         Ok(document.into_job())
     }
 
-    fn unfit(file: &str, member: &'static str, value: String, expected: &'static str) -> JobError {
+    fn invalid(file: &str, member: &'static str, value: String, expected: &'static str) -> JobError {
         JobError::InDocument { file: file.to_owned(), member, value, expected }
     }
 
@@ -261,7 +261,7 @@ mod document {
         })
     }
 
-    /// What serde says of a mistake, without the value it found and the place, which is told already.
+    /// The message of serde without the value it found and without the position, which the error has already.
     fn without_values(message: &str) -> String {
         let message = message.rsplit_once(" at line ").map_or(message, |(what, _)| what);
         let found =
@@ -390,10 +390,10 @@ mod document {
                 pipeline_arn: context.pipeline_arn,
                 key: ExecutionKey {
                     pipeline: context.pipeline_name,
-                    pipeline_execution: context.pipeline_execution_id,
-                    stage: context.stage.name,
+                    run_id: context.pipeline_execution_id,
+                    pipeline_stage: context.stage.name,
                     action: context.action.name,
-                    action_execution: context.action.action_execution_id,
+                    attempt_id: context.action.action_execution_id,
                 },
                 inputs: data.input_artifacts.into_iter().map(artifact).collect(),
                 outputs: data.output_artifacts.into_iter().map(artifact).collect(),

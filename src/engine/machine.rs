@@ -1,4 +1,4 @@
-//! A stage as a resumable state machine, and one slice of it.
+//! The resumable state machine of a stage, and how one slice of it runs.
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -9,49 +9,49 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::clock::Timestamp;
-use super::error::{Failure, FailureKind, StageError};
+use super::error::StageError;
+use super::failure::{Failure, FailureKind};
 use super::token::Token;
 
-/// Faults in a row after which a stage gives up going forward.
+/// Consecutive transient errors after which a stage unwinds.
 pub const MAX_FAULTS: u16 = 24;
 
-/// How long an unwinding may take after the deadline, before the action fails with what is left to undo; a state may
-/// take longer.
+/// How long unwinding may take after the deadline. Then the action fails and names the tag of what is left. A state may
+/// allow more time.
 pub const UNWINDING_GRACE: Duration = Duration::from_hours(1);
 
-/// A stage of a release.
+/// The state machine of a stage.
 ///
-/// A step may run any number of times from the same state, on any worker, at any time. It makes at most one
-/// mutating call, under a key derived from the execution, and adopts what it finds already done. A state is a
-/// resting place: its documentation says what is already true in the world there.
+/// A step may run any number of times from the same state, on any worker, at any time. It makes at most one mutating
+/// call, with a client token derived from the execution, and adopts what an earlier run of the step created. The
+/// documentation of each state says what is true in AWS when the machine is in it.
 pub trait Machine: Serialize + DeserializeOwned + Clone + Debug + PartialEq + Send + Sync + Sized {
-    /// What the stage works from: read anew in every slice, never carried in the token.
+    /// The inputs of the stage: every slice reads them again; the token never carries them.
     type Inputs: Sync;
-    /// What a step may use to look and to act.
+    /// Clients, clock and job of a step.
     type Context: Sync;
 
-    /// The first resting place.
+    /// The initial state.
     fn start(inputs: &Self::Inputs) -> Self;
 
-    /// How long the action may take before it is unwound.
+    /// How long the action may take before the engine unwinds it.
     fn timeout(inputs: &Self::Inputs) -> Duration;
 
-    /// The resting place from which everything this attempt made is undone, ending in `why`.
+    /// The state that undoes everything this attempt created and then fails with `reason`.
     ///
-    /// Must be the identity for a state that is already unwinding, or that has nothing left to undo and rests at
-    /// the end of a success.
+    /// Returns the state unchanged if it is already unwinding, or if the stage has succeeded and nothing is to undo.
     #[must_use]
-    fn unwind(self, why: Failure) -> Self;
+    fn unwind(self, reason: Failure) -> Self;
 
-    /// Whether the state is on its way back.
+    /// Whether the state undoes what the attempt created.
     fn is_unwinding(&self) -> bool;
 
-    /// How long the way back from here may take past the deadline.
+    /// How long unwinding from this state may take after the deadline.
     fn unwinding_grace(&self) -> Duration {
         UNWINDING_GRACE
     }
 
-    /// One move.
+    /// Runs one step.
     fn step(
         self,
         inputs: &Self::Inputs,
@@ -59,24 +59,24 @@ pub trait Machine: Serialize + DeserializeOwned + Clone + Debug + PartialEq + Se
     ) -> impl Future<Output = Result<Step<Self>, StageError>> + Send;
 }
 
-/// What one step came to.
+/// The result of one step.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Step<M> {
-    /// Go on from here at once.
+    /// Continue with this state at once.
     Next(M),
-    /// The world must move first.
+    /// Continue later: AWS is still at work.
     Wait { state: M, again_in: Duration, progress: Progress },
-    /// The action is over.
+    /// The action has ended.
     Done(Outcome),
 }
 
-/// What a person sees of an action under way (`ExecutionDetails`).
+/// The progress of a running action, as the console shows it (`ExecutionDetails`).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
     /// 0 to 100.
     pub percent: u8,
     pub summary: String,
-    /// What the console links to.
+    /// The id of the external resource, such as an image ARN.
     pub external_id: Option<String>,
 }
 
@@ -92,22 +92,22 @@ pub enum Outcome {
     Failed(Failure),
 }
 
-/// What one slice came to.
+/// The result of one slice.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Slice<M> {
     Yield { token: Token<M>, progress: Progress },
     Done(Outcome),
 }
 
-/// Opens a token for an action that begins now.
-pub fn begin<M: Machine>(inputs: &M::Inputs, execution: &str, now: Timestamp) -> Token<M> {
-    Token::opened(M::start(inputs), execution, now, now.plus(M::timeout(inputs)))
+/// Creates the token of an action that starts now.
+pub fn start<M: Machine>(inputs: &M::Inputs, execution: &str, now: Timestamp) -> Token<M> {
+    Token::new(M::start(inputs), execution, now, now.plus(M::timeout(inputs)))
 }
 
-/// Steps from `token` until the stage must wait, is done, or `budget` steps were made.
+/// Runs steps from `token` until the stage waits, ends, or has made `budget` steps.
 ///
-/// Never fails: a transient fault yields the last good state with its fault counted; anything else turns the
-/// machine round to undo what it made, and the reason becomes the outcome.
+/// It never fails: a transient error yields the last state with one more fault; any other error unwinds the machine, and
+/// the reason becomes the outcome.
 pub async fn run_slice<M: Machine>(
     token: Token<M>,
     inputs: &M::Inputs,
@@ -115,12 +115,11 @@ pub async fn run_slice<M: Machine>(
     now: impl Fn() -> Timestamp,
     budget: u32,
 ) -> Slice<M> {
-    drive(token, |state: M| state.step(inputs, context), now, budget).await
+    run_slice_with(token, |state: M| state.step(inputs, context), now, budget).await
 }
 
-/// Runs one slice as [`run_slice`] does, with `step` in place of the machine's own: for a machine on its way back that
-/// must do without its inputs.
-pub async fn drive<M, F>(
+/// Runs one slice with another step function: for unwinding without inputs.
+pub async fn run_slice_with<M, F>(
     mut token: Token<M>,
     step: impl Fn(M) -> F,
     now: impl Fn() -> Timestamp,
@@ -132,9 +131,9 @@ where
 {
     token.slices = token.slices.saturating_add(1);
     for _ in 0..budget {
-        token = overdue(token, now());
+        token = unwind_if_overdue(token, now());
         if token.state.is_unwinding() && now() > token.deadline.plus(token.state.unwinding_grace()) {
-            return Slice::Done(Outcome::Failed(left_behind(&token)));
+            return Slice::Done(Outcome::Failed(not_undone(&token)));
         }
         match step(token.state.clone()).await {
             Ok(Step::Next(state)) => {
@@ -148,52 +147,52 @@ where
                 return Slice::Yield { token, progress };
             }
             Ok(Step::Done(outcome)) => return Slice::Done(outcome),
-            Err(error) => match recover(token, &error, now()) {
-                Recovery::Later { token, progress } => return Slice::Yield { token, progress },
-                Recovery::Unwind(turned) => token = turned,
-                Recovery::Fail(failure) => return Slice::Done(Outcome::Failed(failure)),
+            Err(error) => match handle_error(token, &error, now()) {
+                ErrorHandling::Retry { token, progress } => return Slice::Yield { token, progress },
+                ErrorHandling::Unwind(unwinding) => token = unwinding,
+                ErrorHandling::Fail(failure) => return Slice::Done(Outcome::Failed(failure)),
             },
         }
     }
     token.not_before = now();
-    let progress = Progress { summary: "going on in the next slice".into(), ..Progress::default() };
+    let progress = Progress { summary: "continues in the next slice".into(), ..Progress::default() };
     Slice::Yield { token, progress }
 }
 
-/// Turns a machine round whose deadline has passed. The time to undo counts from now: with every worker dead, the
-/// deadline may have passed long ago, and what was made still has to go.
-fn overdue<M: Machine>(mut token: Token<M>, now: Timestamp) -> Token<M> {
+/// Unwinds a machine after its deadline.
+///
+/// The time for unwinding starts now and not at the deadline, which may be long past if no worker was running.
+fn unwind_if_overdue<M: Machine>(mut token: Token<M>, now: Timestamp) -> Token<M> {
     if now > token.deadline && !token.state.is_unwinding() {
-        let why = Failure::new(
-            FailureKind::JobFailed,
-            format!("the stage was not done by its deadline {} (begun {})", token.deadline, token.started),
+        let reason = Failure::new(
+            FailureKind::TimedOut,
+            format!("the stage did not end by its deadline {} (started {})", token.deadline, token.started),
         );
-        token.state = token.state.unwind(why);
+        token.state = token.state.unwind(reason);
         token.deadline = now;
     }
     token
 }
 
-enum Recovery<M> {
-    Later { token: Token<M>, progress: Progress },
+enum ErrorHandling<M> {
+    Retry { token: Token<M>, progress: Progress },
     Unwind(Token<M>),
     Fail(Failure),
 }
 
-fn recover<M: Machine>(mut token: Token<M>, error: &StageError, now: Timestamp) -> Recovery<M> {
+fn handle_error<M: Machine>(mut token: Token<M>, error: &StageError, now: Timestamp) -> ErrorHandling<M> {
     if error.is_transient() && (token.faults < MAX_FAULTS || token.state.is_unwinding()) {
         token.faults = token.faults.saturating_add(1);
         token.not_before = now.plus(backoff(token.faults));
-        let summary = format!("trying again (fault {} in a row): {error}", token.faults);
-        return Recovery::Later { token, progress: Progress { summary, ..Progress::default() } };
+        let summary = format!("retrying after an error ({} in a row): {error}", token.faults);
+        return ErrorHandling::Retry { token, progress: Progress { summary, ..Progress::default() } };
     }
     let failure = error.failure();
     if token.state.is_unwinding() {
-        return Recovery::Fail(Failure::new(
+        return ErrorHandling::Fail(Failure::new(
             failure.kind,
             format!(
-                "{}; and what the stage made could not be undone: look for resources tagged \
-                bakeline:action-execution={}",
+                "{}; the stage could not remove everything it created: find the resources tagged bakeline:attempt={}",
                 failure.message, token.execution
             ),
         ));
@@ -201,15 +200,15 @@ fn recover<M: Machine>(mut token: Token<M>, error: &StageError, now: Timestamp) 
     let before = token.state.clone();
     token.state = token.state.unwind(failure.clone().for_token());
     token.faults = 0;
-    if token.state == before { Recovery::Fail(failure) } else { Recovery::Unwind(token) }
+    if token.state == before { ErrorHandling::Fail(failure) } else { ErrorHandling::Unwind(token) }
 }
 
-/// Seconds between looks after `faults` faults in a row: 2, 4, 8 … at most 120.
+/// The pause after `faults` consecutive errors: 2, 4, 8 … at most 120 seconds.
 fn backoff(faults: u16) -> Duration {
     Duration::from_secs(2u64.saturating_pow(u32::from(faults.min(7))).min(120))
 }
 
-fn left_behind<M: Machine>(token: &Token<M>) -> Failure {
+fn not_undone<M: Machine>(token: &Token<M>) -> Failure {
     let within = match token.state.unwinding_grace().as_secs() / 3600 {
         1 => "an hour".to_owned(),
         hours => format!("{hours} hours"),
@@ -217,8 +216,8 @@ fn left_behind<M: Machine>(token: &Token<M>) -> Failure {
     Failure::new(
         FailureKind::SystemUnavailable,
         format!(
-            "what the stage made could not be undone within {within} of its deadline {}: look for resources tagged \
-             bakeline:action-execution={}",
+            "the stage could not remove everything it created within {within} of its deadline {}: find the resources \
+             tagged bakeline:attempt={}",
             token.deadline, token.execution
         ),
     )

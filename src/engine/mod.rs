@@ -1,7 +1,8 @@
-//! What every stage stands on: the resumable machine, its token, its keys and its clock. Knows no stage.
+//! The engine under every stage: the resumable state machine, its token, keys, clock and errors. It knows no stage.
 
 pub mod clock;
 pub mod error;
+pub mod failure;
 pub mod job;
 pub mod key;
 pub mod machine;
@@ -9,7 +10,8 @@ pub mod network;
 pub mod token;
 
 pub use clock::{Clock, Timestamp};
-pub use error::{Failure, FailureKind, StageError};
+pub use error::{ErrorClass, ModuleError, StageError};
+pub use failure::{Failure, FailureKind};
 pub use job::Job;
 pub use key::ExecutionKey;
 pub use machine::{Machine, Outcome, Progress, Slice, Step};

@@ -1,4 +1,4 @@
-//! How the product reaches what is no AWS API: the ports of a container under test.
+//! TCP connections to a container under test. Rehearsals connect to the embedded AWS instead.
 
 use std::fmt;
 use std::io;
@@ -9,25 +9,25 @@ use futures::future::BoxFuture;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
-/// A connection, whatever it runs over.
+/// A bidirectional byte stream.
 pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
-/// A connection that was made.
+/// An open connection.
 pub type Connection = Box<dyn Stream>;
 
 type Connect = dyn Fn(SocketAddr) -> BoxFuture<'static, io::Result<Connection>> + Send + Sync;
 
-/// Makes connections. A rehearsal's lead into its embedded AWS.
+/// Opens TCP connections, over the real network or through a function that replaces it.
 #[derive(Clone)]
 pub struct Network(Arc<Connect>);
 
 impl Network {
-    /// The machine's own network.
+    /// The real network.
     #[must_use]
     pub fn direct() -> Self {
-        Self::through(|to| {
+        Self::with_connector(|to| {
             Box::pin(async move {
                 let stream = TcpStream::connect(to).await?;
                 Ok(Box::new(stream) as Connection)
@@ -35,17 +35,17 @@ impl Network {
         })
     }
 
-    /// A network whose connections are made so.
-    pub fn through(
+    /// A network that opens connections with `connect`.
+    pub fn with_connector(
         connect: impl Fn(SocketAddr) -> BoxFuture<'static, io::Result<Connection>> + Send + Sync + 'static,
     ) -> Self {
         Self(Arc::new(connect))
     }
 
-    /// Connects. It may take for ever: the caller's clock bounds it.
+    /// Connects to an address. It has no timeout of its own: the caller limits it.
     ///
     /// # Errors
-    /// Nothing takes the connection.
+    /// The address refuses the connection or cannot be reached.
     pub async fn connect(&self, to: SocketAddr) -> io::Result<Connection> {
         (self.0)(to).await
     }

@@ -5,46 +5,46 @@ use serde::{Deserialize, Serialize};
 
 use super::clock::Timestamp;
 
-/// The version this build writes. Every released version is read for ever (tests/golden/tokens).
-pub const VERSION: u8 = 1;
+/// The version of the layout that this build reads and writes (`tests/golden/tokens`).
+pub const VERSION: u8 = 2;
 
-/// What travels in `PutJobSuccessResult.continuationToken`: plain JSON, so that it reads in the console.
+/// The content of `PutJobSuccessResult.continuationToken`: plain JSON, readable in the console.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Token<S> {
     /// The version of this layout.
     pub v: u8,
-    /// The action execution that the state belongs to.
+    /// The action execution id.
     pub execution: String,
-    /// When the action's first slice began.
+    /// When the first slice of the action started.
     pub started: Timestamp,
-    /// Nothing is to be done before this moment.
+    /// The earliest time of the next slice.
     pub not_before: Timestamp,
-    /// When the action is unwound, finished or not.
+    /// When the engine unwinds an unfinished action.
     pub deadline: Timestamp,
-    /// Slices so far.
+    /// The number of slices so far.
     pub slices: u32,
-    /// Transient faults since the last step that succeeded.
+    /// Transient errors since the last successful step.
     pub faults: u16,
-    /// The target the stage acts in, as the spec named it when the action began; none is the worker itself.
+    /// The environment of the stage, as the spec named it when the action started; `None` is the worker's own account.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub target: Option<String>,
-    /// The stage's resting place.
+    pub environment: Option<String>,
+    /// The state of the stage.
     pub state: S,
 }
 
-/// Why a token cannot be written or read.
+/// Why a token cannot be encoded or decoded.
 #[derive(Debug, thiserror::Error)]
 pub enum TokenError {
-    #[error("the continuation token is {length} bytes long; CodePipeline carries at most {}", Token::<()>::MAX)]
+    #[error("the continuation token has {length} bytes; CodePipeline accepts at most {}", Token::<()>::MAX)]
     TooLong { length: usize },
-    #[error("the continuation token is not one of ours (byte {position}): {source}", position = .source.column())]
+    #[error("the continuation token is not a token of bakeline (byte {position}): {source}", position = .source.column())]
     Malformed { source: serde_json::Error },
-    #[error("the continuation token is of version {found}; this build reads versions 1 to {VERSION}")]
+    #[error("the continuation token has version {found}; this build reads version {VERSION}")]
     Version { found: u64 },
     #[error("the continuation token belongs to action execution {found}, the job to {expected}")]
     OtherExecution { found: String, expected: String },
-    #[error("the state cannot be written as JSON: {source}")]
+    #[error("the state cannot be encoded as JSON: {source}")]
     State { source: serde_json::Error },
 }
 
@@ -52,9 +52,9 @@ impl<S> Token<S> {
     /// `PutJobSuccessResult.continuationToken` takes 1 to 2048 characters.
     pub const MAX: usize = 2048;
 
-    /// A token of an action that begins now in this state.
+    /// Creates the token of an action that starts now.
     #[must_use]
-    pub fn opened(state: S, execution: &str, now: Timestamp, deadline: Timestamp) -> Self {
+    pub fn new(state: S, execution: &str, now: Timestamp, deadline: Timestamp) -> Self {
         let execution = execution.to_owned();
         Self {
             v: VERSION,
@@ -64,17 +64,17 @@ impl<S> Token<S> {
             deadline,
             slices: 0,
             faults: 0,
-            target: None,
+            environment: None,
             state,
         }
     }
 }
 
 impl<S: Serialize> Token<S> {
-    /// The token as text.
+    /// Encodes the token as JSON.
     ///
     /// # Errors
-    /// [`TokenError::TooLong`] past 2048 bytes: a token is never cut short.
+    /// [`TokenError::TooLong`] above 2048 bytes: a token is never truncated.
     pub fn encode(&self) -> Result<String, TokenError> {
         let text = serde_json::to_string(self).map_err(|source| TokenError::State { source })?;
         if text.len() > Self::MAX {
@@ -84,7 +84,7 @@ impl<S: Serialize> Token<S> {
     }
 }
 
-/// Enough of any version to know whose it is.
+/// The members that every version has.
 #[derive(Deserialize)]
 struct Envelope {
     v: u64,
@@ -92,10 +92,10 @@ struct Envelope {
 }
 
 impl<S: DeserializeOwned> Token<S> {
-    /// Reads a token that must belong to action execution `of`.
+    /// Decodes a token that must belong to the action execution `of`.
     ///
     /// # Errors
-    /// A token of another execution, of an unknown version, longer than CodePipeline carries, or not a token.
+    /// The token belongs to another execution, has another version, is too long, or is not a token.
     pub fn decode(raw: &str, of: &str) -> Result<Self, TokenError> {
         if raw.len() > Self::MAX {
             return Err(TokenError::TooLong { length: raw.len() });

@@ -60,6 +60,14 @@ pub struct Promote {
     pub timeout: Span,
 }
 
+impl Promote {
+    /// Name of the Auto Scaling group that the image is promoted to, if the target is one.
+    #[must_use]
+    pub fn auto_scaling_group(&self) -> Option<&str> {
+        self.target.auto_scaling_group().ok().map(|group| group.name.as_str())
+    }
+}
+
 /// Watch at the end of a promotion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

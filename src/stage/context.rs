@@ -1,33 +1,35 @@
-//! What a step may look at and act with.
+//! The context of a slice: clients, clock, job, keys and artifact store.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::store::Store;
 use crate::aws::{Aws, TargetError, Targets};
 use crate::engine::{Clock, ExecutionKey, Job, Network, StageError, Timestamp};
-use crate::evidence::{Signer, TrustRoot};
+use crate::evidence::{Signer, Stage, TrustRoot};
 
-/// The surroundings of one slice.
+/// The context of one slice.
 #[derive(Clone, Debug)]
 pub struct Cx {
-    /// Clients to act with: under the worker's own identity, or under the target's once a stage acts in one.
+    /// Clients for the stage's calls: under the worker's role, or under the role of the environment.
     pub aws: Aws,
-    /// Clients under the worker's own identity: the pipelines are in its account, whatever target a stage acts in.
+    /// Clients under the worker's role, in the account of the pipeline.
     pub home: Aws,
-    /// The target the clients act in; none is the worker itself.
-    pub target: Option<String>,
-    /// The targets that the worker knows.
-    pub targets: Targets,
+    /// The environment of the clients in `aws`; `None` is the worker's own account.
+    pub environment: Option<String>,
+    /// The environments that the worker's configuration defines.
+    pub environments: Targets,
     pub clock: Clock,
-    /// How ports are reached that are no AWS API.
+    /// TCP connections to containers under test.
     pub network: Network,
     pub job: Job,
     pub authority: Arc<Authority>,
-    /// Where the job's artifacts lie, under the job's own credentials.
+    /// The job's artifacts, under the job's credentials.
     pub store: Store,
+    /// The service of the release, once the stage has read the spec.
+    pub service: Arc<OnceLock<String>>,
 }
 
-/// Who signs here and who is believed: from the worker's configuration, never from an artifact.
+/// The signer of this worker and the keys it trusts. Both come from the worker's configuration, never from an artifact.
 #[derive(Debug)]
 pub struct Authority {
     pub signer: Signer,
@@ -35,21 +37,29 @@ pub struct Authority {
 }
 
 impl Cx {
-    /// Acts from here on in the target of this name. Signing, the job protocol and artifacts stay as they are.
+    /// Switches `aws` to the environment of this name. Signing, the job protocol and artifacts are not affected.
     ///
     /// # Errors
-    /// The worker's configuration has no such target for this pipeline, or its role cannot be assumed.
-    pub async fn act_in(&mut self, target: Option<&str>) -> Result<(), StageError> {
-        let Some(alias) = target else { return Ok(()) };
-        let session = self.key().name("target");
-        let acting =
-            self.targets.clients(&self.aws, alias, &self.key().pipeline, &session, self.now().0).await;
-        self.aws = acting.map_err(|error| match error {
+    /// The worker's configuration has no such environment for this pipeline, or its role cannot be assumed.
+    pub async fn act_in(&mut self, stage: Stage, environment: Option<&str>) -> Result<(), StageError> {
+        let Some(name) = environment else { return Ok(()) };
+        let session = self.key().name(stage.name());
+        let clients =
+            self.environments.clients(&self.aws, name, &self.key().pipeline, &session, self.now().0).await;
+        self.aws = clients.map_err(|error| match error {
             TargetError::Assume(error) => StageError::Aws(error),
-            other => StageError::Config(other.to_string()),
+            other => StageError::config(other),
         })?;
-        self.target = Some(alias.to_owned());
+        self.environment = Some(name.to_owned());
+        tracing::Span::current().record("environment", name);
         Ok(())
+    }
+
+    /// Records the service of the release for log lines and metrics.
+    pub fn record_service(&self, service: &str) {
+        if self.service.set(service.to_owned()).is_ok() {
+            tracing::Span::current().record("service", service);
+        }
     }
 
     #[must_use]

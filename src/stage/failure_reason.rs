@@ -1,10 +1,11 @@
-//! A failure cut down to what a continuation token can carry beside a full state.
+//! A failure that is short enough for a continuation token beside a large state.
 
 use serde::{Deserialize, Serialize};
 
+use crate::engine::failure::truncate_json;
 use crate::engine::{Failure, FailureKind};
 
-/// A failure in bounded room. The whole of it was logged when it happened.
+/// A failure of limited length. The log has the whole message.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FailureReason {
     pub kind: FailureKind,
@@ -12,23 +13,14 @@ pub struct FailureReason {
 }
 
 impl FailureReason {
-    /// Bytes of the text inside a JSON string.
-    pub const ROOM: usize = 400;
+    /// The longest text, in bytes of JSON.
+    pub const MAX: usize = 400;
 
     #[must_use]
     pub fn new(kind: FailureKind, text: &str) -> Self {
-        let mut kept = String::new();
-        let mut length = 0;
-        for c in text.chars() {
-            // A control character is written as six bytes, a quote or a backslash as two.
-            length += if c.is_control() { 6 } else { c.len_utf8() + usize::from(matches!(c, '"' | '\\')) };
-            if length > Self::ROOM - '…'.len_utf8() {
-                kept.push('…');
-                break;
-            }
-            kept.push(c);
-        }
-        Self { kind, text: kept }
+        let mut text = text.to_owned();
+        truncate_json(&mut text, Self::MAX - '…'.len_utf8());
+        Self { kind, text }
     }
 }
 
@@ -39,7 +31,7 @@ impl From<Failure> for FailureReason {
 }
 
 impl From<FailureReason> for Failure {
-    fn from(why: FailureReason) -> Self {
-        Self::new(why.kind, why.text)
+    fn from(reason: FailureReason) -> Self {
+        Self::new(reason.kind, reason.text)
     }
 }

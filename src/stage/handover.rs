@@ -72,6 +72,7 @@ impl Source {
         let text = read(&archive, name, SPEC_BYTES, "the release spec").await?;
         let spec =
             ReleaseSpec::parse(&text, name).map_err(|mistakes| StageError::Config(mistakes.to_string()))?;
+        cx.record_service(&spec.service);
         let mut files = Files::from([(SPEC.to_owned(), text)]);
         let checks = spec.test.iter().flat_map(|test| &test.checks);
         for path in checks.filter_map(|check| check.script.as_ref()) {
@@ -114,7 +115,7 @@ impl Release {
         let all = cx.store.read(input(&cx.job.inputs)?, &hand_over_caps()).await?;
         let absent = absent(stage, &all);
         let last = Stage::ALL.into_iter().rfind(|earlier| *earlier < stage && !absent.contains(earlier));
-        let (chain, baggage) = prove(cx, all, (last, absent), at, Some(&cx.job.key.action_execution))?;
+        let (chain, baggage) = prove(cx, all, (last, absent), at, Some(&cx.job.key.attempt_id))?;
         if let Some(test) = chain.stage(Stage::Test) {
             passed(&test.statement)?;
         }
@@ -124,6 +125,7 @@ impl Release {
             .ok_or_else(|| StageError::Config(format!("the input artifact has no {SPEC}")))?;
         let spec =
             ReleaseSpec::parse(text, SPEC).map_err(|mistakes| StageError::Config(mistakes.to_string()))?;
+        cx.record_service(&spec.service);
         Ok(Self { spec, chain, baggage })
     }
 
@@ -210,7 +212,7 @@ fn prove(
         statements.iter().map(|(name, bytes)| NamedBytes { name, bytes }).collect();
     let expect = Expectation {
         pipeline_arn: Some(&cx.job.pipeline_arn),
-        execution_id: Some(&cx.job.key.pipeline_execution),
+        execution_id: Some(&cx.job.key.run_id),
         allow_other_execution: false,
         last,
         absent,
@@ -263,8 +265,8 @@ pub async fn hand_over_about<P: Predicate>(
     let previous = baggage.statements.last_key_value().map(|(_, bytes)| Sha256::of(bytes));
     let link = Link {
         pipeline_arn: cx.job.pipeline_arn.clone(),
-        execution_id: cx.job.key.pipeline_execution.clone(),
-        action_execution_id: cx.job.key.action_execution.clone(),
+        execution_id: cx.job.key.run_id.clone(),
+        action_execution_id: cx.job.key.attempt_id.clone(),
         stage,
         sequence: stage.sequence(),
         previous,
@@ -291,7 +293,7 @@ async fn adopt(cx: &Cx, stage: Stage, at: Timestamp) -> Result<Sha256, StageErro
     let all = cx.store.read_output(to, &hand_over_caps()).await?;
     let absent = absent(stage, &all);
     let (chain, _) = prove(cx, all, (Some(stage), absent), at, None)?;
-    if chain.last().link.action_execution_id != cx.job.key.action_execution {
+    if chain.last().link.action_execution_id != cx.job.key.attempt_id {
         return Err(StageError::Rejected(format!(
             "the place of output {} is taken by another action's artifact",
             to.name

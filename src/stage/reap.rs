@@ -119,8 +119,8 @@ impl Run {
     pub fn of<'a>(get: impl Fn(&str) -> Option<&'a str>) -> Option<Self> {
         Some(Self {
             pipeline: get(tag::PIPELINE)?.to_owned(),
-            execution: get(tag::PIPELINE_EXECUTION)?.to_owned(),
-            action_execution: get(tag::ACTION_EXECUTION)?.to_owned(),
+            execution: get(tag::RUN)?.to_owned(),
+            action_execution: get(tag::ATTEMPT)?.to_owned(),
         })
     }
 }

@@ -23,7 +23,7 @@ impl JobLabel {
         Self {
             job: job.id.clone(),
             pipeline: job.key.pipeline.clone(),
-            execution: job.key.pipeline_execution.clone(),
+            execution: job.key.run_id.clone(),
             action: job.key.action.clone(),
             stage,
         }

@@ -31,7 +31,7 @@ impl StateFile {
     /// The state file of a job in a folder: one for every action execution.
     #[must_use]
     pub fn in_folder(folder: &Path, job: &Job) -> Self {
-        let execution = &job.key.action_execution;
+        let execution = &job.key.attempt_id;
         let safe: String =
             execution.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' }).collect();
         Self { path: folder.join(format!("{safe}.token.json")) }
@@ -87,7 +87,7 @@ impl StateFile {
 /// The state file cannot be used, an earlier run's state is there and `resume` was not asked for, or no stage runs
 /// such a job.
 pub async fn run_to_end(
-    house: &WorkerDeps,
+    deps: &WorkerDeps,
     mut job: Job,
     rest: &StateFile,
     resume: bool,
@@ -107,15 +107,15 @@ pub async fn run_to_end(
     }
     let label = JobLabel::of(&job, stage);
     let first = job.continuation_token.is_none();
-    house.telemetry.emit(house.clock.now(), &label, &Event::Claimed { first });
+    deps.telemetry.emit(deps.clock.now(), &label, &Event::Claimed { first });
     loop {
         let due = slice::not_before(&job);
-        house.clock.sleep(due.since(house.clock.now())).await;
-        match slice::run(stage, &house.context(job.clone())).await {
+        deps.clock.sleep(due.since(deps.clock.now())).await;
+        match slice::run(stage, &deps.context(job.clone())).await {
             Answer::Continue { token, not_before, progress } => {
                 rest.store(&token)?;
-                house.telemetry.emit(
-                    house.clock.now(),
+                deps.telemetry.emit(
+                    deps.clock.now(),
                     &label,
                     &Event::SliceYielded { until: not_before, progress: &progress },
                 );
@@ -123,7 +123,7 @@ pub async fn run_to_end(
             }
             Answer::End(outcome) => {
                 rest.remove()?;
-                house.telemetry.emit(house.clock.now(), &label, &Event::Ended { outcome: &outcome });
+                deps.telemetry.emit(deps.clock.now(), &label, &Event::Ended { outcome: &outcome });
                 return Ok(outcome);
             }
         }

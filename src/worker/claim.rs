@@ -31,7 +31,7 @@ pub enum Claim {
 ///
 /// # Errors
 /// CodePipeline refused the poll or did not answer.
-pub async fn poll(house: &WorkerDeps, stage: Stage, most: i32) -> Result<Vec<Job>, WorkerError> {
+pub async fn poll(deps: &WorkerDeps, stage: Stage, most: i32) -> Result<Vec<Job>, WorkerError> {
     let action = ActionTypeId::builder()
         .category(ActionCategory::from(category(stage)))
         .owner(ActionOwner::Custom)
@@ -40,7 +40,7 @@ pub async fn poll(house: &WorkerDeps, stage: Stage, most: i32) -> Result<Vec<Job
         .build()
         .map_err(ClaimError::from)?;
     let answer =
-        house.aws.codepipeline.poll_for_jobs().action_type_id(action).max_batch_size(most).send().await;
+        deps.aws.codepipeline.poll_for_jobs().action_type_id(action).max_batch_size(most).send().await;
     let answer = answer.map_err(|e| AwsError::new("codepipeline:PollForJobs", category(stage), e))?;
     let mut jobs = Vec::new();
     for offered in answer.jobs.unwrap_or_default() {
@@ -57,12 +57,12 @@ pub async fn poll(house: &WorkerDeps, stage: Stage, most: i32) -> Result<Vec<Job
 ///
 /// # Errors
 /// The journal could not be written, or CodePipeline did not answer.
-pub async fn acknowledge(house: &WorkerDeps, job: Job) -> Result<Claim, WorkerError> {
+pub async fn acknowledge(deps: &WorkerDeps, job: Job) -> Result<Claim, WorkerError> {
     let Some(nonce) = job.nonce.clone() else {
         return Err(ClaimError::from(JobError::Missing { member: "nonce" }).into());
     };
-    house.journal.remember(&job.id).await?;
-    let answer = house.aws.codepipeline.acknowledge_job().job_id(&job.id).nonce(nonce).send().await;
+    deps.journal.remember(&job.id).await?;
+    let answer = deps.aws.codepipeline.acknowledge_job().job_id(&job.id).nonce(nonce).send().await;
     let not_ours = match answer {
         Ok(answer) if answer.status == Some(JobStatus::InProgress) => return Ok(Claim::Ours(Box::new(job))),
         Ok(answer) => {
@@ -77,7 +77,7 @@ pub async fn acknowledge(house: &WorkerDeps, job: Job) -> Result<Claim, WorkerEr
             error.to_string()
         }
     };
-    house.journal.forget(&job.id).await?;
+    deps.journal.forget(&job.id).await?;
     Ok(Claim::NotOurs { job: job.id, why: not_ours })
 }
 
@@ -85,10 +85,10 @@ pub async fn acknowledge(house: &WorkerDeps, job: Job) -> Result<Claim, WorkerEr
 ///
 /// # Errors
 /// CodePipeline did not answer.
-pub async fn take_up(house: &WorkerDeps, id: &str) -> Result<Claim, WorkerError> {
-    let claim = look_up(house, id).await?;
+pub async fn take_up(deps: &WorkerDeps, id: &str) -> Result<Claim, WorkerError> {
+    let claim = look_up(deps, id).await?;
     if let Claim::NotOurs { .. } = &claim {
-        house.journal.forget(id).await?;
+        deps.journal.forget(id).await?;
     }
     Ok(claim)
 }
@@ -97,8 +97,8 @@ pub async fn take_up(house: &WorkerDeps, id: &str) -> Result<Claim, WorkerError>
 ///
 /// # Errors
 /// CodePipeline did not answer.
-pub async fn look_up(house: &WorkerDeps, id: &str) -> Result<Claim, WorkerError> {
-    match house.aws.codepipeline.get_job_details().job_id(id).send().await {
+pub async fn look_up(deps: &WorkerDeps, id: &str) -> Result<Claim, WorkerError> {
+    match deps.aws.codepipeline.get_job_details().job_id(id).send().await {
         Ok(answer) => match answer.job_details.map(Job::from_details) {
             Some(job) => Ok(Claim::Ours(Box::new(job.map_err(ClaimError::from)?))),
             None => Err(ClaimError::from(JobError::Missing { member: "jobDetails" }).into()),

@@ -1,4 +1,4 @@
-//! What a worker brings along: its clients, its clock, its authority and its journal.
+//! Dependencies of a worker: AWS clients, clock, signer, environments and journal.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -13,26 +13,26 @@ use crate::stage::store::Store;
 use crate::stage::{Authority, Cx};
 use crate::telemetry::Telemetry;
 
-/// A worker's possessions, shared by all jobs it runs.
+/// Dependencies shared by all jobs of a worker.
 #[derive(Clone, Debug)]
 pub struct WorkerDeps {
     pub aws: Aws,
     pub clock: Clock,
     pub network: Network,
     pub authority: Arc<Authority>,
-    /// The roles that releases may name.
-    pub targets: Targets,
+    /// The environments that releases may name.
+    pub environments: Targets,
     pub journal: Arc<Journal>,
     pub telemetry: Telemetry,
-    /// The stages whose jobs are polled for.
+    /// The stages whose jobs the worker polls for.
     pub stages: Vec<Stage>,
-    /// Files that stand in for input artifacts; empty in production.
+    /// Local files that replace input artifacts, by artifact name; empty in production.
     pub input_files: BTreeMap<String, PathBuf>,
-    /// The folder that stands in for output artifacts; none in production.
+    /// A folder that replaces the output locations in S3; `None` in production.
     pub output_folder: Option<PathBuf>,
 }
 
-/// Why a worker could not go on with a job. The job itself is answered for elsewhere, or will be offered again.
+/// Why the worker could not process a job. CodePipeline offers the job again, or the journal keeps it.
 #[derive(Debug, thiserror::Error)]
 pub enum WorkerError {
     #[error(transparent)]
@@ -44,7 +44,7 @@ pub enum WorkerError {
 }
 
 impl WorkerDeps {
-    /// The surroundings of one slice of `job`.
+    /// Creates the context of one slice of `job`.
     #[must_use]
     pub fn context(&self, job: Job) -> Cx {
         let store = Store {
@@ -56,13 +56,14 @@ impl WorkerDeps {
         Cx {
             aws: self.aws.clone(),
             home: self.aws.clone(),
-            target: None,
-            targets: self.targets.clone(),
+            environment: None,
+            environments: self.environments.clone(),
             clock: self.clock.clone(),
             network: self.network.clone(),
             job,
             authority: Arc::clone(&self.authority),
             store,
+            service: Arc::default(),
         }
     }
 }

@@ -28,10 +28,10 @@ const MESSAGE: usize = 5000;
 ///
 /// # Errors
 /// CodePipeline did not answer; the journal keeps the job, and a second try is safe: the first result stands.
-pub async fn report(house: &WorkerDeps, job: &Job, answer: &Answer) -> Result<Reported, WorkerError> {
+pub async fn report(deps: &WorkerDeps, job: &Job, answer: &Answer) -> Result<Reported, WorkerError> {
     let sent = match answer {
         Answer::Continue { token, progress, .. } => {
-            let call = house.aws.codepipeline.put_job_success_result().job_id(&job.id);
+            let call = deps.aws.codepipeline.put_job_success_result().job_id(&job.id);
             let call = call.continuation_token(token).execution_details(details(progress));
             call.send()
                 .await
@@ -41,7 +41,7 @@ pub async fn report(house: &WorkerDeps, job: &Job, answer: &Answer) -> Result<Re
         Answer::End(Outcome::Succeeded { summary, external_id, variables }) => {
             let progress =
                 Progress { percent: 100, summary: summary.clone(), external_id: external_id.clone() };
-            let mut call = house.aws.codepipeline.put_job_success_result().job_id(&job.id);
+            let mut call = deps.aws.codepipeline.put_job_success_result().job_id(&job.id);
             for (key, value) in variables {
                 call = call.output_variables(key, value);
             }
@@ -51,18 +51,18 @@ pub async fn report(house: &WorkerDeps, job: &Job, answer: &Answer) -> Result<Re
                 .map(drop)
                 .map_err(|e| AwsError::new("codepipeline:PutJobSuccessResult", &job.id, e))
         }
-        Answer::End(Outcome::Failed(failure)) => fail(house, job, failure).await,
+        Answer::End(Outcome::Failed(failure)) => fail(deps, job, failure).await,
     };
     let reported = match sent {
         Ok(()) => Reported::Taken,
         Err(error) if ended_or_lost(&error) => Reported::Dropped { why: error.to_string() },
         Err(error) => return Err(error.into()),
     };
-    house.journal.forget(&job.id).await?;
+    deps.journal.forget(&job.id).await?;
     Ok(reported)
 }
 
-async fn fail(house: &WorkerDeps, job: &Job, failure: &Failure) -> Result<(), AwsError> {
+async fn fail(deps: &WorkerDeps, job: &Job, failure: &Failure) -> Result<(), AwsError> {
     let message = shown(&failure.message, MESSAGE);
     let message = if message.is_empty() { "no reason was given".to_owned() } else { message };
     let details = FailureDetails::builder()
@@ -70,7 +70,7 @@ async fn fail(house: &WorkerDeps, job: &Job, failure: &Failure) -> Result<(), Aw
         .message(message)
         .build()
         .map_err(aws_smithy_runtime_api::client::result::SdkError::construction_failure);
-    let call = house.aws.codepipeline.put_job_failure_result().job_id(&job.id);
+    let call = deps.aws.codepipeline.put_job_failure_result().job_id(&job.id);
     let sent = match details {
         Ok(details) => call.failure_details(details).send().await.map(drop),
         Err(error) => Err(error),
@@ -101,7 +101,7 @@ fn shown(text: &str, most: usize) -> String {
 
 fn failure_type(kind: FailureKind) -> FailureType {
     match kind {
-        FailureKind::JobFailed => FailureType::JobFailed,
+        FailureKind::JobFailed | FailureKind::TimedOut => FailureType::JobFailed,
         FailureKind::ConfigurationError => FailureType::ConfigurationError,
         FailureKind::PermissionError => FailureType::PermissionError,
         FailureKind::RevisionOutOfSync => FailureType::RevisionOutOfSync,

@@ -17,26 +17,26 @@ use crate::telemetry::{Event, JobLabel};
 ///
 /// # Errors
 /// AWS did not answer a poll, an acknowledgement or a result. Jobs already claimed stay in the journal.
-pub async fn run_once(house: &WorkerDeps) -> Result<usize, WorkerError> {
+pub async fn run_once(deps: &WorkerDeps) -> Result<usize, WorkerError> {
     let mut answered = 0;
-    for id in house.journal.jobs().await? {
-        if let Claim::Ours(job) = claim::take_up(house, &id).await? {
-            run(house, *job).await?;
+    for id in deps.journal.jobs().await? {
+        if let Claim::Ours(job) = claim::take_up(deps, &id).await? {
+            run(deps, *job).await?;
             answered += 1;
         }
     }
-    for &stage in &house.stages {
-        for offered in claim::poll(house, stage, 1).await? {
+    for &stage in &deps.stages {
+        for offered in claim::poll(deps, stage, 1).await? {
             let label = JobLabel::of(&offered, stage);
             let first = offered.continuation_token.is_none();
-            match claim::acknowledge(house, offered).await? {
+            match claim::acknowledge(deps, offered).await? {
                 Claim::Ours(job) => {
-                    house.telemetry.emit(house.clock.now(), &label, &Event::Claimed { first });
-                    run(house, *job).await?;
+                    deps.telemetry.emit(deps.clock.now(), &label, &Event::Claimed { first });
+                    run(deps, *job).await?;
                     answered += 1;
                 }
                 Claim::NotOurs { why, .. } => {
-                    house.telemetry.emit(house.clock.now(), &label, &Event::NotOurs { why: &why });
+                    deps.telemetry.emit(deps.clock.now(), &label, &Event::NotOurs { why: &why });
                 }
             }
         }
@@ -48,30 +48,30 @@ pub async fn run_once(house: &WorkerDeps) -> Result<usize, WorkerError> {
 ///
 /// # Errors
 /// The result could not be sent; the journal keeps the job.
-pub async fn run(house: &WorkerDeps, job: Job) -> Result<Reported, WorkerError> {
+pub async fn run(deps: &WorkerDeps, job: Job) -> Result<Reported, WorkerError> {
     let Some(stage) = stage_of(&job.action_type) else {
-        return report::report(house, &job, &no_stage(&job)).await;
+        return report::report(deps, &job, &no_stage(&job)).await;
     };
     let due = slice::not_before(&job);
-    house.clock.sleep(due.since(house.clock.now())).await;
+    deps.clock.sleep(due.since(deps.clock.now())).await;
     let label = JobLabel::of(&job, stage);
-    let cx = house.context(job);
+    let cx = deps.context(job);
     let answer = guarded(slice::run(stage, &cx)).await.unwrap_or_else(|defect| defect);
-    let reported = report::report(house, &cx.job, &answer).await?;
-    tell(house, &label, &answer, &reported);
+    let reported = report::report(deps, &cx.job, &answer).await?;
+    tell(deps, &label, &answer, &reported);
     Ok(reported)
 }
 
 /// Emits what came of a slice and its report.
-pub fn tell(house: &WorkerDeps, label: &JobLabel, answer: &Answer, reported: &Reported) {
-    let now = house.clock.now();
+pub fn tell(deps: &WorkerDeps, label: &JobLabel, answer: &Answer, reported: &Reported) {
+    let now = deps.clock.now();
     match (reported, answer) {
-        (Reported::Dropped { why }, _) => house.telemetry.emit(now, label, &Event::Dropped { why }),
+        (Reported::Dropped { why }, _) => deps.telemetry.emit(now, label, &Event::Dropped { why }),
         (Reported::Taken, Answer::Continue { not_before, progress, .. }) => {
-            house.telemetry.emit(now, label, &Event::SliceYielded { until: *not_before, progress });
+            deps.telemetry.emit(now, label, &Event::SliceYielded { until: *not_before, progress });
         }
         (Reported::Taken, Answer::End(outcome)) => {
-            house.telemetry.emit(now, label, &Event::Ended { outcome });
+            deps.telemetry.emit(now, label, &Event::Ended { outcome });
         }
     }
 }

@@ -1,8 +1,9 @@
-//! One slice of an action: token in, token or outcome out.
+//! Runs one slice of an action: from a continuation token to the next token or to the outcome.
 
-use crate::engine::machine::{MAX_FAULTS, UNWINDING_GRACE, begin, drive, run_slice};
+use crate::engine::machine::{MAX_FAULTS, UNWINDING_GRACE, run_slice, run_slice_with, start};
 use crate::engine::{
-    Failure, FailureKind, Job, Machine, Outcome, Progress, Slice, StageError, Timestamp, Token,
+    ErrorClass, Failure, FailureKind, Job, Machine, ModuleError, Outcome, Progress, Slice, StageError,
+    Timestamp, Token,
 };
 use crate::evidence::Stage;
 use crate::stage::bake::Bake;
@@ -11,36 +12,68 @@ use crate::stage::promote::Promote;
 use crate::stage::test::Test;
 use crate::stage::{Cx, StageMachine};
 
-/// Steps in one slice before it is reported: bounds the time a job takes without an answer.
+/// Steps in one slice: limits how long a job takes before its result is reported.
 pub const STEPS: u32 = 64;
 
-/// What CodePipeline is to be told.
+/// The result of a slice, as CodePipeline receives it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// More is to come, not before the given moment.
+    /// The action continues with this token in a later job, not before the given time.
     Continue {
         token: String,
         not_before: Timestamp,
         progress: Progress,
     },
+    /// The action has ended.
     End(Outcome),
 }
 
-/// When a job's token lets its state be stepped; now, if there is none or it is another action execution's, which
-/// [`run`] refuses: nobody waits for the date in such a token.
-#[must_use]
-pub fn not_before(job: &Job) -> Timestamp {
-    #[derive(serde::Deserialize)]
-    struct Due {
-        execution: String,
-        not_before: Timestamp,
-    }
-    let due = job.continuation_token.as_deref().and_then(|raw| serde_json::from_str::<Due>(raw).ok());
-    due.filter(|due| due.execution == job.key.action_execution)
-        .map_or(Timestamp::default(), |due| due.not_before)
+/// The release names another environment than when the action started.
+#[derive(Debug, thiserror::Error)]
+#[error("the release now names the environment {}, but the action started in {}", named(.now.as_deref()), named(.started.as_deref()))]
+struct EnvironmentChanged {
+    now: Option<String>,
+    started: Option<String>,
 }
 
-/// Runs one slice of `stage` and never fails: whatever goes wrong is an answer.
+impl ModuleError for EnvironmentChanged {
+    fn class(&self) -> ErrorClass {
+        ErrorClass::Rejected
+    }
+}
+
+fn named(environment: Option<&str>) -> &str {
+    environment.unwrap_or("none")
+}
+
+/// The members of a token that the worker reads without knowing the stage.
+#[derive(serde::Deserialize)]
+struct TokenTimes {
+    execution: String,
+    started: Timestamp,
+    not_before: Timestamp,
+}
+
+fn times(job: &Job) -> Option<TokenTimes> {
+    let times: TokenTimes = serde_json::from_str(job.continuation_token.as_deref()?).ok()?;
+    (times.execution == job.key.attempt_id).then_some(times)
+}
+
+/// The earliest time of the next slice, from the job's token.
+///
+/// A job without a token is due at once; so is a job with a token of another action execution, which [`run`] refuses.
+#[must_use]
+pub fn not_before(job: &Job) -> Timestamp {
+    times(job).map_or(Timestamp::default(), |times| times.not_before)
+}
+
+/// When the action started, from the job's token; `None` in its first slice.
+#[must_use]
+pub fn started(job: &Job) -> Option<Timestamp> {
+    times(job).map(|times| times.started)
+}
+
+/// Runs one slice of `stage`. It never fails: every error becomes an answer.
 pub async fn run(stage: Stage, cx: &Cx) -> Answer {
     attempt(stage, cx).await.unwrap_or_else(|error| failed(&error))
 }
@@ -48,7 +81,7 @@ pub async fn run(stage: Stage, cx: &Cx) -> Answer {
 /// Runs one slice of `stage`.
 ///
 /// # Errors
-/// Nothing has begun yet and the inputs cannot be read just now: the same slice may be tried again.
+/// The first slice cannot read its inputs at the moment; nothing has changed, and the slice can be retried.
 pub async fn attempt(stage: Stage, cx: &Cx) -> Result<Answer, StageError> {
     match stage {
         Stage::Bake => attempt_as::<Bake>(cx).await,
@@ -58,23 +91,24 @@ pub async fn attempt(stage: Stage, cx: &Cx) -> Result<Answer, StageError> {
     }
 }
 
-/// Undoes what the action of a job made, as far as one slice gets: for an action that is over without our answer.
-/// The token of a [`Answer::Continue`] is for the next slice of the unwinding; CodePipeline would not take it.
-pub async fn unwind(stage: Stage, cx: &Cx, why: &Failure) -> Answer {
+/// Runs one slice of the unwinding of an action that has ended without a result from this worker.
+///
+/// The token of an [`Answer::Continue`] is for the next slice of the unwinding; CodePipeline would refuse it.
+pub async fn unwind(stage: Stage, cx: &Cx, reason: &Failure) -> Answer {
     match stage {
-        Stage::Bake => Box::pin(unwind_stage::<Bake>(cx.clone(), why)).await,
-        Stage::Test => Box::pin(unwind_stage::<Test>(cx.clone(), why)).await,
-        Stage::Promote => Box::pin(unwind_stage::<Promote>(cx.clone(), why)).await,
-        Stage::Cleanup => Box::pin(unwind_stage::<Cleanup>(cx.clone(), why)).await,
+        Stage::Bake => Box::pin(unwind_stage::<Bake>(cx.clone(), reason)).await,
+        Stage::Test => Box::pin(unwind_stage::<Test>(cx.clone(), reason)).await,
+        Stage::Promote => Box::pin(unwind_stage::<Promote>(cx.clone(), reason)).await,
+        Stage::Cleanup => Box::pin(unwind_stage::<Cleanup>(cx.clone(), reason)).await,
     }
 }
 
-/// Runs one slice of the stage that `M` is, as [`attempt`] does of the stage it is told.
+/// Runs one slice of the stage machine `M`; see [`attempt`].
 ///
 /// # Errors
 /// As [`attempt`].
 pub async fn attempt_as<M: StageMachine>(cx: &Cx) -> Result<Answer, StageError> {
-    // A slice is a large future: it lives on the heap.
+    // The future of a slice is large: keep it on the heap.
     match Box::pin(slice::<M>(cx.clone())).await {
         Ok(done) => Ok(answer(done)),
         Err(error) if error.is_transient() => Err(error),
@@ -82,122 +116,125 @@ pub async fn attempt_as<M: StageMachine>(cx: &Cx) -> Result<Answer, StageError> 
     }
 }
 
-async fn unwind_stage<M: StageMachine>(cx: Cx, why: &Failure) -> Answer {
-    let over = || Answer::End(Outcome::Failed(why.clone()));
-    let Some(raw) = &cx.job.continuation_token else { return recover_lost_first_slice::<M>(cx, why).await };
-    let mut token = match Token::<M>::decode(raw, &cx.key().action_execution) {
+async fn unwind_stage<M: StageMachine>(cx: Cx, reason: &Failure) -> Answer {
+    let ended = || Answer::End(Outcome::Failed(reason.clone()));
+    let Some(raw) = &cx.job.continuation_token else {
+        return recover_lost_first_slice::<M>(cx, reason).await;
+    };
+    let mut token = match Token::<M>::decode(raw, &cx.key().attempt_id) {
         Ok(token) => token,
-        Err(error) => return failed(&StageError::Rejected(error.to_string())),
+        Err(error) => return failed(&StageError::rejected(error)),
     };
     if !token.state.is_unwinding() {
-        let turned = token.state.clone().unwind(why.clone().for_token());
-        if turned == token.state {
-            return over();
+        let unwinding = token.state.clone().unwind(reason.clone().for_token());
+        if unwinding == token.state {
+            return ended();
         }
-        token.state = turned;
+        token.state = unwinding;
         token.faults = 0;
     }
-    answer(go_on(cx, token).await)
+    answer(continue_action(cx, token).await)
 }
 
-/// Undoes what a first slice made that nobody heard of: its worker died, and then the action was ended.
-async fn recover_lost_first_slice<M: StageMachine>(cx: Cx, why: &Failure) -> Answer {
+/// Undoes what a first slice created before its worker crashed without a report and the action was abandoned.
+async fn recover_lost_first_slice<M: StageMachine>(cx: Cx, reason: &Failure) -> Answer {
     let now = cx.now();
-    let Some(state) = M::recover_lost_first_slice(why.clone().for_token()) else {
-        return Answer::End(Outcome::Failed(why.clone()));
+    let Some(state) = M::recover_lost_first_slice(reason.clone().for_token()) else {
+        return Answer::End(Outcome::Failed(reason.clone()));
     };
-    // CodePipeline gives no credentials for the artifacts of an action that is over. Where they can be read all the
-    // same they name the target; otherwise the worker's own account is all there is to look at.
-    let mut looking = cx.clone();
-    let target = M::load(&mut looking, now).await.ok().and(looking.target);
-    let opened = Token::opened(state, &cx.key().action_execution, now, now);
-    let token = Token { target, ..opened };
-    answer(go_on(cx, token).await)
+    // CodePipeline gives no artifact credentials for an action that has ended. If the artifacts can be read all the
+    // same, they name the environment; otherwise the stage searches the worker's own account.
+    let mut loading = cx.clone();
+    let environment = M::load(&mut loading, now).await.ok().and(loading.environment);
+    let token = Token { environment, ..Token::new(state, &cx.key().attempt_id, now, now) };
+    answer(continue_action(cx, token).await)
 }
 
 fn answer<M: Machine>(slice: Slice<M>) -> Answer {
     match slice {
         Slice::Yield { token, progress } => match token.encode() {
             Ok(text) => Answer::Continue { token: text, not_before: token.not_before, progress },
-            Err(error) => failed(&StageError::Bug(error.to_string())),
+            Err(error) => failed(&StageError::bug(error)),
         },
         Slice::Done(outcome) => Answer::End(outcome),
     }
 }
 
-/// The answer to an error that no later try can mend.
+/// The answer to an error that no retry can solve.
 #[must_use]
 pub fn failed(error: &StageError) -> Answer {
     Answer::End(Outcome::Failed(error.failure()))
 }
 
 async fn slice<M: StageMachine>(mut cx: Cx) -> Result<Slice<M>, StageError> {
-    let execution = cx.key().action_execution.clone();
+    let attempt_id = cx.key().attempt_id.clone();
     let Some(raw) = cx.job.continuation_token.clone() else {
-        super::action::check(&cx.job).map_err(|error| StageError::Config(error.to_string()))?;
-        let began = cx.now();
-        let inputs = M::load(&mut cx, began).await?;
-        let mut token = begin::<M>(&inputs, &execution, began);
-        token.target.clone_from(&cx.target);
+        super::action::check(&cx.job).map_err(StageError::config)?;
+        let started = cx.now();
+        let inputs = M::load(&mut cx, started).await?;
+        let mut token = start::<M>(&inputs, &attempt_id, started);
+        token.environment.clone_from(&cx.environment);
         return Ok(run_slice(token, &inputs, &cx, || cx.now(), STEPS).await);
     };
-    Ok(go_on(cx, Token::<M>::decode(&raw, &execution)?).await)
+    Ok(continue_action(cx, Token::<M>::decode(&raw, &attempt_id)?).await)
 }
 
-/// One slice of an action under way, with its inputs or, when they are gone, back without them.
-async fn go_on<M: StageMachine>(cx: Cx, token: Token<M>) -> Slice<M> {
+/// Runs one slice of an action that has started, or unwinds it if its inputs no longer exist.
+async fn continue_action<M: StageMachine>(cx: Cx, token: Token<M>) -> Slice<M> {
     let mut acting = cx.clone();
     match load::<M>(&mut acting, &token).await {
         Ok(inputs) => run_slice(token, &inputs, &acting, || acting.now(), STEPS).await,
-        Err(error) => Box::pin(without_inputs(cx, token, error)).await,
+        Err(error) => Box::pin(handle_missing_inputs(cx, token, error)).await,
     }
 }
 
-/// Reads the inputs of an action under way again; they must name the target that it began in.
+/// Reads the inputs of a started action again. They must name the environment in which the action started.
 async fn load<M: StageMachine>(cx: &mut Cx, token: &Token<M>) -> Result<M::Inputs, StageError> {
     let inputs = M::load(cx, token.started).await?;
-    if cx.target != token.target {
-        let name = |target: &Option<String>| target.clone().unwrap_or_else(|| "none".to_owned());
-        return Err(StageError::Rejected(format!(
-            "the release now names the target {}, and the action began in {}",
-            name(&cx.target),
-            name(&token.target)
-        )));
+    if cx.environment != token.environment {
+        let (now, started) = (cx.environment.clone(), token.environment.clone());
+        return Err(EnvironmentChanged { now, started }.into());
     }
     Ok(inputs)
 }
 
-/// What follows when the inputs of an action under way cannot be read. It waits for them as long as its deadline lets
-/// it; once they are gone for good, or replaced by something else, what it made is undone without them.
-async fn without_inputs<M: StageMachine>(mut cx: Cx, mut token: Token<M>, error: StageError) -> Slice<M> {
+/// Handles inputs of a started action that cannot be read.
+///
+/// A transient error is retried until the deadline. Inputs that were deleted or replaced end the action: the stage
+/// unwinds without them.
+async fn handle_missing_inputs<M: StageMachine>(
+    mut cx: Cx,
+    mut token: Token<M>,
+    error: StageError,
+) -> Slice<M> {
     let now = cx.now();
     let unwinding = token.state.is_unwinding();
-    let patient = if unwinding { token.faults < MAX_FAULTS } else { now <= token.deadline };
-    if error.is_transient() && patient {
-        return not_yet(token, now, format!("the inputs cannot be read just now: {error}"));
+    let may_retry = if unwinding { token.faults < MAX_FAULTS } else { now <= token.deadline };
+    if error.is_transient() && may_retry {
+        return retry_later(token, now, format!("the inputs cannot be read at the moment: {error}"));
     }
     if !unwinding {
-        let mut why = error.failure();
-        why.message = format!("the inputs cannot be read again: {}", why.message);
-        token.state = token.state.unwind(why.clone().for_token());
+        let mut reason = error.failure();
+        reason.message = format!("the inputs cannot be read again: {}", reason.message);
+        token.state = token.state.unwind(reason.clone().for_token());
         token.faults = 0;
         if !token.state.is_unwinding() {
-            return Slice::Done(Outcome::Failed(why));
+            return Slice::Done(Outcome::Failed(reason));
         }
     }
-    if let Err(error) = cx.act_in(token.target.as_deref()).await {
-        return not_yet(token, now, format!("the target cannot be acted in: {error}"));
+    if let Err(error) = cx.act_in(M::STAGE, token.environment.as_deref()).await {
+        return retry_later(token, now, format!("the environment cannot be used: {error}"));
     }
     let cx = &cx;
-    drive(token, |state: M| state.step_back(cx), || cx.now(), STEPS).await
+    run_slice_with(token, |state: M| state.unwind_without_inputs(cx), || cx.now(), STEPS).await
 }
 
-/// The same state half a minute later, with one more fault counted. Past the grace of an unwinding the action fails
-/// with what it leaves.
-fn not_yet<M: StageMachine>(mut token: Token<M>, now: Timestamp, summary: String) -> Slice<M> {
+/// Keeps the state for half a minute and counts one more fault. After the grace period of the unwinding, the action
+/// fails and names the tag of what is left.
+fn retry_later<M: StageMachine>(mut token: Token<M>, now: Timestamp, summary: String) -> Slice<M> {
     if now > token.deadline.plus(UNWINDING_GRACE) {
         let message = format!(
-            "{summary}; what the stage made is not undone: look for resources tagged bakeline:action-execution={}",
+            "{summary}; the stage could not remove what it created: find the resources tagged bakeline:attempt={}",
             token.execution
         );
         return Slice::Done(Outcome::Failed(Failure::new(FailureKind::SystemUnavailable, message)));

@@ -96,8 +96,8 @@ pub fn bake(moment: &Moment) -> Baked {
     in_virtual_time(async {
         let (cloud, clock) = moment.go_on();
         let journal = Arc::new(Journal::in_memory());
-        let house = moment.worker(&cloud, &clock, &journal, &[Stage::Bake], Telemetry::default()).await;
-        let status = work(moment, &cloud, &house, Stage::Bake).await;
+        let deps = moment.worker(&cloud, &clock, &journal, &[Stage::Bake], Telemetry::default()).await;
+        let status = work(moment, &cloud, &deps, Stage::Bake).await;
         tell(moment, &cloud, status)
     })
 }
@@ -243,10 +243,10 @@ fn releases_that_ask_for_the_same_at_once_bake_once() {
         });
         other.founded.execution = started["pipelineExecutionId"].as_str().unwrap().into();
         let journal = Arc::new(Journal::in_memory());
-        let house = moment.worker(&cloud, &clock, &journal, &[Stage::Bake], Telemetry::default()).await;
-        let first = work(&moment, &cloud, &house, Stage::Bake).await;
+        let deps = moment.worker(&cloud, &clock, &journal, &[Stage::Bake], Telemetry::default()).await;
+        let first = work(&moment, &cloud, &deps, Stage::Bake).await;
         assert_eq!(first, ActionStatus::Succeeded);
-        let second = work(&other, &cloud, &house, Stage::Bake).await;
+        let second = work(&other, &cloud, &deps, Stage::Bake).await;
         tell(&other, &cloud, second)
     });
     assert_eq!(baked.status, ActionStatus::Succeeded, "{}", baked.why);
@@ -309,13 +309,13 @@ fn a_bake_that_is_refused_leaves_nothing_in_any_region() {
             "a build that takes too long",
             vec![("timeout: 2h", "timeout: 10m")],
             "build: {minutes: 30}".into(),
-            &["was not done by its deadline"],
+            &["did not end by its deadline"],
         ),
         (
             "a deadline in the middle of the distribution",
             vec![("timeout: 2h", "timeout: 27m")],
             "build: {minutes: 30}".into(),
-            &["was not done by its deadline", "2 of the build's images were removed"],
+            &["did not end by its deadline", "2 of the build's images were removed"],
         ),
         (
             "a component that fails",

@@ -57,7 +57,7 @@ impl Tested {
     fn instances(&self) -> usize {
         let mut world = self.after.world.clone();
         let live = json!({"Filters": [{"Name": "instance-state-name", "Values": ["pending", "running", "stopped"]},
-            {"Name": "tag-key", "Values": ["bakeline:action-execution"]}]});
+            {"Name": "tag-key", "Values": ["bakeline:attempt"]}]});
         let found = ask(&self.after, &mut world, "ec2", "DescribeInstances", live);
         found["Reservations"].as_array().unwrap().len()
     }
@@ -83,8 +83,8 @@ fn test(moment: &Moment) -> Tested {
     in_virtual_time(async {
         let (cloud, clock) = moment.go_on();
         let journal = Arc::new(Journal::in_memory());
-        let house = moment.worker(&cloud, &clock, &journal, &[Stage::Test], Telemetry::default()).await;
-        let status = work(moment, &cloud, &house, Stage::Test).await;
+        let deps = moment.worker(&cloud, &clock, &journal, &[Stage::Test], Telemetry::default()).await;
+        let status = work(moment, &cloud, &deps, Stage::Test).await;
         let after = moment.now(&cloud);
         let execution = codepipeline::execution(&after.world, &after.founded.execution).unwrap();
         let failure = execution.runs.iter().rev().find_map(|run| run.failure.clone());

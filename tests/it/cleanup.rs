@@ -142,7 +142,7 @@ fn the_known_failures_of_other_tools_do_not_happen_here() {
 #[test]
 fn what_nodes_run_and_what_is_pinned_is_not_even_deprecated() {
     let pin = |world: &mut World, ground: &Ground, image: &str| {
-        let tags = json!([{"Key": "bakeline:pin", "Value": "karpenter"}]);
+        let tags = json!([{"Key": "bakeline:keep", "Value": "karpenter"}]);
         ground.ask(world, "ec2", "CreateTags", json!({"Resources": [image], "Tags": tags}));
     };
     let kept: [Refer; 2] = [references::instance, pin];

@@ -135,7 +135,7 @@ fn a_container_that_is_refused_leaves_nothing_in_any_registry() {
             "a deadline in the middle of the distribution",
             vec![("timeout: 2h", "timeout: 27m")],
             "build: {minutes: 30}",
-            "was not done by its deadline",
+            "did not end by its deadline",
         ),
         ("someone cancels it", vec![], "build: {minutes: 10, outcome: cancelled}", "ended CANCELLED"),
         (
@@ -182,8 +182,8 @@ fn an_image_that_someone_else_tagged_loses_the_tag_of_its_build_and_stays() {
     let baked = in_virtual_time(async {
         let (cloud, clock) = moment.go_on();
         let journal = Arc::new(Journal::in_memory());
-        let house = moment.worker(&cloud, &clock, &journal, &[Stage::Bake], Telemetry::default()).await;
-        let status = work_resting(&moment, &cloud, &house, Stage::Bake, || {
+        let deps = moment.worker(&cloud, &clock, &journal, &[Stage::Bake], Telemetry::default()).await;
+        let status = work_resting(&moment, &cloud, &deps, Stage::Bake, || {
             cloud.with_world(|world| {
                 let all = json!({"repositoryName": "team/web"});
                 let found = ask(&moment, world, "ecr", "DescribeImages", all);

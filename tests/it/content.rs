@@ -93,7 +93,7 @@ fn any_snapshot_has_the_documented_digest_however_it_came_to_be() {
         let expected = documented(&named);
         in_virtual_time(async {
             let (cloud, clock) = moment.go_on();
-            let house = worker(&moment, &cloud, &clock).await;
+            let deps = worker(&moment, &cloud, &clock).await;
             let written: usize = volumes.iter().map(|blocks| blocks.from(0).count()).sum();
             let tell = |news| {
                 if let News::Begins(survey) = news {
@@ -101,7 +101,7 @@ fn any_snapshot_has_the_documented_digest_however_it_came_to_be() {
                 }
             };
             let read = |id: String| {
-                let (aws, clock) = (house.aws.clone(), clock.clone());
+                let (aws, clock) = (deps.aws.clone(), clock.clone());
                 async move {
                     digest(&aws, &clock, "eu-west-1", &id, Position::default(), tell)
                         .await
@@ -110,7 +110,7 @@ fn any_snapshot_has_the_documented_digest_however_it_came_to_be() {
                 }
             };
             assert_eq!(read(id.clone()).await, expected, "{name}");
-            let copy = house.aws.ec2.copy_image().name(format!("copy of {id}")).source_image_id(&id);
+            let copy = deps.aws.ec2.copy_image().name(format!("copy of {id}")).source_image_id(&id);
             let copied = copy.source_region("eu-west-1").encrypted(true).send().await.unwrap();
             clock.sleep(std::time::Duration::from_hours(1)).await;
             assert_eq!(read(copied.image_id.unwrap()).await, expected, "{name}, encrypted anew");
@@ -129,11 +129,11 @@ fn a_volume_of_several_pieces_is_read_in_as_many_lists() {
     let expected = documented(&[(&devices[0], 8, &blocks)]);
     in_virtual_time(async {
         let (cloud, clock) = moment.go_on();
-        let house = worker(&moment, &cloud, &clock).await;
+        let deps = worker(&moment, &cloud, &clock).await;
         let mut passed = Vec::new();
         let begin = Position::default();
         let read = async |from, tell: &mut dyn FnMut(News)| {
-            digest(&house.aws, &clock, "eu-west-1", &id, from, tell).await.unwrap().to_string()
+            digest(&deps.aws, &clock, "eu-west-1", &id, from, tell).await.unwrap().to_string()
         };
         assert_eq!(read(begin, &mut |news| passed.push(news)).await, expected);
         let [News::Begins(_), News::At { percent: 25, position }] = passed[..] else { panic!("{passed:?}") };
@@ -197,8 +197,8 @@ fn chain(baked: &Baked) -> Chain {
 fn compare(moment: &Moment, chain: &Chain) -> Result<(), String> {
     in_virtual_time(async {
         let (cloud, clock) = moment.go_on();
-        let house = worker(moment, &cloud, &clock).await;
-        verified::compare(&house.aws, &clock, [chain], &mut Progress::default())
+        let deps = worker(moment, &cloud, &clock).await;
+        verified::compare(&deps.aws, &clock, [chain], &mut Progress::default())
             .await
             .map_err(|error| error.to_string())
     })
@@ -246,7 +246,7 @@ fn copies_that_do_not_hold_the_same_are_refused_and_taken_away() {
     let moment = release(&[ALL], GOOD);
     let baked = in_virtual_time(async {
         let (cloud, clock) = moment.go_on();
-        let house = worker(&moment, &cloud, &clock).await;
+        let deps = worker(&moment, &cloud, &clock).await;
         let mut elsewhere = moment.clone();
         elsewhere.region = "eu-central-1".into();
         let copy = |cloud: &Cloud| {
@@ -255,12 +255,12 @@ fn copies_that_do_not_hold_the_same_are_refused_and_taken_away() {
             told["Images"][0]["ImageId"].as_str().map(str::to_owned)
         };
         while copy(&cloud).is_none() {
-            let _ = Box::pin(run_once(&house)).await;
+            let _ = Box::pin(run_once(&deps)).await;
             clock.sleep(std::time::Duration::from_secs(5)).await;
         }
         let id = copy(&cloud).unwrap();
         cloud.with_world(|world| ec2::write_block(world, &id, 0, 5, Fill::Noise(666)));
-        let status = work(&moment, &cloud, &house, Stage::Bake).await;
+        let status = work(&moment, &cloud, &deps, Stage::Bake).await;
         tell(&moment, &cloud, status)
     });
     assert_eq!(baked.status, ActionStatus::Failed);

@@ -52,10 +52,10 @@ fn undisturbed(moment: &Moment, stage: Stage) -> (Run, Vec<Rest>) {
     in_virtual_time(async {
         let (cloud, clock) = moment.go_on();
         let journal = Arc::new(Journal::in_memory());
-        let house = moment.worker(&cloud, &clock, &journal, &[stage], Telemetry::default()).await;
+        let deps = moment.worker(&cloud, &clock, &journal, &[stage], Telemetry::default()).await;
         let first = called(&cloud);
         let mut rests: Vec<Rest> = Vec::new();
-        let status = work_resting(moment, &cloud, &house, stage, || {
+        let status = work_resting(moment, &cloud, &deps, stage, || {
             let calls = called(&cloud) - first;
             if rests.last().is_none_or(|last| calls >= last.calls + BETWEEN_RESTS) {
                 rests.push(Rest { calls, moment: moment.now(&cloud) });
@@ -75,7 +75,7 @@ fn run(moment: &Moment, stage: Stage, faults: FaultPlan) -> Run {
         let mut first = 0;
         let mut faults = Some(faults);
         let status = loop {
-            let house = moment.worker(&cloud, &clock, &journal, &[stage], Telemetry::default()).await;
+            let deps = moment.worker(&cloud, &clock, &journal, &[stage], Telemetry::default()).await;
             if let Some(faults) = faults.take() {
                 first = called(&cloud);
                 cloud.set_faults(faults);
@@ -83,7 +83,7 @@ fn run(moment: &Moment, stage: Stage, faults: FaultPlan) -> Run {
             let mut kills = cloud.kills();
             kills.mark_unchanged();
             tokio::select! {
-                status = work(moment, &cloud, &house, stage) => break status,
+                status = work(moment, &cloud, &deps, stage) => break status,
                 _ = kills.changed() => {}
             }
         };

@@ -185,7 +185,7 @@ fn no_credential_is_written_anywhere() {
         let release = crate::support::example("description: as above");
         let moment = crate::support::Moment::start(&release);
         let (cloud, clock) = moment.go_on();
-        let house = moment
+        let deps = moment
             .worker(
                 &cloud,
                 &clock,
@@ -194,7 +194,7 @@ fn no_credential_is_written_anywhere() {
                 bakeline::telemetry::Telemetry::default(),
             )
             .await;
-        crate::support::work(&moment, &cloud, &house, bakeline::evidence::Stage::Cleanup).await;
+        crate::support::work(&moment, &cloud, &deps, bakeline::evidence::Stage::Cleanup).await;
         let keys: std::collections::BTreeSet<String> = cloud.with_transcript(|transcript| {
             transcript.records().iter().filter_map(|r| r.access_key.clone()).collect()
         });

@@ -68,7 +68,7 @@ fn play(moment: &Moment, meanwhile: Meanwhile) -> End {
     in_virtual_time(async {
         let (cloud, clock) = moment.go_on();
         let journal = Arc::new(Journal::in_memory());
-        let house = moment.worker(&cloud, &clock, &journal, &[Stage::Promote], Telemetry::default()).await;
+        let deps = moment.worker(&cloud, &clock, &journal, &[Stage::Promote], Telemetry::default()).await;
         let began = clock.now();
         let minutes = || clock.now().since(began).as_secs() / 60;
         let (mut due, mut while_dead) = (true, None);
@@ -101,7 +101,7 @@ fn play(moment: &Moment, meanwhile: Meanwhile) -> End {
                 _ => {}
             }
             // A turn that was cut short is taken again: that is what a worker does.
-            let _ = run_once(&house).await;
+            let _ = run_once(&deps).await;
             match cloud.with_world(|world| moment.action(world, Stage::Promote)) {
                 Some(ActionStatus::InProgress) | None => {}
                 Some(over) => break over,
@@ -114,7 +114,7 @@ fn play(moment: &Moment, meanwhile: Meanwhile) -> End {
         cloud.set_faults(FaultPlan::default());
         // Instances that shut down, targets that drain, an abandoned action that is undone.
         for _ in 0..40 {
-            let _ = run_once(&house).await;
+            let _ = run_once(&deps).await;
             clock.sleep(Duration::from_secs(30)).await;
         }
         let world = cloud.with_world(|world| world.clone());

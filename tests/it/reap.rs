@@ -32,8 +32,8 @@ fn sides(moment: &Moment, world: &mut World) -> Vec<(String, usize)> {
 }
 
 /// The group that serves, without what a trial registers in its target groups beside it.
-async fn production(house: &WorkerDeps) -> Census {
-    let mut census = Census::take(&house.aws, "web-production").await.unwrap();
+async fn production(deps: &WorkerDeps) -> Census {
+    let mut census = Census::take(&deps.aws, "web-production").await.unwrap();
     let members: Vec<String> = census.group.instances.iter().map(|member| member.id.clone()).collect();
     census.targets.values_mut().for_each(|targets| targets.retain(|target, _| members.contains(target)));
     assert!(census.targets.values().all(|targets| targets.len() == members.len()), "{census:?}");
@@ -51,10 +51,10 @@ fn stop(moment: &Moment, world: &mut World) {
 fn dies_at(moment: &Moment, stage: Stage) -> Moment {
     in_virtual_time(async {
         let (cloud, clock) = moment.go_on();
-        let house = worker(moment, &cloud, &clock, stage).await;
-        until(&house, async || match stage {
+        let deps = worker(moment, &cloud, &clock, stage).await;
+        until(&deps, async || match stage {
             Stage::Bake => called(&cloud, "PutJobSuccessResult") > 2,
-            Stage::Test => staging(&house).await.contains(&"running".to_owned()),
+            Stage::Test => staging(&deps).await.contains(&"running".to_owned()),
             Stage::Promote => {
                 let sides = cloud.with_world(|world| sides(moment, world));
                 sides.len() == 2 && sides.iter().all(|(_, instances)| *instances > 0)
@@ -70,8 +70,8 @@ fn dies_at(moment: &Moment, stage: Stage) -> Moment {
 pub fn dies_when(moment: &Moment, stage: Stage, there: impl Fn(&Cloud) -> bool) -> Moment {
     in_virtual_time(async {
         let (cloud, clock) = moment.go_on();
-        let house = worker(moment, &cloud, &clock, stage).await;
-        until(&house, async || there(&cloud)).await;
+        let deps = worker(moment, &cloud, &clock, stage).await;
+        until(&deps, async || there(&cloud)).await;
         moment.now(&cloud)
     })
 }
@@ -97,8 +97,8 @@ pub fn after_two_that_died(spec: &str, scenario: &str) -> Moment {
     second.after(Stage::Bake).after(Stage::Test).after(Stage::Promote)
 }
 
-async fn kinds(house: &WorkerDeps) -> Vec<What> {
-    let found = reap::find(&house.aws, Builds::All).await.unwrap();
+async fn kinds(deps: &WorkerDeps) -> Vec<What> {
+    let found = reap::find(&deps.aws, Builds::All).await.unwrap();
     found.into_iter().map(|leftover| leftover.what).collect()
 }
 
@@ -113,13 +113,13 @@ fn what_a_run_left_goes_once_its_execution_has_ended_and_not_before() {
         let moment = dies_at(&moment, stage);
         in_virtual_time(async {
             let (cloud, clock) = moment.go_on();
-            let house = worker(&moment, &cloud, &clock, Stage::Cleanup).await;
-            let before = production(&house).await;
-            let found: Vec<Leftover> = reap::find(&house.aws, Builds::All).await.unwrap();
+            let deps = worker(&moment, &cloud, &clock, Stage::Cleanup).await;
+            let before = production(&deps).await;
+            let found: Vec<Leftover> = reap::find(&deps.aws, Builds::All).await.unwrap();
             assert_eq!(found.iter().map(|one| one.what).collect::<Vec<_>>(), expected, "{stage}");
             assert!(found.iter().all(|one| one.run.execution == moment.founded.execution), "{found:?}");
             let standing = async || {
-                let standings = reap::standings(&house.aws, &found).await.unwrap();
+                let standings = reap::standings(&deps.aws, &found).await.unwrap();
                 standings.into_values().collect::<Vec<_>>()
             };
             assert_eq!(standing().await, [Standing::UnderWay], "{stage}");
@@ -128,23 +128,23 @@ fn what_a_run_left_goes_once_its_execution_has_ended_and_not_before() {
 
             // As `bakeline reap --remove` does, again and again until a drained group is gone.
             for _ in 0..60 {
-                let found = reap::find(&house.aws, Builds::All).await.unwrap();
+                let found = reap::find(&deps.aws, Builds::All).await.unwrap();
                 for leftover in &found {
-                    reap::remove(&house.aws, leftover).await.unwrap();
+                    reap::remove(&deps.aws, leftover).await.unwrap();
                 }
                 clock.sleep(Duration::from_secs(30)).await;
             }
-            assert_eq!(kinds(&house).await, [], "{stage}");
-            assert_eq!(production(&house).await, before, "production is as it was");
+            assert_eq!(kinds(&deps).await, [], "{stage}");
+            assert_eq!(production(&deps).await, before, "production is as it was");
             match stage {
                 Stage::Bake => {
-                    let call = house.aws.imagebuilder.list_image_build_versions().send().await.unwrap();
+                    let call = deps.aws.imagebuilder.list_image_build_versions().send().await.unwrap();
                     let images = call.image_summary_list.unwrap();
                     let states: Vec<_> =
                         images.into_iter().map(|image| image.state.unwrap().status.unwrap()).collect();
                     assert_eq!(states, [ImageStatus::Cancelled]);
                 }
-                Stage::Test => assert_eq!(staging(&house).await, ["terminated"]),
+                Stage::Test => assert_eq!(staging(&deps).await, ["terminated"]),
                 Stage::Promote | Stage::Cleanup => {
                     assert_eq!(cloud.with_world(|world| sides(&moment, world)), []);
                 }
@@ -158,12 +158,12 @@ fn a_run_that_no_pipeline_here_knows_of_is_not_taken_for_ended() {
     let moment = dies_at(&Moment::before(&example("{}"), Stage::Test), Stage::Test);
     in_virtual_time(async {
         let (cloud, clock) = moment.go_on();
-        let house = worker(&moment, &cloud, &clock, Stage::Cleanup).await;
-        let mut found = reap::find(&house.aws, Builds::All).await.unwrap();
+        let deps = worker(&moment, &cloud, &clock, Stage::Cleanup).await;
+        let mut found = reap::find(&deps.aws, Builds::All).await.unwrap();
         for leftover in &mut found {
             leftover.run.pipeline = "of-another-account".to_owned();
         }
-        let standings = reap::standings(&house.aws, &found).await.unwrap();
+        let standings = reap::standings(&deps.aws, &found).await.unwrap();
         assert_eq!(standings.into_values().collect::<Vec<_>>(), [Standing::Unknown]);
     });
 }
@@ -173,14 +173,14 @@ fn a_later_cleanup_takes_away_what_earlier_runs_left() {
     let moment = after_two_that_died(TRIAL, "{}");
     in_virtual_time(async {
         let (cloud, clock) = moment.go_on();
-        let house = worker(&moment, &cloud, &clock, Stage::Cleanup).await;
+        let deps = worker(&moment, &cloud, &clock, Stage::Cleanup).await;
         let left = [What::StagingInstance, What::TrialGroup, What::TrialGroup];
-        assert_eq!(kinds(&house).await, left);
-        let before = production(&house).await;
-        assert_eq!(work(&moment, &cloud, &house, Stage::Cleanup).await, ActionStatus::Succeeded);
-        assert_eq!(kinds(&house).await, []);
+        assert_eq!(kinds(&deps).await, left);
+        let before = production(&deps).await;
+        assert_eq!(work(&moment, &cloud, &deps, Stage::Cleanup).await, ActionStatus::Succeeded);
+        assert_eq!(kinds(&deps).await, []);
         assert_eq!(cloud.with_world(|world| sides(&moment, world)), []);
-        assert_eq!(production(&house).await, before);
+        assert_eq!(production(&deps).await, before);
     });
 }
 
@@ -189,15 +189,15 @@ fn records_of_builds_whose_images_are_gone_go_with_their_recipe_and_components()
     let moment = Moment::start(&example("{}")).after(Stage::Bake);
     in_virtual_time(async {
         let (cloud, clock) = moment.go_on();
-        let house = worker(&moment, &cloud, &clock, Stage::Cleanup).await;
+        let deps = worker(&moment, &cloud, &clock, Stage::Cleanup).await;
         let account = moment.founded.pipeline_arn.split(':').nth(4).unwrap();
         let spare = async || {
-            let read = records::read(&house.aws, account, "web").await.unwrap();
+            let read = records::read(&deps.aws, account, "web").await.unwrap();
             records::spare(&read, Duration::from_hours(24), clock.now())
         };
         clock.sleep(Duration::from_hours(48)).await;
         assert_eq!(spare().await, [], "its images are there");
-        let builds = house.aws.imagebuilder.list_image_build_versions().send().await.unwrap();
+        let builds = deps.aws.imagebuilder.list_image_build_versions().send().await.unwrap();
         let outputs: Vec<(String, String)> = builds
             .image_summary_list()
             .iter()
@@ -206,14 +206,14 @@ fn records_of_builds_whose_images_are_gone_go_with_their_recipe_and_components()
             .collect();
         assert_eq!(outputs.len(), 2, "in two regions");
         for (region, image) in outputs {
-            house.aws.ec2_in(&region).deregister_image().image_id(image).send().await.unwrap();
+            deps.aws.ec2_in(&region).deregister_image().image_id(image).send().await.unwrap();
         }
         let found = spare().await;
         let kinds: Vec<What> = found.iter().map(|one| one.what).collect();
         assert_eq!(kinds, [What::BuildRecord, What::Recipe, What::Component]);
         // The other way round nothing goes: each is still made from the next.
         for leftover in found.iter().rev().chain(&found) {
-            reap::remove(&house.aws, leftover).await.unwrap();
+            reap::remove(&deps.aws, leftover).await.unwrap();
         }
         assert_eq!(spare().await, []);
         let deleted: Vec<String> = cloud.with_transcript(|transcript| {

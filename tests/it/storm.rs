@@ -237,7 +237,7 @@ async fn reckoning(world: &World, aws: &Listening, folder: &Path) -> String {
         }
     }
     let filter =
-        aws_sdk_ec2::types::Filter::builder().name("tag-key").values("bakeline:action-execution").build();
+        aws_sdk_ec2::types::Filter::builder().name("tag-key").values("bakeline:attempt").build();
     let found = surely(|| world.aws.ec2.describe_instances().filters(filter.clone()).send()).await;
     let instances: Vec<_> = found
         .reservations

@@ -96,12 +96,12 @@ impl Moment {
         stages: &[Stage],
         telemetry: Telemetry,
     ) -> WorkerDeps {
-        let mut house =
-            fixtures::house(cloud, &self.founded, &self.region, clock, Arc::clone(journal), telemetry)
+        let mut deps =
+            fixtures::worker_deps(cloud, &self.founded, &self.region, clock, Arc::clone(journal), telemetry)
                 .await
                 .unwrap();
-        house.stages = stages.to_vec();
-        house
+        deps.stages = stages.to_vec();
+        deps
     }
 
     /// How the pipeline's action of a stage stands.
@@ -115,10 +115,10 @@ impl Moment {
     pub fn after(&self, stage: Stage) -> Self {
         in_virtual_time(async {
             let (cloud, clock) = self.go_on();
-            let house = self
+            let deps = self
                 .worker(&cloud, &clock, &Arc::new(Journal::in_memory()), &[stage], Telemetry::default())
                 .await;
-            let ended = work(self, &cloud, &house, stage).await;
+            let ended = work(self, &cloud, &deps, stage).await;
             assert_eq!(ended, ActionStatus::Succeeded, "{stage}");
             self.now(&cloud)
         })
@@ -154,29 +154,29 @@ impl Moment {
 }
 
 /// Works until the pipeline's action of `stage` is over.
-pub async fn work(moment: &Moment, cloud: &Cloud, house: &WorkerDeps, stage: Stage) -> ActionStatus {
-    work_resting(moment, cloud, house, stage, || {}).await
+pub async fn work(moment: &Moment, cloud: &Cloud, deps: &WorkerDeps, stage: Stage) -> ActionStatus {
+    work_resting(moment, cloud, deps, stage, || {}).await
 }
 
 /// As [`work`]; `rest` is called whenever no job is in hand.
 pub async fn work_resting(
     moment: &Moment,
     cloud: &Cloud,
-    house: &WorkerDeps,
+    deps: &WorkerDeps,
     stage: Stage,
     mut rest: impl FnMut(),
 ) -> ActionStatus {
-    let began = house.clock.now();
+    let began = deps.clock.now();
     loop {
         rest();
         // A turn that was cut short is taken again: that is what a worker does.
-        let _ = run_once(house).await;
+        let _ = run_once(deps).await;
         match cloud.with_world(|world| moment.action(world, stage)) {
             Some(ActionStatus::InProgress) | None => {}
             Some(over) => return over,
         }
-        let passed = house.clock.now().since(began);
+        let passed = deps.clock.now().since(began);
         assert!(passed < Duration::from_hours(30), "{stage} does not end");
-        house.clock.sleep(Duration::from_secs(5)).await;
+        deps.clock.sleep(Duration::from_secs(5)).await;
     }
 }

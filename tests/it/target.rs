@@ -56,7 +56,7 @@ fn role(role_arn: &str, external_id: &str, pipelines: &[&str]) -> Target {
 }
 
 /// A worker that knows two targets, in an account whose roles let it in.
-pub async fn house(
+pub async fn deps(
     moment: &Moment,
     cloud: &Cloud,
     clock: &bakeline::engine::Clock,
@@ -68,14 +68,14 @@ pub async fn house(
         }
     });
     let journal = Arc::new(Journal::in_memory());
-    let mut house = moment.worker(cloud, clock, &journal, stages, Telemetry::default()).await;
-    house.targets = Targets::new(BTreeMap::from([
+    let mut deps = moment.worker(cloud, clock, &journal, stages, Telemetry::default()).await;
+    deps.environments = Targets::new(BTreeMap::from([
         ("staging".to_owned(), role(STAGING, "four", &["web"])),
         ("production".to_owned(), role(PRODUCTION, "seven", &["other", "web"])),
         ("foreign".to_owned(), role(PRODUCTION, "seven", &["other"])),
         ("guessed".to_owned(), role(PRODUCTION, "eight", &["*"])),
     ]));
-    house
+    deps
 }
 
 #[test]
@@ -110,8 +110,8 @@ fn each_stage_acts_in_the_target_of_its_release_and_signs_as_the_worker() {
     let moment = start("{test: staging, promote: production, cleanup: production}");
     in_virtual_time(async {
         let (cloud, clock) = moment.go_on();
-        let house = house(&moment, &cloud, &clock, &Stage::ALL).await;
-        assert_eq!(work(&moment, &cloud, &house, Stage::Cleanup).await, ActionStatus::Succeeded);
+        let deps = deps(&moment, &cloud, &clock, &Stage::ALL).await;
+        assert_eq!(work(&moment, &cloud, &deps, Stage::Cleanup).await, ActionStatus::Succeeded);
         let callers = callers(&cloud);
         let by = |operation: &str| -> Vec<&str> {
             callers[operation]
@@ -175,8 +175,8 @@ fn a_release_cannot_choose_what_the_worker_does_not_give_it() {
         let moment = start(&format!("{{bake: {alias}}}"));
         in_virtual_time(async {
             let (cloud, clock) = moment.go_on();
-            let house = house(&moment, &cloud, &clock, &[Stage::Bake]).await;
-            assert_eq!(work(&moment, &cloud, &house, Stage::Bake).await, ActionStatus::Failed, "{alias}");
+            let deps = deps(&moment, &cloud, &clock, &[Stage::Bake]).await;
+            assert_eq!(work(&moment, &cloud, &deps, Stage::Bake).await, ActionStatus::Failed, "{alias}");
             let started = cloud.with_transcript(|transcript| {
                 transcript.records().iter().any(|record| record.operation == "CreateImage")
             });

@@ -79,8 +79,8 @@ fn test(moment: &Moment) -> Tested {
     in_virtual_time(async {
         let (cloud, clock) = moment.go_on();
         let journal = Arc::new(Journal::in_memory());
-        let house = moment.worker(&cloud, &clock, &journal, &[Stage::Test], Telemetry::default()).await;
-        let status = work(moment, &cloud, &house, Stage::Test).await;
+        let deps = moment.worker(&cloud, &clock, &journal, &[Stage::Test], Telemetry::default()).await;
+        let status = work(moment, &cloud, &deps, Stage::Test).await;
         let after = moment.now(&cloud);
         let execution = codepipeline::execution(&after.world, &after.founded.execution).unwrap();
         let failure = execution.runs.iter().rev().find_map(|run| run.failure.clone());
@@ -211,15 +211,15 @@ fn what_a_dead_worker_left_is_found_by_its_tags_and_goes() {
     assert_eq!(left(&moment), 2);
     in_virtual_time(async {
         let (cloud, clock) = moment.go_on();
-        let house =
+        let deps =
             moment.worker(&cloud, &clock, &Arc::new(Journal::in_memory()), &[], Telemetry::default()).await;
         let mut kinds = Vec::new();
         loop {
-            let found = reap::find(&house.aws, Builds::All).await.unwrap();
+            let found = reap::find(&deps.aws, Builds::All).await.unwrap();
             let Some(first) = found.first() else { break };
             assert_eq!(first.run.execution, moment.founded.execution);
             kinds.push(first.what);
-            reap::remove(&house.aws, first).await.unwrap();
+            reap::remove(&deps.aws, first).await.unwrap();
         }
         assert_eq!(kinds, [What::StagingTask, What::TaskDefinition, What::DeregisteredDefinition]);
         assert_eq!(left(&moment.now(&cloud)), 0);

@@ -84,9 +84,9 @@ impl<M: StageMachine> StageMachine for Twice<M> {
         M::recover_lost_first_slice(why).map(Self)
     }
 
-    async fn step_back(self, cx: &Cx) -> Result<Step<Self>, StageError> {
-        let _ = self.0.clone().step_back(cx).await;
-        Ok(both(self.0.step_back(cx).await?))
+    async fn unwind_without_inputs(self, cx: &Cx) -> Result<Step<Self>, StageError> {
+        let _ = self.0.clone().unwind_without_inputs(cx).await;
+        Ok(both(self.0.unwind_without_inputs(cx).await?))
     }
 }
 
@@ -111,10 +111,10 @@ fn run(moment: &Moment, stage: Stage, runner: Runner) -> (Option<ActionStatus>, 
         let (cloud, clock) = moment.go_on();
         clock.sleep(Duration::from_secs(5)).await;
         let journal = Arc::new(Journal::in_memory());
-        let house = moment.worker(&cloud, &clock, &journal, &[stage], Telemetry::default()).await;
+        let deps = moment.worker(&cloud, &clock, &journal, &[stage], Telemetry::default()).await;
         let settings = Settings { drain: true, ..Settings::default() };
         let (_stop, told) = watch::channel(Stop::No);
-        Service::running(house, settings, runner).run(told).await.unwrap();
+        Service::running(deps, settings, runner).run(told).await.unwrap();
         clock.sleep(Duration::from_mins(10)).await;
         let (status, trail) = cloud.with_world(|world| (moment.action(world, stage), trail(moment, world)));
         (status, trail, cloud.with_transcript(|transcript| transcript.records().to_vec()))

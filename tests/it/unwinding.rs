@@ -23,36 +23,36 @@ pub async fn worker(moment: &Moment, cloud: &Cloud, clock: &Clock, stage: Stage)
 }
 
 /// Works slice by slice until `there` says that the action has come far enough.
-pub async fn until(house: &WorkerDeps, there: impl AsyncFn() -> bool) {
+pub async fn until(deps: &WorkerDeps, there: impl AsyncFn() -> bool) {
     for _ in 0..2000 {
-        let _ = Box::pin(run_once(house)).await;
+        let _ = Box::pin(run_once(deps)).await;
         if there().await {
             return;
         }
-        house.clock.sleep(std::time::Duration::from_secs(5)).await;
+        deps.clock.sleep(std::time::Duration::from_secs(5)).await;
     }
     panic!("the action never came there");
 }
 
 /// The S3 keys of an artifact; CodePipeline shortens its name to ten characters.
-async fn keys(house: &WorkerDeps, moment: &Moment, artifact: &str) -> Vec<String> {
-    let s3 = house.aws.artifacts(None);
+async fn keys(deps: &WorkerDeps, moment: &Moment, artifact: &str) -> Vec<String> {
+    let s3 = deps.aws.artifacts(None);
     let listed = s3.list_objects_v2().bucket(&moment.founded.bucket).send().await.unwrap();
     let short = format!("/{}/", artifact.chars().take(10).collect::<String>());
     let keys: Vec<String> = listed.contents.unwrap().into_iter().filter_map(|object| object.key).collect();
     keys.into_iter().filter(|key| key.contains(&short)).collect()
 }
 
-pub async fn delete(house: &WorkerDeps, moment: &Moment, artifact: &str) {
-    let keys = keys(house, moment, artifact).await;
+pub async fn delete(deps: &WorkerDeps, moment: &Moment, artifact: &str) {
+    let keys = keys(deps, moment, artifact).await;
     assert_eq!(keys.len(), 1, "{keys:?}");
-    let s3 = house.aws.artifacts(None);
+    let s3 = deps.aws.artifacts(None);
     s3.delete_object().bucket(&moment.founded.bucket).key(&keys[0]).send().await.unwrap();
 }
 
-async fn replace(house: &WorkerDeps, moment: &Moment, artifact: &str) {
-    for key in keys(house, moment, artifact).await {
-        let call = house.aws.artifacts(None).put_object().bucket(&moment.founded.bucket).key(key);
+async fn replace(deps: &WorkerDeps, moment: &Moment, artifact: &str) {
+    for key in keys(deps, moment, artifact).await {
+        let call = deps.aws.artifacts(None).put_object().bucket(&moment.founded.bucket).key(key);
         let call = call.server_side_encryption(aws_sdk_s3::types::ServerSideEncryption::AwsKms);
         call.body(b"not what it was".to_vec().into()).send().await.unwrap();
     }
@@ -76,12 +76,12 @@ fn a_build_is_cancelled() {
         let moment = Moment::start(&plan(spec, "{}"));
         in_virtual_time(async {
             let (cloud, clock) = moment.go_on();
-            let house = worker(&moment, &cloud, &clock, Stage::Bake).await;
-            until(&house, async || called(&cloud, "PutJobSuccessResult") > 2).await;
-            delete(&house, &moment, "SourceArtifact").await;
-            assert_eq!(work(&moment, &cloud, &house, Stage::Bake).await, ActionStatus::Failed);
+            let deps = worker(&moment, &cloud, &clock, Stage::Bake).await;
+            until(&deps, async || called(&cloud, "PutJobSuccessResult") > 2).await;
+            delete(&deps, &moment, "SourceArtifact").await;
+            assert_eq!(work(&moment, &cloud, &deps, Stage::Bake).await, ActionStatus::Failed);
             assert!(told(&cloud).contains("the inputs cannot be read again"), "{}", told(&cloud));
-            let call = house.aws.imagebuilder.list_image_build_versions();
+            let call = deps.aws.imagebuilder.list_image_build_versions();
             let images = call.send().await.unwrap().image_summary_list.unwrap();
             let states: Vec<_> =
                 images.into_iter().map(|image| image.state.unwrap().status.unwrap()).collect();
@@ -91,10 +91,10 @@ fn a_build_is_cancelled() {
 }
 
 /// States of the instances that carry an action's tag, other than those of the fleet.
-pub async fn staging(house: &WorkerDeps) -> Vec<String> {
+pub async fn staging(deps: &WorkerDeps) -> Vec<String> {
     let filter =
-        aws_sdk_ec2::types::Filter::builder().name("tag-key").values("bakeline:action-execution").build();
-    let found = house.aws.ec2.describe_instances().filters(filter).send().await.unwrap();
+        aws_sdk_ec2::types::Filter::builder().name("tag-key").values("bakeline:attempt").build();
+    let found = deps.aws.ec2.describe_instances().filters(filter).send().await.unwrap();
     let instances =
         found.reservations.unwrap_or_default().into_iter().flat_map(|r| r.instances.unwrap_or_default());
     instances.map(|instance| instance.state.unwrap().name.unwrap().as_str().to_owned()).collect()
@@ -106,18 +106,18 @@ fn no_staging_instance_stays_up() {
         let moment = Moment::before(&example("{}"), Stage::Test);
         in_virtual_time(async {
             let (cloud, clock) = moment.go_on();
-            let house = worker(&moment, &cloud, &clock, Stage::Test).await;
-            until(&house, async || staging(&house).await.contains(&"running".to_owned())).await;
+            let deps = worker(&moment, &cloud, &clock, Stage::Test).await;
+            until(&deps, async || staging(&deps).await.contains(&"running".to_owned())).await;
             if gone {
-                delete(&house, &moment, "BakedImage").await;
+                delete(&deps, &moment, "BakedImage").await;
             } else {
-                replace(&house, &moment, "BakedImage").await;
+                replace(&deps, &moment, "BakedImage").await;
             }
-            assert_eq!(work(&moment, &cloud, &house, Stage::Test).await, ActionStatus::Failed);
+            assert_eq!(work(&moment, &cloud, &deps, Stage::Test).await, ActionStatus::Failed);
             assert!(told(&cloud).contains("the inputs cannot be read again"), "{}", told(&cloud));
             // EC2 takes a moment from accepting the end to it.
             clock.sleep(std::time::Duration::from_mins(2)).await;
-            assert_eq!(staging(&house).await, ["terminated"]);
+            assert_eq!(staging(&deps).await, ["terminated"]);
         });
     }
 }
@@ -127,8 +127,8 @@ fn a_half_rolled_canary_goes_back() {
     let moment = Moment::before(&example("{}"), Stage::Promote);
     in_virtual_time(async {
         let (cloud, clock) = moment.go_on();
-        let house = worker(&moment, &cloud, &clock, Stage::Promote).await;
-        goes_back(&moment, &cloud, &house, &house).await;
+        let deps = worker(&moment, &cloud, &clock, Stage::Promote).await;
+        goes_back(&moment, &cloud, &deps, &deps).await;
     });
 }
 
@@ -137,10 +137,10 @@ fn a_half_rolled_canary_in_another_account_goes_back_there() {
     let moment = target::start("{promote: production}");
     in_virtual_time(async {
         let (cloud, clock) = moment.go_on();
-        let mut house = target::house(&moment, &cloud, &clock, &[Stage::Bake, Stage::Test]).await;
-        assert_eq!(work(&moment, &cloud, &house, Stage::Test).await, ActionStatus::Succeeded);
-        house.stages = vec![Stage::Promote];
-        goes_back(&moment, &cloud, &house, &house).await;
+        let mut deps = target::deps(&moment, &cloud, &clock, &[Stage::Bake, Stage::Test]).await;
+        assert_eq!(work(&moment, &cloud, &deps, Stage::Test).await, ActionStatus::Succeeded);
+        deps.stages = vec![Stage::Promote];
+        goes_back(&moment, &cloud, &deps, &deps).await;
         let keys: std::collections::BTreeSet<_> = cloud.with_transcript(|transcript| {
             let back = transcript.records().iter().filter(|r| r.operation == "RollbackInstanceRefresh");
             back.filter_map(|record| record.access_key.clone()).collect()
@@ -153,15 +153,15 @@ fn a_half_rolled_canary_in_another_account_goes_back_there() {
     });
 }
 
-async fn goes_back(moment: &Moment, cloud: &Cloud, house: &WorkerDeps, look: &WorkerDeps) {
+async fn goes_back(moment: &Moment, cloud: &Cloud, deps: &WorkerDeps, look: &WorkerDeps) {
     let old = moment.founded.current_image.clone().unwrap();
-    until(house, async || {
+    until(deps, async || {
         let census = Census::take(&look.aws, GROUP).await.unwrap();
         census.images.values().any(|image| *image != old)
     })
     .await;
-    delete(house, moment, "TestedImage").await;
-    assert_eq!(work(moment, cloud, house, Stage::Promote).await, ActionStatus::Failed);
+    delete(deps, moment, "TestedImage").await;
+    assert_eq!(work(moment, cloud, deps, Stage::Promote).await, ActionStatus::Failed);
     assert!(told(cloud).contains("the inputs cannot be read again"), "{}", told(cloud));
     assert!(called(cloud, "RollbackInstanceRefresh") >= 1);
     let census = Census::take(&look.aws, GROUP).await.unwrap();
@@ -173,17 +173,17 @@ fn the_weights_of_two_groups_go_back() {
     let moment = Moment::before(&plan("tests/it/fixtures/turns/bakeline.yaml", "{}"), Stage::Promote);
     in_virtual_time(async {
         let (cloud, clock) = moment.go_on();
-        let house = worker(&moment, &cloud, &clock, Stage::Promote).await;
-        until(&house, async || called(&cloud, "ModifyListener") == 1).await;
-        delete(&house, &moment, "TestedImage").await;
-        assert_eq!(work(&moment, &cloud, &house, Stage::Promote).await, ActionStatus::Failed);
+        let deps = worker(&moment, &cloud, &clock, Stage::Promote).await;
+        until(&deps, async || called(&cloud, "ModifyListener") == 1).await;
+        delete(&deps, &moment, "TestedImage").await;
+        assert_eq!(work(&moment, &cloud, &deps, Stage::Promote).await, ActionStatus::Failed);
         assert!(told(&cloud).contains("the inputs cannot be read again"), "{}", told(&cloud));
         assert_eq!(called(&cloud, "ModifyListener"), 2, "there and back");
         clock.sleep(std::time::Duration::from_mins(10)).await;
-        let green = Census::take(&house.aws, "web-green").await.unwrap();
+        let green = Census::take(&deps.aws, "web-green").await.unwrap();
         assert!(green.images.is_empty(), "it is empty again");
         let old = moment.founded.current_image.clone().unwrap();
-        assert_eq!(Census::take(&house.aws, GROUP).await.unwrap().lacks(&old), None);
+        assert_eq!(Census::take(&deps.aws, GROUP).await.unwrap().lacks(&old), None);
     });
 }
 
@@ -192,16 +192,16 @@ fn the_groups_of_waves_go_back() {
     let moment = Moment::before(&plan("tests/it/fixtures/waves/bakeline.yaml", "{}"), Stage::Promote);
     in_virtual_time(async {
         let (cloud, clock) = moment.go_on();
-        let house = worker(&moment, &cloud, &clock, Stage::Promote).await;
+        let deps = worker(&moment, &cloud, &clock, Stage::Promote).await;
         // The first group and the first wave are on the image, the second wave is under way.
-        until(&house, async || called(&cloud, "StartInstanceRefresh") >= 4).await;
-        delete(&house, &moment, "TestedImage").await;
-        assert_eq!(work(&moment, &cloud, &house, Stage::Promote).await, ActionStatus::Failed);
+        until(&deps, async || called(&cloud, "StartInstanceRefresh") >= 4).await;
+        delete(&deps, &moment, "TestedImage").await;
+        assert_eq!(work(&moment, &cloud, &deps, Stage::Promote).await, ActionStatus::Failed);
         assert!(told(&cloud).contains("the inputs cannot be read again"), "{}", told(&cloud));
         clock.sleep(std::time::Duration::from_mins(10)).await;
         let old = moment.founded.current_image.clone().unwrap();
         for group in [GROUP, "web-a", "web-b", "web-c", "web-d", "web-e"] {
-            assert_eq!(Census::take(&house.aws, group).await.unwrap().lacks(&old), None, "{group}");
+            assert_eq!(Census::take(&deps.aws, group).await.unwrap().lacks(&old), None, "{group}");
         }
     });
 }

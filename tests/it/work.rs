@@ -57,14 +57,14 @@ fn succeeded() -> Answer {
 }
 
 fn rests_until(cx: &Cx, not_before: Timestamp) -> Answer {
-    let execution = &cx.key().action_execution;
+    let execution = &cx.key().attempt_id;
     let token = format!("{{\"execution\":\"{execution}\",\"not_before\":{},\"faults\":0}}", not_before.0);
     Answer::Continue { token, not_before, progress: Progress::default() }
 }
 
 /// Pipelines like the founded one, each with so many executions whose first action waits for a worker.
-async fn pipelines(house: &WorkerDeps, like: &str, wanted: &[(&str, usize)]) -> Vec<(String, String)> {
-    let client = &house.aws.codepipeline;
+async fn pipelines(deps: &WorkerDeps, like: &str, wanted: &[(&str, usize)]) -> Vec<(String, String)> {
+    let client = &deps.aws.codepipeline;
     let found = client.get_pipeline().name(like).send().await.unwrap().pipeline.unwrap();
     let mut executions = Vec::new();
     for (name, count) in wanted {
@@ -78,7 +78,7 @@ async fn pipelines(house: &WorkerDeps, like: &str, wanted: &[(&str, usize)]) -> 
             executions.push(((*name).to_owned(), started.pipeline_execution_id.unwrap()));
         }
     }
-    house.clock.sleep(Duration::from_secs(5)).await;
+    deps.clock.sleep(Duration::from_secs(5)).await;
     executions
 }
 
@@ -163,9 +163,9 @@ fn jobs_that_are_not_due_take_no_slot_and_their_credentials_are_renewed() {
     let moment = Moment::start(&plan(SPEC, "{}"));
     in_virtual_time(async {
         let (cloud, clock) = moment.go_on();
-        let house = worker(&moment, &cloud, &clock, &[Stage::Bake]).await;
+        let deps = worker(&moment, &cloud, &clock, &[Stage::Bake]).await;
         let executions =
-            pipelines(&house, moment.founded.pipeline_arn.rsplit(':').next().unwrap(), &[("many", 30)]).await;
+            pipelines(&deps, moment.founded.pipeline_arn.rsplit(':').next().unwrap(), &[("many", 30)]).await;
         let began = clock.now();
         let first_slices_done: Arc<Mutex<Vec<Timestamp>>> = Arc::default();
         let seen = Arc::clone(&first_slices_done);
@@ -180,7 +180,7 @@ fn jobs_that_are_not_due_take_no_slot_and_their_credentials_are_renewed() {
             }
             .boxed()
         });
-        let service = Service::running(house, Settings { slots: 1, ..draining() }, run);
+        let service = Service::running(deps, Settings { slots: 1, ..draining() }, run);
         let summary = to_the_end(service).await;
         assert!(summary.left.is_empty());
         let last = first_slices_done.lock().unwrap().iter().max().copied().unwrap();
@@ -203,9 +203,9 @@ fn a_pipeline_with_many_jobs_does_not_starve_one_with_a_single_job() {
     let moment = Moment::start(&plan(SPEC, "{}"));
     in_virtual_time(async {
         let (cloud, clock) = moment.go_on();
-        let house = worker(&moment, &cloud, &clock, &[Stage::Bake]).await;
+        let deps = worker(&moment, &cloud, &clock, &[Stage::Bake]).await;
         let like = moment.founded.pipeline_arn.rsplit(':').next().unwrap();
-        pipelines(&house, like, &[("busy", 45), ("quiet", 1)]).await;
+        pipelines(&deps, like, &[("busy", 45), ("quiet", 1)]).await;
         let order: Arc<Mutex<Vec<String>>> = Arc::default();
         let seen = Arc::clone(&order);
         let run = runner(move |cx| {
@@ -216,7 +216,7 @@ fn a_pipeline_with_many_jobs_does_not_starve_one_with_a_single_job() {
             }
             .boxed()
         });
-        to_the_end(Service::running(house, Settings { slots: 2, ..draining() }, run)).await;
+        to_the_end(Service::running(deps, Settings { slots: 2, ..draining() }, run)).await;
         let order = order.lock().unwrap();
         let place = order.iter().position(|pipeline| pipeline == "quiet").unwrap();
         assert!(order.len() >= 46 && place <= 5, "{place} of {}", order.len());
@@ -228,17 +228,17 @@ fn a_queue_of_short_jobs_does_not_wait_for_the_next_poll() {
     let moment = Moment::start(&plan(SPEC, "{}"));
     in_virtual_time(async {
         let (cloud, clock) = moment.go_on();
-        let house = worker(&moment, &cloud, &clock, &[Stage::Bake]).await;
+        let deps = worker(&moment, &cloud, &clock, &[Stage::Bake]).await;
         let like = moment.founded.pipeline_arn.rsplit(':').next().unwrap();
         // As many as a pipeline may have under way, and the one that the moment comes with.
-        pipelines(&house, like, &[("busy", 49)]).await;
+        pipelines(&deps, like, &[("busy", 49)]).await;
         let moments: Arc<Mutex<Vec<std::time::SystemTime>>> = Arc::default();
         let seen = Arc::clone(&moments);
         let run = runner(move |cx| {
             seen.lock().unwrap().push(cx.clock.time_source().now());
             async { Ok(succeeded()) }.boxed()
         });
-        to_the_end(Service::running(house, Settings { slots: 4, ..draining() }, run)).await;
+        to_the_end(Service::running(deps, Settings { slots: 4, ..draining() }, run)).await;
         let moments = moments.lock().unwrap();
         assert_eq!(moments.len(), 50);
         let took = moments[49].duration_since(moments[0]).unwrap();
@@ -251,9 +251,9 @@ fn a_panic_fails_its_own_action_and_no_other() {
     let moment = Moment::start(&plan(SPEC, "{}"));
     in_virtual_time(async {
         let (cloud, clock) = moment.go_on();
-        let house = worker(&moment, &cloud, &clock, &[Stage::Bake]).await;
+        let deps = worker(&moment, &cloud, &clock, &[Stage::Bake]).await;
         let like = moment.founded.pipeline_arn.rsplit(':').next().unwrap();
-        let executions = pipelines(&house, like, &[("bad", 2), ("good", 5)]).await;
+        let executions = pipelines(&deps, like, &[("bad", 2), ("good", 5)]).await;
         let run = runner(|cx| {
             async move {
                 cx.clock.sleep(Duration::from_secs(3)).await;
@@ -262,7 +262,7 @@ fn a_panic_fails_its_own_action_and_no_other() {
             }
             .boxed()
         });
-        to_the_end(Service::running(house, draining(), run)).await;
+        to_the_end(Service::running(deps, draining(), run)).await;
         for (pipeline, execution) in &executions {
             let expected = if pipeline == "bad" { ActionStatus::Failed } else { ActionStatus::Succeeded };
             assert_eq!(bake_of(&cloud, execution), Some(expected), "{pipeline}");
@@ -275,7 +275,7 @@ fn a_slice_that_hangs_is_cut_off_and_goes_on_later() {
     let moment = Moment::start(&plan(SPEC, "{}"));
     in_virtual_time(async {
         let (cloud, clock) = moment.go_on();
-        let house = worker(&moment, &cloud, &clock, &[Stage::Bake]).await;
+        let deps = worker(&moment, &cloud, &clock, &[Stage::Bake]).await;
         let run = runner(|cx| {
             async move {
                 match cx.job.continuation_token.as_deref() {
@@ -286,7 +286,7 @@ fn a_slice_that_hangs_is_cut_off_and_goes_on_later() {
             }
             .boxed()
         });
-        let summary = to_the_end(Service::running(house, draining(), run)).await;
+        let summary = to_the_end(Service::running(deps, draining(), run)).await;
         assert_eq!(summary.slices, 3);
         assert_eq!(bake_of(&cloud, &moment.founded.execution), Some(ActionStatus::Succeeded));
     });
@@ -298,9 +298,9 @@ async fn busy(
     cloud: &Cloud,
     clock: &Clock,
 ) -> (watch::Sender<Stop>, tokio::task::JoinHandle<Summary>) {
-    let house = worker(moment, cloud, clock, &[Stage::Bake]).await;
+    let deps = worker(moment, cloud, clock, &[Stage::Bake]).await;
     let like = moment.founded.pipeline_arn.rsplit(':').next().unwrap();
-    pipelines(&house, like, &[("parked", 20), ("running", 3)]).await;
+    pipelines(&deps, like, &[("parked", 20), ("running", 3)]).await;
     let run = runner(|cx| {
         async move {
             match (cx.job.key.pipeline.as_str(), &cx.job.continuation_token) {
@@ -315,7 +315,7 @@ async fn busy(
         .boxed()
     });
     let (stop, told) = watch::channel(Stop::No);
-    let service = Service::running(house, Settings { slots: 8, ..Settings::default() }, run);
+    let service = Service::running(deps, Settings { slots: 8, ..Settings::default() }, run);
     let ended = tokio::spawn(async move { service.run(told).await.unwrap() });
     clock.sleep(Duration::from_secs(90)).await;
     (stop, ended)
@@ -413,10 +413,10 @@ fn abandoned(after: Duration) {
     let moment = Moment::before(&plan(SPEC, "{}"), Stage::Test);
     in_virtual_time(async {
         let (cloud, clock) = moment.go_on();
-        let house = worker(&moment, &cloud, &clock, &[Stage::Test]).await;
-        let client = house.aws.codepipeline.clone();
+        let deps = worker(&moment, &cloud, &clock, &[Stage::Test]).await;
+        let client = deps.aws.codepipeline.clone();
         let (stop, told) = watch::channel(Stop::No);
-        let works = tokio::spawn(Service::new(house, Settings::default()).run(told));
+        let works = tokio::spawn(Service::new(deps, Settings::default()).run(told));
         while called(&cloud, "RunInstances") == 0 {
             clock.sleep(Duration::from_secs(1)).await;
         }
@@ -459,7 +459,7 @@ fn recover_lost_first_slice(stage: Stage, input: &str, makes: &str, undoes: &str
     let moment = Moment::before(&plan(SPEC, "{}"), stage);
     in_virtual_time(async {
         let (cloud, clock) = moment.go_on();
-        let house = worker(&moment, &cloud, &clock, &[stage]).await;
+        let deps = worker(&moment, &cloud, &clock, &[stage]).await;
         let gone: Runner = Arc::new(|stage, cx| {
             async move {
                 drop((stages())(stage, cx).await);
@@ -469,18 +469,18 @@ fn recover_lost_first_slice(stage: Stage, input: &str, makes: &str, undoes: &str
         });
         let (stop, told) = watch::channel(Stop::No);
         let first =
-            tokio::spawn(Service::running(house.clone(), Settings::default(), gone).run(told.clone()));
+            tokio::spawn(Service::running(deps.clone(), Settings::default(), gone).run(told.clone()));
         while called(&cloud, makes) == 0 {
             clock.sleep(Duration::from_secs(1)).await;
         }
         first.abort();
         assert_eq!(called(&cloud, "PutJobSuccessResult"), 0, "no one heard of it");
         let pipeline = moment.founded.pipeline_arn.rsplit(':').next().unwrap();
-        let stopped = house.aws.codepipeline.stop_pipeline_execution().pipeline_name(pipeline);
+        let stopped = deps.aws.codepipeline.stop_pipeline_execution().pipeline_name(pipeline);
         let stopped = stopped.pipeline_execution_id(&moment.founded.execution).abandon(true);
         stopped.send().await.unwrap();
-        delete(&house, &moment, input).await;
-        let second = tokio::spawn(Service::new(house, Settings::default()).run(told));
+        delete(&deps, &moment, input).await;
+        let second = tokio::spawn(Service::new(deps, Settings::default()).run(told));
         clock.sleep(Duration::from_mins(20)).await;
         assert_eq!((called(&cloud, makes), called(&cloud, undoes)), (1, 1), "{makes}, {undoes}");
         stop.send_replace(Stop::Gently);

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Holds pipeline/, buildspec.yml and the container file against each other and against what the code in src/ calls.
+"""Checks pipeline/, buildspec.yml and the container file against each other and against the AWS calls in src/.
 
-Every IAM statement says what it is for; none allows a whole service; the worker's role allows each operation the code
-calls, and no other. The buildspec's commands are run in a plain shell, with a stand-in for the binary.
+Every IAM statement has a comment that names its operations; no statement allows a whole service; the worker's role allows
+each operation that the code calls, and no other. The buildspec's commands run in a shell with a fake binary.
 
     python3 tests/python/templates_test.py
 """
@@ -22,7 +22,7 @@ import yaml
 ROOT = Path(os.environ.get("BAKELINE_ROOT", Path(__file__).resolve().parents[2]))
 TEMPLATES = sorted((ROOT / "pipeline").glob("*.yaml"))
 
-# The SDK's clients as the code names them, and the service as IAM names it.
+# Name of an SDK client in the code -> name of the service in IAM.
 CLIENTS = {
     "autoscaling": "autoscaling",
     "cloudwatch": "cloudwatch",
@@ -46,7 +46,7 @@ CLIENTS = {
 }
 SERVICES = set(CLIENTS.values())
 
-# S3's permissions are not named as its operations are.
+# S3 operations whose permission has another name.
 S3_PERMISSIONS = {
     "s3:CompleteMultipartUpload": "s3:PutObject",
     "s3:CopyObject": "s3:PutObject",
@@ -58,29 +58,29 @@ S3_PERMISSIONS = {
     "s3:UploadPart": "s3:PutObject",
 }
 
-# Where code runs under another identity than the worker's role: what a person runs, and the AWS that is embedded.
-NOT_THE_WORKER = ("cli", "doctor", "rehearsal")
+# Folders of src/ whose code runs with a person's credentials.
+NOT_THE_WORKER = ("cli", "doctor")
 
-# Artifacts are read and written under the job's own credentials, which CodePipeline cuts from the pipeline's role.
+# Folders whose S3 calls use a job's credentials, which CodePipeline derives from the pipeline's role.
 UNDER_JOB_CREDENTIALS = ("artifact", "stage")
 
-# Called only when the worker is told to sign with a secret, which the templates do not do.
+# Operations that the code calls and the worker's role does not allow, with the command that calls them.
 NOT_IN_THE_TEMPLATES = {
-    "ec2:DeleteLaunchTemplateVersions": "bakeline reap --template-versions, run by a person",
+    "ec2:DeleteLaunchTemplateVersions": "bakeline reap remove --keep-template-versions, run by a person",
     "ec2:ListImagesInRecycleBin": "bakeline cleanup undo, run by a person",
     "ec2:ListSnapshotsInRecycleBin": "bakeline cleanup undo, run by a person",
     "ec2:RestoreImageFromRecycleBin": "bakeline cleanup undo, run by a person",
     "ec2:RestoreSnapshotFromRecycleBin": "bakeline cleanup undo, run by a person",
-    "ecr:ListImages": "bakeline reap --records, run by a person",
-    "imagebuilder:DeleteComponent": "bakeline reap --records, run by a person",
-    "imagebuilder:DeleteContainerRecipe": "bakeline reap --records, run by a person",
-    "imagebuilder:DeleteImage": "bakeline reap --records, run by a person",
-    "imagebuilder:DeleteImageRecipe": "bakeline reap --records, run by a person",
-    "imagebuilder:ListComponents": "bakeline reap --records, run by a person",
-    "secretsmanager:GetSecretValue": "--signing-key secretsmanager:ARN; the templates sign with KMS",
+    "ecr:ListImages": "bakeline reap remove --records-older-than, run by a person",
+    "imagebuilder:DeleteComponent": "bakeline reap remove --records-older-than, run by a person",
+    "imagebuilder:DeleteContainerRecipe": "bakeline reap remove --records-older-than, run by a person",
+    "imagebuilder:DeleteImage": "bakeline reap remove --records-older-than, run by a person",
+    "imagebuilder:DeleteImageRecipe": "bakeline reap remove --records-older-than, run by a person",
+    "imagebuilder:ListComponents": "bakeline reap remove --records-older-than, run by a person",
+    "secretsmanager:GetSecretValue": "--signing-key secretsmanager:ARN; the templates use KMS",
 }
 
-# Allowed although no code of ours makes the call.
+# Operations that the worker's role allows and the code does not call, with the reason.
 ON_BEHALF = {
     "ecs:TagResource": "ECS checks it for RegisterTaskDefinition and RunTask with tags",
     "iam:PassRole": "EC2 and Auto Scaling check it for the roles in instance profiles",
@@ -89,21 +89,21 @@ ON_BEHALF = {
     "inspector2:BatchGetAccountStatus": "Image Builder checks it for CreateImage of a build that is scanned",
     "inspector2:ListFindings": "Image Builder checks it for ListImageScanFindings",
     "imagebuilder:GetImagePipeline": "Image Builder checks it for StartImagePipelineExecution",
-    "imagebuilder:ListContainerRecipes": "DescribeImageReferences asks under the caller's name",
+    "imagebuilder:ListContainerRecipes": "EC2 checks it for DescribeImageReferences",
     "imagebuilder:TagResource": "Image Builder checks it for StartImagePipelineExecution with tags",
     "kms:Decrypt": "S3 checks it for reading the journal",
     "kms:GenerateDataKey": "S3 checks it for writing the journal",
-    # The worker's journal in S3 and its eye on stopped executions; both are switched by how it is started.
-    "codepipeline:ListActionExecutions": "a worker that looks for stopped executions",
-    "s3:DeleteObject": "a worker started with --journal s3://...",
-    "s3:GetObject": "a worker started with --journal s3://...",
-    "s3:ListBucket": "a worker started with --journal s3://...",
-    "s3:PutObject": "a worker started with --journal s3://...",
+    # Calls that depend on how the worker is started.
+    "codepipeline:ListActionExecutions": "the worker detects stopped executions",
+    "s3:DeleteObject": "work --journal s3://...",
+    "s3:GetObject": "work --journal s3://...",
+    "s3:ListBucket": "work --journal s3://...",
+    "s3:PutObject": "work --journal s3://...",
 }
 
 
 class Loader(yaml.SafeLoader):
-    """CloudFormation's short forms: `!Ref X` is read as {"Ref": X}."""
+    """Reads CloudFormation's short forms: `!Ref X` becomes {"Ref": X}."""
 
 
 def _short_form(loader, suffix, node):
@@ -120,7 +120,7 @@ Loader.add_multi_constructor("!", _short_form)
 
 
 class Statement:
-    """One IAM statement, with the comment right above it."""
+    """An IAM statement with the comment above it."""
 
     def __init__(self, template, node, lines):
         loader = Loader("")
@@ -143,7 +143,7 @@ class Statement:
 
 
 def statements(template):
-    """Every statement of every policy in a template, whatever resource it stands in."""
+    """All IAM statements of a template."""
     text = template.read_text()
     lines = text.splitlines()
     found = []
@@ -176,10 +176,10 @@ def sources(only=()):
 
 
 def called(only=()):
-    """What the worker, or what stands in some rooms only, calls as itself: IAM's permission -> the files in which it is called.
+    """IAM permission -> files that call it, for the worker or for the folders `only`.
 
-    Two traces are followed: the name under which a failed call is reported, and the SDK's client with the operation's
-    method. A client held as `client` belongs to the SDK crate that its file names.
+    It looks for the names in AwsError and for the methods of SDK clients. A client in a variable `client` belongs to the
+    SDK crate that its file names.
     """
     calls = {}
 
@@ -192,7 +192,7 @@ def called(only=()):
     method = re.compile(r"\b(\w+)(?:\([^()]*\))?\s*\.\s*([a-z][a-z0-9]*(?:_[a-z0-9]+)*)\(\)")
     named = re.compile(r'"([a-z0-9]+):([A-Z][A-Za-z0-9]+)"')
     for parts, text in sources(only):
-        # What follows the inline tests of a file is not the worker.
+        # Inline tests are at the end of a file.
         text = text.split("#[cfg(test)]\nmod tests {")[0]
         if "AwsError" in text:
             for service, operation in named.findall(text):
@@ -212,15 +212,15 @@ class Policies(unittest.TestCase):
     def setUp(self):
         self.all = [one for template in TEMPLATES for one in statements(template)]
 
-    def test_there_are_statements_to_look_at(self):
+    def test_statements_are_found(self):
         self.assertGreater(len(self.all), 40)
 
-    def test_every_statement_has_a_name_of_its_own(self):
+    def test_every_statement_has_a_sid(self):
         for template in TEMPLATES:
             for one in statements(template):
                 self.assertRegex(one.sid or "", r"^[A-Za-z0-9]+$", f"{one} has no Sid")
 
-    def test_every_statement_names_the_operations_it_is_for(self):
+    def test_the_comment_of_a_statement_names_its_operations(self):
         for one in self.all:
             for action in one.actions:
                 if one.effect == "Deny" and action.endswith(":*"):
@@ -228,26 +228,24 @@ class Policies(unittest.TestCase):
                     continue
                 self.assertIn(action, one.comment, f"the comment above {one} does not say what {action} is for")
 
-    def test_no_comment_speaks_of_an_operation_that_no_statement_has(self):
+    def test_no_comment_names_an_operation_without_a_statement(self):
         known = {action for one in self.all for action in one.actions}
         for one in self.all:
             for operation in re.findall(r"\b[a-z0-9-]+:[A-Z][A-Za-z]+", one.comment):
                 if operation != "kms:CreateGrant":
-                    self.assertTrue(operation in known, f"{one} speaks of {operation}, which no statement has")
+                    self.assertTrue(operation in known, f"the comment of {one} names {operation}, which no statement has")
 
-    def test_nothing_is_allowed_wholesale(self):
+    def test_no_statement_allows_a_whole_service(self):
         for one in self.all:
-            self.assertEqual(one.odd, [], f"{one} says what it is not about")
+            self.assertEqual(one.odd, [], f"{one} uses NotAction, NotResource or NotPrincipal")
             for action in one.actions:
                 if one.effect == "Allow":
                     self.assertNotIn("*", action, f"{one} allows {action}")
                 else:
-                    # A refusal of everything that is not encrypted must not miss an operation.
-                    self.assertNotEqual(action, "*", f"{one} refuses everything")
+                    self.assertNotEqual(action, "*", f"{one} denies every service")
 
-
-    def test_no_policy_is_longer_than_iam_takes(self):
-        # 6144 characters for a managed policy; white space does not count.
+    def test_no_policy_exceeds_the_size_limit_of_iam(self):
+        # IAM allows 6144 characters without white space in a managed policy.
         longest = {"AWS::Partition": "aws", "AWS::Region": "ap-southeast-2", "AWS::AccountId": "1" * 12,
                    "AWS::URLSuffix": "amazonaws.com"}
 
@@ -277,7 +275,7 @@ class WorkerRole(unittest.TestCase):
         self.allowed = {}
         for one in statements(ROOT / "pipeline" / "roles.yaml"):
             for action in one.actions if one.effect == "Allow" else ():
-                # Who may take the role is not what the role may do.
+                # A trust policy allows nothing to the role itself.
                 if not one.of_a_role:
                     self.allowed.setdefault(action, []).append(str(one))
         self.called = called()
@@ -286,28 +284,28 @@ class WorkerRole(unittest.TestCase):
         for sure in ("codepipeline:PollForJobs", "kms:Sign", "ec2:RunInstances", "autoscaling:StartInstanceRefresh"):
             self.assertIn(sure, self.called)
 
-    def test_whatever_the_code_calls_is_allowed(self):
+    def test_every_call_of_the_code_is_allowed(self):
         for operation, files in sorted(self.called.items()):
             if operation not in NOT_IN_THE_TEMPLATES:
                 self.assertIn(operation, self.allowed, f"{operation} is called in {', '.join(sorted(files))}")
 
-    def test_whatever_is_allowed_is_called(self):
+    def test_every_allowed_operation_is_called(self):
         for action, where in sorted(self.allowed.items()):
             if action not in ON_BEHALF:
-                self.assertIn(action, self.called, f"{', '.join(where)} allows it and nothing calls it")
+                self.assertIn(action, self.called, f"{', '.join(where)} allows it, and the code does not call it")
 
-    def test_every_explained_exception_is_still_one(self):
+    def test_every_exception_is_needed(self):
         for action in ON_BEHALF:
-            self.assertIn(action, self.allowed, f"nothing allows {action} any more: strike its explanation out")
+            self.assertIn(action, self.allowed, f"no statement allows {action}: remove the exception")
         for operation in NOT_IN_THE_TEMPLATES:
-            self.assertIn(operation, self.called, f"nothing calls {operation} any more: strike its explanation out")
+            self.assertIn(operation, self.called, f"the code does not call {operation}: remove the exception")
 
 
 class CleanupAlone(unittest.TestCase):
-    """A worker that is given nothing but the job protocol, the cleanup's policies and the end of tasks can run a whole cleanup, reaping too."""
+    """The job policy and the cleanup policies are enough for the cleanup stage."""
 
-    # The functions of the trial's room that the reaper and the cleanup's lists call.
-    OF_THE_TRIAL = {"autoscaling:DeleteAutoScalingGroup", "autoscaling:UpdateAutoScalingGroup"}
+    # Calls of the promote folder that cleanup uses.
+    OF_CANARY = {"autoscaling:DeleteAutoScalingGroup", "autoscaling:UpdateAutoScalingGroup"}
 
     def setUp(self):
         resources = yaml.load((ROOT / "pipeline" / "roles.yaml").read_text(), Loader)["Resources"]
@@ -318,14 +316,14 @@ class CleanupAlone(unittest.TestCase):
                 actions = one["Action"]
                 self.allowed.update([actions] if isinstance(actions, str) else actions)
 
-    def test_whatever_cleanup_and_reaping_call_is_allowed(self):
+    def test_every_call_of_cleanup_and_reap_is_allowed(self):
         rooms = ("stage/cleanup/", "stage/reap.rs", "stage/reap/find.rs", "stage/reap/tasks.rs")
         needed = {operation for operation, files in called(("stage",)).items() if any(f.startswith(rooms) for f in files)}
-        needed = (needed | self.OF_THE_TRIAL) - set(NOT_IN_THE_TEMPLATES)
+        needed = (needed | self.OF_CANARY) - set(NOT_IN_THE_TEMPLATES)
         self.assertGreater(len(needed), 25)
         self.assertEqual(sorted(needed - self.allowed), [])
 
-    def test_what_takes_away_is_held_to_what_is_ours(self):
+    def test_deletions_have_conditions(self):
         takes = re.compile(r":(Terminate|Delete|Deregister|Disable|Cancel|Update)")
         found = set()
         for one in self.statements:
@@ -338,44 +336,57 @@ class CleanupAlone(unittest.TestCase):
 
 
 class Doctor(unittest.TestCase):
-    """Whoever has the doctor's policy may look at everything, and change nothing."""
+    """The policy of doctor.yaml allows everything that doctor reads, and no change."""
 
-    # Everyone may ask who one is, and what a target's role may do is its own account's to say.
+    # Needs no permission.
     NEEDS_NO_PERMISSION = ("sts:GetCallerIdentity",)
 
     def setUp(self):
         self.allowed = {a for one in statements(ROOT / "pipeline" / "doctor.yaml") for a in one.actions}
 
-    def test_whatever_the_doctor_calls_is_allowed(self):
+    def test_every_call_of_doctor_is_allowed(self):
         calls = set(called(("doctor",))) - set(self.NEEDS_NO_PERMISSION)
         self.assertGreater(len(calls), 8)
         self.assertEqual(sorted(calls - self.allowed), [])
 
-    def test_nothing_it_allows_changes_anything(self):
+    def test_it_allows_only_reads(self):
         for action in self.allowed:
             self.assertRegex(action, r":(Describe|Get|List)[A-Z]")
 
 
-class Line(unittest.TestCase):
-    """The action types and the example pipeline speak of the same actions."""
+class Pipeline(unittest.TestCase):
+    """The action types, the example pipeline, the worker templates and the code agree."""
 
     @staticmethod
     def resources(name):
         return yaml.load((ROOT / "pipeline" / name).read_text(), Loader)["Resources"]
 
+    def test_the_action_types_are_those_of_the_code(self):
+        code = (ROOT / "src" / "worker" / "action.rs").read_text()
+        providers = set(re.findall(r'"(Bakeline\w+)"', code))
+        resources = self.resources("action-types.yaml")
+        self.assertEqual({r["Properties"]["Provider"] for r in resources.values()}, providers)
+        for name, resource in resources.items():
+            declared = resource["Properties"]
+            self.assertEqual(declared["Provider"], f"Bakeline{name}")
+            self.assertEqual([p["Name"] for p in declared["ConfigurationProperties"]], ["Spec", "Part", "Options"])
+            for one in declared["ConfigurationProperties"]:
+                self.assertEqual((one["Required"], one["Secret"], one["Queryable"]), (False, False, False))
+            counts = [declared[f"{kind}ArtifactDetails"] for kind in ("Input", "Output")]
+            self.assertEqual([(c["MinimumCount"], c["MaximumCount"]) for c in counts], [(1, 5), (0, 1)])
+
     def test_the_example_uses_every_action_type_as_it_is_declared(self):
-        types = {r["Properties"]["Category"]: r["Properties"] for r in self.resources("action-types.yaml").values()}
-        self.assertEqual(sorted(types), ["Build", "Deploy", "Invoke", "Test"])
+        types = {r["Properties"]["Provider"]: r["Properties"] for r in self.resources("action-types.yaml").values()}
         used, made = [], {"SourceArtifact"}
         for stage in self.resources("example-pipeline.yaml")["Pipeline"]["Properties"]["Stages"]:
             for action in stage["Actions"]:
                 if action.get("ActionTypeId", {}).get("Owner") != "Custom":
                     continue
-                kind = types[action["ActionTypeId"]["Category"]]
-                self.assertEqual(action["ActionTypeId"]["Provider"], kind["Provider"])
-                self.assertEqual(action["ActionTypeId"]["Version"], kind["Version"])
-                declared = {p["Name"] for p in kind.get("ConfigurationProperties", [])}
-                self.assertLessEqual(set(action.get("Configuration", {})), declared)
+                declared = types[action["ActionTypeId"]["Provider"]]
+                self.assertEqual(action["ActionTypeId"]["Category"], declared["Category"])
+                self.assertEqual(action["ActionTypeId"]["Version"], declared["Version"])
+                properties = {p["Name"] for p in declared["ConfigurationProperties"]}
+                self.assertLessEqual(set(action.get("Configuration", {})), properties)
                 self.assertNotEqual(action["Namespace"], action["OutputArtifacts"][0]["Name"])
                 self.assertEqual((len(action["InputArtifacts"]), len(action["OutputArtifacts"])), (1, 1))
                 self.assertIn(action["InputArtifacts"][0]["Name"], made)
@@ -384,7 +395,20 @@ class Line(unittest.TestCase):
         self.assertEqual(used, ["Build", "Test", "Deploy", "Invoke"])
         self.assertEqual(made, {"SourceArtifact", "BakedImage", "TestedImage", "PromotedImage", "CleanedUp"})
 
-    def test_what_a_stack_imports_another_one_exports(self):
+    def test_the_example_uses_only_output_variables_that_a_stage_sets(self):
+        text = (ROOT / "pipeline" / "example-pipeline.yaml").read_text()
+        used = re.findall(r"#\{(\w+)\.(\w+)\}", text)
+        self.assertGreater(len(used), 2)
+        code = "\n".join(text for _, text in sources(("stage",)))
+        for namespace, variable in used:
+            self.assertTrue(f'"{variable}"' in code, f"no stage sets {namespace}.{variable}")
+
+    def test_events_of_every_action_type_start_a_worker(self):
+        pattern = self.resources("worker-codebuild.yaml")["ActionStarted"]["Properties"]["EventPattern"]
+        types = self.resources("action-types.yaml").values()
+        self.assertEqual(sorted(pattern["detail"]["type"]["provider"]), sorted(r["Properties"]["Provider"] for r in types))
+
+    def test_every_import_of_a_stack_is_exported_by_another(self):
         exports, imports = set(), set()
         for template in TEMPLATES:
             text = template.read_text()
@@ -393,36 +417,54 @@ class Line(unittest.TestCase):
         self.assertGreater(len(imports), 5)
         self.assertEqual(imports - exports, set())
 
-    def test_a_task_is_given_the_roles_it_may_act_as(self):
-        task = self.resources("worker-fargate.yaml")["TaskDefinition"]["Properties"]
-        init, worker = task["ContainerDefinitions"]
-        (chosen,) = worker["Environment"]
-        condition, setting, _ = chosen["If"]
-        self.assertEqual((condition, setting["Name"]), ("HasTargets", "BAKELINE_TARGETS"))
-        self.assertEqual([secret["If"][1]["Name"] for secret in init["Secrets"] if "If" in secret], ["TARGETS"])
-        shell, dash_c, script = init["Command"]
-        with tempfile.TemporaryDirectory() as folder:
-            script = script.replace("/trust/", f"{folder}/")
-            for targets in ("", "targets: {}\n"):
-                given = {"PATH": os.environ["PATH"], "TRUST_ROOT": "keys: []\n", "TARGETS": targets}
-                subprocess.run([shell, dash_c, script], env=given, check=True, timeout=20)
-                written = Path(setting["Value"].replace("/trust/", f"{folder}/"))
-                self.assertEqual(written.read_text() if written.exists() else "", targets)
+    def test_workers_read_trust_root_and_environments_from_parameters(self):
+        (worker,) = self.resources("worker-fargate.yaml")["TaskDefinition"]["Properties"]["ContainerDefinitions"]
+        arguments = worker["Command"]
+        reference = lambda name: {"Sub": ["ssm:/${Parameter}", {"Parameter": {"ImportValue": {"Fn::Sub": "${RolesStack}-" + name}}}]}
+        self.assertEqual(arguments[arguments.index("--trust") + 1], reference("TrustParameter"))
+        project = self.resources("worker-codebuild.yaml")["Project"]["Properties"]["Environment"]["EnvironmentVariables"]
+        self.assertIn({"Name": "BAKELINE_TRUST", "Value": reference("TrustParameter")}, project)
+        environments = {"Name": "BAKELINE_ENVIRONMENTS", "Value": reference("EnvironmentsParameter")}
+        for variables in (worker["Environment"], project):
+            self.assertIn({"If": ["HasEnvironments", environments, {"Ref": "AWS::NoValue"}]}, variables)
 
-    def test_a_target_is_entered_by_its_worker_and_its_external_id_alone(self):
+    def test_the_worker_may_not_write_its_own_configuration(self):
+        denied = [one for one in statements(ROOT / "pipeline" / "roles.yaml") if one.effect == "Deny"]
+        self.assertEqual([one.actions for one in denied], [["ssm:PutParameter", "ssm:DeleteParameter"]])
+        parameters = yaml.load((ROOT / "pipeline" / "roles.yaml").read_text(), Loader)["Parameters"]
+        defaults = [parameters[name]["Default"] for name in ("TrustParameter", "EnvironmentsParameter", "BakeParameters")]
+        self.assertEqual(defaults, ["bakeline/config/trust", "bakeline/config/environments", "bakeline/images/*"])
+
+    def test_every_variable_of_a_template_is_a_flag(self):
+        code = "\n".join(path.read_text() for path in sorted((ROOT / "src" / "cli").rglob("*.rs")))
+        flags = set(re.findall(r'env\s*=\s*"(BAKELINE_\w+)"', code))
+        self.assertGreater(len(flags), 8)
+        for file in [*TEMPLATES, ROOT / "buildspec.yml"]:
+            for name in re.findall(r"BAKELINE_\w+", file.read_text()):
+                if not name.startswith("BAKELINE_OUT_"):
+                    self.assertIn(name, flags, file.name)
+
+    def test_the_container_is_built_from_everything_that_cargo_reads(self):
+        kept = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+        self.assertLessEqual({"Cargo.toml", "Cargo.lock", "src", "crates", "templates"}, kept)
+        manifest = (ROOT / "Cargo.toml").read_text()
+        for path in re.findall(r'^path = "([^"]+)"', manifest, re.MULTILINE):
+            self.assertIn(path.split("/")[0], kept)
+
+    def test_only_the_worker_with_the_external_id_assumes_the_role_of_an_environment(self):
         role = self.resources("roles.yaml")["WorkerRole"]["Properties"]["AssumeRolePolicyDocument"]
-        condition, target, worker = role["If"]
-        self.assertEqual(condition, "IsTarget")
-        (statement,) = target["Statement"]
-        self.assertEqual(statement["Principal"], {"AWS": {"Ref": "TargetOf"}})
+        condition, environment, worker = role["If"]
+        self.assertEqual(condition, "IsEnvironment")
+        (statement,) = environment["Statement"]
+        self.assertEqual(statement["Principal"], {"AWS": {"Ref": "EnvironmentOf"}})
         self.assertEqual(statement["Condition"], {"StringEquals": {"sts:ExternalId": {"Ref": "ExternalId"}}})
         self.assertNotIn("AWS", worker["Statement"][0]["Principal"])
-        # What a target's role may do is what stages do: the job protocol, the journal and the key stay at home.
+        # The job protocol, the journal and the signing key are for the worker's role only.
         for name, resource in self.resources("roles.yaml").items():
             if "codepipeline:PollForJobs" in json.dumps(resource) or "kms:Sign" in json.dumps(resource):
                 self.assertEqual(resource.get("Condition"), "IsWorker", name)
 
-    def test_a_task_outlives_the_grace_of_its_worker(self):
+    def test_the_stop_timeout_is_longer_than_the_grace(self):
         template = yaml.load((ROOT / "pipeline" / "worker-fargate.yaml").read_text(), Loader)
         timeouts = template["Mappings"]["StopTimeout"]
         self.assertEqual(sorted(timeouts), sorted(template["Parameters"]["Grace"]["AllowedValues"]))
@@ -431,22 +473,21 @@ class Line(unittest.TestCase):
             self.assertLessEqual(timeout["Seconds"], 120)
 
 
-STAND_IN = """#!/bin/sh
-if [ "$1" = --version ]; then echo "bakeline 0.0.0-stand-in"; exit 0; fi
-printf '%s\\n' "$@" > "$STAND_IN_ARGUMENTS"
-if [ -n "$BAKELINE_TARGETS" ]; then cat "$BAKELINE_TARGETS" > "$STAND_IN_TARGETS"; fi
-while [ $# -gt 1 ]; do if [ "$1" = --trust ]; then cat "$2" > "$STAND_IN_TRUST"; fi; shift; done
-echo '{"message":"job claimed","job":"0b9d1f7e-5c1a-4f0e-8a53-6d2b4c8e9f01"}' >&2
-echo '{"message":"slice done","job":"0b9d1f7e-5c1a-4f0e-8a53-6d2b4c8e9f01"}' >&2
-echo 'job claimed job=2d7f3b50-7e3c-4b2a-8c75-8f4d6e0a1b23' >&2
-exit "${STAND_IN_CODE:-0}"
+FAKE = """#!/bin/sh
+if [ "$1" = --version ]; then echo "bakeline 0.0.0-fake"; exit 0; fi
+printf '%s\\n' "$@" > "$FAKE_ARGUMENTS"
+env > "$FAKE_ENVIRONMENT"
+echo '{"event":"bakeline.job.claimed","job_id":"0b9d1f7e-5c1a-4f0e-8a53-6d2b4c8e9f01"}' >&2
+echo '{"event":"bakeline.slice.ended","job_id":"0b9d1f7e-5c1a-4f0e-8a53-6d2b4c8e9f01"}' >&2
+echo 'job claimed job_id=2d7f3b50-7e3c-4b2a-8c75-8f4d6e0a1b23' >&2
+exit "${FAKE_CODE:-0}"
 """
 
 
 @unittest.skipUnless(shutil.which("bash"), "the buildspec asks for bash")
 class Buildspec(unittest.TestCase):
-    """The buildspec's commands in a plain shell, as CodeBuild runs them: one shell, a phase ends at a failed command,
-    post_build runs whatever happened in build, and exported variables are read from that shell at the end."""
+    """Runs the buildspec's commands as CodeBuild does: in one shell, where a failed command ends its phase, post_build
+    runs after a failed build, and exported variables are read from the shell at the end."""
 
     def run_it(self, **environment):
         spec = yaml.safe_load((ROOT / "buildspec.yml").read_text())
@@ -466,77 +507,60 @@ class Buildspec(unittest.TestCase):
             folder = Path(folder)
             (folder / "bin").mkdir()
             binary = folder / "bin" / "bakeline"
-            binary.write_text(STAND_IN)
-            told = {
+            binary.write_text(FAKE)
+            given = {
                 "PATH": os.environ["PATH"],
                 "HOME": str(folder),
                 "TMPDIR": str(folder),
                 "CODEBUILD_BUILD_ID": "bakeline-worker:00000000-0000-4000-8000-000000000000",
                 "AWS_REGION": "eu-west-1",
                 "EXPORTED": str(folder / "exported"),
-                "STAND_IN_ARGUMENTS": str(folder / "arguments"),
-                "STAND_IN_TRUST": str(folder / "trust"),
-                "STAND_IN_TARGETS": str(folder / "targets"),
+                "FAKE_ARGUMENTS": str(folder / "arguments"),
+                "FAKE_ENVIRONMENT": str(folder / "environment"),
                 "BAKELINE_SIGNING_KEY": "kms:arn:aws:kms:eu-west-1:123456789012:key/k",
-                "BAKELINE_JOURNAL": "s3://journal/jobs",
+                "BAKELINE_JOURNAL": "s3://journal/journal",
                 "BAKELINE_SLOTS": "32",
-                "BAKELINE_TRUST_ROOT": "keys:\n  - name: release\n",
+                "BAKELINE_TRUST": "ssm:/bakeline/config/trust",
                 **spec["env"]["variables"],
                 **environment,
             }
             done = subprocess.run(
                 [shutil.which(spec["env"]["shell"]), "-c", "\n".join(script)],
-                cwd=folder, env=told, capture_output=True, text=True, timeout=60, check=False,
+                cwd=folder, env=given, capture_output=True, text=True, timeout=60, check=False,
             )
-            read = lambda name: (folder / name).read_text() if (folder / name).exists() else None
-            exported = dict(line.split("=", 1) for line in (read("exported") or "").splitlines())
+            read = lambda name: (folder / name).read_text() if (folder / name).exists() else ""
+            pairs = lambda name: dict(line.split("=", 1) for line in read(name).splitlines() if "=" in line)
             reports = spec["reports"]["jobs"]["base-directory"]
-            self.targets = read("targets")
-            return done, exported, read("arguments"), read("trust"), read(f"{reports}/drain.xml")
+            self.assertEqual(reports, spec["env"]["variables"]["BAKELINE_JUNIT"])
+            return done, pairs("exported"), read("arguments").split(), pairs("environment"), read(f"{reports}/drain.xml")
 
-    def test_a_drain_ends_well_and_says_what_it_did(self):
-        done, exported, arguments, trust, report = self.run_it()
+    def test_a_drain_without_failures_succeeds_and_exports_what_it_did(self):
+        done, exported, arguments, environment, report = self.run_it()
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertEqual(
             exported,
-            {"BAKELINE_OUTCOME": "drained", "BAKELINE_JOBS": "2", "BAKELINE_VERSION": "bakeline 0.0.0-stand-in"},
+            {"BAKELINE_OUT_RESULT": "success", "BAKELINE_OUT_JOBS": "2", "BAKELINE_OUT_VERSION": "bakeline 0.0.0-fake"},
         )
-        arguments = arguments.split("\n")
-        self.assertEqual(arguments[:2], ["work", "--drain"])
-        for flag, value in {
-            "--slots": "32",
-            "--grace": "60s",
-            "--stages": "bake,test,promote,cleanup",
-            "--journal": "s3://journal/jobs",
-            "--junit": "reports",
-            "--signing-key": "kms:arn:aws:kms:eu-west-1:123456789012:key/k",
+        self.assertEqual(arguments, ["work", "--drain"])
+        for name, value in {
+            "BAKELINE_SLOTS": "32",
+            "BAKELINE_GRACE": "60s",
+            "BAKELINE_STAGES": "bake,test,promote,cleanup",
+            "BAKELINE_JOURNAL": "s3://journal/journal",
+            "BAKELINE_JUNIT": "reports",
+            "BAKELINE_SIGNING_KEY": "kms:arn:aws:kms:eu-west-1:123456789012:key/k",
+            "BAKELINE_TRUST": "ssm:/bakeline/config/trust",
         }.items():
-            self.assertEqual(arguments[arguments.index(flag) + 1], value)
-        self.assertEqual(trust, "keys:\n  - name: release\n")
-        self.assertIsNone(self.targets)
+            self.assertEqual(environment[name], value)
+        self.assertNotIn("BAKELINE_ENVIRONMENTS", environment)
         self.assertIn('failures="0"', report)
 
-    def test_the_worker_is_given_the_roles_it_may_act_as(self):
-        template = (ROOT / "pipeline" / "worker-codebuild.yaml").read_text()
-        self.assertIn("Name: BAKELINE_TARGET_ROLES\n", template)
-        text = "targets:\n  production: {}\n"
-        done, *_ = self.run_it(BAKELINE_TARGET_ROLES=text)
-        self.assertEqual(done.returncode, 0, done.stderr)
-        self.assertEqual(self.targets, text)
-
     def test_a_worker_that_fails_fails_the_build_and_is_reported(self):
-        done, exported, _, _, report = self.run_it(STAND_IN_CODE="69")
+        done, exported, _, _, report = self.run_it(FAKE_CODE="69")
         self.assertNotEqual(done.returncode, 0)
-        self.assertEqual((exported["BAKELINE_OUTCOME"], exported["BAKELINE_JOBS"]), ("failed", "2"))
+        self.assertEqual((exported["BAKELINE_OUT_RESULT"], exported["BAKELINE_OUT_JOBS"]), ("failure", "2"))
         self.assertIn('failures="1"', report)
         self.assertIn("code 69", report)
-
-    def test_without_a_trust_root_no_worker_is_started(self):
-        done, exported, arguments, _, _ = self.run_it(BAKELINE_TRUST_ROOT="")
-        self.assertNotEqual(done.returncode, 0)
-        self.assertIsNone(arguments)
-        self.assertEqual(exported["BAKELINE_OUTCOME"], "")
-        self.assertIn("BAKELINE_TRUST_ROOT is empty", done.stderr)
 
 
 if __name__ == "__main__":

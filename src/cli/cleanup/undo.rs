@@ -90,7 +90,7 @@ pub async fn main(args: Args) -> Result<(), CliError> {
             say(&format!("{image}: is not in quarantine; there is nothing to undo"))?;
         }
         if args.pin {
-            let tags = std::collections::BTreeMap::from([(tag::PIN.to_owned(), "undo".to_owned())]);
+            let tags = std::collections::BTreeMap::from([(tag::KEEP.to_owned(), "undo".to_owned())]);
             act::tag(&aws, image, &tags).await.map_err(|e| failed(&e))?;
             say(&format!("{image}: pinned"))?;
         }

@@ -54,7 +54,7 @@ pub fn keys(founded: &Provisioned, folder: &Path) -> Result<(), CliError> {
 
 /// Fetches every artifact of the execution from S3.
 pub async fn artifacts(
-    house: &WorkerDeps,
+    deps: &WorkerDeps,
     founded: &Provisioned,
     setup: &Setup,
     folder: &Path,
@@ -62,7 +62,7 @@ pub async fn artifacts(
     keys(founded, folder)?;
     write(&folder.join("source.zip"), &setup.source)?;
     let mut kept = Kept { folder: folder.to_owned(), artifacts: BTreeMap::new() };
-    let s3 = house.aws.artifacts(None);
+    let s3 = deps.aws.artifacts(None);
     let mut pages = s3.list_objects_v2().bucket(&founded.bucket).into_paginator().send();
     let unfetched = |error: AwsError| CliError::bug(with_causes(&error));
     let mut keys = Vec::new();
@@ -127,7 +127,7 @@ pub fn one_job(
         let clock = virtual_clock();
         let telemetry =
             Telemetry::watched(|now, label, event| crate::cli::run::tell(now, label.stage.name(), event));
-        let mut house = fixtures::house(
+        let mut deps = fixtures::worker_deps(
             &cloud,
             &founded,
             &plan.setup.region,
@@ -136,22 +136,22 @@ pub fn one_job(
             telemetry,
         )
         .await?;
-        house.targets = plan.targets.clone();
-        let outcome = until(&house, stage).await?;
+        deps.environments = plan.targets.clone();
+        let outcome = until(&deps, stage).await?;
         let folder = output.unwrap_or_else(|| PathBuf::from(".bakeline/job"));
-        artifacts(&house, &founded, &plan.setup, &folder).await?;
+        artifacts(&deps, &founded, &plan.setup, &folder).await?;
         crate::cli::say(&format!("artifacts and trust root: {}", folder.display()))?;
         ended(outcome)
     })
 }
 
 /// Works through the stages up to `last` and gives that one's outcome, or that of the one that failed before.
-async fn until(house: &WorkerDeps, last: Stage) -> Result<Outcome, CliError> {
+async fn until(deps: &WorkerDeps, last: Stage) -> Result<Outcome, CliError> {
     let outcome: Arc<std::sync::Mutex<Option<Outcome>>> = Arc::default();
     let heard = Arc::clone(&outcome);
-    let inner = house.telemetry.clone();
-    let mut house = house.clone();
-    house.telemetry = Telemetry::watched(move |now, label, event| {
+    let inner = deps.telemetry.clone();
+    let mut deps = deps.clone();
+    deps.telemetry = Telemetry::watched(move |now, label, event| {
         inner.emit(now, label, event);
         if let Event::Ended { outcome } = event {
             let over = label.stage == last || matches!(outcome, Outcome::Failed(_));
@@ -163,19 +163,19 @@ async fn until(house: &WorkerDeps, last: Stage) -> Result<Outcome, CliError> {
     loop {
         for stage in Stage::ALL.into_iter().filter(|stage| *stage <= last) {
             let offered =
-                claim::poll(&house, stage, 1).await.map_err(|error| CliError::bug(with_causes(&error)))?;
+                claim::poll(&deps, stage, 1).await.map_err(|error| CliError::bug(with_causes(&error)))?;
             for job in offered {
                 if let Claim::Ours(job) =
-                    claim::acknowledge(&house, job).await.map_err(|e| CliError::bug(with_causes(&e)))?
+                    claim::acknowledge(&deps, job).await.map_err(|e| CliError::bug(with_causes(&e)))?
                 {
-                    run(&house, *job).await.map_err(|error| CliError::bug(with_causes(&error)))?;
+                    run(&deps, *job).await.map_err(|error| CliError::bug(with_causes(&error)))?;
                 }
             }
             if let Some(outcome) = outcome.lock().ok().and_then(|slot| slot.clone()) {
                 return Ok(outcome);
             }
         }
-        house.clock.sleep(super::IDLE).await;
+        deps.clock.sleep(super::IDLE).await;
     }
 }
 

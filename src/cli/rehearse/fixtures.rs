@@ -233,14 +233,14 @@ pub fn targets(spec: &ReleaseSpec) -> Targets {
 /// The network inside the embedded AWS.
 fn network(cloud: &Cloud) -> Network {
     let cloud = cloud.clone();
-    Network::through(move |to| {
+    Network::with_connector(move |to| {
         let cloud = cloud.clone();
         Box::pin(async move { cloud.connect(to).await.map(|stream| Box::new(stream) as Connection) })
     })
 }
 
 /// A worker in the embedded AWS: the same one that works in production.
-pub async fn house(
+pub async fn worker_deps(
     cloud: &Cloud,
     founded: &Provisioned,
     region: &str,
@@ -258,7 +258,7 @@ pub async fn house(
         clock: clock.clone(),
         network: network(cloud),
         authority: Arc::new(Authority { signer, trust }),
-        targets: Targets::default(),
+        environments: Targets::default(),
         journal,
         telemetry,
         stages: Stage::ALL.to_vec(),

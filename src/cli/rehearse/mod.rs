@@ -151,7 +151,7 @@ async fn rehearse(plan: Plan, args: &Args, output: Output) -> Result<(), CliErro
         ))?;
     }
     let watch = Watch::new(style, clock.now(), plan.setup.actions);
-    let mut house = fixtures::house(
+    let mut deps = fixtures::worker_deps(
         &cloud,
         &founded,
         &plan.setup.region,
@@ -160,19 +160,19 @@ async fn rehearse(plan: Plan, args: &Args, output: Output) -> Result<(), CliErro
         watch.telemetry(),
     )
     .await?;
-    house.targets = plan.targets.clone();
+    deps.environments = plan.targets.clone();
     cloud.set_faults(plan.scenario.fault_plan(EPOCH));
-    let mut ended = run_line(&house, &founded, &plan.setup.pipeline).await;
+    let mut ended = run_line(&deps, &founded, &plan.setup.pipeline).await;
     while matches!(ended, Ok(Ended::Failed)) && cloud.with_world(|world| external_events::awaits_retry(world))
     {
         while cloud.with_world(|world| external_events::awaits_retry(world)) {
-            house.clock.sleep(IDLE).await;
+            deps.clock.sleep(IDLE).await;
         }
-        ended = run_line(&house, &founded, &plan.setup.pipeline).await;
+        ended = run_line(&deps, &founded, &plan.setup.pipeline).await;
     }
     watch.finish();
     cloud.set_faults(bakeline_rehearsal::faults::FaultPlan::default());
-    let kept = collect_artifacts::artifacts(&house, &founded, &plan.setup, &args.out).await?;
+    let kept = collect_artifacts::artifacts(&deps, &founded, &plan.setup, &args.out).await?;
     if let Some(path) = &args.transcript {
         std::fs::write(path, cloud.with_transcript(bakeline_rehearsal::transcript::Transcript::json_lines))
             .map_err(|error| {
@@ -180,7 +180,7 @@ async fn rehearse(plan: Plan, args: &Args, output: Output) -> Result<(), CliErro
         })?;
     }
     if style != Style::Json {
-        summary::print(&house, &cloud, &plan, &watch, &kept).await?;
+        summary::print(&deps, &cloud, &plan, &watch, &kept).await?;
     }
     match ended? {
         Ended::Succeeded => Ok(()),
@@ -208,28 +208,28 @@ pub enum Ended {
 ///
 /// # Errors
 /// AWS refused what a worker asks, or the execution did not end.
-pub async fn run_line(house: &WorkerDeps, founded: &Provisioned, pipeline: &str) -> Result<Ended, CliError> {
-    let began = house.clock.now();
+pub async fn run_line(deps: &WorkerDeps, founded: &Provisioned, pipeline: &str) -> Result<Ended, CliError> {
+    let began = deps.clock.now();
     loop {
-        match run_once(house).await {
+        match run_once(deps).await {
             Ok(0) => {
-                if let Some(ended) = execution_ended(house, founded, pipeline).await {
+                if let Some(ended) = execution_ended(deps, founded, pipeline).await {
                     return Ok(ended);
                 }
             }
             Ok(_) => {}
             Err(error) => tracing::warn!(error = %with_causes(&error), "a turn was cut short"),
         }
-        if house.clock.now().since(began) > LONGEST {
+        if deps.clock.now().since(began) > LONGEST {
             return Err(CliError::bug("the pipeline execution did not end within fourteen virtual days"));
         }
-        house.clock.sleep(IDLE).await;
+        deps.clock.sleep(IDLE).await;
     }
 }
 
-async fn execution_ended(house: &WorkerDeps, founded: &Provisioned, pipeline: &str) -> Option<Ended> {
+async fn execution_ended(deps: &WorkerDeps, founded: &Provisioned, pipeline: &str) -> Option<Ended> {
     use aws_sdk_codepipeline::types::PipelineExecutionStatus as Status;
-    let asked = house
+    let asked = deps
         .aws
         .codepipeline
         .get_pipeline_execution()
@@ -313,7 +313,7 @@ fn announce(
         ("AWS_REGION", plan.setup.region.clone()),
         // What the AWS CLI version 1 and boto3 look at.
         ("AWS_DEFAULT_REGION", plan.setup.region.clone()),
-        ("BAKELINE_CLOCK", clock.to_string()),
+        ("BAKELINE_TEST_CLOCK", clock.to_string()),
         ("BAKELINE_SIGNING_KEY", format!("kms:{}", founded.signing_key)),
         ("BAKELINE_TRUST", out.join(collect_artifacts::TRUST).display().to_string()),
     ] {

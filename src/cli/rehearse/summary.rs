@@ -21,7 +21,7 @@ use super::{Plan, epoch};
 
 /// Prints the tables.
 pub async fn print(
-    house: &WorkerDeps,
+    deps: &WorkerDeps,
     cloud: &Cloud,
     plan: &Plan,
     watch: &Watch,
@@ -31,12 +31,12 @@ pub async fn print(
     say("")?;
     say(&stages(&seen, cloud, plan.setup.actions).to_string())?;
     say("")?;
-    let images = images(house, plan).await?;
+    let images = images(deps, plan).await?;
     // A release of containers has none.
     if images.row_count() > 0 {
         say(&images.to_string())?;
     }
-    let end = house.clock.now();
+    let end = deps.clock.now();
     let calls = cloud.with_transcript(|transcript| transcript.counts().values().sum::<u64>());
     say(&format!("\n{} of virtual time, {calls} API calls", elapsed(end.since(epoch()))))?;
     say(&format!("Artifacts   {}", kept.folder.display()))?;
@@ -93,19 +93,19 @@ fn calls(cloud: &Cloud, from: Timestamp, to: Timestamp) -> usize {
 }
 
 /// The service's images that are left.
-async fn images(house: &WorkerDeps, plan: &Plan) -> Result<Table, CliError> {
+async fn images(deps: &WorkerDeps, plan: &Plan) -> Result<Table, CliError> {
     let filter = aws_sdk_ec2::types::Filter::builder()
         .name(format!("tag:{}", tag::SERVICE))
         .values(&plan.setup.service)
         .build();
     let asked =
-        house.aws.ec2.describe_images().owners("self").filters(filter).include_disabled(true).send().await;
+        deps.aws.ec2.describe_images().owners("self").filters(filter).include_disabled(true).send().await;
     let answer = asked.map_err(|e| {
         CliError::bug(with_causes(&AwsError::new("ec2:DescribeImages", &plan.setup.service, e)))
     })?;
     let mut images = answer.images.unwrap_or_default();
     images.sort_by(|a, b| b.creation_date.cmp(&a.creation_date));
-    let running = running(house, plan).await?;
+    let running = running(deps, plan).await?;
     let mut table = table(&["IMAGE", "NAME", "CREATED", "RUNNING IN PRODUCTION"]);
     for image in images {
         let id = image.image_id.unwrap_or_default();
@@ -124,7 +124,7 @@ async fn images(house: &WorkerDeps, plan: &Plan) -> Result<Table, CliError> {
 const NAMES: usize = 200;
 
 /// Instances of every group in production by image.
-async fn running(house: &WorkerDeps, plan: &Plan) -> Result<BTreeMap<String, usize>, CliError> {
+async fn running(deps: &WorkerDeps, plan: &Plan) -> Result<BTreeMap<String, usize>, CliError> {
     let mut running = BTreeMap::new();
     let Some(fleet) = &plan.setup.fleet else { return Ok(running) };
     for names in fleet.groups().chunks(NAMES) {
@@ -135,7 +135,7 @@ async fn running(house: &WorkerDeps, plan: &Plan) -> Result<BTreeMap<String, usi
             .build();
         let alive =
             aws_sdk_ec2::types::Filter::builder().name("instance-state-name").values("running").build();
-        let pages = house.aws.ec2.describe_instances().filters(of_groups).filters(alive).into_paginator();
+        let pages = deps.aws.ec2.describe_instances().filters(of_groups).filters(alive).into_paginator();
         let reservations: Vec<_> = pages.items().send().try_collect().await.map_err(|e| {
             CliError::bug(with_causes(&AwsError::new("ec2:DescribeInstances", &fleet.group, e)))
         })?;

@@ -12,21 +12,21 @@ fn token(state: Value) -> Token<Value> {
         deadline: Timestamp(8_200),
         slices: 3,
         faults: 1,
-        target: None,
+        environment: None,
         state,
     }
 }
 
 #[test]
-fn a_token_reads_in_the_console() {
+fn a_token_is_plain_json() {
     assert_eq!(
         token(json!({"at": "building", "image": "x"})).encode().unwrap(),
-        r#"{"v":1,"execution":"a-1","started":1000,"not_before":1030,"deadline":8200,"slices":3,"faults":1,"state":{"at":"building","image":"x"}}"#
+        r#"{"v":2,"execution":"a-1","started":1000,"not_before":1030,"deadline":8200,"slices":3,"faults":1,"state":{"at":"building","image":"x"}}"#
     );
 }
 
 #[test]
-fn a_token_too_long_is_an_error_and_never_cut() {
+fn a_token_above_the_limit_is_an_error_and_never_truncated() {
     let overhead = token(json!("")).encode().unwrap().len();
     let longest = token(json!("x".repeat(2048 - overhead)));
     assert_eq!(longest.encode().unwrap().len(), 2048);
@@ -36,24 +36,24 @@ fn a_token_too_long_is_an_error_and_never_cut() {
 }
 
 #[test]
-fn what_is_not_ours_is_refused_with_what_it_is() {
+fn a_foreign_token_is_refused_with_the_reason() {
     let good = token(json!(null)).encode().unwrap();
     for (raw, of, message) in [
         (good.clone(), "a-2", "the continuation token belongs to action execution a-1, the job to a-2"),
         (
-            good.replace("\"v\":1", "\"v\":2"),
+            good.replace("\"v\":2", "\"v\":1"),
             "a-1",
-            "the continuation token is of version 2; this build reads versions 1 to 1",
+            "the continuation token has version 1; this build reads version 2",
         ),
         (
-            good.replace("\"v\":1", "\"v\":0"),
+            good.replace("\"v\":2", "\"v\":3"),
             "a-1",
-            "the continuation token is of version 0; this build reads versions 1 to 1",
+            "the continuation token has version 3; this build reads version 2",
         ),
         (
             " ".repeat(2049),
             "a-1",
-            "the continuation token is 2049 bytes long; CodePipeline carries at most 2048",
+            "the continuation token has 2049 bytes; CodePipeline accepts at most 2048",
         ),
     ] {
         assert_eq!(Token::<Value>::decode(&raw, of).unwrap_err().to_string(), message);
@@ -68,18 +68,18 @@ fn what_is_not_ours_is_refused_with_what_it_is() {
         &good.replace("slices", "slides"),
     ] {
         let error = Token::<Value>::decode(raw, "a-1").unwrap_err().to_string();
-        assert!(error.starts_with("the continuation token is not one of ours (byte "), "{raw}: {error}");
+        assert!(error.starts_with("the continuation token is not a token of bakeline (byte "), "{raw}: {error}");
     }
 }
 
 proptest! {
     #[test]
-    fn no_text_makes_decoding_panic(raw in ".{0,200}") {
+    fn decoding_never_panics(raw in ".{0,200}") {
         let _ = Token::<Value>::decode(&raw, "a-1");
     }
 
     #[test]
-    fn what_was_written_is_read(execution in "[a-z0-9-]{1,40}", started in 0i64..4_000_000_000, faults: u16, state in "[ -~]{0,400}") {
+    fn decoding_restores_the_encoded_token(execution in "[a-z0-9-]{1,40}", started in 0i64..4_000_000_000, faults: u16, state in "[ -~]{0,400}") {
         let token = Token { execution: execution.clone(), started: Timestamp(started), faults, ..token(json!(state)) };
         prop_assert_eq!(Token::decode(&token.encode().unwrap(), &execution).unwrap(), token);
     }

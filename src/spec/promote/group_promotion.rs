@@ -129,6 +129,12 @@ impl GroupPromotion {
         1 + self.waves.iter().map(|wave| wave.groups.len()).sum::<usize>()
     }
 
+    /// Number of groups of any wave that are rolled back at a time: the smallest that a wave allows.
+    #[must_use]
+    pub fn max_concurrent(&self) -> u16 {
+        self.waves.iter().map(|wave| wave.max_concurrent).min().unwrap_or(1)
+    }
+
     /// The promotion of one group of a wave: by an instance refresh alone, with the wave's alarms and limits.
     #[must_use]
     pub fn of(&self, wave: &GroupWave, group: &str) -> Self {

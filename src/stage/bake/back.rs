@@ -21,7 +21,7 @@ pub async fn recall(
             let (key, value) = if plan.is_shared() {
                 (tag::BAKE_KEY, start::bake_key(inputs, plan, parent).await?)
             } else {
-                (tag::ACTION_EXECUTION, cx.key().action_execution.clone())
+                (tag::ATTEMPT, cx.key().attempt_id.clone())
             };
             build::recall_recipe(cx, &plan.named(parent).image, key, &value).await
         }

@@ -8,6 +8,7 @@ use super::container;
 use super::judge::{self, Breakdown, Build, BuiltImage, ComponentBreakdown, RegionBreakdown, Workflow};
 use super::recipe::{Made, Plan};
 use super::reuse::Earlier;
+use crate::evidence::Stage;
 use crate::aws::{AwsError, Class};
 use crate::engine::key::{ClientToken, tag};
 use crate::engine::{Progress, StageError};
@@ -23,7 +24,7 @@ pub async fn start(cx: &Cx, pipeline: &str, service: &str) -> Result<String, Sta
         .image_pipeline_arn(pipeline)
         .client_token(cx.key().client_token("build"))
         .tags(tag::SERVICE, service);
-    for (key, value) in cx.key().tags() {
+    for (key, value) in cx.key().tags(Stage::Bake) {
         call = call.tags(key, value);
     }
     let answer = call
@@ -188,8 +189,8 @@ pub async fn recall(cx: &Cx, pipeline: &str) -> Result<Option<String>, AwsError>
         .await
         .map_err(|error| AwsError::new("imagebuilder:ListImagePipelineImages", pipeline, error))?;
     let ours = |image: &wire::ImageSummary| {
-        let of = image.tags.as_ref().and_then(|tags| tags.get(tag::ACTION_EXECUTION));
-        of == Some(&cx.key().action_execution)
+        let of = image.tags.as_ref().and_then(|tags| tags.get(tag::ATTEMPT));
+        of == Some(&cx.key().attempt_id)
     };
     Ok(all.into_iter().find(ours).and_then(|image| image.arn))
 }
@@ -277,7 +278,7 @@ async fn recall_from_any_recipe(cx: &Cx) -> Result<Option<String>, AwsError> {
     while let Some(image) = images.next().await {
         let image = image.map_err(|error| AwsError::new("imagebuilder:ListImages", "this account", error))?;
         let Some(arn) = image.arn else { continue };
-        let found = recall_recipe(cx, &arn, tag::ACTION_EXECUTION, &cx.key().action_execution).await?;
+        let found = recall_recipe(cx, &arn, tag::ATTEMPT, &cx.key().attempt_id).await?;
         if found.is_some() {
             return Ok(found);
         }

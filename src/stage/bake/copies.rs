@@ -6,6 +6,7 @@ use aws_sdk_ec2::config::retry::RetryConfig;
 use aws_sdk_ec2::types::Tag;
 
 use super::judge::{self, BuiltImage, Copies, Described, Look};
+use crate::evidence::Stage;
 use crate::aws::{AwsError, Class};
 use crate::engine::StageError;
 use crate::engine::key::tag;
@@ -58,7 +59,7 @@ pub async fn look(cx: &Cx, copies: &Copies) -> Result<Look, StageError> {
 pub async fn tag(cx: &Cx, image: &BuiltImage, service: &str, shared: bool) -> Result<(), StageError> {
     let found = describe(cx, image).await?;
     let found = found.ok_or_else(|| StageError::NotYet(format!("{} is not found", place(image))))?;
-    let mut wanted = cx.key().tags();
+    let mut wanted = cx.key().tags(Stage::Bake);
     wanted.insert(tag::SERVICE.to_owned(), service.to_owned());
     if shared {
         wanted.retain(|key, _| !found.tags.contains_key(key));

@@ -8,6 +8,7 @@ use aws_sdk_imagebuilder::types::{
 
 use super::recipe::{Component, Declared, Made, Named, Plan};
 use super::registry;
+use crate::evidence::Stage;
 use crate::aws::{AwsError, Class};
 use crate::engine::StageError;
 use crate::engine::key::tag;
@@ -103,7 +104,7 @@ async fn create_component(cx: &Cx, plan: &Plan, declared: &Declared) -> Result<(
         .data(&declared.data)
         .client_token(token)
         .tags(tag::SERVICE, &plan.service);
-    for (key, value) in cx.key().tags() {
+    for (key, value) in cx.key().tags(Stage::Bake) {
         call = call.tags(key, value);
     }
     let made = call.send().await.map(|_| ());
@@ -199,7 +200,7 @@ impl Order<'_> {
             .ami_tags(tag::SERVICE, &plan.service)
             .client_token(cx.key().client_token(&format!("recipe {}", named.version)))
             .tags(tag::SERVICE, &plan.service);
-        for (key, value) in cx.key().tags() {
+        for (key, value) in cx.key().tags(Stage::Bake) {
             call = call.tags(key, value);
         }
         let made = call.send().await.map(|_| ());
@@ -241,7 +242,7 @@ impl Order<'_> {
         if let Some((_, digest)) = parent.split_once('@') {
             call = call.tags(tag::PARENT_DIGEST, digest);
         }
-        for (key, value) in cx.key().tags() {
+        for (key, value) in cx.key().tags(Stage::Bake) {
             call = call.tags(key, value);
         }
         let made = call.send().await.map(|_| ());

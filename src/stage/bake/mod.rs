@@ -35,7 +35,7 @@ use self::judge::Stand;
 use self::product::Product;
 use super::content::Position;
 use super::handover::Source;
-use super::{Cx, StageMachine, goes_forward};
+use super::{Cx, StageMachine, not_unwinding};
 use crate::digest::Sha256;
 use crate::engine::{Failure, Machine, StageError, Step, Timestamp};
 use crate::evidence::Stage;
@@ -196,7 +196,7 @@ impl StageMachine for Bake {
     async fn load(cx: &mut Cx, at: Timestamp) -> Result<Inputs, StageError> {
         let source = Source::open(cx).await?;
         let bake = source.spec.bake().map_err(|missing| StageError::Config(missing.to_string()))?.clone();
-        cx.act_in(bake.environment.as_deref()).await?;
+        cx.act_in(Stage::Bake, bake.environment.as_deref()).await?;
         let of = Of::read(&source, &bake)?;
         let arn = of.arn();
         let (account, region) =
@@ -215,7 +215,7 @@ impl StageMachine for Bake {
         Some(Self::Recalling { looks: 0, parent: None, why })
     }
 
-    async fn step_back(self, cx: &Cx) -> Result<Step<Self>, StageError> {
+    async fn unwind_without_inputs(self, cx: &Cx) -> Result<Step<Self>, StageError> {
         // A build is its pipeline's account's, which its own ARN names too.
         let account = |image: &str| judge::home(image).map_or("", |(account, _)| account).to_owned();
         match self {
@@ -243,7 +243,7 @@ impl StageMachine for Bake {
             | Self::Tagging { .. }
             | Self::Publishing { .. }
             | Self::Validating { .. }
-            | Self::Sealing { .. }) => Err(goes_forward(&forward)),
+            | Self::Sealing { .. }) => Err(not_unwinding(&forward)),
         }
     }
 }

@@ -6,6 +6,7 @@ use super::judge::Look;
 use super::recipe::{Plan, is_source, sources_digest};
 use super::reuse::{Choice, choose};
 use super::{Bake, Inputs, Of, build, declare, release};
+use crate::evidence::Stage;
 use crate::engine::key::{ClientToken, tag};
 use crate::engine::{StageError, Step};
 use crate::stage::Cx;
@@ -47,7 +48,7 @@ pub async fn starting(inputs: &Inputs, cx: &Cx, parent: &str) -> Result<Step<Bak
     let recipe = plan.named(parent).recipe;
     let mut tags = BTreeMap::from([(tag::SERVICE.to_owned(), plan.service.clone())]);
     if !plan.is_shared() {
-        tags.extend(cx.key().tags());
+        tags.extend(cx.key().tags(Stage::Bake));
         let order = build::Order { token: cx.key().client_token("build"), tags, scan };
         return Ok(begun(build::start_recipe(cx, plan, &recipe, order).await?));
     }

@@ -106,22 +106,22 @@ impl Image {
     /// The pin. A value that is no date pins for ever.
     #[must_use]
     pub fn pin(&self) -> Option<Pin> {
-        self.tags.get(tag::PIN).map(|value| moment(value).map_or(Pin::ForEver, Pin::Until))
+        self.tags.get(tag::KEEP).map(|value| moment(value).map_or(Pin::ForEver, Pin::Until))
     }
 
     #[must_use]
     pub fn is_released(&self) -> bool {
-        self.tags.contains_key(tag::RELEASED)
+        self.tags.contains_key(tag::DISCARD)
     }
 
     #[must_use]
     pub fn promoted(&self) -> Option<Timestamp> {
-        self.tags.get(tag::PROMOTED).and_then(|value| moment(value))
+        self.tags.get(tag::PROMOTED_ON).and_then(|value| moment(value))
     }
 
     #[must_use]
     pub fn named_until(&self) -> Option<Timestamp> {
-        self.tags.get(tag::NAMED_UNTIL).and_then(|value| moment(value))
+        self.tags.get(tag::EVIDENCE_UNTIL).and_then(|value| moment(value))
     }
 
     /// The record of its quarantine.

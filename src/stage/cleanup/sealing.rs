@@ -13,7 +13,10 @@ use crate::stage::failure_reason::FailureReason;
 
 /// Hands over what stays and what went.
 pub async fn seal(done: Vec<PendingRemoval>, inputs: &Inputs, cx: &Cx) -> Result<Step<Cleanup>, StageError> {
-    let survey = Survey::take(&cx.aws, &inputs.scope(), Focus::Oldest(inputs.most()), cx.now()).await?;
+    let survey = match inputs.scope() {
+        Some(scope) => Survey::take(&cx.aws, &scope, Focus::Oldest(inputs.most()), cx.now()).await?,
+        None => Survey::empty(cx.now()),
+    };
     if let Some(there) = done.iter().find(|doomed| doomed.gone && survey.image(&doomed.id).is_some()) {
         return Err(StageError::NotYet(format!("{} is deregistered and still listed", there.id)));
     }

@@ -17,7 +17,7 @@ use super::snapshots::{self, Held};
 use super::usage;
 use crate::aws::{Aws, AwsError, Class};
 use crate::engine::{StageError, Timestamp};
-use crate::spec::{MachineImages as Rules, SharedImages};
+use crate::spec::{Cleanup, MachineImages as Rules, SharedImages};
 
 /// Images about which EC2 is asked all at once, so that a disagreement about an image that stays is told too. Of more
 /// images it is asked about those that are to go, ten a call, before each of them changes.
@@ -28,6 +28,8 @@ const FEW: usize = 100;
 pub struct Scope<'a> {
     pub service: &'a str,
     pub rules: &'a Rules,
+    /// The section that the rules are from, for plans and statements.
+    pub policy: &'a Cleanup,
     /// The group that the service's images are promoted to.
     pub group: Option<&'a str>,
     /// What the release itself says of images.
@@ -60,6 +62,20 @@ pub struct Survey {
 }
 
 impl Survey {
+    /// A survey of no images.
+    #[must_use]
+    pub fn empty(at: Timestamp) -> Self {
+        Self {
+            images: Vec::new(),
+            fates: BTreeMap::new(),
+            snapshots: Held::default(),
+            close: BTreeSet::new(),
+            remember: None,
+            suspicion: None,
+            at,
+        }
+    }
+
     /// Looks at everything and judges.
     ///
     /// # Errors

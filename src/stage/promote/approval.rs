@@ -21,7 +21,7 @@ pub async fn read(cx: &Cx, action: &str) -> Result<Approval, StageError> {
         .send()
         .await
         .map_err(|e| AwsError::new("codepipeline:GetPipelineState", &key.pipeline, e))?;
-    let stage = answer.stage_states().iter().find(|stage| stage.stage_name() == Some(&key.stage));
+    let stage = answer.stage_states().iter().find(|stage| stage.stage_name() == Some(&key.pipeline_stage));
     let found = stage
         .into_iter()
         .flat_map(StageState::action_states)
@@ -29,12 +29,12 @@ pub async fn read(cx: &Cx, action: &str) -> Result<Approval, StageError> {
     let Some(found) = found else {
         return Err(StageError::Config(format!(
             "promote.analysis.judge.on_inconclusive.ask.approval_action names {action}, and the stage {} of {} has no such action",
-            key.stage, key.pipeline
+            key.pipeline_stage, key.pipeline
         )));
     };
     // A stage shows its latest execution; while this action runs, that is this one.
     let ours = stage.and_then(|stage| stage.latest_execution()).map(StageExecution::pipeline_execution_id);
-    if ours != Some(key.pipeline_execution.as_str()) {
+    if ours != Some(key.run_id.as_str()) {
         return Ok(Approval::Open);
     }
     let status =

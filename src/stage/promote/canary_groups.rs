@@ -4,6 +4,7 @@
 use aws_sdk_autoscaling::types::{AutoScalingGroup, LaunchTemplateSpecification, Tag};
 
 use super::trial::Side;
+use crate::evidence::Stage;
 use crate::aws::{Aws, AwsError, Class};
 use crate::engine::{ExecutionKey, StageError};
 
@@ -77,7 +78,7 @@ pub async fn create(
 
 /// Production's own tags, so that the application finds on its instances what it finds there, and ours.
 fn tags(like: &AutoScalingGroup, key: &ExecutionKey) -> Vec<Tag> {
-    let ours = key.tags();
+    let ours = key.tags(Stage::Promote);
     let tag = |name: &str, value: &str, at_launch| {
         Tag::builder().key(name).value(value).propagate_at_launch(at_launch).build()
     };

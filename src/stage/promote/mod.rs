@@ -47,7 +47,7 @@ use self::waves::{Cursor, Turn};
 use super::context::Cx;
 use super::failure_reason::FailureReason;
 use super::handover::Release;
-use super::{StageMachine, goes_forward};
+use super::{StageMachine, not_unwinding};
 use crate::aws::Aws;
 use crate::engine::machine::UNWINDING_GRACE;
 use crate::engine::{Failure, Machine, StageError, Step, Timestamp};
@@ -157,7 +157,7 @@ impl StageMachine for Promote {
     async fn load(cx: &mut Cx, at: Timestamp) -> Result<Inputs, StageError> {
         let release = Release::open(cx, Stage::Promote, at).await?;
         let promote = release.spec.promote().map_err(|missing| StageError::Config(missing.to_string()))?;
-        cx.act_in(promote.environment.as_deref()).await?;
+        cx.act_in(Stage::Promote, promote.environment.as_deref()).await?;
         let promote =
             promote.of_groups().map_err(|unsupported| StageError::Config(unsupported.to_string()))?;
         let home = cx.aws.region().to_owned();
@@ -178,7 +178,7 @@ impl StageMachine for Promote {
         None
     }
 
-    async fn step_back(self, cx: &Cx) -> Result<Step<Self>, StageError> {
+    async fn unwind_without_inputs(self, cx: &Cx) -> Result<Step<Self>, StageError> {
         match self {
             Self::GivingUp { why } => Ok(Step::Done(crate::engine::Outcome::Failed(why.into()))),
             other => steps::back_without_inputs(other, cx).await,

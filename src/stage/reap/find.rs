@@ -58,7 +58,7 @@ fn tagged<'t>(tags: &'t [Tag], key: &str) -> Option<&'t str> {
 }
 
 fn of_ours() -> Filter {
-    Filter::builder().name("tag-key").values(tag::ACTION_EXECUTION).build()
+    Filter::builder().name("tag-key").values(tag::ATTEMPT).build()
 }
 
 async fn instances(aws: &Aws) -> Result<Vec<Leftover>, StageError> {
@@ -66,7 +66,7 @@ async fn instances(aws: &Aws) -> Result<Vec<Leftover>, StageError> {
     let mut found = Vec::new();
     while let Some(reservation) = pages.next().await {
         let reservation =
-            reservation.map_err(|e| AwsError::new("ec2:DescribeInstances", tag::ACTION_EXECUTION, e))?;
+            reservation.map_err(|e| AwsError::new("ec2:DescribeInstances", tag::ATTEMPT, e))?;
         for instance in reservation.instances() {
             let state = instance.state().and_then(|state| state.name());
             let over = matches!(state, Some(InstanceStateName::Terminated | InstanceStateName::ShuttingDown));
@@ -83,13 +83,13 @@ async fn instances(aws: &Aws) -> Result<Vec<Leftover>, StageError> {
 
 /// Groups of a trial: the canary and its baseline.
 async fn trial_groups(aws: &Aws) -> Result<Vec<Leftover>, StageError> {
-    let ours = GroupFilter::builder().name("tag-key").values(tag::ACTION_EXECUTION).build();
+    let ours = GroupFilter::builder().name("tag-key").values(tag::ATTEMPT).build();
     let mut pages =
         aws.autoscaling.describe_auto_scaling_groups().filters(ours).into_paginator().items().send();
     let mut found = Vec::new();
     while let Some(group) = pages.next().await {
         let group = group
-            .map_err(|e| AwsError::new("autoscaling:DescribeAutoScalingGroups", tag::ACTION_EXECUTION, e))?;
+            .map_err(|e| AwsError::new("autoscaling:DescribeAutoScalingGroups", tag::ATTEMPT, e))?;
         let get = |key: &str| group.tags().iter().find(|tag| tag.key() == Some(key))?.value();
         let name = group.auto_scaling_group_name().unwrap_or_default();
         // One that is being deleted has a status.
@@ -112,7 +112,7 @@ async fn snapshots(aws: &Aws) -> Result<Vec<Leftover>, StageError> {
     let mut found: BTreeMap<String, Run> = BTreeMap::new();
     while let Some(snapshot) = pages.next().await {
         let snapshot =
-            snapshot.map_err(|e| AwsError::new("ec2:DescribeSnapshots", tag::ACTION_EXECUTION, e))?;
+            snapshot.map_err(|e| AwsError::new("ec2:DescribeSnapshots", tag::ATTEMPT, e))?;
         let run = Run::of(|key| tagged(snapshot.tags(), key));
         if let (Some(id), Some(run)) = (snapshot.snapshot_id(), run) {
             found.insert(id.to_owned(), run);

@@ -8,6 +8,7 @@ use aws_sdk_ec2::types::{
 use aws_sdk_ssm::types::InstanceInformationStringFilter;
 
 use super::judge::{self, Described, Vitals};
+use crate::evidence::Stage;
 use crate::aws::{AwsError, Class};
 use crate::engine::StageError;
 use crate::engine::key::tag;
@@ -126,7 +127,7 @@ const CONSOLE_BYTES: usize = 64 << 10;
 
 fn tags(cx: &Cx, service: &str, of: ResourceType) -> TagSpecification {
     let tag = |key: &str, value: &str| Tag::builder().key(key).value(value).build();
-    let mut tags: Vec<Tag> = cx.key().tags().iter().map(|(key, value)| tag(key, value)).collect();
+    let mut tags: Vec<Tag> = cx.key().tags(Stage::Test).iter().map(|(key, value)| tag(key, value)).collect();
     tags.push(tag(tag::SERVICE, service));
     tags.push(tag("Name", &cx.key().name("test")));
     TagSpecification::builder().resource_type(of).set_tags(Some(tags)).build()
@@ -215,12 +216,12 @@ pub async fn recall(cx: &Cx) -> Result<Vec<String>, AwsError> {
         let values = values.iter().map(|value| (*value).to_owned()).collect();
         Filter::builder().name(name).set_values(Some(values)).build()
     };
-    let execution = cx.key().action_execution.as_str();
+    let execution = cx.key().attempt_id.as_str();
     let call = cx
         .aws
         .ec2
         .describe_instances()
-        .filters(filter(format!("tag:{}", tag::ACTION_EXECUTION), &[execution]))
+        .filters(filter(format!("tag:{}", tag::ATTEMPT), &[execution]))
         .filters(filter("instance-state-name".into(), &["pending", "running", "stopping", "stopped"]));
     let all = call.into_paginator().items().send().try_collect().await;
     let all = all.map_err(|error| AwsError::new("ec2:DescribeInstances", execution, error))?;

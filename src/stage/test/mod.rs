@@ -26,7 +26,7 @@ use self::order::Order;
 use self::soak::Soaked;
 use self::task::TaskTest;
 use super::handover::Release;
-use super::{Cx, StageMachine, goes_forward};
+use super::{Cx, StageMachine, not_unwinding};
 use crate::engine::{Failure, Machine, Progress, StageError, Step, Timestamp};
 use crate::evidence::{ImageIdentity, Stage};
 use crate::spec;
@@ -122,7 +122,7 @@ impl StageMachine for Test {
     async fn load(cx: &mut Cx, at: Timestamp) -> Result<Ground, StageError> {
         let release = Release::open(cx, Stage::Test, at).await?;
         let test = release.spec.test().map_err(|missing| StageError::Config(missing.to_string()))?.clone();
-        cx.act_in(test.environment.as_deref()).await?;
+        cx.act_in(Stage::Test, test.environment.as_deref()).await?;
         if let Some(task) = test.task.clone() {
             let image = release.container_in(cx.aws.region())?.clone();
             return Ok(Ground::Task(Box::new(task::Inputs { release, test, task, image })));
@@ -136,12 +136,12 @@ impl StageMachine for Test {
         Some(TaskTest::recover_lost_first_slice(why).into())
     }
 
-    async fn step_back(self, cx: &Cx) -> Result<Step<Self>, StageError> {
+    async fn unwind_without_inputs(self, cx: &Cx) -> Result<Step<Self>, StageError> {
         match self {
             Self::Recalling { looks, why } => back::recalling(cx, looks, why).await,
             Self::Withdrawing { instance, looks, why } => back::withdrawing(cx, instance, looks, why).await,
             Self::Withdrawn { instance, why } => back::withdrawn(cx, instance, why).await,
-            Self::Task { task } => task.step_back(cx).await,
+            Self::Task { task } => task.unwind_without_inputs(cx).await,
             forward @ (Self::Launching
             | Self::LaunchingOnDemand
             | Self::Booting { .. }
@@ -152,7 +152,7 @@ impl StageMachine for Test {
             | Self::Soaking { .. }
             | Self::Terminating { .. }
             | Self::Ending { .. }
-            | Self::Sealing { .. }) => Err(goes_forward(&forward)),
+            | Self::Sealing { .. }) => Err(not_unwinding(&forward)),
         }
     }
 }
@@ -215,7 +215,7 @@ impl Machine for Test {
 
     async fn step(self, ground: &Ground, cx: &Cx) -> Result<Step<Self>, StageError> {
         if self.is_unwinding() {
-            return self.step_back(cx).await;
+            return self.unwind_without_inputs(cx).await;
         }
         let (state, inputs) = match (self, ground) {
             (Self::Task { task }, Ground::Task(inputs)) => return task.step(inputs, cx).await,
@@ -257,7 +257,7 @@ impl Machine for Test {
             back @ (Self::Recalling { .. }
             | Self::Withdrawing { .. }
             | Self::Withdrawn { .. }
-            | Self::Task { .. }) => back.step_back(cx).await,
+            | Self::Task { .. }) => back.unwind_without_inputs(cx).await,
         }
     }
 }

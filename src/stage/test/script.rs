@@ -226,17 +226,16 @@ BEGIN { n = split(ENVIRON["BAKELINE_SECRETS"], names, " ")
 "#;
 
 fn fetch(secret: &Secret) -> String {
-    match (&secret.secret, &secret.parameter) {
-        (Some(arn), _) => format!(
+    match secret {
+        Secret::SecretsManager(arn) => format!(
             "aws secretsmanager get-secret-value --secret-id {} --query SecretString --output text --region {}",
             quoted(arn),
             quoted(arn.split(':').nth(3).unwrap_or_default())
         ),
-        (None, Some(name)) => format!(
+        Secret::Parameter(name) => format!(
             "aws ssm get-parameter --with-decryption --name {} --query Parameter.Value --output text",
             quoted(name)
         ),
-        (None, None) => "false".to_owned(),
     }
 }
 

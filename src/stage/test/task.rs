@@ -23,7 +23,7 @@ use crate::engine::{Failure, Progress, StageError, Step, Timestamp};
 use crate::evidence::ContainerIdentity;
 use crate::spec;
 use crate::stage::handover::Release;
-use crate::stage::{Cx, goes_forward};
+use crate::stage::{Cx, not_unwinding};
 
 /// Looks that must find nothing before it is believed that nothing is there.
 const LOOKS: u8 = 3;
@@ -146,11 +146,11 @@ impl TaskTest {
             unwinding @ (Self::Recalling { .. }
             | Self::Withdrawing { .. }
             | Self::Withdrawn { .. }
-            | Self::Clearing { .. }) => unwinding.step_back(cx).await,
+            | Self::Clearing { .. }) => unwinding.unwind_without_inputs(cx).await,
         }
     }
 
-    pub async fn step_back(self, cx: &Cx) -> Result<Step<Test>, StageError> {
+    pub async fn unwind_without_inputs(self, cx: &Cx) -> Result<Step<Test>, StageError> {
         match self {
             Self::Recalling { looks, instances, why } => back::recalling(cx, looks, instances, why).await,
             Self::Withdrawing { revision, looks, instances, why } => {
@@ -168,7 +168,7 @@ impl TaskTest {
             | Self::Ending { .. }
             | Self::Deregistering { .. }
             | Self::Deleting { .. }
-            | Self::Sealing { .. }) => Err(goes_forward(&forward)),
+            | Self::Sealing { .. }) => Err(not_unwinding(&forward)),
         }
     }
 }

@@ -31,7 +31,7 @@ impl ExecutionStatusCache {
     /// # Errors
     /// CodePipeline refused or did not answer.
     pub async fn look(&self, aws: &Aws, job: &Job, now: Timestamp) -> Result<Option<String>, AwsError> {
-        if self.seen_lately(&job.key.pipeline_execution, now) {
+        if self.seen_lately(&job.key.run_id, now) {
             return Ok(None);
         }
         over(aws, job).await
@@ -57,7 +57,7 @@ impl ExecutionStatusCache {
 /// # Errors
 /// CodePipeline refused or did not answer.
 pub async fn over(aws: &Aws, job: &Job) -> Result<Option<String>, AwsError> {
-    let (pipeline, execution) = (&job.key.pipeline, &job.key.pipeline_execution);
+    let (pipeline, execution) = (&job.key.pipeline, &job.key.run_id);
     let asked =
         aws.codepipeline.get_pipeline_execution().pipeline_name(pipeline).pipeline_execution_id(execution);
     let answer = asked.send().await;
@@ -77,7 +77,7 @@ pub async fn over(aws: &Aws, job: &Job) -> Result<Option<String>, AwsError> {
         .send();
     while let Some(action) = pages.next().await {
         let action = action.map_err(|e| AwsError::new("codepipeline:ListActionExecutions", execution, e))?;
-        if action.action_execution_id.as_deref() == Some(job.key.action_execution.as_str()) {
+        if action.action_execution_id.as_deref() == Some(job.key.attempt_id.as_str()) {
             return Ok(match action.status {
                 Some(ActionExecutionStatus::Abandoned) => {
                     Some(format!("the execution is {status}, the action abandoned"))

@@ -65,24 +65,24 @@ pub(super) async fn ask(
     batch: usize,
     late: Duration,
 ) -> Result<Offers, WorkerError> {
-    let house = &bench.house;
-    let offered = claim::poll(house, stage, i32::try_from(batch).unwrap_or(i32::MAX)).await?;
-    house.telemetry.measure(house.clock.now(), &Measured::Poll { stage, offered: offered.len(), late });
+    let deps = &bench.deps;
+    let offered = claim::poll(deps, stage, i32::try_from(batch).unwrap_or(i32::MAX)).await?;
+    deps.telemetry.measure(deps.clock.now(), &Measured::Poll { stage, offered: offered.len(), late });
     let mut offers = Offers { offered: offered.len(), ..Offers::default() };
     let claims = offered.into_iter().map(|job| async move {
         let (id, label, first) =
             (job.id.clone(), JobLabel::of(&job, stage), job.continuation_token.is_none());
-        (id, label, first, claim::acknowledge(house, job).await)
+        (id, label, first, claim::acknowledge(deps, job).await)
     });
     let mut claims = futures::stream::iter(claims).buffer_unordered(AT_ONCE);
     while let Some((id, label, first, claimed)) = claims.next().await {
         match claimed {
             Ok(Claim::Ours(job)) => {
-                house.telemetry.emit(house.clock.now(), &label, &Event::Claimed { first });
-                offers.claimed.push(ClaimedJob::new(*job, millis(&house.clock)));
+                deps.telemetry.emit(deps.clock.now(), &label, &Event::Claimed { first });
+                offers.claimed.push(ClaimedJob::new(*job, millis(&deps.clock)));
             }
             Ok(Claim::NotOurs { why, .. }) => {
-                house.telemetry.emit(house.clock.now(), &label, &Event::NotOurs { why: &why });
+                deps.telemetry.emit(deps.clock.now(), &label, &Event::NotOurs { why: &why });
             }
             Err(error) => {
                 tracing::warn!(job = id, error = %with_causes(&error), "the acknowledgement may not have arrived");

@@ -107,15 +107,15 @@ const MEASURE: u64 = 60_000;
 
 impl Service {
     #[must_use]
-    pub fn new(house: WorkerDeps, settings: Settings) -> Self {
-        Self::running(house, settings, stages())
+    pub fn new(deps: WorkerDeps, settings: Settings) -> Self {
+        Self::running(deps, settings, stages())
     }
 
     /// A worker whose slices are run by `runner`.
     #[must_use]
-    pub fn running(house: WorkerDeps, settings: Settings, runner: Runner) -> Self {
+    pub fn running(deps: WorkerDeps, settings: Settings, runner: Runner) -> Self {
         let fates = execution_status::ExecutionStatusCache::new(settings.look_every);
-        Self { bench: Arc::new(SliceRunner { house, settings, runner, fates }), health: Arc::default() }
+        Self { bench: Arc::new(SliceRunner { deps, settings, runner, fates }), health: Arc::default() }
     }
 
     /// How the worker is, for as long as it runs.
@@ -130,8 +130,8 @@ impl Service {
     /// The journal cannot be used, or, when draining, CodePipeline refuses polls for good.
     pub async fn run(self, mut stop: watch::Receiver<Stop>) -> Result<Summary, WorkerError> {
         let bench = self.bench;
-        let clock = bench.house.clock.clone();
-        let inherited = bench.house.journal.open(clock.now()).await?;
+        let clock = bench.deps.clock.clone();
+        let inherited = bench.deps.journal.open(clock.now()).await?;
         let mut hands = Scheduler::new(Arc::clone(&bench), Arc::clone(&self.health), millis(&clock));
         hands.inherit(inherited);
         let mut tasks = JoinSet::new();
@@ -157,7 +157,7 @@ impl Service {
             if now.saturating_sub(measured) >= MEASURE {
                 measured = now;
                 let (running, ready, parked) = hands.count();
-                bench.house.telemetry.measure(clock.now(), &Measured::InHand { running, ready, parked });
+                bench.deps.telemetry.measure(clock.now(), &Measured::InHand { running, ready, parked });
                 tell_calls(&bench);
             }
             let wake = hands.wake(now).min(deadline.unwrap_or(u64::MAX)).min(now.saturating_add(HEARTBEAT));
@@ -181,7 +181,7 @@ impl Service {
         tell_calls(&bench);
         let summary = hands.summary();
         if told != Stop::AtOnce
-            && let Err(error) = bench.house.journal.close().await
+            && let Err(error) = bench.deps.journal.close().await
         {
             tracing::warn!(%error, "the lease was not given back; it runs out by itself");
         }
@@ -191,11 +191,11 @@ impl Service {
 
 /// Measures what was called since the last time.
 fn tell_calls(bench: &SliceRunner) {
-    let now = bench.house.clock.now();
-    for (operation, tally) in bench.house.aws.calls.take() {
+    let now = bench.deps.clock.now();
+    for (operation, tally) in bench.deps.aws.calls.take() {
         let (calls, throttles, failures) = (tally.calls, tally.throttles, tally.failures);
         let measured = Measured::Calls { operation: &operation, calls, throttles, failures };
-        bench.house.telemetry.measure(now, &measured);
+        bench.deps.telemetry.measure(now, &measured);
     }
 }
 

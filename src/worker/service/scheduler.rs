@@ -71,7 +71,7 @@ pub(super) struct Scheduler {
 impl Scheduler {
     pub fn new(bench: Arc<SliceRunner>, health: Arc<Health>, now: u64) -> Self {
         let most = bench.settings.drain.then_some(DRAIN_PAUSE);
-        let polls = bench.house.stages.iter().zip(0u64..).map(|(stage, number)| {
+        let polls = bench.deps.stages.iter().zip(0u64..).map(|(stage, number)| {
             let pace = Pace::new(now, most, bench.settings.seed.wrapping_add(number));
             (*stage, Polling { pace, under_way: false, idle: 0 })
         });
@@ -103,7 +103,7 @@ impl Scheduler {
     pub fn inherit(&mut self, inherited: Inherited) {
         if inherited.leases > 0 || !inherited.jobs.is_empty() {
             let measured = Measured::TakeOver { leases: inherited.leases, jobs: inherited.jobs.len() };
-            self.bench.house.telemetry.measure(self.bench.house.clock.now(), &measured);
+            self.bench.deps.telemetry.measure(self.bench.deps.clock.now(), &measured);
         }
         for id in inherited.jobs {
             if !self.jobs.contains(&id) {
@@ -216,7 +216,7 @@ impl Scheduler {
             let bench = Arc::clone(&self.bench);
             let broken = TaskEvent::Broke { job: None, what: Broken::Tend };
             spawn(tasks, broken, async move {
-                TaskEvent::Tended(bench.house.journal.tend(bench.house.clock.now()).await)
+                TaskEvent::Tended(bench.deps.journal.tend(bench.deps.clock.now()).await)
             });
         }
         if !self.stopping {
@@ -415,7 +415,7 @@ impl Scheduler {
                 let class = if let WorkerError::Aws(error) = &error { error.class } else { Class::Transient };
                 let why = with_causes(&error);
                 let failed = Measured::PollFailed { stage, throttled: class == Class::Throttled, why: &why };
-                self.bench.house.telemetry.measure(self.bench.house.clock.now(), &failed);
+                self.bench.deps.telemetry.measure(self.bench.deps.clock.now(), &failed);
                 self.paced(stage, Found::Refused, now);
                 if self.bench.settings.drain && !class.is_transient() { Err(error) } else { Ok(()) }
             }
@@ -431,7 +431,7 @@ impl Scheduler {
 
     /// Takes a claimed job in hand.
     fn take(&mut self, held: Box<ClaimedJob>, now: u64) {
-        self.handed.remove(&held.job.key.action_execution);
+        self.handed.remove(&held.job.key.attempt_id);
         if !self.jobs.insert(held.job.id.clone()) {
             // The slice under way answers for both, unless its answer came between this offer and its acknowledgement.
             self.again.insert(held.job.id.clone());
@@ -470,7 +470,7 @@ impl Scheduler {
                         if self.bench.settings.drain { DRAIN_LOOK } else { self.bench.settings.look_every };
                     let due =
                         now.max(held.due).saturating_add(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
-                    let action = held.job.key.action_execution.clone();
+                    let action = held.job.key.attempt_id.clone();
                     self.look_after.push(due, action.clone());
                     self.handed.insert(action, (due, held));
                 }

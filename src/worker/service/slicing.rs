@@ -110,7 +110,7 @@ pub(super) enum Next {
 
 /// What every slice shares.
 pub(super) struct SliceRunner {
-    pub house: WorkerDeps,
+    pub deps: WorkerDeps,
     pub settings: Settings,
     pub runner: Runner,
     pub fates: ExecutionStatusCache,
@@ -118,7 +118,7 @@ pub(super) struct SliceRunner {
 
 impl SliceRunner {
     fn now(&self) -> u64 {
-        millis(&self.house.clock)
+        millis(&self.deps.clock)
     }
 
     /// Works on a job once: refreshes what has grown old, runs the slice, reports.
@@ -134,9 +134,9 @@ impl SliceRunner {
             },
         };
         let took = Duration::from_millis(self.now().saturating_sub(began));
-        self.house
+        self.deps
             .telemetry
-            .measure(self.house.clock.now(), &Measured::Slice { label: &label, ending, took, late });
+            .measure(self.deps.clock.now(), &Measured::Slice { label: &label, ending, took, late });
         next
     }
 
@@ -148,7 +148,7 @@ impl SliceRunner {
         }
         let begun = held.job.continuation_token.is_some() || held.interrupted || held.tries > 0;
         if begun && held.unwinding.is_none() {
-            match self.fates.look(&self.house.aws, &held.job, self.house.clock.now()).await {
+            match self.fates.look(&self.deps.aws, &held.job, self.deps.clock.now()).await {
                 Ok(Some(why)) => self.abandon(&mut held, why),
                 Ok(None) => {}
                 // Not knowing is no reason to stop a release: the next look may tell.
@@ -161,12 +161,12 @@ impl SliceRunner {
     }
 
     fn abandon(&self, held: &mut ClaimedJob, why: String) {
-        self.house.telemetry.emit(self.house.clock.now(), &held.label, &Event::Abandoned { why: &why });
+        self.deps.telemetry.emit(self.deps.clock.now(), &held.label, &Event::Abandoned { why: &why });
         held.unwinding = Some(Failure::new(FailureKind::JobFailed, why));
     }
 
     async fn refresh(&self, mut held: Box<ClaimedJob>) -> Result<Box<ClaimedJob>, Next> {
-        match claim::look_up(&self.house, &held.job.id).await {
+        match claim::look_up(&self.deps, &held.job.id).await {
             Ok(Claim::Ours(fresh)) => {
                 // Of an action that is over CodePipeline gives no credentials; the old ones may still do.
                 if fresh.credentials.is_some() {
@@ -177,7 +177,7 @@ impl SliceRunner {
             }
             Ok(Claim::NotOurs { .. }) if held.unwinding.is_some() => Ok(held),
             Ok(Claim::NotOurs { why, .. }) => {
-                self.house.telemetry.emit(self.house.clock.now(), &held.label, &Event::NotOurs { why: &why });
+                self.deps.telemetry.emit(self.deps.clock.now(), &held.label, &Event::NotOurs { why: &why });
                 Err(self.gone(held, false).await)
             }
             Err(error) => {
@@ -188,7 +188,7 @@ impl SliceRunner {
     }
 
     async fn gone(&self, held: Box<ClaimedJob>, moved: bool) -> Next {
-        if let Err(error) = self.house.journal.forget(&held.job.id).await {
+        if let Err(error) = self.deps.journal.forget(&held.job.id).await {
             tracing::warn!(job = held.job.id, %error, "the journal keeps a job that is done; looking it up will tell");
         }
         Next::Gone { job: held.job.id, moved }
@@ -199,7 +199,7 @@ impl SliceRunner {
             let answer = no_stage(&held.job);
             return self.report(held, answer).await;
         };
-        let cx = Arc::new(self.house.context(held.job.clone()));
+        let cx = Arc::new(self.deps.context(held.job.clone()));
         if let Some(why) = held.unwinding.clone() {
             let slice = async { Ok(slice::unwind(stage, &cx, &why).await) };
             let answer = self.bounded(&held, slice).await.unwrap_or_else(|error| slice::failed(&error));
@@ -227,9 +227,9 @@ impl SliceRunner {
         let limit = self.settings.slice_limit;
         tokio::select! {
             answer = guarded(slice) => answer.unwrap_or_else(Ok),
-            () = self.house.clock.sleep(limit) => {
+            () = self.deps.clock.sleep(limit) => {
                 let why = format!("the slice took longer than {} seconds and was cut off", limit.as_secs());
-                match held.job.continuation_token.as_deref().and_then(|token| postponed(token, &self.house.clock)) {
+                match held.job.continuation_token.as_deref().and_then(|token| postponed(token, &self.deps.clock)) {
                     Some((token, not_before)) => {
                         let progress = Progress { summary: format!("trying again: {why}"), ..Progress::default() };
                         Ok(Answer::Continue { token, not_before, progress })
@@ -241,9 +241,9 @@ impl SliceRunner {
     }
 
     async fn report(&self, mut held: Box<ClaimedJob>, answer: Answer) -> (Next, Ending) {
-        match report::report(&self.house, &held.job, &answer).await {
+        match report::report(&self.deps, &held.job, &answer).await {
             Ok(reported) => {
-                tell(&self.house, &held.label, &answer, &reported);
+                tell(&self.deps, &held.label, &answer, &reported);
                 match (reported, answer) {
                     (Reported::Taken, Answer::Continue { token, .. }) => {
                         held.job.continuation_token = Some(token);
@@ -272,7 +272,7 @@ impl SliceRunner {
         let Answer::Continue { token, .. } = answer else {
             return Next::Dropped { job: held.job.id };
         };
-        match execution_status::over(&self.house.aws, &held.job).await {
+        match execution_status::over(&self.deps.aws, &held.job).await {
             Ok(Some(why)) => {
                 held.job.continuation_token = Some(token);
                 self.begin_unwinding(&mut held, why).await;
@@ -294,8 +294,8 @@ impl SliceRunner {
                 (Next::Later(held), Ending::Unwound)
             }
             Answer::End(outcome) => {
-                self.house.telemetry.emit(
-                    self.house.clock.now(),
+                self.deps.telemetry.emit(
+                    self.deps.clock.now(),
                     &held.label,
                     &Event::Undone { outcome: &outcome },
                 );
@@ -306,7 +306,7 @@ impl SliceRunner {
 
     /// Looks after an action whose next job was not seen: it may have been abandoned while no worker had it.
     pub async fn look_after(&self, mut held: Box<ClaimedJob>) -> Option<Box<ClaimedJob>> {
-        match execution_status::over(&self.house.aws, &held.job).await {
+        match execution_status::over(&self.deps.aws, &held.job).await {
             Ok(None) => None,
             Ok(Some(why)) => {
                 self.begin_unwinding(&mut held, why).await;
@@ -320,7 +320,7 @@ impl SliceRunner {
     }
 
     async fn begin_unwinding(&self, held: &mut ClaimedJob, why: String) {
-        if let Err(error) = self.house.journal.remember(&held.job.id).await {
+        if let Err(error) = self.deps.journal.remember(&held.job.id).await {
             tracing::warn!(job = held.job.id, %error, "the journal does not know of an unwinding");
         }
         self.abandon(held, why);
@@ -342,12 +342,12 @@ impl SliceRunner {
     /// # Errors
     /// CodePipeline did not answer.
     pub async fn take_up(&self, id: &str) -> Result<Option<Box<ClaimedJob>>, WorkerError> {
-        match claim::take_up(&self.house, id).await? {
+        match claim::take_up(&self.deps, id).await? {
             Claim::Ours(job) => {
                 let mut held = ClaimedJob::new(*job, self.now());
                 held.interrupted = true;
-                self.house.telemetry.emit(
-                    self.house.clock.now(),
+                self.deps.telemetry.emit(
+                    self.deps.clock.now(),
                     &held.label,
                     &Event::Claimed { first: false },
                 );

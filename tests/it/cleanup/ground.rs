@@ -67,7 +67,7 @@ fn live(spec: &str, prepare: impl FnOnce(&mut World, &Ground), test: impl AsyncF
     in_virtual_time(async {
         let (cloud, clock) = moment.go_on();
         let journal = Arc::new(Journal::in_memory());
-        let house = moment.worker(&cloud, &clock, &journal, &[Stage::Cleanup], Telemetry::default()).await;
+        let deps = moment.worker(&cloud, &clock, &journal, &[Stage::Cleanup], Telemetry::default()).await;
         let ground = Ground {
             account: release.setup.account.clone(),
             region: release.setup.region.clone(),
@@ -75,7 +75,7 @@ fn live(spec: &str, prepare: impl FnOnce(&mut World, &Ground), test: impl AsyncF
             spec: ReleaseSpec::parse(&std::fs::read(crate::support::repository(spec)).unwrap(), spec)
                 .unwrap(),
             candidates: 4,
-            aws: house.aws,
+            aws: deps.aws,
             moment,
             cloud,
             clock,
@@ -105,13 +105,13 @@ impl Ground {
         let moment = Moment { now: self.cloud.now(), ..moment.clone() };
         let cloud = Cloud::new(moment.world.clone(), self.cloud.timeline());
         let journal = Arc::new(Journal::in_memory());
-        let house =
+        let deps =
             moment.worker(&cloud, &self.clock, &journal, &[Stage::Cleanup], Telemetry::default()).await;
         let ground = Self {
             moment,
             cloud,
             clock: self.clock.clone(),
-            aws: house.aws,
+            aws: deps.aws,
             account: self.account.clone(),
             region: self.region.clone(),
             subnet: self.subnet.clone(),

@@ -225,7 +225,7 @@ fn a_state_that_is_not_the_jobs_own_is_refused() {
     let [key, trust] = keys(folder.path());
     let file = repository("examples/web/jobs/bake.json");
     let rest = folder.path().join("5a7c2e90-3f64-4b1d-8c2e-91d0b7a6e3f1.token.json");
-    let other = fs::read(repository("tests/golden/tokens/1/bake/building.json")).unwrap();
+    let other = fs::read(repository("tests/golden/tokens/2/bake/building.json")).unwrap();
     let mut wrong = Vec::new();
     for (name, token, says) in [
         ("another job's", other, "belongs to action execution 1f0c2d3e-0000-4000-8000-000000000001"),

@@ -121,7 +121,7 @@ proptest! {
     fn a_damaged_job_document_is_read_or_refused(which in 0usize..4, damage in damage()) {
         let bytes = damaged(&read(&format!("examples/web/jobs/{}.json", JOBS[which])), &damage);
         match Job::from_document(&bytes, "job.json") {
-            Ok(job) => prop_assert!(!job.id.is_empty() && !job.key.action_execution.is_empty()),
+            Ok(job) => prop_assert!(!job.id.is_empty() && !job.key.attempt_id.is_empty()),
             Err(error) => prop_assert!(error.to_string().starts_with("job.json:"), "{error}"),
         }
     }
@@ -170,7 +170,7 @@ proptest! {
 
     #[test]
     fn a_damaged_token_is_read_or_refused(stage in 0usize..4, which in any::<Index>(), damage in damage()) {
-        let folder = repository(&format!("tests/golden/tokens/1/{}", JOBS[stage]));
+        let folder = repository(&format!("tests/golden/tokens/2/{}", JOBS[stage]));
         let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()).collect();
         files.sort();
         let good = std::fs::read(which.get(&files)).unwrap();

@@ -85,11 +85,11 @@ impl Waiting {
     pub fn redrafted(&self, change: impl FnOnce(&mut Draft)) -> (Vec<u8>, Duration) {
         in_virtual_time(async {
             let (cloud, clock) = self.moment.go_on();
-            let house = self.worker(&cloud, &clock).await;
+            let deps = self.worker(&cloud, &clock).await;
             let mut draft = Draft::of(&self.body, &self.reader);
             change(&mut draft);
             let later = draft.later;
-            (draft.seal(&house.authority.signer).await, later)
+            (draft.seal(&deps.authority.signer).await, later)
         })
     }
 
@@ -108,17 +108,17 @@ impl Waiting {
             cloud
                 .with_world(|world| s3::put(world, &self.bucket, &self.key, body.into(), encryption))
                 .unwrap();
-            let mut house = self.worker(&cloud, &clock).await;
+            let mut deps = self.worker(&cloud, &clock).await;
             if let Some(trust) = trust {
-                let signer = bakeline::evidence::Signer::kms(&house.aws.kms, &moment.founded.signing_key)
+                let signer = bakeline::evidence::Signer::kms(&deps.aws.kms, &moment.founded.signing_key)
                     .await
                     .unwrap();
-                house.authority = Arc::new(Authority { signer, trust });
+                deps.authority = Arc::new(Authority { signer, trust });
             }
-            if work(&moment, &cloud, &house, self.stage).await == ActionStatus::Succeeded {
+            if work(&moment, &cloud, &deps, self.stage).await == ActionStatus::Succeeded {
                 return Refusal::none("it was taken for good");
             }
-            assert!(house.journal.jobs().await.unwrap().is_empty(), "the job is not struck from the journal");
+            assert!(deps.journal.jobs().await.unwrap().is_empty(), "the job is not struck from the journal");
             refusal(&cloud)
         })
     }

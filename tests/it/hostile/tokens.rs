@@ -13,7 +13,7 @@ use crate::support::{in_virtual_time, repository};
 /// A token of each kind of state that was ever released for a stage, by the name of its file.
 fn released(stage: &str) -> Vec<(String, String)> {
     let mut tokens = Vec::new();
-    for file in std::fs::read_dir(repository(&format!("tests/golden/tokens/1/{stage}"))).unwrap() {
+    for file in std::fs::read_dir(repository(&format!("tests/golden/tokens/2/{stage}"))).unwrap() {
         let path = file.unwrap().path();
         let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
         tokens.push((name, std::fs::read_to_string(path).unwrap().trim_end().to_owned()));
@@ -23,10 +23,10 @@ fn released(stage: &str) -> Vec<(String, String)> {
 }
 
 /// The job of the waiting stage, claimed.
-async fn claimed(house: &WorkerDeps, waiting: &Waiting) -> Job {
-    let offered = claim::poll(house, waiting.stage, 1).await.unwrap().remove(0);
-    assert_eq!(offered.key.action_execution, waiting.reader);
-    match claim::acknowledge(house, offered).await.unwrap() {
+async fn claimed(deps: &WorkerDeps, waiting: &Waiting) -> Job {
+    let offered = claim::poll(deps, waiting.stage, 1).await.unwrap().remove(0);
+    assert_eq!(offered.key.attempt_id, waiting.reader);
+    match claim::acknowledge(deps, offered).await.unwrap() {
         Claim::Ours(job) => *job,
         Claim::NotOurs { why, .. } => panic!("{why}"),
     }
@@ -36,10 +36,10 @@ async fn claimed(house: &WorkerDeps, waiting: &Waiting) -> Job {
 fn run(waiting: &Waiting, token: &str) -> (Refusal, Duration) {
     in_virtual_time(async {
         let (cloud, clock) = waiting.moment.go_on();
-        let house = waiting.worker(&cloud, &clock).await;
-        let job = claimed(&house, waiting).await;
+        let deps = waiting.worker(&cloud, &clock).await;
+        let job = claimed(&deps, waiting).await;
         let began = clock.now();
-        run_once::run(&house, Job { continuation_token: Some(token.to_owned()), ..job }).await.unwrap();
+        run_once::run(&deps, Job { continuation_token: Some(token.to_owned()), ..job }).await.unwrap();
         (refusal(&cloud), clock.now().since(began))
     })
 }
@@ -134,14 +134,14 @@ fn a_job_of_no_stage_is_answered_and_nothing_is_done() {
     {
         let refusal = in_virtual_time(async {
             let (cloud, clock) = waiting.moment.go_on();
-            let house = waiting.worker(&cloud, &clock).await;
-            let mut job = claimed(&house, waiting).await;
+            let deps = waiting.worker(&cloud, &clock).await;
+            let mut job = claimed(&deps, waiting).await;
             job.action_type = bakeline::engine::job::ActionType {
                 category: category.into(),
                 provider: provider.into(),
                 version: version.into(),
             };
-            run_once::run(&house, job).await.unwrap();
+            run_once::run(&deps, job).await.unwrap();
             refusal(&cloud)
         });
         let says = format!("the job is of {category} {provider} {version}");
@@ -155,9 +155,9 @@ fn a_job_without_artifacts_is_answered_and_nothing_is_done() {
     for waiting in Waiting::everywhere() {
         let refusal = in_virtual_time(async {
             let (cloud, clock) = waiting.moment.go_on();
-            let house = waiting.worker(&cloud, &clock).await;
-            let job = claimed(&house, waiting).await;
-            run_once::run(&house, Job { inputs: Vec::new(), ..job }).await.unwrap();
+            let deps = waiting.worker(&cloud, &clock).await;
+            let job = claimed(&deps, waiting).await;
+            run_once::run(&deps, Job { inputs: Vec::new(), ..job }).await.unwrap();
             refusal(&cloud)
         });
         let wrong = refusal.differences(waiting.stage.name(), "ConfigurationError", &["no input artifact"]);

@@ -123,7 +123,7 @@ fn while_every_worker_is_dead_the_weights_stay() {
     assert_eq!(end.while_dead, Some(BTreeMap::from([("old".to_owned(), 8)])), "the old group is whole");
     check("dead for a while", &mut end, "promoted", "serves everything", NEW, 5.0);
     let mut end = play(&before(SPEC, ""), Meanwhile::DeadFrom(shared, |_, _| (), 4 * 60));
-    check("dead past the deadline", &mut end, "rolled_back", "not done by its deadline", OLD, 5.0);
+    check("dead past the deadline", &mut end, "rolled_back", "did not end by its deadline", OLD, 5.0);
 }
 
 #[test]

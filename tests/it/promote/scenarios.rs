@@ -265,7 +265,7 @@ fn while_every_worker_is_dead_nothing_is_promoted() {
     // Past the deadline, and the action still runs: what was made is undone.
     let end = play(&before(SPEC, ""), Meanwhile::Dead(6, 10 * 60));
     assert_eq!(end.while_dead, old);
-    check("dead past the deadline", end, &rolled_back("not done by its deadline", None, 5.0));
+    check("dead past the deadline", end, &rolled_back("did not end by its deadline", None, 5.0));
     // One that is back in time finds the evidence where it was.
     let end = play(&before(SPEC, ""), Meanwhile::Dead(6, 90));
     assert_eq!(end.while_dead, Some(BTreeMap::from([("old".to_owned(), 8)])));
@@ -294,7 +294,7 @@ fn without_numbers_nothing_passes() {
     check("waits and passes", end, &Expected { harmed: 100.0, ..PROMOTED });
     let end = play(&before(&wait, "traffic: {requests_per_minute: 12}\n"), Meanwhile::Nothing);
     assert!(end.minutes >= 6 * 60, "{}", end.minutes);
-    check("waits to the end", end, &rolled_back("not done by its deadline", None, 100.0));
+    check("waits to the end", end, &rolled_back("did not end by its deadline", None, 100.0));
 }
 
 #[test]

@@ -61,7 +61,7 @@ enum Recipe {
 
 /// Recipes that bakes declare name no snapshot, and there may be as many of them as there were releases.
 fn is_by_hand(tags: Option<&HashMap<String, String>>) -> bool {
-    !tags.is_some_and(|tags| tags.contains_key(tag::SERVICE) && tags.contains_key(tag::ACTION_EXECUTION))
+    !tags.is_some_and(|tags| tags.contains_key(tag::SERVICE) && tags.contains_key(tag::ATTEMPT))
 }
 
 impl Recipe {

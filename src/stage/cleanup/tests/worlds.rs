@@ -76,14 +76,14 @@ fn images() -> impl Strategy<Value = Vec<Image>> {
             one.shares = Some((0..shares).map(|n| format!("{n:012}")).collect());
             one.deprecated = deprecated.map(|days| crate::engine::Timestamp(NOW.0 + days * DAY));
             if pinned {
-                one.tags.insert(tag::PIN.into(), "yes".into());
+                one.tags.insert(tag::KEEP.into(), "yes".into());
             }
             if released {
-                one.tags.insert(tag::RELEASED.into(), String::new());
+                one.tags.insert(tag::DISCARD.into(), String::new());
             }
             if let Some(days) = promoted {
                 let at = crate::engine::Timestamp(NOW.0 - days * DAY);
-                one.tags.insert(tag::PROMOTED.into(), at.to_string());
+                one.tags.insert(tag::PROMOTED_ON.into(), at.to_string());
             }
             one.tags.insert(tag::CHANNEL.into(), format!("channel {}", channel / 2));
             // One in five stands on the snapshot of the image before it too.

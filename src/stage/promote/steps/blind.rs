@@ -13,7 +13,7 @@ use crate::stage::promote::observe::{self, Launches};
 use crate::stage::promote::refresh::CapacityLimits;
 use crate::stage::promote::run::Run;
 use crate::stage::promote::waves::Turn;
-use crate::stage::promote::{Names, Promote, RollbackTarget, goes_forward, refresh, template};
+use crate::stage::promote::{Names, Promote, RollbackTarget, not_unwinding, refresh, template};
 
 /// Groups that are taken back at a time when the spec is gone.
 const AT_ONCE: u16 = 10;
@@ -36,7 +36,7 @@ pub async fn back(state: Promote, cx: &Cx) -> Result<Step<Promote>, StageError> 
         | Promote::Reverted { run, .. } => run,
         Promote::Sealing { end, .. } => {
             let why = end.why.clone().map(Failure::from);
-            let why = why.ok_or_else(|| goes_forward(&state))?;
+            let why = why.ok_or_else(|| not_unwinding(&state))?;
             return Ok(Step::Done(crate::engine::Outcome::Failed(why)));
         }
         Promote::GivingUp { why } => return Ok(Step::Next(Promote::GivingUp { why: why.clone() })),
@@ -55,7 +55,7 @@ pub async fn back(state: Promote, cx: &Cx) -> Result<Step<Promote>, StageError> 
         | Promote::Refreshing { .. }
         | Promote::Confirming { .. }
         | Promote::Following { .. }
-        | Promote::TakingBack { .. } => return Err(goes_forward(&state)),
+        | Promote::TakingBack { .. } => return Err(not_unwinding(&state)),
     };
     let Some(group) = group_of(run, cx).await? else { return Ok(never_started(state)) };
     let image = template::image_of(&cx.aws, &run.plan.template, &run.to.to_string()).await?;
@@ -66,14 +66,14 @@ pub async fn back(state: Promote, cx: &Cx) -> Result<Step<Promote>, StageError> 
         Promote::Reverted { run, why, seen, looks, restored } => {
             back::revert(run, why, Tries { seen, looks }, restored, scene, cx).await
         }
-        other => Err(goes_forward(&other)),
+        other => Err(not_unwinding(&other)),
     }
 }
 
 /// One move back by weights. Once the other group is let go, nothing is left that only this attempt knows.
 async fn take_back(state: Promote, cx: &Cx) -> Result<Step<Promote>, StageError> {
     let (Promote::Restoring { run, why, .. } | Promote::Draining { run, why, .. }) = &state else {
-        return Err(goes_forward(&state));
+        return Err(not_unwinding(&state));
     };
     let Some([old, new]) = shares::found(run, &cx.aws).await? else {
         let text = format!("no group was given the image: {}", why.text);
@@ -83,7 +83,7 @@ async fn take_back(state: Promote, cx: &Cx) -> Result<Step<Promote>, StageError>
     let step = match state {
         Promote::Restoring { run, why, done } => shares::restore(run, (why, done), names, cx).await?,
         Promote::Draining { run, why, looks } => shares::drain(run, (why, looks), names, cx).await?,
-        other => return Err(goes_forward(&other)),
+        other => return Err(not_unwinding(&other)),
     };
     Ok(match step {
         Step::Next(Promote::Reverted { why, .. }) => Step::Next(Promote::GivingUp { why }),

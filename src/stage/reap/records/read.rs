@@ -245,5 +245,5 @@ async fn piped(aws: &Aws) -> Result<BTreeSet<String>, StageError> {
 }
 
 fn is_ours(tags: &HashMap<String, String>, service: &str) -> bool {
-    tags.get(tag::SERVICE).is_some_and(|of| of == service) && tags.contains_key(tag::ACTION_EXECUTION)
+    tags.get(tag::SERVICE).is_some_and(|of| of == service) && tags.contains_key(tag::ATTEMPT)
 }

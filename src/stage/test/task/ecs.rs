@@ -12,6 +12,7 @@ use aws_sdk_ecs::types::{
 
 use super::Inputs;
 use super::judge::{Described, Ran};
+use crate::evidence::Stage;
 use crate::aws::{AwsError, Class};
 use crate::engine::StageError;
 use crate::engine::key::tag;
@@ -116,7 +117,7 @@ pub async fn register(cx: &Cx, inputs: &Inputs) -> Result<i32, StageError> {
 
 fn tags(cx: &Cx, service: &str) -> Vec<Tag> {
     let tag = |key: &str, value: &str| Tag::builder().key(key).value(value).build();
-    let mut tags: Vec<Tag> = cx.key().tags().iter().map(|(key, value)| tag(key, value)).collect();
+    let mut tags: Vec<Tag> = cx.key().tags(Stage::Test).iter().map(|(key, value)| tag(key, value)).collect();
     tags.push(tag(tag::SERVICE, service));
     tags
 }
