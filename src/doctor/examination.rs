@@ -10,7 +10,7 @@ use crate::engine::{FailureKind, StageError, Timestamp};
 use crate::evidence::{KeySource, SignError, Stage, TrustRoot};
 use crate::spec::ReleaseSpec;
 use crate::stage::handover::SPEC;
-use crate::stage::{cleanup, promote as promotion};
+use crate::stage::promote as promotion;
 
 /// Input of a run of doctor. What is none is not checked; for the key and the trust root a finding says so.
 #[derive(Debug)]

@@ -75,8 +75,8 @@ impl Source {
         cx.record_service(&spec.service);
         let mut files = Files::from([(SPEC.to_owned(), text)]);
         let checks = spec.test.iter().flat_map(|test| &test.checks);
-        for path in checks.filter_map(|check| check.script.as_ref()) {
-            let what = "a script the spec names";
+        for path in checks.filter_map(|check| Some(&check.script.as_ref()?.path)) {
+            let what = "a script that the spec names";
             files.insert(path.clone(), read(&archive, path, SCRIPT_BYTES, what).await?);
         }
         for (path, what) in spec.bake.iter().flat_map(Bake::documents) {

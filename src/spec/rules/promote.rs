@@ -8,7 +8,7 @@ use crate::spec::span::Span;
 use crate::spec::yaml::member;
 
 /// The way of a promotion, as the rules see it.
-pub(super) struct Way {
+pub(in crate::spec) struct Way {
     /// Key of the way.
     pub key: &'static str,
     /// Shares in percent, in the order of the spec, without the last one of 100.

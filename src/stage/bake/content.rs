@@ -93,9 +93,9 @@ mod tests {
     fn the_copy_at_home_is_read_or_all_are() {
         let both = Copies { own: vec![built("a"), built("b")], foreign: vec![built("c")] };
         for (asked, home, expected) in [
-            (Content::Home, "b", vec![built("b")]),
-            (Content::Home, "elsewhere", vec![built("a")]),
-            (Content::All, "b", vec![built("a"), built("b")]),
+            (ContentDigest::OneCopy, "b", vec![built("b")]),
+            (ContentDigest::OneCopy, "elsewhere", vec![built("a")]),
+            (ContentDigest::EveryCopy, "b", vec![built("a"), built("b")]),
         ] {
             assert_eq!(copies(asked, &both, home), expected, "{asked:?} {home}");
         }
@@ -107,9 +107,9 @@ mod tests {
         let content = Sha256::of(b"content");
         let (read, taken) = (Bound::Content(content), Bound::ContentOfACopy(content));
         for (asked, content, expected) in [
-            (None, None, [Bound::Identity; 2]),
-            (Some(Content::Home), Some(content), [taken, read]),
-            (Some(Content::All), Some(content), [read; 2]),
+            (ContentDigest::None, None, [Bound::Identity; 2]),
+            (ContentDigest::OneCopy, Some(content), [taken, read]),
+            (ContentDigest::EveryCopy, Some(content), [read; 2]),
         ] {
             assert_eq!(bound(asked, &both, "b", content), expected, "{asked:?}");
         }

@@ -218,6 +218,8 @@ mod tests {
     use time::macros::date;
 
     use super::*;
+    use crate::spec::bake::gates::{Imds, VolumeEncryption};
+    use crate::spec::bake::scan::Count;
 
     fn scan(text: &str) -> Scan {
         serde_json::from_str(text).unwrap()
@@ -242,7 +244,7 @@ mod tests {
 
     #[test]
     fn each_severity_has_its_own_limit_and_one_without_is_not_counted() {
-        let gate = scan(r#"{"critical": 0, "high": 1}"#);
+        let gate = scan(r#"{"max_findings": {"critical": 0, "high": 1}}"#);
         let (high, critical) = (finding("CVE-1", "HIGH", "YES"), finding("CVE-2", "CRITICAL", "NO"));
         for (found, ok) in [
             (vec![], true),
@@ -255,7 +257,7 @@ mod tests {
         ] {
             assert_eq!(findings(&gate, &found, TODAY).is_ok(), ok, "{found:?}");
         }
-        let fixable = Scan { only_fixable: true, ..gate };
+        let fixable = Scan { count: Count::Fixable, ..gate };
         assert!(findings(&fixable, &[critical], TODAY).is_ok());
         assert!(findings(&fixable, &[finding("CVE-2", "CRITICAL", "PARTIAL")], TODAY).is_err());
     }
@@ -263,7 +265,7 @@ mod tests {
     #[test]
     fn an_exception_lets_one_id_through_until_its_day() {
         let gate = scan(
-            r#"{"critical": 0, "exceptions": [{"id": "CVE-1", "owner": "team-web", "reason": "r", "until": "2026-03-01"}]}"#,
+            r#"{"max_findings": {"critical": 0}, "accepted": [{"id": "CVE-1", "owner": "team-web", "reason": "r", "until": "2026-03-01"}]}"#,
         );
         let found = [finding("CVE-1", "CRITICAL", "YES")];
         assert!(findings(&gate, &found, TODAY).is_ok());
@@ -275,7 +277,7 @@ mod tests {
     #[test]
     fn a_refusal_quotes_the_first_findings_and_counts_the_rest() {
         let many: Vec<Finding> = (0..7).map(|n| finding(&format!("CVE-{n}"), "HIGH", "YES")).collect();
-        let refused = findings(&scan(r#"{"high": 2}"#), &many, TODAY).unwrap_err();
+        let refused = findings(&scan(r#"{"max_findings": {"high": 2}}"#), &many, TODAY).unwrap_err();
         assert_eq!(refused, "7 HIGH, at most 2: CVE-0, CVE-1, CVE-2, CVE-3, CVE-4 and 2 more");
     }
 
@@ -295,9 +297,9 @@ mod tests {
 
     #[test]
     fn every_fact_that_is_asked_for_is_looked_at() {
-        let asked = Facts {
-            encrypted: true,
-            imds_v2: true,
+        let asked = ImageProperties {
+            volume_encryption: VolumeEncryption::Required,
+            imds: Imds::V2,
             boot_mode: Some(BootMode::UefiPreferred),
             architecture: Some(Architecture::X86_64),
             max_size_gib: Some(28),

@@ -225,7 +225,7 @@ mod tests {
     #[test]
     fn what_someone_answers_for_arrives_suppressed_and_says_who() {
         let scan: Scan = serde_json::from_str(
-            r#"{"critical": 0, "exceptions": [{"id": "CVE-2026-1", "owner": "web", "reason": "not loaded", "until": "2099-01-01"}]}"#,
+            r#"{"max_findings": {"critical": 0}, "accepted": [{"id": "CVE-2026-1", "owner": "web", "reason": "not loaded", "until": "2099-01-01"}]}"#,
         )
         .unwrap();
         let sent = about(1_700_000_100).finding(&scan, &finding());

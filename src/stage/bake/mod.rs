@@ -375,7 +375,7 @@ fn available(inputs: &Inputs, cx: &Cx, build: &judge::Build, image: &str) -> Res
 fn release(inputs: &Inputs, cx: &Cx, build: &judge::Build, image: &str) -> Result<Product, StageError> {
     let product =
         Product::of(build, image, &inputs.bake.gates.copies, &inputs.account).map_err(StageError::Rejected)?;
-    if let Some(name) = &inputs.bake.parameter {
+    if let Some(name) = inputs.bake.parameter() {
         product.reaches(cx.aws.region(), name)?;
     }
     Ok(product)

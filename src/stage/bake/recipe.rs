@@ -313,7 +313,7 @@ mod tests {
         Files::from([("image/Web_Server.yaml".to_owned(), document.as_bytes().to_vec())])
     }
 
-    fn container() -> spec::ContainerRecipeRecipe {
+    fn container() -> spec::ContainerRecipe {
         serde_json::from_value(json!({
             "parent_image": "123456789012.dkr.ecr.eu-west-1.amazonaws.com/base:1",
             "components": [{ "path": "image/Web_Server.yaml" }],

@@ -193,7 +193,7 @@ fn decision(promote: &GroupPromotion, run: &Run, entry: &Entry) -> Decision {
             .map(|(name, state)| AlarmState { name: name.clone(), state: state.name().to_owned() })
             .collect(),
         measurements: promote
-            .metrics
+            .limits
             .iter()
             .zip(numbers)
             .flat_map(|(metric, number)| measurements(metric, number.value, number.samples))
@@ -203,7 +203,7 @@ fn decision(promote: &GroupPromotion, run: &Run, entry: &Entry) -> Decision {
 
 /// One measurement for each bound of a metric.
 fn measurements(metric: &Limit, value: Option<f64>, samples: u32) -> Vec<Measurement> {
-    let statistic = match (&metric.expression, metric.queries.as_slice()) {
+    let statistic = match (&metric.cloudwatch.expression, metric.cloudwatch.queries().as_slice()) {
         (None, [query]) => query.statistic.clone(),
         (expression, _) => expression.clone().unwrap_or_default(),
     };

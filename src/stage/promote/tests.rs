@@ -13,26 +13,33 @@ use super::log::{AlarmLetter, Number, Phase};
 use super::pace::{MOST, Pace};
 use crate::engine::Timestamp;
 use crate::evidence::predicate::Verdict;
-use crate::spec::{self, Metric, Query, Span};
+use crate::spec::promote::cloudwatch::CloudWatch;
+use crate::spec::{self, Limit, Query, Span};
 
 const OLD: &str = "ami-00000000000000001";
 const NEW: &str = "ami-00000000000000002";
 const TEMPLATE: &str = "lt-00000000000000001";
 
-fn metric(name: &str) -> Metric {
-    Metric {
+fn metric(name: &str) -> Limit {
+    Limit {
         name: name.into(),
-        queries: vec![Query {
+        cloudwatch: CloudWatch {
+            period: Span::from_secs(60),
+            namespace: None,
+            metric: None,
+            dimensions: BTreeMap::new(),
+            statistic: None,
+            queries: vec![Query {
             id: "errors".into(),
             namespace: "AWS/ApplicationELB".into(),
             metric: "HTTPCode_Target_5XX_Count".into(),
             dimensions: BTreeMap::new(),
             statistic: "Sum".into(),
-        }],
-        expression: None,
-        period: Span::from_secs(60),
-        at_most: Some(1.0),
-        at_least: None,
+            }],
+            expression: None,
+        },
+        max: Some(1.0),
+        min: None,
         min_datapoints: 5,
     }
 }
@@ -40,20 +47,20 @@ fn metric(name: &str) -> Metric {
 fn rules() -> spec::GroupPromotion {
     spec::GroupPromotion {
         group: "web".into(),
-        checkpoints: vec![25, 50, 100],
+        steps: vec![25, 50, 100],
         hold: Span::from_secs(900),
         min_healthy_percent: 100,
         max_healthy_percent: 125,
-        instance_warmup: Span::from_secs(120),
-        bake_time: Span::from_secs(1800),
+        warmup: Some(Span::from_secs(120)),
+        soak: Span::from_secs(1800),
         alarms: vec!["web-5xx".into()],
-        metrics: vec![metric("errors")],
+        limits: vec![metric("errors")],
         timeout: Span::from_secs(28_800),
-        strategy: spec::GroupWay::Rolling,
-        turns_with: None,
+        way: spec::GroupWay::Rolling,
+        alternate: None,
         judge: None,
         waves: Vec::new(),
-        at_once: 10,
+        size: 1,
     }
 }
 
@@ -97,7 +104,7 @@ fn a_look_that_is_shorter_than_the_spec_is_not_good() {
 #[test]
 fn both_bounds_hold_and_a_value_that_is_no_number_keeps_none() {
     let mut rules = rules();
-    rules.metrics[0].at_least = Some(0.2);
+    rules.limits[0].min = Some(0.2);
     for (value, good) in [(0.1, false), (0.2, true), (1.0, true), (1.1, false), (f64::NAN, false)] {
         let found = find(&rules, &look(AlarmLetter::Ok, Some(value), 5));
         assert_eq!(found == Finding::Good, good, "{value}");
@@ -110,7 +117,7 @@ fn play(rules: &spec::GroupPromotion, good: impl Fn(u64) -> Finding) -> Vec<(Pha
     let pace = Pace::of(rules);
     let mut stops = vec![(0, Progressed::To(0))];
     let mut clock = 0;
-    for percent in &rules.checkpoints {
+    for percent in &rules.steps {
         clock += 607;
         stops.push((clock, Progressed::To(*percent)));
         clock += pace.checkpoint_delay();
@@ -195,8 +202,8 @@ proptest! {
     fn no_hold_ends_unjudged_however_long(hold in 60u32..169_200, bake in 1u32..172_800, period in 1u32..3600, unknown_until in 0u64..2_000_000) {
         let mut rules = rules();
         rules.hold = Span::from_secs(hold);
-        rules.bake_time = Span::from_secs(bake);
-        rules.metrics[0].period = Span::from_secs(period);
+        rules.soak = Span::from_secs(bake);
+        rules.limits[0].cloudwatch.period = Span::from_secs(period);
         let pace = Pace::of(&rules);
         prop_assert!(pace.checkpoint_delay() <= MOST && pace.bake_time() <= MOST);
         prop_assert!(pace.margin >= 2 * pace.look);

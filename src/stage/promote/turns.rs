@@ -285,20 +285,20 @@ mod tests {
     fn standing_by_ends_in_success_only_when_all_is_known_and_well() {
         let promote = spec::GroupPromotion {
             group: "blue".into(),
-            checkpoints: vec![50, 100],
+            steps: vec![50, 100],
             hold: Span::from_secs(60),
             min_healthy_percent: 100,
             max_healthy_percent: 110,
-            instance_warmup: Span::from_secs(60),
-            bake_time: Span::from_secs(600),
+            warmup: Some(Span::from_secs(60)),
+            soak: Span::from_secs(600),
             alarms: vec!["web".into()],
-            metrics: Vec::new(),
+            limits: Vec::new(),
             timeout: Span::from_secs(7200),
-            strategy: spec::GroupWay::BlueGreen,
-            turns_with: Some("green".into()),
+            way: spec::GroupWay::BlueGreen,
+            alternate: Some("green".into()),
             judge: None,
             waves: Vec::new(),
-            at_once: 10,
+            size: 1,
         };
         let unknown = || Finding::Unknown(vec!["no data".into()]);
         let bad = || Finding::Bad(vec!["alarm".into()]);

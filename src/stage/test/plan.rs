@@ -195,7 +195,7 @@ mod tests {
     fn nothing_runs_beside_a_reboot() {
         let checks = [
             check("a", json!({ "needs": [] })),
-            check("reboot", json!({ "reboot": "comes_back", "needs": [] })),
+            check("reboot", json!({ "reboot": {}, "needs": [] })),
             check("b", json!({ "needs": [] })),
         ];
         assert_eq!(next(&checks, &[runs()]), waits(0));

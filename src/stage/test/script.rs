@@ -44,7 +44,7 @@ fn body(check: &Check, own: &str) -> String {
 
 /// Seconds for which a request is repeated: the rest of the timeout is for the last one, and for saying what was wrong.
 fn patience(check: &Check) -> u32 {
-    check.timeout().as_secs() / 5 * 4
+    check.timeout().as_secs() * 4 / 5
 }
 
 /// A text as one word of a shell.

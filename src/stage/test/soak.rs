@@ -95,16 +95,16 @@ mod tests {
     use super::*;
 
     fn soak() -> Soak {
-        serde_json::from_value(json!({"for": "10m", "metrics": [{
-            "name": "cpu", "period": "1m", "at_most": 50.0, "min_datapoints": 5,
-            "queries": [{"id": "cpu", "namespace": "AWS/EC2", "metric": "CPUUtilization", "statistic": "Average",
-                "dimensions": {"InstanceId": "$instance"}}],
+        serde_json::from_value(json!({"duration": "10m", "limits": [{
+            "name": "cpu", "max": 50.0, "min_datapoints": 5,
+            "cloudwatch": {"period": "1m", "namespace": "AWS/EC2", "metric": "CPUUtilization",
+                "statistic": "Average", "dimensions": {"InstanceId": "$instance"}},
         }]}))
         .unwrap()
     }
 
     fn seen(value: Option<f64>, samples: u32) -> Vec<(Limit, Number)> {
-        soak().metrics_of("i-1").map(|metric| (metric, Number { value, samples })).collect()
+        soak().limits_of("i-1").map(|metric| (metric, Number { value, samples })).collect()
     }
 
     #[test]
@@ -131,7 +131,7 @@ mod tests {
     #[test]
     fn a_metric_is_of_the_instance() {
         let (metric, _) = &seen(None, 0)[0];
-        assert_eq!(metric.queries[0].dimensions["InstanceId"], "i-1");
+        assert_eq!(metric.cloudwatch.queries()[0].dimensions["InstanceId"], "i-1");
     }
 
     #[test]

@@ -269,7 +269,7 @@ fn the_last_words_are_standard_error_if_there_is_any() {
 
 fn check(name: &str, script: &str) -> Check {
     serde_json::from_value(serde_json::json!({
-        "name": name, "script": script, "delivery_timeout": "120s", "timeout": "300s",
+        "name": name, "script": { "path": script, "delivery_timeout": "120s" }, "timeout": "300s",
     }))
     .unwrap()
 }

@@ -100,7 +100,7 @@ pub async fn read_preflight_state(
     }
     // Metrics that may not be read must come out now, not as missing data with the change half made.
     for metric in &promote.limits {
-        let from = Timestamp(now.0.saturating_sub(3 * i64::from(metric.period.as_secs()) + 600));
+        let from = Timestamp(now.0.saturating_sub(3 * i64::from(metric.period().as_secs()) + 600));
         crate::stage::promote::metrics::read(aws, metric, from, now).await?;
     }
     world.group = Some(group);

@@ -36,7 +36,7 @@ pub async fn seal(run: Run, end: End, inputs: &Inputs, cx: &Cx) -> Result<Step<P
         (Some(ended), Some(judge)) => {
             let shown = match inputs.promote.alternate {
                 Some(_) => shares::again(&run, judge, inputs, cx).await?,
-                None => trial::again(ended, judge, cx).await?,
+                None => trial::again(ended, (judge, inputs.promote.size), cx).await?,
             };
             Some(showing::record(ended, &shown, &cx.aws).await?)
         }

@@ -4,25 +4,25 @@ use proptest::prelude::*;
 
 use super::super::template::Mark;
 use super::*;
-use crate::spec::{self, Span};
+use crate::spec::{self, GroupPromotion, Span};
 
-fn rules() -> Promote {
+fn rules() -> GroupPromotion {
     spec::GroupPromotion {
         group: "web".into(),
-        checkpoints: vec![100],
+        steps: vec![100],
         hold: Span::from_secs(600),
         min_healthy_percent: 100,
         max_healthy_percent: 200,
-        instance_warmup: Span::from_secs(60),
-        bake_time: Span::from_secs(0),
+        warmup: Some(Span::from_secs(60)),
+        soak: Span::from_secs(0),
         alarms: vec!["web-5xx".into()],
-        metrics: Vec::new(),
+        limits: Vec::new(),
         timeout: Span::from_secs(28_800),
-        strategy: spec::GroupWay::Rolling,
-        turns_with: None,
+        way: spec::GroupWay::Rolling,
+        alternate: None,
         judge: None,
         waves: Vec::new(),
-        at_once: 10,
+        size: 1,
     }
 }
 

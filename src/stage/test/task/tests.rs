@@ -13,15 +13,15 @@ const TASK: &str = "0123456789abcdef0123456789abcdef";
 
 fn wanted(more: &Value) -> spec::Task {
     let mut whole = json!({ "cluster": "staging", "subnets": ["subnet-0123456789abcdef0"],
-        "security_groups": ["sg-0123456789abcdef0"], "cpu": 256, "memory": 512,
+        "security_groups": ["sg-0123456789abcdef0"], "cpu_units": 256, "memory_mib": 512,
         "execution_role": "arn:aws:iam::123456789012:role/web-execution" });
     whole.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     serde_json::from_value(whole).unwrap()
 }
 
 fn check(more: &Value) -> Check {
-    let mut whole = json!({ "name": "health", "timeout": "2m",
-        "http": { "url": "http://127.0.0.1:8080/healthz", "contains": "ok", "within": "30s" } });
+    let mut whole = json!({ "name": "health", "timeout": "30s",
+        "http": { "url": "http://127.0.0.1:8080/healthz", "contains": "ok" } });
     whole.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     serde_json::from_value(whole).unwrap()
 }
