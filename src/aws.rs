@@ -21,9 +21,9 @@ use aws_types::SdkConfig;
 use secrecy::{ExposeSecret, SecretString};
 
 pub mod ecr;
-pub mod target;
+pub mod environment;
 
-pub use target::{Target, TargetError, Targets};
+pub use environment::{Environment, EnvironmentError, Environments};
 
 /// Clients of every service a stage calls, under one identity in one region.
 #[derive(Clone, Debug)]

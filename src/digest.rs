@@ -1,4 +1,4 @@
-//! A SHA-256 digest, written as 64 lower-case hexadecimal digits everywhere.
+//! SHA-256 digests, written as 64 lower-case hexadecimal digits.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,8 +7,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::Digest as _;
 
-/// A SHA-256 digest. Its only written form is 64 lower-case hexadecimal digits, so equal digests are equal
-/// text.
+/// A SHA-256 digest. Its only text form is 64 lower-case hexadecimal digits, so equal digests are equal text.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Sha256([u8; 32]);
 
@@ -24,7 +23,7 @@ impl Sha256 {
         Self(sha2::Sha256::digest(bytes).into())
     }
 
-    /// A digest that was computed elsewhere, for example while streaming.
+    /// A digest from its 32 bytes.
     #[must_use]
     pub const fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)
@@ -88,14 +87,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn digest_of_the_empty_input_is_the_published_one_and_reads_back() {
+    fn the_digest_of_the_empty_input_is_the_published_one() {
         let text = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
         assert_eq!(Sha256::of(b"").to_string(), text);
         assert_eq!(text.parse(), Ok(Sha256::of(b"")));
     }
 
     #[test]
-    fn any_other_spelling_is_refused() {
+    fn any_other_text_form_is_refused() {
         let good = Sha256::of(b"").to_string();
         for bad in [
             good.to_uppercase(),

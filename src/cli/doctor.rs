@@ -63,7 +63,7 @@ async fn doctor(args: Args, output: Output) -> Result<(), CliError> {
         spec,
         signing_key: args.identity.key_source()?,
         trust: args.identity.trust_root()?,
-        targets: args.identity.targets()?,
+        environments: args.identity.environments()?,
         journal: place.map(|rest| rest.split('/').next().unwrap_or_default().to_owned()),
     };
     show(&args, output, &region, &examination.run().await)

@@ -8,7 +8,7 @@ use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, ConfigLoader};
 
 use super::exit::CliError;
-use crate::aws::{Aws, Targets};
+use crate::aws::{Aws, Environments};
 use crate::engine::Clock;
 use crate::engine::clock::Mapping;
 use crate::engine::error::with_causes;
@@ -45,9 +45,9 @@ pub struct Identity {
     /// Who is believed: the trust root
     #[arg(long, value_name = "FILE", env = "BAKELINE_TRUST")]
     trust: Option<PathBuf>,
-    /// The roles that releases may name as targets: a file of the worker's own
-    #[arg(long, value_name = "FILE", env = "BAKELINE_TARGETS")]
-    targets: Option<PathBuf>,
+    /// The environments that releases may name, with their roles: a file of the worker's own
+    #[arg(long, value_name = "FILE", env = "BAKELINE_ENVIRONMENTS")]
+    environments: Option<PathBuf>,
     /// Live in the virtual time that `bakeline rehearse --listen` prints
     #[arg(long, value_name = "CLOCK", env = "BAKELINE_TEST_CLOCK", hide = true)]
     clock: Option<Mapping>,
@@ -85,13 +85,13 @@ impl Identity {
         TrustRoot::from_file(path).map(Some).map_err(|error| CliError::data(with_causes(&error), ""))
     }
 
-    /// The roles that releases may name as targets.
+    /// The environments that releases may name.
     ///
     /// # Errors
-    /// The file is not one of targets.
-    pub fn targets(&self) -> Result<Targets, CliError> {
-        let Some(path) = &self.targets else { return Ok(Targets::default()) };
-        Targets::from_file(path).map_err(|error| CliError::data(with_causes(&error), ""))
+    /// The file cannot be read.
+    pub fn environments(&self) -> Result<Environments, CliError> {
+        let Some(path) = &self.environments else { return Ok(Environments::default()) };
+        Environments::from_file(path).map_err(|error| CliError::data(with_causes(&error), ""))
     }
 
     /// The signer and the trust root.

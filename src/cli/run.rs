@@ -88,7 +88,7 @@ async fn run(args: Args, job: Job) -> Result<(), CliError> {
         clock,
         network: Network::direct(),
         authority: Arc::new(authority),
-        environments: args.identity.targets()?,
+        environments: args.identity.environments()?,
         journal: Arc::new(Journal::in_memory()),
         telemetry: Telemetry::watched(|now, label, event| tell(now, label.stage.name(), event)),
         stages: Stage::ALL.to_vec(),

@@ -17,8 +17,9 @@ use crate::artifact::{Archive, EntryPath, is_canonical};
 use crate::engine::clock::Mapping;
 use crate::engine::error::with_causes;
 use crate::engine::{Clock, Timestamp};
-use crate::evidence::{self, Chain, Expectation, NamedBytes, Sha256, Stage, TrustRoot, link};
-use crate::stage::handover::{SPEC, absent, hand_over_caps};
+use crate::evidence::layout::{SPEC, STATEMENTS};
+use crate::evidence::{self, Chain, Expectation, NamedBytes, Sha256, Stage, TrustRoot};
+use crate::stage::handover::{absent, hand_over_caps};
 use crate::stage::store::Files;
 
 /// Arguments of `bakeline verify`.
@@ -35,9 +36,9 @@ pub struct Args {
     /// The pipeline the release must come from
     #[arg(long, value_name = "ARN")]
     pipeline: Option<String>,
-    /// The pipeline execution the release must come from
+    /// The run of the pipeline (its execution id) that the release must come from
     #[arg(long, value_name = "ID")]
-    execution: Option<String>,
+    run: Option<String>,
     /// Read what is on the images' volumes too, through the EBS direct API, and compare it with the statement. Says
     /// beforehand what that costs; needs AWS credentials
     #[arg(long, verbatim_doc_comment)]
@@ -62,7 +63,7 @@ pub struct Options {
     /// The moment of the judgement; now, if none is given.
     pub at: Option<OffsetDateTime>,
     pub pipeline: Option<String>,
-    pub execution: Option<String>,
+    pub run: Option<String>,
 }
 
 /// An artifact whose chain holds.
@@ -75,7 +76,7 @@ pub fn main(args: &Args) -> Result<(), CliError> {
     let trust = TrustRoot::from_file(&args.trust).map_err(|error| {
         CliError::data(with_causes(&error), "the trust root lists public keys; docs/predicates.md shows one")
     })?;
-    let options = Options { at: args.at, pipeline: args.pipeline.clone(), execution: args.execution.clone() };
+    let options = Options { at: args.at, pipeline: args.pipeline.clone(), run: args.run.clone() };
     let mut proven = Vec::new();
     let mut sources = Vec::new();
     for path in artifacts(&args.path)? {
@@ -141,7 +142,7 @@ pub fn prove(path: &Path, trust: &TrustRoot, options: &Options) -> Result<Option
     };
     let caps = crate::artifact::Caps::default();
     let mut archive = Archive::open(path, &caps).map_err(|error| refused(with_causes(&error)))?;
-    if !archive.files().any(|file| file.as_str().starts_with(link::STATEMENTS)) {
+    if !archive.files().any(|file| file.as_str().starts_with(STATEMENTS)) {
         return Ok(None);
     }
     let mut archive_small =
@@ -158,7 +159,7 @@ pub fn prove(path: &Path, trust: &TrustRoot, options: &Options) -> Result<Option
         let bytes = archive_small
             .read(&entry, hand_over_caps().entry_bytes)
             .map_err(|error| refused(with_causes(&error)))?;
-        if entry.as_str().starts_with(link::STATEMENTS) {
+        if entry.as_str().starts_with(STATEMENTS) {
             statements.insert(entry.as_str().to_owned(), bytes);
         } else {
             files.insert(entry.as_str().to_owned(), Sha256::of(&bytes));
@@ -170,12 +171,12 @@ pub fn prove(path: &Path, trust: &TrustRoot, options: &Options) -> Result<Option
     let envelopes: Vec<NamedBytes<'_>> =
         statements.iter().map(|(name, bytes)| NamedBytes { name, bytes }).collect();
     let expect = Expectation {
-        pipeline_arn: options.pipeline.as_deref(),
-        execution_id: options.execution.as_deref(),
-        allow_other_execution: false,
+        pipeline: options.pipeline.as_deref(),
+        run_id: options.run.as_deref(),
+        allow_other_run: false,
         last: None,
         absent: absent(Stage::Cleanup, &spec),
-        action_execution_id: None,
+        attempt_id: None,
         now,
         files: &files,
     };
@@ -208,8 +209,8 @@ fn prove_source(path: &Path, proven: &[Proven]) -> Result<(), CliError> {
 fn show(one: &Proven) -> Result<(), CliError> {
     let first = &one.chain.first().link;
     say(&format!("{}", one.path.display()))?;
-    say(&format!("  pipeline   {}", first.pipeline_arn))?;
-    say(&format!("  execution  {}", first.execution_id))?;
+    say(&format!("  pipeline   {}", first.run.pipeline))?;
+    say(&format!("  run        {}", first.run.run_id))?;
     for (image, content) in content::bound(&one.chain)? {
         say(&format!(
             "  image      {} in {} of account {} ({})",
@@ -228,7 +229,7 @@ fn show(one: &Proven) -> Result<(), CliError> {
         say("  bound      its bytes, by the digest of its manifest")?;
     }
     for verified in one.chain.links() {
-        let issued = verified.link.issued.format(&Rfc3339).unwrap_or_default();
+        let issued = verified.link.issued_on.format(&Rfc3339).unwrap_or_default();
         say(&format!(
             "  {:<9}  signed {issued} by {} ({})  statement {}",
             verified.link.stage.name(),

@@ -105,7 +105,7 @@ async fn work(args: Args, log_format: Format) -> Result<(), CliError> {
         clock: clock.clone(),
         network: Network::direct(),
         authority: Arc::new(authority),
-        environments: args.identity.targets()?,
+        environments: args.identity.environments()?,
         journal: Arc::new(journal),
         telemetry: telemetry(&outcomes, log_format),
         stages,

@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 
 use super::observed::{Pipeline, ReadError};
 use super::{Finding, Status, checks, read};
-use crate::aws::{Aws, TargetError, Targets};
+use crate::aws::{Aws, EnvironmentError, Environments};
 use crate::engine::error::with_causes;
 use crate::engine::{FailureKind, StageError, Timestamp};
 use crate::evidence::{KeySource, SignError, Stage, TrustRoot};
 use crate::spec::ReleaseSpec;
-use crate::stage::handover::SPEC;
+use crate::stage::handover::SPEC_FILE;
 use crate::stage::promote as promotion;
 
 /// Input of a run of doctor. What is none is not checked; for the key and the trust root a finding says so.
@@ -24,7 +24,7 @@ pub struct Examination {
     pub signing_key: Option<KeySource>,
     pub trust: Option<TrustRoot>,
     /// The environments that releases may name.
-    pub targets: Targets,
+    pub environments: Environments,
     /// The bucket of the worker's journal.
     pub journal: Option<String>,
 }
@@ -55,7 +55,7 @@ impl Examination {
             findings.push(checks::bucket("journal_bucket_exists", bucket, &found, aws.region()));
         }
         if let Some((spec, file)) = &self.spec {
-            findings.extend(pipeline.and_then(|pipeline| checks::spec_path(pipeline, file, SPEC)));
+            findings.extend(pipeline.and_then(|pipeline| checks::spec_path(pipeline, file, SPEC_FILE)));
             self.release(spec, &mut findings).await;
         }
         findings
@@ -102,7 +102,7 @@ impl Examination {
     async fn release(&self, spec: &ReleaseSpec, findings: &mut Vec<Finding>) {
         let now = self.now;
         if let Some(bake) = &spec.bake
-            && let Some(aws) = &self.acting(bake.environment.as_deref(), findings).await
+            && let Some(aws) = &self.acting(Stage::Bake, bake.environment.as_deref(), findings).await
         {
             if let Some(arn) = bake.image_pipeline() {
                 findings.push(checks::image_pipeline(
@@ -121,7 +121,7 @@ impl Examination {
             }
         }
         if let Some(test) = &spec.test
-            && let Some(aws) = &self.acting(test.environment.as_deref(), findings).await
+            && let Some(aws) = &self.acting(Stage::Test, test.environment.as_deref(), findings).await
         {
             if let Some(instance) = &test.instance {
                 for subnet in &instance.subnets {
@@ -141,7 +141,7 @@ impl Examination {
         }
         if let Some(promote) = &spec.promote
             && let Ok(promotion) = &promote.of_groups()
-            && let Some(aws) = &self.acting(promote.environment.as_deref(), findings).await
+            && let Some(aws) = &self.acting(Stage::Promote, promote.environment.as_deref(), findings).await
         {
             let checks = promotion::examine::examine(aws, promotion, now).await.map_err(ReadError::from);
             findings.extend(checks::promotion(&promotion.group, &checks));
@@ -153,7 +153,7 @@ impl Examination {
             }
         }
         if let Some(cleanup) = &spec.cleanup
-            && let Some(aws) = &self.acting(cleanup.environment.as_deref(), findings).await
+            && let Some(aws) = &self.acting(Stage::Cleanup, cleanup.environment.as_deref(), findings).await
         {
             let images = crate::stage::cleanup::images(aws, &spec.service).await;
             let images = images.map(|images| images.len()).map_err(ReadError::from);
@@ -162,17 +162,17 @@ impl Examination {
     }
 
     /// The clients that a stage would use. None, and a finding, if the role of its environment cannot be assumed.
-    async fn acting(&self, target: Option<&str>, findings: &mut Vec<Finding>) -> Option<Aws> {
+    async fn acting(&self, stage: Stage, target: Option<&str>, findings: &mut Vec<Finding>) -> Option<Aws> {
         let Some(alias) = target else { return Some(self.aws.clone()) };
         let session = "bakeline-doctor";
-        let acting = self.targets.clients(&self.aws, alias, &self.pipeline, session, self.now.0).await;
+        let acting = self.environments.clients(&self.aws, alias, (&self.pipeline, stage), session, self.now.0).await;
         let acting = match acting {
             Ok(acting) => {
                 let caller = read::caller(&acting).await;
                 findings.push(checks::environment(alias, &caller));
                 return Some(acting);
             }
-            Err(TargetError::Assume(error)) => Err(ReadError::from(error)),
+            Err(EnvironmentError::Assume(error)) => Err(ReadError::from(error)),
             Err(other) => Err(ReadError::Refused(other.to_string())),
         };
         findings.push(checks::environment(alias, &acting));

@@ -146,15 +146,15 @@ fn the_signing_key_must_be_trusted_for_its_stages_at_this_time() {
     let judged = |trust: &TrustRoot, asked: &[Stage], at| {
         checks::key_is_trusted("kms:k", &trusted.public_key, trust, &stages(asked), at).status
     };
-    assert_eq!(judged(&whole, &trusted.stages, now), Status::Ok);
+    assert_eq!(judged(&whole, &Stage::ALL, now), Status::Ok);
     let pem: String = text
         .lines()
         .skip_while(|line| !line.contains("BEGIN"))
-        .take_while(|line| !line.contains("stages"))
+        .take_while(|line| !line.contains("may_sign"))
         .flat_map(|line| ["      ", line.trim(), "\n"])
         .collect();
     let narrowed = format!(
-        "keys:\n  - name: narrow\n    public_key: |\n{pem}    stages: [bake]\n    not_after: 2026-01-01T00:00:00Z\n"
+        "version: 1\nkeys:\n  - name: narrow\n    public_key: |\n{pem}    may_sign: [bake]\n    not_after: 2026-01-01T00:00:00Z\n"
     );
     let narrow = TrustRoot::parse(&narrowed).unwrap();
     assert_eq!(judged(&narrow, &[Stage::Bake], Timestamp(now.0 - 1)), Status::Ok);

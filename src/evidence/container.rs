@@ -1,8 +1,8 @@
 //! A container image as the subject of a statement.
 //!
-//! Unlike a machine image it has a digest that binds its bytes: that of its manifest, which names the digests of its
-//! configuration and layers (OCI Image Format Specification, descriptors). The subject's digest is the manifest's, and
-//! where copies of it lie is an annotation: copies of the same bytes are one subject.
+//! Unlike a machine image it has a digest of its bytes: the digest of its manifest, which names the digests of its
+//! configuration and layers (OCI Image Format Specification, descriptors). The subject's `sha256` is the manifest's. An
+//! annotation lists the repositories that have a copy: copies of the same bytes are one subject.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::statement::ResourceDescriptor;
 use crate::digest::Sha256;
 
-/// The annotation of a subject that says where copies of a container image lie.
+/// The annotation of a subject that lists the repositories with a copy of a container image.
 pub const ANNOTATION: &str = "bakeline_container";
 
 /// One copy of a container image, in a repository of ECR.
@@ -25,14 +25,14 @@ pub struct ContainerIdentity {
     pub repository: String,
     /// The digest of the manifest.
     pub digest: Sha256,
-    /// The tag it was pushed under; it may name another image by now.
+    /// The tag that it was pushed under. The tag may have moved to another image since.
     pub tag: Option<String>,
 }
 
-/// Where a copy lies, as the annotation has it.
+/// The repository of a copy, as the annotation writes it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Place {
+#[serde(rename_all = "camelCase")]
+struct Location {
     account: String,
     region: String,
     repository: String,
@@ -40,9 +40,9 @@ struct Place {
     tag: Option<String>,
 }
 
-/// A subject says it is a container image, and does not say where.
+/// Why a subject annotated as a container image is not one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{ANNOTATION}` does not say where a container image lies: {why}")]
+#[error("the annotation `{ANNOTATION}` does not list the repositories of a container image: {why}")]
 pub struct ContainerError {
     /// What is wrong with it.
     pub why: String,
@@ -56,24 +56,32 @@ impl ContainerIdentity {
         format!("{}.dkr.ecr.{}.{suffix}", self.account, self.region)
     }
 
-    /// What it is pulled by: `REGISTRY/REPOSITORY@sha256:DIGEST`, which can never mean another image.
+    /// The reference to pull it by: `REGISTRY/REPOSITORY@sha256:DIGEST`, which never means another image.
     #[must_use]
     pub fn reference(&self) -> String {
         format!("{}/{}@sha256:{}", self.registry(), self.repository, self.digest)
     }
 
+    /// The package URL of type `oci`: `pkg:oci/NAME@sha256%3ADIGEST?repository_url=REGISTRY/REPOSITORY`.
+    #[must_use]
+    pub fn purl(&self) -> String {
+        let name = self.repository.rsplit('/').next().unwrap_or_default();
+        format!("pkg:oci/{name}@sha256%3A{}?repository_url={}/{}", self.digest, self.registry(), self.repository)
+    }
+
     /// The copies as subjects, one for each digest, in the order of the copies.
     #[must_use]
     pub fn subjects(copies: &[Self]) -> Vec<ResourceDescriptor> {
-        let mut places: BTreeMap<Sha256, Vec<Place>> = BTreeMap::new();
+        let mut locations: BTreeMap<Sha256, Vec<Location>> = BTreeMap::new();
         let mut subjects: Vec<(Sha256, ResourceDescriptor)> = Vec::new();
         for copy in copies {
-            let same = places.entry(copy.digest).or_default();
+            let same = locations.entry(copy.digest).or_default();
             if same.is_empty() {
                 let name = format!("{}/{}", copy.registry(), copy.repository);
-                subjects.push((copy.digest, ResourceDescriptor::named(name, &copy.digest)));
+                let subject = ResourceDescriptor::named(name, &copy.digest);
+                subjects.push((copy.digest, ResourceDescriptor { uri: Some(copy.purl()), ..subject }));
             }
-            same.push(Place {
+            same.push(Location {
                 account: copy.account.clone(),
                 region: copy.region.clone(),
                 repository: copy.repository.clone(),
@@ -81,36 +89,36 @@ impl ContainerIdentity {
             });
         }
         for (digest, subject) in &mut subjects {
-            let places = places.remove(digest).unwrap_or_default();
-            // Strings always serialise.
-            let places = serde_json::to_value(places).unwrap_or_default();
-            subject.annotations.insert(ANNOTATION.to_owned(), places);
+            let locations = locations.remove(digest).unwrap_or_default();
+            // Strings always serialize.
+            let locations = serde_json::to_value(locations).unwrap_or_default();
+            subject.annotations.insert(ANNOTATION.to_owned(), locations);
         }
         subjects.into_iter().map(|(_, subject)| subject).collect()
     }
 
-    /// The copies a subject stands for; none if it is not annotated as a container image.
+    /// The copies of a subject; none if the subject is not annotated as a container image.
     ///
     /// # Errors
     /// The annotation is malformed or empty, or the subject has no SHA-256 digest.
     pub fn of(subject: &ResourceDescriptor) -> Result<Vec<Self>, ContainerError> {
         let Some(annotation) = subject.annotations.get(ANNOTATION) else { return Ok(Vec::new()) };
         let wrong = |why: String| ContainerError { why };
-        let places = Vec::<Place>::deserialize(annotation).map_err(|error| wrong(error.to_string()))?;
-        if places.is_empty() {
-            return Err(wrong("no place is named".to_owned()));
+        let locations = Vec::<Location>::deserialize(annotation).map_err(|error| wrong(error.to_string()))?;
+        if locations.is_empty() {
+            return Err(wrong("the list is empty".to_owned()));
         }
         let digest =
-            subject.digest.get("sha256").ok_or_else(|| wrong("it has no sha256 digest".to_owned()))?;
-        let digest: Sha256 = digest.parse().map_err(|_| wrong(format!("`{digest}` is no sha256 digest")))?;
-        let copy = |place: Place| Self {
-            region: place.region,
-            account: place.account,
-            repository: place.repository,
+            subject.digest.get("sha256").ok_or_else(|| wrong("the subject has no sha256 digest".to_owned()))?;
+        let digest: Sha256 = digest.parse().map_err(|_| wrong(format!("`{digest}` is not a SHA-256 digest")))?;
+        let copy = |location: Location| Self {
+            region: location.region,
+            account: location.account,
+            repository: location.repository,
             digest,
-            tag: place.tag,
+            tag: location.tag,
         };
-        Ok(places.into_iter().map(copy).collect())
+        Ok(locations.into_iter().map(copy).collect())
     }
 }
 
@@ -134,6 +142,11 @@ mod tests {
         let subjects = ContainerIdentity::subjects(&copies);
         assert_eq!(subjects.len(), 2);
         assert_eq!(subjects[0].digest["sha256"], Sha256::of(b"a").to_string());
+        let purl = format!(
+            "pkg:oci/web@sha256%3A{}?repository_url=111122223333.dkr.ecr.eu-west-1.amazonaws.com/team/web",
+            Sha256::of(b"a")
+        );
+        assert_eq!(subjects[0].uri.as_deref(), Some(purl.as_str()));
         let back: Vec<_> = subjects.iter().flat_map(|s| ContainerIdentity::of(s).unwrap()).collect();
         assert_eq!(back, [copies[0].clone(), copies[2].clone(), copies[1].clone()]);
         assert_eq!(ContainerIdentity::of(&ResourceDescriptor::at("x")), Ok(Vec::new()));
@@ -151,12 +164,10 @@ mod tests {
     }
 
     #[test]
-    fn an_annotation_that_names_no_place_is_refused() {
+    fn an_annotation_without_a_repository_is_refused() {
         let good = ContainerIdentity::subjects(&[copy("eu-west-1", b"a")]).remove(0);
-        let place = good.annotations[ANNOTATION][0].clone();
-        let mut more = place.clone();
-        more["extra"] = 1.into();
-        for annotation in [serde_json::json!([]), place, serde_json::json!([more]), 1.into()] {
+        let location = good.annotations[ANNOTATION][0].clone();
+        for annotation in [serde_json::json!([]), location, serde_json::json!([{"region": "r"}]), 1.into()] {
             let mut odd = good.clone();
             odd.annotations.insert(ANNOTATION.into(), annotation.clone());
             assert!(ContainerIdentity::of(&odd).is_err(), "{annotation}");

@@ -1,5 +1,4 @@
-//! DSSE envelopes (Dead Simple Signing Envelope, protocol and envelope v1.0): a payload, its type, and
-//! signatures over both.
+//! DSSE envelopes (Dead Simple Signing Envelope v1.0): a payload, its type, and signatures over both.
 
 use base64::Engine as _;
 use base64::alphabet;
@@ -10,19 +9,19 @@ use serde::{Deserialize, Serialize};
 use super::key::PublicKey;
 use crate::digest::Sha256;
 
-/// The payload type of an in-toto Statement, the only one opened here.
+/// The payload type of an in-toto Statement, the only one that is read.
 pub const IN_TOTO: &str = "application/vnd.in-toto+json";
 
 /// The longest envelope file that is read, in bytes.
 pub const MAX_ENVELOPE_BYTES: usize = 16 * 1024 * 1024;
 
-/// The most signatures an envelope may carry.
+/// The most signatures of an envelope.
 pub const MAX_SIGNATURES: usize = 16;
 
 /// The longest key id and the longest signature, in bytes; DER of P-256 needs at most 72.
 const MAX_FIELD_BYTES: usize = 1024;
 
-/// Either alphabet is read (the protocol asks for it), with or without padding; stray trailing bits are not.
+/// DSSE requires readers to accept both base64 alphabets. Padding is optional; trailing bits must be zero.
 const LENIENT: GeneralPurposeConfig =
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
 const READ_STANDARD: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, LENIENT);
@@ -36,7 +35,7 @@ pub fn pae(payload_type: &str, payload: &[u8]) -> Vec<u8> {
     out
 }
 
-/// A payload with signatures over it. The payload cannot be taken out without a key that verifies it.
+/// A payload with signatures over it. Only a key that verifies a signature gives access to the payload.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Envelope {
     payload_type: String,
@@ -47,13 +46,13 @@ pub struct Envelope {
 /// One signature of an envelope.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Signature {
-    /// A hint which key signed; it stands outside what is signed. Empty when absent.
+    /// The id of the key that signed. The signature does not cover it, so it is only a hint. Empty if absent.
     pub keyid: String,
-    /// The signature itself; ECDSA signatures are ASN.1 DER.
+    /// The signature; ECDSA signatures are ASN.1 DER.
     pub sig: Vec<u8>,
 }
 
-/// Why bytes are not an envelope that can be looked into.
+/// Why bytes are not an envelope that can be read.
 #[derive(Debug, thiserror::Error)]
 pub enum EnvelopeError {
     /// Longer than [`MAX_ENVELOPE_BYTES`].
@@ -62,28 +61,28 @@ pub enum EnvelopeError {
         /// Its length.
         bytes: usize,
     },
-    /// Not the JSON of an envelope; the source tells line and column.
+    /// Not the JSON of an envelope; the source has the line and the column.
     #[error("not a DSSE envelope")]
     Json(#[source] serde_json::Error),
-    /// A field that should be base64 is not.
+    /// A field is not base64.
     #[error("`{field}` is not base64")]
     Base64 {
         /// The field's name.
         field: &'static str,
-        /// What is wrong, and at which byte.
+        /// What is wrong, and with which byte.
         #[source]
         source: base64::DecodeError,
     },
-    /// The payload is of a type we do not know how to read.
+    /// The payload has another type than an in-toto Statement.
     #[error("the payload type is {found:?}, expected {IN_TOTO:?}")]
     UnknownPayloadType {
-        /// The type named in the envelope.
+        /// The payload type of the envelope.
         found: String,
     },
-    /// No signature at all.
-    #[error("the envelope carries no signature")]
+    /// No signature.
+    #[error("the envelope has no signature")]
     Unsigned,
-    /// More signatures than are read, or one that is too long.
+    /// Too many signatures, or a field that is too long.
     #[error("the envelope's {field} is longer than {limit}")]
     FieldTooLong {
         /// The field's name.
@@ -109,15 +108,15 @@ struct WireSignature {
 }
 
 impl Envelope {
-    /// Puts an in-toto payload and the signature of its [`pae`] together.
+    /// An envelope of an in-toto payload and the signature of its [`pae`].
     pub(super) fn sealed(payload: Vec<u8>, signature: Signature) -> Self {
         Self { payload_type: IN_TOTO.to_owned(), payload, signatures: vec![signature] }
     }
 
-    /// Reads an envelope as anyone may write it: any JSON layout, either base64 alphabet, further fields.
+    /// Reads an envelope in any form that DSSE allows: any JSON layout, either base64 alphabet, further fields.
     ///
     /// # Errors
-    /// See [`EnvelopeError`]; an unknown payload type and an envelope without signatures are refused here.
+    /// See [`EnvelopeError`].
     pub fn decode(bytes: &[u8]) -> Result<Self, EnvelopeError> {
         if bytes.len() > MAX_ENVELOPE_BYTES {
             return Err(EnvelopeError::TooLong { bytes: bytes.len() });
@@ -136,7 +135,7 @@ impl Envelope {
         Ok(Self { payload_type: wire.payload_type, payload: base64(&wire.payload, "payload")?, signatures })
     }
 
-    /// The one form in which we write an envelope: compact JSON with the members in this order
+    /// The canonical form, the only one we write: compact JSON with the members in this order
     /// (`payloadType`, `payload`, `signatures` of `keyid`, `sig`), standard padded base64, one final newline.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
@@ -149,7 +148,7 @@ impl Envelope {
                 .map(|s| WireSignature { keyid: s.keyid.clone(), sig: STANDARD.encode(&s.sig) })
                 .collect(),
         };
-        // Strings and lists of strings always serialise; an empty file would be refused by every reader.
+        // Strings and lists of strings always serialize; every reader refuses an empty file.
         let mut out = serde_json::to_vec(&wire).unwrap_or_default();
         out.push(b'\n');
         out
@@ -161,13 +160,13 @@ impl Envelope {
         &self.payload_type
     }
 
-    /// The signatures, none of them verified.
+    /// The signatures, not verified.
     #[must_use]
     pub fn signatures(&self) -> &[Signature] {
         &self.signatures
     }
 
-    /// The payload, if `key` made one of the signatures over it. A key id is not looked at.
+    /// The payload and the signature that `key` made over it, if there is one. The key ids are ignored.
     #[must_use]
     pub fn verified_by(&self, key: &PublicKey) -> Option<(&[u8], &Signature)> {
         let message = pae(&self.payload_type, &self.payload);
@@ -187,7 +186,7 @@ impl Signature {
     }
 }
 
-/// Without the payload: it is not yet known to be worth reading.
+/// Without the payload: nobody has verified it yet.
 impl std::fmt::Debug for Envelope {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Envelope")

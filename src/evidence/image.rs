@@ -1,59 +1,63 @@
-//! The identity of a machine image, as the subject of a statement.
+//! The identity of a machine image (AMI) and the subject of a statement about it.
 //!
 //! EC2 gives no digest of an AMI's content. The subject's digest is therefore the SHA-256 of the image's
-//! *identity*, written in one canonical form. It binds the name of the thing and the moment it was made, so
-//! a statement cannot be moved to another image; it does not bind the bytes on the disk, and a verifier
-//! cannot recompute it from the disk.
+//! *identity*, written in one canonical form. It binds the image's id, its name and the moment it was made, so
+//! nobody can move a statement to another image. It does not bind the bytes on the volumes, and a verifier
+//! cannot compute it from them: so it is named `bakeline_imageIdentityV1` and not `sha256`.
 
 use serde::{Deserialize, Serialize};
 
 use super::statement::ResourceDescriptor;
 use crate::digest::{DigestFormatError, Sha256};
 
-/// The annotation of a subject that carries the identity its digest was made from.
+/// The annotation of a subject that carries the identity that its digest was computed from.
 pub const ANNOTATION: &str = "bakeline_image";
 
-/// The annotation of a subject that says what of the image its digests bind.
+/// The annotation of a subject that says what the subject's digests bind.
 pub const BINDS: &str = "bakeline_binds";
 
-/// The digest of an image's content, beside that of its identity: `docs/predicates.md` has the rule.
-pub const CONTENT: &str = "bakeline_ebs_v1";
+/// The digest algorithm of an image's identity: SHA-256 of [`ImageIdentity::canonical`].
+pub const IDENTITY_DIGEST: &str = "bakeline_imageIdentityV1";
+
+/// The digest algorithm of an image's content; `docs/predicates.md` defines it.
+pub const CONTENT_DIGEST: &str = "bakeline_ebsContentV1";
 
 /// What a subject binds of an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Bound {
-    /// Who the image is. What is on its disks was not read.
+pub enum Binding {
+    /// The identity. Nobody read the image's volumes.
     Identity,
-    /// What is on its disks too: they were read.
+    /// The identity and the content of the volumes, read on this copy.
     Content(Sha256),
-    /// What is on its disks too, as it was read on another copy of the image.
-    ContentOfACopy(Sha256),
+    /// The identity and the content of the volumes, read on another copy of the image.
+    ContentOfAnotherCopy(Sha256),
 }
 
-impl Bound {
-    /// What the subject's annotation says.
-    const fn told(self) -> &'static str {
+impl Binding {
+    /// The value of the annotation [`BINDS`].
+    const fn name(self) -> &'static str {
         match self {
             Self::Identity => "identity",
-            Self::Content(_) => "identity and content",
-            Self::ContentOfACopy(_) => "identity, and content as read on another copy",
+            Self::Content(_) => "content",
+            Self::ContentOfAnotherCopy(_) => "content_of_another_copy",
         }
     }
 }
 
-/// The content digest among a subject's digests.
+/// The content digest of a subject, if it has one.
 ///
 /// # Errors
-/// There is one, and it is not written as a digest.
-pub fn content_of(subject: &ResourceDescriptor) -> Result<Option<Sha256>, DigestFormatError> {
-    subject.digest.get(CONTENT).map(|digest| digest.parse()).transpose()
+/// The digest is not 64 lower-case hexadecimal digits.
+pub fn content_digest(subject: &ResourceDescriptor) -> Result<Option<Sha256>, DigestFormatError> {
+    subject.digest.get(CONTENT_DIGEST).map(|digest| digest.parse()).transpose()
 }
 
 /// What tells one machine image from every other.
 ///
-/// The members stand in the order of their names: that order is the canonical one.
+/// The members are in the order of their names: that order is the canonical one. Unknown members are refused,
+/// since they would not be part of the digest.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ImageIdentity {
     /// The account that owns the image, 12 digits.
     pub account: String,
@@ -67,17 +71,17 @@ pub struct ImageIdentity {
     pub region: String,
 }
 
-/// A subject says it is an image and its digest is not that image's.
+/// Why a subject annotated as a machine image is not that image.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ImageError {
     /// The annotation does not have the members of an identity.
-    #[error("`{ANNOTATION}` is not an image identity: {why}")]
+    #[error("the annotation `{ANNOTATION}` is not an image identity: {why}")]
     Shape {
         /// What is wrong with it.
         why: String,
     },
-    /// The digest is that of something else.
-    #[error("the digest of {image_id} in {region} is not that of its identity")]
+    /// The digest was computed from something else.
+    #[error("the digest `{IDENTITY_DIGEST}` of {image_id} in {region} does not match its identity")]
     Digest {
         /// The image's id.
         image_id: String,
@@ -91,7 +95,7 @@ impl ImageIdentity {
     /// RFC 8785 escapes them.
     #[must_use]
     pub fn canonical(&self) -> String {
-        // Five strings always serialise.
+        // Five strings always serialize.
         serde_json::to_string(self).unwrap_or_default()
     }
 
@@ -101,45 +105,65 @@ impl ImageIdentity {
         Sha256::of(self.canonical().as_bytes())
     }
 
+    /// The image's ARN.
+    #[must_use]
+    pub fn arn(&self) -> String {
+        format!("arn:{}:ec2:{}::image/{}", partition(&self.region), self.region, self.image_id)
+    }
+
     /// The image as the subject of a statement, with its identity as an annotation.
     #[must_use]
     pub fn subject(&self) -> ResourceDescriptor {
-        let mut subject =
-            ResourceDescriptor::named(format!("{}/{}", self.region, self.image_id), &self.digest());
         let identity = serde_json::json!({
             "account": self.account,
-            "creation_date": self.creation_date,
-            "image_id": self.image_id,
+            "creationDate": self.creation_date,
+            "imageId": self.image_id,
             "name": self.name,
             "region": self.region,
         });
-        subject.annotations.insert(ANNOTATION.to_owned(), identity);
-        subject
-    }
-
-    /// The image as a subject that says what of it is bound.
-    #[must_use]
-    pub fn subject_binding(&self, bound: Bound) -> ResourceDescriptor {
-        let mut subject = self.subject();
-        if let Bound::Content(content) | Bound::ContentOfACopy(content) = bound {
-            subject.digest.insert(CONTENT.to_owned(), content.to_string());
+        ResourceDescriptor {
+            name: Some(format!("{}/{}", self.region, self.image_id)),
+            uri: Some(self.arn()),
+            digest: [(IDENTITY_DIGEST.to_owned(), self.digest().to_string())].into(),
+            annotations: [(ANNOTATION.to_owned(), identity)].into_iter().collect(),
+            ..ResourceDescriptor::default()
         }
-        subject.annotations.insert(BINDS.to_owned(), bound.told().into());
+    }
+
+    /// The image as a subject that says what its digests bind.
+    #[must_use]
+    pub fn subject_binding(&self, binding: Binding) -> ResourceDescriptor {
+        let mut subject = self.subject();
+        if let Binding::Content(content) | Binding::ContentOfAnotherCopy(content) = binding {
+            subject.digest.insert(CONTENT_DIGEST.to_owned(), content.to_string());
+        }
+        subject.annotations.insert(BINDS.to_owned(), binding.name().into());
         subject
     }
 
-    /// The image a subject stands for, or `None` if it is not annotated as one.
+    /// The image of a subject, or `None` if the subject is not annotated as a machine image.
     ///
     /// # Errors
-    /// If the annotation is malformed or the subject's digest is not that of the identity.
+    /// The annotation is malformed, or the subject's digest does not match the identity.
     pub fn of(subject: &ResourceDescriptor) -> Result<Option<Self>, ImageError> {
         let Some(annotation) = subject.annotations.get(ANNOTATION) else { return Ok(None) };
         let image: Self =
             Self::deserialize(annotation).map_err(|e| ImageError::Shape { why: e.to_string() })?;
-        if subject.digest.get("sha256") != Some(&image.digest().to_string()) {
+        if subject.digest.get(IDENTITY_DIGEST) != Some(&image.digest().to_string()) {
             return Err(ImageError::Digest { image_id: image.image_id, region: image.region });
         }
         Ok(Some(image))
+    }
+}
+
+/// The AWS partition of a Region, by the prefix of the Region's name.
+fn partition(region: &str) -> &'static str {
+    match region.split('-').next() {
+        Some("cn") => "aws-cn",
+        Some("us") if region.starts_with("us-gov-") => "aws-us-gov",
+        Some("us") if region.starts_with("us-isob-") => "aws-iso-b",
+        Some("us") if region.starts_with("us-iso-") => "aws-iso",
+        _ => "aws",
     }
 }
 
@@ -161,34 +185,47 @@ mod tests {
     fn the_canonical_form_is_the_documented_one() {
         assert_eq!(
             image().canonical(),
-            r#"{"account":"111122223333","creation_date":"2026-11-02T10:00:00.000Z","image_id":"ami-0123456789abcdef0","name":"web \"1\"","region":"eu-west-1"}"#
+            r#"{"account":"111122223333","creationDate":"2026-11-02T10:00:00.000Z","imageId":"ami-0123456789abcdef0","name":"web \"1\"","region":"eu-west-1"}"#
         );
     }
 
     #[test]
     fn a_subject_says_what_it_binds() {
         let content = Sha256::of(b"blocks");
-        for (bound, told, digest) in [
-            (Bound::Identity, "identity", None),
-            (Bound::Content(content), "identity and content", Some(content)),
-            (Bound::ContentOfACopy(content), "identity, and content as read on another copy", Some(content)),
+        for (binding, annotation, digest) in [
+            (Binding::Identity, "identity", None),
+            (Binding::Content(content), "content", Some(content)),
+            (Binding::ContentOfAnotherCopy(content), "content_of_another_copy", Some(content)),
         ] {
-            let subject = image().subject_binding(bound);
-            assert_eq!(subject.annotations[BINDS], told);
-            assert_eq!(content_of(&subject), Ok(digest));
-            assert_eq!(subject.digest["sha256"], image().digest().to_string());
+            let subject = image().subject_binding(binding);
+            assert_eq!(subject.annotations[BINDS], annotation);
+            assert_eq!(content_digest(&subject), Ok(digest));
+            assert_eq!(subject.digest[IDENTITY_DIGEST], image().digest().to_string());
+            assert!(!subject.digest.contains_key("sha256"), "sha256 is for bytes only");
             assert_eq!(ImageIdentity::of(&subject), Ok(Some(image())));
         }
-        let mut odd = image().subject_binding(Bound::Content(content));
-        odd.digest.insert(CONTENT.into(), "00".into());
-        assert_eq!(content_of(&odd), Err(DigestFormatError));
+        let mut odd = image().subject_binding(Binding::Content(content));
+        odd.digest.insert(CONTENT_DIGEST.into(), "00".into());
+        assert_eq!(content_digest(&odd), Err(DigestFormatError));
+    }
+
+    #[test]
+    fn the_arn_knows_the_partition() {
+        for (region, arn) in [
+            ("eu-west-1", "arn:aws:ec2:eu-west-1::image/ami-0123456789abcdef0"),
+            ("cn-north-1", "arn:aws-cn:ec2:cn-north-1::image/ami-0123456789abcdef0"),
+            ("us-gov-west-1", "arn:aws-us-gov:ec2:us-gov-west-1::image/ami-0123456789abcdef0"),
+        ] {
+            let image = ImageIdentity { region: region.into(), ..image() };
+            assert_eq!(image.subject().uri.as_deref(), Some(arn));
+        }
     }
 
     #[test]
     fn a_subject_gives_its_image_back_and_every_member_counts() {
         let subject = image().subject();
         assert_eq!(ImageIdentity::of(&subject), Ok(Some(image())));
-        for member in ["account", "creation_date", "image_id", "name", "region"] {
+        for member in ["account", "creationDate", "imageId", "name", "region"] {
             let mut other = subject.clone();
             other.annotations[ANNOTATION][member] = "x".into();
             assert!(matches!(ImageIdentity::of(&other), Err(ImageError::Digest { .. })), "{member}");

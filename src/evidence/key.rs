@@ -1,4 +1,4 @@
-//! Public keys: ECDSA on P-256 with SHA-256, the algorithm KMS and the standard verifiers share.
+//! Public keys: ECDSA on P-256 with SHA-256, which KMS and the standard verifiers support.
 
 use std::fmt;
 
@@ -14,7 +14,7 @@ const SPKI_PREFIX: [u8; 26] = [
     0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
 ];
 
-/// A public key on P-256 whose point is known to lie on the curve.
+/// A public key on P-256; its point is on the curve.
 #[derive(Clone)]
 pub struct PublicKey {
     parsed: ParsedPublicKey,
@@ -22,13 +22,13 @@ pub struct PublicKey {
     id: Sha256,
 }
 
-/// Why something is not a public key we can use. It never quotes what it was given.
+/// Why an input is not a usable public key. The message never quotes the input.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
-    /// Not PEM at all.
+    /// Not PEM.
     #[error("not a PEM document: {0}")]
     Pem(pem_rfc7468::Error),
-    /// PEM of something else.
+    /// PEM with another label.
     #[error("the PEM label is {found:?}, expected \"PUBLIC KEY\"")]
     Label {
         /// The label found.
@@ -64,7 +64,7 @@ impl PublicKey {
         Self::from_point(point)
     }
 
-    /// Takes an uncompressed point: 0x04, X, Y.
+    /// Reads an uncompressed point: 0x04, X, Y.
     ///
     /// # Errors
     /// See [`KeyError`].
@@ -79,21 +79,20 @@ impl PublicKey {
         Ok(Self { parsed, spki, id })
     }
 
-    /// The key's id: the SHA-256 of its `SubjectPublicKeyInfo` DER, in hexadecimal. This is the `keyid` in
-    /// our envelopes.
+    /// The key's id: the SHA-256 of its `SubjectPublicKeyInfo` DER, in hexadecimal; the `keyid` of our envelopes.
     #[must_use]
     pub fn id(&self) -> String {
         self.id.to_string()
     }
 
-    /// The key as a PEM `PUBLIC KEY`, as `openssl` and every DSSE verifier read it.
+    /// The key as a PEM `PUBLIC KEY`, which `openssl` and every DSSE verifier read.
     #[must_use]
     pub fn to_pem(&self) -> String {
         // 91 bytes always fit; the encoder can fail only on lengths that overflow.
         pem_rfc7468::encode_string("PUBLIC KEY", LineEnding::LF, &self.spki).unwrap_or_default()
     }
 
-    /// Whether `signature` (ASN.1 DER of ECDSA) is this key's over the SHA-256 of `message`.
+    /// Whether this key made `signature` (ECDSA, ASN.1 DER) over the SHA-256 of `message`.
     #[must_use]
     pub fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
         self.parsed.verify_sig(message, signature).is_ok()

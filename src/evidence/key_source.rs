@@ -1,4 +1,4 @@
-//! Where a signing key is, apart from what signs with it.
+//! References to a signing key: `kms:KEY`, `secretsmanager:ARN` or `file:PATH`.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use super::signer::{SignError, Signer};
 
-/// Where a signing key is: `kms:KEY`, `secretsmanager:ARN` or `file:PATH`.
+/// A reference to a signing key: `kms:KEY`, `secretsmanager:ARN` or `file:PATH`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KeySource {
     /// A KMS key: id, ARN, alias or alias ARN. The private key stays in KMS.
@@ -17,9 +17,9 @@ pub enum KeySource {
     File(PathBuf),
 }
 
-/// The text is not a key source.
+/// The text is not a reference to a signing key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{given:?} names no signing key: expected `kms:KEY`, `secretsmanager:ARN` or `file:PATH`")]
+#[error("{given:?} is not a reference to a signing key: expected `kms:KEY`, `secretsmanager:ARN` or `file:PATH`")]
 pub struct KeySourceError {
     given: String,
 }
@@ -28,7 +28,7 @@ impl FromStr for KeySource {
     type Err = KeySourceError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        // Someone may have given the key itself: of a text that is not a source only its scheme is repeated.
+        // The text may be the private key itself, so the message repeats nothing but a scheme.
         let refused = || {
             let scheme = text.split_once(':').map_or("", |(scheme, _)| scheme);
             let shown = scheme.len() <= 20 && scheme.bytes().all(|b| b.is_ascii_alphanumeric());
@@ -58,10 +58,10 @@ impl fmt::Display for KeySource {
 }
 
 impl KeySource {
-    /// Gets what is needed to sign with the key.
+    /// Loads a local key, or the public key of a KMS key.
     ///
     /// # Errors
-    /// If the key cannot be had, or is not an ECDSA key on P-256.
+    /// The key cannot be read, or is not an ECDSA key on P-256.
     pub async fn open(
         &self,
         kms: &aws_sdk_kms::Client,
@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_scheme_is_read_and_written_the_same() {
+    fn each_scheme_is_written_as_it_was_read() {
         for (text, source) in [
             ("kms:alias/release", KeySource::Kms("alias/release".into())),
             (
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_is_refused_without_repeating_what_may_be_a_key() {
+    fn other_text_is_refused_and_never_quoted() {
         for bad in ["", "kms", "kms:", "vault:x", "file:a\nb", "-----BEGIN PRIVATE KEY-----\nMIGH:AgEA"] {
             let error = bad.parse::<KeySource>().unwrap_err().to_string();
             assert!(error.contains("expected `kms:KEY`"), "{error}");

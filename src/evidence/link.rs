@@ -1,4 +1,4 @@
-//! A statement's place in the chain of one release: `bakeline_chain`, a field of every predicate.
+//! A statement's position in the chain of one release: `bakeline_chain`, a member of every predicate.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -6,25 +6,23 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
+use super::digest_set;
 use crate::digest::Sha256;
 
-/// The predicate's field that holds the [`Link`].
+/// The predicate's member that holds the [`Link`].
 pub const FIELD: &str = "bakeline_chain";
-
-/// The folder of an artifact in which the statements lie.
-pub const STATEMENTS: &str = "statements/";
 
 /// The four stages, in the order in which a release passes them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Stage {
-    /// The image was built.
+    /// Builds the image.
     Bake,
-    /// The image ran in staging and was checked.
+    /// Starts the image and checks it.
     Test,
-    /// The image went to production, or was rolled back.
+    /// Replaces the image that production runs, or rolls back.
     Promote,
-    /// Images no longer needed were removed.
+    /// Removes images that nothing needs.
     Cleanup,
 }
 
@@ -32,25 +30,14 @@ impl Stage {
     /// All stages in order.
     pub const ALL: [Self; 4] = [Self::Bake, Self::Test, Self::Promote, Self::Cleanup];
 
-    /// The stage's place in the chain, from 1.
+    /// The stage's number among [`Stage::ALL`], from 1.
     #[must_use]
-    pub const fn sequence(self) -> u32 {
+    pub const fn ordinal(self) -> u32 {
         match self {
             Self::Bake => 1,
             Self::Test => 2,
             Self::Promote => 3,
             Self::Cleanup => 4,
-        }
-    }
-
-    /// Where the stage's statement lies in an artifact.
-    #[must_use]
-    pub const fn path(self) -> &'static str {
-        match self {
-            Self::Bake => "statements/1-bake.dsse.json",
-            Self::Test => "statements/2-test.dsse.json",
-            Self::Promote => "statements/3-promote.dsse.json",
-            Self::Cleanup => "statements/4-cleanup.dsse.json",
         }
     }
 
@@ -72,44 +59,132 @@ impl fmt::Display for Stage {
     }
 }
 
-/// What ties a statement to its release, its stage and the statement before it.
+/// A CI system whose runs make statements.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum System {
+    /// AWS CodePipeline: a run is a pipeline execution, an attempt an action execution.
+    #[serde(rename = "aws.codepipeline")]
+    CodePipeline,
+}
+
+/// The run that made a statement.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Link {
+#[serde(rename_all = "camelCase")]
+pub struct Run {
+    /// The CI system.
+    pub system: System,
     /// The pipeline, by ARN.
-    pub pipeline_arn: String,
-    /// The pipeline execution in which the stage ran.
-    pub execution_id: String,
-    /// The action execution that made the statement; no other statement of a chain may name the same.
-    pub action_execution_id: String,
+    pub pipeline: String,
+    /// The pipeline execution.
+    pub run_id: String,
+    /// The action execution; no other statement of a chain may name the same.
+    pub attempt_id: String,
+}
+
+/// What ties a statement to its release, its stage and the statement before it.
+///
+/// A reader ignores members that it does not know, so a later version may add one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Link {
+    /// The run that made the statement.
+    pub run: Run,
+    /// The service of the release, as its spec names it.
+    pub service: String,
     /// The stage.
     pub stage: Stage,
-    /// [`Stage::sequence`] of the stage, 1 to 4.
-    pub sequence: u32,
+    /// The statement's position in the chain, from 1.
+    pub position: u32,
     /// SHA-256 of the file of the statement before, every byte of it; none for the first.
+    #[serde(default, with = "digest_set::option", skip_serializing_if = "Option::is_none")]
     pub previous: Option<Sha256>,
     /// When the statement was signed.
     #[serde(with = "time::serde::rfc3339")]
-    pub issued: OffsetDateTime,
-    /// From when on the statement is no longer acted on.
+    pub issued_on: OffsetDateTime,
+    /// From this moment on no stage acts on the statement. What it says about its subjects stays true.
     #[serde(with = "time::serde::rfc3339")]
-    pub expires: OffsetDateTime,
+    pub hand_over_expires_on: OffsetDateTime,
     /// Every file of the artifact beside the statements, by path.
+    #[serde(default, with = "digest_set::files")]
     pub files: BTreeMap<String, Sha256>,
-    /// SHA-256 of the source artifact the release was made from; later stages repeat it.
+    /// SHA-256 of the source artifact that the release was made from; later stages repeat it.
+    #[serde(default, with = "digest_set::option", skip_serializing_if = "Option::is_none")]
     pub source: Option<Sha256>,
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
-    fn the_place_the_path_and_the_name_of_a_stage_agree() {
-        for (stage, sequence) in Stage::ALL.into_iter().zip(1..) {
-            assert_eq!(stage.sequence(), sequence);
-            assert_eq!(stage.path(), format!("{STATEMENTS}{sequence}-{stage}.dsse.json"));
+    fn the_number_and_the_name_of_a_stage_agree_with_their_order() {
+        for (stage, number) in Stage::ALL.into_iter().zip(1..) {
+            assert_eq!(stage.ordinal(), number);
             assert_eq!(serde_json::to_value(stage).unwrap(), stage.name());
+        }
+    }
+
+    fn written() -> serde_json::Value {
+        let digest = Sha256::of(b"").to_string();
+        json!({
+            "run": { "system": "aws.codepipeline", "pipeline": "arn", "runId": "r", "attemptId": "a" },
+            "service": "web",
+            "stage": "test",
+            "position": 2,
+            "previous": { "sha256": digest },
+            "issuedOn": "2026-11-02T12:00:00Z",
+            "handOverExpiresOn": "2026-11-09T12:00:00Z",
+            "files": [{ "name": "source/bakeline.yaml", "digest": { "sha256": digest } }],
+            "source": { "sha256": digest },
+        })
+    }
+
+    #[test]
+    fn a_link_is_written_as_it_was_read() {
+        let link: Link = serde_json::from_value(written()).unwrap();
+        assert_eq!(link.files["source/bakeline.yaml"], Sha256::of(b""));
+        assert_eq!(serde_json::to_value(link).unwrap(), written());
+    }
+
+    #[test]
+    fn members_and_algorithms_that_are_not_known_are_ignored() {
+        let mut later = written();
+        later["part"] = "eu".into();
+        later["previous"]["sha512"] = "00".into();
+        later["files"][0]["mediaType"] = "text/yaml".into();
+        let link: Link = serde_json::from_value(later).unwrap();
+        assert_eq!(serde_json::to_value(link).unwrap(), written());
+    }
+
+    #[test]
+    fn absent_members_mean_the_same_as_empty_ones() {
+        let mut short = written();
+        for member in ["previous", "files", "source"] {
+            short.as_object_mut().unwrap().shift_remove(member);
+        }
+        let link: Link = serde_json::from_value(short).unwrap();
+        assert_eq!((link.previous, link.source, link.files.len()), (None, None, 0));
+    }
+
+    #[test]
+    fn a_link_that_cannot_be_matched_is_refused() {
+        for (pointer, value) in [
+            ("/run/system", json!("another.system")),
+            ("/previous", json!({ "sha512": "00" })),
+            ("/previous/sha256", json!("00")),
+            ("/files/1", json!({ "name": "source/bakeline.yaml", "digest": { "sha256": Sha256::of(b"x") } })),
+            ("/stage", json!("deploy")),
+            ("/service", json!(null)),
+        ] {
+            let mut wrong = written();
+            if pointer == "/files/1" {
+                wrong["files"].as_array_mut().unwrap().push(value);
+            } else {
+                *wrong.pointer_mut(pointer).unwrap() = value;
+            }
+            assert!(serde_json::from_value::<Link>(wrong).is_err(), "{pointer}");
         }
     }
 }

@@ -1,18 +1,20 @@
-//! Signed statements about a release: in-toto Statements in DSSE envelopes, who may sign them, and the
-//! chain in which they stand.
+//! Signed statements about a release: in-toto Statements in DSSE envelopes, the keys that may sign them, and the
+//! chain that links them.
 //!
-//! Every stage leaves one statement in its artifact. A stage reads the statements before it through
-//! [`chain::verify`] and in no other way: an [`Envelope`] keeps its payload to itself until a key of a
-//! [`TrustRoot`] has verified it, and a [`Statement`] is parsed from the very bytes that were verified.
+//! Every stage adds one statement to its artifact. A stage reads the statements before it only through
+//! [`chain::verify`]: an [`Envelope`] gives its payload to nobody until a key of a [`TrustRoot`] has verified it,
+//! and a [`Statement`] is parsed from the same bytes that were verified.
 //!
-//! Nothing here reads a clock: the time at which something is signed or judged is an argument.
+//! Nothing here reads a clock: the time of signing or of verification is an argument.
 
 pub mod chain;
 pub mod container;
+mod digest_set;
 pub mod dsse;
 pub mod image;
 pub mod key;
 pub mod key_source;
+pub mod layout;
 pub mod link;
 pub mod predicate;
 pub mod signer;
@@ -25,10 +27,10 @@ pub use crate::digest::Sha256;
 pub use chain::{Chain, ChainError, Expectation, NamedBytes, Refusal, verify};
 pub use container::ContainerIdentity;
 pub use dsse::Envelope;
-pub use image::{Bound, ImageIdentity};
+pub use image::{Binding, ImageIdentity};
 pub use key::PublicKey;
 pub use key_source::KeySource;
-pub use link::{Link, Stage};
+pub use link::{Link, Run, Stage, System};
 pub use signer::{SignError, Signer, seal};
 pub use statement::{ResourceDescriptor, Statement, StatementError};
-pub use trust::{TrustError, TrustRoot, VerifyError};
+pub use trust::{Purpose, TrustError, TrustRoot, VerifyError};

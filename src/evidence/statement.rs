@@ -1,4 +1,4 @@
-//! The in-toto Statement v1: what is said (the predicate) about which things (the subjects).
+//! The in-toto Statement v1: a predicate about subjects.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::container::{ContainerError, ContainerIdentity};
-use super::image::{ImageError, ImageIdentity};
+use super::image::{CONTENT_DIGEST, IDENTITY_DIGEST, ImageError, ImageIdentity};
 use super::link::{FIELD, Link, Stage};
 use super::predicate::{self, Predicate};
 use crate::digest::Sha256;
@@ -14,32 +14,32 @@ use crate::digest::Sha256;
 /// The `_type` of a Statement v1.
 pub const STATEMENT_V1: &str = "https://in-toto.io/Statement/v1";
 
-/// An in-toto `ResourceDescriptor` (v1): a thing, by name, by digest, or both.
+/// An in-toto `ResourceDescriptor` (v1): a resource by name, URI or digest.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ResourceDescriptor {
-    /// A name that tells it from the other things in the same list.
+    /// A name that is unique in the same list.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// A URI of the thing.
+    /// A URI of the resource, such as an ARN or a package URL.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uri: Option<String>,
     /// Algorithm to lower-case hexadecimal digest.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub digest: BTreeMap<String, String>,
-    /// Where it can be had, if not at `uri`.
+    /// Where to download it, if not from `uri`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub download_location: Option<String>,
-    /// Its media type.
+    /// The media type of its content.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub media_type: Option<String>,
-    /// Anything else.
+    /// Further members.
     #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
     pub annotations: serde_json::Map<String, Value>,
 }
 
 impl ResourceDescriptor {
-    /// A thing with a name and the SHA-256 of its content.
+    /// A resource with a name and the SHA-256 of its content.
     #[must_use]
     pub fn named(name: impl Into<String>, digest: &Sha256) -> Self {
         Self {
@@ -49,20 +49,20 @@ impl ResourceDescriptor {
         }
     }
 
-    /// A thing known by its URI alone, such as an ARN; not enough for a subject.
+    /// A resource by its URI alone, such as an ARN. A subject needs a digest, too.
     #[must_use]
     pub fn at(uri: impl Into<String>) -> Self {
         Self { uri: Some(uri.into()), ..Self::default() }
     }
 
-    /// How a message should call it.
+    /// The name or URI, for messages.
     #[must_use]
     pub fn label(&self) -> &str {
         self.name.as_deref().or(self.uri.as_deref()).unwrap_or("unnamed subject")
     }
 }
 
-/// A Statement. It is made by [`Statement::new`], and read by verifying an envelope, in no other way.
+/// A Statement v1. [`Statement::new`] makes one; verifying an envelope is the only way to read one.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Statement {
@@ -73,10 +73,10 @@ pub struct Statement {
     predicate: Value,
 }
 
-/// Why something is not a statement of ours.
+/// Why a JSON document is not a statement that we can use.
 #[derive(Debug, thiserror::Error)]
 pub enum StatementError {
-    /// Not the JSON of a Statement; the source tells line and column.
+    /// Not the JSON of a Statement; the source has the line and the column.
     #[error("not an in-toto statement")]
     Json(#[source] serde_json::Error),
     /// Another `_type`.
@@ -88,10 +88,10 @@ pub enum StatementError {
     /// No subject.
     #[error("the statement has no subject")]
     NoSubject,
-    /// A subject that cannot be matched.
+    /// A subject without a digest that can be matched.
     #[error("subject {index} ({label}) has no usable digest: {why}")]
     Digest {
-        /// The subject's place, from 0.
+        /// The subject's index, from 0.
         index: usize,
         /// Its name.
         label: String,
@@ -99,28 +99,28 @@ pub enum StatementError {
         why: &'static str,
     },
     /// Two subjects with the same digest.
-    #[error("subject {index} ({label}) is there twice")]
+    #[error("subject {index} ({label}) is listed twice")]
     Twice {
-        /// The second one's place, from 0.
+        /// The second one's index, from 0.
         index: usize,
         /// Its name.
         label: String,
     },
-    /// A subject annotated as an image that is not that image.
+    /// A subject annotated as a machine image that is not that image.
     #[error("subject {index}")]
     Image {
-        /// The subject's place, from 0.
+        /// The subject's index, from 0.
         index: usize,
-        /// What does not fit.
+        /// What does not match.
         #[source]
         source: ImageError,
     },
-    /// A subject annotated as a container image that does not say where it lies.
+    /// A subject annotated as a container image without a repository.
     #[error("subject {index}")]
     Container {
-        /// The subject's place, from 0.
+        /// The subject's index, from 0.
         index: usize,
-        /// What does not fit.
+        /// What does not match.
         #[source]
         source: ContainerError,
     },
@@ -130,10 +130,10 @@ pub enum StatementError {
         /// The predicate's type.
         predicate_type: String,
     },
-    /// The predicate does not say where in the chain it stands.
+    /// The predicate has no valid link of the chain.
     #[error("the predicate's `{FIELD}` is not a link of a chain")]
     Link(#[source] serde_json::Error),
-    /// A stage may only make its own kind of statement.
+    /// The predicate type belongs to another stage.
     #[error("a statement of the stage {stage} has the predicate type {found:?}, expected {expected:?}")]
     PredicateType {
         /// The stage named in the link.
@@ -143,15 +143,14 @@ pub enum StatementError {
         /// The type of that stage's statements.
         expected: &'static str,
     },
-    /// The link's number is not its stage's.
-    #[error("the stage {stage} has the sequence number {}, not {found}", stage.sequence())]
-    Sequence {
-        /// The stage named in the link.
-        stage: Stage,
-        /// The number found.
-        found: u32,
-    },
 }
+
+/// The digest algorithms that we know, and what their values must be.
+const DIGESTS: [(&str, &str); 3] = [
+    ("sha256", "`sha256` must be 64 lower-case hexadecimal digits"),
+    (IDENTITY_DIGEST, "`bakeline_imageIdentityV1` must be 64 lower-case hexadecimal digits"),
+    (CONTENT_DIGEST, "`bakeline_ebsContentV1` must be 64 lower-case hexadecimal digits"),
+];
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -165,32 +164,32 @@ struct Wire {
 }
 
 impl Statement {
-    /// Says `predicate` about `subject`, at the place `link` in the chain.
+    /// A statement of the chain: `predicate` about `subject`, with `link` as a member of the predicate.
     ///
     /// # Errors
-    /// If there is no subject, one of them has no digest, or the link's stage makes other statements.
+    /// There is no subject, a subject has no digest, or the predicate type belongs to another stage than the link.
     pub fn new<P: Predicate>(
         subject: Vec<ResourceDescriptor>,
         predicate: &P,
         link: &Link,
     ) -> Result<Self, StatementError> {
-        let mut said = serde_json::to_value(predicate).map_err(StatementError::Json)?;
-        let Some(members) = said.as_object_mut() else {
+        let mut value = serde_json::to_value(predicate).map_err(StatementError::Json)?;
+        let Some(members) = value.as_object_mut() else {
             return Err(StatementError::NotAnObject { predicate_type: P::TYPE.to_owned() });
         };
         members.insert(FIELD.to_owned(), serde_json::to_value(link).map_err(StatementError::Link)?);
         let statement =
-            Self { type_: STATEMENT_V1, subject, predicate_type: P::TYPE.to_owned(), predicate: said };
+            Self { type_: STATEMENT_V1, subject, predicate_type: P::TYPE.to_owned(), predicate: value };
         statement.check()?;
         statement.link()?;
         Ok(statement)
     }
 
-    /// Says something about `subject` that stands in no chain.
+    /// A statement outside the chain: `predicate` about `subject`, without a link.
     ///
     /// # Errors
-    /// If there is no subject, one of them has no digest, or what is said is not an object.
-    pub fn apart(
+    /// There is no subject, a subject has no digest, or the predicate is not an object.
+    pub fn standalone(
         subject: Vec<ResourceDescriptor>,
         predicate_type: &str,
         predicate: &impl Serialize,
@@ -202,7 +201,7 @@ impl Statement {
         Ok(statement)
     }
 
-    /// Reads the payload of an envelope; private to the code that has just verified it.
+    /// Reads the payload of an envelope; private to the code that verified it.
     pub(super) fn parse(verified: &[u8]) -> Result<Self, StatementError> {
         let wire: Wire = serde_json::from_slice(verified).map_err(StatementError::Json)?;
         if wire.type_ != STATEMENT_V1 {
@@ -226,7 +225,7 @@ impl Statement {
         if !self.predicate.is_object() {
             return Err(StatementError::NotAnObject { predicate_type: self.predicate_type.clone() });
         }
-        // A plan may speak of tens of thousands of images.
+        // A cleanup plan may have tens of thousands of subjects.
         let mut seen = BTreeSet::new();
         for (index, subject) in self.subject.iter().enumerate() {
             let label = || subject.label().to_owned();
@@ -234,9 +233,10 @@ impl Statement {
                 let why = "a subject is matched by its digest alone, so it needs at least one";
                 return Err(StatementError::Digest { index, label: label(), why });
             }
-            if subject.digest.get("sha256").is_some_and(|hex| hex.parse::<Sha256>().is_err()) {
-                let why = "`sha256` must be 64 lower-case hexadecimal digits";
-                return Err(StatementError::Digest { index, label: label(), why });
+            for (algorithm, why) in DIGESTS {
+                if subject.digest.get(algorithm).is_some_and(|hex| hex.parse::<Sha256>().is_err()) {
+                    return Err(StatementError::Digest { index, label: label(), why });
+                }
             }
             if !seen.insert(&subject.digest) {
                 return Err(StatementError::Twice { index, label: label() });
@@ -245,28 +245,28 @@ impl Statement {
         Ok(())
     }
 
-    /// What the statement is about; every one has a digest.
+    /// The subjects; every one has a digest.
     #[must_use]
     pub fn subject(&self) -> &[ResourceDescriptor] {
         &self.subject
     }
 
-    /// The kind of the predicate, a URI.
+    /// The predicate type, a URI.
     #[must_use]
     pub fn predicate_type(&self) -> &str {
         &self.predicate_type
     }
 
-    /// What is said: a JSON object.
+    /// The predicate, a JSON object.
     #[must_use]
     pub fn predicate(&self) -> &Value {
         &self.predicate
     }
 
-    /// The predicate as the type it was made from.
+    /// The predicate as its Rust type.
     ///
     /// # Errors
-    /// If it is of another kind or does not have that type's fields.
+    /// The predicate has another type, or lacks a member of that type.
     pub fn predicate_as<P: Predicate + serde::de::DeserializeOwned>(&self) -> Result<P, StatementError> {
         if self.predicate_type != P::TYPE {
             return Err(StatementError::PredicateType {
@@ -278,10 +278,10 @@ impl Statement {
         P::deserialize(&self.predicate).map_err(StatementError::Json)
     }
 
-    /// The statement's place in the chain.
+    /// The statement's link in the chain.
     ///
     /// # Errors
-    /// If `bakeline_chain` is missing or malformed, or does not fit the statement's kind.
+    /// `bakeline_chain` is missing or malformed, or names a stage that makes other statements.
     pub fn link(&self) -> Result<Link, StatementError> {
         let link = Link::deserialize(self.predicate.get(FIELD).unwrap_or(&Value::Null))
             .map_err(StatementError::Link)?;
@@ -290,16 +290,13 @@ impl Statement {
             let found = self.predicate_type.clone();
             return Err(StatementError::PredicateType { stage: link.stage, found, expected });
         }
-        if link.sequence != link.stage.sequence() {
-            return Err(StatementError::Sequence { stage: link.stage, found: link.sequence });
-        }
         Ok(link)
     }
 
     /// The machine images among the subjects.
     ///
     /// # Errors
-    /// If a subject is annotated as an image and its digest is not that image's.
+    /// A subject is annotated as a machine image and its digest does not match that image.
     pub fn images(&self) -> Result<Vec<ImageIdentity>, StatementError> {
         let mut images = Vec::new();
         for (index, subject) in self.subject.iter().enumerate() {
@@ -313,7 +310,7 @@ impl Statement {
     /// The copies of container images among the subjects.
     ///
     /// # Errors
-    /// If a subject is annotated as a container image and does not say where it lies.
+    /// A subject is annotated as a container image without a repository.
     pub fn containers(&self) -> Result<Vec<ContainerIdentity>, StatementError> {
         let mut containers = Vec::new();
         for (index, subject) in self.subject.iter().enumerate() {

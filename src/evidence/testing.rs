@@ -1,4 +1,4 @@
-//! A release with all four statements, for the tests of this module to change in one point each.
+//! A release with all four statements; each test changes one thing.
 
 use std::collections::BTreeMap;
 
@@ -7,9 +7,10 @@ use secrecy::SecretString;
 use time::macros::datetime;
 use time::{Duration, OffsetDateTime};
 
-use super::chain::{Chain, ChainError, Expectation, NamedBytes, verify};
+use super::chain::{Chain, ChainError, Expectation, NamedBytes};
 use super::image::ImageIdentity;
-use super::link::{Link, Stage};
+use super::layout;
+use super::link::{Link, Run, Stage, System};
 use super::predicate::{
     BuildDefinition, BuildMetadata, Builder, Cleanup, Decision, KeptImage, Measurement, Promotion,
     PromotionOutcome, Provenance, RunDetails, Target, TestOutcome, TestResult, Verdict,
@@ -58,11 +59,11 @@ pub struct Draft {
     pub signer: usize,
 }
 
-/// What a draft says about the file before it.
+/// The digest that a draft names as the file before it.
 #[derive(Clone, Copy)]
 pub enum Previous {
     Right,
-    Said(Option<Sha256>),
+    Other(Option<Sha256>),
 }
 
 /// A key of the trust root, as its YAML.
@@ -72,7 +73,7 @@ pub struct Trusted {
     pub rest: String,
 }
 
-/// A release, the keys, and what the next stage expects.
+/// A release, the keys, and the expectation of the next stage.
 pub struct Case {
     pub signers: Vec<Signer>,
     pub trusted: Vec<Trusted>,
@@ -80,7 +81,7 @@ pub struct Case {
     pub files: BTreeMap<String, Sha256>,
     pub pipeline: Option<&'static str>,
     pub execution: Option<&'static str>,
-    pub allow_other_execution: bool,
+    pub allow_other_run: bool,
     pub last: Option<Stage>,
     pub absent: &'static [Stage],
     pub acting: Option<&'static str>,
@@ -89,58 +90,62 @@ pub struct Case {
 
 pub fn files(stage: Stage) -> BTreeMap<String, Sha256> {
     let mut files = BTreeMap::from([
-        ("bakeline.yaml".to_owned(), Sha256::of(b"spec")),
-        ("checks/smoke.sh".to_owned(), Sha256::of(b"smoke")),
+        (layout::SPEC.to_owned(), Sha256::of(b"spec")),
+        (layout::source("checks/smoke.sh"), Sha256::of(b"smoke")),
     ]);
     if stage >= Stage::Test {
-        files.insert("reports/junit.xml".to_owned(), Sha256::of(b"junit"));
+        files.insert(layout::TEST_JUNIT.to_owned(), Sha256::of(b"junit"));
     }
     files
 }
 
 impl Case {
-    /// Three signers, each for what it should sign, and a stranger as the fourth.
+    /// Three signers, each for its own stages, and an untrusted one as the fourth.
     pub fn good() -> Self {
         Self::signed_by(vec![new_signer(), new_signer(), new_signer(), new_signer()], [0, 1, 2, 2])
     }
 
-    /// The same release, all of it signed by one key.
+    /// The same release, signed by one key.
     pub fn golden() -> Self {
         let mut case = Self::signed_by(vec![golden_signer()], [0; 4]);
-        let rest = "stages: [bake, test, promote, cleanup]".to_owned();
+        let rest = "may_sign: [bake, test, promote, cleanup, cleanup_plan]".to_owned();
         case.trusted = vec![Trusted { name: "release", signer: 0, rest }];
         case
     }
 
     fn signed_by(signers: Vec<Signer>, by: [usize; 4]) -> Self {
         let draft = |stage: Stage| {
-            let at = START + Duration::hours(stage.sequence().into());
+            let at = START + Duration::hours(stage.ordinal().into());
             Draft {
                 subject: match stage {
                     Stage::Bake => vec![image("eu-west-1").subject(), image("eu-central-1").subject()],
                     _ => vec![image("eu-west-1").subject()],
                 },
                 link: Link {
-                    pipeline_arn: PIPELINE.into(),
-                    execution_id: EXECUTION.into(),
-                    action_execution_id: format!("action-{stage}"),
+                    run: Run {
+                        system: System::CodePipeline,
+                        pipeline: PIPELINE.into(),
+                        run_id: EXECUTION.into(),
+                        attempt_id: format!("action-{stage}"),
+                    },
+                    service: "web".into(),
                     stage,
-                    sequence: stage.sequence(),
+                    position: stage.ordinal(),
                     previous: None,
-                    issued: at,
-                    expires: START + Duration::days(7),
+                    issued_on: at,
+                    hand_over_expires_on: START + Duration::days(7),
                     files: files(stage),
                     source: Some(Sha256::of(b"source")),
                 },
                 previous: Previous::Right,
-                signer: by[stage.sequence() as usize - 1],
+                signer: by[stage.ordinal() as usize - 1],
             }
         };
         let validity = "not_before: 2026-01-01T00:00:00Z\n    not_after: 2027-01-01T00:00:00Z";
         let trusted = |name, signer, stages| Trusted {
             name,
             signer,
-            rest: format!("stages: {stages}\n    {validity}"),
+            rest: format!("may_sign: {stages}\n    {validity}"),
         };
         Self {
             signers,
@@ -153,7 +158,7 @@ impl Case {
             files: files(Stage::Cleanup),
             pipeline: Some(PIPELINE),
             execution: Some(EXECUTION),
-            allow_other_execution: false,
+            allow_other_run: false,
             last: Some(Stage::Cleanup),
             absent: &[],
             acting: Some("action-next"),
@@ -162,7 +167,7 @@ impl Case {
     }
 
     pub fn link(&mut self, stage: Stage) -> &mut Link {
-        &mut self.drafts[stage.sequence() as usize - 1].link
+        &mut self.drafts[stage.ordinal() as usize - 1].link
     }
 
     pub fn trust_yaml(&self) -> String {
@@ -170,53 +175,53 @@ impl Case {
             let pem = self.signers[*signer].public_key().to_pem().replace('\n', "\n      ");
             format!("  - name: {name}\n    public_key: |\n      {}\n    {rest}\n", pem.trim_end())
         });
-        std::iter::once("keys:\n".to_owned()).chain(keys).collect()
+        std::iter::once("version: 1\nkeys:\n".to_owned()).chain(keys).collect()
     }
 
-    /// Signs every draft; the files as they would lie in the artifact.
+    /// Signs every draft and returns the files of the artifact.
     pub fn seal(&self) -> Vec<(String, Vec<u8>)> {
         self.seal_as(&Stage::ALL)
     }
 
-    /// The drafts, sealed under the paths of these stages.
+    /// Signs the drafts under the paths of these stages.
     pub fn seal_as(&self, places: &[Stage]) -> Vec<(String, Vec<u8>)> {
         let mut sealed: Vec<(String, Vec<u8>)> = Vec::new();
-        for (draft, place) in self.drafts.iter().zip(places) {
+        for ((draft, place), position) in self.drafts.iter().zip(places).zip(1..) {
             let mut link = draft.link.clone();
             let before = sealed.last().map(|(_, bytes)| Sha256::of(bytes));
             link.previous = match draft.previous {
                 Previous::Right => before,
-                Previous::Said(previous) => previous,
+                Previous::Other(previous) => previous,
             };
             let statement = statement(draft.subject.clone(), &link).unwrap();
             let envelope = block_on(seal(&statement, &self.signers[draft.signer])).unwrap();
-            sealed.push((place.path().to_owned(), envelope.encode()));
+            sealed.push((layout::statement(position, *place), envelope.encode()));
         }
         sealed
     }
 
-    pub fn judge(&self, sealed: &[(String, Vec<u8>)]) -> Result<Chain, ChainError> {
+    pub fn verify(&self, sealed: &[(String, Vec<u8>)]) -> Result<Chain, ChainError> {
         let trust = TrustRoot::parse(&self.trust_yaml()).unwrap();
-        self.judge_by(sealed, &trust)
+        self.verify_with(sealed, &trust)
     }
 
-    pub fn judge_by(&self, sealed: &[(String, Vec<u8>)], trust: &TrustRoot) -> Result<Chain, ChainError> {
+    pub fn verify_with(&self, sealed: &[(String, Vec<u8>)], trust: &TrustRoot) -> Result<Chain, ChainError> {
         let named: Vec<_> = sealed.iter().map(|(name, bytes)| NamedBytes { name, bytes }).collect();
         let expectation = Expectation {
-            pipeline_arn: self.pipeline,
-            execution_id: self.execution,
-            allow_other_execution: self.allow_other_execution,
+            pipeline: self.pipeline,
+            run_id: self.execution,
+            allow_other_run: self.allow_other_run,
             last: self.last,
             absent: self.absent,
-            action_execution_id: self.acting,
+            attempt_id: self.acting,
             now: self.now,
             files: &self.files,
         };
-        verify(&named, trust, &expectation)
+        super::chain::verify(&named, trust, &expectation)
     }
 }
 
-/// What the stage of `link` says about `subject`.
+/// The statement of the stage of `link` about `subject`.
 pub fn statement(subject: Vec<ResourceDescriptor>, link: &Link) -> Result<Statement, StatementError> {
     match link.stage {
         Stage::Bake => Statement::new(subject, &provenance(), link),
@@ -230,7 +235,7 @@ pub fn provenance() -> Provenance {
     let recipe = "arn:aws:imagebuilder:eu-west-1:111122223333:image-recipe/web/1.0.0";
     Provenance {
         build_definition: BuildDefinition {
-            build_type: "https://bakeline.dev/image-builder/v1".into(),
+            build_type: "https://bakeline.dev/build-types/image-builder-recipe/v1".into(),
             external_parameters: serde_json::json!({ "recipe": recipe }),
             internal_parameters: serde_json::Value::Null,
             resolved_dependencies: vec![
@@ -240,8 +245,8 @@ pub fn provenance() -> Provenance {
         },
         run_details: RunDetails {
             builder: Builder {
-                id: "https://bakeline.dev/worker/v1".into(),
-                version: BTreeMap::from([("bakeline".into(), "0.1.0".into())]),
+                id: "https://bakeline.dev/builder/image-builder/v1".into(),
+                version: BTreeMap::from([("bakeline".into(), "0.2.0".into())]),
                 builder_dependencies: vec![],
             },
             metadata: BuildMetadata {
@@ -257,7 +262,7 @@ pub fn provenance() -> Provenance {
 pub fn test_result() -> TestResult {
     TestResult {
         result: TestOutcome::Passed,
-        configuration: vec![ResourceDescriptor::named("checks/smoke.sh", &Sha256::of(b"smoke"))],
+        configuration: vec![ResourceDescriptor::named("source/checks/smoke.sh", &Sha256::of(b"smoke"))],
         url: None,
         passed_tests: vec!["smoke".into()],
         warned_tests: vec![],

@@ -1,8 +1,9 @@
-//! The trust root: whose signatures count, for which stages, and when.
+//! The trust root: the public keys, what each may sign, for which services, and when.
 
 use std::path::Path;
 
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use serde_saphyr::{Location, Spanned};
 use time::OffsetDateTime;
 
@@ -14,10 +15,13 @@ use super::statement::{Statement, StatementError};
 /// The longest trust root that is read, in bytes.
 pub const MAX_TRUST_ROOT_BYTES: usize = 256 * 1024;
 
-/// The most keys of a trust root; each is tried on each signature.
+/// The most keys of a trust root; the verifier tries each on each signature.
 pub const MAX_KEYS: usize = 64;
 
-/// Named public keys and what each may sign.
+/// The version of the trust root's format.
+const VERSION: u32 = 1;
+
+/// Named public keys, and what each may sign.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TrustRoot {
     keys: Vec<TrustedKey>,
@@ -30,15 +34,64 @@ pub struct TrustedKey {
     pub name: String,
     /// The key.
     pub public_key: PublicKey,
-    /// The stages whose statements it may sign; at least one.
-    pub stages: Vec<Stage>,
-    /// What it signs before this moment does not count.
+    /// The statements that it may sign; at least one kind.
+    pub may_sign: Vec<Purpose>,
+    /// The services whose statements it may sign; none is every service.
+    pub services: Option<Vec<String>>,
+    /// Statements issued before this moment are refused.
     pub not_before: Option<OffsetDateTime>,
-    /// What it signs from this moment on does not count.
+    /// Statements issued at this moment or later are refused.
     pub not_after: Option<OffsetDateTime>,
 }
 
-/// A place in a trust root, as the text of a message: line and column, from 1.
+/// A kind of statement that a key may be trusted to sign.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Purpose {
+    /// The provenance of an image, by the bake stage.
+    Bake,
+    /// A test result, by the test stage.
+    Test,
+    /// A promotion, by the promote stage.
+    Promote,
+    /// A cleanup, by the cleanup stage.
+    Cleanup,
+    /// A plan that `bakeline cleanup apply` carries out.
+    CleanupPlan,
+}
+
+impl Purpose {
+    /// The name in the trust root.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Bake => "bake",
+            Self::Test => "test",
+            Self::Promote => "promote",
+            Self::Cleanup => "cleanup",
+            Self::CleanupPlan => "cleanup_plan",
+        }
+    }
+}
+
+impl From<Stage> for Purpose {
+    fn from(stage: Stage) -> Self {
+        match stage {
+            Stage::Bake => Self::Bake,
+            Stage::Test => Self::Test,
+            Stage::Promote => Self::Promote,
+            Stage::Cleanup => Self::Cleanup,
+        }
+    }
+}
+
+impl std::fmt::Display for Purpose {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A position in a trust root: line and column, from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Position {
     /// The line.
@@ -53,10 +106,10 @@ impl std::fmt::Display for Position {
     }
 }
 
-/// Why a file is not a trust root.
+/// Why a text is not a trust root.
 #[derive(Debug, thiserror::Error)]
 pub enum TrustError {
-    /// It cannot be read.
+    /// The file cannot be read.
     #[error("the trust root {path} cannot be read")]
     File {
         /// The file.
@@ -71,13 +124,21 @@ pub enum TrustError {
         /// Its length.
         bytes: usize,
     },
-    /// Not YAML or JSON of the right shape; the message has what was expected.
+    /// Not YAML or JSON with the members of a trust root; the message has what was expected.
     #[error("trust root{}: {message}", at.map(|at| format!(", {at}")).unwrap_or_default())]
     Shape {
         /// Where, if known.
         at: Option<Position>,
         /// What is wrong.
         message: String,
+    },
+    /// Another version of the format.
+    #[error("trust root, {at}: version is {found}, expected {VERSION}")]
+    Version {
+        /// Where.
+        at: Position,
+        /// The version found.
+        found: u32,
     },
     /// No key, or more than [`MAX_KEYS`].
     #[error("trust root, {at}: {found} keys, expected 1 to {MAX_KEYS}")]
@@ -93,7 +154,7 @@ pub enum TrustError {
         /// Where.
         at: Position,
     },
-    /// A name, or a key under another name, for the second time.
+    /// A name or a public key for the second time.
     #[error("trust root, {at}: the key {name:?} repeats the {what} of {earlier:?}")]
     Twice {
         /// Where the second one is.
@@ -105,7 +166,7 @@ pub enum TrustError {
         /// The first one's name.
         earlier: String,
     },
-    /// Not a public key.
+    /// The public key cannot be read.
     #[error("trust root, {at}: the public key of {name:?} cannot be used")]
     Key {
         /// Where.
@@ -116,19 +177,19 @@ pub enum TrustError {
         #[source]
         source: KeyError,
     },
-    /// No stage, or one twice.
-    #[error(
-        "trust root, {at}: the stages of {name:?} must be at least one of bake, test, promote, cleanup, none twice"
-    )]
-    Stages {
+    /// `may_sign` or `services` is empty, or has an item twice.
+    #[error("trust root, {at}: `{field}` of {name:?} must have at least one item and none twice")]
+    List {
         /// Where.
         at: Position,
         /// The key's name.
         name: String,
+        /// The field.
+        field: &'static str,
     },
     /// Not a time.
     #[error(
-        "trust root, {at}: `{field}` of {name:?} is not a time as RFC 3339 writes it, such as 2026-01-31T00:00:00Z"
+        "trust root, {at}: `{field}` of {name:?} is not an RFC 3339 time, such as 2026-01-31T00:00:00Z"
     )]
     Time {
         /// Where.
@@ -138,7 +199,7 @@ pub enum TrustError {
         /// The field.
         field: &'static str,
     },
-    /// The key is never valid.
+    /// The key is valid at no time.
     #[error("trust root, {at}: `not_after` of {name:?} is not later than its `not_before`")]
     NeverValid {
         /// Where.
@@ -148,46 +209,47 @@ pub enum TrustError {
     },
 }
 
-/// Why an envelope was not opened.
+/// Why no trusted key verifies an envelope.
 #[derive(Debug, thiserror::Error)]
 pub enum VerifyError {
-    /// It names a key that is not trusted, and none of the trusted keys made its signature.
+    /// No trusted key made the signature, and the envelope names none.
     #[error("signed by the key {keyid:?}, which the trust root does not have")]
     UntrustedKey {
-        /// The key id in the envelope, only a hint.
+        /// The key id in the envelope.
         keyid: String,
     },
-    /// It names a trusted key, which did not make the signature over this payload.
-    #[error("the signature is not the one the key {key:?} makes for this payload")]
+    /// The envelope names a trusted key that did not make the signature over this payload.
+    #[error("the key {key:?} did not make the signature over this payload")]
     BadSignature {
         /// The key's name.
         key: String,
     },
-    /// Rightly signed, but not a statement.
+    /// A trusted key signed the payload, but it is not a statement.
     #[error("the payload signed by {key:?} is not a statement")]
     Statement {
         /// The key's name.
         key: String,
-        /// What it lacks.
+        /// What is wrong with it.
         #[source]
         source: StatementError,
     },
 }
 
-/// What was in an envelope, and who vouches for it.
+/// The verified content of an envelope.
 #[derive(Debug)]
 pub struct Opened<'a> {
-    /// The statement, parsed from the bytes that were verified.
+    /// The statement, parsed from the verified bytes.
     pub statement: Statement,
     /// The key that verified them.
     pub key: &'a TrustedKey,
-    /// The signature it verified.
+    /// The signature that the key verified.
     pub signature: Signature,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Wire {
+    version: Spanned<u32>,
     keys: Spanned<Vec<WireKey>>,
 }
 
@@ -196,7 +258,9 @@ struct Wire {
 struct WireKey {
     name: Spanned<String>,
     public_key: Spanned<String>,
-    stages: Spanned<Vec<Stage>>,
+    may_sign: Spanned<Vec<Purpose>>,
+    #[serde(default)]
+    services: Option<Spanned<Vec<String>>>,
     #[serde(default)]
     not_before: Option<Spanned<String>>,
     #[serde(default)]
@@ -217,11 +281,10 @@ impl TrustRoot {
         Self::parse(&text)
     }
 
-    /// Reads a trust root from YAML or JSON: `keys`, a list of `name`, `public_key` (PEM), `stages`, and
-    /// optionally `not_before` and `not_after` (RFC 3339).
+    /// Reads a trust root from YAML or JSON; `bakeline schema trust` prints its JSON Schema.
     ///
     /// # Errors
-    /// See [`TrustError`]: unknown fields, duplicates and emptiness are refused, with their place.
+    /// See [`TrustError`]: unknown fields, duplicates and empty lists are refused with line and column.
     pub fn parse(text: &str) -> Result<Self, TrustError> {
         if text.len() > MAX_TRUST_ROOT_BYTES {
             return Err(TrustError::TooLong { bytes: text.len() });
@@ -231,6 +294,10 @@ impl TrustRoot {
             let at = error.location().map(position);
             TrustError::Shape { at, message: error.without_snippet().to_string() }
         })?;
+        if wire.version.value != VERSION {
+            let at = position(wire.version.referenced);
+            return Err(TrustError::Version { at, found: wire.version.value });
+        }
         let at = position(wire.keys.referenced);
         let found = wire.keys.value.len();
         if !(1..=MAX_KEYS).contains(&found) {
@@ -264,10 +331,10 @@ impl TrustRoot {
         &self.keys
     }
 
-    /// Verifies an envelope with the trusted keys and reads the statement from the bytes verified.
+    /// Verifies an envelope with the trusted keys and reads the statement from the verified bytes.
     ///
-    /// This says *who* signed. Whether that key may sign for that stage at that time, and whether the
-    /// statement belongs to the release at hand, is judged by [`super::chain::verify`].
+    /// The result says *who* signed. [`super::chain::verify`] checks whether that key may sign such a statement at
+    /// that time, and whether the statement belongs to the release.
     ///
     /// # Errors
     /// See [`VerifyError`].
@@ -289,13 +356,19 @@ impl TrustRoot {
 }
 
 impl TrustedKey {
-    /// Whether the key may sign for `stage`.
+    /// Whether the key may sign statements of this kind, for a stage or a purpose.
     #[must_use]
-    pub fn may_sign(&self, stage: Stage) -> bool {
-        self.stages.contains(&stage)
+    pub fn may_sign(&self, purpose: impl Into<Purpose>) -> bool {
+        self.may_sign.contains(&purpose.into())
     }
 
-    /// Whether the key counts at `moment`: not before `not_before`, and before `not_after`.
+    /// Whether the key may sign statements about this service.
+    #[must_use]
+    pub fn may_sign_for(&self, service: &str) -> bool {
+        self.services.as_ref().is_none_or(|services| services.iter().any(|allowed| allowed == service))
+    }
+
+    /// Whether the key is valid at `moment`: not before `not_before`, and before `not_after`.
     #[must_use]
     pub fn valid_at(&self, moment: OffsetDateTime) -> bool {
         self.not_before.is_none_or(|from| from <= moment) && self.not_after.is_none_or(|until| moment < until)
@@ -313,11 +386,15 @@ fn trusted_key(wire: WireKey) -> Result<TrustedKey, TrustError> {
         name: name.clone(),
         source,
     })?;
-    let stages = wire.stages.value;
-    let repeated = stages.iter().enumerate().any(|(i, stage)| stages.iter().take(i).any(|s| s == stage));
-    if stages.is_empty() || repeated {
-        return Err(TrustError::Stages { at: position(wire.stages.referenced), name });
+    let list = |field, at: Location| TrustError::List { at: position(at), name: name.clone(), field };
+    let may_sign = wire.may_sign.value;
+    if !is_set(&may_sign) {
+        return Err(list("may_sign", wire.may_sign.referenced));
     }
+    let services = match wire.services {
+        Some(services) if !is_set(&services.value) => return Err(list("services", services.referenced)),
+        services => services.map(|services| services.value),
+    };
     let moment = |field, text: Option<Spanned<String>>| {
         let Some(text) = text else { return Ok(None) };
         OffsetDateTime::parse(&text.value, &time::format_description::well_known::Rfc3339)
@@ -330,7 +407,12 @@ fn trusted_key(wire: WireKey) -> Result<TrustedKey, TrustError> {
     if not_before.zip(not_after).is_some_and(|(from, until)| until <= from) {
         return Err(TrustError::NeverValid { at: end_at, name });
     }
-    Ok(TrustedKey { name, public_key, stages, not_before, not_after })
+    Ok(TrustedKey { name, public_key, may_sign, services, not_before, not_after })
+}
+
+/// Whether a list has at least one item and none twice.
+fn is_set<T: PartialEq>(items: &[T]) -> bool {
+    !items.is_empty() && items.iter().enumerate().all(|(i, item)| !items.iter().take(i).any(|i| i == item))
 }
 
 fn position(location: Location) -> Position {

@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use super::store::Store;
-use crate::aws::{Aws, TargetError, Targets};
+use crate::aws::{Aws, EnvironmentError, Environments};
 use crate::engine::{Clock, ExecutionKey, Job, Network, StageError, Timestamp};
 use crate::evidence::{Signer, Stage, TrustRoot};
 
@@ -17,7 +17,7 @@ pub struct Cx {
     /// The environment of the clients in `aws`; `None` is the worker's own account.
     pub environment: Option<String>,
     /// The environments that the worker's configuration defines.
-    pub environments: Targets,
+    pub environments: Environments,
     pub clock: Clock,
     /// TCP connections to containers under test.
     pub network: Network,
@@ -45,9 +45,9 @@ impl Cx {
         let Some(name) = environment else { return Ok(()) };
         let session = self.key().name(stage.name());
         let clients =
-            self.environments.clients(&self.aws, name, &self.key().pipeline, &session, self.now().0).await;
+            self.environments.clients(&self.aws, name, (&self.key().pipeline, stage), &session, self.now().0).await;
         self.aws = clients.map_err(|error| match error {
-            TargetError::Assume(error) => StageError::Aws(error),
+            EnvironmentError::Assume(error) => StageError::Aws(error),
             other => StageError::config(other),
         })?;
         self.environment = Some(name.to_owned());

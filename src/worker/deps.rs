@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::claim::ClaimError;
 use super::journal::{Journal, JournalError};
-use crate::aws::{Aws, AwsError, Targets};
+use crate::aws::{Aws, AwsError, Environments};
 use crate::engine::{Clock, Job, Network};
 use crate::evidence::Stage;
 use crate::stage::store::Store;
@@ -21,7 +21,7 @@ pub struct WorkerDeps {
     pub network: Network,
     pub authority: Arc<Authority>,
     /// The environments that releases may name.
-    pub environments: Targets,
+    pub environments: Environments,
     pub journal: Arc<Journal>,
     pub telemetry: Telemetry,
     /// The stages whose jobs the worker polls for.

@@ -84,7 +84,7 @@ impl Baked {
             .unwrap();
         let mut zip = zip::ZipArchive::new(std::io::Cursor::new(object.body.to_vec())).unwrap();
         let mut envelope = String::new();
-        zip.by_name("statements/1-bake.dsse.json").unwrap().read_to_string(&mut envelope).unwrap();
+        zip.by_name("statements/01-bake.dsse.json").unwrap().read_to_string(&mut envelope).unwrap();
         let envelope: Value = serde_json::from_str(&envelope).unwrap();
         let payload = envelope["payload"].as_str().unwrap();
         let payload = base64::engine::general_purpose::STANDARD.decode(payload).unwrap();
@@ -153,7 +153,7 @@ fn a_recipe_becomes_components_a_recipe_and_encrypted_images_in_two_regions() {
     assert!(named("parent image")[0]["uri"].as_str().unwrap().starts_with("ami-"), "{resolved:?}");
     assert!(named("component")[0]["digest"]["sha256"].is_string(), "its document is bound: {resolved:?}");
     assert_eq!(statement["subject"].as_array().unwrap().len(), 2);
-    assert!(zip.by_name("image/web.yaml").is_ok() && zip.by_name("reports/scan.sarif").is_ok());
+    assert!(zip.by_name("source/image/web.yaml").is_ok() && zip.by_name("reports/bake/scan.sarif").is_ok());
 }
 
 #[test]

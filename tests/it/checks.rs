@@ -47,7 +47,7 @@ impl Tested {
 
     fn statement(&self) -> Value {
         use base64::Engine as _;
-        let envelope: Value = serde_json::from_slice(&self.files["statements/2-test.dsse.json"]).unwrap();
+        let envelope: Value = serde_json::from_slice(&self.files["statements/02-test.dsse.json"]).unwrap();
         let payload = envelope["payload"].as_str().unwrap();
         let payload = base64::engine::general_purpose::STANDARD.decode(payload).unwrap();
         serde_json::from_slice(&payload).unwrap()
@@ -125,7 +125,7 @@ fn checks_of_every_kind_pass_and_are_told_of() {
     let said = tested.statement();
     assert_eq!(said["predicate"]["result"], "PASSED");
     assert_eq!(said["predicate"]["passedTests"].as_array().unwrap().len(), MARKS.len());
-    assert!(!tested.files.contains_key("reports/console.txt"));
+    assert!(!tested.files.contains_key("reports/test/console.txt"));
     assert_eq!(tested.instances(), 0);
 }
 
@@ -146,10 +146,10 @@ fn documents_are_run_and_their_steps_are_told_of() {
     let tested = test(&documents(&scenario));
     assert_eq!(tested.status, ActionStatus::Succeeded, "{}", tested.why);
     let told = |path: &str| String::from_utf8(tested.files[path].clone()).unwrap();
-    let steps = told("reports/checks/patched/stdout.txt");
+    let steps = told("reports/test/checks/patched/stdout.txt");
     assert!(steps.contains("== PatchLinux: Success\nnothing is missing\n"), "{steps}");
     assert!(steps.contains("== PatchWindows: Success\n"), "{steps}");
-    let junit = told("reports/junit.xml");
+    let junit = told("reports/test/junit.xml");
     assert!(junit.contains("name=\"patched\" file=\"AWS-RunPatchBaseline\" time=\"30.000\""), "{junit}");
     let sent: Vec<String> = ssm::commands(&tested.after.world).map(|sent| sent.script.clone()).collect();
     assert_eq!(sent.iter().filter(|sent| *sent == "web-smoke Url=/login").count(), 1, "{sent:?}");
@@ -199,9 +199,9 @@ fn a_soak_watches_the_instance_after_its_checks() {
     let said = tested.statement();
     let passed = said["predicate"]["passedTests"].as_array().unwrap();
     assert_eq!((passed.len(), passed.last()), (MARKS.len() + 1, Some(&json!("soak"))));
-    let told = String::from_utf8(tested.files["reports/checks/soak/stdout.txt"].clone()).unwrap();
+    let told = String::from_utf8(tested.files["reports/test/checks/soak/stdout.txt"].clone()).unwrap();
     assert!(told.starts_with("cpu: 3 (") && told.contains(" datapoints)"), "{told}");
-    let page = String::from_utf8(tested.files["reports/test.html"].clone()).unwrap();
+    let page = String::from_utf8(tested.files["reports/test/report.html"].clone()).unwrap();
     assert!(page.contains("10 of 10 checks passed") && page.contains(" s of 600 s"), "{page}");
     assert_eq!(tested.instances(), 0);
 }
@@ -250,7 +250,7 @@ fn a_check_that_passes_when_tried_again_is_flaky() {
         (&said["predicate"]["result"], &said["predicate"]["warnedTests"]),
         (&json!("WARNED"), &json!(["health"]))
     );
-    let junit = String::from_utf8(tested.files["reports/junit.xml"].clone()).unwrap();
+    let junit = String::from_utf8(tested.files["reports/test/junit.xml"].clone()).unwrap();
     assert!(junit.contains("<flakyFailure message=\"passed at attempt 3\"/>"), "{junit}");
 }
 
@@ -353,7 +353,7 @@ fn what_a_check_prints_is_kept_to_its_end_through_s3() {
     for (lines, cut) in [(2000, false), (9000, true)] {
         let tested = test(&baked(&[OUTPUT], &prints(lines, "")));
         assert_eq!(tested.status, ActionStatus::Succeeded, "{}", tested.why);
-        let told = String::from_utf8(tested.files["reports/checks/health/stdout.txt"].clone()).unwrap();
+        let told = String::from_utf8(tested.files["reports/test/checks/health/stdout.txt"].clone()).unwrap();
         assert!(told.ends_with("the end"), "{}", &told[told.len() - 40..]);
         assert_eq!(told.contains("bytes before this are in s3://web-output/web/checks/"), cut, "{lines}");
         assert_eq!(told.starts_with("line 0 of"), !cut);
@@ -372,7 +372,7 @@ fn an_output_that_is_not_to_be_read_is_kept_as_far_as_systems_manager_has_it() {
     for (changes, more, note) in cases {
         let tested = test(&baked(&changes, &prints(2000, more)));
         assert_eq!(tested.status, ActionStatus::Succeeded, "{}", tested.why);
-        let told = String::from_utf8(tested.files["reports/checks/health/stdout.txt"].clone()).unwrap();
+        let told = String::from_utf8(tested.files["reports/test/checks/health/stdout.txt"].clone()).unwrap();
         assert!(told.starts_with("line 0 of") && !told.contains("the end"));
         assert!(told.contains(note), "{}", &told[told.len() - 200..]);
     }
@@ -382,7 +382,7 @@ fn an_output_that_is_not_to_be_read_is_kept_as_far_as_systems_manager_has_it() {
 fn the_console_of_an_instance_that_failed_is_kept() {
     let tested = test(&baked(&[], &commands("{contains: healthz, exit_code: 1}")));
     assert_eq!(tested.status, ActionStatus::Failed);
-    assert!(tested.files.contains_key("reports/console.txt"), "{:?}", tested.files.keys());
+    assert!(tested.files.contains_key("reports/test/console.txt"), "{:?}", tested.files.keys());
     assert!(tested.statement()["predicate"]["result"] == "FAILED");
 }
 

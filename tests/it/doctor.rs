@@ -1,4 +1,4 @@
-//! `bakeline doctor` on the embedded AWS: a world that is fit, and each way in which it may not be.
+//! `bakeline doctor` on the embedded AWS: one where every check passes, and one for each failure.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -8,7 +8,7 @@ use aws_sdk_codepipeline::types::{ActionCategory, PipelineDeclaration};
 use aws_sdk_kms::types::{KeySpec, KeyUsageType};
 use aws_sdk_s3::types::{BucketLocationConstraint, CreateBucketConfiguration};
 use aws_sdk_ssm::types::ParameterType;
-use bakeline::aws::{Aws, Targets};
+use bakeline::aws::{Aws, Environments};
 use bakeline::cli::rehearse::fixtures;
 use bakeline::doctor::{Examination, Finding, Status, worst};
 use bakeline::evidence::TrustRoot;
@@ -31,18 +31,18 @@ fn examination(moment: &Moment, aws: Aws, now: bakeline::engine::Timestamp, spec
         pipeline: moment.founded.pipeline_arn.rsplit(':').next().unwrap().into(),
         spec: Some((ReleaseSpec::parse(&text, spec).unwrap(), spec.into())),
         signing_key: Some(format!("kms:{}", moment.founded.signing_key).parse().unwrap()),
-        targets: Targets::default(),
+        environments: Environments::default(),
         trust: Some(TrustRoot::parse(&fixtures::trust_root(&moment.founded)).unwrap()),
         journal: Some(moment.founded.bucket.clone()),
     }
 }
 
-/// What is not fit, by check.
+/// Findings that are not ok, by check.
 fn not_ok(findings: &[Finding]) -> BTreeMap<&str, Status> {
     findings.iter().filter(|f| f.status != Status::Ok).map(|f| (f.check, f.status)).collect()
 }
 
-/// The findings in a world that `change` had its way with, of an examination that `adjust` had its way with.
+/// Findings after `change` changed AWS and `adjust` changed the input of doctor.
 fn examined(change: impl AsyncFnOnce(Aws, String), adjust: impl FnOnce(&mut Examination)) -> Vec<Finding> {
     disturbed(SPEC, change, adjust, FaultPlan::default())
 }
@@ -56,7 +56,7 @@ fn disturbed(
     let moment = Moment::start(&plan(spec, "{}"));
     in_virtual_time(async {
         let (cloud, clock) = moment.go_on();
-        // Half an hour, so that the fleet has had traffic for as long as a hold.
+        // Half an hour of traffic: as long as a hold.
         clock.sleep(Duration::from_mins(30)).await;
         let aws = Aws::new(&fixtures::sdk_config(&cloud, &moment.founded, &moment.region, &clock));
         change(aws.clone(), moment.founded.signing_key.clone()).await;
@@ -69,7 +69,7 @@ fn disturbed(
             let asked = transcript.records().iter().skip(before);
             asked.filter(|record| record.mutating).map(|record| record.operation.clone()).collect()
         });
-        assert!(mutations.is_empty(), "the doctor changed something: {mutations:?}");
+        assert!(mutations.is_empty(), "doctor changed AWS: {mutations:?}");
         findings
     })
 }
@@ -81,11 +81,11 @@ async fn declared(aws: &Aws) -> PipelineDeclaration {
 }
 
 #[test]
-fn a_fit_world_is_called_fit_and_nothing_is_changed() {
+fn every_check_is_ok_and_nothing_is_changed() {
     let findings = examined(nothing, |_| {});
     assert_eq!(not_ok(&findings), BTreeMap::new(), "{findings:#?}");
     assert_eq!(worst(&findings), Status::Ok);
-    let looked: BTreeSet<&str> = findings.iter().map(|finding| finding.check).collect();
+    let checked: BTreeSet<&str> = findings.iter().map(|finding| finding.check).collect();
     for check in [
         "caller_is_in_pipeline_account",
         "pipeline_exists",
@@ -106,22 +106,22 @@ fn a_fit_world_is_called_fit_and_nothing_is_changed() {
         "metric_has_data",
         "images_can_be_listed",
     ] {
-        assert!(looked.contains(check), "{check} is not looked at");
+        assert!(checked.contains(check), "{check} is missing");
     }
-    assert!(!looked.contains("new_image_is_available"), "there is none yet");
+    assert!(!checked.contains("new_image_is_available"), "there is none yet");
 }
 
 #[test]
-fn the_pipeline_must_be_there_and_wired() {
+fn the_pipeline_must_exist_and_connect_its_artifacts() {
     let missing = examined(nothing, |e: &mut Examination| e.pipeline = "other".into());
     assert_eq!(not_ok(&missing).get("pipeline_exists"), Some(&Status::Failed));
-    // The four action types are looked at all the same.
+    // The four action types are checked without the pipeline.
     assert_eq!(missing.iter().filter(|finding| finding.check == "action_type_exists").count(), 4);
 
     let crossed = examined(
         async |aws: Aws, _: String| {
             let mut pipeline = declared(&aws).await;
-            // Promote takes what was baked, past the test.
+            // Promote takes the output of bake instead of that of test.
             let promote = pipeline.stages.iter_mut().find(|stage| stage.name == "Promote").unwrap();
             promote.actions[0].input_artifacts.as_mut().unwrap()[0].name = "BakedImage".into();
             aws.codepipeline.update_pipeline().pipeline(pipeline).send().await.unwrap();
@@ -135,7 +135,7 @@ fn the_pipeline_must_be_there_and_wired() {
 }
 
 #[test]
-fn action_types_must_be_there() {
+fn action_types_must_exist() {
     let findings = examined(
         async |aws: Aws, _: String| {
             let call = aws.codepipeline.delete_custom_action_type().category(ActionCategory::Invoke);
@@ -148,7 +148,7 @@ fn action_types_must_be_there() {
 }
 
 #[test]
-fn the_signing_key_must_be_usable_and_believed() {
+fn the_signing_key_must_be_usable_and_trusted() {
     let disabled = examined(
         async |aws: Aws, key: String| {
             aws.kms.disable_key().key_id(key).send().await.unwrap();
@@ -174,7 +174,7 @@ fn the_signing_key_must_be_usable_and_believed() {
 }
 
 #[test]
-fn buckets_must_be_there_and_near() {
+fn buckets_must_exist_in_the_region() {
     let missing = examined(nothing, |e: &mut Examination| e.journal = Some("nowhere".into()));
     assert_eq!(not_ok(&missing), [("journal_bucket_exists", Status::Failed)].into());
     let made = async |aws: Aws, _: String| {
@@ -198,7 +198,7 @@ fn instance(spec: &mut ReleaseSpec) -> &mut Instance {
 }
 
 #[test]
-fn what_the_spec_names_must_be_there() {
+fn resources_of_the_spec_must_exist() {
     let spec = |change: fn(&mut ReleaseSpec)| {
         examined(nothing, move |e: &mut Examination| change(&mut e.spec.as_mut().unwrap().0))
     };
@@ -234,7 +234,7 @@ fn what_the_spec_names_must_be_there() {
 }
 
 #[test]
-fn the_fleet_must_be_fit_for_a_promotion() {
+fn the_preflight_of_a_promotion_is_checked() {
     let suspended = examined(
         async |aws: Aws, _: String| {
             let call = aws.autoscaling.suspend_processes().auto_scaling_group_name(GROUP);
@@ -262,7 +262,7 @@ fn the_fleet_must_be_fit_for_a_promotion() {
 }
 
 #[test]
-fn what_may_not_be_looked_at_is_never_called_fit() {
+fn a_resource_that_cannot_be_read_is_never_ok() {
     let refused = |service: &str, operation: &str, code: &str, status: u16| {
         let fault = Fault::FailBefore { status, code: code.to_owned() };
         let plan = FaultPlan::default().rule(When::nth(service, operation, 0), fault);
@@ -285,24 +285,24 @@ fn what_may_not_be_looked_at_is_never_called_fit() {
 }
 
 #[test]
-fn the_command_speaks_to_people_programs_and_shells() {
+fn the_command_prints_a_table_or_json_and_returns_an_exit_code() {
     let folder = tempfile::tempdir().unwrap();
     let aws = Listening::start(folder.path());
     let spec = repository("tests/it/fixtures/crash/bakeline.yaml");
     let spec = spec.to_str().unwrap();
     let doctor = |arguments: &[&str]| aws.client(BAKELINE).arg("doctor").args(arguments).output().unwrap();
-    // Nothing has happened yet in this AWS, so there is no data of a whole hold: doubtful at most.
-    let fit = doctor(&["--pipeline", "web", spec, "--output", "json"]);
-    assert_eq!(fit.status.code(), Some(0), "{}", String::from_utf8_lossy(&fit.stderr));
-    let report: serde_json::Value = serde_json::from_slice(&fit.stdout).unwrap();
+    // This AWS has run for less than a hold, so metrics may lack data: a warning at most.
+    let passed = doctor(&["--pipeline", "web", spec, "--output", "json"]);
+    assert_eq!(passed.status.code(), Some(0), "{}", String::from_utf8_lossy(&passed.stderr));
+    let report: serde_json::Value = serde_json::from_slice(&passed.stdout).unwrap();
     assert_eq!((&report["pipeline"], &report["region"]), (&"web".into(), &"eu-west-1".into()));
     assert!(report["findings"].as_array().unwrap().len() > 20, "{report:#}");
     assert_eq!(report["schema"], "https://bakeline.dev/schema/doctor-report/v1");
     assert!(["ok", "warning"].contains(&report["status"].as_str().unwrap()), "{report:#}");
 
-    let unfit = doctor(&["--pipeline", "nobody"]);
-    assert_eq!(unfit.status.code(), Some(1));
-    let table = String::from_utf8_lossy(&unfit.stdout);
+    let failed = doctor(&["--pipeline", "nobody"]);
+    assert_eq!(failed.status.code(), Some(1));
+    let table = String::from_utf8_lossy(&failed.stdout);
     let line = table.lines().find(|line| line.contains("pipeline_exists")).unwrap();
     assert!(line.trim_start().starts_with("failed") && line.contains("nobody"), "{table}");
 
@@ -313,7 +313,7 @@ fn the_command_speaks_to_people_programs_and_shells() {
 }
 
 #[test]
-fn a_release_of_containers_is_looked_at_too() {
+fn a_release_of_container_images_is_checked() {
     let of = |change: fn(Aws) -> futures::future::BoxFuture<'static, ()>| {
         disturbed(CONTAINER, async move |aws, _| change(aws).await, |_| (), FaultPlan::default())
     };

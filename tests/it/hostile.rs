@@ -1,5 +1,5 @@
-//! What the world may hand to the program, and how each of it is refused: with the thing and the place named, the
-//! right kind of failure, and nothing changed.
+//! Malicious and invalid inputs: each is refused with the right failure type, names the input and the position in it,
+//! and changes nothing in AWS.
 
 mod artifacts;
 mod chains;
@@ -9,7 +9,7 @@ mod mutations;
 mod refusal;
 mod tokens;
 
-/// Archives made by hand, field by field; the same forge that the archive reader's own tests use.
-#[allow(dead_code, reason = "each of its two users needs other parts of it")]
+/// Builds zip archives field by field, as the unit tests of the archive reader do.
+#[allow(dead_code, reason = "its two users need different parts")]
 #[path = "../../src/artifact/tests/forge.rs"]
 mod forge;

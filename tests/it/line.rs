@@ -143,7 +143,7 @@ fn a_canary_that_errs_is_rolled_back_and_the_statement_says_why() {
     let old = stdout.lines().find(|line| line.contains("web-9-days-ago")).unwrap();
     assert!(old.contains("8 instances"), "{stdout}");
     assert!(rehearsal.verify(&rehearsal.out().join("3-promote.zip")).status.success());
-    let statement = statement(&rehearsal.out().join("3-promote.zip"), "statements/3-promote.dsse.json");
+    let statement = statement(&rehearsal.out().join("3-promote.zip"), "statements/03-promote.dsse.json");
     assert_eq!(statement["predicate"]["outcome"], "rolled_back");
     assert!(statement["predicate"]["reason"].as_str().unwrap().contains("error-share"), "{statement}");
     let decisions = statement["predicate"]["decisions"].as_array().unwrap();

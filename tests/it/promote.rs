@@ -203,7 +203,7 @@ impl End {
 
     fn record(&self) -> Value {
         self.files
-            .get("reports/promotion.json")
+            .get("reports/promote/report.json")
             .map_or(Value::Null, |bytes| serde_json::from_slice(bytes).unwrap())
     }
 

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
-use bakeline::aws::{Target, Targets};
+use bakeline::aws::environment::Allow;
+use bakeline::aws::{Environment, Environments};
 use bakeline::cli::rehearse::Plan;
 use bakeline::evidence::Stage;
 use bakeline::telemetry::Telemetry;
@@ -46,12 +47,16 @@ pub fn start(targets: &str) -> Moment {
     Moment::start(&plan)
 }
 
-fn role(role_arn: &str, external_id: &str, pipelines: &[&str]) -> Target {
-    Target {
-        role_arn: role_arn.into(),
+fn environment(name: &str, role: &str, external_id: &str, pipelines: &[&str]) -> Environment {
+    Environment {
+        name: name.into(),
+        role: role.into(),
         external_id: Some(external_id.into()),
         region: None,
-        pipelines: pipelines.iter().map(|name| (*name).to_owned()).collect(),
+        allow: Allow {
+            pipelines: pipelines.iter().map(|name| (*name).to_owned()).collect(),
+            stages: Stage::ALL.to_vec(),
+        },
     }
 }
 
@@ -69,12 +74,15 @@ pub async fn deps(
     });
     let journal = Arc::new(Journal::in_memory());
     let mut deps = moment.worker(cloud, clock, &journal, stages, Telemetry::default()).await;
-    deps.environments = Targets::new(BTreeMap::from([
-        ("staging".to_owned(), role(STAGING, "four", &["web"])),
-        ("production".to_owned(), role(PRODUCTION, "seven", &["other", "web"])),
-        ("foreign".to_owned(), role(PRODUCTION, "seven", &["other"])),
-        ("guessed".to_owned(), role(PRODUCTION, "eight", &["*"])),
-    ]));
+    let mut tests_only = environment("tests-only", STAGING, "four", &["web"]);
+    tests_only.allow.stages = vec![Stage::Test];
+    deps.environments = Environments::new(vec![
+        tests_only,
+        environment("staging", STAGING, "four", &["web"]),
+        environment("production", PRODUCTION, "seven", &["other", "web"]),
+        environment("foreign", PRODUCTION, "seven", &["other"]),
+        environment("guessed", PRODUCTION, "eight", &["*"]),
+    ]);
     deps
 }
 
@@ -116,7 +124,7 @@ fn each_stage_acts_in_the_target_of_its_release_and_signs_as_the_worker() {
         let by = |operation: &str| -> Vec<&str> {
             callers[operation]
                 .iter()
-                .map(|who| who.rsplit_once("/bakeline-target-").map_or(who.as_str(), |(who, _)| who))
+                .map(|who| who.rsplit_once("/bakeline-").map_or(who.as_str(), |(who, _)| who))
                 .collect()
         };
         for operation in ["PollForJobs", "AcknowledgeJob", "PutJobSuccessResult", "AssumeRole", "CreateImage"]
@@ -138,7 +146,7 @@ fn each_stage_acts_in_the_target_of_its_release_and_signs_as_the_worker() {
         }
         let artifacts = callers["PutObject"].iter();
         assert!(
-            artifacts.clone().all(|who| who != WORKER && !who.contains("bakeline-target")),
+            artifacts.clone().all(|who| who != WORKER && !who.contains("/bakeline-test-") && !who.contains("/bakeline-promote-")),
             "{artifacts:?}"
         );
         // A promotion of three hours outlives its sessions: they are renewed, under the name of the same action.
@@ -168,8 +176,9 @@ fn each_stage_acts_in_the_target_of_its_release_and_signs_as_the_worker() {
 #[test]
 fn a_release_cannot_choose_what_the_worker_does_not_give_it() {
     for (alias, said) in [
-        ("nobody", "does not know"),
-        ("foreign", "may not be used by the pipeline web"),
+        ("nobody", "has no environment `nobody`"),
+        ("foreign", "the pipeline web may not use the environment `foreign`"),
+        ("tests-only", "the stage bake may not use the environment `tests-only`"),
         ("guessed", "not authorized to perform: sts:AssumeRole"),
     ] {
         let moment = start(&format!("{{bake: {alias}}}"));

@@ -51,7 +51,7 @@ struct Tested {
 
 impl Tested {
     fn statement(&self) -> Value {
-        payload(&self.files["statements/2-test.dsse.json"])
+        payload(&self.files["statements/02-test.dsse.json"])
     }
 
     fn text(&self, path: &str) -> String {
@@ -111,9 +111,9 @@ fn a_container_image_is_run_by_its_digest_asked_and_taken_away() {
     assert!(image.ends_with(&format!("/team/web@sha256:{digest}")), "{image}");
     // The secret goes by its reference, and ECS reads it.
     assert_eq!(container["secrets"], json!([{"name": "TOKEN", "valueFrom": "/web/token"}]));
-    let junit = tested.text("reports/junit.xml");
+    let junit = tested.text("reports/test/junit.xml");
     assert!(junit.contains("<testcase classname=\"web\" name=\"task\""), "{junit}");
-    let page = tested.text("reports/test.html");
+    let page = tested.text("reports/test/report.html");
     assert!(page.contains("4 of 4 checks passed") && page.contains("on task "), "{page}");
     assert_eq!(left(&tested.after), 0);
 }
@@ -124,7 +124,7 @@ fn a_job_passes_with_its_exit_code_and_no_other() {
         let tested =
             test(&job(&behaves(&format!("exits: [{{command: migrate, code: {code}, after_seconds: 90}}]"))));
         assert_eq!(tested.status, status, "{}", tested.why);
-        let told = tested.text("reports/checks/task/stdout.txt");
+        let told = tested.text("reports/test/checks/task/stdout.txt");
         assert!(told.contains(&format!("exited with code {code}")), "{told}");
         assert_eq!(left(&tested.after), 0);
     }

@@ -10,7 +10,7 @@ use crate::cli::say;
 use crate::engine::Timestamp;
 use crate::engine::error::with_causes;
 use crate::evidence::predicate::{CLEANUP_PLAN, CleanupPlan};
-use crate::evidence::{Envelope, Stage, TrustRoot, dsse};
+use crate::evidence::{Envelope, Purpose, TrustRoot, dsse};
 use crate::spec::Cleanup as Rules;
 use crate::stage::cleanup::Snapshot;
 use crate::stage::cleanup::apply::{ApplyError, Done, apply};
@@ -116,8 +116,8 @@ fn container_words(done: &containers::apply::Done) -> String {
 fn read(bytes: &[u8], trust: &TrustRoot, now: Timestamp) -> Result<CleanupPlan, String> {
     let envelope = Envelope::decode(bytes).map_err(|error| with_causes(&error))?;
     let opened = trust.open(&envelope).map_err(|error| with_causes(&error))?;
-    if !opened.key.may_sign(Stage::Cleanup) || !opened.key.valid_at(now.date_time()) {
-        return Err(format!("the key {} may not sign for cleanups now", opened.key.name));
+    if !opened.key.may_sign(Purpose::CleanupPlan) || !opened.key.valid_at(now.date_time()) {
+        return Err(format!("the key {} may not sign cleanup plans now", opened.key.name));
     }
     if opened.statement.predicate_type() != CLEANUP_PLAN {
         return Err(format!(

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 
 use super::failed;
-use crate::aws::{Aws, AwsError, TargetError};
+use crate::aws::{Aws, AwsError, EnvironmentError};
 use crate::cli::exit::CliError;
 use crate::cli::identity::Identity;
 use crate::engine::StageError;
@@ -56,10 +56,10 @@ impl Place {
 
     async fn behind(identity: &Identity, home: &Aws, alias: &str) -> Result<Self, CliError> {
         let now = identity.clock().now().0;
-        let aws = identity.targets()?.clients_by_hand(home, alias, SESSION, now).await;
+        let aws = identity.environments()?.clients_for_person(home, alias, SESSION, now).await;
         let aws = aws.map_err(|error| match error {
-            TargetError::Assume(error) => failed(&StageError::from(error)),
-            error => CliError::data(with_causes(&error), "give the file of targets with --targets"),
+            EnvironmentError::Assume(error) => failed(&StageError::from(error)),
+            error => CliError::data(with_causes(&error), "give the file of environments with --environments"),
         })?;
         Self::of(Some(alias.to_owned()), aws).await
     }

@@ -128,7 +128,7 @@ async fn tell(place: &Place, plan: &CleanupPlan, authority: &Authority, args: &A
     let images = plan.images.iter().map(|planned| planned.image.subject());
     let containers = plan.containers.iter().filter_map(subject);
     let subjects = images.chain(containers).collect();
-    let statement = Statement::apart(subjects, CLEANUP_PLAN, plan)
+    let statement = Statement::standalone(subjects, CLEANUP_PLAN, plan)
         .map_err(|error| CliError::bug(format!("the plan cannot be written: {}", with_causes(&error))))?;
     let envelope = seal(&statement, &authority.signer)
         .await
@@ -141,7 +141,7 @@ async fn tell(place: &Place, plan: &CleanupPlan, authority: &Authority, args: &A
         write(&place.file(path), page.as_bytes(), "choose another place with --page")?;
     }
     let most = if std::io::stdout().is_terminal() { SHOWN } else { usize::MAX };
-    let there = place.alias.as_ref().map(|alias| format!(" --target {alias}")).unwrap_or_default();
+    let there = place.alias.as_ref().map(|alias| format!(" --environment {alias}")).unwrap_or_default();
     if let Some(alias) = &place.alias {
         say(&format!("{alias}: {} of {}", plan.region, plan.account))?;
     }

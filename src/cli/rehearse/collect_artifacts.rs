@@ -71,7 +71,7 @@ pub async fn artifacts(
         keys.extend(page.contents.unwrap_or_default().into_iter().filter_map(|object| object.key));
     }
     for stage in Stage::ALL {
-        let file = folder.join(format!("{}-{}.zip", stage.sequence(), stage.name()));
+        let file = folder.join(format!("{}-{}.zip", stage.ordinal(), stage.name()));
         // One left by an earlier rehearsal must not stand for this one's.
         if file.exists() {
             std::fs::remove_file(&file)
@@ -112,14 +112,14 @@ pub fn one_job(
         )
     })?;
     let spec =
-        job.configuration.get(crate::stage::handover::SPEC_PROPERTY).unwrap_or(crate::stage::handover::SPEC);
+        job.configuration.get(crate::stage::handover::SPEC_PROPERTY).unwrap_or(crate::stage::handover::SPEC_FILE);
     let (bytes, text) = read_source(source, spec)?;
     let release =
         ReleaseSpec::parse(&text, spec).map_err(|mistakes| CliError::data(mistakes.to_string(), ""))?;
     let plan = super::Plan {
         setup: fixtures::setup(&release, bytes.into(), spec),
         scenario: Scenario::default(),
-        targets: fixtures::targets(&release),
+        environments: fixtures::environments(&release),
     };
     runtime.block_on(async {
         let (world, founded) = super::found_world(&plan)?;
@@ -136,7 +136,7 @@ pub fn one_job(
             telemetry,
         )
         .await?;
-        deps.environments = plan.targets.clone();
+        deps.environments = plan.environments.clone();
         let outcome = until(&deps, stage).await?;
         let folder = output.unwrap_or_else(|| PathBuf::from(".bakeline/job"));
         artifacts(&deps, &founded, &plan.setup, &folder).await?;

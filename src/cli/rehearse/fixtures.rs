@@ -9,7 +9,8 @@ use aws_types::SdkConfig;
 use aws_types::region::Region;
 use bytes::Bytes;
 
-use crate::aws::{Aws, Target, Targets};
+use crate::aws::environment::Allow;
+use crate::aws::{Aws, Environment, Environments};
 use crate::cli::exit::CliError;
 use crate::engine::error::with_causes;
 use crate::engine::network::Connection;
@@ -19,7 +20,7 @@ use crate::spec::ReleaseSpec;
 use crate::spec::promote::cloudwatch::SideMetric;
 use crate::spec::promote::judge::Measured;
 use crate::stage::Authority;
-use crate::stage::handover::{SPEC, SPEC_PROPERTY};
+use crate::stage::handover::{SPEC_FILE, SPEC_PROPERTY};
 use crate::telemetry::Telemetry;
 use crate::worker::WorkerDeps;
 use crate::worker::journal::Journal;
@@ -48,7 +49,7 @@ pub fn setup(spec: &ReleaseSpec, source: Bytes, spec_path: &str) -> Setup {
         distribution.push((region.clone(), account.clone()));
     }
     let mut configuration = BTreeMap::new();
-    if spec_path != SPEC {
+    if spec_path != SPEC_FILE {
         configuration.insert(SPEC_PROPERTY.to_owned(), spec_path.to_owned());
     }
     Setup {
@@ -213,21 +214,22 @@ pub fn sdk_config(cloud: &Cloud, founded: &Provisioned, region: &str, clock: &Cl
 pub fn trust_root(founded: &Provisioned) -> String {
     let pem: String = founded.public_key.lines().flat_map(|line| ["      ", line, "\n"]).collect();
     format!(
-        "keys:\n  - name: rehearsal\n    public_key: |\n{pem}    stages: [bake, test, promote, cleanup]\n"
+        "version: 1\nkeys:\n  - name: rehearsal\n    public_key: |\n{pem}    may_sign: [bake, test, promote, cleanup, cleanup_plan]\n"
     )
 }
 
-/// A role of the home account for every target that a spec names.
+/// A role of the home account for every environment that a spec names.
 #[must_use]
-pub fn targets(spec: &ReleaseSpec) -> Targets {
+pub fn environments(spec: &ReleaseSpec) -> Environments {
     let (_, account) = home(spec);
-    let role = |alias: &str| Target {
-        role_arn: format!("arn:aws:iam::{account}:role/bakeline-target-{alias}"),
+    let environment = |name: &str| Environment {
+        name: name.to_owned(),
+        role: format!("arn:aws:iam::{account}:role/bakeline-environment-{name}"),
         external_id: None,
         region: None,
-        pipelines: vec!["*".to_owned()],
+        allow: Allow { pipelines: vec!["*".to_owned()], stages: Stage::ALL.to_vec() },
     };
-    Targets::new(spec.environments().map(|alias| (alias.to_owned(), role(alias))).collect())
+    Environments::new(spec.environments().map(environment).collect())
 }
 
 /// The network inside the embedded AWS.
@@ -258,7 +260,7 @@ pub async fn worker_deps(
         clock: clock.clone(),
         network: network(cloud),
         authority: Arc::new(Authority { signer, trust }),
-        environments: Targets::default(),
+        environments: Environments::default(),
         journal,
         telemetry,
         stages: Stage::ALL.to_vec(),

@@ -15,7 +15,7 @@ use bytes::Bytes;
 
 use super::exit::CliError;
 use super::{Output, say};
-use crate::aws::Targets;
+use crate::aws::Environments;
 use crate::engine::clock::Mapping;
 use crate::engine::error::with_causes;
 use crate::engine::{Clock, Job, Timestamp};
@@ -71,7 +71,7 @@ pub struct Plan {
     pub setup: Setup,
     pub scenario: Scenario,
     /// A role for every target that the spec names.
-    pub targets: Targets,
+    pub environments: Environments,
 }
 
 impl Plan {
@@ -96,7 +96,7 @@ impl Plan {
             std::fs::read(packed.path()).map_err(|error| CliError::unavailable(error.to_string(), ""))?;
         let inside = spec.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         let setup = fixtures::setup(&release, Bytes::from(bytes), inside);
-        Ok(Self { setup, scenario: read_scenario(scenario)?, targets: fixtures::targets(&release) })
+        Ok(Self { setup, scenario: read_scenario(scenario)?, environments: fixtures::environments(&release) })
     }
 }
 
@@ -160,7 +160,7 @@ async fn rehearse(plan: Plan, args: &Args, output: Output) -> Result<(), CliErro
         watch.telemetry(),
     )
     .await?;
-    deps.environments = plan.targets.clone();
+    deps.environments = plan.environments.clone();
     cloud.set_faults(plan.scenario.fault_plan(EPOCH));
     let mut ended = run_line(&deps, &founded, &plan.setup.pipeline).await;
     while matches!(ended, Ok(Ended::Failed)) && cloud.with_world(|world| external_events::awaits_retry(world))

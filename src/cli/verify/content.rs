@@ -8,7 +8,7 @@ use crate::cli::exit::CliError;
 use crate::cli::say;
 use crate::digest::Sha256;
 use crate::engine::Clock;
-use crate::evidence::image::content_of;
+use crate::evidence::image::content_digest;
 use crate::evidence::{Chain, ContainerIdentity, ImageIdentity};
 use crate::stage::content::{News, Position, digest};
 
@@ -24,7 +24,7 @@ pub fn bound(chain: &Chain) -> Result<Vec<(ImageIdentity, Option<Sha256>)>, CliE
     for subject in chain.first().statement.subject() {
         if let Some(image) = ImageIdentity::of(subject).map_err(|error| odd(error.to_string()))? {
             let content =
-                content_of(subject).map_err(|error| odd(format!("{}: {error}", subject.label())))?;
+                content_digest(subject).map_err(|error| odd(format!("{}: {error}", subject.label())))?;
             bound.push((image, content));
         }
     }

@@ -1,6 +1,6 @@
-//! The chain of statements of one release, judged before a stage acts on it.
+//! Verification of the chain of statements of one release, before a stage acts on it.
 //!
-//! [`verify`] is pure: the files, the trust root, what is expected and the time are its arguments.
+//! [`verify`] is pure: the files, the trust root, the expectation and the time are its arguments.
 
 mod refusal;
 
@@ -13,12 +13,13 @@ pub use refusal::{ChainError, Refusal};
 use super::container::ContainerIdentity;
 use super::dsse::Envelope;
 use super::image::ImageIdentity;
-use super::link::{Link, STATEMENTS, Stage};
+use super::layout::{self, STATEMENTS};
+use super::link::{Link, Stage};
 use super::statement::{ResourceDescriptor, Statement};
 use super::trust::{Opened, TrustRoot, TrustedKey};
 use crate::digest::Sha256;
 
-/// How far a signer's clock may be ahead of ours, and of the next signer's.
+/// How far a signer's clock may be ahead of the verifier's, and of the next signer's.
 pub const CLOCK_TOLERANCE: Duration = Duration::minutes(5);
 
 /// A file of an artifact.
@@ -30,28 +31,28 @@ pub struct NamedBytes<'a> {
     pub bytes: &'a [u8],
 }
 
-/// What the chain is expected to be.
+/// The chain that the verifier expects.
 #[derive(Debug, Clone)]
 pub struct Expectation<'a> {
-    /// The pipeline's ARN; if none is given, the statements must still agree on one.
-    pub pipeline_arn: Option<&'a str>,
-    /// The pipeline execution; if none is given, the statements must still agree on one.
-    pub execution_id: Option<&'a str>,
-    /// Accept statements of other executions of the same pipeline: the promotion of an earlier release.
-    pub allow_other_execution: bool,
-    /// The stage whose statement must be the last; if none is given, the chain may end after any stage.
+    /// The pipeline's ARN. Without one, all statements must still name the same pipeline.
+    pub pipeline: Option<&'a str>,
+    /// The run of the pipeline. Without one, all statements must still name the same run.
+    pub run_id: Option<&'a str>,
+    /// Whether to accept statements of other runs of the same pipeline: the promotion of an earlier release.
+    pub allow_other_run: bool,
+    /// The stage of the last statement. Without one, the chain may end after any stage.
     pub last: Option<Stage>,
-    /// Stages that the release goes without, as its spec says: their statements are not missed, and not believed.
+    /// Stages that the release does not have, as its spec says: the chain has no statements of them.
     pub absent: &'a [Stage],
-    /// The action execution that is about to act: a chain that already has its statement is a replay.
-    pub action_execution_id: Option<&'a str>,
-    /// The moment of the judgement.
+    /// The attempt that is about to act: a chain that already has its statement is a replay.
+    pub attempt_id: Option<&'a str>,
+    /// The time of the verification.
     pub now: OffsetDateTime,
-    /// Every file of the artifact beside the statements, as it was read.
+    /// Every file of the artifact beside the statements, by path.
     pub files: &'a BTreeMap<String, Sha256>,
 }
 
-/// The statements of a release, each verified, in order. There is at least the first.
+/// The verified statements of a release, in order. There is at least the first.
 #[derive(Debug, Clone)]
 pub struct Chain {
     first: Verified,
@@ -65,7 +66,7 @@ pub struct Verified {
     pub digest: Sha256,
     /// The statement.
     pub statement: Statement,
-    /// Its place in the chain.
+    /// Its link in the chain.
     pub link: Link,
     /// The machine images among its subjects.
     pub images: Vec<ImageIdentity>,
@@ -77,13 +78,21 @@ pub struct Verified {
     pub key_id: String,
 }
 
+impl Verified {
+    /// The path of the statement's file in the artifact.
+    #[must_use]
+    pub fn path(&self) -> String {
+        layout::statement(self.link.position, self.link.stage)
+    }
+}
+
 impl Chain {
     /// The statements in order.
     pub fn links(&self) -> impl Iterator<Item = &Verified> {
         std::iter::once(&self.first).chain(&self.later)
     }
 
-    /// The first statement, that of the bake.
+    /// The first statement, that of the bake stage.
     #[must_use]
     pub const fn first(&self) -> &Verified {
         &self.first
@@ -95,46 +104,46 @@ impl Chain {
         self.later.last().unwrap_or(&self.first)
     }
 
-    /// The statement of a stage, if the chain has come so far.
+    /// The statement of a stage, if the chain has one.
     #[must_use]
     pub fn stage(&self, stage: Stage) -> Option<&Verified> {
         self.links().find(|verified| verified.link.stage == stage)
     }
 
-    /// The images the release is about: those of the first statement.
+    /// The machine images of the release: the subjects of the first statement.
     #[must_use]
     pub fn images(&self) -> &[ImageIdentity] {
         &self.first.images
     }
 
-    /// The copies of container images the release is about: those of the first statement.
+    /// The copies of the release's container images: the subjects of the first statement.
     #[must_use]
     pub fn containers(&self) -> &[ContainerIdentity] {
         &self.first.containers
     }
 
-    /// What the next statement must name as the one before it.
+    /// The digest that the next statement must name as its `previous`.
     #[must_use]
     pub fn previous(&self) -> Sha256 {
         self.last().digest
     }
 }
 
-/// Judges the statements of an artifact. `envelopes` are the files below `statements/`, in any order.
+/// Verifies the statements of an artifact. `envelopes` are the files below `statements/`, in any order.
 ///
-/// A chain stands if its files are `statements/1-bake.dsse.json` and those after it without a gap but for the stages that
-/// are absent, each
-/// - in the one form we write, with one signature, made by the trusted key its `keyid` names, which may sign
-///   for that stage and counted when the statement was issued;
-/// - of the expected pipeline and execution, made by an action execution that made no other;
-/// - naming the digest of the file before it;
-/// - issued before now (give or take [`CLOCK_TOLERANCE`]) and after the one before it, and not expired;
-/// - about images the first one is about, made from the same source;
+/// The files must be `statements/01-bake.dsse.json` and those of the following stages, without a gap except for the
+/// absent stages. Each statement must be
+/// - in canonical form, with one signature by the trusted key that its `keyid` names; the key may sign for this stage
+///   and this service, and was valid when the statement was issued;
+/// - of the expected pipeline and run, made by an attempt that made no other, about the same service;
+/// - linked to the file before it by its digest;
+/// - issued before now and after the statement before it (each within [`CLOCK_TOLERANCE`]), and not expired;
+/// - about subjects of the first statement, made from the same source.
 ///
-/// and every file is as the last statement that lists it says, none missing, none unaccounted for.
+/// The last statement must list every file of the artifact, and no file may differ from what any statement lists.
 ///
 /// # Errors
-/// The first thing that does not hold, with the file it was found in.
+/// The first rule that is broken, with the file of the statement at fault.
 pub fn verify(
     envelopes: &[NamedBytes<'_>],
     trust: &TrustRoot,
@@ -143,38 +152,46 @@ pub fn verify(
     let mut sorted = envelopes.to_vec();
     sorted.sort_by_key(|file| file.name);
     let present: Vec<Stage> = Stage::ALL.into_iter().filter(|stage| !expect.absent.contains(stage)).collect();
-    let mut stages = present.iter().copied();
+    let mut places = (1..).zip(present.iter().copied());
     let mut links: Vec<Verified> = Vec::with_capacity(sorted.len());
     for file in &sorted {
         let in_file = |refusal| ChainError::new(file.name, refusal);
-        let Some(stage) = stages.next().filter(|stage| stage.path() == file.name) else {
-            let expected = present.get(links.len()).map(|stage| stage.path());
+        let place = places.next();
+        let expected = place.map(|(position, stage)| layout::statement(position, stage));
+        let Some((position, stage)) = place.filter(|_| expected.as_deref() == Some(file.name)) else {
             return Err(in_file(Refusal::UnexpectedFile { expected }));
         };
         let (verified, key) = open(file, trust).map_err(in_file)?;
-        judge(&verified, key, stage, &links, expect).map_err(in_file)?;
+        check(&verified, key, (position, stage), &links, expect).map_err(in_file)?;
         links.push(verified);
     }
-    let missing = |stage: Stage| ChainError::new(stage.path(), Refusal::Missing { stage });
-    let ends = links.last().map(|verified| verified.link.stage);
-    match (ends, expect.last) {
-        (Some(found), Some(last)) if found < last => {
-            // `found` is before `last`, so there is a stage after it.
-            return Err(missing(present.iter().copied().find(|stage| *stage > found).unwrap_or(last)));
-        }
-        (Some(found), Some(last)) if found > last => {
-            return Err(ChainError::new(found.path(), Refusal::TooFar { found, last }));
-        }
-        _ => {}
-    }
+    check_last(&links, places.next(), expect.last)?;
     let mut links = links.into_iter();
-    let Some(first) = links.next() else { return Err(missing(Stage::Bake)) };
+    let Some(first) = links.next() else { return Err(missing(1, Stage::Bake)) };
     let chain = Chain { first, later: links.collect() };
-    judge_files(&chain, expect.files)?;
+    check_files(&chain, expect.files)?;
     Ok(chain)
 }
 
-/// The statement in a file, and the key that signed it.
+fn missing(position: u32, stage: Stage) -> ChainError {
+    ChainError::new(&layout::statement(position, stage), Refusal::Missing { stage })
+}
+
+/// Checks that the chain ends with the expected stage; `next` is the position and the stage that would follow.
+fn check_last(links: &[Verified], next: Option<(u32, Stage)>, last: Option<Stage>) -> Result<(), ChainError> {
+    let (Some(end), Some(last)) = (links.last(), last) else { return Ok(()) };
+    let found = end.link.stage;
+    if found > last {
+        return Err(ChainError::new(&end.path(), Refusal::TooFar { found, last }));
+    }
+    if found < last {
+        let (position, stage) = next.unwrap_or((end.link.position.saturating_add(1), last));
+        return Err(missing(position, stage));
+    }
+    Ok(())
+}
+
+/// Reads the statement of a file, and finds the key that signed it.
 fn open<'t>(file: &NamedBytes<'_>, trust: &'t TrustRoot) -> Result<(Verified, &'t TrustedKey), Refusal> {
     let envelope = Envelope::decode(file.bytes).map_err(Refusal::Envelope)?;
     let signatures = envelope.signatures().len();
@@ -182,7 +199,7 @@ fn open<'t>(file: &NamedBytes<'_>, trust: &'t TrustRoot) -> Result<(Verified, &'
         return Err(Refusal::Signatures { found: signatures });
     }
     let Opened { statement, key, signature } = trust.open(&envelope).map_err(Refusal::Signature)?;
-    // The key id stands outside what is signed; in what we write it is nevertheless always right.
+    // The signature does not cover the key id; in what we write it is always the signer's.
     let key_id = key.public_key.id();
     if signature.keyid != key_id {
         return Err(Refusal::OtherKeyNamed { named: signature.keyid, key: key.name.clone(), key_id });
@@ -197,98 +214,102 @@ fn open<'t>(file: &NamedBytes<'_>, trust: &'t TrustRoot) -> Result<(Verified, &'
     Ok((Verified { digest, statement, link, images, containers, key: key.name.clone(), key_id }, key))
 }
 
-/// Holds one statement against its key, its place, those before it and what is expected.
-fn judge(
+/// Checks one statement against its key, its position, the statements before it and the expectation.
+fn check(
     verified: &Verified,
     key: &TrustedKey,
-    stage: Stage,
+    place: (u32, Stage),
     before: &[Verified],
     expect: &Expectation<'_>,
 ) -> Result<(), Refusal> {
     let link = &verified.link;
-    judge_place(link, stage, before, expect)?;
-    if !key.may_sign(link.stage) {
-        let allowed = key.stages.clone();
-        return Err(Refusal::KeyNotForStage { key: key.name.clone(), stage: link.stage, allowed });
-    }
-    if !key.valid_at(link.issued) {
-        let (not_before, not_after) = (key.not_before, key.not_after);
-        return Err(Refusal::KeyNotValid {
-            key: key.name.clone(),
-            issued: link.issued,
-            not_before,
-            not_after,
-        });
-    }
-    judge_origin(link, before, expect)?;
+    check_place(link, place, before, expect)?;
+    check_key(link, key)?;
+    check_run(link, before, expect)?;
     let expected = before.last().map(|earlier| earlier.digest);
     if link.previous != expected {
         return Err(Refusal::OtherPrevious { expected, found: link.previous });
     }
-    judge_times(link, before, expect.now)?;
-    if let Some(first) = before.first() {
-        if link.source != first.link.source {
-            return Err(Refusal::OtherSource { expected: first.link.source, found: link.source });
-        }
-        let subjects = first.statement.subject();
-        if let Some(other) = verified.statement.subject().iter().find(|subject| !among(subject, subjects)) {
-            return Err(Refusal::OtherImage { label: other.label().to_owned() });
-        }
+    check_times(link, before, expect.now)?;
+    let Some(first) = before.first() else { return Ok(()) };
+    if link.service != first.link.service {
+        let (expected, found) = (first.link.service.clone(), link.service.clone());
+        return Err(Refusal::OtherService { expected, found });
     }
-    Ok(())
+    if link.source != first.link.source {
+        return Err(Refusal::OtherSource { expected: first.link.source, found: link.source });
+    }
+    let subjects = first.statement.subject();
+    match verified.statement.subject().iter().find(|subject| !is_among(subject, subjects)) {
+        Some(other) => Err(Refusal::OtherImage { label: other.label().to_owned() }),
+        None => Ok(()),
+    }
 }
 
-/// Whether it stands where it says, and was not there already.
-fn judge_place(
+/// Checks the statement's stage and position, and that its attempt made no other statement.
+fn check_place(
     link: &Link,
-    stage: Stage,
+    (position, stage): (u32, Stage),
     before: &[Verified],
     expect: &Expectation<'_>,
 ) -> Result<(), Refusal> {
-    let id = &link.action_execution_id;
-    let replayed = before
-        .iter()
-        .find(|earlier| earlier.link.action_execution_id == *id || earlier.link.sequence == link.sequence);
-    if let Some(earlier) = replayed {
+    let id = &link.run.attempt_id;
+    if let Some(earlier) = before.iter().find(|earlier| earlier.link.run.attempt_id == *id) {
         return Err(Refusal::Replayed { stage: link.stage, earlier: earlier.link.stage, id: id.clone() });
     }
-    if expect.action_execution_id == Some(id.as_str()) {
+    if expect.attempt_id == Some(id.as_str()) {
         return Err(Refusal::OwnStatement { stage: link.stage, id: id.clone() });
     }
     if link.stage != stage {
         return Err(Refusal::OtherStage { expected: stage, found: link.stage });
     }
+    if link.position != position {
+        return Err(Refusal::OtherPosition { expected: position, found: link.position });
+    }
     Ok(())
 }
 
-/// Whether it comes from the pipeline and the execution it should.
-fn judge_origin(link: &Link, before: &[Verified], expect: &Expectation<'_>) -> Result<(), Refusal> {
+/// Checks that the key may sign such a statement, and was valid when the statement was issued.
+fn check_key(link: &Link, key: &TrustedKey) -> Result<(), Refusal> {
+    let name = || key.name.clone();
+    if !key.may_sign(link.stage) {
+        let allowed = key.may_sign.clone();
+        return Err(Refusal::KeyNotForStage { key: name(), stage: link.stage, allowed });
+    }
+    if !key.may_sign_for(&link.service) {
+        return Err(Refusal::KeyNotForService { key: name(), service: link.service.clone() });
+    }
+    if !key.valid_at(link.issued_on) {
+        let (not_before, not_after) = (key.not_before, key.not_after);
+        return Err(Refusal::KeyNotValid { key: name(), issued: link.issued_on, not_before, not_after });
+    }
+    Ok(())
+}
+
+/// Checks the statement's pipeline and run.
+fn check_run(link: &Link, before: &[Verified], expect: &Expectation<'_>) -> Result<(), Refusal> {
     let first = before.first().map_or(link, |first| &first.link);
-    let pipeline = expect.pipeline_arn.unwrap_or(&first.pipeline_arn);
-    if link.pipeline_arn != pipeline {
-        return Err(Refusal::OtherPipeline {
-            expected: pipeline.to_owned(),
-            found: link.pipeline_arn.clone(),
-        });
+    let pipeline = expect.pipeline.unwrap_or(&first.run.pipeline);
+    if link.run.pipeline != pipeline {
+        let found = link.run.pipeline.clone();
+        return Err(Refusal::OtherPipeline { expected: pipeline.to_owned(), found });
     }
-    let execution = expect.execution_id.unwrap_or(&first.execution_id);
-    if link.execution_id != execution && !expect.allow_other_execution {
-        return Err(Refusal::OtherExecution {
-            expected: execution.to_owned(),
-            found: link.execution_id.clone(),
-        });
+    let run = expect.run_id.unwrap_or(&first.run.run_id);
+    if link.run.run_id != run && !expect.allow_other_run {
+        return Err(Refusal::OtherRun { expected: run.to_owned(), found: link.run.run_id.clone() });
     }
     Ok(())
 }
 
-fn judge_times(link: &Link, before: &[Verified], now: OffsetDateTime) -> Result<(), Refusal> {
-    let (issued, expires) = (link.issued, link.expires);
+/// Checks the statement's times against now and against the statement before it.
+fn check_times(link: &Link, before: &[Verified], now: OffsetDateTime) -> Result<(), Refusal> {
+    let (issued, expires) = (link.issued_on, link.hand_over_expires_on);
     // Differences, not sums: a time near the end of the calendar must not overflow.
     if issued - now > CLOCK_TOLERANCE {
         return Err(Refusal::FromTheFuture { issued, now });
     }
     if let Some(earlier) =
-        before.last().map(|earlier| earlier.link.issued).filter(|e| *e - issued > CLOCK_TOLERANCE)
+        before.last().map(|earlier| earlier.link.issued_on).filter(|e| *e - issued > CLOCK_TOLERANCE)
     {
         return Err(Refusal::BeforeItsPredecessor { issued, earlier });
     }
@@ -298,9 +319,9 @@ fn judge_times(link: &Link, before: &[Verified], now: OffsetDateTime) -> Result<
     Ok(())
 }
 
-/// Whether a subject is one of the first statement's: they match by digest alone, on every algorithm both
-/// have and on at least one.
-fn among(subject: &ResourceDescriptor, subjects: &[ResourceDescriptor]) -> bool {
+/// Whether a subject is one of the first statement's: equal in every digest algorithm that both have, and in at
+/// least one.
+fn is_among(subject: &ResourceDescriptor, subjects: &[ResourceDescriptor]) -> bool {
     subjects.iter().any(|known| {
         let mut shared = subject
             .digest
@@ -310,8 +331,8 @@ fn among(subject: &ResourceDescriptor, subjects: &[ResourceDescriptor]) -> bool 
     })
 }
 
-/// Whether the files at hand are those the last statement lists, and those of earlier ones among them.
-fn judge_files(chain: &Chain, files: &BTreeMap<String, Sha256>) -> Result<(), ChainError> {
+/// Checks the artifact's files against every statement's list; the last statement must list all of them.
+fn check_files(chain: &Chain, files: &BTreeMap<String, Sha256>) -> Result<(), ChainError> {
     for verified in chain.links() {
         for (path, expected) in &verified.link.files {
             let refusal = match files.get(path) {
@@ -321,13 +342,13 @@ fn judge_files(chain: &Chain, files: &BTreeMap<String, Sha256>) -> Result<(), Ch
                 }
                 None => Refusal::FileMissing { path: path.clone() },
             };
-            return Err(ChainError::new(verified.link.stage.path(), refusal));
+            return Err(ChainError::new(&verified.path(), refusal));
         }
     }
     let last = chain.last();
     let extra = |path: &&String| path.starts_with(STATEMENTS) || !last.link.files.contains_key(*path);
     files.keys().find(extra).map_or(Ok(()), |path| {
-        Err(ChainError::new(last.link.stage.path(), Refusal::FileExtra { path: path.clone() }))
+        Err(ChainError::new(&last.path(), Refusal::FileExtra { path: path.clone() }))
     })
 }
 

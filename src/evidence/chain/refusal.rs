@@ -1,4 +1,4 @@
-//! Why a chain of statements is refused.
+//! Reasons to refuse a chain of statements.
 
 use std::fmt;
 
@@ -8,14 +8,14 @@ use crate::digest::Sha256;
 use crate::evidence::dsse::EnvelopeError;
 use crate::evidence::link::Stage;
 use crate::evidence::statement::StatementError;
-use crate::evidence::trust::VerifyError;
+use crate::evidence::trust::{Purpose, VerifyError};
 
-/// A chain was refused: the file in which, and why.
+/// Why a chain was refused, and the file of the statement at fault.
 #[derive(Debug)]
 pub struct ChainError {
     /// The path of the statement's file in the artifact.
     pub file: String,
-    /// What does not hold.
+    /// The reason.
     pub refusal: Refusal,
 }
 
@@ -32,45 +32,45 @@ impl fmt::Display for ChainError {
 }
 
 impl std::error::Error for ChainError {
-    /// The refusal is part of the message, so the source is what lies behind it.
+    /// The refusal is part of the message, so the source is the refusal's source.
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         std::error::Error::source(&self.refusal)
     }
 }
 
-/// What does not hold in a chain.
+/// A rule of the chain that a statement or a file breaks.
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
-    /// A file that should not be there, or not yet.
-    #[error("is not a statement that belongs here{}", expected.map(|p| format!(", expected {p}")).unwrap_or_default())]
+    /// A file that is not the statement expected at its position.
+    #[error("is not the statement expected at this position{}", expected.as_ref().map(|p| format!(", expected {p}")).unwrap_or_default())]
     UnexpectedFile {
-        /// The path expected at this place; none after the last.
-        expected: Option<&'static str>,
+        /// The path expected; none after the last statement.
+        expected: Option<String>,
     },
-    /// A statement that should be there.
+    /// A statement is missing.
     #[error("the statement of the stage {stage} is missing")]
     Missing {
         /// Its stage.
         stage: Stage,
     },
-    /// The chain goes on where it should end.
-    #[error("the chain goes on to {found}, expected it to end with {last}")]
+    /// The chain has more statements than expected.
+    #[error("the chain continues to the stage {found}, expected it to end with {last}")]
     TooFar {
         /// The last stage found.
         found: Stage,
         /// The last stage expected.
         last: Stage,
     },
-    /// Not an envelope, or an unsigned one.
+    /// Not an envelope, or one without a signature.
     #[error(transparent)]
     Envelope(EnvelopeError),
-    /// Our statements carry one signature; a second would be outside every digest.
-    #[error("carries {found} signatures, expected 1")]
+    /// A statement of the chain has exactly one signature.
+    #[error("has {found} signatures, expected 1")]
     Signatures {
         /// How many there are.
         found: usize,
     },
-    /// Signed by a stranger, or changed after it was signed.
+    /// Signed by an untrusted key, or changed after it was signed.
     #[error(transparent)]
     Signature(VerifyError),
     /// The key id is not that of the key that signed.
@@ -83,58 +83,82 @@ pub enum Refusal {
         /// That key's id.
         key_id: String,
     },
-    /// The same statement, but not the bytes we would have written.
-    #[error("is not in the one form in which statements are written")]
+    /// The envelope is not in canonical form.
+    #[error("is not in the canonical form of an envelope")]
     NotCanonical,
-    /// A statement that has no place in a chain, or is malformed.
+    /// A statement without a valid link, or a malformed one.
     #[error(transparent)]
     Statement(StatementError),
-    /// The key may sign, but not for this stage.
-    #[error("signed by {key:?}, which may sign for {}, not for {stage}", names(allowed))]
+    /// The key may not sign statements of this stage.
+    #[error("signed by {key:?}, which may sign {}, not {stage}", names(allowed))]
     KeyNotForStage {
         /// The key's name.
         key: String,
         /// The statement's stage.
         stage: Stage,
-        /// The stages it may sign for.
-        allowed: Vec<Stage>,
+        /// What it may sign.
+        allowed: Vec<Purpose>,
     },
-    /// The key did not count when the statement was issued.
+    /// The key may not sign statements about this service.
+    #[error("signed by {key:?}, which may not sign for the service {service:?}")]
+    KeyNotForService {
+        /// The key's name.
+        key: String,
+        /// The statement's service.
+        service: String,
+    },
+    /// The key was not valid when the statement was issued.
     #[error("signed by {key:?} at {issued}, when the key was not valid (from {}, before {})", moment(*not_before), moment(*not_after))]
     KeyNotValid {
         /// The key's name.
         key: String,
         /// When the statement was issued.
         issued: OffsetDateTime,
-        /// From when on the key counts.
+        /// The first moment at which the key is valid.
         not_before: Option<OffsetDateTime>,
-        /// Until when it counts.
+        /// The first moment at which it is no longer valid.
         not_after: Option<OffsetDateTime>,
     },
-    /// Another stage's statement under this stage's name.
+    /// The statement of another stage in this stage's file.
     #[error("is a statement of the stage {found}, expected {expected}")]
     OtherStage {
-        /// The stage of this place.
+        /// The stage of the file.
         expected: Stage,
         /// The stage found.
         found: Stage,
     },
-    /// The same run twice, or the same place.
-    #[error("replays {earlier}: {stage} was made by the action execution {id}, or stands in the same place")]
+    /// The statement's position is not that of its file.
+    #[error("says it is at position {found} of the chain, expected {expected}")]
+    OtherPosition {
+        /// The position of the file.
+        expected: u32,
+        /// The position found.
+        found: u32,
+    },
+    /// The statement is about another service.
+    #[error("is about the service {found:?}, expected {expected:?}")]
+    OtherService {
+        /// The first statement's service.
+        expected: String,
+        /// The service found.
+        found: String,
+    },
+    /// Two statements of the same attempt.
+    #[error("replays {earlier}: {stage} was made by the same attempt {id}")]
     Replayed {
         /// The later one's stage.
         stage: Stage,
         /// The earlier one's stage.
         earlier: Stage,
-        /// The later one's action execution.
+        /// The later one's attempt.
         id: String,
     },
-    /// The action that is about to run has already spoken.
-    #[error("was made by the action execution {id}, which is only about to run")]
+    /// The attempt that is about to run already made a statement.
+    #[error("was made by the attempt {id}, which has not run yet")]
     OwnStatement {
         /// The statement's stage.
         stage: Stage,
-        /// The action execution.
+        /// The attempt.
         id: String,
     },
     /// Made by another pipeline.
@@ -145,15 +169,15 @@ pub enum Refusal {
         /// The pipeline found.
         found: String,
     },
-    /// Made in another execution of the pipeline.
-    #[error("is from the pipeline execution {found}, expected {expected}")]
-    OtherExecution {
-        /// The execution expected.
+    /// Made in another run of the pipeline.
+    #[error("is from the run {found}, expected {expected}")]
+    OtherRun {
+        /// The run expected.
         expected: String,
-        /// The execution found.
+        /// The run found.
         found: String,
     },
-    /// It does not follow the statement before it.
+    /// It names another file as the statement before it.
     #[error("follows a statement with the digest {}, expected {}", or_none(*found), or_none(*expected))]
     OtherPrevious {
         /// The digest of the file before it; none for the first.
@@ -161,20 +185,20 @@ pub enum Refusal {
         /// The digest it names.
         found: Option<Sha256>,
     },
-    /// Too old to act on.
-    #[error("expired at {expires}, and now is {now}")]
+    /// The hand-over has expired.
+    #[error("expired at {expires}, and it is {now} now")]
     Expired {
         /// When it expired.
         expires: OffsetDateTime,
-        /// The moment of the judgement.
+        /// The time of the verification.
         now: OffsetDateTime,
     },
-    /// Issued later than now.
-    #[error("was issued at {issued}, and now is only {now}")]
+    /// Issued in the future.
+    #[error("was issued at {issued}, and it is only {now} now")]
     FromTheFuture {
         /// When it says it was issued.
         issued: OffsetDateTime,
-        /// The moment of the judgement.
+        /// The time of the verification.
         now: OffsetDateTime,
     },
     /// Issued before the statement it follows.
@@ -185,7 +209,7 @@ pub enum Refusal {
         /// When the one before it was.
         earlier: OffsetDateTime,
     },
-    /// About something the first statement is not about.
+    /// A subject that the first statement does not have.
     #[error("is about {label}, which the first statement is not about")]
     OtherImage {
         /// The subject's name.
@@ -199,32 +223,32 @@ pub enum Refusal {
         /// The source found.
         found: Option<Sha256>,
     },
-    /// A file is not what was signed.
-    #[error("the file {path} has the digest {found}, signed was {expected}")]
+    /// A file has changed since the statement was signed.
+    #[error("the file {path} has the digest {found}, the statement has {expected}")]
     FileChanged {
         /// The file's path.
         path: String,
-        /// The digest signed.
+        /// The digest in the statement.
         expected: Sha256,
-        /// The digest of the file at hand.
+        /// The digest of the file.
         found: Sha256,
     },
-    /// A file that was signed is gone.
+    /// A file that a statement lists is missing.
     #[error("the file {path} is missing from the artifact")]
     FileMissing {
         /// The file's path.
         path: String,
     },
-    /// A file nobody signed.
-    #[error("the file {path} is in the artifact but was not signed")]
+    /// A file that the last statement does not list.
+    #[error("the file {path} is in the artifact but no statement lists it")]
     FileExtra {
         /// The file's path.
         path: String,
     },
 }
 
-fn names(stages: &[Stage]) -> String {
-    stages.iter().map(|stage| stage.name()).collect::<Vec<_>>().join(", ")
+fn names(purposes: &[Purpose]) -> String {
+    purposes.iter().map(|purpose| purpose.name()).collect::<Vec<_>>().join(", ")
 }
 
 fn moment(moment: Option<OffsetDateTime>) -> String {

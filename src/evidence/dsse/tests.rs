@@ -21,12 +21,12 @@ fn published_point() -> Vec<u8> {
 }
 
 #[test]
-fn the_published_pae_is_ours() {
+fn the_pre_authentication_encoding_matches_the_published_one() {
     assert_eq!(pae(published::TYPE, published::PAYLOAD), published::PAE);
 }
 
 #[test]
-fn the_published_signature_verifies_over_our_pae() {
+fn the_published_signature_verifies_over_our_encoding() {
     let key = UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, published_point());
     let signature = STANDARD.decode(published::SIG).unwrap();
     key.verify(&pae(published::TYPE, published::PAYLOAD), &signature).unwrap();
@@ -34,7 +34,7 @@ fn the_published_signature_verifies_over_our_pae() {
 }
 
 #[test]
-fn the_published_signature_verifies_with_our_key_once_it_is_der() {
+fn the_published_signature_verifies_with_our_key_type_as_der() {
     let raw = STANDARD.decode(published::SIG).unwrap();
     // An ASN.1 INTEGER is signed: a leading bit needs a zero byte before it.
     let integer = |bytes: &[u8]| {
@@ -49,7 +49,7 @@ fn the_published_signature_verifies_with_our_key_once_it_is_der() {
 }
 
 #[test]
-fn lengths_of_the_pae_are_in_bytes() {
+fn lengths_in_the_encoding_are_in_bytes() {
     assert_eq!(pae("ü", "日".as_bytes()), "DSSEv1 2 ü 3 日".as_bytes());
 }
 
@@ -67,7 +67,7 @@ fn either_alphabet_is_read_with_or_without_padding() {
 }
 
 #[test]
-fn what_is_no_envelope_is_refused_with_the_reason() {
+fn a_malformed_envelope_is_refused_with_the_reason() {
     let long = "A".repeat(2000);
     let many = format!("[{}]", vec![r#"{"sig":"AQ=="}"#; 17].join(","));
     let one = r#"[{"keyid":"k","sig":"AQ=="}]"#;
@@ -77,7 +77,7 @@ fn what_is_no_envelope_is_refused_with_the_reason() {
         (json(IN_TOTO, "AQ==", one).replace("}]}", "}],\"payload\":\"\"}"), "not a DSSE envelope"),
         (json(IN_TOTO, "AQ==", one) + "x", "not a DSSE envelope"),
         (json("text/plain", "AQ==", one), r#"the payload type is "text/plain""#),
-        (json(IN_TOTO, "AQ==", "[]"), "carries no signature"),
+        (json(IN_TOTO, "AQ==", "[]"), "has no signature"),
         (json(IN_TOTO, "AQ==", &many), "`signatures`".trim_matches('`')),
         (json(IN_TOTO, "A*==", one), "`payload` is not base64"),
         (json(IN_TOTO, "AR==", one), "`payload` is not base64"),
@@ -94,14 +94,14 @@ fn what_is_no_envelope_is_refused_with_the_reason() {
 }
 
 #[test]
-fn a_broken_envelope_tells_line_and_column() {
+fn the_error_of_a_malformed_envelope_has_line_and_column() {
     let error = Envelope::decode(b"{\n  \"payload\": 1\n}").unwrap_err();
     let source = std::error::Error::source(&error).unwrap().to_string();
     assert!(source.contains("line 2 column"), "{source}");
 }
 
 #[test]
-fn the_written_form_is_this_one() {
+fn the_canonical_form_is_the_documented_one() {
     let envelope =
         Envelope::sealed(b"{}".to_vec(), Signature { keyid: "k".into(), sig: vec![0xfb, 0xff, 0xfe, 1] });
     assert_eq!(
@@ -111,7 +111,7 @@ fn the_written_form_is_this_one() {
 }
 
 #[test]
-fn printing_an_envelope_does_not_print_its_payload() {
+fn the_debug_output_of_an_envelope_has_no_payload() {
     let envelope = Envelope::sealed(b"planted".to_vec(), Signature { keyid: String::new(), sig: vec![] });
     let printed = format!("{envelope:?}");
     assert!(!printed.contains("planted") && !printed.contains("112, 108, 97"), "{printed}");
@@ -119,14 +119,14 @@ fn printing_an_envelope_does_not_print_its_payload() {
 
 proptest! {
     #[test]
-    fn what_was_written_is_read_back(payload: Vec<u8>, keyid in ".{0,80}", sig: Vec<u8>) {
+    fn an_envelope_is_read_back_as_it_was_written(payload: Vec<u8>, keyid in ".{0,80}", sig: Vec<u8>) {
         let envelope = Envelope::sealed(payload, Signature { keyid, sig });
         let bytes = envelope.encode();
         prop_assert_eq!(Envelope::decode(&bytes).unwrap(), envelope);
     }
 
     #[test]
-    fn no_input_makes_decoding_panic(bytes: Vec<u8>) {
+    fn decoding_never_panics(bytes: Vec<u8>) {
         let _ = Envelope::decode(&bytes);
     }
 

@@ -1,4 +1,4 @@
-//! A private key that stays in KMS.
+//! A signer with a key in KMS.
 
 use aws_sdk_kms::primitives::Blob;
 use aws_sdk_kms::types::{KeySpec, KeyUsageType, MessageType, SigningAlgorithmSpec};
@@ -7,7 +7,7 @@ use super::SignError;
 use crate::digest::Sha256;
 use crate::evidence::key::{KeyError, PublicKey};
 
-/// A KMS key of the spec `ECC_NIST_P256` and the usage `SIGN_VERIFY`.
+/// A KMS key with the spec `ECC_NIST_P256` and the usage `SIGN_VERIFY`.
 pub struct KmsSigner {
     client: aws_sdk_kms::Client,
     arn: String,
@@ -45,7 +45,7 @@ impl KmsSigner {
         let der = answer.public_key.map(Blob::into_inner).unwrap_or_default();
         let public = PublicKey::from_spki_der(&der)
             .map_err(|source: KeyError| SignError::KmsPublicKey { key: key.to_owned(), source })?;
-        // KeyId is the ARN whatever name was asked for: an alias moved later must not change who signs.
+        // KeyId is always the ARN: an alias that moves later does not change the key that signs.
         let arn = answer.key_id.unwrap_or_else(|| key.to_owned());
         Ok(Self { client: client.clone(), arn, public })
     }
@@ -58,7 +58,7 @@ impl KmsSigner {
         &self.arn
     }
 
-    /// KMS takes raw messages of at most 4096 bytes, so it is given the digest.
+    /// Signs the digest of `message`: KMS takes raw messages of at most 4096 bytes.
     pub(super) async fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SignError> {
         let answer = self
             .client

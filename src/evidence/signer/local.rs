@@ -13,10 +13,10 @@ use secrecy::{ExposeSecret as _, SecretString};
 use super::SignError;
 use crate::evidence::key::PublicKey;
 
-/// The most that is read of a key file; a P-256 key in PEM has about 300 bytes.
+/// The longest key file that is read, in bytes; a P-256 key in PEM has about 300.
 const MAX_KEY_FILE: usize = 16 * 1024;
 
-/// A P-256 private key. It prints as its origin and its public key's id.
+/// A P-256 private key. Its debug output has its origin and its public key's id.
 pub struct LocalSigner {
     pair: EcdsaKeyPair,
     public: PublicKey,
@@ -36,7 +36,7 @@ impl LocalSigner {
     pub(super) fn from_file(path: &Path) -> Result<Self, SignError> {
         let failed = |source| SignError::File { path: path.to_owned(), source };
         let file = std::fs::File::open(path).map_err(failed)?;
-        // Room for all that may be read: a growing buffer would leave copies of the key behind.
+        // Allocated once: a buffer that grows leaves copies of the key in memory.
         let mut pem = Zeroizing::new(String::with_capacity(MAX_KEY_FILE + 1));
         file.take(MAX_KEY_FILE as u64 + 1).read_to_string(&mut pem).map_err(failed)?;
         if pem.len() > MAX_KEY_FILE {
@@ -54,7 +54,7 @@ impl LocalSigner {
             .map_err(|source| SignError::Secret { secret: secret.to_owned(), source: Box::new(source) })?;
         let origin = format!("the secret {secret}");
         let Some(pem) = answer.secret_string.map(SecretString::from) else {
-            let why = "it holds no string (a binary secret is not read)";
+            let why = "it has no string (a binary secret is not read)";
             return Err(SignError::PrivateKey { origin, why });
         };
         Self::from_pem(&pem, origin)
@@ -85,7 +85,7 @@ impl LocalSigner {
         Ok(signature.as_ref().to_vec())
     }
 
-    /// Signs a digest made elsewhere, as KMS does.
+    /// Signs a digest, as KMS does.
     #[cfg(test)]
     pub(super) fn sign_digest(&self, digest: &[u8]) -> Vec<u8> {
         use aws_lc_rs::digest::{Digest, SHA256};
@@ -96,9 +96,9 @@ impl LocalSigner {
 
 fn key_pair(text: &str) -> Result<(EcdsaKeyPair, PublicKey), &'static str> {
     if text.contains("-----BEGIN ENCRYPTED PRIVATE KEY-----") {
-        return Err("it is encrypted; give it unencrypted, or use a KMS key");
+        return Err("it is encrypted; use an unencrypted key or a KMS key");
     }
-    // `openssl ecparam -genkey` writes the curve's parameters as a block of their own before the key.
+    // `openssl ecparam -genkey` writes the curve's parameters as a separate block before the key.
     let start = ["-----BEGIN PRIVATE KEY-----", "-----BEGIN EC PRIVATE KEY-----"]
         .into_iter()
         .find_map(|label| text.find(label))
@@ -113,7 +113,7 @@ fn key_pair(text: &str) -> Result<(EcdsaKeyPair, PublicKey), &'static str> {
     } else {
         EcdsaKeyPair::from_private_key_der(&ECDSA_P256_SHA256_ASN1_SIGNING, &der)
     };
-    let pair = pair.map_err(|_| "it is of another algorithm or curve, or damaged")?;
+    let pair = pair.map_err(|_| "it has another algorithm or curve, or is damaged")?;
     let public =
         PublicKey::from_point(pair.public_key().as_ref()).map_err(|_| "its public key is not on P-256")?;
     Ok((pair, public))

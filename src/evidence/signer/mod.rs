@@ -1,4 +1,4 @@
-//! What signs: a private key in this process, or one that stays in KMS.
+//! Signers: a private key in this process, or a key in KMS.
 
 mod kms;
 mod local;
@@ -18,16 +18,16 @@ use super::dsse::{Envelope, IN_TOTO, Signature, pae};
 use super::key::{KeyError, PublicKey};
 use super::statement::Statement;
 
-/// Makes ECDSA signatures on P-256 with SHA-256. It prints as the public key's id, never more.
+/// Makes ECDSA signatures on P-256 with SHA-256. Its debug output has the public key's id and no secret.
 #[derive(Debug)]
 pub enum Signer {
-    /// A key held in this process, from a file or from Secrets Manager.
+    /// A private key in this process, from a file or from Secrets Manager.
     Local(LocalSigner),
-    /// A key that KMS holds.
+    /// A key in KMS.
     Kms(KmsSigner),
 }
 
-/// Why nothing was signed. No message quotes a private key.
+/// Why signing failed. No message quotes a private key.
 #[derive(Debug, thiserror::Error)]
 pub enum SignError {
     /// The key file cannot be read.
@@ -47,7 +47,7 @@ pub enum SignError {
         /// The most that is read.
         limit: usize,
     },
-    /// What was given is not a private key we can sign with.
+    /// The text is not a private key on P-256.
     #[error("{origin} is not a PEM private key on P-256: {why}")]
     PrivateKey {
         /// Where it came from.
@@ -55,7 +55,7 @@ pub enum SignError {
         /// What was expected.
         why: &'static str,
     },
-    /// Secrets Manager did not give the secret.
+    /// Secrets Manager did not return the secret.
     #[error("the secret {secret} cannot be read")]
     Secret {
         /// The secret's id or ARN.
@@ -64,31 +64,31 @@ pub enum SignError {
         #[source]
         source: Box<SdkError<GetSecretValueError>>,
     },
-    /// KMS did not give the public key.
-    #[error("KMS did not give the public key of {key}")]
+    /// KMS did not return the public key.
+    #[error("KMS did not return the public key of {key}")]
     GetPublicKey {
-        /// The key as it was named.
+        /// The key's id, ARN or alias.
         key: String,
         /// Why not.
         #[source]
         source: Box<SdkError<GetPublicKeyError>>,
     },
-    /// The KMS key is of another kind.
+    /// The KMS key has another usage or spec.
     #[error("the KMS key {key} has {member} {found}, expected {expected}")]
     KmsKey {
-        /// The key as it was named.
+        /// The key's id, ARN or alias.
         key: String,
-        /// The member of `GetPublicKey`'s answer.
+        /// The member of the `GetPublicKey` response.
         member: &'static str,
-        /// What it says.
+        /// The value found.
         found: String,
-        /// What it should say.
+        /// The value expected.
         expected: &'static str,
     },
-    /// KMS gave a public key that is none.
-    #[error("KMS gave no usable public key for {key}")]
+    /// KMS returned a public key that cannot be read.
+    #[error("KMS returned no usable public key for {key}")]
     KmsPublicKey {
-        /// The key as it was named.
+        /// The key's id, ARN or alias.
         key: String,
         /// What is wrong with it.
         #[source]
@@ -109,10 +109,10 @@ pub enum SignError {
         /// The key's id.
         key: String,
     },
-    /// A signature was made that the public key does not verify.
+    /// The signer returned a signature that its public key does not verify.
     #[error("the signature made with {key} does not verify with its own public key {id}")]
     DoesNotVerify {
-        /// The signer, as [`Signer::name`] calls it.
+        /// [`Signer::name`].
         key: String,
         /// The public key's id.
         id: String,
@@ -126,7 +126,7 @@ impl Signer {
     /// A signer from a PEM private key: PKCS#8 (`PRIVATE KEY`) or SEC1 (`EC PRIVATE KEY`), P-256, unencrypted.
     ///
     /// # Errors
-    /// If it is not such a key.
+    /// The text is not such a key.
     pub fn from_pem(pem: &SecretString) -> Result<Self, SignError> {
         LocalSigner::from_pem(pem, "the text given").map(Self::Local)
     }
@@ -134,7 +134,7 @@ impl Signer {
     /// A signer from a file that holds a PEM private key, as [`Self::from_pem`] reads it.
     ///
     /// # Errors
-    /// If the file cannot be read or is not such a key.
+    /// The file cannot be read or is not such a key.
     pub fn from_file(path: &Path) -> Result<Self, SignError> {
         LocalSigner::from_file(path).map(Self::Local)
     }
@@ -142,7 +142,7 @@ impl Signer {
     /// A signer from a secret whose string (`AWSCURRENT`) is a PEM private key, as [`Self::from_pem`] reads it.
     ///
     /// # Errors
-    /// If the secret cannot be read or is not such a key.
+    /// The secret cannot be read or is not such a key.
     pub async fn from_secret(
         client: &aws_sdk_secretsmanager::Client,
         secret: &str,
@@ -150,11 +150,12 @@ impl Signer {
         LocalSigner::from_secret(client, secret).await.map(Self::Local)
     }
 
-    /// A signer that asks KMS: key id, ARN, alias or alias ARN of an `ECC_NIST_P256` key for `SIGN_VERIFY`.
-    /// Asks for the public key once, and from then on signs with the key behind the alias at that moment.
+    /// A signer with a KMS key: id, ARN, alias or alias ARN of an `ECC_NIST_P256` key for `SIGN_VERIFY`.
+    ///
+    /// It reads the public key once and then always signs with that key, even if the alias moves.
     ///
     /// # Errors
-    /// If KMS does not give the public key, or it is one of another kind.
+    /// KMS does not return the public key, or the key has another usage or spec.
     pub async fn kms(client: &aws_sdk_kms::Client, key: &str) -> Result<Self, SignError> {
         KmsSigner::new(client, key).await.map(Self::Kms)
     }
@@ -168,7 +169,7 @@ impl Signer {
         }
     }
 
-    /// How a message should call this signer.
+    /// The signer's name for messages: the file, the secret or the key's ARN.
     #[must_use]
     pub fn name(&self) -> String {
         match self {
@@ -177,10 +178,10 @@ impl Signer {
         }
     }
 
-    /// An ECDSA signature, ASN.1 DER, over the SHA-256 of `message`; verified before it is given.
+    /// An ECDSA signature, ASN.1 DER, over the SHA-256 of `message`. It is verified before it is returned.
     ///
     /// # Errors
-    /// If the key cannot be used or what it gave does not verify.
+    /// The key cannot be used, or its signature does not verify.
     pub async fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SignError> {
         let signature = match self {
             Self::Local(signer) => signer.sign(message)?,

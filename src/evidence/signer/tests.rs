@@ -84,7 +84,7 @@ fn public_key(of: &Signer) -> Value {
 }
 
 #[tokio::test]
-async fn every_form_of_the_key_signs_as_the_same_key() {
+async fn every_pem_form_of_a_key_gives_the_same_signer() {
     let sec1 = std::fs::read_to_string(format!("{KEYS}/p256-sec1.pem")).unwrap();
     let bare = sec1.split_once("-----END EC PARAMETERS-----\n").unwrap().1.to_owned();
     let folder = tempfile::tempdir().unwrap();
@@ -110,7 +110,7 @@ async fn every_form_of_the_key_signs_as_the_same_key() {
 }
 
 #[test]
-fn what_is_no_such_key_is_refused_and_never_quoted() {
+fn an_unusable_private_key_is_refused_and_never_quoted() {
     let read = |name: &str| std::fs::read_to_string(format!("{KEYS}/{name}.pem")).unwrap();
     for (pem, why) in [
         (read("ed25519"), "another algorithm or curve"),
@@ -118,7 +118,7 @@ fn what_is_no_such_key_is_refused_and_never_quoted() {
         (read("secp256k1"), "another algorithm or curve"),
         (read("p256-encrypted"), "it is encrypted"),
         (read("p256-public"), "expected a block `PRIVATE KEY`"),
-        (PKCS8.replace("MIGH", "MIGI"), "another algorithm or curve, or damaged"),
+        (PKCS8.replace("MIGH", "MIGI"), "another algorithm or curve, or is damaged"),
         (PKCS8.replace("MIGH", "M*GH"), "the PEM is malformed"),
         (PKCS8.replace("-----END", "-----ENT"), "the PEM is malformed"),
         ("MIGHplanted".into(), "expected a block `PRIVATE KEY`"),
@@ -134,7 +134,7 @@ fn what_is_no_such_key_is_refused_and_never_quoted() {
 }
 
 #[test]
-fn a_file_that_cannot_be_used_is_named() {
+fn the_error_about_a_key_file_names_the_file() {
     let folder = tempfile::tempdir().unwrap();
     let long = folder.path().join("long.pem");
     std::fs::write(&long, " ".repeat(16 * 1024 + 1)).unwrap();
@@ -147,7 +147,7 @@ fn a_file_that_cannot_be_used_is_named() {
 }
 
 #[tokio::test]
-async fn a_secret_signs_and_one_that_is_no_key_is_named_but_not_quoted() {
+async fn a_secret_signs_and_an_unusable_one_is_named_but_not_quoted() {
     let client = |secret: Value| {
         secrets(move |operation, input| {
             assert_eq!((operation, input), ("GetSecretValue", json!({ "SecretId": "release-key" })));
@@ -159,7 +159,7 @@ async fn a_secret_signs_and_one_that_is_no_key_is_named_but_not_quoted() {
     assert_eq!(signer.name(), "the secret release-key");
     for (secret, why) in [
         (json!({ "SecretString": "planted" }), "expected a block"),
-        (json!({ "SecretBinary": STANDARD.encode("planted") }), "it holds no string"),
+        (json!({ "SecretBinary": STANDARD.encode("planted") }), "it has no string"),
     ] {
         let error = Signer::from_secret(&client(secret), "release-key").await.unwrap_err();
         let told = format!("{error} {error:?}");
@@ -172,7 +172,7 @@ async fn a_secret_signs_and_one_that_is_no_key_is_named_but_not_quoted() {
 }
 
 #[tokio::test]
-async fn kms_is_given_the_digest_and_its_signature_verifies() {
+async fn kms_signs_the_digest_and_the_signature_verifies() {
     let behind = Arc::new(new_signer());
     let calls = Arc::new(Mutex::new(Vec::new()));
     let client = {
@@ -207,15 +207,15 @@ async fn kms_is_given_the_digest_and_its_signature_verifies() {
 }
 
 #[tokio::test]
-async fn a_kms_key_of_another_kind_is_refused() {
+async fn a_kms_key_with_another_usage_or_spec_is_refused() {
     let good = public_key(&golden_signer());
     for (member, value, why) in [
         ("KeyUsage", json!("ENCRYPT_DECRYPT"), "has KeyUsage ENCRYPT_DECRYPT, expected SIGN_VERIFY"),
         ("KeyUsage", Value::Null, "has KeyUsage none"),
         ("KeySpec", json!("RSA_2048"), "has KeySpec RSA_2048, expected ECC_NIST_P256"),
         ("KeySpec", json!("ECC_SECG_P256K1"), "has KeySpec ECC_SECG_P256K1"),
-        ("PublicKey", json!("AQ=="), "KMS gave no usable public key for alias/release"),
-        ("PublicKey", Value::Null, "KMS gave no usable public key for alias/release"),
+        ("PublicKey", json!("AQ=="), "KMS returned no usable public key for alias/release"),
+        ("PublicKey", Value::Null, "KMS returned no usable public key for alias/release"),
     ] {
         let mut answer = good.clone();
         answer[member] = value;
@@ -228,7 +228,7 @@ async fn a_kms_key_of_another_kind_is_refused() {
 }
 
 #[tokio::test]
-async fn a_signature_that_does_not_verify_is_not_handed_out() {
+async fn a_signature_that_does_not_verify_is_an_error() {
     for signature in [json!(""), json!("AQ=="), Value::Null] {
         let client = kms(move |operation, _| match operation {
             "GetPublicKey" => (200, public_key(&golden_signer())),
@@ -247,7 +247,7 @@ async fn a_signature_that_does_not_verify_is_not_handed_out() {
 }
 
 #[tokio::test]
-async fn no_signer_prints_its_key() {
+async fn the_debug_output_of_a_signer_has_no_private_key() {
     let Signer::Local(local) = golden_signer() else { unreachable!("made as a local signer") };
     let kms_signer = Signer::kms(&kms(|_, _| (200, public_key(&golden_signer()))), KEY_ARN).await.unwrap();
     // The first bytes of the private scalar, as the ways of printing bytes would show them.

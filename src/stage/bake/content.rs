@@ -6,7 +6,7 @@ use super::judge::{BuiltImage, Copies};
 use super::{Bake, Inputs, reread};
 use crate::digest::Sha256;
 use crate::engine::{Progress, StageError, Step};
-use crate::evidence::Bound;
+use crate::evidence::Binding;
 use crate::spec::ContentDigest;
 use crate::stage::Cx;
 use crate::stage::content::{Position, Turn, percent, read_on, survey, volumes};
@@ -22,12 +22,12 @@ fn copies(asked: ContentDigest, copies: &Copies, home: &str) -> Vec<BuiltImage> 
 }
 
 /// What the statement binds of each of the account's own copies, in their order.
-pub fn bound(asked: ContentDigest, found: &Copies, home: &str, content: Option<Sha256>) -> Vec<Bound> {
+pub fn bound(asked: ContentDigest, found: &Copies, home: &str, content: Option<Sha256>) -> Vec<Binding> {
     let read = copies(asked, found, home);
     let of = |copy: &BuiltImage| match content {
-        None => Bound::Identity,
-        Some(content) if read.contains(copy) => Bound::Content(content),
-        Some(content) => Bound::ContentOfACopy(content),
+        None => Binding::Identity,
+        Some(content) if read.contains(copy) => Binding::Content(content),
+        Some(content) => Binding::ContentOfAnotherCopy(content),
     };
     found.own.iter().map(of).collect()
 }
@@ -105,9 +105,9 @@ mod tests {
     fn a_copy_that_was_not_read_says_so() {
         let both = Copies { own: vec![built("a"), built("b")], foreign: vec![built("c")] };
         let content = Sha256::of(b"content");
-        let (read, taken) = (Bound::Content(content), Bound::ContentOfACopy(content));
+        let (read, taken) = (Binding::Content(content), Binding::ContentOfAnotherCopy(content));
         for (asked, content, expected) in [
-            (ContentDigest::None, None, [Bound::Identity; 2]),
+            (ContentDigest::None, None, [Binding::Identity; 2]),
             (ContentDigest::OneCopy, Some(content), [taken, read]),
             (ContentDigest::EveryCopy, Some(content), [read; 2]),
         ] {

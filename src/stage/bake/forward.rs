@@ -306,9 +306,10 @@ pub async fn sealing(
     let run = run(inputs, image, built);
     let reused = run.reused;
     let statement = provenance::provenance(&run, &source, product.foreign());
-    let baggage = ReleaseFiles { files, statements: Files::new(), source: Some(digest) };
+    let service = inputs.source.spec.service.clone();
+    let artifact = ReleaseFiles { service, files, statements: Files::new(), source: Some(digest) };
     let valid_for = inputs.source.spec.evidence.valid_for.as_duration();
-    let sealed = hand_over_about(cx, Stage::Bake, said.subjects, &statement, baggage, valid_for).await?;
+    let sealed = hand_over_about(cx, Stage::Bake, said.subjects, &statement, artifact, valid_for).await?;
     let mut variables = said.variables;
     variables.insert("StatementDigest".into(), sealed.to_string());
     Ok(Step::Done(Outcome::Succeeded {

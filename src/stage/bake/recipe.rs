@@ -113,7 +113,7 @@ impl Plan {
         let dockerfile = match &container.dockerfile {
             None => dockerfile::DEFAULT.to_owned(),
             Some(path) => {
-                let bytes = files.get(path);
+                let bytes = files.get(&crate::evidence::layout::source(path));
                 let bytes = bytes
                     .ok_or_else(|| format!("the source artifact has no {path}, the Dockerfile template"))?;
                 dockerfile::read(path, bytes, has_components)?

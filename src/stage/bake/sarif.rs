@@ -9,7 +9,7 @@ use super::gate::{Finding, Standing, standing};
 use crate::spec::Scan;
 
 /// Where the report lies in the artifact.
-pub const PATH: &str = "reports/scan.sarif";
+pub const PATH: &str = crate::evidence::layout::BAKE_SCAN;
 
 /// The report on the findings about `subject`, an image build. A finding that someone answers for is in it as
 /// suppressed, with who and until when.

@@ -13,7 +13,7 @@ use crate::stage::context::Cx;
 use crate::stage::handover;
 
 /// Where the cleanup report lies in the artifact.
-pub const REPORT: &str = "reports/cleanup.json";
+pub const REPORT: &str = crate::evidence::layout::CLEANUP_REPORT;
 
 /// The record. Without a survey not every list could be read, and only what was removed before that is told.
 #[must_use]
@@ -74,12 +74,12 @@ fn reasons(fate: &Disposition, image: &Image) -> Vec<String> {
 /// # Errors
 /// As [`handover::hand_over`].
 pub async fn hand_over(inputs: &Inputs, cx: &Cx, record: &Cleanup) -> Result<(), StageError> {
-    let mut baggage = inputs.release.baggage.clone();
+    let mut artifact = inputs.release.artifact.clone();
     let report = serde_json::to_vec_pretty(record)
         .map_err(|error| StageError::Bug(format!("the cleanup cannot be written as JSON: {error}")))?;
-    baggage.files.insert(REPORT.to_owned(), report);
+    artifact.files.insert(REPORT.to_owned(), report);
     let subjects = inputs.release.subjects();
     let valid_for = inputs.release.spec.evidence.valid_for.as_duration();
-    handover::hand_over_about(cx, Stage::Cleanup, subjects, record, baggage, valid_for).await?;
+    handover::hand_over_about(cx, Stage::Cleanup, subjects, record, artifact, valid_for).await?;
     Ok(())
 }

@@ -34,7 +34,7 @@ pub async fn name(inputs: &Inputs, cx: &Cx) -> Result<Step<Cleanup>, StageError>
     let stamp = |at: time::OffsetDateTime| Timestamp(at.unix_timestamp()).to_string();
     let tags = BTreeMap::from([
         (tag::PROMOTED_ON.to_owned(), stamp(promotion.finished_on)),
-        (tag::EVIDENCE_UNTIL.to_owned(), stamp(inputs.release.chain.last().link.expires)),
+        (tag::EVIDENCE_UNTIL.to_owned(), stamp(inputs.release.chain.last().link.hand_over_expires_on)),
     ]);
     if let Some(image) = inventory::image(&cx.aws, &ours.image_id).await?
         && tags.iter().any(|(key, value)| image.tags.get(key) != Some(value))

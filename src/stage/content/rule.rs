@@ -1,4 +1,4 @@
-//! The content digest `bakeline_ebs_v1`: a chain over the blocks that are not all zeros. Pure.
+//! The content digest `bakeline_ebsContentV1`: a chain over the blocks that are not all zeros. Pure.
 //!
 //! A SHA-256 under way cannot travel in a continuation token. A chain of finished ones can: what is known after a block
 //! is 32 bytes, and the next slice goes on from them. `docs/predicates.md` writes the rule down.
@@ -13,7 +13,7 @@ use sha2::Digest as _;
 use crate::digest::Sha256;
 
 /// The digest's name among the digests of a subject, with which every chain begins.
-pub const ALGORITHM: &str = crate::evidence::image::CONTENT;
+pub const ALGORITHM: &str = crate::evidence::image::CONTENT_DIGEST;
 
 /// Bytes of a block.
 pub const BLOCK_SIZE: usize = 512 << 10;
@@ -136,7 +136,7 @@ mod tests {
     #[test]
     fn a_digest_is_the_documented_one() {
         // Written from docs/predicates.md with Python's hashlib:
-        // h = sha256(b"bakeline_ebs_v1"); h = sha256(h + b"v" + pack(">I", 8) + b"/dev/xvda")
+        // h = sha256(b"bakeline_ebsContentV1"); h = sha256(h + b"v" + pack(">I", 8) + b"/dev/xvda")
         // h = sha256(h + b"b" + pack(">I", 3) + sha256(b"\x01" * 524288))
         let block = sum(&vec![1; BLOCK_SIZE]);
         let chain = Chain::default().volume("/dev/xvda", 8).block(3, block);

@@ -14,7 +14,7 @@ use crate::evidence::predicate::{
 use crate::spec::{GroupPromotion, Limit};
 
 /// Where the promotion report lies in the artifact.
-pub const REPORT: &str = "reports/promotion.json";
+pub const REPORT: &str = crate::evidence::layout::PROMOTE_REPORT;
 
 /// What a record needs beside the run.
 #[derive(Clone, Copy, Debug)]

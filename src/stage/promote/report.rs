@@ -9,7 +9,7 @@ use crate::judge::Look;
 use crate::judge::verdict::{Evidence, StreamRecord};
 
 /// Where the page lies in the artifact.
-pub const PAGE: &str = "reports/promotion.html";
+pub const PAGE: &str = crate::evidence::layout::PROMOTE_PAGE;
 
 const LEFT: f64 = 56.0;
 const RIGHT: f64 = 606.0;

@@ -172,13 +172,13 @@ pub async fn sealing(
         results.push(soak::result(asked, soak.as_ref().map(|soaked| (soaked, metrics.as_slice()))));
     }
     let spec = &inputs.release.spec;
-    let statement = report::test_result(&results, &inputs.release.baggage.files);
-    let mut baggage = inputs.release.baggage.clone();
-    baggage.files.extend(report::files(&spec.service, &results));
+    let statement = report::test_result(&results, &inputs.release.artifact.files);
+    let mut artifact = inputs.release.artifact.clone();
+    artifact.files.extend(report::files(&spec.service, &results));
     if !report::passed(&results)
         && let Some(console) = instance::console(cx, instance).await
     {
-        baggage.files.insert(report::CONSOLE.to_owned(), console);
+        artifact.files.insert(report::CONSOLE.to_owned(), console);
     }
     let about = About {
         service: &spec.service,
@@ -188,14 +188,14 @@ pub async fn sealing(
         account: &inputs.image.account,
         on: "instance",
         instance,
-        console: baggage.files.contains_key(report::CONSOLE),
+        console: artifact.files.contains_key(report::CONSOLE),
     };
     let page = page::page(about, &results)
         .map_err(|error| StageError::Bug(format!("the page of the test cannot be written: {error}")))?;
-    baggage.files.insert(page::PAGE.to_owned(), page.into_bytes());
+    artifact.files.insert(page::PAGE.to_owned(), page.into_bytes());
     let images = std::slice::from_ref(&inputs.image);
     let sealed =
-        hand_over(cx, Stage::Test, images, &statement, baggage, spec.evidence.valid_for.as_duration())
+        hand_over(cx, Stage::Test, images, &statement, artifact, spec.evidence.valid_for.as_duration())
             .await?;
     if let Some(message) = report::failure(&results) {
         return Ok(Step::Done(Outcome::Failed(Failure::new(FailureKind::JobFailed, message))));

@@ -128,7 +128,7 @@ impl StageMachine for Test {
             return Ok(Ground::Task(Box::new(task::Inputs { release, test, task, image })));
         }
         let image = release.image_in(cx.aws.region())?.clone();
-        let orders = order::all(&test.checks, &release.baggage.files)?;
+        let orders = order::all(&test.checks, &release.artifact.files)?;
         Ok(Ground::Instance(Box::new(Inputs { release, test, image, orders })))
     }
 

@@ -51,7 +51,7 @@ fn of(check: &Check, files: &Files) -> Result<Order, StageError> {
 
 /// The text of a check's script file.
 fn own<'f>(check: &Check, path: &str, files: &'f Files) -> Result<&'f str, StageError> {
-    let script = files.get(path).ok_or_else(|| {
+    let script = files.get(&crate::evidence::layout::source(path)).ok_or_else(|| {
         StageError::Rejected(format!("the input artifact has no {path}, the script of check {}", check.name))
     })?;
     std::str::from_utf8(script).map_err(|error| {

@@ -8,7 +8,7 @@ use super::judge::{Verdict, seconds};
 use super::report::{self, CONSOLE, JUNIT, Result as Checked};
 
 /// Where the page lies in the artifact.
-pub const PAGE: &str = "reports/test.html";
+pub const PAGE: &str = crate::evidence::layout::TEST_PAGE;
 
 /// Lines and bytes that are shown of the end of one output. The whole of it is a file of its own.
 const SHOWN_LINES: usize = 40;
@@ -83,7 +83,7 @@ pub fn page(about: About<'_>, results: &[Checked]) -> Result<String, askama::Err
 
 /// A report's path from the page.
 fn beside(path: &str) -> &str {
-    path.strip_prefix("reports/").unwrap_or(path)
+    crate::evidence::layout::from_page(crate::evidence::Stage::Test, path)
 }
 
 /// How many checks came to what.

@@ -9,14 +9,14 @@ use super::{junit, output};
 use crate::evidence::predicate::{TestOutcome, TestResult};
 use crate::evidence::{ResourceDescriptor, Sha256};
 use crate::spec::Check;
-use crate::stage::handover::SPEC;
+use crate::evidence::layout::{self, SPEC};
 use crate::stage::store::Files;
 
 /// Where the JUnit report lies in the artifact.
-pub const JUNIT: &str = "reports/junit.xml";
+pub const JUNIT: &str = layout::TEST_JUNIT;
 
 /// Where the console output of a failed test's instance lies in the artifact.
-pub const CONSOLE: &str = "reports/console.txt";
+pub const CONSOLE: &str = layout::TEST_CONSOLE;
 
 /// Most bytes kept of one output: what is read of it in S3, and the line that says so.
 const OUTPUT_BYTES: usize = output::KEPT + 200;
@@ -96,8 +96,8 @@ pub fn test_result(results: &[Result], files: &Files) -> TestResult {
         let passed = results.iter().filter(|result| result.verdict == Verdict::Passed);
         passed.filter(|result| result.is_flaky() == flaky).map(|result| result.name.clone()).collect()
     };
-    let run: BTreeSet<&str> =
-        std::iter::once(SPEC).chain(results.iter().map(|result| result.script.as_str())).collect();
+    let scripts = results.iter().map(|result| layout::source(&result.script));
+    let run: BTreeSet<String> = std::iter::once(SPEC.to_owned()).chain(scripts).collect();
     TestResult {
         result: match (passed(results), results.iter().any(Result::is_flaky)) {
             (true, false) => TestOutcome::Passed,
@@ -106,7 +106,10 @@ pub fn test_result(results: &[Result], files: &Files) -> TestResult {
         },
         configuration: run
             .into_iter()
-            .filter_map(|path| Some(ResourceDescriptor::named(path, &Sha256::of(files.get(path)?))))
+            .filter_map(|path| {
+                let digest = Sha256::of(files.get(&path)?);
+                Some(ResourceDescriptor::named(path, &digest))
+            })
             .collect(),
         url: None,
         passed_tests: passed_as(false),
@@ -121,8 +124,8 @@ pub fn files(service: &str, results: &[Result]) -> Files {
     let mut files = Files::from([(JUNIT.to_owned(), junit::report(service, results).into_bytes())]);
     for (result, folder) in results.iter().zip(folders(results)) {
         let Some(invocation) = &result.invocation else { continue };
-        files.insert(format!("reports/checks/{folder}/stdout.txt"), bounded(&invocation.stdout));
-        files.insert(format!("reports/checks/{folder}/stderr.txt"), bounded(&invocation.stderr));
+        files.insert(layout::check_output(&folder, "stdout"), bounded(&invocation.stdout));
+        files.insert(layout::check_output(&folder, "stderr"), bounded(&invocation.stderr));
     }
     files
 }

@@ -383,7 +383,7 @@ fn outputs_lie_in_a_folder_of_the_checks_name_wherever_it_can_be_one() {
     let files = report::files("web", &results);
     let folders: std::collections::BTreeSet<&str> = files
         .keys()
-        .filter_map(|path| path.strip_prefix("reports/checks/")?.strip_suffix("/stdout.txt"))
+        .filter_map(|path| path.strip_prefix("reports/test/checks/")?.strip_suffix("/stdout.txt"))
         .collect();
     let expected = ["package", "a-b", "a-b-2", "A-B-3", "check", "check-2", "-..-etc", "x-y"];
     assert_eq!(folders, expected.into_iter().collect());
@@ -398,7 +398,7 @@ fn an_output_is_cut_where_a_character_ends() {
         invocation.stdout = format!("x{}", "ä".repeat(100_000));
     }
     let files = report::files("web", &results);
-    let kept = std::str::from_utf8(&files["reports/checks/package/stdout.txt"]).unwrap();
+    let kept = std::str::from_utf8(&files["reports/test/checks/package/stdout.txt"]).unwrap();
     let room = super::output::KEPT + 200;
     assert_eq!(kept.len(), room - 1, "a character of two bytes does not fit any more");
 }

@@ -1,9 +1,10 @@
 //! Several regions and accounts: each has its own images and references.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
-use bakeline::aws::{Target, Targets};
+use bakeline::aws::environment::Allow;
+use bakeline::aws::{Environment, Environments};
+use bakeline::evidence::Stage;
 use bakeline::stage::cleanup::retain::Disposition;
 use bakeline::stage::cleanup::survey::{Focus, Scope, Survey};
 use bakeline_rehearsal::services::ec2;
@@ -55,15 +56,16 @@ fn copies_in_another_region_are_judged_by_what_uses_them_there() {
                 }
                 (copy(world, ground, 100), copy(world, ground, 200))
             });
-            let cleaner = Target {
-                role_arn: ROLE.into(),
+            let cleaner = Environment {
+                name: "us".into(),
+                role: ROLE.into(),
                 external_id: None,
                 region: Some(ELSEWHERE.into()),
-                pipelines: vec!["another".into()],
+                allow: Allow { pipelines: vec!["another".into()], stages: vec![Stage::Test] },
             };
-            let targets = Targets::new(BTreeMap::from([("us".to_owned(), cleaner)]));
+            let environments = Environments::new(vec![cleaner]);
             let now = ground.clock.now();
-            let there = targets.clients_by_hand(&ground.aws, "us", "cleaner", now.0).await.unwrap();
+            let there = environments.clients_for_person(&ground.aws, "us", "cleaner", now.0).await.unwrap();
             let named = there.ssm.put_parameter().name("golden").value(&used);
             named.r#type(aws_sdk_ssm::types::ParameterType::String).send().await.unwrap();
             // What uses an image here says nothing of what lies there.

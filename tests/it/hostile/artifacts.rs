@@ -1,16 +1,16 @@
-//! Archives that attack whoever unpacks them, in the place of every stage's input artifact.
+//! Malicious archives in place of each stage's input artifact.
 
 use std::time::Duration;
 
 use super::draft::{Files, pack, unpack};
 use super::forge::{Part, Tail, zip, zip_with};
-use super::refusal::Waiting;
+use super::refusal::PendingJob;
 use bakeline::evidence::Stage;
 
-/// The entry that every stage reads.
+/// The file that every stage reads.
 const SPEC: &str = "bakeline.yaml";
 
-/// How an artifact is spoilt, and what the refusal says besides its place.
+/// A malicious change of an artifact, and the words of the failure besides the artifact's URI.
 struct Attack {
     name: &'static str,
     make: fn(&[u8]) -> Vec<u8>,
@@ -21,19 +21,19 @@ const fn attack(name: &'static str, make: fn(&[u8]) -> Vec<u8>, says: &'static [
     Attack { name, make, says }
 }
 
-/// The good artifact's entries, stored.
+/// The entries of the valid artifact, stored.
 fn parts(artifact: &[u8]) -> Vec<Part> {
     unpack(artifact).iter().map(|(path, bytes)| Part::stored(path, bytes)).collect()
 }
 
-/// The good artifact and one more entry.
+/// The valid artifact with one more entry.
 fn and(artifact: &[u8], part: Part) -> Vec<u8> {
     let mut parts = parts(artifact);
     parts.push(part);
     zip(&parts)
 }
 
-/// The good artifact with another spec entry.
+/// The valid artifact with another spec entry.
 fn spec(artifact: &[u8], change: impl Fn(&[u8]) -> Part) -> Vec<u8> {
     let files = unpack(artifact);
     let part = |(path, bytes): (&String, &Vec<u8>)| {
@@ -48,15 +48,15 @@ fn and_files(artifact: &[u8], more: impl IntoIterator<Item = (String, Vec<u8>)>)
     pack(&files)
 }
 
-/// What is refused whichever stage reads it.
+/// Attacks that every stage refuses.
 const ATTACKS: &[Attack] = &[
     attack("empty", |_| Vec::new(), &["within the end record"]),
     attack("no archive", |_| b"#!/bin/sh\nrm -rf /\n".repeat(20), &["within the end record"]),
     attack("cut in half", |good| good[..good.len() / 2].to_vec(), &["within the end record"]),
     attack("cut by a byte", |good| good[..good.len() - 1].to_vec(), &["byte"]),
-    attack("its first half is missing", |good| good[good.len() / 2..].to_vec(), &["byte"]),
+    attack("without its first half", |good| good[good.len() / 2..].to_vec(), &["byte"]),
     attack(
-        "climbs out of its folder",
+        "a path out of its folder",
         |good| and(good, Part::stored("../../etc/cron.d/own", b"* * * * * root sh")),
         &["../../etc/cron.d/own", "`..`", "at byte"],
     ),
@@ -68,23 +68,23 @@ const ATTACKS: &[Attack] = &[
     attack("backslashes", |good| and(good, Part::stored("..\\..\\x", b"x")), &["backslash"]),
     attack("NUL in a name", |good| and(good, Part::stored("x\0.sh", b"x")), &["NUL"]),
     attack(
-        "bomb by ratio",
+        "zip bomb by ratio",
         |good| and(good, Part::deflated("zeros", &vec![0; 5 << 20])),
         &["zeros", "more than"],
     ),
     attack(
-        "bomb by declared size",
+        "zip bomb by declared size",
         |good| and(good, Part::stored("x", b"x").both(|h| (h.method, h.size) = (8, u32::MAX - 1))),
         &["4294967294", "more than"],
     ),
     attack(
-        "bomb that hides its size",
+        "zip bomb with a false size",
         |good| spec(good, |_| Part::deflated(SPEC, &vec![b' '; 5 << 20]).both(|h| h.size = 100)),
         &[SPEC, "the data of"],
     ),
     attack("an entry twice", |good| and(good, Part::stored(SPEC, b"version: 1")), &[SPEC, "twice"]),
     attack(
-        "a file as a folder",
+        "a file used as a folder",
         |good| and(good, Part::stored("bakeline.yaml/x", b"x")),
         &["`bakeline.yaml` is a file"],
     ),
@@ -100,7 +100,7 @@ const ATTACKS: &[Attack] = &[
         &[SPEC, "encrypted"],
     ),
     attack(
-        "odd method",
+        "unknown compression method",
         |good| spec(good, |b| Part::stored(SPEC, b).both(|h| h.method = 12)),
         &[SPEC, "method 12"],
     ),
@@ -120,7 +120,7 @@ const ATTACKS: &[Attack] = &[
         &[SPEC, "CRC-32"],
     ),
     attack(
-        "data that do not decode",
+        "data that cannot be decompressed",
         |good| spec(good, |b| Part::stored(SPEC, b).both(|h| h.method = 8)),
         &[SPEC, "data"],
     ),
@@ -131,22 +131,22 @@ const ATTACKS: &[Attack] = &[
         },
         &["13 bytes at", "belong to no entry"],
     ),
-    attack("bytes behind the end", |good| [good, b"MZ"].concat(), &["byte"]),
+    attack("bytes after the end", |good| [good, b"MZ"].concat(), &["byte"]),
     attack(
-        "a directory that lies about its length",
+        "a directory with a false length",
         |good| zip_with(&parts(good), &Tail { length_lie: 1 << 30, ..Tail::default() }),
         &["byte"],
     ),
     attack(
-        "more entries than there are",
+        "a false number of entries",
         |good| zip_with(&parts(good), &Tail { entries: Some(60), ..Tail::default() }),
         &["byte"],
     ),
 ];
 
-/// What is refused of a hand-over, which is small and read whole.
+/// Attacks that the stages after bake refuse: they read the whole artifact, which is small.
 const HAND_OVERS: &[Attack] = &[
-    // Of a source only the directory and the files of the spec are read; its digest covers the rest.
+    // The bake stage reads only the directory and the files that the spec names; the digest covers the rest.
     attack(
         "bytes between the entries",
         |good| and(good, Part::stored("x", b"x").after(b"hidden payload")),
@@ -158,11 +158,11 @@ const HAND_OVERS: &[Attack] = &[
         &["1000"],
     ),
     attack(
-        "large all in all",
+        "too large in total",
         |good| and_files(good, (0..5).map(|i| (format!("more/{i}"), vec![7; (4 << 20) - 1]))),
         &["more than"],
     ),
-    attack("a large archive", |good| and(good, Part::stored("x", &vec![7; 17 << 20])), &["16777216"]),
+    attack("an archive that is too large", |good| and(good, Part::stored("x", &vec![7; 17 << 20])), &["16777216"]),
     attack(
         "an entry that was not signed",
         |good| and(good, Part::stored("x", b"x")),
@@ -171,17 +171,17 @@ const HAND_OVERS: &[Attack] = &[
 ];
 
 #[test]
-fn an_archive_that_attacks_is_refused_by_every_stage_that_reads_it() {
+fn every_stage_refuses_a_malicious_archive() {
     let (mut cases, mut wrong) = (0, Vec::new());
-    for waiting in Waiting::everywhere() {
-        let of_stage = if waiting.stage == Stage::Bake { &[][..] } else { HAND_OVERS };
+    for pending in PendingJob::of_each_stage() {
+        let of_stage = if pending.stage == Stage::Bake { &[][..] } else { HAND_OVERS };
         for Attack { name, make, says } in ATTACKS.iter().chain(of_stage) {
-            let refusal = waiting.refuse(make(&waiting.body), Duration::ZERO, None);
-            let place = waiting.place();
+            let refusal = pending.run(make(&pending.body), Duration::ZERO, None);
+            let place = pending.uri();
             let unsigned = name.contains("not signed");
             let says: Vec<&str> = says.iter().copied().chain((!unsigned).then_some(place.as_str())).collect();
             wrong.extend(refusal.differences(
-                &format!("{}, {name}", waiting.stage),
+                &format!("{}, {name}", pending.stage),
                 "RevisionOutOfSync",
                 &says,
             ));
@@ -193,16 +193,16 @@ fn an_archive_that_attacks_is_refused_by_every_stage_that_reads_it() {
 }
 
 #[test]
-fn a_source_that_is_no_release_is_its_writers_to_mend() {
-    let waiting = &Waiting::everywhere()[0];
-    let place = waiting.place();
-    let good = String::from_utf8(unpack(&waiting.body).remove(SPEC).unwrap()).unwrap();
+fn an_invalid_source_is_a_configuration_error() {
+    let pending = &PendingJob::of_each_stage()[0];
+    let place = pending.uri();
+    let good = String::from_utf8(unpack(&pending.body).remove(SPEC).unwrap()).unwrap();
     let broken = good.replacen("version: 1", "version: 2", 1).replacen("service: web", "servise: web", 1);
     let huge = format!("{good}# {}\n", "x".repeat(256 << 10));
     let elsewhere = good.replacen("imagebuilder:eu-west-1", "imagebuilder:eu-west-2", 1);
-    let with = |spec: &str| and_files(&waiting.body, [(SPEC.to_owned(), spec.as_bytes().to_vec())]);
+    let with = |spec: &str| and_files(&pending.body, [(SPEC.to_owned(), spec.as_bytes().to_vec())]);
     let without = |path: &str| {
-        let mut files = unpack(&waiting.body);
+        let mut files = unpack(&pending.body);
         assert!(files.remove(path).is_some());
         pack(&files)
     };
@@ -222,7 +222,7 @@ fn a_source_that_is_no_release_is_its_writers_to_mend() {
         ),
         (
             "not text",
-            and_files(&waiting.body, [(SPEC.to_owned(), vec![0xff; 99])]),
+            and_files(&pending.body, [(SPEC.to_owned(), vec![0xff; 99])]),
             wrong_kind,
             &["bakeline.yaml:1:1"],
         ),
@@ -237,14 +237,14 @@ fn a_source_that_is_no_release_is_its_writers_to_mend() {
         ),
         (
             "a huge script",
-            and_files(&waiting.body, [("checks/serves.sh".to_owned(), vec![b'#'; 49 << 10])]),
+            and_files(&pending.body, [("checks/serves.sh".to_owned(), vec![b'#'; 49 << 10])]),
             "RevisionOutOfSync",
             &[place_says, "checks/serves.sh", "more than the 49152"],
         ),
     ];
     let mut wrong = Vec::new();
     for (name, body, kind, says) in table {
-        wrong.extend(waiting.refuse(body.clone(), Duration::ZERO, None).differences(name, kind, says));
+        wrong.extend(pending.run(body.clone(), Duration::ZERO, None).differences(name, kind, says));
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
 }

@@ -1,4 +1,4 @@
-//! Files with mistakes, given to the binary: exit 65, the place of the mistake, and never a panic.
+//! Invalid files given to the binary: the exit code, the position of the mistake, and no panic.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use super::draft::{pack, unpack};
 use super::forge::{Part, zip};
 use crate::support::repository;
 
-/// Runs the binary with nothing of the tester's own AWS settings.
+/// Runs the binary without the AWS settings of the environment.
 fn bakeline(arguments: &[&str], paths: &[&Path]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_bakeline"))
         .args(arguments)
@@ -23,7 +23,7 @@ fn bakeline(arguments: &[&str], paths: &[&Path]) -> Output {
         .unwrap()
 }
 
-/// What is not as a refusal should be.
+/// The differences from the expected error, one line each.
 fn differences(name: &str, output: &Output, code: i32, says: &[&str]) -> Vec<String> {
     let stderr = String::from_utf8_lossy(&output.stderr);
     let mut wrong = Vec::new();
@@ -31,7 +31,7 @@ fn differences(name: &str, output: &Output, code: i32, says: &[&str]) -> Vec<Str
         wrong.push(format!("{name}: ended with {} instead of {code}: {stderr}", output.status));
     }
     if !stderr.starts_with("error: ") {
-        wrong.push(format!("{name}: does not begin with the error: {stderr}"));
+        wrong.push(format!("{name}: does not begin with `error: `: {stderr}"));
     }
     for part in says.iter().filter(|part| !stderr.contains(**part)) {
         wrong.push(format!("{name}: does not say {part:?}: {stderr}"));
@@ -46,7 +46,7 @@ fn job() -> Value {
     serde_json::from_slice(&fs::read(repository("examples/web/jobs/bake.json")).unwrap()).unwrap()
 }
 
-/// The example's job document with one thing changed, as it would be printed.
+/// The example's job document with one change.
 fn changed(change: impl FnOnce(&mut Value)) -> Vec<u8> {
     let mut job = job();
     change(&mut job);
@@ -67,7 +67,7 @@ const DATA: &str = "/jobDetails/data";
 const CONTEXT: &str = "/jobDetails/data/pipelineContext";
 
 #[test]
-fn a_job_document_with_a_mistake_is_refused_with_its_place() {
+fn an_invalid_job_document_is_refused_with_the_position_of_the_mistake() {
     let details = job()["jobDetails"].clone();
     let one_line = |value: Value| serde_json::to_vec(&value).unwrap();
     let mut text = fs::read(repository("examples/web/jobs/bake.json")).unwrap();
@@ -91,7 +91,7 @@ fn a_job_document_with_a_mistake_is_refused_with_its_place() {
         ("null", b"null".to_vec(), &[":1:4: "]),
         ("an empty object", b"{}".to_vec(), &[":1:2: ", "missing field `id`"]),
         ("deeply nested", b"[".repeat(5000), &[":1:5000: "]),
-        ("nested in a member that nobody reads", [b"{\"x\":".repeat(5000), b"1".to_vec()].concat(), &[":1:"]),
+        ("nested in an unknown member", [b"{\"x\":".repeat(5000), b"1".to_vec()].concat(), &[":1:"]),
         ("huge", huge, &["longer than the 1048576 bytes"]),
         ("no job", one_line(json!({"jobs": []})), &["jobs is a list of 0: expected exactly one job"]),
         (
@@ -129,7 +129,7 @@ fn a_job_document_with_a_mistake_is_refused_with_its_place() {
             &["found sequence, expected a map"],
         ),
         (
-            "an id that climbs",
+            "an id with a path",
             with("/jobDetails/id", json!("../../etc/passwd")),
             &["id is \"../../etc/passwd\"", "expected an id"],
         ),
@@ -192,7 +192,7 @@ fn a_job_document_with_a_mistake_is_refused_with_its_place() {
 }
 
 #[test]
-fn a_credential_in_the_wrong_place_of_a_job_document_is_not_told() {
+fn credentials_in_an_invalid_job_document_are_not_printed() {
     const SECRET: &str = "wJalrXUtnFEMI-planted";
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("job.json");
@@ -211,7 +211,7 @@ fn a_credential_in_the_wrong_place_of_a_job_document_is_not_told() {
     }
 }
 
-/// A signing key and its trust root, so that a job gets as far as its token.
+/// A signing key and its trust root: the job is run as far as its token.
 fn keys(folder: &Path) -> [String; 2] {
     let key = repository("tests/golden/evidence/keys/p256-pkcs8.pem");
     let trust = folder.join("trust.yaml");
@@ -220,7 +220,7 @@ fn keys(folder: &Path) -> [String; 2] {
 }
 
 #[test]
-fn a_state_that_is_not_the_jobs_own_is_refused() {
+fn an_invalid_state_file_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let [key, trust] = keys(folder.path());
     let file = repository("examples/web/jobs/bake.json");
@@ -254,7 +254,7 @@ fn a_state_that_is_not_the_jobs_own_is_refused() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
-/// A rehearsed release: its folder.
+/// The folder of a rehearsed release.
 fn rehearsed() -> &'static Path {
     static FOLDER: OnceLock<tempfile::TempDir> = OnceLock::new();
     FOLDER
@@ -270,7 +270,7 @@ fn rehearsed() -> &'static Path {
 }
 
 #[test]
-fn verify_refuses_what_is_not_an_artifact_that_was_signed() {
+fn verify_refuses_an_artifact_that_was_not_signed() {
     let trust = rehearsed().join("trust.yaml");
     let good = fs::read(rehearsed().join("2-test.zip")).unwrap();
     let folder = tempfile::tempdir().unwrap();
@@ -290,12 +290,12 @@ fn verify_refuses_what_is_not_an_artifact_that_was_signed() {
         ("empty", Vec::new(), "within the end record"),
         ("text", b"hello\n".repeat(99), "within the end record"),
         ("cut", good[..good.len() / 3].to_vec(), "within the end record"),
-        ("a path that climbs", also(Part::stored("../x", b"x")), "`..`"),
+        ("a path out of its folder", also(Part::stored("../x", b"x")), "`..`"),
         ("an entry twice", also(Part::stored("bakeline.yaml", b"x")), "twice"),
         ("a link", also(Part::stored("x", b"/etc/passwd").attributes(0o120_777 << 16)), "symbolic link"),
-        ("a bomb", also(Part::deflated("x", &vec![0; 5 << 20])), "more than"),
+        ("a zip bomb", also(Part::deflated("x", &vec![0; 5 << 20])), "more than"),
         (
-            "packed anew",
+            "packed by another tool",
             zip(&unpack(&good).iter().map(|(p, b)| Part::stored(p, b)).collect::<Vec<_>>()),
             "byte for byte",
         ),
@@ -344,7 +344,7 @@ fn verify_refuses_what_is_not_an_artifact_that_was_signed() {
 }
 
 #[test]
-fn verify_refuses_a_trust_root_with_a_mistake() {
+fn verify_refuses_an_invalid_trust_root() {
     let good = fs::read_to_string(rehearsed().join("trust.yaml")).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("trust.yaml");
@@ -359,9 +359,9 @@ fn verify_refuses_a_trust_root_with_a_mistake() {
         ("an unknown stage", good.replace("cleanup]", "deploy]").into_bytes(), "line "),
         ("an unknown field", good.replace("    stages", "    stage").into_bytes(), "line "),
         ("no public key", good.replace("BEGIN PUBLIC KEY", "BEGIN CERTIFICATE").into_bytes(), "public key of \"rehearsal\" cannot be used"),
-        ("a date that is none", good.replace("    stages", "    not_after: tomorrow\n    stages").into_bytes(), "`not_after`"),
+        ("an invalid date", good.replace("    stages", "    not_after: tomorrow\n    stages").into_bytes(), "`not_after`"),
         ("huge", vec![b'#'; 1 << 20], "262144"),
-        ("a bomb of aliases", b"a: &a [x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b]\nd: &d [*c,*c,*c,*c,*c,*c,*c,*c]\nkeys: [*d,*d,*d,*d,*d,*d,*d,*d]\n".to_vec(), "trust root"),
+        ("a YAML alias bomb", b"a: &a [x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b]\nd: &d [*c,*c,*c,*c,*c,*c,*c,*c]\nkeys: [*d,*d,*d,*d,*d,*d,*d,*d]\n".to_vec(), "trust root"),
     ];
     let mut wrong = Vec::new();
     for (name, bytes, says) in table {
@@ -373,7 +373,7 @@ fn verify_refuses_a_trust_root_with_a_mistake() {
 }
 
 #[test]
-fn rehearse_tells_all_ten_mistakes_of_a_spec_at_once() {
+fn rehearse_reports_all_mistakes_of_a_spec_at_once() {
     let mut spec = fs::read_to_string(repository("examples/web/bakeline.yaml")).unwrap();
     for (passage, replacement) in [
         ("service: web\n", "service: Web_Shop\n"),
@@ -409,7 +409,7 @@ fn rehearse_tells_all_ten_mistakes_of_a_spec_at_once() {
 }
 
 #[test]
-fn rehearse_refuses_what_is_no_spec_and_no_scenario() {
+fn rehearse_refuses_an_invalid_spec_and_an_invalid_scenario() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("bakeline.yaml");
     let mut wrong = Vec::new();
@@ -444,7 +444,7 @@ fn rehearse_refuses_what_is_no_spec_and_no_scenario() {
 }
 
 #[test]
-fn absurd_numbers_in_a_scenario_do_no_harm() {
+fn extreme_numbers_in_a_scenario_cause_no_panic() {
     let folder = tempfile::tempdir().unwrap();
     let spec = repository("tests/it/fixtures/crash/bakeline.yaml");
     let scenario = folder.path().join("scenario.yaml");

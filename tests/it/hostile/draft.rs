@@ -1,4 +1,4 @@
-//! A hand-over taken apart, changed, and put together and signed again.
+//! Unpacks an artifact, changes its files and statements, signs and packs it again.
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bakeline::artifact::{ArchiveWriter, EntryPath};
 use bakeline::evidence::dsse::{IN_TOTO, pae};
-use bakeline::evidence::link::STATEMENTS;
+use bakeline::evidence::layout::STATEMENTS;
 use bakeline::evidence::{Sha256, Signer};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -14,32 +14,32 @@ use serde_json::{Value, json};
 
 use crate::support::repository;
 
-/// A whole artifact, by path.
+/// All files of an artifact, by path.
 pub type Files = BTreeMap<String, Vec<u8>>;
 
-/// Whose key signs.
+/// The key that signs.
 #[derive(Clone, Copy, PartialEq)]
 pub enum By {
-    /// The worker's, which is trusted.
+    /// The worker's key, which is trusted.
     Worker,
-    /// A key that nobody trusts.
+    /// An untrusted key.
     Stranger,
-    /// The same, under the id of the worker's key.
+    /// The untrusted key with the id of the worker's key.
     Impostor,
 }
 
-/// An artifact whose statements can be changed; they are signed when it is put together.
+/// An artifact whose statements can be changed. [`Draft::seal`] signs them again.
 pub struct Draft {
-    /// The files beside the statements.
+    /// The files other than the statements.
     pub files: Files,
     /// The statements, by path.
     pub said: BTreeMap<String, Value>,
     pub by: By,
-    /// Whether each statement names the one before it as it is now.
+    /// Whether `previous` of each statement is set to the digest of the statement before it.
     pub linked: bool,
-    /// The action execution that is about to read it.
+    /// The action execution that reads the artifact.
     pub reader: String,
-    /// Time that passes before it is read.
+    /// The time that passes before it is read.
     pub later: Duration,
 }
 
@@ -64,13 +64,13 @@ pub fn pack(files: &Files) -> Vec<u8> {
     std::fs::read(writer.finish().unwrap().path()).unwrap()
 }
 
-/// What an envelope says, whoever signed it.
+/// The payload of an envelope. The signature is not verified.
 pub fn payload(envelope: &[u8]) -> Value {
     let envelope: Value = serde_json::from_slice(envelope).unwrap();
     serde_json::from_slice(&STANDARD.decode(envelope["payload"].as_str().unwrap()).unwrap()).unwrap()
 }
 
-/// An envelope in the form the product writes.
+/// An envelope as bakeline writes it.
 pub fn envelope(payload: &Value, keyid: &str, sig: &[u8]) -> Vec<u8> {
     let payload = STANDARD.encode(serde_json::to_vec(payload).unwrap());
     let signatures = json!([{"keyid": keyid, "sig": STANDARD.encode(sig)}]);
@@ -97,20 +97,28 @@ impl Draft {
         self.said.values_mut().next_back().unwrap()
     }
 
-    /// Changes the place in the chain that every statement names.
+    /// Sets a member of the link of every statement.
     pub fn links(&mut self, member: &str, value: &Value) {
         for said in self.said.values_mut() {
             said["predicate"]["bakeline_chain"][member] = value.clone();
         }
     }
 
-    /// Puts a file there, or takes it away, and has every statement list what is there.
+    /// Changes a member of the run that every statement names.
+    pub fn runs(&mut self, member: &str, value: &Value) {
+        for said in self.said.values_mut() {
+            said["predicate"]["bakeline_chain"]["run"][member] = value.clone();
+        }
+    }
+
+    /// Adds, replaces or removes a file, in the artifact and in the list of every statement.
     pub fn rewrite(&mut self, path: &str, bytes: Option<&[u8]>) {
         for said in self.said.values_mut() {
-            let files = said["predicate"]["bakeline_chain"]["files"].as_object_mut().unwrap();
-            match bytes {
-                Some(bytes) => drop(files.insert(path.to_owned(), json!(Sha256::of(bytes).to_string()))),
-                None => drop(files.shift_remove(path)),
+            let files = said["predicate"]["bakeline_chain"]["files"].as_array_mut().unwrap();
+            files.retain(|file| file["name"] != path);
+            if let Some(bytes) = bytes {
+                let digest = json!({"sha256": Sha256::of(bytes).to_string()});
+                files.push(json!({"name": path, "digest": digest}));
             }
         }
         match bytes {
@@ -119,7 +127,7 @@ impl Draft {
         }
     }
 
-    /// Signs every statement and packs all.
+    /// Signs every statement and packs the artifact.
     pub async fn seal(mut self, worker: &Signer) -> Vec<u8> {
         let stranger = Signer::from_file(&repository("tests/golden/evidence/keys/p256-pkcs8.pem")).unwrap();
         let signer = if self.by == By::Worker { worker } else { &stranger };
@@ -128,7 +136,7 @@ impl Draft {
         for (path, mut said) in self.said {
             if self.linked {
                 said["predicate"]["bakeline_chain"]["previous"] =
-                    json!(previous.map(|digest| digest.to_string()));
+                    json!(previous.map(|digest| json!({"sha256": digest.to_string()})));
             }
             let message = pae(IN_TOTO, &serde_json::to_vec(&said).unwrap());
             let sealed = envelope(&said, &keyid, &signer.sign(&message).await.unwrap());

@@ -1,4 +1,4 @@
-//! Valid input with random damage: it is read or it is refused, and nothing else happens.
+//! Valid inputs with random changes: each is read or refused, without a panic.
 
 use bakeline::artifact::{Archive, Caps, Origin};
 use bakeline::engine::{Job, Machine, Token};
@@ -13,22 +13,22 @@ use proptest::sample::Index;
 
 use crate::support::repository;
 
-/// One piece of damage.
+/// One random change.
 #[derive(Clone, Debug)]
 enum Damage {
     Flip(Index, u8),
     Set(Index, u8),
     Cut(Index),
     Remove(Index, Index),
-    /// A piece of the text again, at another place.
+    /// Copies a part to another position.
     Splice(Index, Index, Index),
     Insert(Index, Vec<u8>),
 }
 
 fn damage() -> impl Strategy<Value = Vec<Damage>> {
     let index = any::<Index>;
-    // What means something to the readers of JSON, YAML and zip.
-    let telling = prop::sample::select(
+    // Text with a meaning in JSON, YAML or zip.
+    let meaningful = prop::sample::select(
         [
             "null",
             "-1",
@@ -59,7 +59,7 @@ fn damage() -> impl Strategy<Value = Vec<Damage>> {
         index().prop_map(Damage::Cut),
         (index(), index()).prop_map(|(from, to)| Damage::Remove(from, to)),
         (index(), index(), index()).prop_map(|(from, to, at)| Damage::Splice(from, to, at)),
-        (index(), telling).prop_map(|(at, text)| Damage::Insert(at, text.as_bytes().to_vec())),
+        (index(), meaningful).prop_map(|(at, text)| Damage::Insert(at, text.as_bytes().to_vec())),
     ];
     prop::collection::vec(one, 1..6)
 }
@@ -100,11 +100,11 @@ fn read(path: &str) -> Vec<u8> {
 
 const JOBS: [&str; 4] = ["bake", "test", "promote", "cleanup"];
 
-/// A token that is read is written again as one that is read.
-fn reread<M: Machine>(raw: &str, execution: &str) -> Result<(), TestCaseError> {
+/// Checks that a token that can be decoded can be decoded again after encoding.
+fn roundtrip<M: Machine>(raw: &str, execution: &str) -> Result<(), TestCaseError> {
     if let Ok(token) = Token::<M>::decode(raw, execution) {
         for moment in [token.started, token.not_before, token.deadline] {
-            // A date that cannot be written would be a panic wherever it is told.
+            // Every date must be printable.
             let _ = moment.to_string();
         }
         if let Ok(text) = token.encode() {
@@ -149,11 +149,11 @@ proptest! {
 
     #[test]
     fn a_damaged_envelope_is_read_or_refused(damage in damage()) {
-        let bytes = damaged(&read("tests/golden/evidence/statements/1-bake.dsse.json"), &damage);
+        let bytes = damaged(&read("tests/golden/evidence/statements/01-bake.dsse.json"), &damage);
         let trust = TrustRoot::parse(&String::from_utf8(read("tests/golden/evidence/trust.yaml")).unwrap()).unwrap();
         if let Ok(envelope) = Envelope::decode(&bytes) && let Ok(opened) = trust.open(&envelope) {
-            // What verifies after all says what was signed.
-            let good = Envelope::decode(&read("tests/golden/evidence/statements/1-bake.dsse.json")).unwrap();
+            // An envelope that still verifies has the signed statement.
+            let good = Envelope::decode(&read("tests/golden/evidence/statements/01-bake.dsse.json")).unwrap();
             prop_assert_eq!(opened.statement, trust.open(&good).unwrap().statement);
         }
     }
@@ -176,9 +176,9 @@ proptest! {
         let good = std::fs::read(which.get(&files)).unwrap();
         let raw = String::from_utf8_lossy(&damaged(good.trim_ascii_end(), &damage)).into_owned();
         let execution = "1f0c2d3e-0000-4000-8000-000000000001";
-        reread::<Bake>(&raw, execution)?;
-        reread::<Test>(&raw, execution)?;
-        reread::<Promote>(&raw, execution)?;
-        reread::<Cleanup>(&raw, execution)?;
+        roundtrip::<Bake>(&raw, execution)?;
+        roundtrip::<Test>(&raw, execution)?;
+        roundtrip::<Promote>(&raw, execution)?;
+        roundtrip::<Cleanup>(&raw, execution)?;
     }
 }

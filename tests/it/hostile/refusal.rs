@@ -1,4 +1,4 @@
-//! A stage that is given something bad, run by the worker's own code to its end, and what came of it.
+//! Runs a stage with an invalid input by the worker's own code, and reads the failure that CodePipeline received.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -16,9 +16,9 @@ use bakeline_rehearsal::time::Time;
 use super::draft::Draft;
 use crate::support::{Moment, in_virtual_time, plan, work};
 
-/// The artifact that a stage is about to read.
+/// A job that a stage is about to run, with its input artifact.
 #[derive(Clone)]
-pub struct Waiting {
+pub struct PendingJob {
     pub stage: Stage,
     pub moment: Moment,
     pub bucket: String,
@@ -28,18 +28,18 @@ pub struct Waiting {
     pub reader: String,
 }
 
-/// What came of a job.
+/// The failure that CodePipeline received.
 #[derive(Debug)]
 pub struct Refusal {
     pub kind: String,
     pub message: String,
 }
 
-impl Waiting {
-    /// Every stage with its job waiting, on a short release.
-    pub fn everywhere() -> &'static [Self] {
-        static EVERYWHERE: OnceLock<Vec<Waiting>> = OnceLock::new();
-        EVERYWHERE.get_or_init(|| {
+impl PendingJob {
+    /// The pending job of each stage of a short release.
+    pub fn of_each_stage() -> &'static [Self] {
+        static JOBS_OF_STAGES: OnceLock<Vec<PendingJob>> = OnceLock::new();
+        JOBS_OF_STAGES.get_or_init(|| {
             let release = plan("tests/it/fixtures/crash/bakeline.yaml", "build: {minutes: 4}\n");
             Moment::before_each_stage(&release)
                 .iter()
@@ -48,9 +48,9 @@ impl Waiting {
         })
     }
 
-    /// The stages that read what another one handed over.
-    pub fn for_hand_overs() -> impl Iterator<Item = &'static Self> {
-        Self::everywhere().iter().filter(|waiting| waiting.stage != Stage::Bake)
+    /// The pending jobs of the stages that read the artifact of another stage.
+    pub fn after_bake() -> impl Iterator<Item = &'static Self> {
+        Self::of_each_stage().iter().filter(|pending| pending.stage != Stage::Bake)
     }
 
     fn at(stage: Stage, moment: &Moment) -> Self {
@@ -76,13 +76,13 @@ impl Waiting {
         })
     }
 
-    /// How a message calls the artifact.
-    pub fn place(&self) -> String {
+    /// The artifact as error messages name it.
+    pub fn uri(&self) -> String {
         format!("s3://{}/{}", self.bucket, self.key)
     }
 
-    /// The artifact with its statements changed and signed again, and the time at which it is read.
-    pub fn redrafted(&self, change: impl FnOnce(&mut Draft)) -> (Vec<u8>, Duration) {
+    /// The artifact with changed statements, signed again, and the time that passes before it is read.
+    pub fn with_chain(&self, change: impl FnOnce(&mut Draft)) -> (Vec<u8>, Duration) {
         in_virtual_time(async {
             let (cloud, clock) = self.moment.go_on();
             let deps = self.worker(&cloud, &clock).await;
@@ -98,8 +98,8 @@ impl Waiting {
         self.moment.worker(cloud, clock, &journal, &[self.stage], Telemetry::default()).await
     }
 
-    /// Puts `body` in the artifact's place and runs the stage. `trust` is believed instead of the worker's own root.
-    pub fn refuse(&self, body: Vec<u8>, later: Duration, trust: Option<TrustRoot>) -> Refusal {
+    /// Replaces the artifact with `body` and runs the stage. `trust` replaces the worker's trust root.
+    pub fn run(&self, body: Vec<u8>, later: Duration, trust: Option<TrustRoot>) -> Refusal {
         in_virtual_time(async {
             let mut moment = self.moment.clone();
             moment.now = Time(moment.now.0 + i64::try_from(later.as_millis()).unwrap());
@@ -116,31 +116,31 @@ impl Waiting {
                 deps.authority = Arc::new(Authority { signer, trust });
             }
             if work(&moment, &cloud, &deps, self.stage).await == ActionStatus::Succeeded {
-                return Refusal::none("it was taken for good");
+                return Refusal::none("the stage succeeded");
             }
-            assert!(deps.journal.jobs().await.unwrap().is_empty(), "the job is not struck from the journal");
+            assert!(deps.journal.jobs().await.unwrap().is_empty(), "the job is still in the journal");
             refusal(&cloud)
         })
     }
 }
 
-/// The one failure that CodePipeline was told; none, if nothing or more was told, or something was changed in AWS.
+/// The one failure that CodePipeline received. `no refusal` if it received none or several, or if AWS was changed.
 pub fn refusal(cloud: &Cloud) -> Refusal {
     cloud.with_transcript(|transcript| {
         let applied = || transcript.records().iter().filter(|record| record.applied && record.mutating);
-        let harmless = ["AcknowledgeJob", "PutJobFailureResult"];
+        let allowed = ["AcknowledgeJob", "PutJobFailureResult"];
         let changed: Vec<String> = applied()
-            .filter(|record| !harmless.contains(&record.operation.as_str()))
+            .filter(|record| !allowed.contains(&record.operation.as_str()))
             .map(|record| format!("{}:{} {}", record.service, record.operation, record.input))
             .collect();
         if !changed.is_empty() {
             return Refusal::none(&format!("changed in AWS: {changed:?}"));
         }
-        let told: Vec<_> = applied().filter(|record| record.operation == "PutJobFailureResult").collect();
-        let [told] = told[..] else {
-            return Refusal::none(&format!("{} failures were reported", told.len()));
+        let failures: Vec<_> = applied().filter(|record| record.operation == "PutJobFailureResult").collect();
+        let [failure] = failures[..] else {
+            return Refusal::none(&format!("{} failures were reported", failures.len()));
         };
-        let text = |member: &str| told.input["failureDetails"][member].as_str().unwrap().to_owned();
+        let text = |member: &str| failure.input["failureDetails"][member].as_str().unwrap().to_owned();
         Refusal { kind: text("type"), message: text("message") }
     })
 }
@@ -150,7 +150,7 @@ impl Refusal {
         Self { kind: "no refusal".into(), message: why.into() }
     }
 
-    /// What is not as it should be.
+    /// The differences from the expected failure, one line each.
     pub fn differences(&self, name: &str, kind: &str, says: &[&str]) -> Vec<String> {
         let mut wrong = Vec::new();
         if self.kind != kind {

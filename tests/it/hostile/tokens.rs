@@ -1,4 +1,4 @@
-//! Continuation tokens that are not the job's own, whatever state they claim.
+//! Continuation tokens of another job, of another version or malformed.
 
 use std::time::Duration;
 
@@ -7,11 +7,11 @@ use bakeline::worker::claim::{self, Claim};
 use bakeline::worker::{WorkerDeps, run_once};
 use serde_json::{Value, json};
 
-use super::refusal::{Refusal, Waiting, refusal};
+use super::refusal::{Refusal, PendingJob, refusal};
 use crate::support::{in_virtual_time, repository};
 
-/// A token of each kind of state that was ever released for a stage, by the name of its file.
-fn released(stage: &str) -> Vec<(String, String)> {
+/// The golden tokens of a stage, by file name.
+fn golden(stage: &str) -> Vec<(String, String)> {
     let mut tokens = Vec::new();
     for file in std::fs::read_dir(repository(&format!("tests/golden/tokens/2/{stage}"))).unwrap() {
         let path = file.unwrap().path();
@@ -22,22 +22,22 @@ fn released(stage: &str) -> Vec<(String, String)> {
     tokens
 }
 
-/// The job of the waiting stage, claimed.
-async fn claimed(deps: &WorkerDeps, waiting: &Waiting) -> Job {
-    let offered = claim::poll(deps, waiting.stage, 1).await.unwrap().remove(0);
-    assert_eq!(offered.key.attempt_id, waiting.reader);
+/// Claims the pending job.
+async fn claimed(deps: &WorkerDeps, pending: &PendingJob) -> Job {
+    let offered = claim::poll(deps, pending.stage, 1).await.unwrap().remove(0);
+    assert_eq!(offered.key.attempt_id, pending.reader);
     match claim::acknowledge(deps, offered).await.unwrap() {
         Claim::Ours(job) => *job,
         Claim::NotOurs { why, .. } => panic!("{why}"),
     }
 }
 
-/// Runs the waiting job with another token, and gives the failure and the virtual time it took.
-fn run(waiting: &Waiting, token: &str) -> (Refusal, Duration) {
+/// Runs the pending job with another token. Returns the failure and the virtual time it took.
+fn run(pending: &PendingJob, token: &str) -> (Refusal, Duration) {
     in_virtual_time(async {
-        let (cloud, clock) = waiting.moment.go_on();
-        let deps = waiting.worker(&cloud, &clock).await;
-        let job = claimed(&deps, waiting).await;
+        let (cloud, clock) = pending.moment.go_on();
+        let deps = pending.worker(&cloud, &clock).await;
+        let job = claimed(&deps, pending).await;
         let began = clock.now();
         run_once::run(&deps, Job { continuation_token: Some(token.to_owned()), ..job }).await.unwrap();
         (refusal(&cloud), clock.now().since(began))
@@ -45,34 +45,34 @@ fn run(waiting: &Waiting, token: &str) -> (Refusal, Duration) {
 }
 
 #[test]
-fn a_token_that_is_not_the_jobs_own_is_refused_and_nothing_is_done() {
+fn an_invalid_token_is_refused_and_changes_nothing() {
     let (mut ran, mut wrong) = (0, Vec::new());
-    for waiting in Waiting::everywhere() {
-        let stage = waiting.stage.name();
-        let (_, sample) = released(stage).remove(0);
+    for pending in PendingJob::of_each_stage() {
+        let stage = pending.stage.name();
+        let (_, sample) = golden(stage).remove(0);
         let sample: Value = serde_json::from_str(&sample).unwrap();
         let with = |member: &str, value: Value| {
             let mut token = sample.clone();
-            token["execution"] = json!(waiting.reader);
+            token["execution"] = json!(pending.reader);
             token[member] = value;
             token.to_string()
         };
-        let mut cases: Vec<(String, String, String)> = released(stage)
+        let mut cases: Vec<(String, String, String)> = golden(stage)
             .into_iter()
             .map(|(rests, token)| {
                 let says = format!(
                     "belongs to action execution 1f0c2d3e-0000-4000-8000-000000000001, the job to {}",
-                    waiting.reader
+                    pending.reader
                 );
                 (format!("another execution's, {rests}"), token, says)
             })
             .collect();
         for other in ["bake", "test", "promote", "cleanup"].into_iter().filter(|other| *other != stage) {
-            let (rests, token) = released(other)
+            let (rests, token) = golden(other)
                 .into_iter()
                 .find(|(rests, _)| rests != "start" && rests != "sealing")
                 .unwrap();
-            let token = token.replace("1f0c2d3e-0000-4000-8000-000000000001", &waiting.reader);
+            let token = token.replace("1f0c2d3e-0000-4000-8000-000000000001", &pending.reader);
             cases.push((
                 format!("another stage's, {other} {rests}"),
                 token,
@@ -87,7 +87,7 @@ fn a_token_that_is_not_the_jobs_own_is_refused_and_nothing_is_done() {
         let length = format!("is {} bytes long; CodePipeline carries at most 2048", long.len());
         for (name, token, says) in [
             (
-                "not to be run before the end of time",
+                "due at the end of time",
                 unending.to_string(),
                 "belongs to action execution".to_owned(),
             ),
@@ -110,14 +110,14 @@ fn a_token_that_is_not_the_jobs_own_is_refused_and_nothing_is_done() {
         }
         for (name, token, says) in cases {
             let name = format!("{stage}, a token {name}");
-            let (refusal, took) = run(waiting, &token);
+            let (refusal, took) = run(pending, &token);
             wrong.extend(refusal.differences(
                 &name,
                 "ConfigurationError",
                 &["the continuation token", &says],
             ));
             if took > Duration::from_mins(1) {
-                wrong.push(format!("{name}: was waited for {took:?}"));
+                wrong.push(format!("{name}: took {took:?}"));
             }
             ran += 1;
         }
@@ -127,15 +127,15 @@ fn a_token_that_is_not_the_jobs_own_is_refused_and_nothing_is_done() {
 }
 
 #[test]
-fn a_job_of_no_stage_is_answered_and_nothing_is_done() {
-    let waiting = &Waiting::everywhere()[0];
+fn a_job_of_another_action_type_fails_and_changes_nothing() {
+    let pending = &PendingJob::of_each_stage()[0];
     for (category, provider, version) in
         [("Build", "BakelineBake", "2"), ("Build", "Other", "1"), ("Test", "BakelineBake", "1")]
     {
         let refusal = in_virtual_time(async {
-            let (cloud, clock) = waiting.moment.go_on();
-            let deps = waiting.worker(&cloud, &clock).await;
-            let mut job = claimed(&deps, waiting).await;
+            let (cloud, clock) = pending.moment.go_on();
+            let deps = pending.worker(&cloud, &clock).await;
+            let mut job = claimed(&deps, pending).await;
             job.action_type = bakeline::engine::job::ActionType {
                 category: category.into(),
                 provider: provider.into(),
@@ -144,23 +144,56 @@ fn a_job_of_no_stage_is_answered_and_nothing_is_done() {
             run_once::run(&deps, job).await.unwrap();
             refusal(&cloud)
         });
-        let says = format!("the job is of {category} {provider} {version}");
+        let says = format!("the action type of the job is {category} {provider} {version}");
         let wrong = refusal.differences(provider, "ConfigurationError", &[&says]);
         assert!(wrong.is_empty(), "{wrong:#?}");
     }
 }
 
 #[test]
-fn a_job_without_artifacts_is_answered_and_nothing_is_done() {
-    for waiting in Waiting::everywhere() {
+fn a_job_without_artifacts_fails_and_changes_nothing() {
+    for pending in PendingJob::of_each_stage() {
         let refusal = in_virtual_time(async {
-            let (cloud, clock) = waiting.moment.go_on();
-            let deps = waiting.worker(&cloud, &clock).await;
-            let job = claimed(&deps, waiting).await;
+            let (cloud, clock) = pending.moment.go_on();
+            let deps = pending.worker(&cloud, &clock).await;
+            let job = claimed(&deps, pending).await;
             run_once::run(&deps, Job { inputs: Vec::new(), ..job }).await.unwrap();
             refusal(&cloud)
         });
-        let wrong = refusal.differences(waiting.stage.name(), "ConfigurationError", &["no input artifact"]);
+        let wrong = refusal.differences(pending.stage.name(), "ConfigurationError", &["no input artifact"]);
         assert!(wrong.is_empty(), "{wrong:#?}");
+    }
+}
+
+#[test]
+fn a_job_that_uses_reserved_properties_or_artifacts_fails_and_changes_nothing() {
+    use bakeline::worker::action::{OPTIONS, PART};
+    fn set(property: &str) -> bakeline::engine::job::Configuration {
+        [(property.to_owned(), "eu".to_owned())].into_iter().collect()
+    }
+    for pending in PendingJob::of_each_stage() {
+        let run_as = |change: fn(Job) -> Job| {
+            in_virtual_time(async {
+                let (cloud, clock) = pending.moment.go_on();
+                let deps = pending.worker(&cloud, &clock).await;
+                let job = claimed(&deps, pending).await;
+                run_once::run(&deps, change(job)).await.unwrap();
+                refusal(&cloud)
+            })
+        };
+        for (change, says) in [
+            ((|job| Job { configuration: set(PART), ..job }) as fn(Job) -> Job, "property Part is reserved"),
+            (|job| Job { configuration: set(OPTIONS), ..job }, "property Options is reserved"),
+            (
+                |job| {
+                    let inputs = [job.inputs.clone(), job.inputs.clone()].concat();
+                    Job { inputs, ..job }
+                },
+                "2 input artifacts",
+            ),
+        ] {
+            let wrong = run_as(change).differences(says, "ConfigurationError", &[says]);
+            assert!(wrong.is_empty(), "{}: {wrong:#?}", pending.stage);
+        }
     }
 }

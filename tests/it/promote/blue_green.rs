@@ -75,7 +75,7 @@ fn check(story: &str, end: &mut End, outcome: &str, reason: &str, expected: Stan
     assert!(seen <= harmed, "{story}: {seen} requests harmed");
     if !record["trial"].is_null() {
         assert_eq!(record["trial"]["sameNumbers"], true, "{told}");
-        let text = String::from_utf8(end.files["reports/rollout.jsonl"].clone()).unwrap();
+        let text = String::from_utf8(end.files["reports/promote/judge.jsonl"].clone()).unwrap();
         let recording = bakeline::judge::recording::Recording::parse(&text).unwrap();
         let look = bakeline::judge::judge(&recording.rules, &recording.windows).unwrap();
         assert_eq!(record["trial"]["verdict"], look.verdict.name().to_lowercase(), "{told}");

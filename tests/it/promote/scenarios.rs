@@ -85,7 +85,7 @@ pub(super) fn check(story: &str, mut end: End, expected: &Expected) -> End {
         assert_eq!(record["trial"]["sameNumbers"], true, "{told}");
         replays(story, &end, expected);
     }
-    let page = String::from_utf8(end.files["reports/promotion.html"].clone()).unwrap();
+    let page = String::from_utf8(end.files["reports/promote/report.html"].clone()).unwrap();
     assert!(
         page.contains(GROUP)
             && !page.contains("<script")
@@ -97,7 +97,7 @@ pub(super) fn check(story: &str, mut end: End, expected: &Expected) -> End {
 
 /// The recording judges to the same verdict again.
 fn replays(story: &str, end: &End, expected: &Expected) {
-    let text = String::from_utf8(end.files["reports/rollout.jsonl"].clone()).unwrap();
+    let text = String::from_utf8(end.files["reports/promote/judge.jsonl"].clone()).unwrap();
     let recording = bakeline::judge::recording::Recording::parse(&text).unwrap();
     let look = bakeline::judge::judge(&recording.rules, &recording.windows).unwrap();
     assert_eq!(Some(look.verdict.name().to_lowercase().as_str()), expected.verdict, "{story}");

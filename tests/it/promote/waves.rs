@@ -96,7 +96,7 @@ fn a_good_image_reaches_every_group_wave_by_wave() {
     // No group of a wave began before every group of the wave before it was whole.
     let begun = started(&end.records);
     assert_eq!(begun, [GROUP, "web-a", "web-b", "web-c", "web-d", "web-e", "web-f"]);
-    let page = String::from_utf8(end.files["reports/promotion.html"].clone()).unwrap();
+    let page = String::from_utf8(end.files["reports/promote/report.html"].clone()).unwrap();
     assert!(LINE.iter().all(|(name, _)| page.contains(name)), "every group is on the page");
 }
 

@@ -1,11 +1,11 @@
-//! No byte of a statement can be changed.
+//! Changing any byte of a statement is refused.
 
 use proptest::prelude::*;
 
 use super::*;
 
-/// Every byte of the first statement; those of the others are drawn at random below, because each judgement
-/// goes over the statements before it again.
+/// Every byte of the first statement. The test below draws bytes of the others at random, because each
+/// verification starts with the first statement again.
 #[test]
 fn any_one_byte_changed_in_a_statement_is_refused() {
     let mut case = Case::golden();
@@ -14,14 +14,14 @@ fn any_one_byte_changed_in_a_statement_is_refused() {
     let mut sealed = case.seal();
     sealed.truncate(1);
     let trust = TrustRoot::parse(&case.trust_yaml()).unwrap();
-    case.judge_by(&sealed, &trust).unwrap();
+    case.verify_with(&sealed, &trust).unwrap();
     for at in 0..sealed[0].1.len() {
         // Bit 5 turns upper into lower case, so it also meets lenient readers of hexadecimal.
         sealed[0].1[at] ^= 0x20;
-        assert!(case.judge_by(&sealed, &trust).is_err(), "byte {at}");
+        assert!(case.verify_with(&sealed, &trust).is_err(), "byte {at}");
         sealed[0].1[at] ^= 0x20;
     }
-    case.judge_by(&sealed, &trust).unwrap();
+    case.verify_with(&sealed, &trust).unwrap();
 }
 
 proptest! {
@@ -38,7 +38,7 @@ proptest! {
             let mut files = sealed.clone();
             let at = at.index(files[file].1.len());
             files[file].1[at] ^= by;
-            prop_assert!(case.judge_by(&files, &trust).is_err(), "byte {at} of {} by {by}", files[file].0);
+            prop_assert!(case.verify_with(&files, &trust).is_err(), "byte {at} of {} by {by}", files[file].0);
         }
     }
 }

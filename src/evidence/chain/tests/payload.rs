@@ -1,4 +1,4 @@
-//! What must be refused of a payload that is rightly signed: one change each to a good statement.
+//! Payloads with a valid signature that must be refused: each row changes a valid statement.
 
 use super::*;
 use crate::evidence::dsse::{IN_TOTO, Signature, pae};
@@ -12,8 +12,8 @@ const ROWS: &[Row] = &[
     (
         "an upper-case digest",
         |s| {
-            let upper = s["subject"][0]["digest"]["sha256"].as_str().unwrap().to_uppercase();
-            s["subject"][0]["digest"]["sha256"] = upper.into();
+            let digest = &mut s["subject"][0]["digest"]["bakeline_imageIdentityV1"];
+            *digest = digest.as_str().unwrap().to_uppercase().into();
         },
         "not a statement",
     ),
@@ -21,31 +21,40 @@ const ROWS: &[Row] = &[
     ("no predicate", |s| s["predicate"] = serde_json::Value::Null, "not a statement"),
     ("not an object", |s| *s = 1.into(), "not a statement"),
     ("no link", |s| s["predicate"]["bakeline_chain"] = serde_json::Value::Null, "not a link of a chain"),
-    ("a link with more", |s| s["predicate"]["bakeline_chain"]["x"] = 1.into(), "not a link of a chain"),
+    (
+        "a link of another CI system",
+        |s| s["predicate"]["bakeline_chain"]["run"]["system"] = "other".into(),
+        "not a link of a chain",
+    ),
+    ("a link without a service", |s| s["predicate"]["bakeline_chain"]["service"] = serde_json::Value::Null, "not a link of a chain"),
     (
         "another stage's predicate",
-        |s| s["predicateType"] = "https://bakeline.dev/cleanup/v1".into(),
+        |s| s["predicateType"] = "https://bakeline.dev/attestation/cleanup/v1".into(),
         "has the predicate type",
     ),
-    ("another number", |s| s["predicate"]["bakeline_chain"]["sequence"] = 2.into(), "not 2"),
+    (
+        "another position",
+        |s| s["predicate"]["bakeline_chain"]["position"] = 2.into(),
+        "says it is at position 2 of the chain, expected 1",
+    ),
 ];
 
 #[test]
-fn a_rightly_signed_payload_that_is_no_statement_is_refused() {
+fn a_signed_payload_that_is_not_a_statement_is_refused() {
     let mut case = Case::good();
     case.last = Some(Stage::Bake);
     let link = Link { previous: None, ..case.drafts[0].link.clone() };
     let subject = case.drafts[0].subject.clone();
     let good = serde_json::to_value(statement(subject, &link).unwrap()).unwrap();
-    for (what, change, message) in ROWS {
-        let mut said = good.clone();
-        change(&mut said);
-        let payload = serde_json::to_vec(&said).unwrap();
+    for (what, change, expected) in ROWS {
+        let mut value = good.clone();
+        change(&mut value);
+        let payload = serde_json::to_vec(&value).unwrap();
         let signer = &case.signers[0];
         let sig = futures::executor::block_on(signer.sign(&pae(IN_TOTO, &payload))).unwrap();
         let envelope = Envelope::sealed(payload, Signature { keyid: signer.public_key().id(), sig });
-        let sealed = vec![(Stage::Bake.path().to_owned(), envelope.encode())];
-        let Err(error) = case.judge(&sealed) else { panic!("{what}: the chain stands") };
-        assert!(told(&error).contains(message), "{what}: {}", told(&error));
+        let sealed = vec![(layout::statement(1, Stage::Bake), envelope.encode())];
+        let Err(error) = case.verify(&sealed) else { panic!("{what}: the chain is accepted") };
+        assert!(message(&error).contains(expected), "{what}: {}", message(&error));
     }
 }

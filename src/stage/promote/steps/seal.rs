@@ -117,21 +117,21 @@ async fn hand_over(
     mut record: Promotion,
     recorded: Option<Recorded>,
 ) -> Result<(), StageError> {
-    let mut baggage = inputs.release.baggage.clone();
+    let mut artifact = inputs.release.artifact.clone();
     let mut looks = Vec::new();
     if let Some(recorded) = recorded {
         record.trial = Some(recorded.said);
         looks = recorded.looks;
-        baggage.files.insert(RECORDING.to_owned(), recorded.recording);
+        artifact.files.insert(RECORDING.to_owned(), recorded.recording);
     }
     let page = report::page(&record, &inputs.image.image_id, &looks)
         .map_err(|error| StageError::Bug(format!("the promotion's page cannot be written: {error}")))?;
-    baggage.files.insert(PAGE.to_owned(), page.into_bytes());
+    artifact.files.insert(PAGE.to_owned(), page.into_bytes());
     let report = serde_json::to_vec_pretty(&record)
         .map_err(|error| StageError::Bug(format!("the promotion cannot be written as JSON: {error}")))?;
-    baggage.files.insert(REPORT.to_owned(), report);
+    artifact.files.insert(REPORT.to_owned(), report);
     let images = std::slice::from_ref(&inputs.image);
     let valid_for = inputs.release.spec.evidence.valid_for.as_duration();
-    handover::hand_over(cx, Stage::Promote, images, &record, baggage, valid_for).await?;
+    handover::hand_over(cx, Stage::Promote, images, &record, artifact, valid_for).await?;
     Ok(())
 }

@@ -93,7 +93,7 @@ impl AnalysisInput<'_> {
 }
 
 /// Where the recording lies in the artifact.
-pub const RECORDING: &str = "reports/rollout.jsonl";
+pub const RECORDING: &str = crate::evidence::layout::PROMOTE_JUDGE;
 
 /// A trial as it is recorded: the windows read once more, now that they cannot change, and every look at them.
 #[derive(Debug)]

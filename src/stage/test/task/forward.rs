@@ -156,9 +156,9 @@ pub async fn sealing(inputs: &Inputs, cx: &Cx, task: &str, found: &Found) -> Res
     let results = report::results(&inputs.test, &inputs.task, found);
     let spec = &inputs.release.spec;
     let image = &inputs.image;
-    let statement = checks::test_result(&results, &inputs.release.baggage.files);
-    let mut baggage = inputs.release.baggage.clone();
-    baggage.files.extend(checks::files(&spec.service, &results));
+    let statement = checks::test_result(&results, &inputs.release.artifact.files);
+    let mut artifact = inputs.release.artifact.clone();
+    artifact.files.extend(checks::files(&spec.service, &results));
     let reference = image.reference();
     let about = About {
         service: &spec.service,
@@ -172,10 +172,10 @@ pub async fn sealing(inputs: &Inputs, cx: &Cx, task: &str, found: &Found) -> Res
     };
     let page = page::page(about, &results)
         .map_err(|error| StageError::Bug(format!("the page of the test cannot be written: {error}")))?;
-    baggage.files.insert(page::PAGE.to_owned(), page.into_bytes());
+    artifact.files.insert(page::PAGE.to_owned(), page.into_bytes());
     let subjects = ContainerIdentity::subjects(std::slice::from_ref(image));
     let valid_for = spec.evidence.valid_for.as_duration();
-    let sealed = hand_over_about(cx, Stage::Test, subjects, &statement, baggage, valid_for).await?;
+    let sealed = hand_over_about(cx, Stage::Test, subjects, &statement, artifact, valid_for).await?;
     if let Some(message) = checks::failure(&results) {
         return Ok(Step::Done(Outcome::Failed(Failure::new(FailureKind::JobFailed, message))));
     }
