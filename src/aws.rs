@@ -20,6 +20,7 @@ use aws_smithy_types::retry::RetryConfig;
 use aws_types::SdkConfig;
 use secrecy::{ExposeSecret, SecretString};
 
+pub mod auto_scaling;
 pub mod ecr;
 pub mod environment;
 

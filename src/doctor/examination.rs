@@ -9,8 +9,11 @@ use crate::engine::error::with_causes;
 use crate::engine::{FailureKind, StageError, Timestamp};
 use crate::evidence::{KeySource, SignError, Stage, TrustRoot};
 use crate::spec::ReleaseSpec;
+use crate::stage::aws_view::metric_data;
+use crate::stage::cleanup;
+use crate::stage::promote::settings::Settings;
+use crate::stage::promote::target::auto_scaling_group::preflight;
 use crate::stage::handover::SPEC_FILE;
-use crate::stage::promote as promotion;
 
 /// Input of a run of doctor. What is none is not checked; for the key and the trust root a finding says so.
 #[derive(Debug)]
@@ -140,14 +143,14 @@ impl Examination {
             }
         }
         if let Some(promote) = &spec.promote
-            && let Ok(promotion) = &promote.of_groups()
+            && let Ok(settings) = &Settings::of(promote)
             && let Some(aws) = &self.acting(Stage::Promote, promote.environment.as_deref(), findings).await
         {
-            let checks = promotion::examine::examine(aws, promotion, now).await.map_err(ReadError::from);
-            findings.extend(checks::promotion(&promotion.group, &checks));
-            for metric in &promotion.limits {
-                let hold = promotion.hold.as_duration();
-                let samples = promotion::examine::datapoints(aws, metric, hold, now).await;
+                        let checks = preflight::examine(aws, settings, now).await.map_err(ReadError::from);
+            findings.extend(checks::promotion(&settings.group, &checks));
+            let since = Timestamp(now.0.saturating_sub(i64::from(settings.hold)));
+            for metric in &settings.limits {
+                let samples = metric_data::read(aws, metric, since, now).await.map(|read| read.samples);
                 let samples = samples.map_err(ReadError::from);
                 findings.push(checks::metric(&metric.name, &samples, metric.min_datapoints));
             }
@@ -155,7 +158,7 @@ impl Examination {
         if let Some(cleanup) = &spec.cleanup
             && let Some(aws) = &self.acting(Stage::Cleanup, cleanup.environment.as_deref(), findings).await
         {
-            let images = crate::stage::cleanup::images(aws, &spec.service).await;
+            let images = cleanup::images(aws, &spec.service).await;
             let images = images.map(|images| images.len()).map_err(ReadError::from);
             findings.push(checks::images(&spec.service, &images));
         }

@@ -12,8 +12,8 @@ use super::image::ImageIdentity;
 use super::layout;
 use super::link::{Link, Run, Stage, System};
 use super::predicate::{
-    BuildDefinition, BuildMetadata, Builder, Cleanup, Decision, KeptImage, Measurement, Promotion,
-    PromotionOutcome, Provenance, RunDetails, Target, TestOutcome, TestResult, Verdict,
+    AutoScalingGroupChange, BuildDefinition, BuildMetadata, Builder, Change, Cleanup, Decision, DecisionAction,
+    KeptImage, Measurement, Promotion, PromotionOutcome, Provenance, RunDetails, Target, TestOutcome, TestResult,
 };
 use super::signer::{Signer, seal};
 use super::statement::{ResourceDescriptor, Statement, StatementError};
@@ -279,32 +279,39 @@ pub fn promotion() -> Promotion {
             region: "eu-west-1".into(),
             kind: "auto_scaling_group".into(),
             name: "web".into(),
+            uri: None,
         },
         previous: None,
-        launch_template: None,
-        instance_refresh_id: Some("08b91cf7-8fa6-48af-b6a6-d227f40f1b9b".into()),
+        change: Some(Change {
+            auto_scaling_group: Some(AutoScalingGroupChange {
+                launch_template: "lt-0123456789abcdef0".into(),
+                previous_version: "7".into(),
+                version: "8".into(),
+                instance_refresh_id: Some("08b91cf7-8fa6-48af-b6a6-d227f40f1b9b".into()),
+            }),
+        }),
         started_on: START,
         finished_on: START + Duration::hours(1),
         preflight: vec![],
-        trial: None,
+        canary: None,
         decisions: vec![Decision {
-            at: START + Duration::minutes(30),
+            decided_on: START + Duration::minutes(30),
             wave: None,
             percent: 25,
-            verdict: Verdict::Continue,
+            action: DecisionAction::Continue,
             reason: "errors stayed under the limit".into(),
             alarms: vec![],
             measurements: vec![Measurement {
                 name: "errors".into(),
                 statistic: "Sum".into(),
                 value: Some(0.5),
-                comparison: "at_most".into(),
+                comparison: "max".into(),
                 limit: 1.0,
                 samples: 30,
                 holds: true,
             }],
         }],
-        fleet: None,
+        units: None,
         waves: vec![],
     }
 }

@@ -36,7 +36,6 @@ pub use evidence::Evidence;
 pub use problem::{Position, SpecErrors, SpecProblem};
 pub use promote::Promote;
 pub use promote::cloudwatch::Query;
-pub use promote::group_promotion::{GroupPromotion, GroupWave, GroupWay};
 pub use promote::judge::Judge;
 pub use promote::limit::Limit;
 pub use release::{MissingSection, ReleaseSpec};

@@ -2,7 +2,6 @@
 
 pub mod analysis;
 pub mod cloudwatch;
-pub mod group_promotion;
 pub mod judge;
 pub mod limit;
 pub mod placeholder;

@@ -34,8 +34,8 @@ fn the_example_is_read() {
     let spec = parse(EXAMPLE).unwrap_or_else(|errors| panic!("{errors}"));
     assert_eq!(spec.service, "web");
     let promote = spec.promote().expect("the example promotes");
-    let groups = promote.of_groups().expect("an Auto Scaling group");
-    assert_eq!(groups.steps, [10, 25, 50, 100]);
+    let steps = &promote.rolling.as_ref().expect("it is rolling").steps;
+    assert_eq!(steps.iter().map(|step| step.percent).collect::<Vec<_>>(), [10, 25, 50]);
     assert_eq!(promote.analysis.limits[0].cloudwatch.queries()[0].dimensions["LoadBalancer"], "app/web/50dc6c495c0c9188");
     assert_eq!(spec.bake().expect("the example bakes").gates.copies[0].account, "123456789012");
     assert_eq!(spec.test().expect("the example tests").checks[0].delivery_timeout(), Span::from_secs(120));
@@ -394,19 +394,6 @@ fn with_waves(edit: (&str, &str)) -> Result<ReleaseSpec, super::SpecErrors> {
     let text = example_with("  timeout: 8h\n", waves);
     assert_eq!(text.matches(edit.0).count(), 1, "{}", edit.0);
     parse(&text.replacen(edit.0, edit.1, 1))
-}
-
-#[test]
-fn the_group_of_a_wave_has_what_its_wave_names() {
-    let spec = with_waves(("[web-b, web-c]", "[web-b, web-c]")).unwrap_or_else(|errors| panic!("{errors}"));
-    let promote = spec.promote().expect("it promotes").of_groups().expect("Auto Scaling groups");
-    assert_eq!((promote.groups(), promote.waves[0].max_concurrent), (4, 10));
-    let [near, far] = &promote.waves[..] else { panic!("two waves") };
-    let of = promote.of(near, "web-b");
-    assert_eq!((of.group.as_str(), &of.alarms, &of.limits), ("web-b", &promote.alarms, &promote.limits));
-    assert_eq!(of.way, crate::spec::GroupWay::Rolling);
-    let of = promote.of(far, "web-d");
-    assert_eq!((of.alarms, of.limits.len(), of.waves.len()), (vec!["web-d-5xx".to_owned()], 0, 0));
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! The four stages of a release. Each is a state machine; its decisions are pure functions in files of their own.
 
+pub mod aws_view;
 pub mod bake;
 pub mod cleanup;
 pub mod content;

@@ -16,8 +16,7 @@ use aws_sdk_codepipeline::types::PipelineExecutionStatus;
 pub use self::find::{Builds, find};
 
 use super::cleanup::graph::{Facts, Names, Template};
-use super::promote::canary_groups;
-use crate::aws::{Aws, AwsError, Class};
+use crate::aws::{Aws, AwsError, Class, auto_scaling};
 use crate::engine::StageError;
 use crate::engine::key::{ClientToken, tag};
 
@@ -215,8 +214,8 @@ pub async fn remove(aws: &Aws, leftover: &Leftover) -> Result<(), StageError> {
         What::StagingTask => tasks::stop(aws, id).await,
         What::TaskDefinition => tasks::deregister(aws, id).await,
         What::DeregisteredDefinition => tasks::delete(aws, id).await,
-        What::TrialGroup => return canary_groups::empty(aws, id).await,
-        What::EmptiedTrialGroup { .. } => return canary_groups::delete(aws, id).await.map(drop),
+        What::TrialGroup => return auto_scaling::empty(aws, id).await.map_err(Into::into),
+        What::EmptiedTrialGroup { .. } => return auto_scaling::delete(aws, id).await.map(drop).map_err(Into::into),
         What::Build => return cancel(aws, id).await,
         What::Snapshot => {
             let sent = aws.ec2.delete_snapshot().snapshot_id(id).send().await;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use aws_sdk_imagebuilder::types::ImageStatus;
 use bakeline::evidence::Stage;
-use bakeline::stage::promote::Census;
+use bakeline::stage::aws_view::fleet::FleetView;
 use bakeline::stage::reap::{self, Builds, Leftover, Standing, What, records};
 use bakeline::worker::WorkerDeps;
 use bakeline_rehearsal::cloud::Cloud;
@@ -25,15 +25,15 @@ fn sides(moment: &Moment, world: &mut World) -> Vec<(String, usize)> {
     let groups = answer["AutoScalingGroups"].as_array().cloned().unwrap_or_default();
     let side = |group: &Value| {
         let name = group["AutoScalingGroupName"].as_str()?;
-        let trial = bakeline::stage::promote::is_trial(name);
+        let trial = bakeline::stage::aws_view::canary_groups::is_canary_group(name);
         trial.then(|| (name.to_owned(), group["Instances"].as_array().map_or(0, Vec::len)))
     };
     groups.iter().filter_map(side).collect()
 }
 
 /// The group that serves, without what a trial registers in its target groups beside it.
-async fn production(deps: &WorkerDeps) -> Census {
-    let mut census = Census::take(&deps.aws, "web-production").await.unwrap();
+async fn production(deps: &WorkerDeps) -> FleetView {
+    let mut census = FleetView::read(&deps.aws, "web-production").await.unwrap();
     let members: Vec<String> = census.group.instances.iter().map(|member| member.id.clone()).collect();
     census.targets.values_mut().for_each(|targets| targets.retain(|target, _| members.contains(target)));
     assert!(census.targets.values().all(|targets| targets.len() == members.len()), "{census:?}");

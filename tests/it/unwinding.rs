@@ -5,7 +5,7 @@ use std::sync::Arc;
 use aws_sdk_imagebuilder::types::ImageStatus;
 use bakeline::engine::Clock;
 use bakeline::evidence::Stage;
-use bakeline::stage::promote::Census;
+use bakeline::stage::aws_view::fleet::FleetView;
 use bakeline::telemetry::Telemetry;
 use bakeline::worker::WorkerDeps;
 use bakeline::worker::journal::Journal;
@@ -156,7 +156,7 @@ fn a_half_rolled_canary_in_another_account_goes_back_there() {
 async fn goes_back(moment: &Moment, cloud: &Cloud, deps: &WorkerDeps, look: &WorkerDeps) {
     let old = moment.founded.current_image.clone().unwrap();
     until(deps, async || {
-        let census = Census::take(&look.aws, GROUP).await.unwrap();
+        let census = FleetView::read(&look.aws, GROUP).await.unwrap();
         census.images.values().any(|image| *image != old)
     })
     .await;
@@ -164,8 +164,8 @@ async fn goes_back(moment: &Moment, cloud: &Cloud, deps: &WorkerDeps, look: &Wor
     assert_eq!(work(moment, cloud, deps, Stage::Promote).await, ActionStatus::Failed);
     assert!(told(cloud).contains("the inputs cannot be read again"), "{}", told(cloud));
     assert!(called(cloud, "RollbackInstanceRefresh") >= 1);
-    let census = Census::take(&look.aws, GROUP).await.unwrap();
-    assert_eq!(census.lacks(&old), None);
+    let census = FleetView::read(&look.aws, GROUP).await.unwrap();
+    assert_eq!(census.not_ready(&old), None);
 }
 
 #[test]
@@ -180,10 +180,10 @@ fn the_weights_of_two_groups_go_back() {
         assert!(told(&cloud).contains("the inputs cannot be read again"), "{}", told(&cloud));
         assert_eq!(called(&cloud, "ModifyListener"), 2, "there and back");
         clock.sleep(std::time::Duration::from_mins(10)).await;
-        let green = Census::take(&deps.aws, "web-green").await.unwrap();
+        let green = FleetView::read(&deps.aws, "web-green").await.unwrap();
         assert!(green.images.is_empty(), "it is empty again");
         let old = moment.founded.current_image.clone().unwrap();
-        assert_eq!(Census::take(&deps.aws, GROUP).await.unwrap().lacks(&old), None);
+        assert_eq!(FleetView::read(&deps.aws, GROUP).await.unwrap().not_ready(&old), None);
     });
 }
 
@@ -201,7 +201,7 @@ fn the_groups_of_waves_go_back() {
         clock.sleep(std::time::Duration::from_mins(10)).await;
         let old = moment.founded.current_image.clone().unwrap();
         for group in [GROUP, "web-a", "web-b", "web-c", "web-d", "web-e"] {
-            assert_eq!(Census::take(&deps.aws, group).await.unwrap().lacks(&old), None, "{group}");
+            assert_eq!(FleetView::read(&deps.aws, group).await.unwrap().not_ready(&old), None, "{group}");
         }
     });
 }

@@ -20,6 +20,7 @@ use crate::spec::ReleaseSpec;
 use crate::spec::promote::cloudwatch::SideMetric;
 use crate::spec::promote::judge::Measured;
 use crate::stage::Authority;
+use crate::stage::promote::settings::Settings;
 use crate::stage::handover::{SPEC_FILE, SPEC_PROPERTY};
 use crate::telemetry::Telemetry;
 use crate::worker::WorkerDeps;
@@ -80,7 +81,7 @@ pub fn setup(spec: &ReleaseSpec, source: Bytes, spec_path: &str) -> Setup {
             output_bucket: test.output.as_ref().map(|output| output.bucket.clone()),
             cluster: test.task.as_ref().map(|task| task.cluster.clone()),
         }),
-        fleet: spec.promote.as_ref().and_then(|promote| promote.of_groups().ok()).map(|promote| Fleet {
+        fleet: spec.promote.as_ref().and_then(|promote| Settings::of(promote).ok()).map(|promote| Fleet {
             group: promote.group.clone(),
             turns_with: promote.alternate.clone(),
             further: promote

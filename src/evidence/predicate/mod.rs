@@ -15,8 +15,8 @@ pub use cleanup::{
 };
 pub use cleanup_plan::{Aim, CLEANUP_PLAN, CleanupPlan, PlannedContainer, PlannedImage};
 pub use promotion::{
-    AlarmState, Decision, Fleet, KayentaScore, LaunchTemplate, Measurement, Preflight, Promotion,
-    PromotionOutcome, Target, Trial, TrialVerdict, Verdict, Wave, WaveGroup,
+    AlarmReading, AutoScalingGroupChange, Canary, CanaryVerdict, Change, Decision, DecisionAction, KayentaScore,
+    Measurement, Preflight, Promotion, PromotionOutcome, Target, Units, Wave, WaveGroup,
 };
 pub use provenance::{BuildDefinition, BuildMetadata, Builder, Provenance, RunDetails};
 pub use test_result::{TestOutcome, TestResult};

@@ -1,4 +1,4 @@
-//! Promotion v1: what was done to the fleet, and every number it was decided on.
+//! Promotion v1: what was changed on a deployment target, and every number that decided it.
 
 use std::collections::BTreeMap;
 
@@ -9,47 +9,68 @@ use super::Predicate;
 use crate::evidence::image::ImageIdentity;
 use crate::evidence::link::Stage;
 
-/// The predicate `https://bakeline.dev/promotion/v1`.
+/// The predicate `https://bakeline.dev/attestation/promotion/v1`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Promotion {
-    /// How it ended.
+    /// How the promotion ended.
     pub outcome: PromotionOutcome,
     /// Why it ended so, in a sentence.
     pub reason: String,
-    /// The fleet.
+    /// The first target.
     pub target: Target,
-    /// The image the fleet ran before; none if it ran none.
+    /// The image that the target ran before; absent if it ran none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous: Option<ImageIdentity>,
-    /// The template version that launches the new image.
+    /// What was changed on the target; absent if nothing was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub launch_template: Option<LaunchTemplate>,
-    /// The instance refresh.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub instance_refresh_id: Option<String>,
+    pub change: Option<Change>,
     /// When the promotion began.
     #[serde(with = "time::serde::rfc3339")]
     pub started_on: OffsetDateTime,
     /// When its end was read back.
     #[serde(with = "time::serde::rfc3339")]
     pub finished_on: OffsetDateTime,
-    /// What was proved before the first instance changed.
+    /// The checks before the first change.
     pub preflight: Vec<Preflight>,
-    /// The trial of the image beside a baseline, before production changed; none if the spec asks for none.
+    /// The comparison of canary and baseline; absent if the spec asks for none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub trial: Option<Trial>,
-    /// Each look at a checkpoint, in order.
+    pub canary: Option<Canary>,
+    /// Each decision at a hold, in order.
     pub decisions: Vec<Decision>,
-    /// The fleet as it was read back at the end.
+    /// The units of the target as they were read back at the end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub fleet: Option<Fleet>,
-    /// The groups that follow the first, wave by wave, as they were read back at the end; `fleet` counts them in.
+    pub units: Option<Units>,
+    /// The waves after the first target, as they were read back at the end; `units` includes them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub waves: Vec<Wave>,
 }
 
-/// A wave of groups.
+/// What was changed, by the kind of the target. Exactly one member is present.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Change {
+    /// An Auto Scaling group.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auto_scaling_group: Option<AutoScalingGroupChange>,
+}
+
+/// What was changed on an Auto Scaling group.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AutoScalingGroupChange {
+    /// Id of the launch template.
+    pub launch_template: String,
+    /// The template version that the group launched before.
+    pub previous_version: String,
+    /// The template version with the new image.
+    pub version: String,
+    /// Id of the instance refresh; absent if none was started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instance_refresh_id: Option<String>,
+}
+
+/// A wave of Auto Scaling groups.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Wave {
@@ -65,26 +86,26 @@ pub struct Wave {
 pub struct WaveGroup {
     /// Its name.
     pub name: String,
-    /// The launch template version it launches; none if there is no such group, or it launches from something else.
+    /// The launch template version that it launches; absent if it does not exist or launches from something else.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
     /// Its instances.
-    pub fleet: Fleet,
+    pub units: Units,
 }
 
 /// How a promotion ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PromotionOutcome {
-    /// Every instance runs the new image and is healthy.
+    /// Every unit runs the new image and is healthy.
     Promoted,
-    /// The fleet is back on the previous image.
+    /// Every unit runs the previous image again.
     RolledBack,
-    /// Neither is certain; a person has to look.
-    Failed,
+    /// Neither is certain: a person must check the target.
+    Indeterminate,
 }
 
-/// The fleet a promotion is about.
+/// The deployment target.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Target {
@@ -92,62 +113,52 @@ pub struct Target {
     pub account: String,
     /// The Region.
     pub region: String,
-    /// What it is: `auto_scaling_group`.
+    /// The kind of the target: `auto_scaling_group`.
     pub kind: String,
     /// Its name.
     pub name: String,
-}
-
-/// A numbered version of a launch template.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct LaunchTemplate {
-    /// The template's id.
-    pub id: String,
-    /// The version the fleet ran before.
+    /// Its ARN; absent if it does not exist.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub previous_version: Option<String>,
-    /// The version with the new image.
-    pub version: String,
+    pub uri: Option<String>,
 }
 
-/// One thing proved before anything changed.
+/// One check before the first change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Preflight {
-    /// What was checked.
+    /// The name of the check.
     pub check: String,
-    /// Whether it held.
+    /// Whether it passed.
     pub holds: bool,
-    /// What was seen.
+    /// What was observed.
     pub observed: String,
 }
 
-/// A trial: canary and baseline side by side, and what the judge said. Every number is in the recording.
+/// The comparison of canary and baseline, and the judge's verdict. Every number is in the recording.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Trial {
+pub struct Canary {
     /// The start of the first window.
     #[serde(with = "time::serde::rfc3339")]
-    pub from: OffsetDateTime,
+    pub started_on: OffsetDateTime,
     /// The end of the last window.
     #[serde(with = "time::serde::rfc3339")]
-    pub until: OffsetDateTime,
-    /// Instances on each side.
-    pub instances: u32,
+    pub finished_on: OffsetDateTime,
+    /// The number of instances on each side.
+    pub size: u32,
     /// The judge's verdict on the last window.
-    pub verdict: TrialVerdict,
-    /// Why, in sentences; empty for PASS.
+    pub verdict: CanaryVerdict,
+    /// Why, in sentences; empty for `pass`.
     pub reasons: Vec<String>,
-    /// Requests the canary answered.
+    /// Requests that the canary answered.
     pub canary_requests: u64,
-    /// Requests the baseline answered.
+    /// Requests that the baseline answered.
     pub baseline_requests: u64,
-    /// The recording's path in the artifact.
+    /// The path of the recording in the artifact.
     pub recording: String,
-    /// The numbers in the recording are the very ones the verdict was given on, and judge the same.
-    pub same_numbers: bool,
-    /// What Kayenta's judge would say of the same windows. It decides nothing.
+    /// The recording has the same numbers and the same verdict as the decision.
+    pub recording_matches: bool,
+    /// The score that Kayenta's judge gives the same windows. It decides nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kayenta: Option<KayentaScore>,
 }
@@ -159,7 +170,7 @@ pub struct KayentaScore {
     /// 0 to 100.
     pub score: f64,
     /// Pass, Marginal or Fail.
-    pub class: String,
+    pub classification: String,
     /// The class of each metric, such as Pass or High.
     pub metrics: BTreeMap<String, String>,
 }
@@ -167,109 +178,109 @@ pub struct KayentaScore {
 /// The judge's verdict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum TrialVerdict {
+pub enum CanaryVerdict {
     /// Evidence of no harm.
     Pass,
-    /// Evidence of neither.
+    /// Evidence neither of harm nor of no harm.
     Inconclusive,
-    /// A measurement that cannot be believed.
-    Broken,
+    /// A measurement error.
+    Error,
     /// Evidence of harm.
     Fail,
 }
 
-impl TrialVerdict {
-    /// The verdict as people read it.
+impl CanaryVerdict {
+    /// The verdict as reports show it.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::Pass => "PASS",
             Self::Inconclusive => "INCONCLUSIVE",
-            Self::Broken => "BROKEN",
+            Self::Error => "ERROR",
             Self::Fail => "FAIL",
         }
     }
 }
 
-/// What was decided at a checkpoint, on what.
+/// A decision at a hold, and what it was made on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Decision {
-    /// When.
+    /// When it was made.
     #[serde(with = "time::serde::rfc3339")]
-    pub at: OffsetDateTime,
-    /// The wave it was made on, from 1; none before the first.
+    pub decided_on: OffsetDateTime,
+    /// The wave that it was made on, from 1; absent before the first wave.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wave: Option<u8>,
-    /// The share of the fleet on the new image, 0 to 100; of a wave, the share of all groups.
+    /// The percentage of units or traffic on the new image, 0 to 100; for a wave, the percentage of all groups.
     pub percent: u8,
     /// What followed.
-    pub verdict: Verdict,
+    pub action: DecisionAction,
     /// Why, in a sentence.
     pub reason: String,
-    /// The alarms looked at.
+    /// The alarms that were read.
     #[serde(default)]
-    pub alarms: Vec<AlarmState>,
-    /// The metrics looked at.
+    pub alarms: Vec<AlarmReading>,
+    /// The metrics that were read.
     #[serde(default)]
     pub measurements: Vec<Measurement>,
 }
 
-/// What a look at a checkpoint can lead to.
+/// What follows from a poll of a hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Verdict {
-    /// Go on.
+pub enum DecisionAction {
+    /// The deployment continues.
     Continue,
-    /// Look again later.
+    /// Poll again later.
     Wait,
-    /// Roll back.
+    /// The deployment is rolled back.
     RollBack,
 }
 
 /// An alarm and its state.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct AlarmState {
+pub struct AlarmReading {
     /// The alarm's name.
     pub name: String,
-    /// `OK`, `ALARM` or `INSUFFICIENT_DATA`, as `CloudWatch` writes it.
+    /// `OK`, `ALARM` or `INSUFFICIENT_DATA`, as `CloudWatch` writes it; `GONE` or `UNREAD` if it could not be read.
     pub state: String,
 }
 
-/// A number and the limit it was held against.
+/// The value of a metric and one of its limits.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Measurement {
-    /// The metric, as the spec calls it.
+    /// The metric, as the spec names it.
     pub name: String,
     /// `CloudWatch`'s statistic, for example `Average` or `p99`.
     pub statistic: String,
-    /// The number; none if there were no data.
+    /// The value; null if there were no data.
     pub value: Option<f64>,
-    /// How it must compare: `at_most` or `at_least`.
+    /// The bound that the limit is: `min` or `max`.
     pub comparison: String,
     /// The limit.
     pub limit: f64,
-    /// How many data points the number is made of.
+    /// The number of datapoints that the value is the mean of.
     pub samples: u64,
-    /// Whether the number held.
+    /// Whether the value is within the limit, with enough datapoints.
     pub holds: bool,
 }
 
-/// The fleet at the end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// The units of a target: instances, tasks or versions.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Fleet {
-    /// Instances in service.
-    pub in_service: u32,
+pub struct Units {
+    /// Units in service.
+    pub total: u32,
     /// Of them, on the new image.
-    pub on_new_image: u32,
-    /// Of them, healthy in every target group.
+    pub updated: u32,
+    /// Of them, healthy everywhere.
     pub healthy: u32,
 }
 
 impl Predicate for Promotion {
-    const TYPE: &'static str = "https://bakeline.dev/promotion/v1";
+    const TYPE: &'static str = "https://bakeline.dev/attestation/promotion/v1";
     const STAGE: Stage = Stage::Promote;
 }

@@ -143,7 +143,7 @@ impl StageMachine for Cleanup {
         let release = Release::open(cx, Stage::Cleanup, at).await?;
         let promotion = promotion(&release)?;
         if let Some(Promotion {
-            outcome: PromotionOutcome::RolledBack | PromotionOutcome::Failed,
+            outcome: PromotionOutcome::RolledBack | PromotionOutcome::Indeterminate,
             reason,
             ..
         }) = &promotion

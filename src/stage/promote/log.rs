@@ -1,78 +1,39 @@
-//! The decisions of a promotion, small enough to travel in a continuation token.
+//! The log of decisions, small enough to travel in a continuation token.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::evidence::predicate::Verdict;
+use super::settings::Settings;
+use crate::evidence::predicate::DecisionAction;
+use crate::stage::aws_view::alarms::AlarmState;
+use crate::stage::aws_view::metric_data::MetricValue;
 
-/// Where in an instance refresh a decision was made. The order is that of time.
+/// The phase of a deployment in which a decision was made. The order is that of time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
-    /// No checkpoint is reached yet.
+    /// Before the first step.
     Before,
-    /// The checkpoint at this place in the spec is reached.
-    At(u8),
-    /// Everything is replaced; the whole fleet is watched.
-    Bake,
-    /// In the wave at this place in the spec.
+    /// The step at this index of the spec is reached.
+    Step(u8),
+    /// Every unit runs the new version: the soak.
+    Soak,
+    /// The wave at this index of the spec.
     Wave(u8),
 }
 
-/// An alarm's state, as one letter in the log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AlarmLetter {
-    Ok,
-    Alarm,
-    InsufficientData,
-    /// The alarm no longer exists.
-    Gone,
-    /// The alarms could not be read.
-    Unread,
-}
-
-impl AlarmLetter {
-    const ALL: [(Self, char, &'static str); 5] = [
-        (Self::Ok, 'O', "OK"),
-        (Self::Alarm, 'A', "ALARM"),
-        (Self::InsufficientData, 'I', "INSUFFICIENT_DATA"),
-        (Self::Gone, 'G', "GONE"),
-        (Self::Unread, 'U', "UNREAD"),
-    ];
-
-    /// The state as `CloudWatch` writes it.
+impl Phase {
+    /// The phase in words: `at the step of 25 %`.
     #[must_use]
-    pub fn name(self) -> &'static str {
-        Self::ALL.iter().find(|(state, ..)| *state == self).map_or("UNREAD", |(_, _, name)| name)
-    }
-
-    fn letter(self) -> char {
-        Self::ALL.iter().find(|(state, ..)| *state == self).map_or('U', |(_, letter, _)| *letter)
-    }
-
-    fn of(letter: char) -> Option<Self> {
-        Self::ALL.iter().find(|(_, known, _)| *known == letter).map(|(state, ..)| *state)
-    }
-}
-
-/// What a metric came to: the mean of its datapoints since the hold began, to six digits, which is the number
-/// the judgement was made on.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Number {
-    /// None when there was no datapoint, or not all that should be there could be read.
-    pub value: Option<f64>,
-    pub samples: u32,
-}
-
-impl Number {
-    /// Rounds to the six digits that are judged and recorded. What is not finite is no number.
-    #[must_use]
-    pub fn rounded(value: Option<f64>, samples: u32) -> Self {
-        let value =
-            value.filter(|value| value.is_finite()).and_then(|value| format!("{value:.5e}").parse().ok());
-        Self { value, samples }
+    pub fn place(self, settings: &Settings) -> String {
+        match self {
+            Self::Before => "before the first step".to_owned(),
+            Self::Step(index) => format!("at the step of {} %", settings.percent(index)),
+            Self::Soak => "in the soak".to_owned(),
+            Self::Wave(index) => format!("in wave {}", u16::from(index) + 1),
+        }
     }
 }
 
@@ -81,37 +42,37 @@ impl Number {
 #[serde(into = "String", try_from = "String")]
 pub struct Entry {
     pub phase: Phase,
-    /// The share of the fleet on the new image, 0 to 100.
+    /// The share of units or traffic on the new version, 0 to 100.
     pub percent: u8,
-    pub verdict: Verdict,
+    pub action: DecisionAction,
     /// Seconds since the promotion began.
     pub after: u32,
     /// In the order of the spec.
-    pub alarms: Vec<AlarmLetter>,
+    pub alarms: Vec<AlarmState>,
     /// In the order of the spec; none when a later decision needed the room.
-    pub numbers: Option<Vec<Number>>,
+    pub values: Option<Vec<MetricValue>>,
 }
 
 impl fmt::Display for Entry {
-    /// `25:30:c:1800:OO:0.35x12,-x0`: phase, percent, verdict, seconds, alarms, numbers.
+    /// `25:30:c:1800:OO:0.35x12,-x0`: phase, percent, action, seconds, alarms, values.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.phase {
             Phase::Before => write!(f, "-")?,
-            Phase::At(index) => write!(f, "{index}")?,
-            Phase::Bake => write!(f, "b")?,
+            Phase::Step(index) => write!(f, "{index}")?,
+            Phase::Soak => write!(f, "s")?,
             Phase::Wave(index) => write!(f, "w{index}")?,
         }
-        let verdict = match self.verdict {
-            Verdict::Continue => 'c',
-            Verdict::Wait => 'w',
-            Verdict::RollBack => 'r',
+        let action = match self.action {
+            DecisionAction::Continue => 'c',
+            DecisionAction::Wait => 'w',
+            DecisionAction::RollBack => 'r',
         };
-        write!(f, ":{}:{verdict}:{}:", self.percent, self.after)?;
+        write!(f, ":{}:{action}:{}:", self.percent, self.after)?;
         for alarm in &self.alarms {
             write!(f, "{}", alarm.letter())?;
         }
-        let Some(numbers) = &self.numbers else { return f.write_str(":~") };
-        for (index, number) in numbers.iter().enumerate() {
+        let Some(values) = &self.values else { return f.write_str(":~") };
+        for (index, number) in values.iter().enumerate() {
             f.write_str(if index == 0 { ":" } else { "," })?;
             match number.value {
                 Some(value) => {
@@ -122,7 +83,7 @@ impl fmt::Display for Entry {
             }
             write!(f, "x{}", number.samples)?;
         }
-        if numbers.is_empty() { f.write_str(":") } else { Ok(()) }
+        if values.is_empty() { f.write_str(":") } else { Ok(()) }
     }
 }
 
@@ -135,23 +96,23 @@ impl FromStr for Entry {
         let mut next = || parts.next().ok_or_else(refuse);
         let phase = match next()? {
             "-" => Phase::Before,
-            "b" => Phase::Bake,
+            "s" => Phase::Soak,
             wave if wave.starts_with('w') => {
                 let index = wave.strip_prefix('w').unwrap_or_default();
                 Phase::Wave(index.parse().map_err(|_| refuse())?)
             }
-            index => Phase::At(index.parse().map_err(|_| refuse())?),
+            index => Phase::Step(index.parse().map_err(|_| refuse())?),
         };
         let percent = next()?.parse().map_err(|_| refuse())?;
-        let verdict = match next()? {
-            "c" => Verdict::Continue,
-            "w" => Verdict::Wait,
-            "r" => Verdict::RollBack,
+        let action = match next()? {
+            "c" => DecisionAction::Continue,
+            "w" => DecisionAction::Wait,
+            "r" => DecisionAction::RollBack,
             _ => return Err(refuse()),
         };
         let after = next()?.parse().map_err(|_| refuse())?;
-        let alarms = next()?.chars().map(AlarmLetter::of).collect::<Option<_>>().ok_or_else(refuse)?;
-        let numbers = match next()? {
+        let alarms = next()?.chars().map(AlarmState::of).collect::<Option<_>>().ok_or_else(refuse)?;
+        let values = match next()? {
             "~" => None,
             "" => Some(Vec::new()),
             list => Some(list.split(',').map(number).collect::<Option<_>>().ok_or_else(refuse)?),
@@ -159,17 +120,17 @@ impl FromStr for Entry {
         if parts.next().is_some() {
             return Err(refuse());
         }
-        Ok(Self { phase, percent, verdict, after, alarms, numbers })
+        Ok(Self { phase, percent, action, after, alarms, values })
     }
 }
 
-fn number(text: &str) -> Option<Number> {
+fn number(text: &str) -> Option<MetricValue> {
     let (value, samples) = text.split_once('x')?;
     let value = match value {
         "-" => None,
         value => Some(value.parse().ok().filter(|value: &f64| value.is_finite())?),
     };
-    Some(Number { value, samples: samples.parse().ok()? })
+    Some(MetricValue { value, samples: samples.parse().ok()? })
 }
 
 impl From<Entry> for String {
@@ -192,15 +153,15 @@ impl TryFrom<String> for Entry {
 pub struct Log(Vec<Entry>);
 
 impl Log {
-    /// Room for the log in a token, in bytes of JSON: 22 decisions on ten alarms without their numbers fit.
+    /// Room for the log in a token, in bytes of JSON: 22 decisions on ten alarms fit without their values.
     pub const ROOM: usize = 860;
 
-    /// Adds a decision. When the log outgrows its room, the oldest numbers go; the decisions stay.
+    /// Adds a decision. When the log is longer than its room, the oldest values are removed; the decisions stay.
     pub fn push(&mut self, entry: Entry) {
         self.0.push(entry);
         while self.length() > Self::ROOM {
-            let Some(oldest) = self.0.iter_mut().find(|entry| entry.numbers.is_some()) else { break };
-            oldest.numbers = None;
+            let Some(oldest) = self.0.iter_mut().find(|entry| entry.values.is_some()) else { break };
+            oldest.values = None;
         }
         while self.length() > Self::ROOM && self.0.len() > 1 {
             self.0.remove(0);

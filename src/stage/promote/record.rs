@@ -1,225 +1,130 @@
-//! What a promotion says of itself when it is over.
+//! The record of a promotion: the predicate of its statement.
 
 use super::check::Check;
-use super::judge::{self, Look};
+use super::analysis::guards::{self, Readings};
+use super::history::{End, History};
 use super::log::{Entry, Phase};
-use super::preflight::all_ok;
-use super::run::{End, Run};
+use super::settings::Settings;
+use super::target::Description;
 use crate::engine::Timestamp;
-use crate::evidence::ImageIdentity;
 use crate::evidence::predicate::{
-    AlarmState, Decision, Fleet, LaunchTemplate, Measurement, Preflight, Promotion, PromotionOutcome, Target,
-    Verdict,
+    AlarmReading, Decision, DecisionAction, Measurement, Preflight, Promotion, PromotionOutcome,
 };
-use crate::spec::{GroupPromotion, Limit};
+use crate::spec::Limit;
 
-/// Where the promotion report lies in the artifact.
+/// The path of the report in the artifact.
 pub const REPORT: &str = crate::evidence::layout::PROMOTE_REPORT;
-
-/// What a record needs beside the run.
-#[derive(Clone, Copy, Debug)]
-pub struct Surroundings<'a> {
-    pub promote: &'a GroupPromotion,
-    /// The group that it ended on.
-    pub group: &'a str,
-    pub account: &'a str,
-    pub region: &'a str,
-    /// The image to promote.
-    pub image: &'a str,
-    /// The image that was replaced.
-    pub previous: Option<&'a ImageIdentity>,
-}
-
-impl Surroundings<'_> {
-    fn target(&self) -> Target {
-        Target {
-            account: self.account.to_owned(),
-            region: self.region.to_owned(),
-            kind: "auto_scaling_group".to_owned(),
-            name: self.group.to_owned(),
-        }
-    }
-}
 
 /// The record of a promotion past its preflight.
 #[must_use]
-pub fn promotion(around: &Surroundings<'_>, run: &Run, end: &End) -> Promotion {
-    let reason = match (&end.why, &run.refresh) {
-        (Some(why), _) => why.text.clone(),
-        (None, _) if !around.promote.waves.is_empty() => {
-            format!(
-                "every instance of {} groups in {} waves after the first runs the image",
-                around.promote.groups(),
-                around.promote.waves.len()
-            )
-        }
-        (None, None) if !run.shares.is_empty() => {
-            "the image serves everything, on instances that are each healthy".to_owned()
-        }
-        (None, Some(_)) => "every instance in service runs the image and is healthy".to_owned(),
-        (None, None) => "every instance in service ran the image already and is healthy".to_owned(),
-    };
+pub fn promotion(of: Description, settings: &Settings, history: &History, end: &End) -> Promotion {
     Promotion {
         outcome: end.outcome,
-        reason,
-        target: around.target(),
-        previous: around.previous.cloned(),
-        launch_template: Some(LaunchTemplate {
-            id: run.plan.template.clone(),
-            previous_version: Some(run.plan.from.to_string()),
-            version: run.to.to_string(),
-        }),
-        instance_refresh_id: run.refresh.clone(),
-        started_on: run.plan.began.date_time(),
+        reason: end.why.as_ref().map_or(of.reason, |why| why.text.clone()),
+        target: of.target,
+        previous: of.previous,
+        change: of.change,
+        started_on: history.began.date_time(),
         finished_on: end.at.date_time(),
-        preflight: proved(around, run),
-        trial: None,
-        decisions: run.log.entries().iter().map(|entry| decision(around.promote, run, entry)).collect(),
-        fleet: Some(end.fleet()),
-        waves: Vec::new(),
+        preflight: of.preflight,
+        canary: None,
+        decisions: history.log.entries().iter().map(|entry| decision(settings, history.began, entry)).collect(),
+        units: Some(end.units()),
+        waves: of.waves,
     }
 }
 
 /// The record of a promotion that its preflight refused: nothing was changed.
 #[must_use]
 pub fn refusal(
-    around: &Surroundings<'_>,
+    of: Description,
     checks: &[Check],
     reason: &str,
-    fleet: Option<Fleet>,
     (began, now): (Timestamp, Timestamp),
 ) -> Promotion {
     Promotion {
-        outcome: PromotionOutcome::Failed,
+        outcome: PromotionOutcome::Indeterminate,
         reason: reason.to_owned(),
-        target: around.target(),
-        previous: around.previous.cloned(),
-        launch_template: None,
-        instance_refresh_id: None,
+        target: of.target,
+        previous: of.previous,
+        change: of.change,
         started_on: began.date_time(),
         finished_on: now.date_time(),
         preflight: checks.iter().map(Preflight::from).collect(),
-        trial: None,
+        canary: None,
         decisions: Vec::new(),
-        fleet,
-        waves: Vec::new(),
+        units: of.units,
+        waves: of.waves,
     }
 }
 
-/// What preflight proved, from what of it travelled: a run exists only when every check held.
-fn proved(around: &Surroundings<'_>, run: &Run) -> Vec<Preflight> {
-    let plan = &run.plan;
-    let [desired, max] = plan.size;
-    let held = |check: &str, observed: String| Preflight { check: check.to_owned(), holds: true, observed };
-    let group = &around.promote.group;
-    let serves = if plan.swapped { around.promote.alternate.as_ref().unwrap_or(group) } else { group };
-    let of_strategy = match around.promote.alternate {
-        Some(_) => [
-            held("weights_are_on_one_group", format!("all on {serves}")),
-            held("the_other_group_is_free", "it was empty".to_owned()),
-        ],
-        None => [
-            held("every_instance_can_be_replaced", "none on standby, none protected".to_owned()),
-            held("capacity_has_head_room", format!("{desired} desired, {max} at most")),
-        ],
+fn decision(settings: &Settings, began: Timestamp, entry: &Entry) -> Decision {
+    // A wave may have alarms and limits of its own.
+    let wave = match entry.phase {
+        Phase::Wave(index) => settings.waves.get(usize::from(index)),
+        Phase::Before | Phase::Step(_) | Phase::Soak => None,
     };
-    let mut checks = vec![
-        held("group_exists", format!("{serves} with {desired} desired instances")),
-        held("template_version_is_a_number", format!("version {} of {}", plan.from, plan.template)),
-        held("template_image_is_an_ami", format!("version {} launches {}", plan.from, plan.old)),
-        held("previous_image_is_available", format!("{} is available", plan.old)),
-        held("new_image_is_available", format!("{} is available", around.image)),
-        held("no_refresh_in_progress", "none".to_owned()),
-        held("no_needed_process_suspended", "none".to_owned()),
-    ];
-    checks.extend(of_strategy);
-    checks.extend([
-        held("target_groups_are_in_use", "all".to_owned()),
-        held("alarms_are_ok", all_ok(around.promote.alarms.len())),
-    ]);
-    if !around.promote.waves.is_empty() {
-        let following = around.promote.groups() - 1;
-        checks.push(held("groups_of_the_waves_are_fit", format!("{following} groups")));
-    }
-    checks
-}
-
-fn decision(promote: &GroupPromotion, run: &Run, entry: &Entry) -> Decision {
-    // A wave may have alarms and metrics of its own.
-    let of_wave = match entry.phase {
-        Phase::Wave(index) => {
-            promote.waves.get(usize::from(index)).map(|wave| promote.of(wave, &promote.group))
+    let (alarms, limits) =
+        wave.map_or((&settings.alarms, &settings.limits), |wave| (&wave.alarms, &wave.limits));
+    let place = match (entry.phase, entry.action) {
+        // A rollback may also come after the step continued and before the next one.
+        (Phase::Step(index), DecisionAction::RollBack) => {
+            format!("from the step of {} % on", settings.percent(index))
         }
-        Phase::Before | Phase::At(_) | Phase::Bake => None,
+        (phase, _) => phase.place(settings),
     };
-    let promote = of_wave.as_ref().unwrap_or(promote);
-    let place = match entry.phase {
-        Phase::Before => "before the first checkpoint".to_owned(),
-        Phase::At(index) => {
-            let percent = promote.steps.get(usize::from(index)).copied().unwrap_or(100);
-            match entry.verdict {
-                // A rollback may also come after the checkpoint was let on and before the next.
-                Verdict::RollBack => format!("from the checkpoint of {percent} % on"),
-                Verdict::Continue | Verdict::Wait => format!("at the checkpoint of {percent} %"),
+    let reason = match &entry.values {
+        Some(values) => {
+            let readings = Readings { alarms: entry.alarms.clone(), values: values.clone() };
+            guards::reason(&guards::find(alarms, limits, &readings))
+        }
+        None => match entry.action {
+            DecisionAction::Continue => {
+                "every alarm was OK and every metric was within its limits; the values were not kept".into()
             }
-        }
-        Phase::Bake => "with the whole fleet replaced".to_owned(),
-        Phase::Wave(index) => format!("in wave {}", u16::from(index) + 1),
-    };
-    let reason = match &entry.numbers {
-        Some(numbers) => {
-            let look = Look { alarms: entry.alarms.clone(), numbers: numbers.clone() };
-            judge::reason(&judge::find(promote, &look))
-        }
-        None => match entry.verdict {
-            Verdict::Continue => {
-                "every alarm was OK and every metric kept its bounds; the numbers were not kept".into()
-            }
-            Verdict::Wait | Verdict::RollBack => "the numbers were not kept".to_owned(),
+            DecisionAction::Wait | DecisionAction::RollBack => "the values were not kept".to_owned(),
         },
     };
-    let alarms = promote.alarms.iter().zip(&entry.alarms);
-    let numbers = entry.numbers.as_deref().unwrap_or_default();
+    let values = entry.values.as_deref().unwrap_or_default();
     Decision {
-        at: Timestamp(run.plan.began.0.saturating_add(i64::from(entry.after))).date_time(),
+        decided_on: Timestamp(began.0.saturating_add(i64::from(entry.after))).date_time(),
         wave: match entry.phase {
             Phase::Wave(index) => Some(index.saturating_add(1)),
-            Phase::Before | Phase::At(_) | Phase::Bake => None,
+            Phase::Before | Phase::Step(_) | Phase::Soak => None,
         },
         percent: entry.percent,
-        verdict: entry.verdict,
+        action: entry.action,
         reason: format!("{place}: {reason}"),
         alarms: alarms
-            .map(|(name, state)| AlarmState { name: name.clone(), state: state.name().to_owned() })
-            .collect(),
-        measurements: promote
-            .limits
             .iter()
-            .zip(numbers)
-            .flat_map(|(metric, number)| measurements(metric, number.value, number.samples))
+            .zip(&entry.alarms)
+            .map(|(name, state)| AlarmReading { name: name.clone(), state: state.name().to_owned() })
+            .collect(),
+        measurements: limits
+            .iter()
+            .zip(values)
+            .flat_map(|(metric, read)| measurements(metric, read.value, read.samples))
             .collect(),
     }
 }
 
-/// One measurement for each bound of a metric.
+/// One measurement for each limit of a metric.
 fn measurements(metric: &Limit, value: Option<f64>, samples: u32) -> Vec<Measurement> {
     let statistic = match (&metric.cloudwatch.expression, metric.cloudwatch.queries().as_slice()) {
         (None, [query]) => query.statistic.clone(),
         (expression, _) => expression.clone().unwrap_or_default(),
     };
     let enough = samples >= metric.min_datapoints;
-    let measure = |comparison: &str, limit: f64, keeps: bool| Measurement {
+    let measure = |comparison: &str, limit: f64, is_within: bool| Measurement {
         name: metric.name.clone(),
         statistic: statistic.clone(),
         value,
         comparison: comparison.to_owned(),
         limit,
         samples: u64::from(samples),
-        holds: enough && keeps,
+        holds: enough && is_within,
     };
-    let most =
-        metric.max.map(|limit| measure("at_most", limit, value.is_some_and(|value| value <= limit)));
-    let least =
-        metric.min.map(|limit| measure("at_least", limit, value.is_some_and(|value| value >= limit)));
-    most.into_iter().chain(least).collect()
+    let max = metric.max.map(|limit| measure("max", limit, value.is_some_and(|value| value <= limit)));
+    let min = metric.min.map(|limit| measure("min", limit, value.is_some_and(|value| value >= limit)));
+    max.into_iter().chain(min).collect()
 }

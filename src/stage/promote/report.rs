@@ -1,14 +1,14 @@
-//! The report a person looks at: one page without scripts or anything from elsewhere, for a screen, a phone or paper.
+//! The report page: one HTML file without scripts or external resources.
 
 use askama::Template;
 use time::OffsetDateTime;
 use time::macros::format_description;
 
-use crate::evidence::predicate::{Decision, Promotion, PromotionOutcome, Verdict};
+use crate::evidence::predicate::{Decision, DecisionAction, Promotion, PromotionOutcome};
 use crate::judge::Look;
 use crate::judge::verdict::{Evidence, StreamRecord};
 
-/// Where the page lies in the artifact.
+/// The path of the page in the artifact.
 pub const PAGE: &str = crate::evidence::layout::PROMOTE_PAGE;
 
 const LEFT: f64 = 56.0;
@@ -45,8 +45,8 @@ struct Section {
 #[derive(Debug, Default)]
 struct Chart {
     title: String,
-    /// What it comes to, in words.
-    said: String,
+    /// The chart in words.
+    caption: String,
     lines: Vec<Line>,
     limit: Option<Tick>,
     across: Vec<Tick>,
@@ -66,18 +66,18 @@ struct Tick {
     label: String,
 }
 
-/// The page of a promotion, with every look of its trial, if it had one.
+/// The page of a promotion, with every result of the judge, if two sides were compared.
 ///
 /// # Errors
-/// The page could not be written.
+/// The template could not be rendered.
 pub fn page(record: &Promotion, image: &str, looks: &[Look]) -> Result<String, askama::Error> {
     let (outcome, outcome_class) = match record.outcome {
         PromotionOutcome::Promoted => ("promoted", "promoted"),
         PromotionOutcome::RolledBack => ("rolled back", "rolled_back"),
-        PromotionOutcome::Failed => ("failed", "failed"),
+        PromotionOutcome::Indeterminate => ("indeterminate", "indeterminate"),
     };
-    let mut sections = trial(looks);
-    sections.extend(fleet(record));
+    let mut sections = comparison(looks);
+    sections.extend(units(record));
     let (began, ended) = (moment(record.started_on), moment(record.finished_on));
     Page { record, image, outcome, outcome_class, began, ended, rows: rows(record), sections }.render()
 }
@@ -90,42 +90,42 @@ fn rows(record: &Promotion) -> Vec<Row> {
     let mut rows = vec![Row {
         at: moment(record.started_on),
         share: "0 %".to_owned(),
-        what: "begun.",
-        why: "Every check below was made first.".to_owned(),
+        what: "began.",
+        why: "The checks below were made first.".to_owned(),
     }];
-    if let Some(trial) = &record.trial {
+    if let Some(canary) = &record.canary {
         rows.push(Row {
-            at: moment(trial.until),
-            share: format!("{} on trial", trial.instances),
-            what: trial.verdict.name(),
+            at: moment(canary.finished_on),
+            share: format!("{} as canary", canary.size),
+            what: canary.verdict.name(),
             why: format!(
-                "new image beside the old one since {}. {}{}{}",
-                moment(trial.from),
-                trial.reasons.join("; "),
-                trial.kayenta.as_ref().map_or(String::new(), |kayenta| {
+                "new image compared with the old one since {}. {}{}{}",
+                moment(canary.started_on),
+                canary.reasons.join("; "),
+                canary.kayenta.as_ref().map_or(String::new(), |kayenta| {
                     format!(
-                        " Kayenta, which decides nothing, would give it {} ({}).",
-                        kayenta.score, kayenta.class
+                        " Kayenta, which decides nothing, gives it {} ({}).",
+                        kayenta.score, kayenta.classification
                     )
                 }),
-                if trial.same_numbers {
+                if canary.recording_matches {
                     ""
                 } else {
-                    " CloudWatch gives other numbers now than it gave the judge."
+                    " CloudWatch returns other numbers now than when the judge decided."
                 }
             ),
         });
     }
     rows.extend(record.decisions.iter().map(|decision| Row {
-        at: moment(decision.at),
+        at: moment(decision.decided_on),
         share: match decision.wave {
             Some(wave) => format!("wave {wave}: {} % of groups", decision.percent),
             None => format!("{} %", decision.percent),
         },
-        what: match decision.verdict {
-            Verdict::Continue => "go on",
-            Verdict::Wait => "wait",
-            Verdict::RollBack => "roll back",
+        what: match decision.action {
+            DecisionAction::Continue => "continue",
+            DecisionAction::Wait => "wait",
+            DecisionAction::RollBack => "roll back",
         },
         why: decision.reason.clone(),
     }));
@@ -138,8 +138,8 @@ fn rows(record: &Promotion) -> Vec<Row> {
     rows
 }
 
-/// The charts of the trial: for each stream of counts its rate on both sides, and the evidence of harm.
-fn trial(looks: &[Look]) -> Vec<Section> {
+/// The charts of the comparison: for each stream of counts its rate on both sides, and the evidence of harm.
+fn comparison(looks: &[Look]) -> Vec<Section> {
     let Some(last) = looks.last() else { return Vec::new() };
     let minutes: Vec<f64> = looks.iter().map(|look| look.minute).collect();
     let metrics = last.metrics.iter().enumerate().filter_map(|(at, metric)| {
@@ -163,7 +163,7 @@ fn trial(looks: &[Look]) -> Vec<Section> {
             at,
             "Evidence of no harm",
             *ln_threshold_safe,
-            "lets it pass",
+            "passes",
             safe,
         ));
         Some(Section {
@@ -206,7 +206,7 @@ fn rates(looks: &[Look], minutes: &[f64], metric: usize, at: usize) -> Chart {
     }
     let last = looks.last().and_then(|look| stream(look, metric, at));
     let of = last.and_then(|found| found.threshold).map_or(String::new(), |above| format!(" above {above}"));
-    let said = last.map_or(String::new(), |found| {
+    let caption = last.map_or(String::new(), |found| {
         format!(
             "{:.0} of {:.0} requests beside {:.0} of {:.0}; ratio {}",
             found.total.canary_events,
@@ -218,7 +218,7 @@ fn rates(looks: &[Look], minutes: &[f64], metric: usize, at: usize) -> Chart {
     });
     chart(
         format!("Share of requests{of}, since the start, in %"),
-        said,
+        caption,
         minutes,
         &[("canary", "canary", canary), ("baseline", "baseline", baseline)],
         None,
@@ -240,13 +240,13 @@ fn evidence(
         .filter_map(|look| look.metrics.get(metric))
         .map(|found| tens(of(&found.evidence)))
         .collect();
-    let said = format!(
+    let caption = format!(
         "is now {}; {} {does}",
         power(values.last().copied().unwrap_or(0.0)),
         power(tens(ln_threshold))
     );
     let limit = Some((tens(ln_threshold), format!("E = {}", power(tens(ln_threshold)))));
-    chart(format!("{title}: E, in powers of ten"), said, minutes, &[("E", "canary", values)], limit)
+    chart(format!("{title}: E, in powers of ten"), caption, minutes, &[("E", "canary", values)], limit)
 }
 
 /// Ten to a power, as a person reads it.
@@ -255,7 +255,7 @@ fn power(tens: f64) -> String {
         return format!("10^{tens:.0}");
     }
     let value = 10f64.powf(tens);
-    // Three digits say what there is to say; a whole number needs none behind the point.
+    // Three significant digits; none after the point for a whole number.
     let places = match value {
         ..1.0 => 3,
         1.0..9.995 => 2,
@@ -266,40 +266,41 @@ fn power(tens: f64) -> String {
     if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
 }
 
-/// The share of the fleet on the new image, at each decision.
-fn fleet(record: &Promotion) -> Option<Section> {
-    // What is decided on a wave is told of groups, not of the first one's fleet.
+/// The share of units or traffic on the new image, at each decision.
+fn units(record: &Promotion) -> Option<Section> {
+    // A decision on a wave is about the percentage of groups, not of units.
     let decisions: Vec<&Decision> = record.decisions.iter().filter(|d| d.wave.is_none()).collect();
     if decisions.is_empty() {
         return None;
     }
     let since = |at: OffsetDateTime| (at - record.started_on).as_seconds_f64() / 60.0;
     let (mut minutes, mut share) = (vec![0.0], vec![0.0]);
-    // In steps: between two looks nothing is known.
+    // In steps: between two polls nothing is known.
     for decision in decisions {
         let before = share.last().copied().unwrap_or(0.0);
-        minutes.extend([since(decision.at); 2]);
+        minutes.extend([since(decision.decided_on); 2]);
         share.extend([before, f64::from(decision.percent)]);
     }
-    if let Some(fleet) = record.fleet.filter(|fleet| fleet.in_service > 0 && record.waves.is_empty()) {
+    if let Some(units) = record.units.filter(|units| units.total > 0 && record.waves.is_empty()) {
         minutes.push(since(record.finished_on));
-        share.push(100.0 * f64::from(fleet.on_new_image) / f64::from(fleet.in_service));
+        share.push(100.0 * f64::from(units.updated) / f64::from(units.total));
     }
     let old = share.iter().map(|share| 100.0 - share).collect();
     let lines = [("new image", "canary", share), ("old image", "baseline", old)];
-    // Without a refresh, no instance was replaced: the shares are those of the traffic.
-    let title = match record.instance_refresh_id {
+    // Without an instance refresh no instance was replaced: the shares are those of the traffic.
+    let refresh = record.change.as_ref().and_then(|change| change.auto_scaling_group.as_ref());
+    let title = match refresh.and_then(|change| change.instance_refresh_id.as_ref()) {
         Some(_) => "Instances by image, in % of the fleet",
         None => "Traffic by image, in %",
     };
     let chart =
-        chart(title.to_owned(), "seen at each decision, and at the end".to_owned(), &minutes, &lines, None);
-    Some(Section { title: "The fleet".to_owned(), note: String::new(), charts: vec![chart] })
+        chart(title.to_owned(), "at each decision, and at the end".to_owned(), &minutes, &lines, None);
+    Some(Section { title: "Rollout".to_owned(), note: String::new(), charts: vec![chart] })
 }
 
 fn chart(
     title: String,
-    said: String,
+    caption: String,
     minutes: &[f64],
     lines: &[(&str, &'static str, Vec<f64>)],
     limit: Option<(f64, String)>,
@@ -325,7 +326,7 @@ fn chart(
     };
     Chart {
         title,
-        said,
+        caption,
         lines: lines
             .iter()
             .map(|(name, class, values)| Line { name: (*name).to_owned(), class, points: points(values) })
@@ -339,7 +340,7 @@ fn chart(
     }
 }
 
-/// Round numbers between two others, at most one more than `wanted` of them, and how they are written.
+/// Round numbers between two others, at most one more than `wanted`, with their labels.
 fn ticks(low: f64, high: f64, wanted: u8) -> Vec<(f64, String)> {
     let least = (high - low) / f64::from(wanted.max(1));
     let unit = 10f64.powf(least.log10().floor());
@@ -355,12 +356,12 @@ fn ticks(low: f64, high: f64, wanted: u8) -> Vec<(f64, String)> {
     (0..=wanted)
         .map(|at| (first + f64::from(at)) * step)
         .take_while(|value| *value <= high + 1e-9 * step)
-        // No minus before a nought.
+        // Without this a zero may be written as -0.
         .map(|value| (value, format!("{:.places$}", value + 0.0)))
         .collect()
 }
 
-/// To a tenth of a pixel: no one sees more, and the page is the same everywhere.
+/// Rounds to a tenth of a pixel, so that the page is the same on every machine.
 fn round(value: f64) -> f64 {
     (value * 10.0).round() / 10.0
 }
@@ -370,21 +371,21 @@ mod tests {
     use super::{power, ticks};
 
     #[test]
-    fn axes_are_told_in_round_numbers() {
-        let told = |low, high, wanted| {
+    fn axes_have_round_numbers() {
+        let labels = |low, high, wanted| {
             ticks(low, high, wanted).into_iter().map(|(_, label)| label).collect::<Vec<_>>().join(" ")
         };
-        assert_eq!(told(0.0, 105.0, 3), "0 50 100");
-        assert_eq!(told(0.0, 44.2, 5), "0 10 20 30 40");
-        assert_eq!(told(0.0, 1.05, 3), "0.0 0.5 1.0");
-        assert_eq!(told(-0.31, 2.1, 3), "0 1 2");
-        assert_eq!(told(0.0, 0.0042, 3), "0.000 0.002 0.004");
-        assert_eq!(told(0.0, 0.0, 3), "", "no room");
-        assert_eq!(told(0.0, f64::INFINITY, 3), "");
+        assert_eq!(labels(0.0, 105.0, 3), "0 50 100");
+        assert_eq!(labels(0.0, 44.2, 5), "0 10 20 30 40");
+        assert_eq!(labels(0.0, 1.05, 3), "0.0 0.5 1.0");
+        assert_eq!(labels(-0.31, 2.1, 3), "0 1 2");
+        assert_eq!(labels(0.0, 0.0042, 3), "0.000 0.002 0.004");
+        assert_eq!(labels(0.0, 0.0, 3), "", "no room");
+        assert_eq!(labels(0.0, f64::INFINITY, 3), "");
     }
 
     #[test]
-    fn evidence_is_told_in_three_digits() {
+    fn evidence_has_three_digits() {
         let cases = [
             (0.0, "1"),
             (2.0, "100"),
@@ -394,8 +395,8 @@ mod tests {
             (3.3711, "2350"),
             (-1.301, "0.05"),
         ];
-        for (tens, told) in cases {
-            assert_eq!(power(tens), told, "10^{tens}");
+        for (tens, expected) in cases {
+            assert_eq!(power(tens), expected, "10^{tens}");
         }
         assert_eq!((power(-7.2), power(44.6)), ("10^-7".to_owned(), "10^45".to_owned()));
     }

@@ -10,8 +10,8 @@ use super::{Leftover, Run, What, tasks};
 use crate::aws::{Aws, AwsError};
 use crate::engine::StageError;
 use crate::engine::key::tag;
+use crate::stage::aws_view::canary_groups::is_canary_group;
 use crate::stage::cleanup::inventory::Inventory;
-use crate::stage::promote::is_trial;
 
 /// Begins the name of every staging instance.
 const STAGING: &str = "bakeline-test-";
@@ -93,7 +93,7 @@ async fn trial_groups(aws: &Aws) -> Result<Vec<Leftover>, StageError> {
         let get = |key: &str| group.tags().iter().find(|tag| tag.key() == Some(key))?.value();
         let name = group.auto_scaling_group_name().unwrap_or_default();
         // One that is being deleted has a status.
-        if let (true, None, Some(run)) = (is_trial(name), group.status(), Run::of(get)) {
+        if let (true, None, Some(run)) = (is_canary_group(name), group.status(), Run::of(get)) {
             let what = if group.max_size().unwrap_or(0) > 0 {
                 What::TrialGroup
             } else {

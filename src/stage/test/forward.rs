@@ -11,9 +11,8 @@ use crate::engine::{Failure, FailureKind, Outcome, StageError, Step, Timestamp};
 use crate::evidence::Stage;
 use crate::spec::{Limit, Soak};
 use crate::stage::Cx;
+use crate::stage::aws_view::metric_data::{self, MetricValue};
 use crate::stage::handover::hand_over;
-use crate::stage::promote::log::Number;
-use crate::stage::promote::metrics;
 
 pub async fn launching(inputs: &Inputs, cx: &Cx, spot: bool) -> Result<Step<Test>, StageError> {
     instance::prove_image(cx, &inputs.image).await?;
@@ -106,10 +105,10 @@ async fn numbers(
     instance: &str,
     since: Timestamp,
     until: Timestamp,
-) -> Result<Vec<(Limit, Number)>, StageError> {
+) -> Result<Vec<(Limit, MetricValue)>, StageError> {
     let mut numbers = Vec::with_capacity(soak.limits.len());
     for metric in soak.limits_of(instance) {
-        let number = metrics::read(&cx.aws, &metric, since, until).await?;
+        let number = metric_data::read(&cx.aws, &metric, since, until).await?;
         numbers.push((metric, number));
     }
     Ok(numbers)

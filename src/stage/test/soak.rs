@@ -9,8 +9,7 @@ use super::judge::{Invocation, Verdict};
 use super::report::Result as Checked;
 use crate::engine::Timestamp;
 use crate::spec::{Limit, Soak};
-use crate::stage::promote::judge::breach;
-use crate::stage::promote::log::Number;
+use crate::stage::aws_view::metric_data::{MetricValue, breach};
 
 /// Most characters of a reason that a token carries.
 const REASON: usize = 240;
@@ -35,7 +34,7 @@ pub enum Stand {
 
 /// Judges a look, so long after the soak began. A bound that is left ends it at once; missing data do not pass.
 #[must_use]
-pub fn stand(soak: &Soak, metrics: &[(Limit, Number)], elapsed: Duration) -> Stand {
+pub fn stand(soak: &Soak, metrics: &[(Limit, MetricValue)], elapsed: Duration) -> Stand {
     let (mut bad, mut unknown) = (Vec::new(), Vec::new());
     for (metric, number) in metrics {
         match number.value {
@@ -68,7 +67,7 @@ pub fn shortened(why: &str) -> String {
 
 /// The soak as one more check of the report, with what its metrics came to; not run if the checks before it failed.
 #[must_use]
-pub fn result(soak: &Soak, soaked: Option<(&Soaked, &[(Limit, Number)])>) -> Checked {
+pub fn result(soak: &Soak, soaked: Option<(&Soaked, &[(Limit, MetricValue)])>) -> Checked {
     let verdict = match soaked {
         None => Verdict::NotRun,
         Some((Soaked { why: None, .. }, _)) => Verdict::Passed,
@@ -103,8 +102,8 @@ mod tests {
         .unwrap()
     }
 
-    fn seen(value: Option<f64>, samples: u32) -> Vec<(Limit, Number)> {
-        soak().limits_of("i-1").map(|metric| (metric, Number { value, samples })).collect()
+    fn seen(value: Option<f64>, samples: u32) -> Vec<(Limit, MetricValue)> {
+        soak().limits_of("i-1").map(|metric| (metric, MetricValue { value, samples })).collect()
     }
 
     #[test]

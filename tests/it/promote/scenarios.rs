@@ -65,7 +65,7 @@ pub(super) fn rolled_back(reason: &'static str, verdict: Option<&'static str>, h
 }
 
 pub(super) fn refused(reason: &'static str) -> Expected {
-    Expected { succeeded: false, outcome: "failed", fleet: (8, 0), reason, verdict: None, harmed: 5.0 }
+    Expected { succeeded: false, outcome: "indeterminate", fleet: (8, 0), reason, verdict: None, harmed: 5.0 }
 }
 
 pub(super) fn check(story: &str, mut end: End, expected: &Expected) -> End {
@@ -77,12 +77,12 @@ pub(super) fn check(story: &str, mut end: End, expected: &Expected) -> End {
     let fleet = end.fleet();
     let on = |image: &str| fleet.get(image).copied().unwrap_or(0);
     assert_eq!((on("old"), on("new")), expected.fleet, "{told}");
-    assert_eq!(record["trial"]["verdict"].as_str(), expected.verdict, "{told}");
+    assert_eq!(record["canary"]["verdict"].as_str(), expected.verdict, "{told}");
     assert_eq!(end.left_behind(), Vec::<String>::new(), "{told}");
     let harmed = end.harmed();
     assert!(harmed <= expected.harmed, "{story}: {harmed} requests harmed");
     if expected.verdict.is_some() {
-        assert_eq!(record["trial"]["sameNumbers"], true, "{told}");
+        assert_eq!(record["canary"]["recordingMatches"], true, "{told}");
         replays(story, &end, expected);
     }
     let page = String::from_utf8(end.files["reports/promote/report.html"].clone()).unwrap();
@@ -118,7 +118,7 @@ fn group_of(side: &str, moment: &Moment, world: &mut World) -> String {
 fn a_good_image_passes_its_trial_and_reaches_every_instance() {
     let end = play(&before(SPEC, ""), Meanwhile::Nothing);
     let end = check("a good image", end, &PROMOTED);
-    let trial = &end.record()["trial"];
+    let trial = &end.record()["canary"];
     assert!(trial["canaryRequests"].as_u64().unwrap() > 2000, "{trial}");
     assert_eq!(trial["instances"], 2);
     println!("a good image took {} minutes", end.minutes);
@@ -197,7 +197,7 @@ fn what_is_wrong_before_the_start_stops_it_there() {
     let expected = refused("not this action's");
     // Someone else's refresh brings the old image again: how many are in service is its own affair.
     let end = play(&moment, Meanwhile::Nothing);
-    assert_eq!(end.record()["outcome"], "failed");
+    assert_eq!(end.record()["outcome"], "indeterminate");
     assert!(end.record()["reason"].as_str().unwrap().contains(expected.reason));
 
     let mut moment = before(SPEC, "");
@@ -374,7 +374,7 @@ fn metrics_that_are_forbidden_after_the_preflight_pass_nothing() {
     let end = play(&before(SPEC, ""), Meanwhile::Faults(plan));
     let record = end.record();
     assert_eq!(record["outcome"], "rolled_back", "{record:#}");
-    assert_eq!(record["trial"]["verdict"], "broken", "{record:#}");
+    assert_eq!(record["canary"]["verdict"], "error", "{record:#}");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use super::AT_ONCE;
 use crate::aws::{Aws, AwsError};
 use crate::engine::StageError;
 use crate::stage::cleanup::graph::{Facts, Kind, Source};
-use crate::stage::promote;
+use crate::stage::aws_view::groups;
 
 /// The largest page of Auto Scaling's lists.
 const PAGE: i32 = 100;
@@ -89,7 +89,7 @@ async fn refreshes(aws: &Aws, facts: &mut Facts, groups: Vec<String>) -> Result<
             let call = "autoscaling:DescribeInstanceRefreshes";
             let page = match page.map_err(|e| AwsError::new(call, &group, e)) {
                 // The group may have been deleted since it was listed; anything else is not excused.
-                Err(error) if error.is("ValidationError") && promote::group(aws, &group).await?.is_none() => {
+                Err(error) if error.is("ValidationError") && groups::group(aws, &group).await?.is_none() => {
                     break;
                 }
                 page => page?,

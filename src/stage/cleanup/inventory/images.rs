@@ -6,7 +6,7 @@ use crate::aws::{Aws, AwsError, Class};
 use crate::engine::StageError;
 use crate::engine::key::tag;
 use crate::stage::cleanup::image::{Image, Protection, moment};
-use crate::stage::promote::identity;
+use crate::stage::aws_view::images::identity;
 
 /// The largest page of `DescribeImages`.
 const PAGE: i32 = 1000;

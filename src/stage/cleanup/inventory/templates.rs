@@ -9,7 +9,7 @@ use super::AT_ONCE;
 use crate::aws::{Aws, AwsError, Class};
 use crate::engine::StageError;
 use crate::stage::cleanup::graph::{Facts, Source, Template};
-use crate::stage::promote::is_ours;
+use crate::stage::aws_view::launch_templates::is_ours;
 
 /// The largest page of both lists.
 const PAGE: i32 = 200;

@@ -1,0 +1,89 @@
+//! What a promotion works from: read anew in every slice, never carried in the token.
+
+use std::collections::BTreeMap;
+
+use super::settings::{Settings, WaveSettings};
+use super::subject::Subject;
+use crate::aws::Aws;
+use crate::engine::{StageError, Timestamp};
+use crate::evidence::{ImageIdentity, Stage};
+use crate::spec::Judge;
+use crate::stage::context::Cx;
+use crate::stage::handover::Release;
+
+/// What a promotion works from.
+#[derive(Debug)]
+pub struct Inputs {
+    pub release: Release,
+    pub settings: Settings,
+    /// What is promoted, in the Region of the clients.
+    pub subject: Subject,
+    /// When the action began.
+    pub at: Timestamp,
+    /// The Region of the first target.
+    pub home: String,
+    /// The Regions of the waves.
+    pub regions: BTreeMap<String, RegionContext>,
+}
+
+/// A Region of a wave.
+#[derive(Debug)]
+pub struct RegionContext {
+    pub aws: Aws,
+    /// The image to promote, in this Region.
+    pub image: ImageIdentity,
+}
+
+impl Inputs {
+    /// Reads and verifies the release, and acts in the environment that it names for the promotion.
+    ///
+    /// # Errors
+    /// The input artifact cannot be read or does not verify, or it has no image in a Region of the spec.
+    pub async fn load(cx: &mut Cx, at: Timestamp) -> Result<Self, StageError> {
+        let release = Release::open(cx, Stage::Promote, at).await?;
+        let promote = release.spec.promote().map_err(|missing| StageError::Config(missing.to_string()))?;
+        cx.act_in(Stage::Promote, promote.environment.as_deref()).await?;
+        let settings =
+            Settings::of(promote).map_err(|unsupported| StageError::Config(unsupported.to_string()))?;
+        let home = cx.aws.region().to_owned();
+        let subject = Subject::MachineImage(release.image_in(&home)?.clone());
+        let mut regions = BTreeMap::new();
+        for wave in &settings.waves {
+            let region = wave.region.as_ref().unwrap_or(&home);
+            if !regions.contains_key(region) {
+                let image = release.image_in(region)?.clone();
+                regions.insert(region.clone(), RegionContext { aws: cx.aws.in_region(region), image });
+            }
+        }
+        Ok(Self { release, settings, subject, at, home, regions })
+    }
+
+    /// The judge's settings.
+    ///
+    /// # Errors
+    /// [`StageError::Bug`] when the spec has none.
+    pub fn judge(&self) -> Result<&Judge, StageError> {
+        let judge = self.settings.judge.as_ref();
+        judge.ok_or_else(|| StageError::Bug("an analysis is under way and the spec has no judge".into()))
+    }
+
+    /// The wave at this index, with the clients of its Region and the image there.
+    ///
+    /// # Errors
+    /// [`StageError::Bug`] when there is none.
+    pub fn wave(&self, index: u8) -> Result<(&WaveSettings, &RegionContext), StageError> {
+        let wave = self.settings.waves.get(usize::from(index));
+        let wave = wave.ok_or_else(|| StageError::Bug(format!("the spec has no wave {index}")))?;
+        Ok((wave, self.region_of(wave)?))
+    }
+
+    /// The clients and the image of a wave's Region.
+    ///
+    /// # Errors
+    /// [`StageError::Bug`] when there are none.
+    pub fn region_of(&self, wave: &WaveSettings) -> Result<&RegionContext, StageError> {
+        let region = wave.region.as_deref().unwrap_or(&self.home);
+        let found = self.regions.get(region);
+        found.ok_or_else(|| StageError::Bug(format!("there are no clients for {region}")))
+    }
+}

@@ -1,0 +1,470 @@
+//! The preflight: what must be true before the first instance is replaced, above all that the change can be undone.
+//!
+//! AWS rolls an instance refresh back to the group's saved configuration, and only when that names a numbered launch
+//! template version with an AMI id (Auto Scaling user guide, "Undo changes with a rollback").
+
+use std::collections::BTreeMap;
+
+use super::alternate::AlternateGroups;
+use super::created_versions::FIRST;
+use super::group_traffic;
+use super::rollout::{Plan, Rollout};
+use crate::aws::Aws;
+use crate::engine::{FailureKind, StageError, Timestamp};
+use crate::evidence::ImageIdentity;
+use crate::stage::aws_view::alarms::{self, AlarmState};
+use crate::stage::aws_view::groups::{self, Group, GroupInstance, LaunchSource, Lifecycle};
+use crate::stage::aws_view::images::{self, ImageView};
+use crate::stage::aws_view::instance_refreshes::{self, Refresh};
+use crate::stage::aws_view::target_health::{self, TargetProblem};
+use crate::stage::aws_view::{launch_templates, metric_data};
+use crate::stage::context::Cx;
+use crate::stage::promote::check::Check;
+use crate::stage::promote::inputs::Inputs;
+use crate::stage::promote::settings::Settings;
+
+/// Processes without which an instance refresh replaces nothing, pauses, or continues without health checks.
+const NEEDED_PROCESSES: [&str; 6] =
+    ["AddToLoadBalancer", "HealthCheck", "InstanceRefresh", "Launch", "ReplaceUnhealthy", "Terminate"];
+
+/// What AWS shows before a promotion.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct World {
+    /// The rollout that an earlier run of this slice began.
+    pub adopted: Option<Rollout>,
+    /// The group that serves; none if it does not exist.
+    pub group: Option<Group>,
+    /// `ImageId` of the group's template version, as it is written there.
+    pub template_image: Option<String>,
+    /// The image of that id, if it is an AMI id and exists.
+    pub previous: Option<ImageView>,
+    /// The image to promote, in this Region.
+    pub image: Option<ImageView>,
+    pub refreshes: Vec<Refresh>,
+    /// In the order of the spec.
+    pub alarms: Vec<AlarmState>,
+    /// Problems of targets by target group and instance; none for a healthy target.
+    pub targets: BTreeMap<String, BTreeMap<String, Option<TargetProblem>>>,
+    /// For blue/green: the two groups that alternate; `group` is the one that serves.
+    pub alternate: Option<AlternateGroups>,
+    /// The groups of the waves by name, in the order of the spec.
+    pub waves: Vec<(String, Option<Group>)>,
+}
+
+/// Reads what the preflight of a promotion checks.
+///
+/// # Errors
+/// A read failed.
+pub async fn observe(inputs: &Inputs, cx: &Cx) -> Result<World, StageError> {
+    let (settings, aws) = (&inputs.settings, &cx.aws);
+    let image = inputs.subject.machine_image()?.image_id.as_str();
+    let (alternate, group) = serving_group(settings, aws).await?;
+    if let Some(group) = &group
+        && let LaunchSource::Template { id, .. } = &group.launch_source
+        && let Some((to, mark)) =
+            launch_templates::ours(aws, id, &cx.key().client_token(FIRST), image).await?
+    {
+        // An earlier run of this slice created the version: what its preflight proved is still valid.
+        let plan = Plan {
+            template: id.clone(),
+            from: mark.from,
+            old: mark.old,
+            size: [group.desired, group.max],
+            swapped: alternate.as_ref().and_then(AlternateGroups::serving) == Some(1),
+        };
+        let adopted = Some(Rollout::new(plan, to));
+        return Ok(World { adopted, group: Some(group.clone()), alternate, ..World::default() });
+    }
+    read_group(settings, Some(image), (alternate, group), aws, cx.now()).await
+}
+
+/// The preflight of a promotion that began now, without the checks of the new image: for whoever asks before there is
+/// a release.
+///
+/// # Errors
+/// A read failed.
+pub async fn examine(aws: &Aws, settings: &Settings, now: Timestamp) -> Result<Vec<Check>, StageError> {
+    let found = serving_group(settings, aws).await?;
+    let world = read_group(settings, None, found, aws, now).await?;
+    Ok(check_without_image(settings, &world))
+}
+
+/// The group that serves and, for blue/green, both groups. Until it is clear which one serves, it is the first one of
+/// the spec.
+async fn serving_group(
+    settings: &Settings,
+    aws: &Aws,
+) -> Result<(Option<AlternateGroups>, Option<Group>), StageError> {
+    let Some(second) = &settings.alternate else {
+        return Ok((None, groups::group(aws, &settings.group).await?));
+    };
+    let both = group_traffic::before(aws, &settings.group, second).await?;
+    let [first, second] = both.groups.clone();
+    let group = if both.serving() == Some(1) { second } else { first };
+    Ok((Some(both), group))
+}
+
+/// Reads everything about a group that the preflight checks; `image` is the one to promote, if there is one yet.
+///
+/// # Errors
+/// A read failed.
+pub async fn read_group(
+    settings: &Settings,
+    image: Option<&str>,
+    (alternate, group): (Option<AlternateGroups>, Option<Group>),
+    aws: &Aws,
+    now: Timestamp,
+) -> Result<World, StageError> {
+    let mut world = World { alternate, ..World::default() };
+    if let Some(image) = image {
+        world.image = images::image(aws, image).await?;
+    }
+    let Some(group) = group else { return Ok(world) };
+    if let LaunchSource::Template { id, version } = &group.launch_source
+        && number(version).is_some()
+    {
+        world.template_image = launch_templates::image_of(aws, id, version).await?;
+        if let Some(old) = world.template_image.as_deref().filter(|image| image.starts_with("ami-")) {
+            world.previous = images::image(aws, old).await?;
+        }
+    }
+    for name in [Some(&settings.group), settings.alternate.as_ref()].into_iter().flatten() {
+        world.refreshes.extend(instance_refreshes::list(aws, name).await?);
+    }
+    world.alarms = alarms::alarms(aws, &settings.alarms).await?;
+    for arn in &group.target_groups {
+        world.targets.insert(arn.clone(), target_health::targets(aws, arn).await?);
+    }
+    // Missing access to a metric must show now, not as missing data in the middle of the deployment.
+    for metric in &settings.limits {
+        let from = Timestamp(now.0.saturating_sub(3 * i64::from(metric.period.as_secs()) + 600));
+        metric_data::read(aws, metric, from, now).await?;
+    }
+    world.group = Some(group);
+    for wave in &settings.waves {
+        let aws = wave.region.as_deref().map_or_else(|| aws.clone(), |region| aws.in_region(region));
+        let mut found = groups::groups(&aws, &wave.groups).await?;
+        world.waves.extend(wave.groups.iter().map(|name| (name.clone(), found.remove(name))));
+    }
+    Ok(world)
+}
+
+/// The suspended processes without which a group does not take an image.
+#[must_use]
+pub fn suspended_processes(group: &Group) -> Vec<&str> {
+    let mut suspended: Vec<&str> = group
+        .suspended
+        .iter()
+        .map(String::as_str)
+        .filter(|process| NEEDED_PROCESSES.contains(process))
+        .collect();
+    suspended.sort_unstable();
+    suspended
+}
+
+
+/// The number of a template version; none for `$Latest` and `$Default`.
+#[must_use]
+pub fn number(version: &str) -> Option<i64> {
+    version.parse().ok().filter(|number| *number > 0)
+}
+
+/// Every check, in a fixed order. Without a group there is only the first one.
+#[must_use]
+pub fn check(settings: &Settings, image: &ImageIdentity, world: &World) -> Vec<Check> {
+    all(settings, Some(image), world)
+}
+
+/// Every check that needs no new image.
+#[must_use]
+pub fn check_without_image(settings: &Settings, world: &World) -> Vec<Check> {
+    all(settings, None, world)
+}
+
+fn all(settings: &Settings, image: Option<&ImageIdentity>, world: &World) -> Vec<Check> {
+    let Some(group) = &world.group else {
+        return vec![Check::of_configuration(
+            "group_exists",
+            false,
+            format!("there is no Auto Scaling group {} in this account and region", settings.group),
+            "correct promote.target in the spec, or the Region and the role of the environment",
+        )];
+    };
+    let mut checks = vec![exists(settings, group)];
+    checks.extend(rollback(world, group));
+    checks.extend(image.map(|image| new_image(image, world)));
+    checks.push(no_refresh(world));
+    checks.push(processes(group));
+    match &world.alternate {
+        // No instance is replaced.
+        Some(alternate) => checks.extend(alternate.checks()),
+        None => checks.extend([instances(group), capacity(settings, group)]),
+    }
+    checks.push(in_use(world));
+    checks.push(alarms(settings, world));
+    if !world.waves.is_empty() {
+        checks.push(waves(settings, world));
+    }
+    checks
+}
+
+/// That the groups of the waves can be changed and restored, as far as one list shows. Each group gets a preflight of
+/// its own before it is changed.
+fn waves(settings: &Settings, world: &World) -> Check {
+    let problem_of = |(name, group): &(String, Option<Group>)| unfit(settings, name, group.as_ref());
+    let unfit: Vec<String> = world.waves.iter().filter_map(problem_of).collect();
+    let names: Vec<&str> = unfit.iter().map(String::as_str).collect();
+    Check::of_configuration(
+        "wave_groups_can_be_changed",
+        unfit.is_empty(),
+        if unfit.is_empty() { format!("{} groups", world.waves.len()) } else { few(&names) },
+        "every group of promote.waves must exist and launch a numbered version of a launch template, with no process \
+         suspended and no instance protected or on standby",
+    )
+}
+
+/// Why a group of a wave cannot take the image, if it cannot.
+fn unfit(settings: &Settings, name: &str, group: Option<&Group>) -> Option<String> {
+    let Some(group) = group else { return Some(format!("{name} does not exist")) };
+    if let Some(status) = &group.status {
+        return Some(format!("{name} has the status `{status}`"));
+    }
+    match &group.launch_source {
+        LaunchSource::Template { version, .. } if number(version).is_some() => {}
+        LaunchSource::Template { version, .. } => return Some(format!("{name} launches version {version}")),
+        LaunchSource::Mixed => return Some(format!("{name} has a mixed instances policy")),
+        LaunchSource::Configuration(_) | LaunchSource::Nothing => {
+            return Some(format!("{name} launches from no launch template"));
+        }
+    }
+    let suspended = suspended_processes(group);
+    if !suspended.is_empty() {
+        return Some(format!("{name} has suspended processes: {}", suspended.join(", ")));
+    }
+    let checks = [instances(group), capacity(settings, group)];
+    checks.iter().find(|check| !check.holds).map(|check| format!("{name}: {}", check.observed))
+}
+
+fn exists(settings: &Settings, group: &Group) -> Check {
+    match &group.status {
+        Some(status) => Check::of_configuration(
+            "group_exists",
+            false,
+            format!("the group {} has the status `{status}`", settings.group),
+            "promote to a group that is not being deleted",
+        ),
+        None => Check::of_configuration(
+            "group_exists",
+            true,
+            format!("{} has {} instances, {} desired", settings.group, group.instances.len(), group.desired),
+            "",
+        ),
+    }
+}
+
+/// That AWS rolls back to the group's saved configuration, and that its image still launches.
+fn rollback(world: &World, group: &Group) -> Vec<Check> {
+    const TEMPLATE: &str = "template_version_is_a_number";
+    const LITERAL: &str = "template_image_is_an_ami";
+    const PREVIOUS: &str = "previous_image_is_available";
+    let refuse = |observed: String, hint| vec![Check::of_configuration(TEMPLATE, false, observed, hint)];
+    let (id, version) = match &group.launch_source {
+        LaunchSource::Template { id, version } => (id, version),
+        LaunchSource::Mixed => {
+            return refuse(
+                "the group uses a mixed instances policy".into(),
+                "promotion by template version does not cover mixed instances policies; use a launch template",
+            );
+        }
+        LaunchSource::Configuration(name) => {
+            return refuse(
+                format!("the group uses the launch configuration {name}"),
+                "move the group to a launch template: launch configurations cannot be refreshed to and rolled back",
+            );
+        }
+        LaunchSource::Nothing => {
+            return refuse(
+                "the group names no launch template by id".into(),
+                "give the group a launch template",
+            );
+        }
+    };
+    if number(version).is_none() {
+        return refuse(
+            format!("the group launches version `{version}` of {id}"),
+            "set the group to a version number: AWS rolls back neither from $Latest nor from $Default",
+        );
+    }
+    let mut checks = vec![Check::of_configuration(TEMPLATE, true, format!("version {version} of {id}"), "")];
+    let hint = "put the id of the AMI into the template version: AWS does not roll back to an SSM parameter";
+    let literal = world.template_image.as_deref().is_some_and(|image| image.starts_with("ami-"));
+    let written = world.template_image.as_deref().unwrap_or("nothing");
+    checks.push(Check::of_configuration(LITERAL, literal, format!("version {version} of {id} launches {written}"), hint));
+    if literal {
+        let state = world.previous.as_ref().map(|image| image.state.as_str());
+        checks.push(Check::of_configuration(
+            PREVIOUS,
+            state == Some("available"),
+            format!("{written} {}", state.map_or("does not exist".to_owned(), |state| format!("is {state}"))),
+            "a rollback needs it: enable or restore the image that the group runs now",
+        ));
+    }
+    checks
+}
+
+/// That the image can be launched here, and is the one that was baked and tested.
+fn new_image(image: &ImageIdentity, world: &World) -> Check {
+    const NAME: &str = "new_image_is_available";
+    let id = &image.image_id;
+    match &world.image {
+        None => {
+            let hint = "bake again, or share the image with this account and region";
+            Check::of_state(NAME, false, format!("{id} does not exist here"), hint)
+        }
+        Some(found) if found.identity != *image => {
+            let other = &found.identity;
+            let seen = format!(
+                "{id} is `{}` of {}, created {}, and not the image that the statements name",
+                other.name, other.account, other.creation_date
+            );
+            Check::of_state(NAME, false, seen, "find out who replaced the image; do not promote it")
+        }
+        Some(found) => {
+            let hint = "wait until it is available, or enable it again";
+            Check::of_state(NAME, found.state == "available", format!("{id} is {}", found.state), hint)
+        }
+    }
+}
+
+fn no_refresh(world: &World) -> Check {
+    let running = world.refreshes.iter().find(|refresh| !refresh.status.is_over());
+    Check::of_state(
+        "no_refresh_in_progress",
+        running.is_none(),
+        running.map_or("none".into(), |other| {
+            let brings = other
+                .brings
+                .as_ref()
+                .map_or("no template".into(), |(id, at)| format!("version {at} of {id}"));
+            format!("{} is {} and brings {brings}", other.id, other.status.name())
+        }),
+        "another process started it: wait until it has ended, or cancel it",
+    )
+}
+
+fn processes(group: &Group) -> Check {
+    let suspended = suspended_processes(group);
+    Check::of_configuration(
+        "no_needed_process_suspended",
+        suspended.is_empty(),
+        if suspended.is_empty() { "none".into() } else { format!("suspended: {}", suspended.join(", ")) },
+        "resume them: while they are suspended, a refresh replaces nothing or continues without health checks",
+    )
+}
+
+fn instances(group: &Group) -> Check {
+    let names = |wanted: &dyn Fn(&GroupInstance) -> bool| {
+        let ids: Vec<&str> = group.instances.iter().filter(|one| wanted(one)).map(|one| one.id.as_str()).collect();
+        ids
+    };
+    let standby = names(&|instance| instance.lifecycle == Lifecycle::Standby);
+    let protected = names(&|instance| instance.protected && instance.lifecycle != Lifecycle::Terminating);
+    let mut observed = Vec::new();
+    if !standby.is_empty() {
+        observed.push(format!("on standby: {}", few(&standby)));
+    }
+    if !protected.is_empty() {
+        observed.push(format!("protected from scale-in: {}", few(&protected)));
+    }
+    Check::of_configuration(
+        "every_instance_can_be_replaced",
+        observed.is_empty(),
+        if observed.is_empty() { "none on standby, none protected".into() } else { observed.join("; ") },
+        "an instance refresh would leave them on the old image: return them to service and remove the protection",
+    )
+}
+
+/// At most five of many, so that a message stays readable.
+fn few(ids: &[&str]) -> String {
+    let shown: Vec<&str> = ids.iter().copied().take(5).collect();
+    let more = ids.len().saturating_sub(shown.len());
+    if more == 0 { shown.join(", ") } else { format!("{} and {more} more", shown.join(", ")) }
+}
+
+/// That the group has instances, and room to launch one before one is terminated.
+fn capacity(settings: &Settings, group: &Group) -> Check {
+    let total = group.instances.iter().filter(|instance| instance.lifecycle == Lifecycle::InService).count();
+    let peak = u64::from(group.desired) * u64::from(settings.max_healthy_percent) / 100;
+    // When the percentage rounds down to no instance, AWS still launches one before it terminates one.
+    let needed =
+        if settings.max_healthy_percent > 100 { peak.max(u64::from(group.desired) + 1) } else { peak };
+    let observed = format!(
+        "{total} of {} desired instances in service, {} at most, {needed} needed",
+        group.desired, group.max
+    );
+    let hint = if group.desired == 0 {
+        "a group without instances cannot be analyzed: raise its desired capacity"
+    } else if (total as u64) < u64::from(group.desired) {
+        "wait until the group has its desired capacity in service"
+    } else {
+        "raise the group's maximum size, or lower promote.rolling.max_healthy_percent"
+    };
+    let holds =
+        group.desired > 0 && total as u64 >= u64::from(group.desired) && needed <= u64::from(group.max);
+    Check::of_configuration("capacity_has_head_room", holds, observed, hint)
+}
+
+fn in_use(world: &World) -> Check {
+    let unused: Vec<&str> = world
+        .targets
+        .iter()
+        .filter(|(_, targets)| targets.values().flatten().any(|ailment| ailment.not_in_use))
+        .map(|(arn, _)| arn.rsplit(':').next().unwrap_or(arn))
+        .collect();
+    Check::of_configuration(
+        "target_groups_are_in_use",
+        unused.is_empty(),
+        if unused.is_empty() {
+            format!("{} target groups", world.targets.len())
+        } else {
+            format!("no load balancer forwards to {}", few(&unused))
+        },
+        "attach the target group to a listener, or detach it from the group: its targets never become healthy",
+    )
+}
+
+/// The number of alarms that are all OK, in words.
+#[must_use]
+pub fn all_ok(alarms: usize) -> String {
+    match alarms {
+        1 => "1 alarm, OK".to_owned(),
+        alarms => format!("{alarms} alarms, each OK"),
+    }
+}
+
+fn alarms(settings: &Settings, world: &World) -> Check {
+    let states = settings.alarms.iter().enumerate();
+    let not_ok: Vec<(&str, AlarmState)> = states
+        .map(|(at, name)| (name.as_str(), world.alarms.get(at).copied().unwrap_or(AlarmState::Unread)))
+        .filter(|(_, state)| *state != AlarmState::Ok)
+        .collect();
+    let gone = not_ok.iter().any(|(_, state)| *state == AlarmState::Gone);
+    let observed: Vec<String> = not_ok
+        .iter()
+        .map(|(name, state)| match state {
+            AlarmState::Gone => format!("{name} does not exist"),
+            state => format!("{name} is {}", state.name()),
+        })
+        .collect();
+    Check {
+        check: "alarms_are_ok",
+        holds: not_ok.is_empty(),
+        observed: if not_ok.is_empty() { all_ok(settings.alarms.len()) } else { observed.join("; ") },
+        hint: if gone {
+            "correct promote.analysis.alarms: an alarm that does not exist never goes off"
+        } else {
+            "an alarm that is not OK before the deployment cannot judge it: fix what it monitors first"
+        },
+        kind: if gone { FailureKind::ConfigurationError } else { FailureKind::JobFailed },
+    }
+}
