@@ -10,15 +10,11 @@ use super::say;
 use crate::engine::{FailureKind, Job, Network, Outcome};
 use crate::evidence::Stage;
 use crate::telemetry::{Event, Telemetry};
-use crate::worker::action::stage_of;
+use crate::worker::action::{ACTION_TYPES, stage_of};
 use crate::worker::by_hand::{ByHandError, StateFile, run_to_end};
 use crate::worker::journal::Journal;
 use crate::worker::slice::Answer;
 use crate::worker::{WorkerDeps, report};
-
-/// The action types that a job may have.
-pub const ACTION_TYPES: &str = "bakeline runs owner Custom, version 1, providers BakelineBake (category Build), \
-                                BakelineTest (Test), BakelinePromote (Deploy) and BakelineCleanup (Invoke)";
 
 /// Arguments of `bakeline run`.
 #[derive(Debug, clap::Args)]

@@ -65,9 +65,9 @@ fn a_container_recipe_becomes_an_image_in_two_regions_bound_by_its_digest() {
     // The parameter and the output variable have what it is pulled by.
     let parameter = baked.ask("ssm", "GetParameter", json!({"Name": "/imagebuilder/web/candidate"}));
     let ended = &baked.calls("PutJobSuccessResult").last().unwrap().input["outputVariables"];
-    assert_eq!(parameter["Parameter"]["Value"], ended["ImageUri"]);
+    assert_eq!(parameter["Parameter"]["Value"], ended["ImageURI"]);
     assert_eq!(parameter["Parameter"]["DataType"], "text");
-    let reference = ended["ImageUri-eu-central-1"].as_str().unwrap();
+    let reference = ended["ImageURI-eu-central-1"].as_str().unwrap();
     assert!(
         reference.starts_with("123456789012.dkr.ecr.eu-central-1.amazonaws.com/team/web@sha256:"),
         "{reference}"
@@ -112,7 +112,7 @@ fn a_tag_of_the_base_that_means_another_image_makes_another_bake() {
 fn a_container_that_is_refused_leaves_nothing_in_any_registry() {
     type Case<'c> = (&'c str, Vec<(&'c str, &'c str)>, &'c str, &'c str);
     let cases: Vec<Case<'_>> = vec![
-        ("a critical finding", vec![], FINDING, "1 CRITICAL, at most 0: CVE-2026-7"),
+        ("a critical finding", vec![], FINDING, "1 CRITICAL, max 0: CVE-2026-7"),
         (
             "a scan that was abandoned",
             vec![],
@@ -145,7 +145,7 @@ fn a_container_that_is_refused_leaves_nothing_in_any_registry() {
                 "",
             )],
             GOOD,
-            "no image came out in eu-central-1",
+            "has no image in eu-central-1",
         ),
         (
             "a template without its parent image",

@@ -6,7 +6,7 @@ use bakeline::cli::verify::progress::Progress;
 use bakeline::cli::verify::{Options, content as verified, prove};
 use bakeline::engine::Clock;
 use bakeline::evidence::{Chain, Stage};
-use bakeline::stage::content::{News, Position, digest};
+use bakeline::stage::content::{ContentEvent, Position, digest};
 use bakeline::telemetry::Telemetry;
 use bakeline::worker::WorkerDeps;
 use bakeline::worker::journal::Journal;
@@ -96,7 +96,7 @@ fn any_snapshot_has_the_documented_digest_however_it_came_to_be() {
             let deps = worker(&moment, &cloud, &clock).await;
             let written: usize = volumes.iter().map(|blocks| blocks.from(0).count()).sum();
             let tell = |news| {
-                if let News::Begins(survey) = news {
+                if let ContentEvent::Started(survey) = news {
                     assert_eq!(survey.blocks, written as u64, "{name}");
                 }
             };
@@ -132,11 +132,11 @@ fn a_volume_of_several_pieces_is_read_in_as_many_lists() {
         let deps = worker(&moment, &cloud, &clock).await;
         let mut passed = Vec::new();
         let begin = Position::default();
-        let read = async |from, tell: &mut dyn FnMut(News)| {
+        let read = async |from, tell: &mut dyn FnMut(ContentEvent)| {
             digest(&deps.aws, &clock, "eu-west-1", &id, from, tell).await.unwrap().to_string()
         };
         assert_eq!(read(begin, &mut |news| passed.push(news)).await, expected);
-        let [News::Begins(_), News::At { percent: 25, position }] = passed[..] else { panic!("{passed:?}") };
+        let [ContentEvent::Started(_), ContentEvent::Progress { percent: 25, position }] = passed[..] else { panic!("{passed:?}") };
         let called = |operation: &str| {
             cloud.with_transcript(|t| t.records().iter().filter(|r| r.operation == operation).count())
         };
@@ -264,7 +264,7 @@ fn copies_that_do_not_hold_the_same_are_refused_and_taken_away() {
         tell(&moment, &cloud, status)
     });
     assert_eq!(baked.status, ActionStatus::Failed);
-    assert!(baked.why.contains("the copies of the image do not hold the same"), "{}", baked.why);
+    assert!(baked.why.contains("the copies of the image have different content"), "{}", baked.why);
     for region in ["eu-west-1", "eu-central-1"] {
         assert_eq!(baked.images(region), Vec::<Value>::new(), "{region}");
     }

@@ -10,7 +10,7 @@ use crate::digest::Sha256;
 use crate::engine::Clock;
 use crate::evidence::image::content_digest;
 use crate::evidence::{Chain, ContainerIdentity, ImageIdentity};
-use crate::stage::content::{News, Position, digest};
+use crate::stage::content::{ContentEvent, Position, digest};
 
 use super::progress::Progress;
 
@@ -66,13 +66,13 @@ pub async fn compare<'c>(
         let tell = |news| {
             // A reader of standard output that went away does not end the comparison.
             let _ = match news {
-                News::Begins(survey) if from == Position::default() => {
+                ContentEvent::Started(survey) if from == Position::default() => {
                     say(&format!("{place}: reading {survey}"))
                 }
-                News::Begins(survey) => {
+                ContentEvent::Started(survey) => {
                     say(&format!("{place}: going on where an earlier reading stopped, of {survey}"))
                 }
-                News::At { percent, position } => {
+                ContentEvent::Progress { percent, position } => {
                     let written = progress.keep(&region, &image, &signed, position);
                     kept = std::mem::replace(&mut kept, Ok(())).and(written);
                     say(&format!("{place}: {percent} %"))

@@ -2,9 +2,9 @@
 
 use serde_json::json;
 
-use super::Of;
-use super::judge::BuiltImage;
-use super::recipe::Made;
+use super::images::availability::BuiltImage;
+use super::inputs::BuildFrom;
+use super::recipe::plan::RecipeKind;
 use crate::evidence::predicate::{BuildDefinition, BuildMetadata, Builder, Provenance, RunDetails};
 use crate::evidence::{ResourceDescriptor, Sha256};
 
@@ -18,7 +18,7 @@ pub const CONTAINER_BUILD_TYPE: &str = "https://bakeline.dev/build-types/image-b
 pub struct Run {
     /// The image build version's ARN.
     pub build: String,
-    pub of: Of,
+    pub of: BuildFrom,
     pub service: String,
     pub recipe: Recipe,
     /// ARN of the infrastructure configuration.
@@ -72,13 +72,13 @@ pub fn provenance(run: &Run, source: &SourceArtifact, foreign: &[BuiltImage]) ->
         ResourceDescriptor { digest: digest.into_iter().collect(), ..named("parent image", image) }
     }));
     let plan = match &run.of {
-        Of::Pipeline(_) => None,
-        Of::Recipe(plan) => Some(plan),
+        BuildFrom::ImagePipeline(_) => None,
+        BuildFrom::Recipe(plan) => Some(plan),
     };
     let document = |arn: &String| {
-        let declared =
+        let component =
             plan.iter().flat_map(|plan| &plan.components).find(|component| component.arn == *arn)?;
-        Some(declared.declared.as_ref()?.digest)
+        Some(component.document.as_ref()?.digest)
     };
     dependencies.extend(run.recipe.components.iter().map(|arn| match document(arn) {
         Some(digest) => {
@@ -94,14 +94,14 @@ pub fn provenance(run: &Run, source: &SourceArtifact, foreign: &[BuiltImage]) ->
         "distributionConfiguration": run.distribution,
     });
     let (build_type, external) = match &run.of {
-        Of::Pipeline(arn) => (BUILD_TYPE, json!({ "imagePipeline": arn, "service": run.service })),
-        Of::Recipe(plan) => {
+        BuildFrom::ImagePipeline(arn) => (BUILD_TYPE, json!({ "imagePipeline": arn, "service": run.service })),
+        BuildFrom::Recipe(plan) => {
             internal["reused"] = run.reused.into();
             let mut external =
                 json!({ "parentImage": plan.parent_image, "reuse": plan.reuse, "service": run.service });
-            match &plan.made {
-                Made::Machine { .. } => (RECIPE_BUILD_TYPE, external),
-                Made::Container { repository, .. } => {
+            match &plan.kind {
+                RecipeKind::MachineImage { .. } => (RECIPE_BUILD_TYPE, external),
+                RecipeKind::ContainerImage { repository, .. } => {
                     external["repository"] = repository.as_str().into();
                     (CONTAINER_BUILD_TYPE, external)
                 }
