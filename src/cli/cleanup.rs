@@ -11,9 +11,9 @@ use super::Output;
 use super::exit::{CliError, Message};
 use crate::engine::{FailureKind, StageError};
 use crate::spec::{Cleanup as Rules, ReleaseSpec};
-use crate::stage::cleanup::{container_images, groups};
 use crate::stage::cleanup::machine_images::retention::KeepReasons;
 use crate::stage::cleanup::machine_images::survey::Scope;
+use crate::stage::cleanup::{container_images, groups};
 
 /// Arguments of `bakeline cleanup`.
 #[derive(Debug, clap::Args)]
@@ -64,7 +64,8 @@ fn scope<'a>(spec: &'a ReleaseSpec, rules: &'a Rules, environment: Option<&str>)
 
 /// The `cleanup` section of a spec.
 fn rules(spec: &ReleaseSpec) -> Result<&Rules, CliError> {
-    spec.cleanup().map_err(|missing| CliError::data(Message::of(&missing), "add the section `cleanup` to the spec"))
+    spec.cleanup()
+        .map_err(|missing| CliError::data(Message::of(&missing), "add the section `cleanup` to the spec"))
 }
 
 /// The container images that a spec's rules cover, if any.

@@ -158,8 +158,7 @@ fn images_of_running_nodes_and_tagged_images_are_not_deprecated() {
                 let before = fixture.describe(&image);
                 let survey = fixture.survey(Inspect::Oldest(100)).await.unwrap();
                 let here = (fixture.account.as_str(), fixture.region.as_str());
-                let plan =
-                    fixture.make_plan(&survey, None);
+                let plan = fixture.make_plan(&survey, None);
                 let scope = fixture.scope();
                 let mut done = 0;
                 apply(&fixture.aws, &fixture.clock, &scope, &plan, here, |_, _| done += 1).await.unwrap();
@@ -208,8 +207,7 @@ fn a_referenced_snapshot_stays_and_the_plan_gives_the_reason() {
                 fixture.cloud.with_world(|world| name(world, fixture, named));
                 let survey = fixture.survey(Inspect::Oldest(100)).await.unwrap();
                 let here = (fixture.account.as_str(), fixture.region.as_str());
-                let plan =
-                    fixture.make_plan(&survey, None);
+                let plan = fixture.make_plan(&survey, None);
                 let planned = plan.images.iter().find(|planned| planned.image.image_id == image).unwrap();
                 let said = format!("its snapshot {named} stays, referenced by {by} ");
                 assert!(

@@ -75,7 +75,8 @@ pub async fn main(args: Args, output: Output) -> Result<(), CliError> {
     };
     let groups: Vec<String> = plan.targets.iter().map(group).collect();
     let here = (account.as_str(), aws.region());
-    let refused = |error: &Refusal| CliError::failed(Message::of(error), "nothing was changed; make a new plan");
+    let refused =
+        |error: &Refusal| CliError::failed(Message::of(error), "nothing was changed; make a new plan");
     check_validity(&plan, clock.now(), here).map_err(|error| refused(&error))?;
     let containers = super::containers(&rules, &account).filter(|_| !plan.containers.is_empty());
     let definitions = Definitions::default();

@@ -150,9 +150,12 @@ impl Inputs {
 
 /// The Auto Scaling groups of a promotion in its own environment: those of its target and of waves beside it.
 pub fn groups(promote: &spec::Promote) -> Vec<&str> {
-    let group = |target: &'_ spec::promote::target::Target| target.auto_scaling_group().ok().map(|one| one.name.as_str());
+    let group = |target: &'_ spec::promote::target::Target| {
+        target.auto_scaling_group().ok().map(|one| one.name.as_str())
+    };
     let is_beside = |wave: &&spec::promote::wave::Wave| {
-        wave.region.is_none() && wave.environment.as_ref().is_none_or(|name| Some(name) == promote.environment.as_ref())
+        wave.region.is_none()
+            && wave.environment.as_ref().is_none_or(|name| Some(name) == promote.environment.as_ref())
     };
     let mut groups: Vec<&str> = promote.auto_scaling_group().into_iter().collect();
     for target in promote.waves.iter().filter(is_beside).flat_map(|wave| &wave.targets) {

@@ -25,7 +25,8 @@ pub struct Header<'a> {
 pub type MachineSurvey<'a> = (&'a machine_images::survey::Survey, &'a machine_images::survey::Scope<'a>);
 
 /// A survey of container images with its scope.
-pub type ContainerSurvey<'a> = (&'a container_images::survey::Survey, &'a container_images::survey::Scope<'a>);
+pub type ContainerSurvey<'a> =
+    (&'a container_images::survey::Survey, &'a container_images::survey::Scope<'a>);
 
 /// The plan that follows from the surveys of the images that the spec has rules for.
 #[must_use]
@@ -37,8 +38,8 @@ pub fn make_plan(
     let target = |name: &&str| PlanTarget::AutoScalingGroup { name: (*name).to_owned() };
     let targets = machine.map(|(_, scope)| scope.groups.iter().map(target).collect());
     let images = machine.map(|(survey, scope)| machine_images::plan::planned_images(survey, scope));
-    let containers = container
-        .map(|(survey, scope)| container_images::plan::planned_images(survey, scope, header.region));
+    let containers =
+        container.map(|(survey, scope)| container_images::plan::planned_images(survey, scope, header.region));
     CleanupPlan {
         service: header.service.to_owned(),
         account: header.account.to_owned(),

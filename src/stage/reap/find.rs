@@ -11,8 +11,8 @@ use crate::aws::{Aws, AwsError};
 use crate::engine::StageError;
 use crate::engine::key::tag;
 use crate::spec::{Bake, ReleaseSpec};
-use crate::stage::aws_view::image_references::Inventory;
 use crate::stage::aws_view::canary_groups::is_canary_group;
+use crate::stage::aws_view::image_references::Inventory;
 
 /// Prefix of the name of every test instance.
 const TEST_INSTANCES: &str = "bakeline-test-";

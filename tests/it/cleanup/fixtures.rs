@@ -8,7 +8,6 @@ use bakeline::engine::{Clock, StageError};
 use bakeline::evidence::Stage;
 use bakeline::evidence::predicate::CleanupPlan;
 use bakeline::spec::{self, ReleaseSpec};
-use bakeline::stage::cleanup::plan::{Header, make_plan};
 use bakeline::stage::cleanup::machine_images::advance::advance;
 use bakeline::stage::cleanup::machine_images::quarantine::{Next, RemovalStep};
 use bakeline::stage::cleanup::machine_images::queue::QueuedImage;
@@ -17,6 +16,7 @@ use bakeline::stage::cleanup::machine_images::removal::{
 };
 use bakeline::stage::cleanup::machine_images::retention::{Disposition, KeepReasons};
 use bakeline::stage::cleanup::machine_images::survey::{Inspect, Scope, Survey};
+use bakeline::stage::cleanup::plan::{Header, make_plan};
 use bakeline::telemetry::Telemetry;
 use bakeline::worker::journal::Journal;
 use bakeline_rehearsal::cloud::Cloud;

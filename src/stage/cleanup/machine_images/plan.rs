@@ -96,7 +96,11 @@ pub fn check_validity(
     }
     if (plan.account.as_str(), plan.region.as_str()) != (account, region) {
         let here = format!("{account} in {region}");
-        return Err(Refusal::OtherAccount { account: plan.account.clone(), region: plan.region.clone(), here });
+        return Err(Refusal::OtherAccount {
+            account: plan.account.clone(),
+            region: plan.region.clone(),
+            here,
+        });
     }
     Ok(())
 }
