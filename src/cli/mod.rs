@@ -1,10 +1,12 @@
 //! The command line: parses arguments, runs a command, prints its error and returns the exit code.
 
 mod cleanup;
+mod config_source;
 mod doctor;
 pub mod exit;
 mod health;
 mod identity;
+mod job_output;
 mod judge;
 mod logging;
 mod reap;
@@ -116,9 +118,9 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Work(args) => work::main(args, format),
         Command::Run(args) => run::main(args),
         Command::Doctor(args) => doctor::main(args, output),
-        Command::Verify(args) => verify::main(&args),
-        Command::Cleanup(args) => cleanup::main(args),
-        Command::Reap(args) => reap::main(args),
+        Command::Verify(args) => verify::main(&args, output),
+        Command::Cleanup(args) => cleanup::main(args, output),
+        Command::Reap(args) => reap::main(args, output),
         Command::Judge(args) => judge::main(&args, output),
         Command::Schema(args) => schema::main(&args),
         Command::Audit(_) => Err(reserved("audit")),

@@ -16,7 +16,8 @@ use super::predicate::{
     KeptImage, Measurement, Promotion, PromotionOutcome, Provenance, RunDetails, Target, TestOutcome, TestResult,
 };
 use super::signer::{Signer, seal};
-use super::statement::{ResourceDescriptor, Statement, StatementError};
+use super::resource::ResourceDescriptor;
+use super::statement::{Statement, StatementError};
 use super::trust::TrustRoot;
 use crate::digest::Sha256;
 
@@ -321,7 +322,7 @@ pub fn cleanup() -> Cleanup {
         service: "web".into(),
         policy: serde_json::json!({ "keep": 3 }),
         complete: true,
-        looked_on: START,
+        observed_on: START,
         finished_on: START + Duration::minutes(1),
         kept: vec![KeptImage { image: image("eu-west-1"), reasons: vec!["current".into()] }],
         removed: vec![],

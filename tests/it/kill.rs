@@ -149,7 +149,7 @@ fn run_killed(aws: &Listening, folder: &Path, lines: &[usize]) -> (usize, String
     loop {
         let mut process = aws
             .client(BAKELINE)
-            .args(["run", "--resume", "--job-file"])
+            .args(["run", "--resume"])
             .arg(folder.join("job.json"))
             .arg("--input")
             .arg(format!("SourceArtifact={}", folder.join("out/source.zip").display()))
@@ -183,7 +183,7 @@ fn a_job_killed_again_and_again_builds_one_image() {
     fs::write(folder.path().join("out/source.zip"), source()).unwrap();
     let (kills, _) = run_killed(&aws, folder.path(), &[1, 1, 2, 1, 3, 2]);
     assert!(kills >= 4, "killed {kills} times");
-    let trust = folder.path().join("out/trust.yaml");
+    let trust = format!("file:{}", folder.path().join("out/trust.yaml").display());
     let verified = Command::new(BAKELINE)
         .arg("verify")
         .arg(folder.path().join("by-hand/BakedImage.zip"))
@@ -203,7 +203,7 @@ fn a_job_killed_again_and_again_builds_one_image() {
     let answered = ["PutJobSuccessResult", "PutJobFailureResult"];
     assert!(
         !calls.iter().any(|call| answered.iter().any(|operation| call["operation"] == **operation)),
-        "CodePipeline is never answered without --report"
+        "CodePipeline is never answered without --answer"
     );
 }
 
