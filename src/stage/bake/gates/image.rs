@@ -1,7 +1,7 @@
 //! The gate on the images' properties: encryption, metadata service, boot mode, architecture and size. Pure.
 
 use super::super::images::availability::BuiltImage;
-use crate::spec::{Architecture, BootMode, ImageProperties};
+use crate::spec::{Architecture, BootMode, ImageRequirements};
 
 /// The properties of an image that the gate checks, as EC2 describes them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -26,7 +26,7 @@ impl ImageProperties {
 ///
 /// # Errors
 /// Properties differ; names all of them.
-pub fn check_properties(gate: Option<&ImageProperties>, image: &BuiltImage, properties: &ImageProperties) -> Result<(), String> {
+pub fn check_properties(gate: Option<&ImageRequirements>, image: &BuiltImage, properties: &ImageProperties) -> Result<(), String> {
     let mut wrong = Vec::new();
     if properties.public {
         wrong.push("it is public".to_owned());
@@ -104,7 +104,7 @@ mod tests {
 
     #[test]
     fn every_property_in_the_gate_is_checked() {
-        let gate = ImageProperties {
+        let gate = ImageRequirements {
             volume_encryption: VolumeEncryption::Required,
             imds: Imds::V2,
             boot_mode: Some(BootMode::UefiPreferred),
