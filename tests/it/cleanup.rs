@@ -206,7 +206,6 @@ fn a_referenced_snapshot_stays_and_the_plan_gives_the_reason() {
                 let [free, named] = &snapshots[..] else { panic!("{snapshots:?}") };
                 fixture.cloud.with_world(|world| name(world, fixture, named));
                 let survey = fixture.survey(Inspect::Oldest(100)).await.unwrap();
-                let here = (fixture.account.as_str(), fixture.region.as_str());
                 let plan = fixture.make_plan(&survey, None);
                 let planned = plan.images.iter().find(|planned| planned.image.image_id == image).unwrap();
                 let said = format!("its snapshot {named} stays, referenced by {by} ");

@@ -98,7 +98,8 @@ pub async fn main(args: Args, output: Output) -> Result<(), CliError> {
                 reported = report(output, image, applied);
             }
         });
-        match ended.await {
+        let ended = ended.await;
+        match ended {
             Ok(()) => reported?,
             Err(ApplyError::Stage(error)) => return Err(failed(&error)),
             Err(ApplyError::Refused(error)) => return Err(refused(&error)),

@@ -1,6 +1,6 @@
 //! `bakeline cleanup plan`.
 
-use std::io::IsTerminal as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use comfy_table::presets::NOTHING;
@@ -99,7 +99,8 @@ pub async fn main(args: Args, output: Output) -> Result<(), CliError> {
         match (written, &environment.name) {
             (Ok(()), _) => {}
             (Err(error), Some(name)) => {
-                eprintln!("{name}: {error}");
+                // With standard error closed, the exit code remains.
+                let _ = writeln!(std::io::stderr(), "{name}: {error}");
                 last_error = Some(error);
             }
             (Err(error), None) => last_error = Some(error),

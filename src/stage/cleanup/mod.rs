@@ -148,18 +148,16 @@ impl Inputs {
     }
 }
 
-/// The Auto Scaling groups of a promotion in its own environment: those of its target and of waves beside it.
+/// The Auto Scaling groups of a promotion in its own environment and region: its target, and those of waves beside it.
+#[must_use]
 pub fn groups(promote: &spec::Promote) -> Vec<&str> {
-    let group = |target: &'_ spec::promote::target::Target| {
-        target.auto_scaling_group().ok().map(|one| one.name.as_str())
-    };
-    let is_beside = |wave: &&spec::promote::wave::Wave| {
-        wave.region.is_none()
-            && wave.environment.as_ref().is_none_or(|name| Some(name) == promote.environment.as_ref())
-    };
     let mut groups: Vec<&str> = promote.auto_scaling_group().into_iter().collect();
-    for target in promote.waves.iter().filter(is_beside).flat_map(|wave| &wave.targets) {
-        groups.extend(group(target));
+    for wave in &promote.waves {
+        let is_beside = wave.region.is_none()
+            && wave.environment.as_ref().is_none_or(|name| Some(name) == promote.environment.as_ref());
+        for target in wave.targets.iter().filter(|_| is_beside) {
+            groups.extend(target.auto_scaling_group().ok().map(|group| group.name.as_str()));
+        }
     }
     groups
 }
