@@ -43,7 +43,7 @@ struct Plan {
 fn rules() -> impl Strategy<Value = Rules> {
     (1u32..4, 1u32..20, 1u32..240, 1u32..20, 2u32..6).prop_map(|(last, days, hours, pulled, max)| {
         let text = format!(
-            r#"{{"repositories": ["{REPOSITORY}"], "quarantine": "{hours}h", "max_per_run": {most},
+            r#"{{"repositories": ["{REPOSITORY}"], "quarantine": "{hours}h", "max_per_run": {max},
                 "keep": {{"last": {last}, "younger_than": "{days}d", "pulled_within": "{pulled}d", "tags": ["keep-*"]}}}}"#
         );
         serde_json::from_str(&text).unwrap()
