@@ -306,7 +306,7 @@ fn a_bake_that_is_refused_leaves_nothing_in_any_region() {
             "a build that hangs",
             vec![],
             "build: {minutes: 10, outcome: hangs}".into(),
-            &["made no progress for", "bake.stalled_after is 45m"],
+            &["made no progress for", "bake.progress_timeout is 45m"],
         ),
         (
             "a build that takes too long",
