@@ -11,7 +11,7 @@ use super::exit::CliError;
 use crate::engine::FailureKind;
 use crate::engine::StageError;
 use crate::engine::error::with_causes;
-use crate::spec::{Cleanup as Rules, ReleaseSpec};
+use crate::spec::{Cleanup as Rules, Promote, ReleaseSpec};
 use crate::stage::cleanup::containers;
 use crate::stage::cleanup::retain::Uses;
 use crate::stage::cleanup::survey::Scope;
@@ -56,18 +56,23 @@ pub(super) fn spec(path: &Path) -> Result<ReleaseSpec, CliError> {
 /// images' tags. Behind a target, the group is the spec's only if the spec promotes there.
 fn scope<'a>(spec: &'a ReleaseSpec, alias: Option<&str>) -> Result<Scope<'a>, CliError> {
     let rules = spec.cleanup().map_err(|missing| CliError::data(missing.to_string(), ""))?;
-    let promotes_there = alias.is_none() || spec.targets.promote.as_deref() == alias;
+    let machine_images = rules.machine_images.as_ref().ok_or_else(|| {
+        CliError::data("the release spec has no cleanup.machine_images", "add the rules for machine images")
+    })?;
+    let promotes_in = spec.promote.as_ref().and_then(|promote| promote.environment.as_deref());
+    let promotes_there = alias.is_none() || promotes_in == alias;
     Ok(Scope {
         service: &spec.service,
-        rules,
-        group: spec.promote.as_ref().filter(|_| promotes_there).map(|promote| promote.group.as_str()),
+        rules: machine_images,
+        policy: rules,
+        group: spec.promote.as_ref().filter(|_| promotes_there).and_then(Promote::auto_scaling_group),
         known: Uses::new(),
     })
 }
 
 /// Whose container images the rules speak of, if of any.
 fn containers<'a>(rules: &'a Rules, account: &'a str) -> Option<containers::survey::Scope<'a>> {
-    let rules = rules.containers.as_ref()?;
+    let rules = rules.container_images.as_ref()?;
     Some(containers::survey::Scope { rules, account, known: containers::retain::Uses::new() })
 }
 

@@ -54,8 +54,8 @@ async fn run(args: Args) -> Result<(), CliError> {
     let builds = match spec.as_ref().map(|spec| (spec.bake.as_ref(), spec.service.as_str())) {
         None => Builds::All,
         Some((bake, service)) => Builds::Of {
-            image_pipeline: bake.and_then(|bake| bake.image_pipeline.as_deref()),
-            recipe: bake.and_then(|bake| bake.recipe.as_ref()).map(|_| service),
+            image_pipeline: bake.and_then(|bake| bake.image_pipeline()),
+            recipe: bake.and_then(|bake| bake.image_recipe.as_ref()).map(|_| service),
         },
     };
     let found = reap::find(&aws, builds).await.map_err(|e| failed(&e))?;

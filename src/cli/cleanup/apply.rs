@@ -46,7 +46,15 @@ pub async fn main(args: Args) -> Result<(), CliError> {
     let rules: Rules = serde_json::from_value(plan.policy.clone())
         .map_err(|error| CliError::data(format!("{file}: its rules cannot be read: {error}"), ""))?;
     let scope =
-        Scope { service: &plan.service, rules: &rules, group: plan.group.as_deref(), known: Uses::new() };
+        Scope {
+            service: &plan.service,
+            rules: rules.machine_images.as_ref().ok_or_else(|| {
+                CliError::data(format!("{file}: its rules have none for machine images"), "make a new plan")
+            })?,
+            policy: &rules,
+            group: plan.group.as_deref(),
+            known: Uses::new(),
+        };
     let containers = super::containers(&rules, &account).filter(|_| !plan.containers.is_empty());
     let definitions = containers::inventory::Definitions::default();
     // Exactly the plan or nothing: its other half is held against the world before the first call.

@@ -92,7 +92,7 @@ pub async fn main(args: Args) -> Result<(), CliError> {
 /// What is to happen in one place.
 async fn look(place: &Place, args: &Args, spec: &ReleaseSpec) -> Result<CleanupPlan, CliError> {
     let (aws, scope) = (&place.aws, scope(spec, place.alias.as_deref())?);
-    let most = usize::try_from(scope.rules.at_most).unwrap_or(usize::MAX);
+    let most = usize::try_from(scope.rules.max_per_run).unwrap_or(usize::MAX);
     let now = args.identity.clock().now();
     let survey = Survey::take(aws, &scope, Focus::Oldest(most), now).await.map_err(|e| failed(&e))?;
     if let Some(memory) = &survey.remember {
@@ -111,7 +111,7 @@ async fn look_at_containers(
     args: &Args,
     scope: &Scope<'_>,
 ) -> Result<Vec<PlannedContainer>, CliError> {
-    let Some(scope) = super::containers(scope.rules, &place.account) else { return Ok(Vec::new()) };
+    let Some(scope) = super::containers(scope.policy, &place.account) else { return Ok(Vec::new()) };
     let (aws, now) = (&place.aws, args.identity.clock().now());
     let definitions = containers::inventory::Definitions::default();
     let survey = containers::survey::Survey::take(aws, &scope, &definitions, now).await;

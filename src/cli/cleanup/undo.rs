@@ -66,7 +66,7 @@ pub async fn main(args: Args) -> Result<(), CliError> {
     if let Some(key) = pinned.filter(|_| args.pin) {
         return Err(CliError::usage(
             format!("{key} is a container image, and --pin is for machine images"),
-            "give it a tag that cleanup.containers.keep_tags keeps",
+            "give it a tag that cleanup.container_images.keep.tags keeps",
         ));
     }
     for image in &args.images {

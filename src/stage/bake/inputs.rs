@@ -39,8 +39,8 @@ impl Inputs {
     /// The source cannot be read, the spec has mistakes, or its resources are not in the worker's region.
     pub async fn load(cx: &mut Cx, began: Timestamp) -> Result<Self, StageError> {
         let source = Source::open(cx).await?;
-        cx.act_in(Stage::Bake, source.spec.targets.bake.as_deref()).await?;
         let bake = source.spec.bake().map_err(StageError::config)?.clone();
+        cx.act_in(Stage::Bake, bake.environment.as_deref()).await?;
         let build_from = BuildFrom::read(&source, &bake)?;
         let arn = build_from.arn();
         let (account, region) = arn::account_and_region(arn)
@@ -59,11 +59,11 @@ impl Inputs {
 impl BuildFrom {
     fn read(source: &Source, bake: &spec::Bake) -> Result<Self, StageError> {
         let service = &source.spec.service;
-        let plan = match (&bake.image_pipeline, &bake.recipe, &bake.container) {
-            (Some(arn), None, None) => return Ok(Self::ImagePipeline(arn.clone())),
+        let plan = match (bake.image_pipeline(), &bake.image_recipe, &bake.container_recipe) {
+            (Some(arn), None, None) => return Ok(Self::ImagePipeline(arn.to_owned())),
             (None, Some(recipe), None) => RecipePlan::of(service, recipe, &source.files),
             (None, None, Some(container)) => RecipePlan::of_container(service, container, &source.files),
-            _ => Err("bake has not exactly one of image_pipeline, recipe and container".to_owned()),
+            _ => Err("bake needs exactly one of image_recipe, container_recipe and image_pipeline".to_owned()),
         };
         plan.map(|plan| Self::Recipe(Box::new(plan))).map_err(StageError::Config)
     }
@@ -115,9 +115,9 @@ pub fn expected_output(
     image: &str,
 ) -> Result<BuildOutput, StageError> {
     let output =
-        BuildOutput::of(&build.images, &build.containers, image, &inputs.bake.expect, &inputs.account)
+        BuildOutput::of(&build.images, &build.containers, image, &inputs.bake.gates.copies, &inputs.account)
             .map_err(StageError::Rejected)?;
-    if let Some(name) = &inputs.bake.parameter {
+    if let Some(name) = inputs.bake.parameter() {
         output.reaches(cx.aws.region(), name)?;
     }
     Ok(output)

@@ -112,18 +112,27 @@ pub struct Inputs {
 }
 
 impl Inputs {
-    fn scope(&self) -> Scope<'_> {
-        Scope {
+    /// What a survey of machine images looks for; none without rules for them.
+    fn scope(&self) -> Option<Scope<'_>> {
+        Some(Scope {
             service: &self.release.spec.service,
-            rules: &self.rules,
-            group: self.release.spec.promote.as_ref().map(|promote| promote.group.as_str()),
+            rules: self.rules.machine_images.as_ref()?,
+            policy: &self.rules,
+            group: self.release.spec.promote.as_ref().and_then(spec::Promote::auto_scaling_group),
             known: self.known.clone(),
-        }
+        })
+    }
+
+    /// The same, for steps that only exist with rules for machine images.
+    fn machine_scope(&self) -> Result<Scope<'_>, StageError> {
+        let missing = || StageError::Config("the release spec has no cleanup.machine_images".to_owned());
+        self.scope().ok_or_else(missing)
     }
 
     /// How many images this action takes steps with.
     fn most(&self) -> usize {
-        usize::try_from(self.rules.at_most).unwrap_or(MOST).min(MOST)
+        let max = self.rules.machine_images.as_ref().map_or(0, |rules| rules.max_per_run);
+        usize::try_from(max).unwrap_or(MOST).min(MOST)
     }
 }
 
@@ -132,7 +141,6 @@ impl StageMachine for Cleanup {
 
     async fn load(cx: &mut Cx, at: Timestamp) -> Result<Inputs, StageError> {
         let release = Release::open(cx, Stage::Cleanup, at).await?;
-        cx.act_in(Stage::Cleanup, release.spec.targets.cleanup.as_deref()).await?;
         let promotion = promotion(&release)?;
         if let Some(Promotion {
             outcome: PromotionOutcome::RolledBack | PromotionOutcome::Indeterminate,
@@ -146,6 +154,7 @@ impl StageMachine for Cleanup {
         }
         let rules =
             release.spec.cleanup().map_err(|missing| StageError::Config(missing.to_string()))?.clone();
+        cx.act_in(Stage::Cleanup, rules.environment.as_deref()).await?;
         let region = cx.aws.region();
         let account = match release.chain.containers() {
             [] => release.image_in(region)?.account.clone(),

@@ -68,7 +68,7 @@ pub fn draw(
         service: scope.service.to_owned(),
         account: account.to_owned(),
         region: region.to_owned(),
-        policy: serde_json::to_value(scope.rules).unwrap_or_default(),
+        policy: serde_json::to_value(scope.policy).unwrap_or_default(),
         group: scope.group.map(str::to_owned),
         planned_on: survey.at.date_time(),
         expires_on: survey.at.plus(valid_for).date_time(),

@@ -35,7 +35,7 @@ pub fn cleanup(
     let account = &inputs.account;
     let removed = doomed.iter().map(|doomed| RemovedImage {
         image: doomed.identity(account, region),
-        reason: retain::removal(&inputs.rules),
+        reason: inputs.rules.machine_images.as_ref().map(retain::removal).unwrap_or_default(),
         gone: doomed.gone,
         snapshots: doomed.outcomes(&survey.map(|survey| survey.held_of(doomed)).unwrap_or_default()),
     });

@@ -7,7 +7,7 @@ use std::fmt;
 use super::image::{Image, Pin, Protection};
 use super::quarantine::{self, Mark, Next, Unreadable};
 use crate::engine::Timestamp;
-use crate::spec::{Cleanup as Rules, Shared};
+use crate::spec::{MachineImages as Rules, SharedImages};
 
 /// What makes an image stay.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -177,7 +177,7 @@ fn newest<'a>(rules: &Rules, images: &'a [Image]) -> BTreeMap<&'a str, u32> {
     for ((region, account, channel), mut line) in channels {
         // The newest first; ids decide between images of one moment, so that the same list gives the same answer.
         line.sort_by_cached_key(|image| (Reverse(image.created()), image.id()));
-        let last = rules.limits(region, account, channel).last;
+        let last = rules.keep_of(region, account, channel).last;
         let count = usize::try_from(last).unwrap_or(usize::MAX);
         newest.extend(line.into_iter().take(count).map(|image| (image.id(), last)));
     }
@@ -218,7 +218,7 @@ fn held(rules: &Rules, image: &Image, now: Timestamp) -> Vec<Reason> {
     // Of an image in quarantine, those who could launch it before.
     let recorded = image.mark().ok().flatten().map_or(0, |mark| mark.shares.len());
     let with = image.shares.as_ref().map_or(0, Vec::len).max(recorded);
-    if with > 0 && rules.shared == Shared::Keep {
+    if with > 0 && rules.shared_images == SharedImages::Keep {
         reasons.push(Reason::Shared { with });
     }
     if image.state == "pending" {
@@ -236,20 +236,20 @@ fn held(rules: &Rules, image: &Image, now: Timestamp) -> Vec<Reason> {
 /// What holds an image because of its age.
 fn recent(rules: &Rules, image: &Image, now: Timestamp) -> Vec<Reason> {
     let identity = &image.identity;
-    let limits = rules.limits(&identity.region, &identity.account, image.channel());
+    let keep = rules.keep_of(&identity.region, &identity.account, image.channel());
     let within = |at: Option<Timestamp>, span: crate::spec::Span| {
         at.is_some_and(|at| now.since(at) < span.as_duration())
     };
     let mut reasons = Vec::new();
-    if within(image.created(), limits.younger_than) {
-        reasons.push(Reason::Young { than: limits.younger_than.to_string() });
+    if within(image.created(), keep.younger_than) {
+        reasons.push(Reason::Young { than: keep.younger_than.to_string() });
     }
-    if within(image.promoted(), limits.promoted_within) {
-        reasons.push(Reason::Promoted { within: limits.promoted_within.to_string() });
+    if within(image.promoted(), keep.promoted_within) {
+        reasons.push(Reason::Promoted { within: keep.promoted_within.to_string() });
     }
     // Absent says nothing: only a date that is there is a reason, and only one to keep.
-    if within(image.launched, rules.keep_launched_within) {
-        reasons.push(Reason::Launched { within: rules.keep_launched_within.to_string() });
+    if within(image.launched, keep.launched_within) {
+        reasons.push(Reason::Launched { within: keep.launched_within.to_string() });
     }
     reasons
 }
@@ -259,6 +259,6 @@ fn recent(rules: &Rules, image: &Image, now: Timestamp) -> Vec<Reason> {
 pub fn removal(rules: &Rules) -> String {
     format!(
         "not among the newest {}, older than {}, and nothing uses it",
-        rules.keep_last, rules.keep_younger_than
+        rules.keep.last, rules.keep.younger_than
     )
 }

@@ -13,7 +13,10 @@ use crate::stage::failure_reason::FailureReason;
 
 /// Hands over what stays and what went.
 pub async fn seal(done: Vec<PendingRemoval>, inputs: &Inputs, cx: &Cx) -> Result<Step<Cleanup>, StageError> {
-    let survey = Survey::take(&cx.aws, &inputs.scope(), Focus::Oldest(inputs.most()), cx.now()).await?;
+    let survey = match inputs.scope() {
+        Some(scope) => Survey::take(&cx.aws, &scope, Focus::Oldest(inputs.most()), cx.now()).await?,
+        None => Survey::empty(cx.now()),
+    };
     if let Some(there) = done.iter().find(|doomed| doomed.gone && survey.image(&doomed.id).is_some()) {
         return Err(StageError::NotYet(format!("{} is deregistered and still listed", there.id)));
     }
@@ -58,7 +61,7 @@ pub async fn seal(done: Vec<PendingRemoval>, inputs: &Inputs, cx: &Cx) -> Result
 
 /// What stays and what went of the container images, if the rules speak of any.
 async fn containers(inputs: &Inputs, cx: &Cx) -> Result<Option<ContainerCleanup>, StageError> {
-    let Some(rules) = &inputs.rules.containers else { return Ok(None) };
+    let Some(rules) = &inputs.rules.container_images else { return Ok(None) };
     let scope = containers::steps::scope(rules, inputs, cx.aws.region());
     let survey = containers::survey::Survey::take(&cx.aws, &scope, &inputs.definitions, cx.now()).await?;
     Ok(Some(containers::record::containers(&survey, &scope, cx.aws.region())))

@@ -46,7 +46,10 @@ pub async fn name(inputs: &Inputs, cx: &Cx) -> Result<Step<Cleanup>, StageError>
 
 /// Decides which images take steps. Before that, how long the lists are is written down, if it has changed.
 pub async fn survey(inputs: &Inputs, cx: &Cx) -> Result<Step<Cleanup>, StageError> {
-    let survey = Survey::take(&cx.aws, &inputs.scope(), Focus::Oldest(inputs.most()), cx.now()).await?;
+    let Some(scope) = inputs.scope() else {
+        return Ok(Step::Next(Cleanup::Containers { done: Vec::new(), tries: 0 }));
+    };
+    let survey = Survey::take(&cx.aws, &scope, Focus::Oldest(inputs.most()), cx.now()).await?;
     if let Some(memory) = &survey.remember {
         survey::remember(&cx.aws, memory).await?;
     }
@@ -87,7 +90,7 @@ pub async fn quarantine(mut queue: Vec<Todo>, inputs: &Inputs, cx: &Cx) -> Resul
     };
     let todo = queue.remove(at);
     let close = [todo.image.clone()];
-    let survey = Survey::take(&cx.aws, &inputs.scope(), Focus::These(&close), cx.now()).await?;
+    let survey = Survey::take(&cx.aws, &inputs.machine_scope()?, Focus::These(&close), cx.now()).await?;
     survey.believed()?;
     if let Some(todo) = advance(&cx.aws, &survey, todo, cx.now()).await? {
         queue.insert(at, todo);
@@ -169,7 +172,7 @@ pub async fn take_back(aws: &Aws, image: &Image, now: Timestamp) -> Result<Optio
 /// Waits for quarantines that end soon, and writes down what is to go before any of it goes.
 pub async fn rest(images: Vec<String>, inputs: &Inputs, cx: &Cx) -> Result<Step<Cleanup>, StageError> {
     let now = cx.now();
-    let survey = Survey::take(&cx.aws, &inputs.scope(), Focus::These(&images), now).await?;
+    let survey = Survey::take(&cx.aws, &inputs.machine_scope()?, Focus::These(&images), now).await?;
     survey.believed()?;
     let (mut due, mut wait) = (Vec::new(), None);
     for id in &images {
@@ -231,7 +234,7 @@ pub async fn remove(
     }
     let next = queue.remove(0);
     let close = [next.id.clone()];
-    let survey = Survey::take(&cx.aws, &inputs.scope(), Focus::These(&close), cx.now()).await?;
+    let survey = Survey::take(&cx.aws, &inputs.machine_scope()?, Focus::These(&close), cx.now()).await?;
     survey.believed()?;
     let held = survey.held_of(&next);
     let removed = if next.gone {
@@ -269,8 +272,8 @@ pub async fn reap(
     let release = &inputs.release;
     let bake = release.spec.bake.as_ref();
     let builds = Builds::Of {
-        image_pipeline: bake.and_then(|bake| bake.image_pipeline.as_deref()),
-        recipe: bake.and_then(|bake| bake.recipe.as_ref()).map(|_| release.spec.service.as_str()),
+        image_pipeline: bake.and_then(|bake| bake.image_pipeline()),
+        recipe: bake.and_then(|bake| bake.image_recipe.as_ref()).map(|_| release.spec.service.as_str()),
     };
     let found = reap::find(&cx.aws, builds).await?;
     let standings = reap::standings(&cx.home, &found).await?;

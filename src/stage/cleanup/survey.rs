@@ -17,7 +17,7 @@ use super::snapshots::{self, Held};
 use super::usage;
 use crate::aws::{Aws, AwsError, Class};
 use crate::engine::{StageError, Timestamp};
-use crate::spec::{Cleanup as Rules, Shared};
+use crate::spec::{Cleanup, MachineImages as Rules, SharedImages};
 
 /// Images about which EC2 is asked all at once, so that a disagreement about an image that stays is told too. Of more
 /// images it is asked about those that are to go, ten a call, before each of them changes.
@@ -28,6 +28,8 @@ const FEW: usize = 100;
 pub struct Scope<'a> {
     pub service: &'a str,
     pub rules: &'a Rules,
+    /// The section that the rules are from, for plans and statements.
+    pub policy: &'a Cleanup,
     /// The group that the service's images are promoted to.
     pub group: Option<&'a str>,
     /// What the release itself says of images.
@@ -60,6 +62,20 @@ pub struct Survey {
 }
 
 impl Survey {
+    /// A survey of no images.
+    #[must_use]
+    pub fn empty(at: Timestamp) -> Self {
+        Self {
+            images: Vec::new(),
+            fates: BTreeMap::new(),
+            snapshots: Held::default(),
+            close: BTreeSet::new(),
+            remember: None,
+            suspicion: None,
+            at,
+        }
+    }
+
     /// Looks at everything and judges.
     ///
     /// # Errors
@@ -197,7 +213,7 @@ impl Closer<'_> {
     async fn look(&mut self, ids: &[String]) -> Result<(), StageError> {
         self.ask(ids).await?;
         let (aws, now) = (self.aws, self.now);
-        let by_usage = self.scope.rules.shared == Shared::ByUsage;
+        let by_usage = self.scope.rules.shared_images == SharedImages::KeepWhileUsed;
         // A disabled image is shared with no one; whom it was shared with stands in its record.
         let wanted: BTreeSet<&str> = ids.iter().map(String::as_str).collect();
         let (disabled, open): (Vec<&Image>, Vec<&Image>) = self
@@ -256,7 +272,7 @@ fn current(scope: &Scope<'_>, inventory: &Inventory) -> Result<Uses, StageError>
     let Some(name) = scope.group else { return Ok(uses) };
     if !inventory.facts.groups.contains(name) {
         return Err(StageError::Config(format!(
-            "there is no Auto Scaling group {name} in this account and region; correct promote.group: without the \
+            "there is no Auto Scaling group {name} in this account and region; correct promote.target: without the \
              group it is not known which image is current"
         )));
     }

@@ -26,8 +26,8 @@ const ON: Protection = Protection::On { with_cooldown: false };
 const GOES: Disposition = Disposition::Go(Next::Step(Step::Mark));
 const NOW: Timestamp = Timestamp(1_800_000_000);
 
-fn rules(keep_last: u32, days: u32) -> spec::Cleanup {
-    let text = format!(r#"{{"keep_last": {keep_last}, "keep_younger_than": "{days}d"}}"#);
+fn rules(keep_last: u32, days: u32) -> spec::MachineImages {
+    let text = format!(r#"{{"keep": {{"last": {keep_last}, "younger_than": "{days}d"}}}}"#);
     serde_json::from_str(&text).unwrap()
 }
 
@@ -53,7 +53,7 @@ fn image(id: u32, days: i64) -> Image {
     }
 }
 
-fn fates(rules: &spec::Cleanup, images: &[Image], uses: &Uses) -> Vec<Disposition> {
+fn fates(rules: &spec::MachineImages, images: &[Image], uses: &Uses) -> Vec<Disposition> {
     retain(rules, images, uses, NOW).into_iter().map(|verdict| verdict.fate).collect()
 }
 
@@ -151,7 +151,7 @@ proptest! {
             let newer = images.iter().filter(|other| usable(other) && (other.created() > image.created()
                 || (other.created() == image.created() && other.id() < image.id()))).count();
             let needed = uses.contains_key(image.id()) || (usable(image) && newer < keep_last as usize)
-                || age < rules.keep_younger_than.as_duration() || image.state == "pending" || image.protection == ON;
+                || age < rules.keep.younger_than.as_duration() || image.state == "pending" || image.protection == ON;
             match &verdict.fate {
                 Disposition::Go(_) => prop_assert!(!needed, "{} was needed", image.id()),
                 Disposition::Reinstate(_) => prop_assert!(false, "nothing was in quarantine"),

@@ -33,8 +33,8 @@ impl StageMachine for Test {
 
     async fn load(cx: &mut Cx, at: Timestamp) -> Result<Inputs, StageError> {
         let release = Release::open(cx, Stage::Test, at).await?;
-        cx.act_in(Stage::Test, release.spec.targets.test.as_deref()).await?;
         let test = release.spec.test().map_err(StageError::config)?.clone();
+        cx.act_in(Stage::Test, test.environment.as_deref()).await?;
         if let Some(task) = test.task.clone() {
             let image = release.container_in(cx.aws.region())?.clone();
             return Ok(Inputs::Task(Box::new(TaskInputs { release, test, task, image })));

@@ -64,7 +64,7 @@ fn two(world: &mut World, ground: &Ground) {
 
 impl Ground {
     fn container_scope(&self) -> Scope<'_> {
-        let rules = self.scope().rules.containers.as_ref().unwrap();
+        let rules = self.scope().policy.container_images.as_ref().unwrap();
         Scope { rules, account: &self.account, known: Uses::new() }
     }
 

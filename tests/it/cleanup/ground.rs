@@ -87,12 +87,13 @@ fn live(spec: &str, prepare: impl FnOnce(&mut World, &Ground), test: impl AsyncF
 
 impl Ground {
     pub fn scope(&self) -> Scope<'_> {
-        let (rules, group) = (self.spec.cleanup().unwrap(), self.group());
-        Scope { service: &self.spec.service, rules, group: Some(group), known: Uses::new() }
+        let (policy, group) = (self.spec.cleanup().unwrap(), self.group());
+        let rules = policy.machine_images.as_ref().unwrap();
+        Scope { service: &self.spec.service, rules, policy, group: Some(group), known: Uses::new() }
     }
 
     pub fn group(&self) -> &str {
-        &self.spec.promote.as_ref().unwrap().group
+        self.spec.promote.as_ref().unwrap().auto_scaling_group().unwrap()
     }
 
     pub async fn survey(&self, focus: Focus<'_>) -> Result<Survey, StageError> {

@@ -1,7 +1,7 @@
 //! The gate on the images' properties: encryption, metadata service, boot mode, architecture and size. Pure.
 
 use super::super::images::availability::BuiltImage;
-use crate::spec::{Architecture, BootMode, Facts};
+use crate::spec::{Architecture, BootMode, ImageProperties as Gate};
 
 /// The properties of an image that the gate checks, as EC2 describes them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -26,17 +26,17 @@ impl ImageProperties {
 ///
 /// # Errors
 /// Properties differ; names all of them.
-pub fn check_properties(gate: Option<&Facts>, image: &BuiltImage, properties: &ImageProperties) -> Result<(), String> {
+pub fn check_properties(gate: Option<&Gate>, image: &BuiltImage, properties: &ImageProperties) -> Result<(), String> {
     let mut wrong = Vec::new();
     if properties.public {
         wrong.push("it is public".to_owned());
     }
     if let Some(gate) = gate {
         let unencrypted = properties.volumes.iter().filter(|(_, encrypted)| !encrypted).count();
-        if gate.encrypted && (unencrypted > 0 || properties.volumes.is_empty()) {
+        if gate.requires_encryption() && (unencrypted > 0 || properties.volumes.is_empty()) {
             wrong.push(format!("{unencrypted} of its {} volumes are not encrypted", properties.volumes.len()));
         }
-        if gate.imds_v2 && properties.imds.as_deref() != Some("v2.0") {
+        if gate.requires_imds_v2() && properties.imds.as_deref() != Some("v2.0") {
             wrong.push("it does not require IMDSv2 (ImdsSupport is not v2.0)".to_owned());
         }
         let mut check = |what: &str, wanted: Option<&str>, found: Option<&str>| {
@@ -86,6 +86,7 @@ pub fn check_copies_equal(copies: &[(&BuiltImage, ImageProperties)]) -> Result<(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::spec::bake::gates::{Imds, VolumeEncryption};
 
     fn image() -> BuiltImage {
         BuiltImage { region: "eu-west-1".into(), account: "1".into(), id: "ami-1".into() }
@@ -103,9 +104,9 @@ mod tests {
 
     #[test]
     fn every_property_in_the_gate_is_checked() {
-        let gate = Facts {
-            encrypted: true,
-            imds_v2: true,
+        let gate = Gate {
+            volume_encryption: VolumeEncryption::Required,
+            imds: Imds::V2,
             boot_mode: Some(BootMode::UefiPreferred),
             architecture: Some(Architecture::X86_64),
             max_size_gib: Some(28),

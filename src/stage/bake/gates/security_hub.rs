@@ -28,7 +28,7 @@ pub struct Import<'a> {
 pub fn import_error(error: AwsError) -> StageError {
     if error.is("InvalidAccessException") {
         return StageError::Config(format!(
-            "{error}: enable Security Hub in this account and region, or remove gates.scan.security_hub"
+            "{error}: enable Security Hub in this account and region, or remove security_hub from bake.gates.scan.report_to"
         ));
     }
     if error.is("LimitExceededException") || error.class == Class::Throttled {
@@ -153,7 +153,7 @@ mod tests {
 
     #[test]
     fn a_finding_has_the_same_id_whenever_it_is_sent() {
-        let scan: Scan = serde_json::from_str(r#"{"critical": 0}"#).unwrap();
+        let scan: Scan = serde_json::from_str(r#"{"max_findings": {"critical": 0}}"#).unwrap();
         let first = import(1_700_000_100).finding(&scan, &finding());
         let again = import(1_700_000_900).finding(&scan, &finding());
         assert_eq!((&first.id, &first.created_at), (&again.id, &again.created_at));
@@ -178,7 +178,7 @@ mod tests {
     #[test]
     fn an_accepted_finding_is_suppressed_and_names_its_owner() {
         let scan: Scan = serde_json::from_str(
-            r#"{"critical": 0, "acceptances": [{"id": "CVE-2026-1", "owner": "web", "reason": "not loaded", "until": "2099-01-01"}]}"#,
+            r#"{"max_findings": {"critical": 0}, "accepted": [{"id": "CVE-2026-1", "owner": "web", "reason": "not loaded", "until": "2099-01-01"}]}"#,
         )
         .unwrap();
         let sent = import(1_700_000_100).finding(&scan, &finding());

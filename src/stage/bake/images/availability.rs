@@ -78,7 +78,7 @@ pub fn check_places(places: &BTreeSet<(&str, &str)>, expect: &[ImageCopy]) -> Re
     let found: Vec<String> =
         places.iter().map(|(region, account)| format!("{region} of account {account}")).collect();
     Err(format!(
-        "the build has no image in {}; it has images in {}: compare bake.expect with the distribution configuration",
+        "the build has no image in {}; it has images in {}: compare bake.gates.copies with the distribution configuration",
         missing.join(", "),
         found.join(", ")
     ))

@@ -13,7 +13,7 @@ use crate::aws::{AwsError, Class};
 use crate::engine::StageError;
 use crate::engine::key::tag;
 use crate::evidence::Stage;
-use crate::spec::Volume;
+use crate::spec::RootVolume;
 use crate::stage::Cx;
 
 /// Resolves the parent image to a name that does not change its meaning: an AMI id, an exact version or a digest.
@@ -187,7 +187,7 @@ impl NewRecipe<'_> {
         format!("service {}, from its release spec", self.plan.service)
     }
 
-    async fn image_recipe(self, volume: Option<&Volume>, version: &RecipeVersion) -> Result<(), StageError> {
+    async fn image_recipe(self, volume: Option<&RootVolume>, version: &RecipeVersion) -> Result<(), StageError> {
         let Self { cx, plan, parent, .. } = self;
         let mut call = cx
             .aws
@@ -267,7 +267,7 @@ fn configuration(component: &Component) -> Result<ComponentConfiguration, StageE
     configuration.build().map_err(bug)
 }
 
-fn root(volume: &Volume) -> InstanceBlockDeviceMapping {
+fn root(volume: &RootVolume) -> InstanceBlockDeviceMapping {
     let ebs = EbsInstanceBlockDeviceSpecification::builder()
         .volume_size(i32::try_from(volume.size_gib).unwrap_or(i32::MAX))
         .volume_type(EbsVolumeType::Gp3)

@@ -51,7 +51,7 @@ impl ArnScope {
 /// The scope of a recipe's resources: that of its infrastructure configuration.
 pub fn scope_of(infrastructure: &str, section: &str) -> Result<ArnScope, String> {
     scope(infrastructure)
-        .ok_or_else(|| format!("bake.{section}.infrastructure `{infrastructure}` is not an ARN"))
+        .ok_or_else(|| format!("bake.{section}.infrastructure_configuration `{infrastructure}` is not an ARN"))
 }
 
 /// Reads the document of a component at `path`.

@@ -8,7 +8,7 @@ use super::super::inputs::{Inputs, output_of_available};
 use super::super::state::Bake;
 use super::BUILD_POLL_INTERVAL;
 use crate::engine::{Progress, StageError, Step, Timestamp};
-use crate::spec::Scan;
+use crate::spec::{ContentDigest, Scan};
 use crate::stage::Cx;
 
 /// Checks the images' properties, and waits for the scan if there is a gate on it.
@@ -29,9 +29,10 @@ pub async fn check_gates(
             }
             image_gate::check_copies_equal(&properties).map_err(StageError::Rejected)?;
         }
-        BuildOutput::ContainerImages { .. } if gates.image.is_some() || inputs.bake.content.is_some() => {
+        BuildOutput::ContainerImages { .. } if gates.image.is_some() || inputs.bake.content_digest != ContentDigest::None =>
+        {
             return Err(StageError::Rejected(format!(
-                "image build {image} made a container image; bake.gates.image and bake.content need a machine image"
+                "image build {image} made a container image; bake.gates.image and bake.content_digest need a machine image"
             )));
         }
         BuildOutput::ContainerImages { .. } => {}
@@ -39,7 +40,7 @@ pub async fn check_gates(
     let Some(scan) = &gates.scan else { return Ok(Step::Next(after_gates(image))) };
     match scan::scan_state(read::scan_status(&found)) {
         ScanState::Completed => {
-            if scan.security_hub {
+            if scan.reports_to_security_hub() {
                 return Ok(Step::Next(Bake::ReportingFindings { image, since, done: 0 }));
             }
             let findings = read::findings(cx, &image).await?;
@@ -49,10 +50,10 @@ pub async fn check_gates(
             "image build {image} has no completed vulnerability scan: {why}; without a scan, no findings does not mean \
              no vulnerabilities"
         ))),
-        ScanState::Running(status) if cx.now().since(since) > scan.wait.as_duration() => {
+        ScanState::Running(status) if cx.now().since(since) > scan.timeout.as_duration() => {
             Err(StageError::Rejected(format!(
                 "the vulnerability scan of image build {image} is {status} {} after the image was available",
-                scan.wait
+                scan.timeout
             )))
         }
         ScanState::Running(status) => {

@@ -41,7 +41,7 @@ pub async fn publish(
     image: String,
     content: Option<Sha256>,
 ) -> Result<Step<Bake>, StageError> {
-    let Some(name) = inputs.bake.parameter.as_deref() else {
+    let Some(name) = inputs.bake.parameter() else {
         return Ok(Step::Next(Bake::Sealing { image, content }));
     };
     let candidate = current_output(inputs, cx, &image).await?.candidate(cx, name).await?;
@@ -60,7 +60,7 @@ pub async fn confirm_parameter(
     since: Timestamp,
     content: Option<Sha256>,
 ) -> Result<Step<Bake>, StageError> {
-    let Some(name) = inputs.bake.parameter.as_deref() else {
+    let Some(name) = inputs.bake.parameter() else {
         return Ok(Step::Next(Bake::Sealing { image, content }));
     };
     let candidate = current_output(inputs, cx, &image).await?.candidate(cx, name).await?;

@@ -63,9 +63,9 @@ async fn running(
         .filter(|last| last.fingerprint == fingerprint)
         .unwrap_or(LastProgress { fingerprint, since: cx.now() });
     let stalled = cx.now().since(last_progress.since);
-    if let Some(limit) = inputs.bake.stalled_after.filter(|limit| stalled > limit.as_duration()) {
+    if let Some(limit) = inputs.bake.progress_timeout.filter(|limit| stalled > limit.as_duration()) {
         return Err(StageError::Rejected(format!(
-            "image build {image} made no progress for {} s ({}); bake.stalled_after is {limit}",
+            "image build {image} made no progress for {} s ({}); bake.progress_timeout is {limit}",
             stalled.as_secs(),
             progress.summary
         )));

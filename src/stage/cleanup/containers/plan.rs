@@ -29,7 +29,7 @@ fn told(changes: &BTreeMap<Key, Vec<Reason>>) -> String {
 /// The images that follow from a survey, oldest first.
 #[must_use]
 pub fn draw(survey: &Survey, scope: &Scope<'_>, region: &str) -> Vec<PlannedContainer> {
-    let most = usize::try_from(scope.rules.at_most).unwrap_or(usize::MAX);
+    let most = usize::try_from(scope.rules.max_per_run).unwrap_or(usize::MAX);
     let chosen = chosen(survey, most);
     let planned = survey.images.iter().map(|image| PlannedContainer {
         image: named(image, scope.account, region),

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::image::{Image, Key, Manifest, Status, short};
 use super::quarantine::{self, Next};
 use crate::engine::Timestamp;
-use crate::spec::Containers as Rules;
+use crate::spec::ContainerImages as Rules;
 
 /// How long until another look where an index is on its way back from the archive: ECR takes up to twenty minutes.
 const COMING_BACK: Duration = Duration::from_mins(30);
@@ -117,7 +117,7 @@ pub fn retain(
         if !family.is_member(image) {
             own.extend(recent(rules, image, &family, now));
             if newest.contains(&image.key) {
-                own.insert(Reason::Newest { of: rules.keep_last });
+                own.insert(Reason::Newest { of: rules.keep.last });
             }
         }
     }
@@ -209,7 +209,7 @@ fn newest(rules: &Rules, images: &[Image], family: &Family) -> BTreeSet<Key> {
     for image in images.iter().filter(|image| !image.tags.is_empty() && !family.is_member(image)) {
         repositories.entry(&image.key.repository).or_default().push(image);
     }
-    let last = usize::try_from(rules.keep_last).unwrap_or(usize::MAX);
+    let last = usize::try_from(rules.keep.last).unwrap_or(usize::MAX);
     let mut newest = BTreeSet::new();
     for mut line in repositories.into_values() {
         line.sort_by_key(|image| (Reverse(image.pushed), image.key.clone()));
@@ -221,7 +221,7 @@ fn newest(rules: &Rules, images: &[Image], family: &Family) -> BTreeSet<Key> {
 /// What holds an image whatever its age.
 fn held(rules: &Rules, image: &Image, marked: &Marked) -> Vec<Reason> {
     let mut reasons = Vec::new();
-    let kept = image.tags.iter().find(|tag| rules.keep_tags.iter().any(|pattern| fits(pattern, tag)));
+    let kept = image.tags.iter().find(|tag| rules.keep.tags.iter().any(|pattern| fits(pattern, tag)));
     reasons.extend(kept.map(|tag| Reason::Tagged { tag: tag.clone() }));
     match image.status {
         Status::Archived if !quarantine::is_ours(image, marked.get(&image.key).copied()) => {
@@ -243,16 +243,16 @@ fn recent(rules: &Rules, image: &Image, family: &Family, now: Timestamp) -> Vec<
         at.is_some_and(|at| now.since(at) < span.as_duration())
     };
     let mut reasons = Vec::new();
-    if within(image.pushed.max(image.activated), rules.keep_younger_than) {
-        reasons.push(Reason::Young { than: rules.keep_younger_than.to_string() });
+    if within(image.pushed.max(image.activated), rules.keep.younger_than) {
+        reasons.push(Reason::Young { than: rules.keep.younger_than.to_string() });
     }
     // Reading an index is a pull, and each look reads it. Whoever pulls one goes on to pull an image it names.
     let pulled = match image.manifest {
         Manifest::Single => image.pulled,
         Manifest::Index(_) | Manifest::HiddenIndex => family.pulled.get(&image.key).copied(),
     };
-    if within(pulled, rules.keep_pulled_within) {
-        reasons.push(Reason::Pulled { within: rules.keep_pulled_within.to_string() });
+    if within(pulled, rules.keep.pulled_within) {
+        reasons.push(Reason::Pulled { within: rules.keep.pulled_within.to_string() });
     }
     reasons
 }
@@ -337,7 +337,7 @@ fn fits(pattern: &str, tag: &str) -> bool {
 pub fn removal(rules: &Rules) -> String {
     format!(
         "not among the newest {}, older than {}, and nothing uses it",
-        rules.keep_last, rules.keep_younger_than
+        rules.keep.last, rules.keep.younger_than
     )
 }
 

@@ -8,7 +8,7 @@ use super::marks::{self, Trim};
 use super::retain::{Reason, Uses};
 use super::survey::{Scope, Survey};
 use crate::engine::{Progress, StageError, Step};
-use crate::spec::Containers as Rules;
+use crate::spec::ContainerImages as Rules;
 use crate::stage::cleanup::{Cleanup, Inputs, PendingRemoval};
 use crate::stage::context::Cx;
 
@@ -42,7 +42,7 @@ pub fn decide(survey: &Survey, rules: &Rules, tries: u8) -> Option<Move> {
     {
         return Some(Move::Trim(trim));
     }
-    let most = usize::try_from(rules.at_most).unwrap_or(usize::MAX);
+    let most = usize::try_from(rules.max_per_run).unwrap_or(usize::MAX);
     act::next(survey, most, 1, |_| true).pop().map(Move::Act)
 }
 
@@ -57,7 +57,7 @@ pub async fn further(
     cx: &Cx,
 ) -> Result<Step<Cleanup>, StageError> {
     let over = |done| Ok(Step::Next(Cleanup::Reaping { done, tries: 0, asked: Vec::new() }));
-    let Some(rules) = inputs.rules.containers.as_ref().filter(|_| tries < TRIES) else { return over(done) };
+    let Some(rules) = inputs.rules.container_images.as_ref().filter(|_| tries < TRIES) else { return over(done) };
     let scope = scope(rules, inputs, cx.aws.region());
     let survey = Survey::take(&cx.aws, &scope, &inputs.definitions, cx.now()).await?;
     survey.settle(&cx.aws).await?;

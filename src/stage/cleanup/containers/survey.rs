@@ -11,7 +11,7 @@ use super::retain::{self, Disposition, Marked, Reason, Uses};
 use super::uri::Registry;
 use crate::aws::Aws;
 use crate::engine::{StageError, Timestamp};
-use crate::spec::Containers as Rules;
+use crate::spec::ContainerImages as Rules;
 use crate::stage::cleanup::memory::{Memory, Suspicion};
 use crate::stage::cleanup::survey::{remember_in, remembered_in};
 

@@ -63,7 +63,7 @@ pub fn find(listed: &[Listed], comment: &str) -> Option<String> {
 pub fn attempt(cx: &Cx, listed: &[Listed], index: usize, command: &str) -> u8 {
     let of = |attempt: u8| find(listed, &comment(cx, index, attempt));
     let mut attempt = 0;
-    while attempt < spec::check::Check::MOST_RETRIES {
+    while attempt < Check::MAX_RETRIES {
         match of(attempt) {
             Some(found) if found != command => attempt += 1,
             Some(_) | None => break,
@@ -82,7 +82,7 @@ pub async fn send(
     output: Option<&spec::Output>,
 ) -> Result<String, StageError> {
     // A span is at most ten years, whose seconds fit.
-    let delivery = i32::try_from(check.delivery_timeout.as_secs()).unwrap_or(i32::MAX);
+    let delivery = i32::try_from(check.delivery_timeout().as_secs()).unwrap_or(i32::MAX);
     let call = cx
         .aws
         .once

@@ -37,7 +37,7 @@ fn of(check: &Check, files: &Files) -> Result<DocumentRun, StageError> {
             parameters: document.parameters.clone(),
         });
     }
-    let text = check.script.as_deref().map_or(Ok(""), |path| script_text(check, path, files))?;
+    let text = check.script.as_ref().map_or(Ok(""), |script| script_text(check, &script.path, files))?;
     let (document, command) = if check.is_powershell() {
         (POWERSHELL, text.strip_prefix('\u{feff}').unwrap_or(text).to_owned())
     } else {
@@ -45,7 +45,7 @@ fn of(check: &Check, files: &Files) -> Result<DocumentRun, StageError> {
     };
     let parameters = BTreeMap::from([
         ("commands".to_owned(), command.lines().map(str::to_owned).collect()),
-        ("executionTimeout".to_owned(), vec![check.timeout.as_secs().to_string()]),
+        ("executionTimeout".to_owned(), vec![check.timeout().as_secs().to_string()]),
     ]);
     Ok(DocumentRun { document: document.to_owned(), version: None, parameters })
 }
@@ -70,7 +70,7 @@ mod tests {
     }
 
     fn script(path: &str) -> Check {
-        check(&format!(r#"{{"name": "a", "script": "{path}", "timeout": "2m"}}"#))
+        check(&format!(r#"{{"name": "a", "script": {{"path": "{path}"}}, "timeout": "2m"}}"#))
     }
 
     fn parameters(lines: &[&str]) -> BTreeMap<String, Vec<String>> {

@@ -40,27 +40,27 @@ pub async fn launch(
     service: &str,
     spot: bool,
 ) -> Result<Option<String>, StageError> {
-    let Some(wanted) = test.instance() else {
+    let Some(wanted) = &test.instance else {
         return Err(StageError::Bug(
             "the spec has no test instance".to_owned(),
         ));
     };
     let profile = IamInstanceProfileSpecification::builder();
-    let profile = if wanted.profile.starts_with("arn:") {
-        profile.arn(wanted.profile)
+    let profile = if wanted.instance_profile.starts_with("arn:") {
+        profile.arn(&wanted.instance_profile)
     } else {
-        profile.name(wanted.profile)
+        profile.name(&wanted.instance_profile)
     };
     let call = cx
         .aws
         .ec2
         .run_instances()
         .image_id(image)
-        .instance_type(InstanceType::from(wanted.kind))
+        .instance_type(InstanceType::from(wanted.instance_type.as_str()))
         .min_count(1)
         .max_count(1)
-        .subnet_id(wanted.subnet)
-        .set_security_group_ids(Some(wanted.security_groups.to_vec()))
+        .set_subnet_id(wanted.subnets.first().cloned())
+        .set_security_group_ids(Some(wanted.security_groups.clone()))
         .iam_instance_profile(profile.build())
         .metadata_options(
             InstanceMetadataOptionsRequest::builder().http_tokens(HttpTokensState::Required).build(),

@@ -20,6 +20,7 @@ use super::state::Test;
 use crate::engine::{Progress, StageError, Step};
 use crate::evidence::ImageIdentity;
 use crate::spec;
+use crate::spec::test::instance::Capacity;
 use crate::stage::handover::Release;
 use crate::stage::{Cx, not_unwinding};
 
@@ -57,7 +58,10 @@ impl InstanceInputs {
 /// Runs the step of a state.
 pub async fn step(state: Test, inputs: &InstanceInputs, cx: &Cx) -> Result<Step<Test>, StageError> {
     match state {
-        Test::Launching => steps::launch(inputs, cx, inputs.test.spot).await,
+        Test::Launching => {
+            let capacity = inputs.test.instance.as_ref().map(|instance| instance.capacity);
+            steps::launch(inputs, cx, capacity == Some(Capacity::PreferSpot)).await
+        }
         Test::LaunchingOnDemand => steps::launch(inputs, cx, false).await,
         Test::Booting { instance, since } => steps::wait_for_boot(inputs, cx, instance, since).await,
         Test::SendingChecks { instance, commands } => {

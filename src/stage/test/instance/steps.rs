@@ -11,7 +11,7 @@ use super::soak::{self, SoakState};
 use super::{BOOT_POLL_INTERVAL, InstanceInputs, POLL_INTERVAL, SOAK_POLL_INTERVAL, ec2, progress, run_checks};
 use crate::engine::{Failure, FailureKind, Outcome, StageError, Step, Timestamp};
 use crate::evidence::Stage;
-use crate::spec::{Metric, Soak};
+use crate::spec::{Limit, Soak};
 use crate::stage::Cx;
 use crate::stage::aws_view::metric_data::{self, MetricValue};
 use crate::stage::handover::hand_over;
@@ -45,7 +45,7 @@ pub async fn wait_for_boot(
             )));
         }
     };
-    let limit = inputs.test.boot_timeout.as_duration();
+    let limit = inputs.test.start_timeout.as_duration();
     let elapsed = cx.now().since(since);
     if elapsed > limit {
         return Err(StageError::rejected(format!(
@@ -110,11 +110,11 @@ async fn values(
     instance: &str,
     since: Timestamp,
     until: Timestamp,
-) -> Result<Vec<(Metric, MetricValue)>, StageError> {
-    let mut values = Vec::with_capacity(soak.metrics.len());
-    for metric in soak.metrics_of(instance) {
-        let value = metric_data::read(&cx.aws, &metric, since, until).await?;
-        values.push((metric, value));
+) -> Result<Vec<(Limit, MetricValue)>, StageError> {
+    let mut values = Vec::with_capacity(soak.limits.len());
+    for limit in soak.limits_of(instance) {
+        let value = metric_data::read(&cx.aws, &limit, since, until).await?;
+        values.push((limit, value));
     }
     Ok(values)
 }

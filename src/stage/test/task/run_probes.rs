@@ -9,7 +9,7 @@ use super::status::{record, sent};
 use super::steps::stop_with;
 use super::{POLL_INTERVAL, TaskInputs, ecs, probe, progress, wait};
 use crate::engine::{StageError, Step, Timestamp};
-use crate::spec::check::Check;
+use crate::spec::Check;
 use crate::stage::Cx;
 
 /// A task that is up, and its checks so far.

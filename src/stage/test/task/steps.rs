@@ -44,7 +44,7 @@ pub async fn start(
         Started::Task(task) => return next(TaskTest::WaitingForTask { revision, task, since: cx.now() }),
         Started::Refused(reason) => reason,
     };
-    let limit = inputs.test.boot_timeout.as_duration();
+    let limit = inputs.test.start_timeout.as_duration();
     if cx.now().since(since) > limit {
         return Err(StageError::rejected(format!(
             "ECS did not start a task of {} within {} s: {reason}",
@@ -79,9 +79,9 @@ pub async fn wait_for_task(
         TaskState::Failed(failure) => return end(task, Some(&failure)),
         TaskState::Waiting(missing) => missing,
     };
-    let limit = inputs.test.boot_timeout.as_duration();
+    let limit = inputs.test.start_timeout.as_duration();
     if elapsed > limit {
-        let what = if inputs.task.exits.is_some() { "had not ended" } else { "was not up" };
+        let what = if inputs.task.expect_exit_code.is_some() { "had not ended" } else { "was not up" };
         let failure = format!("it {what} within {} s of its start; last status: {missing}", limit.as_secs());
         return end(task, Some(&failure));
     }

@@ -6,7 +6,7 @@ use proptest::sample::Index;
 
 use super::super::NOW;
 use crate::engine::Timestamp;
-use crate::spec::{self, Shared};
+use crate::spec::{self, SharedImages};
 use crate::stage::cleanup::graph::{Counts, Facts, Kind, Names, Source, Template, User, Users};
 use crate::stage::cleanup::image::{Image, Pin, Protection};
 use crate::stage::cleanup::memory::Memory;
@@ -112,14 +112,14 @@ pub struct World {
     left: BTreeSet<String>,
     /// What the last look said names snapshots.
     named: Held,
-    rules: spec::Cleanup,
+    rules: spec::MachineImages,
     memory: Memory,
     now: Timestamp,
     before: Vec<Image>,
 }
 
 impl World {
-    pub fn new(images: Vec<Image>, rules: spec::Cleanup) -> Self {
+    pub fn new(images: Vec<Image>, rules: spec::MachineImages) -> Self {
         let images: BTreeMap<String, Image> =
             images.into_iter().map(|image| (image.id().to_owned(), image)).collect();
         Self {
@@ -180,7 +180,7 @@ impl World {
     fn is_used(&self, id: &str) -> bool {
         let shared = |image: &Image| image.shares.as_ref().is_some_and(|shares| !shares.is_empty());
         self.uses.iter().any(|(_, used)| used == id)
-            || (self.rules.shared == Shared::Keep && self.images.get(id).is_some_and(shared))
+            || (self.rules.shared_images == SharedImages::Keep && self.images.get(id).is_some_and(shared))
     }
 
     /// What the lists say.
@@ -451,7 +451,7 @@ impl World {
             || matches!(image.protection, Protection::On { .. })
             || image.state == "pending"
             || (image.promoted().is_some() && later.count() < 2)
-            || (usable(&image) && !image.is_released() && before < self.rules.keep_last as usize)
+            || (usable(&image) && !image.is_released() && before < self.rules.keep.last as usize)
     }
 }
 

@@ -6,7 +6,7 @@ use proptest::sample::Index;
 
 use super::super::{ACCOUNT, NOW, REGION, REPOSITORY};
 use crate::engine::Timestamp;
-use crate::spec::Containers as Rules;
+use crate::spec::ContainerImages as Rules;
 use crate::stage::cleanup::containers::act::Act;
 use crate::stage::cleanup::containers::graph::{Facts, Gap, Kind, User};
 use crate::stage::cleanup::containers::image::{Image, Key, Manifest, Status};
