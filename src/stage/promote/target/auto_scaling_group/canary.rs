@@ -172,7 +172,7 @@ async fn launch(
         }
     }
     if missing.is_empty() {
-        let since = first_window(judge, cx.now());
+        let since = first_window(inputs.judge()?, cx.now());
         return Ok(Advance::Next(Canary::Judging { rollout, since }));
     }
     if polls >= MAX_POLLS {
