@@ -25,7 +25,7 @@ mod yaml;
 
 pub use bake::component::{Component, Reuse};
 pub use bake::container_recipe::ContainerRecipe;
-pub use bake::gates::{Architecture, BootMode, Gates, ImageCopy, ImageProperties};
+pub use bake::gates::{Architecture, BootMode, Gates, ImageCopy, ImageRequirements};
 pub use bake::image_recipe::{ImageRecipe, RootVolume};
 pub use bake::scan::{AcceptedFinding, Scan};
 pub use bake::{Bake, ContentDigest};

@@ -16,8 +16,8 @@ pub struct Gates {
     pub copies: Vec<ImageCopy>,
     /// Properties that every copy of a machine image must have. No image may be public, with or without this gate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "ImageProperties")]
-    pub image: Option<ImageProperties>,
+    #[schemars(with = "ImageRequirements")]
+    pub image: Option<ImageRequirements>,
     /// Limits on what the vulnerability scan of the build may find. Only a completed scan counts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Scan")]
@@ -47,7 +47,7 @@ pub struct ImageCopy {
 /// Properties that every copy of a machine image must have.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct ImageProperties {
+pub struct ImageRequirements {
     /// Encryption of the volumes: required of every volume, or optional.
     #[serde(default, skip_serializing_if = "VolumeEncryption::is_default")]
     pub volume_encryption: VolumeEncryption,
@@ -68,7 +68,7 @@ pub struct ImageProperties {
     pub max_size_gib: Option<u32>,
 }
 
-impl ImageProperties {
+impl ImageRequirements {
     /// Whether every volume must be encrypted.
     #[must_use]
     pub fn requires_encryption(&self) -> bool {
