@@ -2,7 +2,7 @@
 
 use super::super::images::availability::BuiltImage;
 use super::error::GateError;
-use crate::spec::{Architecture, BootMode, ImageProperties as Gate};
+use crate::spec::{Architecture, BootMode, ImageRequirements as Gate};
 
 /// The properties of an image that the gate checks, as EC2 describes them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
