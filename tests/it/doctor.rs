@@ -253,7 +253,7 @@ fn the_preflight_of_a_promotion_is_checked() {
     assert_eq!(not_ok(&alarmed), [("alarms_are_ok", Status::Failed)].into());
     let parameter = examined(
         async |aws: Aws, _: String| {
-            let call = aws.ssm.put_parameter().name("/imagebuilder/web/candidate").value("text");
+            let call = aws.ssm.put_parameter().name("/bakeline/images/web/candidate").value("text");
             call.r#type(ParameterType::String).send().await.unwrap();
         },
         |_| {},
