@@ -3,6 +3,7 @@
 
 mod arn;
 mod build;
+mod error;
 mod gates;
 mod images;
 mod inputs;

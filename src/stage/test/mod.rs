@@ -60,8 +60,8 @@ impl StageMachine for Test {
                 instance::undo::confirm_termination(cx, instance, reason).await
             }
             Self::Task { task } => task::unwind_without_inputs(task, cx).await,
-            forward @ (Self::Launching
-            | Self::LaunchingOnDemand
+            forward @ (Self::Launching { .. }
+            | Self::LaunchingOnDemand { .. }
             | Self::Booting { .. }
             | Self::SendingChecks { .. }
             | Self::RunningChecks { .. }
@@ -81,7 +81,7 @@ impl Machine for Test {
 
     fn start(inputs: &Inputs) -> Self {
         match inputs {
-            Inputs::Instance(_) => Self::Launching,
+            Inputs::Instance(_) => Self::Launching { subnet: 0 },
             Inputs::Task(_) => TaskTest::Registering.into(),
         }
     }

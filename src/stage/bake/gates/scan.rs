@@ -66,18 +66,18 @@ pub fn finding_status<'s>(scan: &'s Scan, finding: &Finding, today: Date) -> Fin
     if limit(scan, &finding.severity).is_none() || (scan.counts_only_fixable() && finding.fix == "NO") {
         return FindingStatus::NotCounted;
     }
-    match scan.accepted.iter().find(|exception| exception.id == finding.id) {
+    match scan.accepted.iter().find(|accepted| accepted.id == finding.id) {
         None => FindingStatus::Counted,
         // The spec refuses a day that cannot be parsed; here it accepts nothing.
-        Some(exception) if last_day(exception).is_some_and(|last| today <= last) => {
-            FindingStatus::Accepted(exception)
+        Some(accepted) if last_day(accepted).is_some_and(|last| today <= last) => {
+            FindingStatus::Accepted(accepted)
         }
-        Some(exception) => FindingStatus::AcceptanceExpired(exception),
+        Some(accepted) => FindingStatus::AcceptanceExpired(accepted),
     }
 }
 
-fn last_day(exception: &AcceptedFinding) -> Option<Date> {
-    Date::parse(&exception.until, time::macros::format_description!("[year]-[month]-[day]")).ok()
+fn last_day(accepted: &AcceptedFinding) -> Option<Date> {
+    Date::parse(&accepted.until, time::macros::format_description!("[year]-[month]-[day]")).ok()
 }
 
 fn limit(scan: &Scan, severity: &str) -> Option<u32> {
@@ -102,9 +102,9 @@ pub fn check_findings(scan: &Scan, findings: &[Finding], today: Date) -> Result<
         match finding_status(scan, finding, today) {
             FindingStatus::NotCounted | FindingStatus::Accepted(_) => continue,
             FindingStatus::Counted => {}
-            FindingStatus::AcceptanceExpired(exception) => expired.push(format!(
+            FindingStatus::AcceptanceExpired(accepted) => expired.push(format!(
                 "{} was accepted by {} until {}",
-                exception.id, exception.owner, exception.until
+                accepted.id, accepted.owner, accepted.until
             )),
         }
         let severity = if finding.severity == "UNTRIAGED" { "CRITICAL" } else { finding.severity.as_str() };

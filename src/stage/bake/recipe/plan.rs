@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::json;
 
 use super::dockerfile;
+use super::error::RecipeError;
 use super::version::{ArnScope, ComponentDocument, RecipeVersion, component_document, scope_of, version_numbers};
 use crate::digest::Sha256;
 use crate::evidence::layout;
@@ -56,8 +57,8 @@ impl RecipePlan {
     ///
     /// # Errors
     /// A document is missing, or Image Builder would refuse it; says which and why.
-    pub fn of(service: &str, recipe: &spec::ImageRecipe, files: &Files) -> Result<Self, String> {
-        let scope = scope_of(&recipe.infrastructure_configuration, "recipe")?;
+    pub fn of(service: &str, recipe: &spec::ImageRecipe, files: &Files) -> Result<Self, RecipeError> {
+        let scope = scope_of(&recipe.infrastructure_configuration, "image_recipe")?;
         Ok(Self {
             service: service.to_owned(),
             parent_image: recipe.parent_image.clone(),
@@ -75,15 +76,15 @@ impl RecipePlan {
     ///
     /// # Errors
     /// A document or the template is missing, or Image Builder would refuse it; says which and why.
-    pub fn of_container(service: &str, container: &spec::ContainerRecipe, files: &Files) -> Result<Self, String> {
-        let scope = scope_of(&container.infrastructure_configuration, "container")?;
+    pub fn of_container(service: &str, container: &spec::ContainerRecipe, files: &Files) -> Result<Self, RecipeError> {
+        let scope = scope_of(&container.infrastructure_configuration, "container_recipe")?;
         let has_components = !container.components.is_empty();
         let dockerfile = match &container.dockerfile {
             None => dockerfile::DEFAULT.to_owned(),
             Some(path) => {
                 let bytes = files.get(&layout::source(path));
                 let bytes = bytes
-                    .ok_or_else(|| format!("the source artifact has no {path}, the Dockerfile template"))?;
+                    .ok_or_else(|| RecipeError::NoFile { path: path.clone(), what: "the Dockerfile template" })?;
                 dockerfile::read(path, bytes, has_components)?
             }
         };
@@ -171,7 +172,7 @@ fn components(
     service: &str,
     given: &[spec::Component],
     files: &Files,
-) -> Result<Vec<Component>, String> {
+) -> Result<Vec<Component>, RecipeError> {
     let component = |given: &spec::Component| {
         let (document, arn) = match (&given.path, &given.arn) {
             (Some(path), None) => {
@@ -181,7 +182,7 @@ fn components(
             }
             (None, Some(arn)) => (None, arn.clone()),
             (Some(_), Some(_)) | (None, None) => {
-                return Err("a component of the recipe needs exactly one of document and arn".into());
+                return Err(RecipeError::ComponentSource);
             }
         };
         Ok(Component { document, arn, parameters: given.parameters.clone() })
@@ -301,9 +302,9 @@ mod tests {
         ] {
             assert_ne!(other.unwrap().version, base.version);
         }
-        let missing = RecipePlan::of_container("web", &container(), &files("a")).unwrap_err();
+        let missing = RecipePlan::of_container("web", &container(), &files("a")).unwrap_err().to_string();
         assert!(missing.contains("has no image/Dockerfile"), "{missing}");
-        assert!(version(&container(), "FROM x\n").unwrap_err().contains("imagebuilder:parentImage"));
+        assert!(version(&container(), "FROM x\n").unwrap_err().to_string().contains("imagebuilder:parentImage"));
     }
 
     #[test]
@@ -326,11 +327,11 @@ mod tests {
             ("x".repeat(super::super::document::LIMIT + 1), "has 16001 characters"),
             ("a\0b".into(), "none of them NUL"),
         ] {
-            let error = RecipePlan::of("web", &spec(), &files(&document)).unwrap_err();
+            let error = RecipePlan::of("web", &spec(), &files(&document)).unwrap_err().to_string();
             assert!(error.contains(words), "{error}");
         }
         assert!(
-            RecipePlan::of("web", &spec(), &Files::new()).unwrap_err().contains("has no image/Web_Server.yaml")
+            RecipePlan::of("web", &spec(), &Files::new()).unwrap_err().to_string().contains("has no image/Web_Server.yaml")
         );
     }
 

@@ -1,6 +1,7 @@
 //! Checks the gates: the properties of the images, and the findings of their vulnerability scan.
 
 use super::super::build::calls;
+use super::super::gates::error::GateError;
 use super::super::gates::scan::{self, Finding, ScanState};
 use super::super::gates::{image as image_gate, read};
 use super::super::images::output::BuildOutput;
@@ -24,15 +25,13 @@ pub async fn check_gates(
         BuildOutput::MachineImages(copies) => {
             let properties = read::properties(cx, &copies).await?;
             for (copy, properties) in &properties {
-                image_gate::check_properties(gates.image.as_ref(), copy, properties)
-                    .map_err(StageError::Rejected)?;
+                image_gate::check_properties(gates.image.as_ref(), copy, properties)?;
             }
-            image_gate::check_copies_equal(&properties).map_err(StageError::Rejected)?;
+            image_gate::check_copies_equal(&properties)?;
         }
-        BuildOutput::ContainerImages { .. } if gates.image.is_some() || inputs.bake.content_digest != ContentDigest::None => {
-            return Err(StageError::Rejected(format!(
-                "image build {image} made a container image; bake.gates.image and bake.content_digest need a machine image"
-            )));
+        BuildOutput::ContainerImages { .. } if gates.image.is_some() || inputs.bake.content_digest != ContentDigest::None =>
+        {
+            return Err(GateError::NeedsMachineImage { build: image }.into());
         }
         BuildOutput::ContainerImages { .. } => {}
     }
@@ -45,15 +44,9 @@ pub async fn check_gates(
             let findings = read::findings(cx, &image).await?;
             check_findings(scan, &findings, cx, image)
         }
-        ScanState::Unusable(why) => Err(StageError::Rejected(format!(
-            "image build {image} has no completed vulnerability scan: {why}; without a scan, no findings does not mean \
-             no vulnerabilities"
-        ))),
+        ScanState::Unusable(reason) => Err(GateError::NoScan { build: image, reason }.into()),
         ScanState::Running(status) if cx.now().since(since) > scan.timeout.as_duration() => {
-            Err(StageError::Rejected(format!(
-                "the vulnerability scan of image build {image} is {status} {} after the image was available",
-                scan.timeout
-            )))
+            Err(GateError::ScanTimeout { build: image, status, timeout: scan.timeout.to_string() }.into())
         }
         ScanState::Running(status) => {
             let progress = Progress {
@@ -75,7 +68,7 @@ pub fn check_findings(
     image: String,
 ) -> Result<Step<Bake>, StageError> {
     scan::check_findings(scan, findings, cx.now().date_time().date())
-        .map_err(|why| StageError::Rejected(format!("the scan of image build {image} found {why}")))?;
+        .map_err(|findings| GateError::Findings { build: image.clone(), findings })?;
     Ok(Step::Next(after_gates(image)))
 }
 

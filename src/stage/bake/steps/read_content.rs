@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::super::error::BakeError;
 use super::super::images::availability::{BuiltImage, Copies};
 use super::super::inputs::{Inputs, current_output};
 use super::super::state::Bake;
@@ -70,11 +71,13 @@ pub async fn read_content(
             Ok(wait(image, copy, position, content, summary))
         }
         ReadProgress::Complete(digest) => match content {
-            Some(first) if first != digest => Err(StageError::Rejected(format!(
-                "the copies of the image have different content: the digest of {name} is {digest}, the digest of {} is \
-                 {first}",
-                copies.first().map_or("another copy", |first| first.id.as_str())
-            ))),
+            Some(first) if first != digest => Err(BakeError::ContentDiffers {
+                copy: name,
+                digest: digest.to_string(),
+                first: copies.first().map_or_else(String::new, |first| first.id.clone()),
+                expected: first.to_string(),
+            }
+            .into()),
             Some(_) | None => {
                 let copy = copy.saturating_add(1);
                 Ok(Step::Next(Bake::ReadingContent { image, copy, position: None, content: Some(digest) }))

@@ -5,6 +5,7 @@
 
 use super::super::checks::outcome::Invocation;
 use super::document_run::DocumentRun;
+use super::error::InstanceError;
 use super::output;
 use crate::aws::{AwsError, Class};
 use crate::engine::{StageError, Timestamp};
@@ -104,7 +105,10 @@ pub async fn send(
     answer
         .command
         .and_then(|command| command.command_id)
-        .ok_or_else(|| StageError::NotYet(format!("ssm:SendCommand of {} returned no command", check.name)))
+        .ok_or_else(|| {
+            let (operation, target) = ("ssm:SendCommand", check.name.clone());
+            InstanceError::IncompleteResponse { operation, target, member: "command" }.into()
+        })
 }
 
 /// The command on the instance; none if Systems Manager does not find it, as right after sending it.

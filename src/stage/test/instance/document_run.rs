@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use super::error::InstanceError;
 use super::script;
-use crate::engine::StageError;
 use crate::evidence::layout;
 use crate::spec::Check;
 use crate::stage::store::Files;
@@ -24,11 +24,11 @@ pub struct DocumentRun {
 ///
 /// # Errors
 /// A script is missing, or is not text.
-pub fn all(checks: &[Check], files: &Files) -> Result<Vec<DocumentRun>, StageError> {
+pub fn all(checks: &[Check], files: &Files) -> Result<Vec<DocumentRun>, InstanceError> {
     checks.iter().map(|check| of(check, files)).collect()
 }
 
-fn of(check: &Check, files: &Files) -> Result<DocumentRun, StageError> {
+fn of(check: &Check, files: &Files) -> Result<DocumentRun, InstanceError> {
     if let Some(document) = &check.document {
         // A document need not have a parameter for its timeout: the stage cancels it.
         return Ok(DocumentRun {
@@ -51,14 +51,12 @@ fn of(check: &Check, files: &Files) -> Result<DocumentRun, StageError> {
 }
 
 /// The text of a script file.
-fn script_text<'f>(check: &Check, path: &str, files: &'f Files) -> Result<&'f str, StageError> {
-    let script = files.get(&layout::source(path)).ok_or_else(|| {
-        StageError::Rejected(format!("the input artifact has no {path}, the script of check {}", check.name))
+fn script_text<'f>(check: &Check, path: &str, files: &'f Files) -> Result<&'f str, InstanceError> {
+    let script = files.get(&layout::source(path)).ok_or_else(|| InstanceError::NoScript {
+        path: path.to_owned(),
+        check: check.name.clone(),
     })?;
-    std::str::from_utf8(script).map_err(|error| {
-        let at = error.valid_up_to();
-        StageError::Config(format!("{path} is not a script: byte {at} is not UTF-8 text"))
-    })
+    std::str::from_utf8(script).map_err(|source| InstanceError::NotText { path: path.to_owned(), source })
 }
 
 #[cfg(test)]
@@ -100,7 +98,7 @@ mod tests {
         let files = Files::from([("source/b.sh".into(), b"ok\xff".to_vec())]);
         let binary = of(&script("b.sh"), &files).unwrap_err();
         assert_eq!(binary.to_string(), "b.sh is not a script: byte 2 is not UTF-8 text");
-        assert!(matches!(of(&script("c.sh"), &files), Err(StageError::Rejected(_))));
+        assert!(matches!(of(&script("c.sh"), &files), Err(InstanceError::NoScript { .. })));
     }
 
     #[test]

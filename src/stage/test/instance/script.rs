@@ -23,11 +23,11 @@ pub fn of(check: &Check, own: &str) -> String {
 
 fn body(check: &Check, own: &str) -> String {
     if let Some(probe) = &check.http {
-        http(probe, patience(check))
+        http(probe, retry_seconds(check))
     } else if let Some(probe) = &check.tcp {
-        tcp(probe, patience(check))
-    } else if let Some(wanted) = &check.systemd_unit {
-        unit(wanted)
+        tcp(probe, retry_seconds(check))
+    } else if let Some(expected) = &check.systemd_unit {
+        unit(expected)
     } else if let Some(fact) = &check.file {
         file(fact)
     } else if let Some(fact) = &check.package {
@@ -41,8 +41,8 @@ fn body(check: &Check, own: &str) -> String {
     }
 }
 
-/// Seconds for which a request is repeated: the rest of the timeout is for the last request and its report.
-fn patience(check: &Check) -> u32 {
+/// How long a request is repeated, in seconds. The rest of the timeout is for the last request and its message.
+fn retry_seconds(check: &Check) -> u32 {
     check.timeout().as_secs() * 4 / 5
 }
 
@@ -93,8 +93,8 @@ done
     )
 }
 
-fn unit(wanted: &SystemdUnit) -> String {
-    let mut script = format!("{FAIL}unit={}\n", quoted(&wanted.name));
+fn unit(expected: &SystemdUnit) -> String {
+    let mut script = format!("{FAIL}unit={}\n", quoted(&expected.name));
     script.push_str("systemctl cat \"$unit\" >/dev/null 2>&1 || fail \"there is no unit $unit\"\n");
     let mut ask = |verb: &str, want: Option<bool>, is: &str| {
         let Some(want) = want else { return };
@@ -102,8 +102,8 @@ fn unit(wanted: &SystemdUnit) -> String {
         // Writing to a string cannot fail.
         let _ = writeln!(script, "systemctl {verb} --quiet \"$unit\" {test} fail \"$unit {not} {is}\"");
     };
-    ask("is-enabled", wanted.enabled, "enabled");
-    ask("is-active", wanted.active, "running");
+    ask("is-enabled", expected.enabled, "enabled");
+    ask("is-active", expected.active, "active");
     script.push_str("echo \"ok: $unit\"\n");
     script
 }

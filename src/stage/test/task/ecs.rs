@@ -12,13 +12,14 @@ use aws_sdk_ecs::types::{
 };
 
 use super::TaskInputs;
+use super::error::TaskError;
 use super::status::{DescribedContainer, DescribedTask};
 use crate::aws::{AwsError, Class};
 use crate::engine::StageError;
 use crate::engine::key::tag;
 use crate::evidence::Stage;
-use crate::spec::test::secret::Secret as Reference;
 use crate::spec::Task;
+use crate::spec::test::secret::Secret as Reference;
 use crate::spec::test::task::Architecture;
 use crate::stage::Cx;
 
@@ -114,7 +115,7 @@ pub async fn register(cx: &Cx, inputs: &TaskInputs) -> Result<i32, StageError> {
     let answer =
         call.send().await.map_err(|error| AwsError::new("ecs:RegisterTaskDefinition", &family, error))?;
     let revision = answer.task_definition().map(aws_sdk_ecs::types::TaskDefinition::revision);
-    revision.ok_or_else(|| StageError::NotYet(format!("ecs:RegisterTaskDefinition of {family} returned no revision")))
+    revision.ok_or_else(|| TaskError::NoRevision { family }.into())
 }
 
 fn tags(cx: &Cx, service: &str) -> Vec<Tag> {
@@ -154,7 +155,7 @@ fn secrets(task: &Task) -> Result<Vec<Secret>, StageError> {
     let secrets = task.secrets.iter().map(|(variable, secret)| {
         Secret::builder().name(variable).value_from(reference(secret)).build()
     });
-    secrets.collect::<Result<_, _>>().map_err(|error| StageError::Bug(error.to_string()))
+    secrets.collect::<Result<_, _>>().map_err(StageError::bug)
 }
 
 fn health_check(task: &Task) -> Result<Option<HealthCheck>, StageError> {
@@ -168,7 +169,7 @@ fn health_check(task: &Task) -> Result<Option<HealthCheck>, StageError> {
         .set_start_period(check.start_period.map(seconds))
         .build()
         .map(Some)
-        .map_err(|error| StageError::Bug(error.to_string()))
+        .map_err(StageError::bug)
 }
 
 fn logs(cx: &Cx, task: &Task) -> Result<Option<LogConfiguration>, StageError> {
@@ -180,7 +181,7 @@ fn logs(cx: &Cx, task: &Task) -> Result<Option<LogConfiguration>, StageError> {
         .options("awslogs-stream-prefix", "bakeline")
         .build()
         .map(Some)
-        .map_err(|error| StageError::Bug(error.to_string()))
+        .map_err(StageError::bug)
 }
 
 /// The result of starting a task.
@@ -201,7 +202,7 @@ pub async fn start(cx: &Cx, inputs: &TaskInputs, revision: i32) -> Result<Starte
         .set_security_groups(Some(task.security_groups.clone()))
         .assign_public_ip(public)
         .build()
-        .map_err(|error| StageError::Bug(error.to_string()))?;
+        .map_err(StageError::bug)?;
     let name = reference(cx, revision);
     let call = cx
         .aws

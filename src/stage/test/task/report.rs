@@ -4,9 +4,7 @@ use super::super::checks::outcome::{CheckOutcome, Invocation};
 use super::super::checks::result::CheckResult;
 use super::super::state::task::{Probe, ProbeAnswer, TaskFindings};
 use super::status::{describe_answer, timeout};
-use crate::spec::Check;
-use crate::spec::Task;
-use crate::spec::Test;
+use crate::spec::{Check, Task, Test};
 
 /// The results of the task and its checks.
 #[must_use]

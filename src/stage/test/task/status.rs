@@ -7,8 +7,7 @@ use std::time::Duration;
 use super::super::checks::outcome::Invocation;
 use super::super::checks::schedule::SentCheck;
 use super::super::state::task::{Probe, ProbeAnswer};
-use crate::spec::Check;
-use crate::spec::Task;
+use crate::spec::{Check, Task};
 
 /// A task, as ECS describes it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

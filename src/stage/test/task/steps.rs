@@ -10,6 +10,7 @@ use super::super::checks::report as checks_report;
 use super::super::state::Test;
 use super::super::state::task::{TaskFindings, TaskTest};
 use super::ecs::{self, Started};
+use super::error::TaskError;
 use super::status::{self, TaskState};
 use super::{CAPACITY_POLL_INTERVAL, POLL_INTERVAL, TaskInputs, next, progress, report, wait};
 use crate::engine::{Failure, FailureKind, Outcome, Progress, StageError, Step, Timestamp};
@@ -46,11 +47,8 @@ pub async fn start(
     };
     let limit = inputs.test.start_timeout.as_duration();
     if cx.now().since(since) > limit {
-        return Err(StageError::rejected(format!(
-            "ECS did not start a task of {} within {} s: {reason}",
-            inputs.image.reference(),
-            limit.as_secs()
-        )));
+        let (image, seconds) = (inputs.image.reference(), limit.as_secs());
+        return Err(TaskError::NotStarted { image, seconds, reason }.into());
     }
     let progress = Progress { summary: format!("ECS starts no task: {reason}"), ..Progress::default() };
     wait(TaskTest::Starting { revision, since }, CAPACITY_POLL_INTERVAL, progress)
