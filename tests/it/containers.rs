@@ -16,7 +16,7 @@ use crate::trail::ask;
 const SPEC: &str = "tests/it/fixtures/containers/bakeline.yaml";
 const REGIONS: [&str; 2] = ["eu-west-1", "eu-central-1"];
 const GOOD: &str = "build: {duration: 10m}";
-const REUSED: (&str, &str) = ("    repository:", "    reuse: same_parent\n    repository:");
+const REUSED: (&str, &str) = ("    repository:", "    reuse: unchanged\n    repository:");
 const FINDING: &str = "build: {duration: 10m, scan: {findings: [{id: CVE-2026-7, severity: critical}]}}";
 
 fn release(changes: &[(&str, &str)], scenario: &str) -> Moment {
@@ -63,7 +63,7 @@ fn a_container_recipe_becomes_an_image_in_two_regions_bound_by_its_digest() {
     let base = base["imageDetails"][0]["imageDigest"].as_str().unwrap().to_owned();
     assert_eq!(format!("sha256:{}", parent["digest"]["sha256"].as_str().unwrap()), base);
     // The parameter and the output variable have what it is pulled by.
-    let parameter = baked.ask("ssm", "GetParameter", json!({"Name": "/imagebuilder/web/candidate"}));
+    let parameter = baked.ask("ssm", "GetParameter", json!({"Name": "/bakeline/images/web/candidate"}));
     let ended = &baked.calls("PutJobSuccessResult").last().unwrap().input["outputVariables"];
     assert_eq!(parameter["Parameter"]["Value"], ended["ImageURI"]);
     assert_eq!(parameter["Parameter"]["DataType"], "text");

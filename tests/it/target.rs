@@ -35,13 +35,24 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// The start of the example release, with targets in its spec.
-pub fn start(targets: &str) -> Moment {
+/// The spec with an environment for some stages: `{STAGE: NAME, …}`.
+fn in_environments(spec: &str, environments: &str) -> String {
+    let pairs = environments.trim_matches(['{', '}']).split(',').map(str::trim);
+    pairs.filter(|pair| !pair.is_empty()).fold(spec.to_owned(), |spec, pair| {
+        let (stage, name) = pair.split_once(": ").unwrap();
+        let section = format!("\n{stage}:\n");
+        assert_eq!(spec.matches(&section).count(), 1, "{stage}");
+        spec.replacen(&section, &format!("{section}  environment: {name}\n"), 1)
+    })
+}
+
+/// The start of the example release, with an environment for stages in its spec: `STAGE: NAME` pairs in braces.
+pub fn start(environments: &str) -> Moment {
     let folder = tempfile::tempdir().unwrap();
     copy(&repository("examples/web"), folder.path());
     let spec = folder.path().join("bakeline.yaml");
     let text = std::fs::read_to_string(&spec).unwrap();
-    std::fs::write(&spec, format!("{text}\ntargets: {targets}\n")).unwrap();
+    std::fs::write(&spec, in_environments(&text, environments)).unwrap();
     let mut plan = Plan::read(&spec, None).unwrap();
     plan.scenario = Scenario::parse("version: 1", "scenario").unwrap();
     Moment::start(&plan)
@@ -92,7 +103,7 @@ fn a_release_with_targets_can_be_rehearsed_and_examined() {
     copy(&repository("examples/web"), folder.path());
     let spec = folder.path().join("bakeline.yaml");
     let text = std::fs::read_to_string(&spec).unwrap();
-    std::fs::write(&spec, format!("{text}\ntargets: {{promote: production}}\n")).unwrap();
+    std::fs::write(&spec, in_environments(&text, "{promote: production}")).unwrap();
     let mut command = std::process::Command::new(crate::kill::BAKELINE);
     command.arg("rehearse").arg(&spec).arg("--out").arg(folder.path().join("out"));
     let ended = command.output().unwrap();

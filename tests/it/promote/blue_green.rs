@@ -197,9 +197,9 @@ fn answers_that_are_lost_change_no_weight_twice() {
 /// The spec with the shares of the ladder. At 1 % it takes a while for requests to come together.
 fn ladder() -> String {
     let edits = [
-        ("checkpoints: [25, 100]", "checkpoints: [1, 5, 25, 50, 100]"),
+        ("[{ percent: 25 }]", "[{ percent: 1 }, { percent: 5 }, { percent: 25 }, { percent: 50 }]"),
         ("timeout: 3h", "timeout: 14h"),
-        ("longest: 30m", "longest: 3h"),
+        ("timeout: 30m", "timeout: 3h"),
         ("min_requests: 500", "min_requests: 60"),
     ];
     variant_of(SPEC, &edits)

@@ -151,8 +151,8 @@ fn a_bad_image_never_touches_production() {
 #[test]
 fn a_slow_image_is_rolled_back() {
     let spec = variant(&[(
-        "        tempering: 1.0\n",
-        "        tempering: 1.0\n      - name: slow\n        kind: latency\n        thresholds: [0.06]\n        source: {namespace: Web, metric: Seconds, dimensions: {AutoScalingGroupName: $group}}\n      - name: errors again\n        kind: counts\n        weight: 0.0\n        role: informational\n        source: {namespace: Web, metric: Errors, dimensions: {AutoScalingGroupName: $group}}\n",
+        "      metrics:\n",
+        "      metrics:\n        - name: slow\n          latency: { thresholds: [0.06] }\n          cloudwatch: {namespace: Web, metric: Seconds, dimensions: {AutoScalingGroupName: $group}}\n        - name: errors-again\n          count: {}\n          effect: none\n          cloudwatch: {namespace: Web, metric: Errors, dimensions: {AutoScalingGroupName: $group}}\n",
     )]);
     let end = play(&before(&spec, "images: {baked: {instance: {latency: 80ms}}}\n"), Meanwhile::Nothing);
     check("slow", end, &rolled_back("slow", Some("fail"), 5.0));
@@ -287,7 +287,7 @@ fn without_numbers_nothing_passes() {
     let few = before(SPEC, "traffic: {requests_per_minute: 60}\n");
     let end = play(&few, Meanwhile::Nothing);
     check("too few requests", end, &rolled_back("INCONCLUSIVE", Some("inconclusive"), 100.0));
-    let wait = variant(&[("    longest: 1h\n", "    longest: 1h\n    inconclusive: wait\n")]);
+    let wait = variant(&[("      timeout: 1h\n      min_requests", "      timeout: 1h\n      on_inconclusive: { wait: {} }\n      min_requests")]);
     // At this rate the requests come together, later than the rollback would have.
     let end = play(&before(&wait, "traffic: {requests_per_minute: 60}\n"), Meanwhile::Nothing);
     assert!(end.minutes > 60, "{}", end.minutes);
@@ -382,5 +382,5 @@ fn a_rolling_promotion_asks_for_no_trial() {
     let promoted = Expected { verdict: None, ..PROMOTED };
     check("rolling", play(&before(ROLLING, ""), Meanwhile::Nothing), &promoted);
     let bad = before(ROLLING, "images: {baked: {instance: {error_rate: 0.06}}}\n");
-    check("rolling and bad", play(&bad, Meanwhile::Nothing), &rolled_back("error-share", None, 2000.0));
+    check("rolling and bad", play(&bad, Meanwhile::Nothing), &rolled_back("error-percent", None, 2000.0));
 }

@@ -291,10 +291,16 @@ fn a_minute(records: &[Record]) -> BTreeMap<String, u64> {
 /// The waves of a spec of so many groups, in four waves, and a quarter of them at a time at most.
 fn two_hundred() -> String {
     let names: Vec<String> = (1..200).map(|number| format!("web-{number:03}")).collect();
-    let waves: String =
-        names.chunks(50).map(|wave| format!("    - groups: [{}]\n", wave.join(", "))).collect();
-    let old = "    - groups: [web-a, web-b]\n    - groups: [web-c, web-d, web-e]\n    - region: eu-central-1\n      groups: [web-f]\n      alarms: [web-f-5xx]\n  at_once: 2\n";
-    variant_of(SPEC, &[(old, &format!("{waves}  at_once: 10\n")), ("timeout: 8h", "timeout: 20h")])
+    let wave = |(number, groups): (usize, &[String])| {
+        let targets: Vec<String> =
+            groups.iter().map(|name| format!("{{ auto_scaling_group: {{ name: {name} }} }}")).collect();
+        format!("    - {{ name: wave-{number}, targets: [{}] }}\n", targets.join(", "))
+    };
+    let waves: String = (1..).zip(names.chunks(50)).map(wave).collect();
+    let spec = std::fs::read_to_string(crate::support::repository(SPEC)).unwrap();
+    let (_, old) = spec.split_once("  waves:\n").unwrap();
+    let (old, _) = old.split_once("  timeout:").unwrap();
+    variant_of(SPEC, &[(old, &waves), ("timeout: 8h", "timeout: 20h")])
 }
 
 #[test]
