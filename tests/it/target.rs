@@ -54,7 +54,7 @@ pub fn start(environments: &str) -> Moment {
     let text = std::fs::read_to_string(&spec).unwrap();
     std::fs::write(&spec, in_environments(&text, environments)).unwrap();
     let mut plan = Plan::read(&spec, None).unwrap();
-    plan.scenario = Scenario::parse("{}", "scenario").unwrap();
+    plan.scenario = Scenario::parse("version: 1", "scenario").unwrap();
     Moment::start(&plan)
 }
 
