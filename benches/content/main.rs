@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use bakeline::engine::StageError;
 use bakeline::stage::content::read::{Listed, chained};
-use bakeline::stage::content::rule::{BLOCK_SIZE, Chain, Summing};
+use bakeline::stage::content::chain::{BLOCK_SIZE, BlockHasher, Chain};
 
 const BLOCKS: u32 = 8192;
 
@@ -23,7 +23,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             let read = move |_| {
                 let block = block.clone();
                 async move {
-                    let mut summing = Summing::default();
+                    let mut summing = BlockHasher::default();
                     // As hyper hands a body over.
                     for chunk in block.chunks(16 << 10) {
                         summing.update(chunk);

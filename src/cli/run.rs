@@ -5,20 +5,16 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::exit::CliError;
-use super::identity::Identity;
+use super::identity::{Identity, Keys};
 use super::say;
 use crate::engine::{FailureKind, Job, Network, Outcome};
 use crate::evidence::Stage;
 use crate::telemetry::{Event, Telemetry};
-use crate::worker::action::stage_of;
+use crate::worker::action::{ACTION_TYPES, stage_of};
 use crate::worker::by_hand::{ByHandError, StateFile, run_to_end};
 use crate::worker::journal::Journal;
 use crate::worker::slice::Answer;
 use crate::worker::{WorkerDeps, report};
-
-/// The action types that a job may have.
-pub const ACTION_TYPES: &str = "bakeline runs owner Custom, version 1, providers BakelineBake (category Build), \
-                                BakelineTest (Test), BakelinePromote (Deploy) and BakelineCleanup (Invoke)";
 
 /// Arguments of `bakeline run`.
 #[derive(Debug, clap::Args)]
@@ -42,6 +38,8 @@ pub struct Args {
     #[cfg(feature = "rehearsal")]
     #[arg(long, conflicts_with = "resume")]
     rehearse: bool,
+    #[command(flatten)]
+    keys: Keys,
     #[command(flatten)]
     identity: Identity,
 }
@@ -82,13 +80,14 @@ pub fn main(args: Args) -> Result<(), CliError> {
 async fn run(args: Args, job: Job) -> Result<(), CliError> {
     let clock = args.identity.clock();
     let aws = Identity::aws(&clock).await;
-    let authority = args.identity.authority(&aws).await?;
+    let authority = args.keys.authority(&aws).await?;
+    let environments = args.identity.environments(&aws).await?;
     let deps = WorkerDeps {
         aws,
         clock,
         network: Network::direct(),
         authority: Arc::new(authority),
-        environments: args.identity.environments()?,
+        environments,
         journal: Arc::new(Journal::in_memory()),
         telemetry: Telemetry::watched(|now, label, event| tell(now, label.stage.name(), event)),
         stages: Stage::ALL.to_vec(),

@@ -14,6 +14,9 @@ pub const VERSION: &str = "1";
 pub const PART: &str = "Part";
 /// The property for `key=value` lines. Reserved.
 pub const OPTIONS: &str = "Options";
+/// The action types that bakeline runs, as a hint for people.
+pub const ACTION_TYPES: &str = "bakeline runs owner Custom, version 1, providers BakelineBake (category Build), \
+                                BakelineTest (Test), BakelinePromote (Deploy) and BakelineCleanup (Invoke)";
 /// The configuration properties of every action type.
 pub const PROPERTIES: [&str; 3] = [SPEC_PROPERTY, PART, OPTIONS];
 

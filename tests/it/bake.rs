@@ -149,10 +149,13 @@ fn a_recipe_becomes_components_a_recipe_and_encrypted_images_in_two_regions() {
     assert_eq!(definition["buildType"], "https://bakeline.dev/build-types/image-builder-recipe/v1");
     assert_eq!(definition["internalParameters"]["reused"], false);
     let resolved = definition["resolvedDependencies"].as_array().unwrap();
-    let named = |name: &str| resolved.iter().filter(|d| d["name"] == name).cloned().collect::<Vec<_>>();
-    assert!(named("parent image")[0]["uri"].as_str().unwrap().starts_with("ami-"), "{resolved:?}");
-    assert!(named("component")[0]["digest"]["sha256"].is_string(), "its document is bound: {resolved:?}");
+    let named = |prefix: &str| -> Vec<_> {
+        resolved.iter().filter(|d| d["name"].as_str().unwrap().starts_with(prefix)).cloned().collect()
+    };
+    assert!(named("parentImage")[0]["uri"].as_str().unwrap().starts_with("ami-"), "{resolved:?}");
+    assert!(named("component/")[0]["digest"]["sha256"].is_string(), "its document is bound: {resolved:?}");
     assert_eq!(statement["subject"].as_array().unwrap().len(), 2);
+    assert!(zip.by_name("reports/bake/vulnerabilities.dsse.json").is_ok(), "the findings as a statement");
     assert!(zip.by_name("source/image/web.yaml").is_ok() && zip.by_name("reports/bake/scan.sarif").is_ok());
 }
 
@@ -224,7 +227,7 @@ fn an_image_with_a_new_open_finding_is_refused_though_it_was_baked_before() {
     let second = bake(&moment);
     assert_eq!(second.status, ActionStatus::Failed);
     assert!(
-        second.why.contains("1 CRITICAL, at most 0: CVE-2026-2002 in openssl-libs 3.0.8"),
+        second.why.contains("1 CRITICAL, max 0: CVE-2026-2002 in openssl-libs 3.0.8"),
         "{}",
         second.why
     );
@@ -263,19 +266,19 @@ fn finding(id: &str, severity: &str, more: &str) -> String {
 fn a_bake_that_is_refused_leaves_nothing_in_any_region() {
     type Case<'c> = (&'c str, Vec<(&'c str, &'c str)>, String, &'c [&'c str]);
     let cases: Vec<Case<'_>> = vec![
-        ("a critical finding", vec![], finding("CVE-2026-7", "CRITICAL", ""), &["1 CRITICAL, at most 0: CVE-2026-7"]),
+        ("a critical finding", vec![], finding("CVE-2026-7", "CRITICAL", ""), &["1 CRITICAL, max 0: CVE-2026-7"]),
         ("one nobody has weighed", vec![], finding("CVE-2026-7", "UNTRIAGED", ""), &["1 CRITICAL"]),
         (
             "more than are let through",
             vec![],
             "build: {minutes: 10, scan: {findings: [{id: CVE-1, severity: HIGH}, {id: CVE-2, severity: HIGH}]}}".into(),
-            &["2 HIGH, at most 1", "CVE-1", "CVE-2"],
+            &["2 HIGH, max 1", "CVE-1", "CVE-2"],
         ),
         (
             "an exception that has run out",
             vec![("2026-01-31", "2025-12-31")],
             finding("CVE-2026-1001", "CRITICAL", ""),
-            &["CVE-2026-1001 was excepted by team-web until 2025-12-31"],
+            &["CVE-2026-1001 was accepted by team-web until 2025-12-31"],
         ),
         (
             "a scan that was abandoned",
@@ -295,7 +298,7 @@ fn a_bake_that_is_refused_leaves_nothing_in_any_region() {
             GOOD.into(),
             &["1 of its 1 volumes are not encrypted"],
         ),
-        ("an image that is too large", vec![("max_size_gib: 10", "max_size_gib: 9")], GOOD.into(), &["have 10 GiB, at most 9"]),
+        ("an image that is too large", vec![("max_size_gib: 10", "max_size_gib: 9")], GOOD.into(), &["have 10 GiB, max 9"]),
         ("another boot mode", vec![("uefi-preferred", "legacy-bios")], GOOD.into(), &["boot mode is uefi-preferred, not legacy-bios"]),
         ("another architecture", vec![("x86_64, max", "arm64, max")], GOOD.into(), &["architecture is x86_64, not arm64"]),
         ("no metadata session tokens", vec![("encrypted: true, boot", "imds_v2: true, boot")], GOOD.into(), &["ImdsSupport is not v2.0"]),
@@ -303,7 +306,7 @@ fn a_bake_that_is_refused_leaves_nothing_in_any_region() {
             "a build that hangs",
             vec![],
             "build: {minutes: 10, outcome: hangs}".into(),
-            &["shows no progress for", "bake.stalled_after is 45m"],
+            &["made no progress for", "bake.stalled_after is 45m"],
         ),
         (
             "a build that takes too long",
@@ -447,7 +450,7 @@ fn findings_that_security_hub_does_not_take_are_told_and_stop_nothing() {
     assert_eq!(in_the_hub(&baked).into_keys().collect::<Vec<_>>(), ["CVE-1"]);
     let said = baked.calls("PutJobSuccessResult");
     let summaries = said.iter().filter_map(|record| record.input["executionDetails"]["summary"].as_str());
-    let told: Vec<&str> = summaries.filter(|summary| summary.contains("did not take")).collect();
+    let told: Vec<&str> = summaries.filter(|summary| summary.contains("Security Hub rejected")).collect();
     assert!(told.len() == 1 && told[0].contains("1 findings: CVE-2/"), "{told:?}");
     assert!(told[0].contains("no such generator"), "{told:?}");
 }
@@ -457,7 +460,7 @@ fn a_security_hub_that_is_not_enabled_is_the_specs_mistake() {
     let scenario = "build: {minutes: 10, scan: {findings: [{id: CVE-1, severity: LOW}]}}\nsecurity_hub: {enabled: false}\n";
     let baked = bake(&release(&[TO_THE_HUB], scenario));
     assert_eq!(baked.status, ActionStatus::Failed);
-    assert!(baked.why.contains("enable Security Hub here"), "{}", baked.why);
+    assert!(baked.why.contains("enable Security Hub in this account and region"), "{}", baked.why);
     assert_eq!(baked.images("eu-west-1"), Vec::<Value>::new());
 }
 
@@ -473,7 +476,7 @@ fn a_component_made_by_hand_under_our_name_is_refused() {
     moment.world = world;
     let baked = bake(&moment);
     assert_eq!(baked.status, ActionStatus::Failed);
-    assert!(baked.why.contains("exists and is not image/web.yaml"), "{}", baked.why);
+    assert!(baked.why.contains("exists and its content is not image/web.yaml"), "{}", baked.why);
     assert_eq!(baked.calls("CreateImage").len(), 0);
 }
 

@@ -251,7 +251,7 @@ fn a_check_that_passes_when_tried_again_is_flaky() {
         (&json!("WARNED"), &json!(["health"]))
     );
     let junit = String::from_utf8(tested.files["reports/test/junit.xml"].clone()).unwrap();
-    assert!(junit.contains("<flakyFailure message=\"passed at attempt 3\"/>"), "{junit}");
+    assert!(junit.contains("<flakyFailure message=\"passed in attempt 3\"/>"), "{junit}");
 }
 
 /// Tests that fail: what is different, and words of the reason. The instance is always gone.
@@ -305,7 +305,7 @@ fn a_test_that_fails_says_why_and_leaves_no_instance() {
             "it does not come back from its reboot",
             vec![],
             commands("{contains: boot_id, seconds: 3600}"),
-            &["\"reboot\" (reboot)", "ran for longer than 600 s"],
+            &["\"reboot\" (reboot)", "ran longer than 600 s"],
         ),
         (
             "it does not serve after its reboot",
@@ -317,7 +317,7 @@ fn a_test_that_fails_says_why_and_leaves_no_instance() {
             "a script hangs",
             vec![],
             commands("{contains: /login, seconds: 36000}"),
-            &["ran for longer than 120 s"],
+            &["ran longer than 120 s"],
         ),
         (
             "it does not boot",

@@ -58,16 +58,16 @@ fn a_container_recipe_becomes_an_image_in_two_regions_bound_by_its_digest() {
     let definition = &statement["predicate"]["buildDefinition"];
     assert_eq!(definition["buildType"], "https://bakeline.dev/build-types/image-builder-container-recipe/v1");
     let resolved = definition["resolvedDependencies"].as_array().unwrap();
-    let parent = resolved.iter().find(|dependency| dependency["name"] == "parent image").unwrap();
+    let parent = resolved.iter().find(|dependency| dependency["name"] == "parentImage").unwrap();
     let base = baked.ask("ecr", "DescribeImages", json!({"repositoryName": "base"}));
     let base = base["imageDetails"][0]["imageDigest"].as_str().unwrap().to_owned();
     assert_eq!(format!("sha256:{}", parent["digest"]["sha256"].as_str().unwrap()), base);
     // The parameter and the output variable have what it is pulled by.
     let parameter = baked.ask("ssm", "GetParameter", json!({"Name": "/imagebuilder/web/candidate"}));
     let ended = &baked.calls("PutJobSuccessResult").last().unwrap().input["outputVariables"];
-    assert_eq!(parameter["Parameter"]["Value"], ended["ImageUri"]);
+    assert_eq!(parameter["Parameter"]["Value"], ended["ImageURI"]);
     assert_eq!(parameter["Parameter"]["DataType"], "text");
-    let reference = ended["ImageUri-eu-central-1"].as_str().unwrap();
+    let reference = ended["ImageURI-eu-central-1"].as_str().unwrap();
     assert!(
         reference.starts_with("123456789012.dkr.ecr.eu-central-1.amazonaws.com/team/web@sha256:"),
         "{reference}"
@@ -112,7 +112,7 @@ fn a_tag_of_the_base_that_means_another_image_makes_another_bake() {
 fn a_container_that_is_refused_leaves_nothing_in_any_registry() {
     type Case<'c> = (&'c str, Vec<(&'c str, &'c str)>, &'c str, &'c str);
     let cases: Vec<Case<'_>> = vec![
-        ("a critical finding", vec![], FINDING, "1 CRITICAL, at most 0: CVE-2026-7"),
+        ("a critical finding", vec![], FINDING, "1 CRITICAL, max 0: CVE-2026-7"),
         (
             "a scan that was abandoned",
             vec![],
@@ -145,7 +145,7 @@ fn a_container_that_is_refused_leaves_nothing_in_any_registry() {
                 "",
             )],
             GOOD,
-            "no image came out in eu-central-1",
+            "has no image in eu-central-1",
         ),
         (
             "a template without its parent image",

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use bakeline::cli::verify::progress::Progress;
-use bakeline::cli::verify::{Options, content as verified, prove};
+use bakeline::cli::Output;
+use bakeline::cli::verify::{Options, content as verified, verify};
 use bakeline::engine::Clock;
 use bakeline::evidence::{Chain, Stage};
-use bakeline::stage::content::{News, Position, digest};
+use bakeline::stage::content::{ContentEvent, Position, digest};
 use bakeline::telemetry::Telemetry;
 use bakeline::worker::WorkerDeps;
 use bakeline::worker::journal::Journal;
@@ -96,7 +97,7 @@ fn any_snapshot_has_the_documented_digest_however_it_came_to_be() {
             let deps = worker(&moment, &cloud, &clock).await;
             let written: usize = volumes.iter().map(|blocks| blocks.from(0).count()).sum();
             let tell = |news| {
-                if let News::Begins(survey) = news {
+                if let ContentEvent::Started(survey) = news {
                     assert_eq!(survey.blocks, written as u64, "{name}");
                 }
             };
@@ -132,11 +133,11 @@ fn a_volume_of_several_pieces_is_read_in_as_many_lists() {
         let deps = worker(&moment, &cloud, &clock).await;
         let mut passed = Vec::new();
         let begin = Position::default();
-        let read = async |from, tell: &mut dyn FnMut(News)| {
+        let read = async |from, tell: &mut dyn FnMut(ContentEvent)| {
             digest(&deps.aws, &clock, "eu-west-1", &id, from, tell).await.unwrap().to_string()
         };
         assert_eq!(read(begin, &mut |news| passed.push(news)).await, expected);
-        let [News::Begins(_), News::At { percent: 25, position }] = passed[..] else { panic!("{passed:?}") };
+        let [ContentEvent::Started(_), ContentEvent::Progress { percent: 25, position }] = passed[..] else { panic!("{passed:?}") };
         let called = |operation: &str| {
             cloud.with_transcript(|t| t.records().iter().filter(|r| r.operation == operation).count())
         };
@@ -191,14 +192,14 @@ fn chain(baked: &Baked) -> Chain {
         let (cloud, clock) = baked.after.go_on();
         worker(&baked.after, &cloud, &clock).await.authority.trust.clone()
     });
-    prove(file.path(), &trust, &Options { at, ..Options::default() }).unwrap().unwrap()
+    verify(file.path(), &trust, &Options { at, ..Options::default() }).unwrap().unwrap()
 }
 
 fn compare(moment: &Moment, chain: &Chain) -> Result<(), String> {
     in_virtual_time(async {
         let (cloud, clock) = moment.go_on();
         let deps = worker(moment, &cloud, &clock).await;
-        verified::compare(&deps.aws, &clock, [chain], &mut Progress::default())
+        verified::compare(&deps.aws, &clock, [chain], &mut Progress::default(), Output::Text)
             .await
             .map_err(|error| error.to_string())
     })
@@ -225,7 +226,7 @@ fn a_block_that_is_changed_later_is_found() {
                 Err(why) => {
                     assert!(counts, "{what} in {region}: {why}");
                     assert!(
-                        why.contains(&format!("{image} in {region} does not hold what was signed")),
+                        why.contains(&format!("{image} in {region} has the content digest")),
                         "{why}"
                     );
                 }
@@ -264,7 +265,7 @@ fn copies_that_do_not_hold_the_same_are_refused_and_taken_away() {
         tell(&moment, &cloud, status)
     });
     assert_eq!(baked.status, ActionStatus::Failed);
-    assert!(baked.why.contains("the copies of the image do not hold the same"), "{}", baked.why);
+    assert!(baked.why.contains("the copies of the image have different content"), "{}", baked.why);
     for region in ["eu-west-1", "eu-central-1"] {
         assert_eq!(baked.images(region), Vec::<Value>::new(), "{region}");
     }

@@ -159,32 +159,32 @@ fn a_test_that_fails_says_why_and_leaves_nothing() {
         (
             "it never listens",
             behaves("listens: false"),
-            &["\"health\" (http) failed: nothing takes connections"],
+            &["\"health\" (http) failed: the port refuses connections"],
         ),
         (
             "it answers an error",
             behaves("answers: [{path: /login, status: 500}]"),
-            &["\"login\" (http) failed: the answer's status is 500, not 200 for"],
+            &["\"login\" (http) failed: the status is 500, not 200 for"],
         ),
         (
             "it answers something else",
             behaves("answers: [{path: /healthz, status: 200, body: starting}]"),
-            &["the answer does not hold \"ok\""],
+            &["the answer does not contain \"ok\""],
         ),
         (
             "it dies while it is tested",
             behaves("answers: [{path: /healthz, status: 503}], exits: [{code: 137, after_seconds: 30}]"),
-            &["it stopped while it was tested", "code 137", "not run: health"],
+            &["it stopped during the test", "code 137", "not run: health"],
         ),
         (
             "its health is never known",
             behaves("pull_seconds: 900"),
-            &["was not up within 300 s of its start; last seen: pending"],
+            &["was not up within 300 s of its start; last status: pending"],
         ),
         (
             "there is no capacity",
             format!("{GOOD}ecs: {{no_capacity: true}}\n"),
-            &["no task of ", "Capacity is unavailable"],
+            &["did not start a task of ", "Capacity is unavailable"],
         ),
     ];
     for (name, scenario, words) in &cases {

@@ -102,7 +102,7 @@ pub fn one_job(
     let Some(stage) = stage_of(&job.action_type) else {
         return Err(CliError::data(
             "the job is not of an action type of bakeline",
-            super::super::run::ACTION_TYPES,
+            crate::worker::action::ACTION_TYPES,
         ));
     };
     let source = inputs.get("SourceArtifact").ok_or_else(|| {

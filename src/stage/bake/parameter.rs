@@ -1,16 +1,16 @@
 //! The SSM parameter that names the newest candidate.
 //!
-//! A value of data type `aws:ec2:image` is validated after `PutParameter` has answered, so an answer is no proof
-//! that the value is stored: only reading it back is.
+//! Systems Manager validates a value of data type `aws:ec2:image` after `PutParameter` has succeeded. Only a read proves
+//! that the value is stored.
 
 use aws_sdk_ssm::types::ParameterType;
 
-use super::product::Candidate;
+use super::images::output::Candidate;
 use crate::aws::{AwsError, Class};
 use crate::engine::StageError;
 use crate::stage::Cx;
 
-/// The parameter's value; none if there is no such parameter.
+/// The value of the parameter; none if the parameter does not exist.
 pub async fn value(cx: &Cx, name: &str) -> Result<Option<String>, StageError> {
     match cx.aws.ssm.get_parameter().name(name).send().await {
         Ok(answer) => Ok(answer.parameter.and_then(|parameter| parameter.value)),
@@ -21,7 +21,8 @@ pub async fn value(cx: &Cx, name: &str) -> Result<Option<String>, StageError> {
     }
 }
 
-/// Asks once for the parameter to be set: when no answer comes, the next look shows whether it was. Tags cannot be given together with `Overwrite`.
+/// Sets the parameter. The SDK does not retry the call: the next slice reads the value first. `PutParameter` takes no tags
+/// together with `Overwrite`.
 pub async fn put(cx: &Cx, name: &str, candidate: &Candidate) -> Result<(), StageError> {
     let call = cx
         .aws

@@ -1,11 +1,11 @@
-//! What is on an image's volumes, as one digest: read block by block through the EBS direct API.
+//! The content digest of a machine image: what is on its volumes, read block by block through the EBS direct APIs.
 
-mod check;
+pub mod chain;
 pub mod cost;
+mod digest;
 pub mod read;
-pub mod rule;
 
-pub use check::{News, digest};
-pub use cost::Survey;
-pub use read::{Turn, Volume, percent, read_on, survey, volumes};
-pub use rule::{ALGORITHM, Chain, Position};
+pub use chain::{ALGORITHM, Chain, Position};
+pub use cost::BlockCount;
+pub use digest::{ContentEvent, digest};
+pub use read::{ReadProgress, Volume, count_blocks, percent, read_piece, volumes};

@@ -1,35 +1,38 @@
-//! The bake's resting places as tokens.
+//! Tokens of every state of a bake.
 
+use super::super::state::LastProgress;
 use super::super::*;
 use super::ARN;
 use crate::engine::{FailureKind, Token};
+use crate::engine::Timestamp;
 use crate::evidence::Sha256;
+use crate::stage::content::Position;
 use crate::stage::tokens::{golden, longest_failure, worst};
 
-/// One of every resting place, as the golden tokens hold them.
+/// One of every state, as in the golden tokens.
 fn states() -> Vec<(&'static str, Bake)> {
     let image = || ARN.to_owned();
-    let why = || Failure::new(FailureKind::JobFailed, "the stage was not done by its deadline");
+    let reason = || Failure::new(FailureKind::JobFailed, "the stage was not done by its deadline");
     let since = Timestamp(1_767_229_200);
     vec![
-        ("start", Bake::Start),
-        ("resolving", Bake::Resolving),
-        ("declaring", Bake::Declaring { parent: "ami-0123456789abcdef0".into(), done: 1 }),
-        ("composing", Bake::Composing { parent: "ami-0123456789abcdef0".into() }),
-        ("starting", Bake::Starting { parent: "ami-0123456789abcdef0".into() }),
-        ("building", Bake::Building { image: image(), watch: None, retries: 0 }),
-        ("building_on", Bake::Building { image: image(), watch: Some(Watch { mark: 7, since }), retries: 1 }),
+        ("starting_pipeline", Bake::StartingPipeline),
+        ("resolving_parent", Bake::ResolvingParent),
+        ("creating_components", Bake::CreatingComponents { parent: "ami-0123456789abcdef0".into(), done: 1 }),
+        ("creating_recipe", Bake::CreatingRecipe { parent: "ami-0123456789abcdef0".into() }),
+        ("starting_build", Bake::StartingBuild { parent: "ami-0123456789abcdef0".into() }),
+        ("building", Bake::Building { image: image(), last_progress: None, retries: 0 }),
+        ("building_with_progress", Bake::Building { image: image(), last_progress: Some(LastProgress { fingerprint: 7, since }), retries: 1 }),
         ("retrying", Bake::Retrying { image: image(), retries: 1 }),
         ("confirming", Bake::Confirming { image: image(), seen: 2 }),
-        ("inspecting", Bake::Inspecting { image: image(), since }),
-        ("telling", Bake::ReportingFindings { image: image(), since, done: 2 }),
+        ("checking_gates", Bake::CheckingGates { image: image(), since }),
+        ("reporting_findings", Bake::ReportingFindings { image: image(), since, done: 2 }),
         ("tagging", Bake::Tagging { image: image(), done: 1, content: None }),
         ("publishing", Bake::Publishing { image: image(), content: None }),
-        ("validating", Bake::Validating { image: image(), since, content: None }),
-        ("reading", Bake::Reading { image: image(), copy: 0, position: None, content: None }),
+        ("confirming_parameter", Bake::ConfirmingParameter { image: image(), since, content: None }),
+        ("reading_content", Bake::ReadingContent { image: image(), copy: 0, position: None, content: None }),
         (
-            "reading_on",
-            Bake::Reading {
+            "reading_content_from_a_position",
+            Bake::ReadingContent {
                 image: image(),
                 copy: 1,
                 position: Some(Position { volume: 1, next: 4096, ..Position::default() }),
@@ -37,48 +40,48 @@ fn states() -> Vec<(&'static str, Bake)> {
             },
         ),
         ("sealing", Bake::Sealing { image: image(), content: None }),
-        ("sealing_content", Bake::Sealing { image: image(), content: Some(Sha256::of(b"content")) }),
-        ("recalling", Bake::Recalling { looks: 1, parent: None, why: why() }),
-        ("removing", Bake::Removing { image: image(), looks: 1, gone: 2, why: why() }),
-        ("cancelling", Bake::Cancelling { image: image(), why: why() }),
-        ("stopping", Bake::Stopping { image: image(), why: why() }),
-        ("leaving", Bake::Leaving { image: image(), why: why() }),
+        ("sealing_with_content", Bake::Sealing { image: image(), content: Some(Sha256::of(b"content")) }),
+        ("undo_finding_build", Bake::UndoFindingBuild { empty_reads: 1, parent: None, reason: reason() }),
+        ("undo_removing_images", Bake::UndoRemovingImages { image: image(), empty_reads: 1, removed: 2, reason: reason() }),
+        ("undo_cancelling", Bake::UndoCancelling { image: image(), reason: reason() }),
+        ("undo_confirming_cancellation", Bake::UndoConfirmingCancellation { image: image(), reason: reason() }),
+        ("undo_keeping_images", Bake::UndoKeepingImages { image: image(), reason: reason() }),
     ]
 }
 
 #[test]
-fn every_released_token_is_read_for_ever_and_every_state_has_one() {
+fn every_state_has_a_golden_token_that_decodes() {
     golden("bake", &states());
 }
 
 #[test]
-fn no_name_is_long_enough_to_burst_a_token() {
+fn the_longest_names_fit_in_a_token() {
     // Image Builder names have at most 128 characters, version parts are below 2^30.
     let image = format!(
         "arn:aws-us-gov:imagebuilder:ap-southeast-10:123456789012:image/{}/1073741823.1073741823.1073741823/1073741823",
         "n".repeat(128)
     );
-    // The spec gives a container's parent image 300 characters, and its digest comes after.
+    // The spec allows 300 characters for a container's parent image; the digest follows them.
     let parent = format!("{}@sha256:{}", "p".repeat(300), Sha256::of(b"parent"));
     let content = || Some(Sha256::of(b"content"));
     let grow = |state: Bake| match state {
-        Bake::Start => Bake::Start,
-        Bake::Resolving => Bake::Resolving,
-        Bake::Declaring { .. } => Bake::Declaring { parent: parent.clone(), done: u16::MAX },
-        Bake::Composing { .. } => Bake::Composing { parent: parent.clone() },
-        Bake::Starting { .. } => Bake::Starting { parent: parent.clone() },
+        Bake::StartingPipeline => Bake::StartingPipeline,
+        Bake::ResolvingParent => Bake::ResolvingParent,
+        Bake::CreatingComponents { .. } => Bake::CreatingComponents { parent: parent.clone(), done: u16::MAX },
+        Bake::CreatingRecipe { .. } => Bake::CreatingRecipe { parent: parent.clone() },
+        Bake::StartingBuild { .. } => Bake::StartingBuild { parent: parent.clone() },
         Bake::Building { .. } => Bake::Building {
             image: image.clone(),
-            watch: Some(Watch { mark: u32::MAX, since: Timestamp(i64::MIN) }),
+            last_progress: Some(LastProgress { fingerprint: u32::MAX, since: Timestamp(i64::MIN) }),
             retries: u8::MAX,
         },
         Bake::Retrying { .. } => Bake::Retrying { image: image.clone(), retries: u8::MAX },
-        Bake::Inspecting { .. } => Bake::Inspecting { image: image.clone(), since: Timestamp(i64::MIN) },
+        Bake::CheckingGates { .. } => Bake::CheckingGates { image: image.clone(), since: Timestamp(i64::MIN) },
         Bake::ReportingFindings { .. } => {
             Bake::ReportingFindings { image: image.clone(), since: Timestamp(i64::MIN), done: u16::MAX }
         }
         Bake::Confirming { .. } => Bake::Confirming { image: image.clone(), seen: u8::MAX },
-        Bake::Reading { .. } => Bake::Reading {
+        Bake::ReadingContent { .. } => Bake::ReadingContent {
             image: image.clone(),
             copy: u16::MAX,
             position: Some(Position { volume: u16::MAX, next: u32::MAX, ..Position::default() }),
@@ -86,19 +89,19 @@ fn no_name_is_long_enough_to_burst_a_token() {
         },
         Bake::Tagging { .. } => Bake::Tagging { image: image.clone(), done: u16::MAX, content: content() },
         Bake::Publishing { .. } => Bake::Publishing { image: image.clone(), content: content() },
-        Bake::Validating { .. } => {
-            Bake::Validating { image: image.clone(), since: Timestamp(i64::MIN), content: content() }
+        Bake::ConfirmingParameter { .. } => {
+            Bake::ConfirmingParameter { image: image.clone(), since: Timestamp(i64::MIN), content: content() }
         }
         Bake::Sealing { .. } => Bake::Sealing { image: image.clone(), content: content() },
-        Bake::Recalling { .. } => {
-            Bake::Recalling { looks: u8::MAX, parent: Some(parent.clone()), why: longest_failure() }
+        Bake::UndoFindingBuild { .. } => {
+            Bake::UndoFindingBuild { empty_reads: u8::MAX, parent: Some(parent.clone()), reason: longest_failure() }
         }
-        Bake::Removing { .. } => {
-            Bake::Removing { image: image.clone(), looks: u8::MAX, gone: u16::MAX, why: longest_failure() }
+        Bake::UndoRemovingImages { .. } => {
+            Bake::UndoRemovingImages { image: image.clone(), empty_reads: u8::MAX, removed: u16::MAX, reason: longest_failure() }
         }
-        Bake::Cancelling { .. } => Bake::Cancelling { image: image.clone(), why: longest_failure() },
-        Bake::Stopping { .. } => Bake::Stopping { image: image.clone(), why: longest_failure() },
-        Bake::Leaving { .. } => Bake::Leaving { image: image.clone(), why: longest_failure() },
+        Bake::UndoCancelling { .. } => Bake::UndoCancelling { image: image.clone(), reason: longest_failure() },
+        Bake::UndoConfirmingCancellation { .. } => Bake::UndoConfirmingCancellation { image: image.clone(), reason: longest_failure() },
+        Bake::UndoKeepingImages { .. } => Bake::UndoKeepingImages { image: image.clone(), reason: longest_failure() },
     };
     for (name, state) in states() {
         let length = worst(grow(state)).encode().unwrap_or_else(|error| panic!("{name}: {error}")).len();
@@ -107,31 +110,31 @@ fn no_name_is_long_enough_to_burst_a_token() {
 }
 
 #[test]
-fn unwinding_cancels_a_build_under_way_and_leaves_one_that_is_spoken_for() {
-    let why = Failure::new(FailureKind::JobFailed, "why");
+fn undo_cancels_a_running_build_and_keeps_a_published_image() {
+    let reason = Failure::new(FailureKind::JobFailed, "reason");
     for (name, state) in states() {
-        let unwound = state.clone().unwind(why.clone());
+        let undo = state.clone().undo(reason.clone());
         let expected = match name {
-            "start" | "resolving" | "declaring" | "composing" => {
-                Bake::Recalling { looks: 0, parent: None, why: why.clone() }
+            "starting_pipeline" | "resolving_parent" | "creating_components" | "creating_recipe" => {
+                Bake::UndoFindingBuild { empty_reads: 0, parent: None, reason: reason.clone() }
             }
-            "starting" => {
+            "starting_build" => {
                 let parent = Some("ami-0123456789abcdef0".into());
-                Bake::Recalling { looks: 0, parent, why: why.clone() }
+                Bake::UndoFindingBuild { empty_reads: 0, parent, reason: reason.clone() }
             }
-            "building" | "building_on" | "retrying" => {
-                Bake::Cancelling { image: ARN.into(), why: why.clone() }
+            "building" | "building_with_progress" | "retrying" => {
+                Bake::UndoCancelling { image: ARN.into(), reason: reason.clone() }
             }
-            "confirming" | "inspecting" | "telling" | "reading" | "reading_on" | "tagging" => {
-                Bake::Removing { image: ARN.into(), looks: 0, gone: 0, why: why.clone() }
+            "confirming" | "checking_gates" | "reporting_findings" | "reading_content" | "reading_content_from_a_position" | "tagging" => {
+                Bake::UndoRemovingImages { image: ARN.into(), empty_reads: 0, removed: 0, reason: reason.clone() }
             }
-            "publishing" | "validating" | "sealing" | "sealing_content" => {
-                Bake::Leaving { image: ARN.into(), why: why.clone() }
+            "publishing" | "confirming_parameter" | "sealing" | "sealing_with_content" => {
+                Bake::UndoKeepingImages { image: ARN.into(), reason: reason.clone() }
             }
             _ => state.clone(),
         };
-        assert_eq!(unwound, expected, "{name}");
-        assert!(unwound.is_unwinding(), "{name}");
-        assert_eq!(state.is_unwinding(), unwound == state, "{name}");
+        assert_eq!(undo, expected, "{name}");
+        assert!(undo.is_undo(), "{name}");
+        assert_eq!(state.is_undo(), undo == state, "{name}");
     }
 }

@@ -1,7 +1,8 @@
-//! ECS's side of the test of a container image: its definition, its task, and both taken away.
+//! The task definition and the task of a test in ECS.
 //!
-//! `RegisterTaskDefinition` takes no client token: every call makes a revision. The family's name is this attempt's own,
-//! is looked at before, and the call is made without a second try by the SDK. So are the calls that take away.
+//! `RegisterTaskDefinition` takes no client token: every call creates a revision. The family has the derived name of this
+//! attempt; the stage lists its revisions before it registers one, and the SDK does not retry the call. Nor does it retry
+//! the calls that stop and delete.
 
 use aws_sdk_ecs::types::{
     AssignPublicIp, AwsVpcConfiguration, Compatibility, ContainerDefinition, CpuArchitecture, DesiredStatus,
@@ -10,47 +11,48 @@ use aws_sdk_ecs::types::{
     TaskDefinitionStatus, TransportProtocol,
 };
 
-use super::Inputs;
-use super::judge::{Described, Ran};
-use crate::evidence::Stage;
+use super::TaskInputs;
+use super::status::{DescribedContainer, DescribedTask};
 use crate::aws::{AwsError, Class};
 use crate::engine::StageError;
 use crate::engine::key::tag;
+use crate::evidence::Stage;
 use crate::spec::check;
 use crate::spec::task::{Architecture, Task};
 use crate::stage::Cx;
 
-/// The kind of name that families of tests have; see [`crate::engine::ExecutionKey::name`].
-pub const KIND: &str = "task";
+/// The role in the name of the family; see [`crate::engine::ExecutionKey::name`].
+pub const ROLE: &str = "task";
 
-/// The name of the one container.
+/// The name of the container.
 const CONTAINER: &str = "app";
 
 /// The family of this attempt.
 fn family(cx: &Cx) -> String {
-    cx.key().name(KIND)
+    cx.key().name(ROLE)
 }
 
-/// A revision as requests name it.
+/// A revision, as requests name it.
 fn reference(cx: &Cx, revision: i32) -> String {
     format!("{}:{revision}", family(cx))
 }
 
-/// A definition of this attempt.
+/// A task definition of this attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Definition {
     pub status: Option<TaskDefinitionStatus>,
-    /// The cluster that its task runs in.
+    /// The cluster of its task.
     pub cluster: Option<String>,
 }
 
 impl Definition {
+    /// Whether it has a status.
     pub fn is(&self, status: &TaskDefinitionStatus) -> bool {
         self.status.as_ref() == Some(status)
     }
 }
 
-/// The revisions of this attempt's family in a status, the oldest first.
+/// The revisions of this attempt's family with a status, the oldest first.
 pub async fn revisions(cx: &Cx, status: TaskDefinitionStatus) -> Result<Vec<i32>, AwsError> {
     let family = family(cx);
     let call = cx.aws.ecs.list_task_definitions().family_prefix(&family).status(status);
@@ -62,14 +64,14 @@ pub async fn revisions(cx: &Cx, status: TaskDefinitionStatus) -> Result<Vec<i32>
     Ok(revisions)
 }
 
-/// A revision of this attempt's family; none if ECS does not know it, or not any more.
+/// Describes a revision of this attempt's family; none if ECS does not find it.
 pub async fn definition(cx: &Cx, revision: i32) -> Result<Option<Definition>, StageError> {
     let name = reference(cx, revision);
     let call =
         cx.aws.ecs.describe_task_definition().task_definition(&name).include(TaskDefinitionField::Tags);
     let answer = match call.send().await.map_err(|e| AwsError::new("ecs:DescribeTaskDefinition", &name, e)) {
         Ok(answer) => answer,
-        // ECS's word for a definition that is not there.
+        // ECS's error for a missing task definition.
         Err(error) if error.is("ClientException") => return Ok(None),
         Err(error) => return Err(error.into()),
     };
@@ -80,8 +82,8 @@ pub async fn definition(cx: &Cx, revision: i32) -> Result<Option<Definition>, St
     }))
 }
 
-/// Registers the definition of this attempt; its revision.
-pub async fn register(cx: &Cx, inputs: &Inputs) -> Result<i32, StageError> {
+/// Registers the task definition of this attempt. Returns its revision.
+pub async fn register(cx: &Cx, inputs: &TaskInputs) -> Result<i32, StageError> {
     let task = &inputs.task;
     let family = family(cx);
     let platform = RuntimePlatform::builder()
@@ -111,7 +113,7 @@ pub async fn register(cx: &Cx, inputs: &Inputs) -> Result<i32, StageError> {
     let answer =
         call.send().await.map_err(|error| AwsError::new("ecs:RegisterTaskDefinition", &family, error))?;
     let revision = answer.task_definition().map(aws_sdk_ecs::types::TaskDefinition::revision);
-    revision.ok_or_else(|| StageError::NotYet(format!("ecs:RegisterTaskDefinition of {family} gave none")))
+    revision.ok_or_else(|| StageError::NotYet(format!("ecs:RegisterTaskDefinition of {family} returned no revision")))
 }
 
 fn tags(cx: &Cx, service: &str) -> Vec<Tag> {
@@ -121,7 +123,7 @@ fn tags(cx: &Cx, service: &str) -> Vec<Tag> {
     tags
 }
 
-fn container(cx: &Cx, inputs: &Inputs) -> Result<ContainerDefinition, StageError> {
+fn container(cx: &Cx, inputs: &TaskInputs) -> Result<ContainerDefinition, StageError> {
     let task = &inputs.task;
     let ports = task.ports.iter().map(|port| {
         PortMapping::builder().container_port(i32::from(*port)).protocol(TransportProtocol::Tcp).build()
@@ -143,7 +145,7 @@ fn container(cx: &Cx, inputs: &Inputs) -> Result<ContainerDefinition, StageError
     Ok(container.build())
 }
 
-/// Secrets by reference: ECS reads them when the task starts, and nobody else.
+/// References to the secrets. Only ECS reads them, when the task starts.
 fn secrets(task: &Task) -> Result<Vec<Secret>, StageError> {
     let reference = |secret: &check::Secret| secret.secret.clone().or_else(|| secret.parameter.clone());
     let secrets = task.secrets.iter().map(|(variable, secret)| {
@@ -178,17 +180,17 @@ fn logs(cx: &Cx, task: &Task) -> Result<Option<LogConfiguration>, StageError> {
         .map_err(|error| StageError::Bug(error.to_string()))
 }
 
-/// What came of starting a task.
+/// The result of starting a task.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Started {
     /// The id of the task.
     Task(String),
-    /// Why there is none.
+    /// Why ECS started none.
     Refused(String),
 }
 
-/// Starts the task of this attempt, or finds it: the same token never starts a second one.
-pub async fn start(cx: &Cx, inputs: &Inputs, revision: i32) -> Result<Started, StageError> {
+/// Starts the task, or finds the one of this attempt: the client token starts one task only.
+pub async fn start(cx: &Cx, inputs: &TaskInputs, revision: i32) -> Result<Started, StageError> {
     let task = &inputs.task;
     let public = if task.public_ip { AssignPublicIp::Enabled } else { AssignPublicIp::Disabled };
     let vpc = AwsVpcConfiguration::builder()
@@ -218,17 +220,17 @@ pub async fn start(cx: &Cx, inputs: &Inputs, revision: i32) -> Result<Started, S
     Ok(Started::Refused(failures.collect::<Vec<_>>().join("; ")))
 }
 
-/// What tasks of this attempt are started by, as `ListTasks` finds them.
+/// The `startedBy` of this attempt's tasks, by which `ListTasks` finds them.
 fn started_by(cx: &Cx) -> String {
     cx.key().client_token("started-by").into()
 }
 
-/// The id that ends a task's ARN.
+/// The id at the end of a task's ARN.
 fn id(arn: &str) -> Option<String> {
     arn.rsplit('/').next().map(str::to_owned)
 }
 
-/// The tasks of this attempt that ECS means to run, or means to have stopped. None are in a cluster that is gone.
+/// The tasks of this attempt with a desired status. A missing cluster has none.
 pub async fn tasks(cx: &Cx, cluster: &str, desired: DesiredStatus) -> Result<Vec<String>, StageError> {
     let call = cx.aws.ecs.list_tasks().cluster(cluster).started_by(started_by(cx)).desired_status(desired);
     let arns = call.into_paginator().items().send().try_collect().await;
@@ -239,46 +241,46 @@ pub async fn tasks(cx: &Cx, cluster: &str, desired: DesiredStatus) -> Result<Vec
     }
 }
 
-/// A task; none if ECS does not show it, yet or any more.
-pub async fn look(cx: &Cx, cluster: &str, task: &str) -> Result<Option<Described>, StageError> {
+/// Describes a task; none if ECS does not find it.
+pub async fn describe(cx: &Cx, cluster: &str, task: &str) -> Result<Option<DescribedTask>, StageError> {
     let answer = cx.aws.ecs.describe_tasks().cluster(cluster).tasks(task).send().await;
     let answer = answer.map_err(|error| AwsError::new("ecs:DescribeTasks", task, error))?;
     Ok(answer.tasks().first().map(described))
 }
 
-fn described(task: &Shown) -> Described {
+fn described(task: &Shown) -> DescribedTask {
     let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
     let details = task.attachments().iter().flat_map(aws_sdk_ecs::types::Attachment::details);
     let address = details
         .filter(|detail| detail.name() == Some("privateIPv4Address"))
         .find_map(|detail| detail.value()?.parse().ok());
-    let ran = |container: &aws_sdk_ecs::types::Container| Ran {
+    let container = |container: &aws_sdk_ecs::types::Container| DescribedContainer {
         name: text(container.name()),
         exit_code: container.exit_code(),
         reason: text(container.reason()),
     };
-    Described {
-        last: text(task.last_status()),
-        desired: text(task.desired_status()),
+    DescribedTask {
+        last_status: text(task.last_status()),
+        desired_status: text(task.desired_status()),
         health: text(task.health_status().map(aws_sdk_ecs::types::HealthStatus::as_str)),
         stop_code: text(task.stop_code().map(aws_sdk_ecs::types::TaskStopCode::as_str)),
         reason: text(task.stopped_reason()),
         address,
-        containers: task.containers().iter().map(ran).collect(),
+        containers: task.containers().iter().map(container).collect(),
     }
 }
 
-/// Asks ECS to stop a task, which may be gone.
+/// Stops a task. Succeeds if the task is gone.
 pub async fn stop(cx: &Cx, cluster: &str, task: &str) -> Result<(), StageError> {
     let call = cx.aws.once.ecs.stop_task().cluster(cluster).task(task).reason("bakeline: the test is over");
     match call.send().await.map_err(|error| AwsError::new("ecs:StopTask", task, error)) {
-        // ECS's word for a task that it does not know, or not any more.
+        // ECS's error for a missing task.
         Err(error) if error.class != Class::Invalid => Err(error.into()),
         _ => Ok(()),
     }
 }
 
-/// Takes a definition out of use.
+/// Deregisters a task definition.
 pub async fn deregister(cx: &Cx, revision: i32) -> Result<(), StageError> {
     let name = reference(cx, revision);
     let call = cx.aws.once.ecs.deregister_task_definition().task_definition(&name);
@@ -286,7 +288,7 @@ pub async fn deregister(cx: &Cx, revision: i32) -> Result<(), StageError> {
     Ok(())
 }
 
-/// Deletes a definition that is out of use.
+/// Deletes a deregistered task definition.
 pub async fn delete(cx: &Cx, revision: i32) -> Result<(), StageError> {
     let name = reference(cx, revision);
     let call = cx.aws.once.ecs.delete_task_definitions().task_definitions(&name);

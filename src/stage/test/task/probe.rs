@@ -1,4 +1,4 @@
-//! Questions to the ports of a task, at its private address.
+//! Requests to the ports of a task, at its private address.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -11,51 +11,51 @@ use http_body_util::{BodyExt as _, Empty, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 
-use super::judge::Seen;
+use super::super::state::task::ProbeAnswer;
 use crate::engine::network::Connection;
 use crate::spec::check::{Check, Http};
 use crate::stage::Cx;
 
-/// How long one question may take.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// The timeout of one request.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Bytes of a body that are looked at.
+/// Max bytes of a body. A longer body counts as empty.
 const BODY_BYTES: usize = 256 << 10;
 
-/// Asks once. A question never fails: what comes back is the answer.
-pub async fn ask(cx: &Cx, address: IpAddr, check: &Check) -> Seen {
-    let question = Box::pin(async {
+/// Sends one request. It never fails: every result is an answer.
+pub async fn request(cx: &Cx, address: IpAddr, check: &Check) -> ProbeAnswer {
+    let request = Box::pin(async {
         match (&check.http, &check.tcp) {
             (Some(http), _) => get(cx, address, http).await,
             (None, Some(tcp)) => match cx.network.connect(SocketAddr::new(address, tcp.port)).await {
-                Ok(_) => Seen::Good,
-                Err(_) => Seen::Refused,
+                Ok(_) => ProbeAnswer::Expected,
+                Err(_) => ProbeAnswer::Refused,
             },
-            // The rules of the spec let no other check in.
-            (None, None) => Seen::Unread,
+            // The spec allows no other kind of check.
+            (None, None) => ProbeAnswer::NotHttp,
         }
     });
-    match select(question, Box::pin(cx.clock.sleep(PATIENCE))).await {
-        Either::Left((seen, _)) => seen,
-        Either::Right(_) => Seen::Silent,
+    match select(request, Box::pin(cx.clock.sleep(REQUEST_TIMEOUT))).await {
+        Either::Left((answer, _)) => answer,
+        Either::Right(_) => ProbeAnswer::Timeout,
     }
 }
 
-async fn get(cx: &Cx, address: IpAddr, http: &Http) -> Seen {
-    let Ok(url) = http.url.parse::<Uri>() else { return Seen::Unread };
+async fn get(cx: &Cx, address: IpAddr, http: &Http) -> ProbeAnswer {
+    let Ok(url) = http.url.parse::<Uri>() else { return ProbeAnswer::NotHttp };
     let to = SocketAddr::new(address, url.port_u16().unwrap_or(80));
-    let Ok(connection) = cx.network.connect(to).await else { return Seen::Refused };
+    let Ok(connection) = cx.network.connect(to).await else { return ProbeAnswer::Refused };
     match exchange(connection, &url).await {
-        Ok((status, _)) if status != http.status => Seen::Status(status),
+        Ok((status, _)) if status != http.status => ProbeAnswer::Status(status),
         Ok((_, body)) => {
-            let holds = |text: &String| body.windows(text.len()).any(|part| part == text.as_bytes());
-            if http.contains.as_ref().is_none_or(holds) { Seen::Good } else { Seen::Lacks }
+            let contains = |text: &String| body.windows(text.len()).any(|part| part == text.as_bytes());
+            if http.contains.as_ref().is_none_or(contains) { ProbeAnswer::Expected } else { ProbeAnswer::TextMissing }
         }
-        Err(_) => Seen::Unread,
+        Err(_) => ProbeAnswer::NotHttp,
     }
 }
 
-/// The status and the body of the answer, as far as it is looked at.
+/// Sends the request; returns the status and the body of the response.
 async fn exchange(
     connection: Connection,
     url: &Uri,
@@ -71,12 +71,11 @@ async fn exchange(
         let response = sender.send_request(request).await?;
         let status = response.status().as_u16();
         let body = Limited::new(response.into_body(), BODY_BYTES).collect().await;
-        // Of a longer body nothing is known but the status.
         Ok((status, body.map(http_body_util::Collected::to_bytes).unwrap_or_default()))
     });
     match select(answer, Box::pin(driver)).await {
-        Either::Left((answered, _)) => answered,
-        // The connection was closed after the answer had been read from it.
+        Either::Left((response, _)) => response,
+        // The connection was closed after the response was read.
         Either::Right((_, answer)) => answer.await,
     }
 }

@@ -1,63 +1,68 @@
-//! What was found out about a task as results of checks, the task itself being the first. Pure.
+//! The findings of a task as check results. The first result is the task itself. Pure.
 
-use super::super::judge::{Invocation, Verdict};
-use super::super::report::Result as Checked;
-use super::judge::{Asked, Found, Seen, window, words};
+use super::super::checks::outcome::{CheckOutcome, Invocation};
+use super::super::checks::result::CheckResult;
+use super::super::state::task::{Probe, ProbeAnswer, TaskFindings};
+use super::status::{describe_answer, timeout};
 use crate::spec::check::Check;
 use crate::spec::task::Task;
 use crate::spec::test::Test;
 
-/// How the task and its checks went.
+/// The results of the task and its checks.
 #[must_use]
-pub fn results(test: &Test, task: &Task, found: &Found) -> Vec<Checked> {
-    let mut results = vec![itself(test, task, found)];
-    let mut asked = found.asked.iter();
-    results.extend(test.checks.iter().map(|check| result(check, asked.next())));
+pub fn results(test: &Test, task: &Task, findings: &TaskFindings) -> Vec<CheckResult> {
+    let mut results = vec![task_result(test, task, findings)];
+    let mut probes = findings.probes.iter();
+    results.extend(test.checks.iter().map(|check| check_result(check, probes.next())));
     results
 }
 
-fn itself(test: &Test, task: &Task, found: &Found) -> Checked {
-    let told = match (&found.why, task.exits, &task.health_check) {
-        (Some(why), ..) => why.clone(),
-        (None, Some(code), _) => format!("it exited with code {code} after {} s", found.rose),
-        (None, None, Some(_)) => format!("it was healthy after {} s", found.rose),
-        (None, None, None) => format!("it ran after {} s", found.rose),
+fn task_result(test: &Test, task: &Task, findings: &TaskFindings) -> CheckResult {
+    let seconds = findings.start_seconds;
+    let text = match (&findings.failure, task.exits, &task.health_check) {
+        (Some(failure), ..) => failure.clone(),
+        (None, Some(code), _) => format!("it exited with code {code} after {seconds} s"),
+        (None, None, Some(_)) => format!("it was healthy after {seconds} s"),
+        (None, None, None) => format!("it was running after {seconds} s"),
     };
-    let failed = found.why.is_some();
-    Checked {
+    CheckResult {
         name: Task::NAME.to_owned(),
-        script: Task::NAME.to_owned(),
-        verdict: found.why.clone().map_or(Verdict::Passed, Verdict::Failed),
+        subject: Task::NAME.to_owned(),
+        outcome: findings.failure.clone().map_or(CheckOutcome::Passed, CheckOutcome::Failed),
         limit: test.boot_timeout.as_duration(),
         attempts: 1,
-        invocation: Some(invocation(!failed, &told, found.rose)),
+        invocation: Some(invocation(findings.failure.is_none(), &text, seconds)),
     }
 }
 
-fn result(check: &Check, asked: Option<&Asked>) -> Checked {
-    let ended = asked.and_then(|asked| asked.ended);
-    let verdict = match ended {
-        None => Verdict::NotRun,
-        Some((_, Seen::Good)) => Verdict::Passed,
-        Some((took, seen)) => Verdict::Failed(format!("{} for {took} s", words(check, seen))),
+fn check_result(check: &Check, probe: Option<&Probe>) -> CheckResult {
+    let ended = probe.and_then(|probe| probe.ended);
+    let outcome = match ended {
+        None => CheckOutcome::NotRun,
+        Some((_, ProbeAnswer::Expected)) => CheckOutcome::Passed,
+        Some((seconds, answer)) => {
+            CheckOutcome::Failed(format!("{} for {seconds} s", describe_answer(check, answer)))
+        }
     };
     let kind = check.kinds().into_iter().find(|(_, given)| *given).map_or("", |(kind, _)| kind);
-    Checked {
+    CheckResult {
         name: check.name.clone(),
-        script: kind.to_owned(),
-        invocation: ended.map(|(took, seen)| invocation(seen == Seen::Good, &words(check, seen), took)),
-        verdict,
-        limit: window(check),
-        attempts: asked.map_or(1, |asked| asked.attempts),
+        subject: kind.to_owned(),
+        invocation: ended.map(|(seconds, answer)| {
+            invocation(answer == ProbeAnswer::Expected, &describe_answer(check, answer), seconds)
+        }),
+        outcome,
+        limit: timeout(check),
+        attempts: probe.map_or(1, |probe| probe.attempts),
     }
 }
 
-fn invocation(passed: bool, told: &str, took: u32) -> Invocation {
+fn invocation(passed: bool, text: &str, seconds: u32) -> Invocation {
     Invocation {
         status: if passed { "Success" } else { "Failed" }.to_owned(),
         exit_code: i32::from(!passed),
-        stdout: format!("{told}\n"),
-        elapsed: format!("PT{took}S"),
+        stdout: format!("{text}\n"),
+        elapsed: format!("PT{seconds}S"),
         ..Invocation::default()
     }
 }

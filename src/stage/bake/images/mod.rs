@@ -1,0 +1,7 @@
+//! The images that a build makes: machine images and container images.
+
+pub mod availability;
+pub mod container;
+pub mod copies;
+pub mod output;
+pub mod registry;

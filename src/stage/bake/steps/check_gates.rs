@@ -1,0 +1,85 @@
+//! Checks the gates: the properties of the images, and the findings of their vulnerability scan.
+
+use super::super::build::calls;
+use super::super::gates::scan::{self, Finding, ScanState};
+use super::super::gates::{image as image_gate, read};
+use super::super::images::output::BuildOutput;
+use super::super::inputs::{Inputs, output_of_available};
+use super::super::state::Bake;
+use super::BUILD_POLL_INTERVAL;
+use crate::engine::{Progress, StageError, Step, Timestamp};
+use crate::spec::Scan;
+use crate::stage::Cx;
+
+/// Checks the images' properties, and waits for the scan if there is a gate on it.
+pub async fn check_gates(
+    inputs: &Inputs,
+    cx: &Cx,
+    image: String,
+    since: Timestamp,
+) -> Result<Step<Bake>, StageError> {
+    let found = calls::get(cx, &image).await?;
+    let gates = &inputs.bake.gates;
+    match output_of_available(inputs, cx, &calls::read(&found, &inputs.account), &image)? {
+        BuildOutput::MachineImages(copies) => {
+            let properties = read::properties(cx, &copies).await?;
+            for (copy, properties) in &properties {
+                image_gate::check_properties(gates.image.as_ref(), copy, properties)
+                    .map_err(StageError::Rejected)?;
+            }
+            image_gate::check_copies_equal(&properties).map_err(StageError::Rejected)?;
+        }
+        BuildOutput::ContainerImages { .. } if gates.image.is_some() || inputs.bake.content.is_some() => {
+            return Err(StageError::Rejected(format!(
+                "image build {image} made a container image; bake.gates.image and bake.content need a machine image"
+            )));
+        }
+        BuildOutput::ContainerImages { .. } => {}
+    }
+    let Some(scan) = &gates.scan else { return Ok(Step::Next(after_gates(image))) };
+    match scan::scan_state(read::scan_status(&found)) {
+        ScanState::Completed => {
+            if scan.security_hub {
+                return Ok(Step::Next(Bake::ReportingFindings { image, since, done: 0 }));
+            }
+            let findings = read::findings(cx, &image).await?;
+            check_findings(scan, &findings, cx, image)
+        }
+        ScanState::Unusable(why) => Err(StageError::Rejected(format!(
+            "image build {image} has no completed vulnerability scan: {why}; without a scan, no findings does not mean \
+             no vulnerabilities"
+        ))),
+        ScanState::Running(status) if cx.now().since(since) > scan.wait.as_duration() => {
+            Err(StageError::Rejected(format!(
+                "the vulnerability scan of image build {image} is {status} {} after the image was available",
+                scan.wait
+            )))
+        }
+        ScanState::Running(status) => {
+            let progress = Progress {
+                percent: 97,
+                summary: format!("vulnerability scan: {status}"),
+                external_id: Some(image.clone()),
+            };
+            let state = Bake::CheckingGates { image, since };
+            Ok(Step::Wait { state, again_in: BUILD_POLL_INTERVAL, progress })
+        }
+    }
+}
+
+/// Checks the findings of a completed scan.
+pub fn check_findings(
+    scan: &Scan,
+    findings: &[Finding],
+    cx: &Cx,
+    image: String,
+) -> Result<Step<Bake>, StageError> {
+    scan::check_findings(scan, findings, cx.now().date_time().date())
+        .map_err(|why| StageError::Rejected(format!("the scan of image build {image} found {why}")))?;
+    Ok(Step::Next(after_gates(image)))
+}
+
+/// The state after the gates.
+pub fn after_gates(image: String) -> Bake {
+    Bake::ReadingContent { image, copy: 0, position: None, content: None }
+}
