@@ -6,6 +6,7 @@ mod doctor;
 pub mod exit;
 mod health;
 mod identity;
+mod job_output;
 mod judge;
 mod logging;
 mod reap;
@@ -118,8 +119,8 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Run(args) => run::main(args),
         Command::Doctor(args) => doctor::main(args, output),
         Command::Verify(args) => verify::main(&args, output),
-        Command::Cleanup(args) => cleanup::main(args),
-        Command::Reap(args) => reap::main(args),
+        Command::Cleanup(args) => cleanup::main(args, output),
+        Command::Reap(args) => reap::main(args, output),
         Command::Judge(args) => judge::main(&args, output),
         Command::Schema(args) => schema::main(&args),
         Command::Audit(_) => Err(reserved("audit")),
