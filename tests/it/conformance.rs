@@ -79,7 +79,7 @@ fn parameter_versions(moment: &Moment, world: &mut World) -> Versions {
 macro_rules! conforms {
     ($name:ident, $target:ty, $of:path) => {
         mod $name {
-            use super::{fake, suite};
+            use super::suite;
 
             #[test]
             fn every_step_twice() {
