@@ -206,7 +206,7 @@ fn run<D: DeploymentTarget + 'static>(target: &Target, mode: Mode, meanwhile: Me
             kills.mark_unchanged();
             let settings = Settings { drain: true, ..Settings::default() };
             let (_stop, stopped) = watch::channel(Stop::No);
-            let service = Service::running(deps, settings, runner::<D>(mode)).run(stopped);
+            let service = Service::with_runner(deps, settings, runner::<D>(mode)).run(stopped);
             let under_way = async {
                 let Some((target, _)) = happens else { return std::future::pending().await };
                 while !cloud.with_world(|world| (target.is_under_way)(moment, world)) {
