@@ -52,7 +52,7 @@ fn rolling() -> Target {
 fn parameter() -> Target {
     let mut before = before("tests/it/fixtures/crash/bakeline.yaml", "");
     let moment = before.clone();
-    let old = moment.founded.current_image.clone().unwrap();
+    let old = moment.provisioned.current_image.clone().unwrap();
     let input = json!({"Name": fake::NAME, "Value": old, "Type": "String"});
     ask(&moment, &mut before.world, "ssm", "PutParameter", input);
     Target {
@@ -71,7 +71,7 @@ fn parameter() -> Target {
 fn parameter_versions(moment: &Moment, world: &mut World) -> Versions {
     let found = ask(moment, world, "ssm", "GetParameter", json!({"Name": fake::NAME}));
     let live = found["Parameter"]["Value"].as_str().unwrap_or_default();
-    let old = moment.founded.current_image.as_deref() == Some(live);
+    let old = moment.provisioned.current_image.as_deref() == Some(live);
     Versions { old: usize::from(old), new: usize::from(!old) }
 }
 

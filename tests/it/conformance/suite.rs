@@ -321,7 +321,7 @@ fn crash_in<D: DeploymentTarget + 'static>(target: &Target, mode: Mode, expected
     for (call, what, fault) in cases.into_iter().step_by(stride) {
         ran += 1;
         let index = u64::try_from(call).expect("fits") + 1;
-        let faults = FaultPlan::default().rule(When::Index(index), fault);
+        let faults = FaultPlan::default().rule(When::index(index), fault);
         let end = run::<D>(target, mode, Meanwhile::Faults(faults));
         let mut found = contradictions(&end);
         found.extend(differences(&expected.trail, &end.trail));
