@@ -14,6 +14,7 @@ mod architecture;
 mod bake;
 mod chaos;
 mod checks;
+mod conformance;
 mod cleanup;
 mod containers;
 mod content;
