@@ -53,7 +53,7 @@ pub async fn volumes(ec2: &aws_sdk_ec2::Client, image: &str) -> Result<Vec<Volum
 
 /// An object that was found before and is missing now: a stale read.
 fn stale_if_missing(error: AwsError) -> StageError {
-    if error.class == Class::Missing { StageError::NotYet(error.to_string()) } else { error.into() }
+    if error.class == Class::Missing { StageError::RetryLater(error) } else { error.into() }
 }
 
 /// Counts the written blocks of an image.

@@ -77,7 +77,7 @@ pub async fn get(cx: &Cx, arn: &str) -> Result<Image, StageError> {
         Err(error) => {
             let error = AwsError::new("imagebuilder:GetImage", arn, error);
             Err(if error.class == Class::Missing {
-                StageError::NotYet(error.to_string())
+                StageError::RetryLater(error)
             } else {
                 error.into()
             })
@@ -208,6 +208,6 @@ pub async fn cancel(cx: &Cx, arn: &str) -> Result<(), StageError> {
         | Class::Missing
         | Class::Conflict
         | Class::Invalid
-        | Class::Other => Err(StageError::NotYet(error.to_string())),
+        | Class::Other => Err(StageError::RetryLater(error)),
     }
 }

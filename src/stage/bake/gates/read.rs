@@ -46,7 +46,7 @@ fn finding(found: ImageScanFinding) -> Finding {
 
 /// An object that was found before and is missing now: a stale read.
 fn stale_if_missing(error: AwsError) -> StageError {
-    if error.class == Class::Missing { StageError::NotYet(error.to_string()) } else { error.into() }
+    if error.class == Class::Missing { StageError::RetryLater(error) } else { error.into() }
 }
 
 /// The properties of each copy in this account.

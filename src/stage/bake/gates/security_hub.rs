@@ -32,7 +32,7 @@ pub fn import_error(error: AwsError) -> StageError {
         ));
     }
     if error.is("LimitExceededException") || error.class == Class::Throttled {
-        return StageError::NotYet(error.to_string());
+        return StageError::RetryLater(error);
     }
     error.into()
 }

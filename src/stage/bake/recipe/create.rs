@@ -255,7 +255,7 @@ impl NewRecipe<'_> {
 }
 
 fn bug(error: aws_sdk_imagebuilder::error::BuildError) -> StageError {
-    StageError::Bug(error.to_string())
+    StageError::bug(error)
 }
 
 fn configuration(component: &Component) -> Result<ComponentConfiguration, StageError> {
@@ -281,7 +281,7 @@ fn root(volume: &Volume) -> InstanceBlockDeviceMapping {
 /// A conflict means that another release creates the same resource now: the next slice finds it.
 fn unless_exists(answer: Result<(), AwsError>) -> Result<(), StageError> {
     match answer {
-        Err(error) if error.class == Class::Conflict => Err(StageError::NotYet(error.to_string())),
+        Err(error) if error.class == Class::Conflict => Err(StageError::RetryLater(error)),
         other => Ok(other?),
     }
 }

@@ -185,7 +185,7 @@ pub async fn health(cx: &Cx, id: &str) -> Result<InstanceHealth, StageError> {
 
 async fn ping(cx: &Cx, id: &str) -> Result<String, StageError> {
     let filter = InstanceInformationStringFilter::builder().key("InstanceIds").values(id).build();
-    let filter = filter.map_err(|error| StageError::Bug(error.to_string()))?;
+    let filter = filter.map_err(StageError::bug)?;
     let call = cx.aws.ssm.describe_instance_information().filters(filter);
     let all = call.into_paginator().items().send().try_collect().await;
     let all = all.map_err(|error| AwsError::new("ssm:DescribeInstanceInformation", id, error))?;

@@ -151,7 +151,7 @@ fn secrets(task: &Task) -> Result<Vec<Secret>, StageError> {
     let secrets = task.secrets.iter().map(|(variable, secret)| {
         Secret::builder().name(variable).value_from(reference(secret).unwrap_or_default()).build()
     });
-    secrets.collect::<Result<_, _>>().map_err(|error| StageError::Bug(error.to_string()))
+    secrets.collect::<Result<_, _>>().map_err(StageError::bug)
 }
 
 fn health_check(task: &Task) -> Result<Option<HealthCheck>, StageError> {
@@ -165,7 +165,7 @@ fn health_check(task: &Task) -> Result<Option<HealthCheck>, StageError> {
         .set_start_period(check.start_period.map(seconds))
         .build()
         .map(Some)
-        .map_err(|error| StageError::Bug(error.to_string()))
+        .map_err(StageError::bug)
 }
 
 fn logs(cx: &Cx, task: &Task) -> Result<Option<LogConfiguration>, StageError> {
@@ -177,7 +177,7 @@ fn logs(cx: &Cx, task: &Task) -> Result<Option<LogConfiguration>, StageError> {
         .options("awslogs-stream-prefix", "bakeline")
         .build()
         .map(Some)
-        .map_err(|error| StageError::Bug(error.to_string()))
+        .map_err(StageError::bug)
 }
 
 /// The result of starting a task.
@@ -198,7 +198,7 @@ pub async fn start(cx: &Cx, inputs: &TaskInputs, revision: i32) -> Result<Starte
         .set_security_groups(Some(task.security_groups.clone()))
         .assign_public_ip(public)
         .build()
-        .map_err(|error| StageError::Bug(error.to_string()))?;
+        .map_err(StageError::bug)?;
     let name = reference(cx, revision);
     let call = cx
         .aws
