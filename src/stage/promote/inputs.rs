@@ -42,7 +42,7 @@ impl Inputs {
     pub async fn load(cx: &mut Cx, at: Timestamp) -> Result<Self, StageError> {
         let release = Release::open(cx, Stage::Promote, at).await?;
         cx.act_in(Stage::Promote, release.spec.targets.promote.as_deref()).await?;
-        let promote = release.spec.promote().map_err(StageError::config)?;
+        let promote = release.spec.promote().map_err(|missing| StageError::Config(missing.to_string()))?;
         let settings = Settings::of(promote);
         let home = cx.aws.region().to_owned();
         let subject = Subject::MachineImage(release.image_in(&home)?.clone());
