@@ -1,4 +1,4 @@
-//! Every statement of a release, verified by implementations that are not ours.
+//! Verifies every statement of a release with independent implementations of DSSE and in-toto.
 
 use std::fs;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 
 use crate::support::repository;
 
-/// The Python in which the other implementations are installed.
+/// The Python interpreter with the other implementations.
 fn python() -> String {
     std::env::var("BAKELINE_PYTHON").expect(
         "BAKELINE_PYTHON does not name a Python with securesystemslib and in-toto-attestation; \
@@ -19,7 +19,7 @@ fn verify(envelope: &Path, key: &Path) -> Output {
     Command::new(python()).arg(script).arg(envelope).arg(key).output().unwrap()
 }
 
-/// The public key in a trust root, by nothing but its indentation.
+/// The public key of a trust root, without a YAML parser.
 fn public_key(trust: &str) -> String {
     let key = trust.lines().map(str::trim).skip_while(|line| !line.starts_with("-----BEGIN"));
     let mut pem = String::new();
@@ -34,7 +34,7 @@ fn public_key(trust: &str) -> String {
 }
 
 #[test]
-fn every_statement_of_a_release_is_accepted_and_a_tampered_one_is_not() {
+fn independent_implementations_verify_every_statement_and_refuse_changed_ones() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("out");
     let rehearsed = Command::new(env!("CARGO_BIN_EXE_bakeline"))
@@ -48,7 +48,7 @@ fn every_statement_of_a_release_is_accepted_and_a_tampered_one_is_not() {
     let key = folder.path().join("key.pem");
     fs::write(&key, public_key(&fs::read_to_string(out.join("trust.yaml")).unwrap())).unwrap();
 
-    // The last artifact carries the statements of all four stages.
+    // The last artifact has the statements of all four stages.
     let mut archive = zip::ZipArchive::new(fs::File::open(out.join("4-cleanup.zip")).unwrap()).unwrap();
     let statements: Vec<String> = archive.file_names().map(|name| name.unwrap().into_owned()).collect();
     let statements: Vec<String> =
@@ -64,12 +64,12 @@ fn every_statement_of_a_release_is_accepted_and_a_tampered_one_is_not() {
         assert!(String::from_utf8_lossy(&accepted.stdout).contains("verified https://"), "{name}");
 
         let stranger = verify(&file, &repository("tests/golden/evidence/keys/p256-public.pem"));
-        assert_eq!(stranger.status.code(), Some(1), "{name}: accepted under a stranger's key");
+        assert_eq!(stranger.status.code(), Some(1), "{name}: accepted with another key");
 
         for tampered in [tampered(&envelope, "payload"), tampered(&envelope, "sig")] {
             fs::write(&file, tampered).unwrap();
             let refused = verify(&file, &key);
-            assert_eq!(refused.status.code(), Some(1), "{name}: accepted though it was changed");
+            assert_eq!(refused.status.code(), Some(1), "{name}: accepted after a change");
             assert!(String::from_utf8_lossy(&refused.stderr).contains("refused"), "{name}");
         }
     }

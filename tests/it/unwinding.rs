@@ -14,7 +14,7 @@ use bakeline_rehearsal::cloud::Cloud;
 use bakeline_rehearsal::services::codepipeline::ActionStatus;
 
 use crate::support::{Moment, example, in_virtual_time, plan, work};
-use crate::target;
+use crate::environments;
 
 const GROUP: &str = "web-production";
 
@@ -134,10 +134,10 @@ fn a_half_rolled_canary_goes_back() {
 
 #[test]
 fn a_half_rolled_canary_in_another_account_goes_back_there() {
-    let moment = target::start("{promote: production}");
+    let moment = environments::start("{promote: production}");
     in_virtual_time(async {
         let (cloud, clock) = moment.go_on();
-        let mut deps = target::deps(&moment, &cloud, &clock, &[Stage::Bake, Stage::Test]).await;
+        let mut deps = environments::deps(&moment, &cloud, &clock, &[Stage::Bake, Stage::Test]).await;
         assert_eq!(work(&moment, &cloud, &deps, Stage::Test).await, ActionStatus::Succeeded);
         deps.stages = vec![Stage::Promote];
         goes_back(&moment, &cloud, &deps, &deps).await;
