@@ -58,7 +58,7 @@ impl Process {
         let mut command = Command::new(env!("CARGO_BIN_EXE_bakeline"));
         command.args(["--log", "off", "work", "--stages", "bake", "--log-format", "text", "--slots", slots]);
         command.arg("--signing-key").arg(format!("file:{}", folder.join("key.pem").display()));
-        command.arg("--trust").arg(folder.join("trust.yaml"));
+        command.arg("--trust").arg(format!("file:{}", folder.join("trust.yaml").display()));
         Self::start(control, &mut command)
     }
 

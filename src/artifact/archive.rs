@@ -1,4 +1,4 @@
-//! An archive that can be read anywhere: a local file, or a spooled object.
+//! An archive with random access: a local file or a spooled object.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -7,21 +7,21 @@ use std::path::Path;
 use super::caps::Caps;
 use super::content::EntryReader;
 use super::digest::digest_of;
-use super::directory::{Directory, Entry, EntryKind};
+use super::directory::Directory;
 use super::end::{self, WINDOW};
+use super::entry::{Entry, EntryKind};
 use super::error::{ArtifactError, Origin};
 use super::fault::ArchiveFault;
 use super::path::EntryPath;
 use super::record::{self, LOCAL_LEN, MAX_DESCRIPTOR};
 use crate::digest::Sha256;
 
-/// Bytes of extra fields that most local headers do not exceed.
+/// The length of extra fields that most local headers do not exceed, in bytes.
 const USUAL_EXTRA: u64 = 64;
 
-/// A zip whose whole structure was checked: every byte of it belongs to exactly one part, and all parts
-/// agree.
+/// A zip archive whose structure was checked: every byte belongs to exactly one part, and the parts agree.
 ///
-/// The contents are checked as they are read; [`Archive::check_contents`] does so for all of them.
+/// Reading an entry checks its content; [`Archive::check_contents`] checks all of them.
 #[derive(Debug)]
 pub struct Archive<R> {
     source: R,
@@ -34,8 +34,8 @@ impl Archive<File> {
     /// Opens a local file.
     ///
     /// # Errors
-    /// [`ArtifactError::Local`] if the file cannot be read, [`ArtifactError::Refused`] if it is no archive
-    /// that may be used.
+    /// [`ArtifactError::Local`] if the file cannot be read, [`ArtifactError::Refused`] if it is not a valid
+    /// archive.
     pub fn open(path: &Path, caps: &Caps) -> Result<Self, ArtifactError> {
         let file =
             File::open(path).map_err(|source| ArtifactError::Local { path: path.to_owned(), source })?;
@@ -47,7 +47,7 @@ impl<R: Read + Seek> Archive<R> {
     /// Reads the structure of an archive from any source; `origin` names it in errors.
     ///
     /// # Errors
-    /// [`ArtifactError::Refused`] if it is no archive that may be used.
+    /// [`ArtifactError::Refused`] if it is not a valid archive.
     pub fn from_source(mut source: R, origin: Origin, caps: &Caps) -> Result<Self, ArtifactError> {
         match read_structure(&mut source, caps) {
             Ok((size, directory)) => Ok(Self { source, size, origin, directory }),
@@ -60,17 +60,17 @@ impl<R: Read + Seek> Archive<R> {
         self.directory.entries()
     }
 
-    /// The entry of that path, if there is one.
+    /// The entry with this path, if there is one.
     pub fn find(&self, path: &EntryPath) -> Option<&Entry> {
         self.directory.find(path)
     }
 
-    /// Size of the archive in bytes.
+    /// The size of the archive in bytes.
     pub fn size(&self) -> u64 {
         self.size
     }
 
-    /// Where the archive came from.
+    /// The origin of the archive, for messages.
     pub fn origin(&self) -> &Origin {
         &self.origin
     }
@@ -97,10 +97,10 @@ impl<R: Read + Seek> Archive<R> {
         self.content(path).map_err(|fault| ArtifactError::Refused { origin, fault })
     }
 
-    /// Reads every file to its end, so that every size and CRC-32 is checked.
+    /// Checks the size and the CRC-32 of every file.
     ///
     /// # Errors
-    /// [`ArtifactError::Refused`] at the first content that is not as declared.
+    /// [`ArtifactError::Refused`] at the first content that differs from its declaration.
     pub fn check_contents(&mut self) -> Result<(), ArtifactError> {
         let entries: Vec<Entry> = self.directory.in_order().cloned().collect();
         for entry in entries {
@@ -111,7 +111,7 @@ impl<R: Read + Seek> Archive<R> {
         Ok(())
     }
 
-    /// The digest of the whole archive, in bounded memory.
+    /// The SHA-256 of the whole archive, in bounded memory.
     ///
     /// # Errors
     /// [`ArtifactError::Refused`] if it cannot be read.
@@ -135,7 +135,7 @@ impl<R: Read + Seek> Archive<R> {
     }
 }
 
-/// Refuses an entry that declares more than the caller can take.
+/// Refuses an entry that declares more bytes than the caller accepts.
 pub(super) fn check_max(path: &EntryPath, size: u64, max: u64) -> Result<(), ArchiveFault> {
     if size <= max {
         return Ok(());
@@ -179,7 +179,7 @@ fn read_structure<R: Read + Seek>(source: &mut R, caps: &Caps) -> Result<(u64, D
 
 /// Reads and checks the local header of an entry. Returns the offset of its data.
 fn local_header<R: Read + Seek>(source: &mut R, entry: &Entry) -> Result<u64, ArchiveFault> {
-    // Extra fields are of unknown length, but mostly short: one read is enough then.
+    // Extra fields have an unknown length but are mostly short: then one read is enough.
     let guess = LOCAL_LEN + entry.name_len() as u64 + USUAL_EXTRA;
     let mut header = read_at(source, entry.at, guess.min(entry.limit - entry.at), "a local header")?;
     let len = record::local_header_len(&header, entry)?;
@@ -189,8 +189,7 @@ fn local_header<R: Read + Seek>(source: &mut R, entry: &Entry) -> Result<u64, Ar
     record::check_local(&header, entry)
 }
 
-/// Reads `len` bytes at `at`; the caller has bounded `len` by the size of the archive, or as that of a
-/// header.
+/// Reads `len` bytes at `at`. The caller has limited `len` to the size of the archive or of a header.
 fn read_at<R: Read + Seek>(
     source: &mut R,
     at: u64,

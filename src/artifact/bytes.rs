@@ -1,8 +1,8 @@
-//! A cursor over little-endian fields that cannot run past its bytes.
+//! A bounds-checked cursor over little-endian fields.
 
 use super::fault::ArchiveFault;
 
-/// Reads fields one after the other; `base` is the offset of the first byte in the archive, for messages.
+/// Reads fields one after the other.
 pub(super) struct Fields<'a> {
     rest: &'a [u8],
     at: u64,
@@ -10,12 +10,12 @@ pub(super) struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    /// Fields of `what`, whose first byte is at `base` in the archive.
+    /// Fields of `what`; the first byte is at offset `base` of the archive, for messages.
     pub(super) fn new(bytes: &'a [u8], base: u64, what: &'static str) -> Self {
         Self { rest: bytes, at: base, what }
     }
 
-    /// Offset of the next field in the archive.
+    /// The offset of the next field in the archive.
     pub(super) fn at(&self) -> u64 {
         self.at
     }
@@ -36,7 +36,7 @@ impl<'a> Fields<'a> {
 
     fn array<const N: usize>(&mut self) -> Result<[u8; N], ArchiveFault> {
         let mut out = [0; N];
-        out.copy_from_slice(self.take(N)?); // `take` gave exactly N bytes
+        out.copy_from_slice(self.take(N)?); // `take` returned exactly N bytes
         Ok(out)
     }
 
@@ -52,7 +52,7 @@ impl<'a> Fields<'a> {
         Ok(u64::from_le_bytes(self.array()?))
     }
 
-    /// Takes four bytes that must be `signature`.
+    /// Reads four bytes that must be `signature`.
     pub(super) fn signature(&mut self, signature: u32, missing: &'static str) -> Result<(), ArchiveFault> {
         let offset = self.at;
         if self.u32()? == signature { Ok(()) } else { Err(ArchiveFault::Malformed { offset, what: missing }) }

@@ -1,22 +1,21 @@
-//! The content of one entry, inflated within its declared size and checked against its CRC-32.
+//! The content of one entry: decompressed within its declared size and checked against its CRC-32.
 
 use std::io::{self, Read};
 
 use flate2::{Decompress, FlushDecompress, Status};
 
-use super::directory::{Entry, Method};
+use super::entry::{Entry, Method};
 use super::fault::ArchiveFault;
 use super::path::EntryPath;
 
 const BUFFER: usize = 64 * 1024;
 
-/// Reads an entry's content. It never yields more than the declared size, and its end is reached without
-/// error only if size and CRC-32 are as declared and every compressed byte was used. Its errors carry an
-/// [`ArchiveFault`].
+/// Reads an entry's content. It never returns more than the declared size, and ends without error only if size and
+/// CRC-32 are as declared and every compressed byte was used. Its errors contain an [`ArchiveFault`].
 pub struct EntryReader<R> {
     packed: io::Take<R>,
     buffer: Vec<u8>,
-    /// The part of `buffer` that is read but not decoded.
+    /// The part of `buffer` that is not decoded yet.
     pending: std::ops::Range<usize>,
     /// `None` for a stored entry.
     inflate: Option<Box<Decompress>>,
@@ -34,7 +33,7 @@ struct Declared {
 }
 
 impl<R: Read> EntryReader<R> {
-    /// Reads `entry` from `source`, which stands at the entry's data, at `data_at` in the archive.
+    /// Reads `entry` from `source`, which is positioned at the entry's data, at offset `data_at` of the archive.
     pub(super) fn new(source: R, entry: &Entry, data_at: u64) -> Self {
         let inflate = match entry.method {
             Method::Stored => None,
@@ -53,9 +52,9 @@ impl<R: Read> EntryReader<R> {
         }
     }
 
-    /// Reads all of the content, which is at most the declared size that was checked against `max` before.
+    /// Reads the whole content. The caller has checked the declared size.
     pub(super) fn into_bytes(mut self) -> Result<Vec<u8>, ArchiveFault> {
-        // Grown as bytes arrive: the declared size alone reserves nothing.
+        // Grows as bytes arrive: the declared size may be wrong.
         let mut out = Vec::new();
         self.read_to_end(&mut out).map_err(ArchiveFault::from_io)?;
         Ok(out)
@@ -72,7 +71,7 @@ impl<R: Read> EntryReader<R> {
             let n = self.packed.read(&mut self.buffer)?;
             self.pending = 0..n;
             if n == 0 && self.packed.limit() > 0 {
-                return Err(self.fault("the archive ends within them"));
+                return Err(self.fault("the archive ends before their end"));
             }
         }
         Ok(!self.pending.is_empty())
@@ -96,7 +95,7 @@ impl<R: Read> EntryReader<R> {
             let made = usize::try_from(inflate.total_out() - out_before).unwrap_or(usize::MAX);
             self.pending.start = self.pending.start.saturating_add(used).min(self.pending.end);
             match status {
-                Err(_) => return Err(self.fault("they are not valid deflate")),
+                Err(_) => return Err(self.fault("they are not valid deflate data")),
                 Ok(Status::StreamEnd) => {
                     self.inflate = None;
                     if self.fill()? {
@@ -106,7 +105,7 @@ impl<R: Read> EntryReader<R> {
                 }
                 Ok(_) if made > 0 => return Ok(made),
                 Ok(_) if !more => return Err(self.fault("the compressed stream has no end")),
-                Ok(_) if used == 0 => return Err(self.fault("the compressed stream does not go on")),
+                Ok(_) if used == 0 => return Err(self.fault("the compressed stream makes no progress")),
                 Ok(_) => {}
             }
         }
@@ -114,7 +113,7 @@ impl<R: Read> EntryReader<R> {
 
     fn check_end(&self) -> io::Result<()> {
         if self.yielded != self.declared.size {
-            return Err(self.fault("they give less than the declared size"));
+            return Err(self.fault("they decompress to less than the declared size"));
         }
         let (found, declared) = (self.crc.clone().finalize(), self.declared.crc32);
         if found != declared {
@@ -129,7 +128,7 @@ impl<R: Read> Read for EntryReader<R> {
         if self.done || out.is_empty() {
             return Ok(0);
         }
-        // One byte of room beyond the declared size, so that a lie shows instead of being cut off.
+        // Reads one byte beyond the declared size: content that is too long is an error, not cut off.
         let left = self.declared.size.saturating_sub(self.yielded);
         let mut probe = [0];
         let room = usize::try_from(left).unwrap_or(usize::MAX).min(out.len());
@@ -138,7 +137,7 @@ impl<R: Read> Read for EntryReader<R> {
             _ => self.decode(&mut probe)?,
         };
         if n as u64 > left {
-            return Err(self.fault("they give more than the declared size"));
+            return Err(self.fault("they decompress to more than the declared size"));
         }
         self.crc.update(out.get(..n).unwrap_or_default());
         self.yielded += n as u64;

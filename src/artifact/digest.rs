@@ -1,4 +1,4 @@
-//! SHA-256 of what passes by: the hasher, and the reader and writer that hash.
+//! Streaming SHA-256: a hasher, a hashing reader and a hashing writer.
 
 use std::fmt;
 use std::io::{self, Read, Write};
@@ -7,24 +7,23 @@ use sha2::Digest as _;
 
 use crate::digest::Sha256;
 
-/// A running SHA-256. The only place that names the implementation: `sha2` finds the CPU's SHA instructions
-/// when it runs.
+/// An incremental SHA-256. `sha2` detects the CPU's SHA instructions at run time.
 #[derive(Clone, Default)]
 pub struct Hasher(sha2::Sha256);
 
 impl Hasher {
-    /// A hasher that has seen nothing.
+    /// A hasher without input.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Hashes further bytes.
+    /// Adds bytes.
     pub fn update(&mut self, bytes: &[u8]) {
         self.0.update(bytes);
     }
 
-    /// The digest of all bytes seen.
+    /// The digest of all bytes.
     #[must_use]
     pub fn finish(self) -> Sha256 {
         Sha256::from_bytes(self.0.finalize().into())
@@ -37,7 +36,7 @@ impl fmt::Debug for Hasher {
     }
 }
 
-/// A reader that hashes and counts what passes through it.
+/// A reader that hashes and counts the bytes it reads.
 #[derive(Debug)]
 pub struct HashingReader<R> {
     inner: R,
@@ -46,7 +45,7 @@ pub struct HashingReader<R> {
 }
 
 impl<R> HashingReader<R> {
-    /// Hashes what is read from `inner` from now on.
+    /// A reader of `inner`.
     pub fn new(inner: R) -> Self {
         Self { inner, hasher: Hasher::new(), count: 0 }
     }
@@ -56,7 +55,7 @@ impl<R> HashingReader<R> {
         self.count
     }
 
-    /// The reader, and the digest of what was read from it.
+    /// The inner reader, and the digest of the bytes read.
     pub fn finish(self) -> (R, Sha256) {
         (self.inner, self.hasher.finish())
     }
@@ -71,7 +70,7 @@ impl<R: Read> Read for HashingReader<R> {
     }
 }
 
-/// A writer that hashes and counts what passes through it.
+/// A writer that hashes and counts the bytes it writes.
 #[derive(Debug)]
 pub struct HashingWriter<W> {
     inner: W,
@@ -80,7 +79,7 @@ pub struct HashingWriter<W> {
 }
 
 impl<W> HashingWriter<W> {
-    /// Hashes what is written to `inner` from now on.
+    /// A writer to `inner`.
     pub fn new(inner: W) -> Self {
         Self { inner, hasher: Hasher::new(), count: 0 }
     }
@@ -90,7 +89,7 @@ impl<W> HashingWriter<W> {
         self.count
     }
 
-    /// The writer, and the digest of what was written to it.
+    /// The inner writer, and the digest of the bytes written.
     pub fn finish(self) -> (W, Sha256) {
         (self.inner, self.hasher.finish())
     }
@@ -109,10 +108,10 @@ impl<W: Write> Write for HashingWriter<W> {
     }
 }
 
-/// The digest of everything a reader yields, in bounded memory.
+/// The SHA-256 of everything that a reader returns, in bounded memory.
 ///
 /// # Errors
-/// Those of the reader.
+/// The errors of the reader.
 pub fn digest_of(mut from: impl Read) -> io::Result<Sha256> {
     let mut hasher = HashingWriter::new(io::sink());
     io::copy(&mut from, &mut hasher)?;
@@ -127,7 +126,7 @@ mod tests {
     const ABC: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
 
     #[test]
-    fn the_published_example_holds_on_every_way_in() {
+    fn every_hasher_gives_the_published_digest() {
         assert_eq!(Sha256::of(b"abc").to_string(), ABC);
         assert_eq!(digest_of(&b"abc"[..]).unwrap().to_string(), ABC);
         let mut reader = HashingReader::new(&b"abc"[..]);
@@ -137,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn text_and_digest_are_one_to_one() {
+    fn a_digest_has_exactly_one_text_form() {
         let digest: Sha256 = ABC.parse().unwrap();
         assert_eq!(digest, Sha256::of(b"abc"));
         assert_eq!(serde_json::to_string(&digest).unwrap(), format!("\"{ABC}\""));

@@ -1,92 +1,19 @@
-//! The central directory: every entry checked for itself and against all others, before any is read.
+//! The central directory: checks every entry, alone and against the others, before any content is read.
 
 use super::bytes::Fields;
 use super::caps::Caps;
 use super::end::End;
+use super::entry::{Entry, EntryKind};
 use super::fault::ArchiveFault;
-use super::path::{EntryPath, PathFault};
+use super::path::EntryPath;
 use super::record::{self, LOCAL_LEN};
 
-/// Whether an entry is a file or a folder; nothing else is taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum EntryKind {
-    /// A plain file.
-    File,
-    /// A folder. It has no content.
-    Folder,
-}
-
-/// How the content of an entry is packed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Method {
-    /// As it is (0).
-    Stored,
-    /// Deflate, RFC 1951 (8).
-    Deflated,
-}
-
-/// One entry, as the central directory declares it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
-    pub(super) path: EntryPath,
-    pub(super) kind: EntryKind,
-    pub(super) method: Method,
-    pub(super) flags: u16,
-    pub(super) crc32: u32,
-    pub(super) packed: u64,
-    pub(super) size: u64,
-    /// Offset of the local header.
-    pub(super) at: u64,
-    /// Offset at which the next entry, or the directory, begins.
-    pub(super) limit: u64,
-}
-
-impl Entry {
-    /// The path, without the `/` a folder's name ends in.
-    #[must_use]
-    pub fn path(&self) -> &EntryPath {
-        &self.path
-    }
-
-    /// File or folder.
-    #[must_use]
-    pub fn kind(&self) -> EntryKind {
-        self.kind
-    }
-
-    /// Declared uncompressed size in bytes; a reader of the entry refuses content of any other size.
-    #[must_use]
-    pub fn size(&self) -> u64 {
-        self.size
-    }
-
-    /// Declared compressed size in bytes.
-    #[must_use]
-    pub fn packed_size(&self) -> u64 {
-        self.packed
-    }
-
-    /// Length of the name as stored, which for a folder ends in `/`.
-    pub(super) fn name_len(&self) -> usize {
-        self.path.as_str().len() + usize::from(self.kind == EntryKind::Folder)
-    }
-
-    /// Whether `name` is the stored name of this entry.
-    pub(super) fn is_named(&self, name: &[u8]) -> bool {
-        let path = self.path.as_str().as_bytes();
-        match self.kind {
-            EntryKind::File => name == path,
-            EntryKind::Folder => name.strip_suffix(b"/") == Some(path),
-        }
-    }
-}
-
-/// All entries of an archive, none of which contradicts another.
+/// All entries of an archive, without contradictions.
 #[derive(Debug, Clone)]
 pub(super) struct Directory {
     /// In the order of their paths.
     entries: Vec<Entry>,
-    /// Indices into `entries` in the order in which they lie in the archive.
+    /// Indices into `entries` in the order of the offsets.
     order: Vec<usize>,
 }
 
@@ -101,7 +28,7 @@ impl Directory {
         if !fields.is_empty() {
             return Err(ArchiveFault::Malformed {
                 offset: fields.at(),
-                what: "the directory goes on after its last entry",
+                what: "the directory has bytes after its last entry",
             });
         }
         entries.sort_by(|a, b| a.path.cmp(&b.path));
@@ -116,7 +43,7 @@ impl Directory {
         &self.entries
     }
 
-    /// The entries in the order in which they lie in the archive.
+    /// The entries in the order of their offsets.
     pub(super) fn in_order(&self) -> impl Iterator<Item = &Entry> {
         self.order.iter().filter_map(|index| self.entries.get(*index))
     }
@@ -135,7 +62,7 @@ impl Directory {
     }
 }
 
-/// Refuses a path that occurs twice, or as a file that others lie in.
+/// Refuses a path that occurs twice, or as a file and as a folder.
 fn check_paths(sorted: &[Entry]) -> Result<(), ArchiveFault> {
     for pair in sorted.windows(2) {
         if let [a, b] = pair
@@ -165,8 +92,7 @@ fn check_totals(entries: &[Entry], end: &End, caps: &Caps) -> Result<(), Archive
     record::check_ratio("the archive", archive, total, caps)
 }
 
-/// Finds for every entry where it must end, and refuses entries that cannot fit or bytes in front of the
-/// first.
+/// Computes the limit of every entry. Refuses entries that overlap, and bytes before the first entry.
 fn lay_out(entries: &mut [Entry], directory_at: u64) -> Result<Vec<usize>, ArchiveFault> {
     let mut order: Vec<(u64, usize)> = entries.iter().enumerate().map(|(i, entry)| (entry.at, i)).collect();
     order.sort_unstable();
@@ -184,20 +110,4 @@ fn lay_out(entries: &mut [Entry], directory_at: u64) -> Result<Vec<usize>, Archi
         }
     }
     Ok(order.into_iter().map(|(_, index)| index).collect())
-}
-
-/// Decodes a stored name. Without the UTF-8 flag (APPNOTE 4.4.4, bit 11) a name would be in code page 437 or
-/// in whatever the writer's machine used; names that are UTF-8 all the same are taken as that, others are
-/// refused.
-pub(super) fn entry_name(name: &[u8], offset: u64) -> Result<(EntryPath, EntryKind), ArchiveFault> {
-    let bad = |why| {
-        let name = String::from_utf8_lossy(name).chars().take(200).collect();
-        ArchiveFault::BadPath { name, offset, why }
-    };
-    let text = std::str::from_utf8(name).map_err(|_| bad(PathFault::NotUtf8))?;
-    let (path, kind) = match text.strip_suffix('/') {
-        Some(folder) if !folder.is_empty() => (folder, EntryKind::Folder),
-        _ => (text, EntryKind::File),
-    };
-    Ok((EntryPath::new(path).map_err(bad)?, kind))
 }

@@ -1,4 +1,4 @@
-//! The end of an archive: the one record from which everything else is found (APPNOTE 4.3.14 to 4.3.16).
+//! The end of central directory record of an archive, which locates the directory (APPNOTE 4.3.14 to 4.3.16).
 
 use super::bytes::Fields;
 use super::caps::Caps;
@@ -11,21 +11,21 @@ const END64_LEN: u64 = 56;
 const LOCATOR: u32 = 0x0706_4b50;
 const LOCATOR_LEN: u64 = 20;
 
-/// Bytes at the end of an archive that are sure to hold its end records, with the longest comment and zip64.
+/// The length of the end records with the longest comment and zip64, in bytes.
 pub(super) const WINDOW: u64 = END_LEN as u64 + u16::MAX as u64 + LOCATOR_LEN + END64_LEN;
 
-/// Where the central directory lies.
+/// The position of the central directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct End {
-    /// Records in the directory.
+    /// The number of records in the directory.
     pub(super) entries: u64,
-    /// Offset of the directory in the archive.
+    /// The offset of the directory in the archive.
     pub(super) directory_at: u64,
-    /// Length of the directory in bytes.
+    /// The length of the directory in bytes.
     pub(super) directory_len: u64,
 }
 
-/// The numbers both kinds of end record carry.
+/// The numbers of an end record, zip64 or not.
 struct Numbers {
     disk: u32,
     directory_disk: u32,
@@ -38,13 +38,13 @@ struct Numbers {
 /// Finds the end record in `tail`, the last bytes (at least [`WINDOW`], or all) of an archive of `size`
 /// bytes.
 ///
-/// Readers differ in which of several possible end records they believe, which lets an archive show different
-/// contents to different readers. So there must be one only: the last signature in the file is that of the
-/// record whose comment ends with the file, no other record's comment does, and the directory ends where the
-/// end begins.
+/// If an archive has several possible end records, readers differ in which one they use, and so see different
+/// contents. Therefore exactly one is accepted: the last signature in the file must be that of the record whose comment
+/// ends with the file, no other record's comment may end there, and the directory must end where the end record
+/// begins.
 pub(super) fn find_end(tail: &[u8], size: u64, caps: &Caps) -> Result<End, ArchiveFault> {
     let base = size.saturating_sub(tail.len() as u64);
-    let at = the_only_end(tail, base)?;
+    let at = find_signature(tail, base)?;
     let end_at = base + at as u64;
     let mut fields = Fields::new(tail.get(at..).unwrap_or_default(), end_at, "the end record");
     fields.signature(u32::from_le_bytes(END), "no end record")?;
@@ -97,7 +97,7 @@ pub(super) fn find_end(tail: &[u8], size: u64, caps: &Caps) -> Result<End, Archi
     Ok(End { entries: numbers.entries, directory_at: numbers.at, directory_len: numbers.len })
 }
 
-fn the_only_end(tail: &[u8], base: u64) -> Result<usize, ArchiveFault> {
+fn find_signature(tail: &[u8], base: u64) -> Result<usize, ArchiveFault> {
     let mut last = None;
     let mut whole = None;
     for (at, record) in tail.windows(END_LEN).enumerate().rev() {
@@ -110,7 +110,7 @@ fn the_only_end(tail: &[u8], base: u64) -> Result<usize, ArchiveFault> {
             if whole.is_some() {
                 return Err(ArchiveFault::Malformed {
                     offset: base + at as u64,
-                    what: "there are two end records; which one counts is anyone's guess",
+                    what: "there are two possible end records",
                 });
             }
             whole = Some(at);
@@ -120,16 +120,16 @@ fn the_only_end(tail: &[u8], base: u64) -> Result<usize, ArchiveFault> {
         (Some(at), last) if last == Some(at) => Ok(at),
         (_, Some(last)) => Err(ArchiveFault::Malformed {
             offset: base + last as u64,
-            what: "the end record does not end with the file: it was cut, or bytes were put behind it",
+            what: "the end record does not end with the file: the file is cut off, or has bytes after it",
         }),
         (_, None) => Err(ArchiveFault::Truncated {
             offset: base + tail.len() as u64,
-            what: "the end record, which a zip must have (is this a zip?)",
+            what: "the end record, which every zip archive has",
         }),
     }
 }
 
-/// The zip64 end record and its offset, where a locator in front of the end record points to one.
+/// The zip64 end record and its offset, if a locator before the end record points to one.
 fn end64(tail: &[u8], base: u64, end_at: u64) -> Result<Option<(Numbers, u64)>, ArchiveFault> {
     let slice = |at: u64| {
         let at = usize::try_from(at.checked_sub(base)?).ok()?;
@@ -150,13 +150,13 @@ fn end64(tail: &[u8], base: u64, end_at: u64) -> Result<Option<(Numbers, u64)>, 
         return Err(malformed("the archive is split over several files"));
     }
     if at.checked_add(END64_LEN) != Some(locator_at) {
-        return Err(malformed("the zip64 end record does not lie before its locator"));
+        return Err(malformed("the zip64 end record is not directly before its locator"));
     }
     let record = slice(at).ok_or_else(|| malformed("the zip64 end record is missing"))?;
     let mut fields = Fields::new(record, at, "the zip64 end record");
     fields.signature(END64, "no zip64 end record")?;
     if fields.u64()? != END64_LEN - 12 {
-        return Err(malformed("the zip64 end record has a length of its own"));
+        return Err(malformed("the zip64 end record has an unknown length"));
     }
     fields.take(4)?; // versions made by and needed
     let numbers = Numbers {

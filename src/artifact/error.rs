@@ -1,4 +1,4 @@
-//! What can go wrong with an artifact, and what a caller should make of it.
+//! Errors of reading and storing artifacts.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -12,7 +12,7 @@ use thiserror::Error;
 use super::fault::ArchiveFault;
 use crate::digest::Sha256;
 
-/// Where an artifact lies in S3.
+/// The location of an artifact in S3.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Location {
     /// The bucket.
@@ -27,7 +27,7 @@ impl fmt::Display for Location {
     }
 }
 
-/// Where an archive was read from, for messages.
+/// The origin of an archive, for messages.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
     /// An object in S3.
@@ -48,15 +48,14 @@ impl fmt::Display for Origin {
     }
 }
 
-/// The error an SDK call ended with, whichever operation it was.
+/// The error of an SDK call, of any operation.
 pub type CallError = Box<dyn StdError + Send + Sync>;
 
-/// Why an artifact could not be read or stored. The texts name the artifact and what was done; the reason,
-/// where there is one beneath, is the source.
+/// Why an artifact could not be read or stored. The message names the artifact and the call; the source has the reason.
 #[derive(Debug, Error)]
 pub enum ArtifactError {
-    /// The archive itself is at fault.
-    #[error("{origin} is refused")]
+    /// The archive is not valid.
+    #[error("{origin} is not a valid archive")]
     Refused {
         /// The archive.
         origin: Origin,
@@ -69,29 +68,29 @@ pub enum ArtifactError {
     NotFound {
         /// The object.
         at: Location,
-        /// S3's answer.
+        /// S3's error.
         #[source]
         source: CallError,
     },
-    /// S3 refuses the call. It also does so for a missing object if the caller may not list the bucket.
-    #[error("{call} on {at} is denied (S3 says so of a missing object too, without s3:ListBucket)")]
+    /// S3 denied the call. Without `s3:ListBucket`, S3 also denies a call on a missing object.
+    #[error("{call} on {at} was denied (without s3:ListBucket, S3 answers the same if the object is missing)")]
     Denied {
         /// The object.
         at: Location,
         /// The operation.
         call: &'static str,
-        /// S3's answer.
+        /// S3's error.
         #[source]
         source: CallError,
     },
-    /// The credentials have expired; fresh ones come with `GetJobDetails`.
+    /// The credentials have expired; `GetJobDetails` returns new ones.
     #[error("the credentials for {call} on {at} have expired")]
     ExpiredCredentials {
         /// The object.
         at: Location,
         /// The operation.
         call: &'static str,
-        /// S3's answer.
+        /// S3's error.
         #[source]
         source: CallError,
     },
@@ -103,26 +102,26 @@ pub enum ArtifactError {
         /// The `ETag` of the first read.
         etag: String,
     },
-    /// Another object is already where this one should go.
-    #[error("{at} is taken by another artifact, with SHA-256 {digest}")]
+    /// The location already has another object.
+    #[error("{at} already has another artifact, with SHA-256 {digest}")]
     Occupied {
         /// The object.
         at: Location,
-        /// Digest of what is there.
+        /// The digest of that object.
         digest: Sha256,
     },
-    /// What was read has another digest than what was expected.
+    /// The object has another digest than expected.
     #[error("{at} has SHA-256 {found}, expected {expected}")]
     DigestMismatch {
         /// The object.
         at: Location,
-        /// Digest of what should be there.
+        /// The digest expected.
         expected: Sha256,
-        /// Digest of what is there.
+        /// The digest found.
         found: Sha256,
     },
-    /// S3's answer is not one the protocol allows.
-    #[error("S3 gave an unusable answer to {call} on {at}: {what}")]
+    /// S3's response breaks the protocol.
+    #[error("S3 returned an invalid response to {call} on {at}: {what}")]
     Protocol {
         /// The object.
         at: Location,
@@ -131,7 +130,7 @@ pub enum ArtifactError {
         /// What is wrong with it.
         what: &'static str,
     },
-    /// S3 gave an error that none of the others covers.
+    /// Any other error of S3.
     #[error("{call} on {at} failed with {code} (HTTP {status})")]
     Service {
         /// The object.
@@ -142,23 +141,23 @@ pub enum ArtifactError {
         code: String,
         /// The HTTP status.
         status: u16,
-        /// S3's answer.
+        /// S3's error.
         #[source]
         source: CallError,
     },
-    /// No answer came, or it broke off, and trying again did not help.
-    #[error("{call} on {at} got no complete answer")]
+    /// The response did not arrive or was incomplete, and retries did not help.
+    #[error("{call} on {at} got no complete response")]
     Transport {
         /// The object.
         at: Location,
         /// The operation.
         call: &'static str,
-        /// What broke.
+        /// The network error.
         #[source]
         source: CallError,
     },
-    /// The request cannot be made: most likely the bucket or key is no possible one.
-    #[error("{call} on {at} cannot be asked for")]
+    /// The request cannot be built, for example because the bucket name is not valid.
+    #[error("the request {call} on {at} cannot be built")]
     Unsendable {
         /// The object.
         at: Location,
@@ -173,31 +172,31 @@ pub enum ArtifactError {
     Local {
         /// The file.
         path: PathBuf,
-        /// The system's answer.
+        /// The system's error.
         #[source]
         source: io::Error,
     },
-    /// A scratch file cannot be made, written or read.
+    /// A scratch file cannot be created, written or read.
     #[error("cannot {doing} a scratch file in the temporary folder")]
     Scratch {
-        /// What was tried.
+        /// The operation that failed.
         doing: &'static str,
-        /// The system's answer.
+        /// The system's error.
         #[source]
         source: io::Error,
     },
-    /// Two paths given to the writer cannot lie in one archive.
+    /// Two paths cannot be in the same archive.
     #[error("`{path}` cannot be added: {why}")]
     Unwritable {
         /// The path.
         path: String,
-        /// What it collides with.
+        /// The reason.
         why: String,
     },
 }
 
 impl ArtifactError {
-    /// Whether the same call may succeed later without anything else being changed.
+    /// Whether the same call may succeed later.
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
@@ -217,13 +216,13 @@ impl ArtifactError {
         }
     }
 
-    /// Whether S3 refused the call for lack of permission.
+    /// Whether S3 denied the call.
     #[must_use]
     pub fn is_denied(&self) -> bool {
         matches!(self, Self::Denied { .. })
     }
 
-    /// Whether fresh credentials for the same job would help.
+    /// Whether the credentials have expired, so that new ones help.
     #[must_use]
     pub fn is_expired_credentials(&self) -> bool {
         matches!(self, Self::ExpiredCredentials { .. })
@@ -235,7 +234,7 @@ impl ArtifactError {
         matches!(self, Self::NotFound { .. })
     }
 
-    /// Whether the artifact's bytes are at fault: the caller should answer with exit code 65.
+    /// Whether the artifact's bytes are the cause: the command should exit with code 65.
     #[must_use]
     pub fn is_bad_data(&self) -> bool {
         match self {
@@ -245,7 +244,7 @@ impl ArtifactError {
         }
     }
 
-    /// Sorts the error of an SDK call. `etag` is the one the call was pinned to, if it was.
+    /// Classifies the error of an SDK call. `etag` is the `If-Match` of the call, if it had one.
     pub(super) fn of_call<E>(
         error: SdkError<E, HttpResponse>,
         at: &Location,
@@ -262,13 +261,13 @@ impl ArtifactError {
         let Some(status) = error.raw_response().map(|response| response.status().as_u16()) else {
             return Self::Transport { at, call, source: error.into() };
         };
-        // Without a body (HEAD, or a broken answer) only the status tells.
+        // A response without a body has no code, only the status.
         let code = error.code().unwrap_or_default().to_owned();
         match (code.as_str(), status) {
             ("ExpiredToken" | "ExpiredTokenException" | "TokenRefreshRequired" | "RequestExpired", _) => {
                 Self::ExpiredCredentials { at, call, source: error.into() }
             }
-            // The clock, not a permission, and a later signature may be accepted.
+            // The clock is wrong, not the permission: S3 may accept a later signature.
             ("RequestTimeTooSkewed", _) => Self::Service { at, call, code, status, source: error.into() },
             ("NoSuchKey" | "NoSuchBucket" | "NotFound" | "", 404) => {
                 Self::NotFound { at, source: error.into() }

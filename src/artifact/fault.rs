@@ -1,4 +1,4 @@
-//! What can be wrong with an archive itself, wherever it was read from.
+//! Faults of an archive.
 
 use std::io;
 
@@ -6,7 +6,7 @@ use thiserror::Error;
 
 use super::path::{EntryPath, PathFault};
 
-/// The reason an archive is refused. Offsets count bytes from the start of the archive.
+/// Why an archive is refused. Offsets are in bytes from the start of the archive.
 #[derive(Debug, Error)]
 pub enum ArchiveFault {
     /// The archive, its directory or an entry is larger than a cap allows.
@@ -14,7 +14,7 @@ pub enum ArchiveFault {
     TooLarge {
         /// What is too large.
         what: String,
-        /// Its size in bytes, as declared or as far as it was read.
+        /// Its size in bytes, as declared or as read so far.
         found: u64,
         /// The cap in bytes.
         limit: u64,
@@ -22,12 +22,12 @@ pub enum ArchiveFault {
     /// More entries than the cap allows.
     #[error("it declares {found} entries, more than the {limit} allowed")]
     TooManyEntries {
-        /// Entries declared.
+        /// The number of entries declared.
         found: u64,
         /// The cap.
         limit: u64,
     },
-    /// Something expands more than the cap on the ratio allows.
+    /// The compression ratio is above the cap.
     #[error("{what} expands {packed} bytes to {size}, more than {limit} to 1")]
     Ratio {
         /// The entry, or the archive as a whole.
@@ -39,55 +39,55 @@ pub enum ArchiveFault {
         /// The cap.
         limit: u64,
     },
-    /// An entry's name is no path that may be used.
+    /// An entry's name is not a valid path.
     #[error("the name {name:?} in the directory at byte {offset} cannot be used")]
     BadPath {
-        /// The name, as far as it is readable.
+        /// The name; bytes that are not UTF-8 are replaced.
         name: String,
-        /// Where its directory record begins.
+        /// The offset of its directory record.
         offset: u64,
         /// What is wrong with it.
         #[source]
         why: PathFault,
     },
-    /// Two entries have one path.
+    /// Two entries have the same path.
     #[error("`{entry}` is in the archive twice")]
     Duplicate {
         /// The path.
         entry: EntryPath,
     },
     /// A path is used as a file and as a folder.
-    #[error("`{folder}` is a file, and `{entry}` lies in it")]
+    #[error("`{folder}` is a file, and `{entry}` uses it as a folder")]
     FileAsFolder {
         /// The file.
         folder: String,
         /// The entry within.
         entry: EntryPath,
     },
-    /// Two entries share bytes, or an entry reaches into the directory.
+    /// Two entries overlap, or an entry overlaps the directory.
     #[error("`{entry}` at byte {offset} reaches past byte {limit}, where the next part begins")]
     Overlap {
-        /// The entry that reaches too far.
+        /// The entry that is too long.
         entry: EntryPath,
-        /// Where its local header begins.
+        /// The offset of its local header.
         offset: u64,
-        /// Where the next part begins.
+        /// The offset of the next part.
         limit: u64,
     },
     /// Bytes that belong to no part of the archive.
     #[error("{len} bytes at {offset} belong to no entry")]
     Hidden {
-        /// Where they begin.
+        /// The offset of the first.
         offset: u64,
-        /// How many they are.
+        /// Their number.
         len: u64,
     },
     /// A symbolic link, device, pipe or socket.
-    #[error("`{entry}` is {kind}; only plain files and folders are taken")]
+    #[error("`{entry}` is {kind}; only plain files and folders are allowed")]
     Special {
         /// The entry.
         entry: EntryPath,
-        /// What it is.
+        /// Its kind.
         kind: &'static str,
     },
     /// The entry is encrypted.
@@ -97,63 +97,63 @@ pub enum ArchiveFault {
         entry: EntryPath,
     },
     /// The entry is compressed by a method other than stored (0) and deflate (8).
-    #[error("`{entry}` uses compression method {method}; only stored (0) and deflate (8) are taken")]
+    #[error("`{entry}` uses compression method {method}; only stored (0) and deflate (8) are allowed")]
     Method {
         /// The entry.
         entry: EntryPath,
         /// The method, APPNOTE 4.4.5.
         method: u16,
     },
-    /// The archive ends before something it declares.
-    #[error("it ends, or breaks off, at byte {offset}, within {what}")]
+    /// The archive ends before the end of a part.
+    #[error("it ends at byte {offset}, within {what}")]
     Truncated {
-        /// Where the missing bytes should be.
+        /// The offset of the first missing byte.
         offset: u64,
-        /// What they should be part of.
+        /// The part.
         what: &'static str,
     },
-    /// Something is not as the format says.
+    /// A part does not have the format of the specification.
     #[error("at byte {offset}: {what}")]
     Malformed {
-        /// Where.
+        /// The offset.
         offset: u64,
-        /// What was found, or missing.
+        /// What is wrong.
         what: &'static str,
     },
-    /// The local header of an entry says other than the directory.
+    /// The local header of an entry differs from the directory.
     #[error("the local header of `{entry}` at byte {offset} differs from the directory in its {field}")]
     Differs {
         /// The entry.
         entry: EntryPath,
-        /// Where the local header begins.
+        /// The offset of the local header.
         offset: u64,
         /// The field that differs.
         field: &'static str,
     },
-    /// The compressed data of an entry do not decode.
+    /// The data of an entry cannot be decompressed.
     #[error("the data of `{entry}` at byte {offset}: {what}")]
     Data {
         /// The entry.
         entry: EntryPath,
-        /// Where its data begin.
+        /// The offset of its data.
         offset: u64,
         /// What is wrong.
         what: &'static str,
     },
     /// The content of an entry has another CRC-32 than declared.
-    #[error("the content of `{entry}` has CRC-32 {found:08x}, declared is {declared:08x}")]
+    #[error("the content of `{entry}` has the CRC-32 {found:08x}, declared is {declared:08x}")]
     Crc {
         /// The entry.
         entry: EntryPath,
-        /// Of the content.
+        /// The CRC-32 of the content.
         found: u32,
-        /// By the directory.
+        /// The CRC-32 in the directory.
         declared: u32,
     },
     /// The archive has no such file.
     #[error("it has no file `{entry}`")]
     NoEntry {
-        /// The path looked for.
+        /// The path.
         entry: EntryPath,
     },
     /// Reading or writing the local copy failed.
@@ -162,7 +162,7 @@ pub enum ArchiveFault {
 }
 
 impl ArchiveFault {
-    /// Takes the fault out of an error that one of our readers made; any other error is [`ArchiveFault::Io`].
+    /// The fault inside an I/O error of [`super::EntryReader`]; any other error is [`ArchiveFault::Io`].
     #[must_use]
     pub fn from_io(error: io::Error) -> Self {
         match error.downcast::<ArchiveFault>() {
@@ -171,7 +171,7 @@ impl ArchiveFault {
         }
     }
 
-    /// Whether the archive is at fault (and not this machine): reading it again gives the same.
+    /// Whether the archive is the cause and not this machine: reading it again gives the same fault.
     #[must_use]
     pub fn is_of_the_data(&self) -> bool {
         !matches!(self, Self::Io(_))

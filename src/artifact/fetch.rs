@@ -1,4 +1,4 @@
-//! Reading an object in pieces that are sure to be pieces of the same object.
+//! Reads of an S3 object, pinned to one version by `If-Match`.
 
 use std::ops::Range;
 
@@ -15,11 +15,10 @@ use crate::digest::Sha256;
 
 const CALL: &str = "GetObject";
 
-/// How often in a row an answer may break off without a byte of progress. The SDK has made its own attempts,
-/// with its own pauses, for every one of these.
+/// How often in a row a response may break off without progress. The SDK retries each request itself.
 const BREAKS: u32 = 4;
 
-/// One version of an object: all reads of it carry `If-Match`.
+/// One version of an object; all reads send its `ETag` as `If-Match`.
 #[derive(Debug, Clone)]
 pub(super) struct Pinned {
     pub(super) at: Location,
@@ -39,7 +38,7 @@ pub(super) async fn tail(
         let request = s3.get_object().bucket(&at.bucket).key(&at.key).range(format!("bytes=-{len}"));
         let answer = match request.send().await {
             Ok(answer) => answer,
-            // No suffix of an empty object can be given.
+            // An empty object has no suffix range.
             Err(error) if error.raw_response().is_some_and(|response| response.status().as_u16() == 416) => {
                 let fault =
                     ArchiveFault::Truncated { offset: 0, what: "the end record: the object is empty" };
@@ -49,10 +48,9 @@ pub(super) async fn tail(
         };
         let (size, range) = extent(&answer, at)?;
         if range.end != size || (range.start != 0 && range.end - range.start != len) {
-            return Err(protocol(at, "another range than was asked for"));
+            return Err(protocol(at, "another range than requested"));
         }
-        // A server that does not know suffix ranges gives the whole; that is taken if it is no more than was
-        // asked.
+        // A server without suffix ranges returns the whole object; accepted if it is not longer than requested.
         if range.end - range.start > len {
             return Err(protocol(at, "the whole object instead of its end"));
         }
@@ -64,7 +62,7 @@ pub(super) async fn tail(
     }
 }
 
-/// The bytes of a range. The caller has bounded its length.
+/// The bytes of a range. The caller has limited its length.
 pub(super) async fn range(s3: &Client, of: &Pinned, range: Range<u64>) -> Result<Vec<u8>, ArtifactError> {
     if range.is_empty() {
         return Ok(Vec::new());
@@ -73,7 +71,7 @@ pub(super) async fn range(s3: &Client, of: &Pinned, range: Range<u64>) -> Result
     loop {
         let answer = get(s3, of, format!("bytes={}-{}", range.start, range.end - 1)).await?;
         if extent(&answer, &of.at)? != (of.size, range.clone()) {
-            return Err(protocol(&of.at, "another range than was asked for"));
+            return Err(protocol(&of.at, "another range than requested"));
         }
         match collect(answer.body, range.end - range.start, &of.at).await {
             Ok(bytes) => return Ok(bytes),
@@ -82,7 +80,7 @@ pub(super) async fn range(s3: &Client, of: &Pinned, range: Range<u64>) -> Result
     }
 }
 
-/// A whole object as it arrives. A broken answer is taken up again where it broke off.
+/// A whole object as a stream. After a network error it continues from the last byte received.
 pub(super) struct ObjectStream<'a> {
     s3: &'a Client,
     of: Pinned,
@@ -92,7 +90,7 @@ pub(super) struct ObjectStream<'a> {
 }
 
 impl<'a> ObjectStream<'a> {
-    /// Begins to read an object that was not looked at before.
+    /// Starts to read an object, and pins its version.
     pub(super) async fn open(s3: &'a Client, at: &Location, caps: &Caps) -> Result<Self, ArtifactError> {
         let request = s3.get_object().bucket(&at.bucket).key(&at.key);
         let answer = request.send().await.map_err(|error| ArtifactError::of_call(error, at, CALL, None))?;
@@ -104,7 +102,7 @@ impl<'a> ObjectStream<'a> {
         Ok(Self { s3, of, offset: 0, body: Some(answer.body), breaks: 0 })
     }
 
-    /// Reads an object that is pinned already.
+    /// Reads an object whose version is already pinned.
     pub(super) fn of(s3: &'a Client, of: Pinned) -> Self {
         Self { s3, of, offset: 0, body: None, breaks: 0 }
     }
@@ -114,7 +112,7 @@ impl<'a> ObjectStream<'a> {
         &self.of
     }
 
-    /// The next bytes; `None` once all of the object was given.
+    /// The next bytes; `None` at the end of the object.
     pub(super) async fn next(&mut self) -> Result<Option<Bytes>, ArtifactError> {
         while self.offset < self.of.size {
             let mut body = match self.body.take() {
@@ -135,12 +133,11 @@ impl<'a> ObjectStream<'a> {
                     return Ok(Some(bytes));
                 }
                 Some(Err(error)) => transport(&self.of.at, error),
-                None => transport(&self.of.at, "the answer ended early"),
+                None => transport(&self.of.at, "the response ended early"),
             };
             again(&mut self.breaks, broken)?;
         }
-        // All bytes are there, but the SDK compares a checksum, where S3 sends one, at the end of the answer
-        // only.
+        // The SDK compares the checksum, if S3 sends one, only at the end of the response.
         if let Some(mut body) = self.body.take() {
             while let Some(more) = body.next().await {
                 if !more.map_err(|error| transport(&self.of.at, error))?.is_empty() {
@@ -151,7 +148,7 @@ impl<'a> ObjectStream<'a> {
         Ok(None)
     }
 
-    /// Hashes what is left of the object.
+    /// The SHA-256 of the rest of the object.
     pub(super) async fn digest(mut self) -> Result<Sha256, ArtifactError> {
         let mut hasher = Hasher::new();
         while let Some(bytes) = self.next().await? {
@@ -163,7 +160,7 @@ impl<'a> ObjectStream<'a> {
     async fn rest(&self) -> Result<ByteStream, ArtifactError> {
         let answer = get(self.s3, &self.of, format!("bytes={}-", self.offset)).await?;
         if extent(&answer, &self.of.at)? != (self.of.size, self.offset..self.of.size) {
-            return Err(protocol(&self.of.at, "another range than was asked for"));
+            return Err(protocol(&self.of.at, "another range than requested"));
         }
         Ok(answer.body)
     }
@@ -192,7 +189,7 @@ fn pin(answer: &GetObjectOutput, at: &Location, size: u64, caps: &Caps) -> Resul
     Ok(Pinned { at: at.clone(), etag: etag.to_owned(), size })
 }
 
-/// Size of the object, and the part of it that the answer holds.
+/// The size of the object, and the range of the response.
 fn extent(answer: &GetObjectOutput, at: &Location) -> Result<(u64, Range<u64>), ArtifactError> {
     let length = answer.content_length().and_then(|length| u64::try_from(length).ok());
     let extent = match answer.content_range() {
@@ -213,17 +210,17 @@ fn content_range(text: &str) -> Option<(u64, Range<u64>)> {
     (first < end && end <= size).then_some((size, first..end))
 }
 
-/// Takes exactly `len` bytes; both fewer and more are a broken answer.
+/// Reads exactly `len` bytes; fewer or more are a transport error.
 async fn collect(mut body: ByteStream, len: u64, at: &Location) -> Result<Vec<u8>, ArtifactError> {
     let mut out = Vec::new();
     while let Some(bytes) = body.next().await {
         let bytes = bytes.map_err(|error| transport(at, error))?;
         if out.len() as u64 + bytes.len() as u64 > len {
-            return Err(transport(at, "the answer is longer than its range"));
+            return Err(transport(at, "the response is longer than its range"));
         }
         out.extend_from_slice(&bytes);
     }
-    if out.len() as u64 == len { Ok(out) } else { Err(transport(at, "the answer ended early")) }
+    if out.len() as u64 == len { Ok(out) } else { Err(transport(at, "the response ended early")) }
 }
 
 fn again(breaks: &mut u32, broken: ArtifactError) -> Result<(), ArtifactError> {

@@ -1,16 +1,13 @@
-//! Artifacts: zip archives in and out of S3, bounded, streamed, hashed, reproducible.
+//! Artifacts: zip archives in S3 and in files, read with limits, hashed and reproducible.
 //!
-//! An archive is hostile until it has been read. It is read here, not by the `zip` crate, because that crate
-//! does what most users want, which is to find an archive in almost anything; here an archive must have one
-//! meaning only: every byte belongs to exactly one part, the directory and the local headers agree, no path
-//! leaves its folder, and caps on counts, sizes and ratios hold both for what is declared and for what is
-//! read. Archives are written by `zip`.
+//! An archive may be hostile. This module reads it without the `zip` crate, which accepts as much as it can. Here an
+//! archive must have exactly one meaning: every byte belongs to exactly one part, the directory and the local headers
+//! agree, no path leaves its folder, and the limits on counts, sizes and ratios hold for the declared values and for the
+//! bytes read. The `zip` crate writes archives.
 //!
-//! - [`Archive`] reads a local file, [`RemoteArchive`] an object by ranges, [`spool`] fetches an object
-//!   whole.
-//! - [`ArchiveWriter`] makes archives whose bytes follow from their entries alone, [`is_canonical`]
-//!   recognises them.
-//! - [`put`] stores one, and believes it only after reading it back.
+//! - [`Archive`] reads a local file, [`RemoteArchive`] reads ranges of an object, [`spool`] downloads an object.
+//! - [`ArchiveWriter`] writes reproducible archives, [`is_canonical`] recognizes them.
+//! - [`put`] stores an archive and reads it back.
 
 mod archive;
 mod bytes;
@@ -19,6 +16,7 @@ mod content;
 mod digest;
 mod directory;
 mod end;
+mod entry;
 mod error;
 mod fault;
 mod fetch;
@@ -37,7 +35,7 @@ pub use archive::Archive;
 pub use caps::Caps;
 pub use content::EntryReader;
 pub use digest::{Hasher, HashingReader, HashingWriter};
-pub use directory::{Entry, EntryKind, Method};
+pub use entry::{Entry, EntryKind, Method};
 pub use error::{ArtifactError, CallError, Location, Origin};
 pub use fault::ArchiveFault;
 pub use path::{EntryPath, PathFault};

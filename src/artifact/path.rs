@@ -1,4 +1,4 @@
-//! The path of an entry: relative, plain, and unable to leave its folder.
+//! Paths of entries: relative, without `..`.
 
 use std::borrow::Borrow;
 use std::fmt;
@@ -12,13 +12,13 @@ pub const MAX_PATH: usize = 4095;
 /// Longest component of a path, in bytes (`NAME_MAX` of the usual file systems).
 pub const MAX_COMPONENT: usize = 255;
 
-/// A checked path of a file in an archive: components joined by `/`, none of them empty, `.` or `..`,
-/// without backslash, drive letter or control character.
+/// A valid path of a file in an archive: components joined by `/`, none of them empty, `.` or `..`, without backslash,
+/// drive letter or control character.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct EntryPath(String);
 
-/// Why a name is no [`EntryPath`].
+/// Why a name is not a valid [`EntryPath`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum PathFault {
     /// The name is empty.
@@ -36,7 +36,7 @@ pub enum PathFault {
     /// Contains another control character.
     #[error("it contains a control character")]
     Control,
-    /// Contains a backslash, which some systems take for a separator.
+    /// Contains a backslash, a separator on some systems.
     #[error("it contains a backslash")]
     Backslash,
     /// Begins with `/`.
@@ -46,12 +46,12 @@ pub enum PathFault {
     #[error("it begins with a drive letter")]
     DriveLetter,
     /// Has a component `..`.
-    #[error("it climbs out of its folder by `..`")]
+    #[error("it has a component `..`")]
     Parent,
     /// Has a component `.`.
     #[error("it has a component `.`")]
     Dot,
-    /// Has an empty component (`//`, or a trailing `/` where a file is meant).
+    /// Has an empty component (`//`, or `/` at its end).
     #[error("it has an empty component")]
     EmptyComponent,
     /// The bytes are not UTF-8.
@@ -76,7 +76,7 @@ impl EntryPath {
         &self.0
     }
 
-    /// The folders the path lies in, outermost first: `a` and `a/b` of `a/b/c`.
+    /// The parent folders, outermost first: `a` and `a/b` of `a/b/c`.
     pub fn folders(&self) -> impl Iterator<Item = &str> {
         self.0.match_indices('/').filter_map(|(at, _)| self.0.get(..at))
     }
@@ -171,7 +171,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn plain_relative_paths_are_taken_as_they_are() {
+    fn plain_relative_paths_are_accepted() {
         for path in ["a", "bakeline.yaml", "dir/file.txt", "a/b/c", "..a", "a..", "...", "ab:c", "Ü/ß", "-rf"]
         {
             assert_eq!(EntryPath::new(path).map(String::from), Ok(path.to_owned()));
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn every_way_out_of_the_folder_is_refused_by_name() {
+    fn every_invalid_path_is_refused_with_its_fault() {
         let long = "a/".repeat(2048) + "a";
         let wide = "b".repeat(256);
         let table: &[(&str, PathFault)] = &[
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn deserialising_checks_too() {
+    fn deserializing_checks_the_path() {
         assert!(serde_json::from_str::<EntryPath>("\"../x\"").is_err());
         assert_eq!(serde_json::from_str::<EntryPath>("\"x\"").unwrap().as_str(), "x");
     }

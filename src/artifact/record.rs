@@ -3,7 +3,7 @@
 
 use super::bytes::Fields;
 use super::caps::Caps;
-use super::directory::{Entry, EntryKind, Method, entry_name};
+use super::entry::{Entry, EntryKind, Method, entry_name};
 use super::fault::ArchiveFault;
 use super::path::EntryPath;
 
@@ -17,7 +17,7 @@ pub(super) const LOCAL_LEN: u64 = 30;
 /// General purpose flags, APPNOTE 4.4.4.
 mod flag {
     pub const ENCRYPTED: u16 = 1 | 1 << 6 | 1 << 13;
-    /// How hard deflate tried: of no consequence.
+    /// The effort of the compressor; ignored.
     pub const EFFORT: u16 = 1 << 1 | 1 << 2;
     pub const DESCRIPTOR: u16 = 1 << 3;
     pub const UTF8: u16 = 1 << 11;
@@ -27,7 +27,7 @@ mod flag {
 const ZIP64_EXTRA: u16 = 0x0001;
 const UNICODE_PATH_EXTRA: u16 = 0x7075;
 
-/// Refuses what expands beyond the cap, unless it is small.
+/// Refuses a compression ratio above the cap, unless the content is small.
 pub(super) fn check_ratio(what: &str, packed: u64, size: u64, caps: &Caps) -> Result<(), ArchiveFault> {
     if size <= Caps::RATIO_FLOOR || size / caps.ratio.max(1) <= packed {
         return Ok(());
@@ -38,7 +38,7 @@ pub(super) fn check_ratio(what: &str, packed: u64, size: u64, caps: &Caps) -> Re
 /// Reads one record of the central directory.
 pub(super) fn entry(fields: &mut Fields<'_>, caps: &Caps) -> Result<Entry, ArchiveFault> {
     let offset = fields.at();
-    fields.signature(CENTRAL, "no directory record")?;
+    fields.signature(CENTRAL, "no central directory record")?;
     fields.take(4)?; // versions made by and needed
     let (flags, method) = (fields.u16()?, fields.u16()?);
     fields.take(4)?; // time and date
@@ -64,7 +64,7 @@ pub(super) fn entry(fields: &mut Fields<'_>, caps: &Caps) -> Result<Entry, Archi
     let extra = Extra::parse(extra)?;
     extra.check_name(name, offset)?;
     let mut wide = extra.zip64.map(|bytes| Fields::new(bytes, offset, "the zip64 field"));
-    // The order is that of APPNOTE 4.5.3.
+    // In the order of APPNOTE 4.5.3.
     let size = widen(size, wide.as_mut(), offset)?;
     let packed = widen(packed, wide.as_mut(), offset)?;
     let at = widen(at, wide.as_mut(), offset)?;
@@ -81,13 +81,13 @@ fn check_flags(path: &EntryPath, flags: u16, offset: u64) -> Result<(), ArchiveF
         return Err(ArchiveFault::Encrypted { entry: path.clone() });
     }
     if flags & !flag::KNOWN != 0 {
-        return Err(ArchiveFault::Malformed { offset, what: "a flag is set whose meaning is not known" });
+        return Err(ArchiveFault::Malformed { offset, what: "an unknown flag is set" });
     }
     Ok(())
 }
 
-/// The upper half of the attributes holds a Unix mode, the lower half DOS attributes. A mode is looked at
-/// whatever system the entry claims to come from: the tool that unpacks it later may not ask.
+/// Refuses entries that are neither a plain file nor a folder. The upper half of the attributes is a Unix mode, the lower
+/// half DOS attributes. The check ignores the system that the entry names: a tool that unpacks it may ignore it, too.
 fn check_attributes(path: &EntryPath, kind: EntryKind, attributes: u32) -> Result<(), ArchiveFault> {
     const REPARSE_POINT: u32 = 0x400;
     let special = |kind| Err(ArchiveFault::Special { entry: path.clone(), kind });
@@ -102,7 +102,7 @@ fn check_attributes(path: &EntryPath, kind: EntryKind, attributes: u32) -> Resul
         0o020_000 => return special("a character device"),
         0o010_000 => return special("a named pipe"),
         0o140_000 => return special("a socket"),
-        _ => return special("of an unknown type"),
+        _ => return special("an entry of an unknown type"),
     }
     if attributes & REPARSE_POINT != 0 {
         return special("a reparse point");
@@ -124,7 +124,7 @@ fn check_sizes(entry: &Entry, offset: u64, caps: &Caps) -> Result<(), ArchiveFau
     check_ratio(&format!("`{}`", entry.path), entry.packed, entry.size, caps)
 }
 
-/// The value of a 32-bit field, or the next of the zip64 field if it is saturated.
+/// The value of a 32-bit field, or the next value of the zip64 field if the 32-bit field is 0xffffffff.
 fn widen(narrow: u32, wide: Option<&mut Fields<'_>>, offset: u64) -> Result<u64, ArchiveFault> {
     match (narrow, wide) {
         (u32::MAX, Some(wide)) => wide.u64(),
@@ -133,7 +133,7 @@ fn widen(narrow: u32, wide: Option<&mut Fields<'_>>, offset: u64) -> Result<u64,
     }
 }
 
-/// The extra fields that matter.
+/// The extra fields that change the meaning of an entry.
 #[derive(Default)]
 struct Extra<'a> {
     zip64: Option<&'a [u8]>,
@@ -153,13 +153,13 @@ impl<'a> Extra<'a> {
                 _ => continue,
             };
             if slot.replace(value).is_some() {
-                return Err(ArchiveFault::Malformed { offset, what: "an extra field is there twice" });
+                return Err(ArchiveFault::Malformed { offset, what: "an extra field occurs twice" });
             }
         }
         Ok(extra)
     }
 
-    /// Info-ZIP's Unicode path (APPNOTE 4.6.9) would give the entry a second name for some readers.
+    /// Refuses a Unicode path (APPNOTE 4.6.9) that differs from the name: some readers use it instead.
     fn check_name(&self, name: &[u8], offset: u64) -> Result<(), ArchiveFault> {
         match self.unicode_path {
             Some(field) if field.get(5..) != Some(name) => {
@@ -173,7 +173,7 @@ impl<'a> Extra<'a> {
 /// The length of a whole local header, from its first [`LOCAL_LEN`] bytes.
 pub(super) fn local_header_len(fixed: &[u8], entry: &Entry) -> Result<u64, ArchiveFault> {
     let mut fields = Fields::new(fixed, entry.at, "a local header");
-    fields.signature(LOCAL, "no local header where the directory says one is")?;
+    fields.signature(LOCAL, "no local header at the offset in the directory")?;
     fields.take(22)?;
     Ok(LOCAL_LEN + u64::from(fields.u16()?) + u64::from(fields.u16()?))
 }
@@ -182,7 +182,7 @@ pub(super) fn local_header_len(fixed: &[u8], entry: &Entry) -> Result<u64, Archi
 pub(super) fn check_local(header: &[u8], entry: &Entry) -> Result<u64, ArchiveFault> {
     let differs = |field| ArchiveFault::Differs { entry: entry.path.clone(), offset: entry.at, field };
     let mut fields = Fields::new(header, entry.at, "a local header");
-    fields.signature(LOCAL, "no local header where the directory says one is")?;
+    fields.signature(LOCAL, "no local header at the offset in the directory")?;
     fields.take(2)?; // version needed
     let (flags, method) = (fields.u16()?, fields.u16()?);
     fields.take(4)?; // time and date
@@ -209,7 +209,7 @@ pub(super) fn check_local(header: &[u8], entry: &Entry) -> Result<u64, ArchiveFa
     let mut wide = extra.zip64.map(|bytes| Fields::new(bytes, entry.at, "the zip64 field"));
     let size = widen(size, wide.as_mut(), entry.at)?;
     let packed = widen(packed, wide.as_mut(), entry.at)?;
-    // Written as a stream, the numbers were not known yet: they may be zero, and follow the data.
+    // A writer of a stream does not know the numbers yet: they may be zero here, and follow the data.
     let streamed = flags & flag::DESCRIPTOR != 0;
     let agrees = |local: u64, central: u64| local == central || (streamed && local == 0);
     if !agrees(crc32.into(), entry.crc32.into()) {
@@ -232,9 +232,8 @@ pub(super) fn check_local(header: &[u8], entry: &Entry) -> Result<u64, ArchiveFa
 /// The longest data descriptor, in bytes.
 pub(super) const MAX_DESCRIPTOR: u64 = 24;
 
-/// Checks what lies between an entry's data and the next part: nothing, or a data descriptor that agrees with
-/// the directory. The four spellings of a descriptor (signature or not, 32 or 64 bits) are told apart by
-/// their length.
+/// Checks the bytes between an entry's data and the next part: none, or a data descriptor that agrees with the
+/// directory. The length tells the four forms of a descriptor apart (with or without signature, 32 or 64 bits).
 pub(super) fn check_descriptor(between: &[u8], entry: &Entry) -> Result<(), ArchiveFault> {
     let at = entry.limit.saturating_sub(between.len() as u64);
     if entry.flags & flag::DESCRIPTOR == 0 {
@@ -257,7 +256,7 @@ pub(super) fn check_descriptor(between: &[u8], entry: &Entry) -> Result<(), Arch
     Ok(())
 }
 
-/// Bytes between an entry's data and the next part that cannot be a data descriptor.
+/// The fault for bytes between an entry's data and the next part that are not a data descriptor.
 pub(super) fn hidden(offset: u64, len: u64) -> ArchiveFault {
     ArchiveFault::Hidden { offset, len }
 }

@@ -1,12 +1,13 @@
-//! An archive read in place: a few small reads give any one file of an artifact of any size.
+//! An archive in S3, read by ranges: a few small reads for one file, whatever the size of the archive.
 
 use aws_sdk_s3::Client;
 
 use super::archive::check_max;
 use super::caps::Caps;
 use super::content::EntryReader;
-use super::directory::{Directory, Entry, EntryKind};
+use super::directory::Directory;
 use super::end::{self, WINDOW};
+use super::entry::{Entry, EntryKind};
 use super::error::{ArtifactError, Location, Origin};
 use super::fault::ArchiveFault;
 use super::fetch::{self, ObjectStream, Pinned};
@@ -14,17 +15,15 @@ use super::path::EntryPath;
 use super::record::{self, LOCAL_LEN, MAX_DESCRIPTOR};
 use crate::digest::Sha256;
 
-/// A zip in S3 whose directory was read and checked. All reads are of the version that was opened, by its
-/// `ETag`.
+/// A zip archive in S3 whose directory was read and checked. `If-Match` pins all reads to the version that was opened.
 ///
-/// Of the local headers only those of the entries that are read are seen, and checked; [`super::spool`]
-/// checks all.
+/// It checks the local headers of the entries that are read; [`super::spool`] checks all.
 #[derive(Debug)]
 pub struct RemoteArchive {
     s3: Client,
     pinned: Pinned,
     directory: Directory,
-    /// The end of the object, which is at hand from the opening.
+    /// The last bytes of the object, read by [`RemoteArchive::open`].
     tail: Vec<u8>,
 }
 
@@ -32,7 +31,7 @@ impl RemoteArchive {
     /// Opens an archive with one read of its last 64 KiB, and a second if its directory is longer than that.
     ///
     /// # Errors
-    /// [`ArtifactError::Refused`] if it is no archive that may be used; otherwise why S3 did not give it.
+    /// [`ArtifactError::Refused`] if it is not a valid archive; otherwise the error of S3.
     pub async fn open(s3: &Client, at: &Location, caps: &Caps) -> Result<Self, ArtifactError> {
         let (pinned, tail) = fetch::tail(s3, at, WINDOW, caps).await?;
         let refused = |fault| ArtifactError::Refused { origin: Origin::S3(at.clone()), fault };
@@ -61,13 +60,13 @@ impl RemoteArchive {
         self.entries().iter().filter(|entry| entry.kind() == EntryKind::File).map(Entry::path)
     }
 
-    /// The entry of that path, if there is one.
+    /// The entry with this path, if there is one.
     #[must_use]
     pub fn find(&self, path: &EntryPath) -> Option<&Entry> {
         self.directory.find(path)
     }
 
-    /// Size of the object in bytes.
+    /// The size of the object in bytes.
     #[must_use]
     pub fn size(&self) -> u64 {
         self.pinned.size
@@ -79,7 +78,7 @@ impl RemoteArchive {
         &self.pinned.etag
     }
 
-    /// Where the object lies.
+    /// The location of the object.
     #[must_use]
     pub fn location(&self) -> &Location {
         &self.pinned.at
@@ -97,11 +96,11 @@ impl RemoteArchive {
         extract(&bytes, entry).map_err(|fault| self.refused(fault))
     }
 
-    /// The digest of the whole object, streamed in bounded memory.
+    /// The SHA-256 of the whole object, in bounded memory.
     ///
     /// # Errors
-    /// [`ArtifactError::Changed`] if the object is no longer the one that was opened; otherwise why S3 did
-    /// not give it.
+    /// [`ArtifactError::Changed`] if the object is no longer the one that was opened; otherwise the error of
+    /// S3.
     pub async fn digest(&self) -> Result<Sha256, ArtifactError> {
         ObjectStream::of(&self.s3, self.pinned.clone()).digest().await
     }
@@ -119,13 +118,13 @@ impl RemoteArchive {
     }
 }
 
-/// Bytes from an entry's local header to the next part, after a check that they are a reasonable number.
+/// The number of bytes from an entry's local header to the next part, checked to be plausible.
 fn reach(entry: &Entry, path: &EntryPath, max: u64) -> Result<u64, ArchiveFault> {
     check_max(path, entry.size(), max)?;
-    // Deflate makes nothing longer than stored blocks would: 5 bytes for each, which are 16 KiB or more.
+    // Deflate output is at most 5 bytes longer for each block of 16 KiB or more.
     let most = entry.size().saturating_add(entry.size() / 1024).saturating_add(1024);
     if entry.packed > most {
-        let what = "their compressed size is out of proportion";
+        let what = "their compressed size is larger than deflate can give";
         return Err(ArchiveFault::Data { entry: path.clone(), offset: entry.at, what });
     }
     // Between header and data there may be extra fields of up to 64 KiB.

@@ -1,4 +1,4 @@
-//! An object fetched whole, hashed as it arrives, and opened as a local archive.
+//! Downloads an object to a scratch file and opens it as a local archive.
 
 use std::fs::File;
 use std::io;
@@ -13,7 +13,7 @@ use super::error::{ArtifactError, Location, Origin};
 use super::fetch::ObjectStream;
 use crate::digest::Sha256;
 
-/// An artifact in a scratch file that has no name and ends with this value.
+/// An artifact in an unnamed scratch file; dropping it removes the file.
 #[derive(Debug)]
 pub struct Spooled {
     /// The archive, its structure checked.
@@ -26,11 +26,11 @@ pub struct Spooled {
     pub etag: String,
 }
 
-/// Fetches an artifact whole. Memory stays bounded; disk is bounded by [`Caps::archive_bytes`].
+/// Downloads an artifact in bounded memory; [`Caps::archive_bytes`] limits the disk space.
 ///
 /// # Errors
-/// [`ArtifactError::Refused`] if it is no archive that may be used, [`ArtifactError::Changed`] if it was
-/// replaced underway, [`ArtifactError::Scratch`] if it cannot be kept; otherwise why S3 did not give it.
+/// [`ArtifactError::Refused`] if it is not a valid archive, [`ArtifactError::Changed`] if it was replaced during
+/// the download, [`ArtifactError::Scratch`] if it cannot be written; otherwise the error of S3.
 pub async fn spool(s3: &Client, at: &Location, caps: &Caps) -> Result<Spooled, ArtifactError> {
     let scratch = |doing| move |source: io::Error| ArtifactError::Scratch { doing, source };
     let mut file = tokio::fs::File::from_std(tempfile::tempfile().map_err(scratch("make"))?);

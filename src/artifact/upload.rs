@@ -1,4 +1,4 @@
-//! Storing an archive: written once, encrypted, and believed only after it was read back.
+//! Stores an archive in S3: conditional, encrypted, and read back.
 
 use aws_sdk_s3::Client;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
@@ -16,29 +16,28 @@ use crate::digest::Sha256;
 
 mod multipart;
 
-/// The sizes that decide how an archive goes up, in bytes.
+/// The sizes of requests and parts of an upload, in bytes.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Sizes {
-    /// Archives up to this size go up in one request.
+    /// The largest archive that is sent in one request.
     pub(super) single_max: u64,
     /// Size of all parts but the last: S3 takes 5 MiB or more, and 10,000 parts.
     pub(super) part: u64,
 }
 
 impl Default for Sizes {
-    /// 64 MiB at once; otherwise parts of 16 MiB, which reach to 156 GiB.
+    /// One request up to 64 MiB; otherwise parts of 16 MiB, enough for 156 GiB.
     fn default() -> Self {
         Self { single_max: 64 << 20, part: 16 << 20 }
     }
 }
 
-/// How often the whole upload is made anew when S3 says that another write was underway (409), or that one
-/// was there which is gone when it is looked at.
+/// How often the whole upload is tried: S3 may report a concurrent write (409), or an object that is then gone.
 const ATTEMPTS: u32 = 5;
-/// Bytes of the file that are read at once while sending.
+/// The read buffer while sending, in bytes.
 const READ_BUFFER: usize = 64 * 1024;
 
-/// What lies in S3 after a successful [`put`].
+/// The object that [`put`] stored or adopted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stored {
     /// SHA-256 of the object, as read back.
@@ -47,18 +46,17 @@ pub struct Stored {
     pub size: u64,
     /// `ETag` of the object.
     pub etag: String,
-    /// Whether the same bytes were there already, from an earlier attempt.
+    /// Whether an earlier attempt had already stored the same bytes.
     pub adopted: bool,
 }
 
-/// Stores an archive where nothing lies yet, under SSE-KMS with the key `kms`, or the AWS managed key without
-/// one.
+/// Stores an archive at a location without an object, encrypted by SSE-KMS with the key `kms` or the AWS managed key.
 ///
-/// If the same bytes are there already, they are adopted. The call may be repeated after any failure.
+/// An object with the same bytes is adopted. The call may be repeated after any failure.
 ///
 /// # Errors
-/// [`ArtifactError::Occupied`] if something else is there; [`ArtifactError::DigestMismatch`] if what was read
-/// back is not what was sent; otherwise why S3 did not take it.
+/// [`ArtifactError::Occupied`] if the location has another object; [`ArtifactError::DigestMismatch`] if the object
+/// read back differs from the archive; otherwise the error of S3.
 pub async fn put(
     s3: &Client,
     to: &Location,
@@ -68,7 +66,7 @@ pub async fn put(
     put_in(s3, to, archive, kms, Sizes::default()).await
 }
 
-/// [`put`] with other sizes than a user gets.
+/// [`put`] with other sizes, for tests.
 pub(super) async fn put_in(
     s3: &Client,
     to: &Location,
@@ -97,7 +95,7 @@ pub(super) async fn put_in(
     }
 }
 
-/// One archive on its way to one place.
+/// The upload of one archive to one location.
 struct Upload<'a> {
     s3: &'a Client,
     to: &'a Location,
@@ -106,11 +104,11 @@ struct Upload<'a> {
     sizes: Sizes,
 }
 
-/// Why a write was not made.
+/// Why a write failed.
 enum Unwritten {
-    /// Something is there already, or this very write was made by an attempt whose answer was lost.
+    /// The location has an object; it may be the one of an earlier attempt whose response was lost.
     Taken,
-    /// Another write to the same key was underway.
+    /// A concurrent write to the same key.
     Conflict(ArtifactError),
     Failed(ArtifactError),
 }
@@ -153,7 +151,7 @@ impl Upload<'_> {
         self.etag(answer.e_tag, CALL)
     }
 
-    /// Part of the archive as a body that can be sent again and is read as it is sent.
+    /// A part of the archive as a request body that can be sent again.
     async fn bytes(&self, offset: u64, len: u64) -> Result<ByteStream, Unwritten> {
         ByteStream::read_from()
             .path(self.archive.path())
@@ -173,9 +171,9 @@ impl Upload<'_> {
         etag.filter(|etag| !etag.is_empty()).ok_or(Unwritten::Failed(missing))
     }
 
-    /// Reads what was written, and compares.
+    /// Reads the object back and compares its digest.
     async fn read_back(&self, etag: &str) -> Result<Stored, ArtifactError> {
-        let stored = self.look(u64::MAX).await?;
+        let stored = self.inspect(u64::MAX).await?;
         if stored.etag != etag {
             return Err(ArtifactError::Changed { at: self.to.clone(), etag: etag.to_owned() });
         }
@@ -186,16 +184,16 @@ impl Upload<'_> {
         Ok(stored)
     }
 
-    /// Takes what is there for ours if it is the same.
+    /// Adopts the object at the location if its bytes are the same.
     async fn adopt(&self) -> Result<Stored, ArtifactError> {
-        let stored = self.look(Caps::default().archive_bytes.max(self.archive.size())).await?;
+        let stored = self.inspect(Caps::default().archive_bytes.max(self.archive.size())).await?;
         if stored.digest == self.archive.digest() {
             return Ok(Stored { adopted: true, ..stored });
         }
         Err(ArtifactError::Occupied { at: self.to.clone(), digest: stored.digest })
     }
 
-    async fn look(&self, max: u64) -> Result<Stored, ArtifactError> {
+    async fn inspect(&self, max: u64) -> Result<Stored, ArtifactError> {
         let caps = Caps { archive_bytes: max, ..Caps::default() };
         let stream = ObjectStream::open(self.s3, self.to, &caps).await?;
         let (size, etag) = (stream.pinned().size, stream.pinned().etag.clone());
@@ -207,8 +205,8 @@ impl Upload<'_> {
     }
 }
 
-/// Logs a clean-up that failed; the failure that led to it is the one that is reported.
-fn left_behind(at: &Location, upload_id: &str, error: &CallError) {
+/// Logs an abort that failed; the caller reports the failure of the upload.
+fn log_leftover(at: &Location, upload_id: &str, error: &CallError) {
     tracing::warn!(%at, upload_id, error = %aws_sdk_s3::error::DisplayErrorContext(error.as_ref()),
-        "parts of a failed upload are left behind");
+        "the parts of a failed upload could not be removed");
 }

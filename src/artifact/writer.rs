@@ -1,5 +1,4 @@
-//! Reproducible archives: the bytes follow from the entries alone, whatever the order, the machine or the
-//! day.
+//! Reproducible archives: the same entries always give the same bytes.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -11,32 +10,31 @@ use zip::{CompressionMethod, DateTime, System, ZipWriter};
 
 use super::archive::Archive;
 use super::digest::digest_of;
-use super::directory::EntryKind;
+use super::entry::EntryKind;
 use super::error::{ArtifactError, Origin};
 use super::fault::ArchiveFault;
 use super::path::EntryPath;
 use crate::digest::Sha256;
 
-/// Collects entries in any order and writes them as one canonical archive.
+/// Collects entries in any order and writes them as a canonical archive.
 ///
 /// Canonical means: files only, sorted by the bytes of their paths, stored, dated 1980-01-01, mode 0644, no
 /// comments and no extra fields but zip64's where a size needs it. Entries are stored and not deflated
-/// because no two versions of a compressor promise the same bytes: an archive made today must be recognised
-/// as canonical by a later release.
+/// because versions of a compressor may give different bytes: a later release must still recognize an archive of
+/// today as canonical.
 ///
-/// Content waits in a scratch file until [`ArchiveWriter::finish`], so memory does not grow with it.
+/// The content is in a scratch file until [`ArchiveWriter::finish`], so it takes no memory.
 #[derive(Debug)]
 pub struct ArchiveWriter {
     scratch: File,
     /// Offset and length of every entry's content in the scratch file.
     entries: BTreeMap<EntryPath, (u64, u64)>,
-    /// Every path and folder in lower case, so that no system the archive is unpacked on confuses two of
-    /// them.
+    /// Every path and folder in lower case: two that differ in case only collide on some systems.
     folded: BTreeMap<String, (String, EntryKind)>,
     end: u64,
 }
 
-/// A finished archive in a scratch file, which is removed when this is dropped.
+/// A finished archive in a scratch file; dropping it removes the file.
 #[derive(Debug)]
 pub struct Finished {
     file: NamedTempFile,
@@ -45,7 +43,7 @@ pub struct Finished {
 }
 
 impl Finished {
-    /// The file. Its owner alone may read it.
+    /// The scratch file. Only its owner may read it.
     #[must_use]
     pub fn path(&self) -> &std::path::Path {
         self.file.path()
@@ -65,7 +63,7 @@ impl Finished {
 }
 
 impl ArchiveWriter {
-    /// A writer without entries.
+    /// An empty writer.
     ///
     /// # Errors
     /// [`ArtifactError::Scratch`] if no scratch file can be made.
@@ -82,14 +80,14 @@ impl ArchiveWriter {
         self.add_reader(path, bytes)
     }
 
-    /// Adds a file from a reader, which is read to its end.
+    /// Adds a file from a reader, and reads it to its end.
     ///
     /// # Errors
-    /// [`ArtifactError::Unwritable`] if the path collides with one that was added before, exactly, but for
-    /// case, or as a file within a file; [`ArtifactError::Refused`] if the content is read from an archive
-    /// that is at fault; [`ArtifactError::Scratch`] if the content cannot be read or kept.
+    /// [`ArtifactError::Unwritable`] if the path collides with an earlier one: the same path, in another
+    /// case, or as a file within a file; [`ArtifactError::Refused`] if the content comes from an invalid
+    /// archive; [`ArtifactError::Scratch`] if the content cannot be read or written.
     pub fn add_reader(&mut self, path: &EntryPath, mut content: impl Read) -> Result<(), ArtifactError> {
-        claim(&mut self.folded, path)?;
+        reserve(&mut self.folded, path)?;
         let len = self
             .scratch
             .seek(SeekFrom::Start(self.end))
@@ -115,8 +113,8 @@ impl ArchiveWriter {
     }
 }
 
-/// Whether an archive is, byte for byte, what [`ArchiveWriter`] makes of its entries. If so, no byte of it
-/// can change without either this becoming false or the content of an entry changing.
+/// Whether an archive is, byte for byte, what [`ArchiveWriter`] writes for its entries. Then any change of a byte makes
+/// the archive non-canonical or changes the content of an entry.
 ///
 /// # Errors
 /// [`ArtifactError::Refused`] if an entry's content is not as declared, [`ArtifactError::Scratch`] if a
@@ -130,7 +128,7 @@ pub fn is_canonical<R: Read + Seek>(archive: &mut Archive<R>) -> Result<bool, Ar
     let mut folded = BTreeMap::new();
     let mut pack = Pack::new()?;
     for (path, size) in files {
-        if claim(&mut folded, &path).is_err() {
+        if reserve(&mut folded, &path).is_err() {
             return Ok(false);
         }
         let packed = pack.add(&path, size, &mut archive.reader(&path)?);
@@ -140,18 +138,18 @@ pub fn is_canonical<R: Read + Seek>(archive: &mut Archive<R>) -> Result<bool, Ar
     Ok(again.size == archive.size() && again.digest == archive.digest()?)
 }
 
-/// Notes a path and its folders, unless it collides with what was noted before.
-fn claim(folded: &mut BTreeMap<String, (String, EntryKind)>, path: &EntryPath) -> Result<(), ArtifactError> {
+/// Records a path and its folders, unless the path collides with an earlier one.
+fn reserve(folded: &mut BTreeMap<String, (String, EntryKind)>, path: &EntryPath) -> Result<(), ArtifactError> {
     let parts = path.folders().map(|folder| (folder, EntryKind::Folder));
     for (part, kind) in parts.chain([(path.as_str(), EntryKind::File)]) {
         let taken = folded.get(&part.to_lowercase());
         let why = match taken {
             Some((_, EntryKind::Folder)) if kind == EntryKind::File => {
-                format!("`{part}` is a folder already")
+                format!("`{part}` is already a folder")
             }
-            Some((_, EntryKind::File)) if kind == EntryKind::Folder => format!("`{part}` is a file already"),
+            Some((_, EntryKind::File)) if kind == EntryKind::Folder => format!("`{part}` is already a file"),
             Some((other, _)) if other != part => format!("`{part}` and `{other}` differ in case only"),
-            Some(_) if kind == EntryKind::File => "it was added before".to_owned(),
+            Some(_) if kind == EntryKind::File => "it was already added".to_owned(),
             _ => continue,
         };
         return Err(ArtifactError::Unwritable { path: path.to_string(), why });
@@ -163,7 +161,7 @@ fn claim(folded: &mut BTreeMap<String, (String, EntryKind)>, path: &EntryPath) -
     Ok(())
 }
 
-/// The canonical archive in the making; entries come in the order of their paths.
+/// A writer of the canonical archive; entries must come in the order of their paths.
 struct Pack {
     zip: ZipWriter<BufWriter<NamedTempFile>>,
 }
@@ -200,8 +198,7 @@ impl Pack {
     }
 }
 
-/// An error while writing is that of the scratch file, unless the content came out of an archive that is at
-/// fault.
+/// Maps an I/O error to an error of the scratch file, or of the archive that the content comes from.
 fn scratch(doing: &'static str) -> impl Fn(io::Error) -> ArtifactError {
     move |source| match ArchiveFault::from_io(source) {
         ArchiveFault::Io(source) => ArtifactError::Scratch { doing, source },

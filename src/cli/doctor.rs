@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::exit::{CliError, Message};
-use super::identity::Identity;
+use super::identity::{Identity, Keys};
 use super::{Output, json, say};
 use crate::doctor::{Examination, Finding, Status, worst};
 use crate::spec::{self, ReleaseSpec};
@@ -29,6 +29,8 @@ pub struct Args {
     /// The worker's journal, if it is in S3: s3://BUCKET/PREFIX
     #[arg(long, value_name = "PLACE", env = "BAKELINE_JOURNAL")]
     journal: Option<String>,
+    #[command(flatten)]
+    keys: Keys,
     #[command(flatten)]
     identity: Identity,
 }
@@ -56,14 +58,15 @@ async fn doctor(args: Args, output: Output) -> Result<(), CliError> {
     let aws = Identity::aws(&clock).await;
     let region = aws.region().to_owned();
     let place = args.journal.as_deref().and_then(|place| place.strip_prefix("s3://"));
+    let (trust, environments) = (args.keys.trust_root(&aws).await?, args.identity.environments(&aws).await?);
     let examination = Examination {
         aws,
         now: clock.now(),
         pipeline: args.pipeline.clone(),
         spec,
-        signing_key: args.identity.key_source()?,
-        trust: args.identity.trust_root()?,
-        environments: args.identity.environments()?,
+        signing_key: args.keys.key_source()?,
+        trust,
+        environments,
         journal: place.map(|rest| rest.split('/').next().unwrap_or_default().to_owned()),
     };
     show(&args, output, &region, &examination.run().await)

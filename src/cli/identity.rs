@@ -1,34 +1,34 @@
-//! As whom a command acts in AWS, in whose name it signs, and whom it believes.
+//! AWS clients, environments, signing key and trust root of a command.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, ConfigLoader};
 
-use super::exit::CliError;
-use crate::aws::{Aws, Environments};
+use super::config_source::ConfigSource;
+use super::exit::{CliError, Message};
+use crate::aws::{Aws, Environments, environment};
 use crate::engine::Clock;
 use crate::engine::clock::Mapping;
-use crate::engine::error::with_causes;
-use crate::evidence::{KeySource, TrustRoot};
+use crate::evidence::{KeySource, TrustRoot, key_source, trust};
 use crate::stage::Authority;
 
-/// How long a connection may take to be made, and a body may stand still, before the call is tried again: the SDK's own
-/// values, of the machine's time. On a clock that runs 1200 times as fast, the SDK would give a body 17 ms.
-const CONNECT: Duration = Duration::from_millis(3_100);
-const STALL: Duration = Duration::from_secs(20);
-/// How long an answer may take to begin. The SDK would wait for ever: a poll whose connection died without a word would
-/// keep its slots, and its stage would not be polled again.
-const ANSWER: Duration = Duration::from_mins(1);
+/// Timeout of a connection, in the machine's time: the SDK's default. The SDK counts in the time of the clock, and a
+/// rehearsal's clock may run 1200 times as fast.
+const CONNECT_TIMEOUT: Duration = Duration::from_millis(3_100);
+/// Timeout of a body without progress, in the machine's time: the SDK's default.
+const STALL_TIMEOUT: Duration = Duration::from_secs(20);
+/// Timeout of one attempt of a call. The SDK has none by default: a poll on a dead connection would keep its slots, and
+/// the worker would not poll that stage again.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// What the SDK finds in the environment, with the time of `clock` and an end to every wait for the network.
-fn patient(clock: &Clock) -> ConfigLoader {
+/// The SDK configuration of the process environment, with the time of `clock` and a timeout for every call.
+fn sdk_config(clock: &Clock) -> ConfigLoader {
     let timeouts = TimeoutConfig::builder()
-        .connect_timeout(clock.from_machine_time(CONNECT))
-        .operation_attempt_timeout(clock.from_machine_time(ANSWER));
-    let stall = StalledStreamProtectionConfig::enabled().grace_period(clock.from_machine_time(STALL));
+        .connect_timeout(clock.from_machine_time(CONNECT_TIMEOUT))
+        .operation_attempt_timeout(clock.from_machine_time(ATTEMPT_TIMEOUT));
+    let stall = StalledStreamProtectionConfig::enabled().grace_period(clock.from_machine_time(STALL_TIMEOUT));
     aws_config::defaults(BehaviorVersion::latest())
         .time_source(clock.time_source())
         .sleep_impl(clock.sleep_impl())
@@ -36,86 +36,107 @@ fn patient(clock: &Clock) -> ConfigLoader {
         .stalled_stream_protection(stall.build())
 }
 
-/// Arguments of every command that works on jobs in AWS.
+/// Arguments of every command that acts in AWS.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Identity {
-    /// Who signs: `kms:ARN`, `secretsmanager:ARN` or `file:PATH`
-    #[arg(long, value_name = "KEY", env = "BAKELINE_SIGNING_KEY")]
-    signing_key: Option<String>,
-    /// Who is believed: the trust root
-    #[arg(long, value_name = "FILE", env = "BAKELINE_TRUST")]
-    trust: Option<PathBuf>,
-    /// The environments that releases may name, with their roles: a file of the worker's own
-    #[arg(long, value_name = "FILE", env = "BAKELINE_ENVIRONMENTS")]
-    environments: Option<PathBuf>,
+    /// The environments that releases may name, with their roles: file:PATH or ssm:NAME
+    #[arg(long, value_name = "SOURCE", env = "BAKELINE_ENVIRONMENTS")]
+    environments: Option<ConfigSource>,
     /// Live in the virtual time that `bakeline rehearse --listen` prints
     #[arg(long, value_name = "CLOCK", env = "BAKELINE_TEST_CLOCK", hide = true)]
     clock: Option<Mapping>,
 }
 
+/// Arguments of every command that signs statements and verifies them.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Keys {
+    /// The key that signs: kms:KEY, secretsmanager:ARN or file:PATH
+    #[arg(long, value_name = "KEY", env = "BAKELINE_SIGNING_KEY")]
+    signing_key: Option<String>,
+    /// The trust root, the public keys that are trusted: file:PATH or ssm:NAME
+    #[arg(long, value_name = "SOURCE", env = "BAKELINE_TRUST")]
+    trust: Option<ConfigSource>,
+}
+
 impl Identity {
-    /// The clock of everything the command does.
+    /// The clock of the command.
     pub fn clock(&self) -> Clock {
         self.clock.map_or_else(Clock::system, Clock::mapped)
     }
 
-    /// Clients under the identity that the SDK finds in the environment.
+    /// Clients with the credentials of the process environment.
     pub async fn aws(clock: &Clock) -> Aws {
-        Aws::new(&patient(clock).load().await)
+        Aws::new(&sdk_config(clock).load().await)
     }
 
-    /// Where the signing key is; none if none was given.
+    /// The environments that releases may name; none without `--environments`.
     ///
     /// # Errors
-    /// What was given names no key.
+    /// The file or the parameter cannot be read, or has mistakes.
+    pub async fn environments(&self, aws: &Aws) -> Result<Environments, CliError> {
+        let Some(source) = &self.environments else { return Ok(Environments::default()) };
+        let text = source.read(aws, environment::MAX_BYTES, "file of environments").await?;
+        Environments::parse(&text).map_err(|error| {
+            CliError::data(format!("{source} is not a file of environments"), "see docs/operations.md")
+                .caused_by(&error)
+        })
+    }
+}
+
+impl Keys {
+    /// The reference to the signing key, if one was given.
+    ///
+    /// # Errors
+    /// The text is not a reference to a key.
     pub fn key_source(&self) -> Result<Option<KeySource>, CliError> {
         let Some(source) = self.signing_key.as_deref() else { return Ok(None) };
-        let source = source.parse().map_err(|error: crate::evidence::key_source::KeySourceError| {
-            CliError::usage(with_causes(&error), "")
-        })?;
-        Ok(Some(source))
+        let source = source.parse();
+        source.map(Some).map_err(|error: key_source::KeySourceError| CliError::usage(Message::of(&error), ""))
     }
 
-    /// The trust root; none if none was given.
+    /// The trust root, if one was given.
     ///
     /// # Errors
-    /// The file is not one.
-    pub fn trust_root(&self) -> Result<Option<TrustRoot>, CliError> {
-        let Some(path) = &self.trust else { return Ok(None) };
-        TrustRoot::from_file(path).map(Some).map_err(|error| CliError::data(with_causes(&error), ""))
-    }
-
-    /// The environments that releases may name.
-    ///
-    /// # Errors
-    /// The file cannot be read.
-    pub fn environments(&self) -> Result<Environments, CliError> {
-        let Some(path) = &self.environments else { return Ok(Environments::default()) };
-        Environments::from_file(path).map_err(|error| CliError::data(with_causes(&error), ""))
+    /// The file or the parameter cannot be read, or has mistakes.
+    pub async fn trust_root(&self, aws: &Aws) -> Result<Option<TrustRoot>, CliError> {
+        let Some(source) = &self.trust else { return Ok(None) };
+        let text = source.read(aws, trust::MAX_TRUST_ROOT_BYTES, "trust root").await?;
+        parse_trust(source, &text).map(Some)
     }
 
     /// The signer and the trust root.
     ///
     /// # Errors
-    /// One of them was not given or cannot be used.
+    /// One of them is missing or cannot be used.
     pub async fn authority(&self, aws: &Aws) -> Result<Authority, CliError> {
-        let trust = self.trust_root()?.ok_or_else(|| {
+        let trust = self.trust_root(aws).await?.ok_or_else(|| {
             CliError::usage(
                 "no trust root was given",
-                "add --trust FILE; it lists the public keys that are believed",
+                "add --trust file:PATH or ssm:NAME",
             )
         })?;
         let source = self.key_source()?.ok_or_else(|| {
             CliError::usage(
                 "no signing key was given",
-                "add --signing-key kms:ARN, secretsmanager:ARN or file:PATH",
+                "add --signing-key kms:KEY, secretsmanager:ARN or file:PATH",
             )
         })?;
         let signer = source.open(&aws.kms, &aws.secretsmanager).await.map_err(|error| {
-            CliError::unavailable(with_causes(&error), "the signing key must be a P-256 key that can be used")
+            CliError::unavailable("the signing key cannot be used", "use an enabled key on P-256 (ECC_NIST_P256)")
+                .caused_by(&error)
         })?;
         Ok(Authority { signer, trust })
     }
+}
+
+/// Reads a trust root from its text.
+///
+/// # Errors
+/// The text has mistakes.
+pub fn parse_trust(source: &ConfigSource, text: &str) -> Result<TrustRoot, CliError> {
+    TrustRoot::parse(text).map_err(|error| {
+        CliError::data(format!("{source} is not a trust root"), "docs/predicates.md shows one").caused_by(&error)
+    })
 }
 
 #[cfg(test)]
@@ -139,9 +160,9 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_call_that_is_never_answered_ends_and_may_be_tried_again() {
+    async fn a_call_without_a_response_times_out_as_a_transient_error() {
         let clock = Clock::tokio(std::time::UNIX_EPOCH);
-        let config = patient(&clock)
+        let config = sdk_config(&clock)
             .http_client(http_client_fn(|_, _| SharedHttpConnector::new(Silent)))
             .credentials_provider(Credentials::new("id", "secret", None, None, "test"))
             .region("eu-west-1");

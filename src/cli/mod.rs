@@ -1,6 +1,7 @@
 //! The command line: parses arguments, runs a command, prints its error and returns the exit code.
 
 mod cleanup;
+mod config_source;
 mod doctor;
 pub mod exit;
 mod health;
@@ -116,7 +117,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Work(args) => work::main(args, format),
         Command::Run(args) => run::main(args),
         Command::Doctor(args) => doctor::main(args, output),
-        Command::Verify(args) => verify::main(&args),
+        Command::Verify(args) => verify::main(&args, output),
         Command::Cleanup(args) => cleanup::main(args),
         Command::Reap(args) => reap::main(args),
         Command::Judge(args) => judge::main(&args, output),

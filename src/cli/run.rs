@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::exit::CliError;
-use super::identity::Identity;
+use super::identity::{Identity, Keys};
 use super::say;
 use crate::engine::{FailureKind, Job, Network, Outcome};
 use crate::evidence::Stage;
@@ -38,6 +38,8 @@ pub struct Args {
     #[cfg(feature = "rehearsal")]
     #[arg(long, conflicts_with = "resume")]
     rehearse: bool,
+    #[command(flatten)]
+    keys: Keys,
     #[command(flatten)]
     identity: Identity,
 }
@@ -78,13 +80,14 @@ pub fn main(args: Args) -> Result<(), CliError> {
 async fn run(args: Args, job: Job) -> Result<(), CliError> {
     let clock = args.identity.clock();
     let aws = Identity::aws(&clock).await;
-    let authority = args.identity.authority(&aws).await?;
+    let authority = args.keys.authority(&aws).await?;
+    let environments = args.identity.environments(&aws).await?;
     let deps = WorkerDeps {
         aws,
         clock,
         network: Network::direct(),
         authority: Arc::new(authority),
-        environments: args.identity.environments()?,
+        environments,
         journal: Arc::new(Journal::in_memory()),
         telemetry: Telemetry::watched(|now, label, event| tell(now, label.stage.name(), event)),
         stages: Stage::ALL.to_vec(),

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 
 use super::exit::CliError;
 use super::health;
-use super::identity::Identity;
+use super::identity::{Identity, Keys};
 use super::logging::Format;
 use crate::aws::{Aws, Class};
 use crate::engine::error::with_causes;
@@ -48,6 +48,8 @@ pub struct Args {
     /// Write what became of the actions into this folder as a JUnit report
     #[arg(long, value_name = "DIR", env = "BAKELINE_JUNIT")]
     junit: Option<PathBuf>,
+    #[command(flatten)]
+    keys: Keys,
     #[command(flatten)]
     identity: Identity,
 }
@@ -93,7 +95,8 @@ async fn work(args: Args, log_format: Format) -> Result<(), CliError> {
     let stop = signals()?;
     let clock = args.identity.clock();
     let aws = Identity::aws(&clock).await;
-    let authority = args.identity.authority(&aws).await?;
+    let authority = args.keys.authority(&aws).await?;
+    let environments = args.identity.environments(&aws).await?;
     let name = name(&clock);
     let journal = journal(args.journal.as_deref(), &aws, &name)?;
     let outcomes: Outcomes = Arc::default();
@@ -105,7 +108,7 @@ async fn work(args: Args, log_format: Format) -> Result<(), CliError> {
         clock: clock.clone(),
         network: Network::direct(),
         authority: Arc::new(authority),
-        environments: args.identity.environments()?,
+        environments,
         journal: Arc::new(journal),
         telemetry: telemetry(&outcomes, log_format),
         stages,

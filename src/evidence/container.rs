@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::statement::ResourceDescriptor;
+use super::resource::ResourceDescriptor;
 use crate::digest::Sha256;
 
 /// The annotation of a subject that lists the repositories with a copy of a container image.

@@ -7,7 +7,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::statement::ResourceDescriptor;
+use super::resource::ResourceDescriptor;
 use crate::digest::{DigestFormatError, Sha256};
 
 /// The annotation of a subject that carries the identity that its digest was computed from.

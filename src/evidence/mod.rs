@@ -17,6 +17,7 @@ pub mod key_source;
 pub mod layout;
 pub mod link;
 pub mod predicate;
+pub mod resource;
 pub mod signer;
 pub mod statement;
 #[cfg(test)]
@@ -30,7 +31,8 @@ pub use dsse::Envelope;
 pub use image::{Binding, ImageIdentity};
 pub use key::PublicKey;
 pub use key_source::KeySource;
+pub use resource::ResourceDescriptor;
 pub use link::{Link, Run, Stage, System};
 pub use signer::{SignError, Signer, seal};
-pub use statement::{ResourceDescriptor, Statement, StatementError};
+pub use statement::{Statement, StatementError};
 pub use trust::{Purpose, TrustError, TrustRoot, VerifyError};

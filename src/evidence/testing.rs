@@ -16,7 +16,8 @@ use super::predicate::{
     KeptImage, Measurement, Promotion, PromotionOutcome, Provenance, RunDetails, Target, TestOutcome, TestResult,
 };
 use super::signer::{Signer, seal};
-use super::statement::{ResourceDescriptor, Statement, StatementError};
+use super::resource::ResourceDescriptor;
+use super::statement::{Statement, StatementError};
 use super::trust::TrustRoot;
 use crate::digest::Sha256;
 

@@ -246,25 +246,54 @@ pub struct Opened<'a> {
     pub signature: Signature,
 }
 
-#[derive(Deserialize)]
+/// The trust root: the public keys whose statements are accepted.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(title = "bakeline trust root")]
 struct Wire {
+    /// The version of this format.
+    #[schemars(with = "u32", extend("const" = 1))]
     version: Spanned<u32>,
+    /// The keys, 1 to 64.
+    #[schemars(with = "Vec<WireKey>")]
     keys: Spanned<Vec<WireKey>>,
 }
 
-#[derive(Deserialize)]
+/// A public key, and what it may sign.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "Key")]
 struct WireKey {
+    /// A name for messages, unique in the file.
+    #[schemars(with = "String")]
     name: Spanned<String>,
+    /// The public key on P-256 as PEM (PUBLIC KEY).
+    #[schemars(with = "String")]
     public_key: Spanned<String>,
+    /// The statements that the key may sign.
+    #[schemars(with = "Vec<Purpose>")]
     may_sign: Spanned<Vec<Purpose>>,
+    /// The services whose statements the key may sign; without it, every service.
     #[serde(default)]
+    #[schemars(with = "Option<Vec<String>>")]
     services: Option<Spanned<Vec<String>>>,
+    /// Statements issued before this moment (RFC 3339) are refused.
     #[serde(default)]
+    #[schemars(with = "Option<String>")]
     not_before: Option<Spanned<String>>,
+    /// Statements issued at this moment (RFC 3339) or later are refused.
     #[serde(default)]
+    #[schemars(with = "Option<String>")]
     not_after: Option<Spanned<String>>,
+}
+
+/// The JSON Schema of a trust root.
+#[must_use]
+pub fn schema() -> serde_json::Value {
+    let generator = schemars::generate::SchemaSettings::draft2020_12().into_generator();
+    let mut schema = generator.into_root_schema_for::<Wire>();
+    schema.insert("$id".to_owned(), "https://bakeline.dev/schema/trust/v1".into());
+    schema.to_value()
 }
 
 impl TrustRoot {

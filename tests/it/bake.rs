@@ -149,10 +149,13 @@ fn a_recipe_becomes_components_a_recipe_and_encrypted_images_in_two_regions() {
     assert_eq!(definition["buildType"], "https://bakeline.dev/build-types/image-builder-recipe/v1");
     assert_eq!(definition["internalParameters"]["reused"], false);
     let resolved = definition["resolvedDependencies"].as_array().unwrap();
-    let named = |name: &str| resolved.iter().filter(|d| d["name"] == name).cloned().collect::<Vec<_>>();
-    assert!(named("parent image")[0]["uri"].as_str().unwrap().starts_with("ami-"), "{resolved:?}");
-    assert!(named("component")[0]["digest"]["sha256"].is_string(), "its document is bound: {resolved:?}");
+    let named = |prefix: &str| -> Vec<_> {
+        resolved.iter().filter(|d| d["name"].as_str().unwrap().starts_with(prefix)).cloned().collect()
+    };
+    assert!(named("parentImage")[0]["uri"].as_str().unwrap().starts_with("ami-"), "{resolved:?}");
+    assert!(named("component/")[0]["digest"]["sha256"].is_string(), "its document is bound: {resolved:?}");
     assert_eq!(statement["subject"].as_array().unwrap().len(), 2);
+    assert!(zip.by_name("reports/bake/vulnerabilities.dsse.json").is_ok(), "the findings as a statement");
     assert!(zip.by_name("source/image/web.yaml").is_ok() && zip.by_name("reports/bake/scan.sarif").is_ok());
 }
 

@@ -58,7 +58,7 @@ fn a_container_recipe_becomes_an_image_in_two_regions_bound_by_its_digest() {
     let definition = &statement["predicate"]["buildDefinition"];
     assert_eq!(definition["buildType"], "https://bakeline.dev/build-types/image-builder-container-recipe/v1");
     let resolved = definition["resolvedDependencies"].as_array().unwrap();
-    let parent = resolved.iter().find(|dependency| dependency["name"] == "parent image").unwrap();
+    let parent = resolved.iter().find(|dependency| dependency["name"] == "parentImage").unwrap();
     let base = baked.ask("ecr", "DescribeImages", json!({"repositoryName": "base"}));
     let base = base["imageDetails"][0]["imageDigest"].as_str().unwrap().to_owned();
     assert_eq!(format!("sha256:{}", parent["digest"]["sha256"].as_str().unwrap()), base);

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use bakeline::cli::verify::progress::Progress;
-use bakeline::cli::verify::{Options, content as verified, prove};
+use bakeline::cli::Output;
+use bakeline::cli::verify::{Options, content as verified, verify};
 use bakeline::engine::Clock;
 use bakeline::evidence::{Chain, Stage};
 use bakeline::stage::content::{ContentEvent, Position, digest};
@@ -191,14 +192,14 @@ fn chain(baked: &Baked) -> Chain {
         let (cloud, clock) = baked.after.go_on();
         worker(&baked.after, &cloud, &clock).await.authority.trust.clone()
     });
-    prove(file.path(), &trust, &Options { at, ..Options::default() }).unwrap().unwrap()
+    verify(file.path(), &trust, &Options { at, ..Options::default() }).unwrap().unwrap()
 }
 
 fn compare(moment: &Moment, chain: &Chain) -> Result<(), String> {
     in_virtual_time(async {
         let (cloud, clock) = moment.go_on();
         let deps = worker(moment, &cloud, &clock).await;
-        verified::compare(&deps.aws, &clock, [chain], &mut Progress::default())
+        verified::compare(&deps.aws, &clock, [chain], &mut Progress::default(), Output::Text)
             .await
             .map_err(|error| error.to_string())
     })
@@ -225,7 +226,7 @@ fn a_block_that_is_changed_later_is_found() {
                 Err(why) => {
                     assert!(counts, "{what} in {region}: {why}");
                     assert!(
-                        why.contains(&format!("{image} in {region} does not hold what was signed")),
+                        why.contains(&format!("{image} in {region} has the content digest")),
                         "{why}"
                     );
                 }

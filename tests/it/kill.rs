@@ -183,7 +183,7 @@ fn a_job_killed_again_and_again_builds_one_image() {
     fs::write(folder.path().join("out/source.zip"), source()).unwrap();
     let (kills, _) = run_killed(&aws, folder.path(), &[1, 1, 2, 1, 3, 2]);
     assert!(kills >= 4, "killed {kills} times");
-    let trust = folder.path().join("out/trust.yaml");
+    let trust = format!("file:{}", folder.path().join("out/trust.yaml").display());
     let verified = Command::new(BAKELINE)
         .arg("verify")
         .arg(folder.path().join("by-hand/BakedImage.zip"))

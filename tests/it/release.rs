@@ -61,7 +61,7 @@ fn verify(path: &Path, trust: &Path) -> Output {
         .arg("verify")
         .arg(path)
         .arg("--trust")
-        .arg(trust)
+        .arg(format!("file:{}", trust.display()))
         .args(["--at", "2026-01-01T04:00:00Z"])
         .output()
         .unwrap()
@@ -96,7 +96,7 @@ fn verify_detects_every_changed_byte() {
     for artifact in ["1-bake.zip", "2-test.zip", "3-promote.zip", "4-cleanup.zip"] {
         let good = fs::read(rehearsal.out().join(artifact)).unwrap();
         assert!(
-            bakeline::cli::verify::prove(&rehearsal.out().join(artifact), &trust, &options)
+            bakeline::cli::verify::verify(&rehearsal.out().join(artifact), &trust, &options)
                 .unwrap()
                 .is_some()
         );
@@ -110,7 +110,7 @@ fn verify_detects_every_changed_byte() {
                         let mut bad = good.clone();
                         bad[at] ^= 1 << (at % 8);
                         fs::write(&file, &bad).unwrap();
-                        let found = bakeline::cli::verify::prove(&file, trust, options);
+                        let found = bakeline::cli::verify::verify(&file, trust, options);
                         assert!(found.is_err(), "{artifact}: byte {at} was changed, and verify accepts it");
                     }
                 });

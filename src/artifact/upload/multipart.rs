@@ -1,12 +1,12 @@
-//! Storing a large archive in parts; what was begun and cannot be ended is aborted.
+//! Multipart upload of a large archive; a failed one is aborted.
 
 use aws_sdk_s3::types::{ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart, ServerSideEncryption};
 use futures::stream::{StreamExt as _, TryStreamExt as _};
 
-use super::{Unwritten, Upload, left_behind};
+use super::{Unwritten, Upload, log_leftover};
 
-/// Parts underway at once.
-const AT_ONCE: usize = 4;
+/// How many parts are sent concurrently.
+const CONCURRENCY: usize = 4;
 
 impl Upload<'_> {
     /// Returns the `ETag`.
@@ -32,7 +32,7 @@ impl Upload<'_> {
             .server_side_encryption(ServerSideEncryption::AwsKms)
             .set_ssekms_key_id(self.kms.map(str::to_owned))
             .content_type("application/zip")
-            // Said explicitly: S3 refuses parts with a checksum that the upload did not announce.
+            // S3 refuses parts with a checksum unless the upload names the algorithm.
             .checksum_algorithm(ChecksumAlgorithm::Crc32)
             .send()
             .await
@@ -45,7 +45,7 @@ impl Upload<'_> {
         let offsets = (0..size.div_ceil(part)).map(|index| index * part);
         futures::stream::iter((1..).zip(offsets))
             .map(|(number, offset)| self.part(id, number, offset, part.min(size - offset)))
-            .buffered(AT_ONCE)
+            .buffered(CONCURRENCY)
             .try_collect()
             .await
     }
@@ -90,7 +90,7 @@ impl Upload<'_> {
         if let Err(error) = abort.send().await {
             let gone = error.raw_response().is_some_and(|response| response.status().as_u16() == 404);
             if !gone {
-                left_behind(self.to, id, &error.into());
+                log_leftover(self.to, id, &error.into());
             }
         }
     }

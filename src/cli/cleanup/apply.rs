@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::failed;
 use super::places::Place;
 use crate::cli::exit::CliError;
-use crate::cli::identity::Identity;
+use crate::cli::identity::{Identity, Keys};
 use crate::cli::say;
 use crate::engine::Timestamp;
 use crate::engine::error::with_causes;
@@ -28,6 +28,8 @@ pub struct Args {
     #[arg(long, value_name = "ALIAS")]
     target: Option<String>,
     #[command(flatten)]
+    keys: Keys,
+    #[command(flatten)]
     identity: Identity,
 }
 
@@ -39,7 +41,7 @@ pub async fn main(args: Args) -> Result<(), CliError> {
     let clock = args.identity.clock();
     let home = Identity::aws(&clock).await;
     let Place { aws, account, .. } = Place::named(&args.identity, args.target.as_deref()).await?;
-    let authority = args.identity.authority(&home).await?;
+    let authority = args.keys.authority(&home).await?;
     let plan = read(&bytes, &authority.trust, clock.now()).map_err(|why| {
         CliError::data(format!("{file}: {why}"), "make a new one with: bakeline cleanup plan")
     })?;

@@ -56,7 +56,7 @@ impl Place {
 
     async fn behind(identity: &Identity, home: &Aws, alias: &str) -> Result<Self, CliError> {
         let now = identity.clock().now().0;
-        let aws = identity.environments()?.clients_for_person(home, alias, SESSION, now).await;
+        let aws = identity.environments(home).await?.clients_for_person(home, alias, SESSION, now).await;
         let aws = aws.map_err(|error| match error {
             EnvironmentError::Assume(error) => failed(&StageError::from(error)),
             error => CliError::data(with_causes(&error), "give the file of environments with --environments"),

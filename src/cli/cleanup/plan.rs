@@ -10,7 +10,7 @@ use futures::{StreamExt as _, stream};
 use super::places::{AT_ONCE, Place};
 use super::{failed, scope, spec};
 use crate::cli::exit::CliError;
-use crate::cli::identity::Identity;
+use crate::cli::identity::{Identity, Keys};
 use crate::cli::say;
 use crate::engine::error::with_causes;
 use crate::evidence::predicate::{Aim, CLEANUP_PLAN, CleanupPlan, PlannedContainer};
@@ -48,6 +48,8 @@ pub struct Args {
     #[arg(long, value_name = "ALIAS", verbatim_doc_comment)]
     target: Vec<String>,
     #[command(flatten)]
+    keys: Keys,
+    #[command(flatten)]
     identity: Identity,
 }
 
@@ -62,7 +64,7 @@ pub async fn main(args: Args) -> Result<(), CliError> {
     let spec = spec(&args.spec)?;
     scope(&spec, None)?;
     let home = Identity::aws(&args.identity.clock()).await;
-    let authority = args.identity.authority(&home).await?;
+    let authority = args.keys.authority(&home).await?;
     let places = Place::all(&args.identity, &args.target).await?;
     let look = |place| {
         let (args, spec) = (&args, &spec);

@@ -315,7 +315,7 @@ fn announce(
         ("AWS_DEFAULT_REGION", plan.setup.region.clone()),
         ("BAKELINE_TEST_CLOCK", clock.to_string()),
         ("BAKELINE_SIGNING_KEY", format!("kms:{}", founded.signing_key)),
-        ("BAKELINE_TRUST", out.join(collect_artifacts::TRUST).display().to_string()),
+        ("BAKELINE_TRUST", format!("file:{}", out.join(collect_artifacts::TRUST).display())),
     ] {
         say(&format!("export {name}={value}"))?;
     }

@@ -41,7 +41,7 @@ pub async fn print(
     say(&format!("\n{} of virtual time, {calls} API calls", elapsed(end.since(epoch()))))?;
     say(&format!("Artifacts   {}", kept.folder.display()))?;
     say(&format!(
-        "Verify      bakeline verify {} --trust {} --at {end}",
+        "Verify      bakeline verify {} --trust file:{} --at {end}",
         kept.folder.display(),
         kept.folder.join(TRUST).display()
     ))

@@ -1,96 +1,121 @@
-//! `bakeline verify --content`: what is on an image's volumes today, held against what was signed.
+//! `bakeline verify --content`: compares the content of an image's volumes with the digest in the statement.
 
 use std::collections::BTreeSet;
+
+use serde_json::Value;
 
 use crate::aws::Aws;
 use crate::cli::cleanup::failed;
 use crate::cli::exit::CliError;
-use crate::cli::say;
+use crate::cli::{Output, say};
 use crate::digest::Sha256;
 use crate::engine::Clock;
-use crate::evidence::image::content_digest;
+use crate::evidence::image::{BINDS, content_digest};
 use crate::evidence::{Chain, ContainerIdentity, ImageIdentity};
 use crate::stage::content::{ContentEvent, Position, digest};
 
 use super::progress::Progress;
 
-/// The images of a chain, each with the content digest that its statement binds, if it binds one.
+/// A machine image of a release, and what the bake's statement binds of it.
+#[derive(Debug)]
+pub struct Bound {
+    /// The image.
+    pub image: ImageIdentity,
+    /// The annotation `bakeline_binds`; `identity` without one.
+    pub binds: String,
+    /// The content digest, if the statement has one.
+    pub content: Option<Sha256>,
+}
+
+/// The machine images of a chain, each with what the bake's statement binds.
 ///
 /// # Errors
-/// A subject of the bake's statement has a digest or an annotation that is none.
-pub fn bound(chain: &Chain) -> Result<Vec<(ImageIdentity, Option<Sha256>)>, CliError> {
-    let odd = |why: String| CliError::data(format!("the statement of the bake: {why}"), "");
+/// A subject has a malformed digest or annotation.
+pub fn bindings(chain: &Chain) -> Result<Vec<Bound>, CliError> {
     let mut bound = Vec::new();
     for subject in chain.first().statement.subject() {
-        if let Some(image) = ImageIdentity::of(subject).map_err(|error| odd(error.to_string()))? {
-            let content =
-                content_digest(subject).map_err(|error| odd(format!("{}: {error}", subject.label())))?;
-            bound.push((image, content));
+        let malformed = |error: &dyn std::error::Error| {
+            CliError::failed(format!("the bake's statement has a malformed subject {}", subject.label()), "")
+                .caused_by(error)
+        };
+        if let Some(image) = ImageIdentity::of(subject).map_err(|error| malformed(&error))? {
+            let content = content_digest(subject).map_err(|error| malformed(&error))?;
+            let binds = subject.annotations.get(BINDS).and_then(Value::as_str).unwrap_or("identity");
+            bound.push(Bound { image, binds: binds.to_owned(), content });
         }
     }
     Ok(bound)
 }
 
-/// Reads the volumes of every image whose content is bound, and compares. Says beforehand what that costs.
+/// Reads the volumes of every image with a content digest, and compares. Prints what that costs before it starts; with
+/// JSON output it prints nothing.
 ///
 /// # Errors
-/// No image's content is bound; one holds something else; one cannot be read; the progress cannot be kept.
+/// No image has a content digest, an image has other content, an image cannot be read, or the progress cannot be saved.
 pub async fn compare<'c>(
     aws: &Aws,
     clock: &Clock,
     chains: impl IntoIterator<Item = &'c Chain>,
     progress: &mut Progress,
+    output: Output,
 ) -> Result<(), CliError> {
+    let tell = |line: &str| match output {
+        Output::Text => say(line),
+        Output::Json => Ok(()),
+    };
     let (mut images, mut containers) = (BTreeSet::new(), BTreeSet::new());
     for chain in chains {
-        for (image, content) in bound(chain)? {
+        for Bound { image, content, .. } in bindings(chain)? {
             images.extend(content.map(|content| (image.region, image.image_id, content)));
         }
         containers.extend(chain.containers().iter().map(ContainerIdentity::reference));
     }
     if images.is_empty() && containers.is_empty() {
-        return Err(CliError::data(
-            "the statements bind the images' identities only: there is no content to compare with",
-            "bake.content in the release spec has the next bake read it",
+        return Err(CliError::failed(
+            "the statements bind the images' identities only: there is no content to compare",
+            "set bake.content_digest in the release spec; the next bake then reads the content",
         ));
     }
     for reference in containers {
-        say(&format!(
-            "{reference}: its digest binds its bytes, and whoever pulls it by the digest compares them"
-        ))?;
+        tell(&format!("{reference}: the digest binds the bytes; every pull by this digest compares them"))?;
     }
-    for (region, image, signed) in images {
-        let place = format!("{image} in {region}");
-        let mut kept = Ok(());
-        let from = progress.of(&region, &image, &signed);
-        let tell = |news| {
-            // A reader of standard output that went away does not end the comparison.
-            let _ = match news {
-                ContentEvent::Started(survey) if from == Position::default() => {
-                    say(&format!("{place}: reading {survey}"))
-                }
-                ContentEvent::Started(survey) => {
-                    say(&format!("{place}: going on where an earlier reading stopped, of {survey}"))
-                }
-                ContentEvent::Progress { percent, position } => {
-                    let written = progress.keep(&region, &image, &signed, position);
-                    kept = std::mem::replace(&mut kept, Ok(())).and(written);
-                    say(&format!("{place}: {percent} %"))
-                }
-            };
-        };
-        let found = digest(aws, clock, &region, &image, from, tell).await.map_err(|error| failed(&error))?;
-        kept?;
-        progress.end(&region, &image, &signed)?;
-        if found != signed {
-            return Err(CliError::data(
-                format!(
-                    "{place} does not hold what was signed: its content digest is {found}, the statement has {signed}"
-                ),
-                "do not use this image: a block of its snapshots was changed, added or taken away since it was baked",
-            ));
-        }
-        say(&format!("{place}: holds what was signed ({found})"))?;
+    for (region, image, expected) in images {
+        compare_image(aws, clock, (&region, &image), &expected, progress, &tell).await?;
     }
     Ok(())
+}
+
+async fn compare_image(
+    aws: &Aws,
+    clock: &Clock,
+    (region, image): (&str, &str),
+    expected: &Sha256,
+    progress: &mut Progress,
+    tell: &impl Fn(&str) -> Result<(), CliError>,
+) -> Result<(), CliError> {
+    let name = format!("{image} in {region}");
+    let mut saved = Ok(());
+    let from = progress.of(region, image, expected);
+    let on_news = |news| {
+        // A closed standard output does not end the comparison.
+        let _ = match news {
+            ContentEvent::Started(survey) if from == Position::default() => tell(&format!("{name}: reading {survey}")),
+            ContentEvent::Started(survey) => tell(&format!("{name}: continuing an interrupted reading of {survey}")),
+            ContentEvent::Progress { percent, position } => {
+                let written = progress.save(region, image, expected, position);
+                saved = std::mem::replace(&mut saved, Ok(())).and(written);
+                tell(&format!("{name}: {percent} %"))
+            }
+        };
+    };
+    let found = digest(aws, clock, region, image, from, on_news).await.map_err(|error| failed(&error))?;
+    saved?;
+    progress.remove(region, image, expected)?;
+    if found != *expected {
+        return Err(CliError::failed(
+            format!("{name} has the content digest {found}, the statement has {expected}"),
+            "do not use this image: a block of its snapshots has changed since the bake",
+        ));
+    }
+    tell(&format!("{name}: the content matches the statement ({found})"))
 }

@@ -1,37 +1,58 @@
-//! How far readings of images' content have come, in a file: one that was interrupted goes on from there.
+//! The progress of `bakeline verify --content`, in a file: an interrupted reading continues from there.
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
+
+use crate::cli::exit::Message;
 use crate::digest::Sha256;
-use crate::engine::error::with_causes;
 use crate::stage::content::Position;
 
-/// Where each reading is.
+/// The version of the file's format.
+const VERSION: u32 = 1;
+
+/// The file.
+#[derive(Serialize, Deserialize)]
+struct File {
+    version: u32,
+    /// The position of each reading, by region, image and digest.
+    readings: BTreeMap<String, Position>,
+}
+
+impl Default for File {
+    fn default() -> Self {
+        Self { version: VERSION, readings: BTreeMap::new() }
+    }
+}
+
+/// The position of each reading.
 #[derive(Debug, Default)]
 pub struct Progress {
-    /// No file: an interrupted reading begins anew.
+    /// Without a file, an interrupted reading starts again.
     file: Option<PathBuf>,
     positions: BTreeMap<String, Position>,
 }
 
-/// Why a file of progress cannot be used.
+/// Why a progress file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ProgressError {
-    #[error("{} cannot be read", path.display())]
+    #[error("the progress file {} cannot be read", path.display())]
     Read {
         path: PathBuf,
         #[source]
         source: std::io::Error,
     },
-    #[error("{} is no file of progress", path.display())]
+    #[error("{} is not a progress file", path.display())]
     Shape {
         path: PathBuf,
         #[source]
         source: serde_json::Error,
     },
-    #[error("{} cannot be written", path.display())]
+    #[error("{} has version {found}, expected {VERSION}", path.display())]
+    Version { path: PathBuf, found: u32 },
+    #[error("the progress file {} cannot be written", path.display())]
     Write {
         path: PathBuf,
         #[source]
@@ -40,33 +61,36 @@ pub enum ProgressError {
 }
 
 impl Progress {
-    /// Reads the file; one that is not there yet has nothing in it.
+    /// Reads the file; a missing file is an empty one.
     ///
     /// # Errors
-    /// The file cannot be read, or is something else.
+    /// The file cannot be read, or has another format.
     pub fn open(file: Option<&Path>) -> Result<Self, ProgressError> {
         let Some(path) = file else { return Ok(Self::default()) };
-        let positions = match std::fs::read(path) {
+        let file: File = match std::fs::read(path) {
             Ok(bytes) => serde_json::from_slice(&bytes)
                 .map_err(|source| ProgressError::Shape { path: path.to_owned(), source })?,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => BTreeMap::new(),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => File::default(),
             Err(source) => return Err(ProgressError::Read { path: path.to_owned(), source }),
         };
-        Ok(Self { file: Some(path.to_owned()), positions })
+        if file.version != VERSION {
+            return Err(ProgressError::Version { path: path.to_owned(), found: file.version });
+        }
+        Ok(Self { file: Some(path.to_owned()), positions: file.readings })
     }
 
-    /// From where the reading of an image goes on. `signed` is what it is held against: another statement's reading is
-    /// another one.
+    /// The position from which the reading of an image continues. `signed` is the digest in the statement: each digest
+    /// has a reading of its own.
     #[must_use]
     pub fn of(&self, region: &str, image: &str, signed: &Sha256) -> Position {
         self.positions.get(&key(region, image, signed)).copied().unwrap_or_default()
     }
 
-    /// Keeps how far the reading of an image has come.
+    /// Saves the position of a reading.
     ///
     /// # Errors
     /// The file cannot be written.
-    pub fn keep(
+    pub fn save(
         &mut self,
         region: &str,
         image: &str,
@@ -77,23 +101,24 @@ impl Progress {
         self.write()
     }
 
-    /// Forgets a reading that has come to its end.
+    /// Removes a finished reading.
     ///
     /// # Errors
     /// The file cannot be written.
-    pub fn end(&mut self, region: &str, image: &str, signed: &Sha256) -> Result<(), ProgressError> {
+    pub fn remove(&mut self, region: &str, image: &str, signed: &Sha256) -> Result<(), ProgressError> {
         self.positions.remove(&key(region, image, signed));
         self.write()
     }
 
-    /// Replaces the file whole: whoever is interrupted here leaves the one before.
+    /// Replaces the whole file: an interruption leaves the old one.
     fn write(&self) -> Result<(), ProgressError> {
         let Some(path) = &self.file else { return Ok(()) };
         let failed = |source| ProgressError::Write { path: path.clone(), source };
-        let text = serde_json::to_vec_pretty(&self.positions)
+        let file = File { version: VERSION, readings: self.positions.clone() };
+        let text = serde_json::to_vec_pretty(&file)
             .map_err(|source| ProgressError::Shape { path: path.clone(), source })?;
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        // Made for its owner alone: a position is believed.
+        // Only its owner may write it: nothing verifies a position.
         let mut file = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
         file.write_all(&text).map_err(failed)?;
         file.persist(path).map_err(|error| failed(error.error))?;
@@ -103,7 +128,7 @@ impl Progress {
 
 impl From<ProgressError> for crate::cli::exit::CliError {
     fn from(error: ProgressError) -> Self {
-        Self::data(with_causes(&error), "give --progress a file of its own, in a folder that can be written")
+        Self::data(Message::of(&error), "give --progress a file of its own, in a writable folder")
     }
 }
 
@@ -123,19 +148,19 @@ mod tests {
         let at = Position { volume: 1, next: 4096, ..Position::default() };
         let mut first = Progress::open(Some(&file)).unwrap();
         assert_eq!(first.of("r", "ami-1", &signed), Position::default());
-        first.keep("r", "ami-1", &signed, at).unwrap();
+        first.save("r", "ami-1", &signed, at).unwrap();
         let mut second = Progress::open(Some(&file)).unwrap();
         assert_eq!(second.of("r", "ami-1", &signed), at);
         assert_eq!(second.of("r", "ami-1", &other), Position::default(), "another statement's reading");
-        second.end("r", "ami-1", &signed).unwrap();
+        second.remove("r", "ami-1", &signed).unwrap();
         assert_eq!(Progress::open(Some(&file)).unwrap().of("r", "ami-1", &signed), Position::default());
     }
 
     #[test]
-    fn without_a_file_nothing_is_kept_and_what_is_no_file_of_progress_is_refused() {
+    fn without_a_file_nothing_is_saved_and_another_file_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let mut none = Progress::open(None).unwrap();
-        none.keep("r", "ami-1", &Sha256::of(b""), Position::default()).unwrap();
+        none.save("r", "ami-1", &Sha256::of(b""), Position::default()).unwrap();
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
         let file = folder.path().join("other");
         std::fs::write(&file, "statements").unwrap();

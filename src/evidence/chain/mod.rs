@@ -15,7 +15,8 @@ use super::dsse::Envelope;
 use super::image::ImageIdentity;
 use super::layout::{self, STATEMENTS};
 use super::link::{Link, Stage};
-use super::statement::{ResourceDescriptor, Statement};
+use super::resource::ResourceDescriptor;
+use super::statement::Statement;
 use super::trust::{Opened, TrustRoot, TrustedKey};
 use crate::digest::Sha256;
 

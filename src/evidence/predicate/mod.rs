@@ -1,12 +1,15 @@
-//! What each stage says: SLSA provenance, an in-toto test result, and our own promotion and cleanup.
+//! Predicates: SLSA provenance, in-toto test result and vulnerabilities, our promotion and cleanup, and the SLSA
+//! verification summary.
 //!
-//! The fields of ours, and of the link every predicate carries, are described in `docs/predicates.md`.
+//! `docs/predicates.md` describes our own members and the link that every predicate of the chain has.
 
 mod cleanup;
 mod cleanup_plan;
 mod promotion;
 mod provenance;
 mod test_result;
+mod verification_summary;
+mod vulnerabilities;
 
 use serde::Serialize;
 
@@ -20,10 +23,12 @@ pub use promotion::{
 };
 pub use provenance::{BuildDefinition, BuildMetadata, Builder, Provenance, RunDetails};
 pub use test_result::{TestOutcome, TestResult};
+pub use verification_summary::{VERIFICATION_SUMMARY, VerificationResult, VerificationSummary, Verifier};
+pub use vulnerabilities::{ScanMetadata, Scanner, Severity, VULNERABILITIES, Vulnerabilities, Vulnerability};
 
 use super::link::Stage;
 
-/// A kind of predicate: the type its statements name, and the one stage that makes them.
+/// A predicate of the chain: its type, and the stage that makes it.
 pub trait Predicate: Serialize {
     /// The predicate type, a URI.
     const TYPE: &'static str;
@@ -31,7 +36,7 @@ pub trait Predicate: Serialize {
     const STAGE: Stage;
 }
 
-/// The predicate type of the statements a stage makes.
+/// The predicate type of a stage.
 #[must_use]
 pub const fn type_of(stage: Stage) -> &'static str {
     match stage {

@@ -1,4 +1,4 @@
-//! SLSA provenance v1: how the image was built, and from what.
+//! SLSA provenance v1: how an image was built, and from what.
 
 use std::collections::BTreeMap;
 
@@ -8,15 +8,15 @@ use time::OffsetDateTime;
 
 use super::Predicate;
 use crate::evidence::link::Stage;
-use crate::evidence::statement::ResourceDescriptor;
+use crate::evidence::resource::ResourceDescriptor;
 
 /// The predicate <https://slsa.dev/provenance/v1>.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Provenance {
-    /// What went in.
+    /// The inputs of the build.
     pub build_definition: BuildDefinition,
-    /// What happened.
+    /// The run of the build.
     pub run_details: RunDetails,
 }
 
@@ -24,14 +24,14 @@ pub struct Provenance {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct BuildDefinition {
-    /// A URI that says how the parameters are to be read.
+    /// A URI that defines the meaning of the parameters.
     pub build_type: String,
-    /// What the one who asked for the build chose; a JSON object.
+    /// The parameters that the release chooses; a JSON object.
     pub external_parameters: Value,
-    /// What the builder chose; a JSON object.
+    /// The parameters that the builder chooses; a JSON object.
     #[serde(default, skip_serializing_if = "Value::is_null")]
     pub internal_parameters: Value,
-    /// Source artifact, parent image, recipe, components.
+    /// Source artifact, spec, recipe, parent image and components.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub resolved_dependencies: Vec<ResourceDescriptor>,
 }
@@ -40,11 +40,11 @@ pub struct BuildDefinition {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RunDetails {
-    /// Who built.
+    /// The builder.
     pub builder: Builder,
-    /// Which run, and when.
+    /// The id and the times of the run.
     pub metadata: BuildMetadata,
-    /// Things that came out beside the image: logs, the build version's ARN.
+    /// Further outputs: the image build version, copies in other accounts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub byproducts: Vec<ResourceDescriptor>,
 }
@@ -53,26 +53,26 @@ pub struct RunDetails {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Builder {
-    /// A URI that names the builder and so what it can be trusted to do.
+    /// The URI of the builder: the trust base that a verifier pins.
     pub id: String,
-    /// Versions of its parts, by name.
+    /// The versions of its components, by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub version: BTreeMap<String, String>,
-    /// Things the builder itself depends on.
+    /// Dependencies of the builder.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub builder_dependencies: Vec<ResourceDescriptor>,
 }
 
-/// Which run it was.
+/// The id and the times of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct BuildMetadata {
-    /// The run's id with the builder, for example the image build version's ARN.
+    /// The id of the run, for example the ARN of the image build version.
     pub invocation_id: String,
-    /// When the build began.
+    /// When the build started.
     #[serde(default, with = "time::serde::rfc3339::option", skip_serializing_if = "Option::is_none")]
     pub started_on: Option<OffsetDateTime>,
-    /// When it ended.
+    /// When it finished.
     #[serde(default, with = "time::serde::rfc3339::option", skip_serializing_if = "Option::is_none")]
     pub finished_on: Option<OffsetDateTime>,
 }

@@ -1,29 +1,29 @@
-//! in-toto test-result v0.1: which checks passed on the image in staging.
+//! in-toto test-result v0.1: the checks that passed and failed on the image.
 
 use serde::{Deserialize, Serialize};
 
 use super::Predicate;
 use crate::evidence::link::Stage;
-use crate::evidence::statement::ResourceDescriptor;
+use crate::evidence::resource::ResourceDescriptor;
 
 /// The predicate <https://in-toto.io/attestation/test-result/v0.1>.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TestResult {
-    /// The result of the whole.
+    /// The result of all checks.
     pub result: TestOutcome,
-    /// What was run: the spec and the scripts, by digest.
+    /// The spec and the scripts that were run, by digest.
     pub configuration: Vec<ResourceDescriptor>,
-    /// Where the run can be looked at.
+    /// The URL of the run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
-    /// Names of the checks that passed.
+    /// The names of the checks that passed.
     #[serde(default)]
     pub passed_tests: Vec<String>,
-    /// Names of those that passed with a warning.
+    /// The names of the checks that passed with a warning.
     #[serde(default)]
     pub warned_tests: Vec<String>,
-    /// Names of those that failed.
+    /// The names of the checks that failed.
     #[serde(default)]
     pub failed_tests: Vec<String>,
 }
@@ -32,11 +32,11 @@ pub struct TestResult {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum TestOutcome {
-    /// Everything passed.
+    /// All checks passed.
     Passed,
-    /// Passed, with warnings.
+    /// All checks passed, some with a warning.
     Warned,
-    /// Something failed.
+    /// A check failed.
     Failed,
 }
 

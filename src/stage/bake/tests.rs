@@ -253,14 +253,16 @@ fn the_provenance_names_source_recipe_parent_components_and_build() {
             arn: Some("arn:recipe".into()),
             parent_image: Some("ami-parent".into()),
             parent_digest: None,
-            components: vec!["arn:component/1".into(), "arn:component/2".into()],
+            components: vec!["arn:component/a/1.0.0/1".into(), "arn:component/b/1.0.0/1".into()],
         },
         infrastructure: Some("arn:infrastructure".into()),
         distribution: None,
         created: Some("2026-01-01T00:00:00.000Z".into()),
     };
     let digest = Sha256::of(b"source");
-    let source = SourceArtifact { name: "Source".into(), uri: "s3://bucket/source.zip".into(), digest };
+    let spec_digest = Sha256::of(b"spec");
+    let uri = "s3://bucket/source.zip".to_owned();
+    let source = SourceArtifact { uri, digest, spec: "bakeline.yaml".into(), spec_digest };
     let said = provenance::provenance(&run, &source, &[built("eu-west-1", "210987654321", "ami-o")]);
     let value = serde_json::to_value(&said).unwrap();
     assert_eq!(
@@ -268,25 +270,30 @@ fn the_provenance_names_source_recipe_parent_components_and_build() {
         serde_json::json!({
             "buildDefinition": {
                 "buildType": provenance::BUILD_TYPE,
-                "externalParameters": { "imagePipeline": pipeline, "service": "web" },
-                "internalParameters": { "infrastructureConfiguration": "arn:infrastructure", "distributionConfiguration": null },
+                "externalParameters": { "source": "s3://bucket/source.zip", "spec": "bakeline.yaml", "service": "web" },
+                "internalParameters": {
+                    "infrastructureConfiguration": "arn:infrastructure",
+                    "distributionConfiguration": null,
+                    "imagePipeline": pipeline,
+                },
                 "resolvedDependencies": [
-                    { "name": "Source", "uri": "s3://bucket/source.zip", "digest": { "sha256": digest.to_string() } },
-                    { "name": "image recipe", "uri": "arn:recipe" },
-                    { "name": "parent image", "uri": "ami-parent" },
-                    { "name": "component", "uri": "arn:component/1" },
-                    { "name": "component", "uri": "arn:component/2" },
+                    { "name": "source", "uri": "s3://bucket/source.zip", "digest": { "sha256": digest.to_string() } },
+                    { "name": "spec", "digest": { "sha256": spec_digest.to_string() } },
+                    { "name": "recipe", "uri": "arn:recipe" },
+                    { "name": "parentImage", "uri": "ami-parent" },
+                    { "name": "component/a", "uri": "arn:component/a/1.0.0/1" },
+                    { "name": "component/b", "uri": "arn:component/b/1.0.0/1" },
                 ],
             },
             "runDetails": {
-                "builder": { "id": pipeline, "version": { "bakeline": env!("CARGO_PKG_VERSION") } },
+                "builder": { "id": "https://bakeline.dev/builder/image-builder/v1", "version": { "bakeline": env!("CARGO_PKG_VERSION") } },
                 "metadata": { "invocationId": ARN, "startedOn": "2026-01-01T00:00:00Z" },
                 "byproducts": [
-                    { "name": "image build version", "uri": ARN },
+                    { "name": "imageBuild", "uri": ARN },
                     {
-                        "name": "copy in another account",
+                        "name": "copy/eu-west-1/210987654321",
                         "uri": "arn:aws-cn:ec2:eu-west-1::image/ami-o",
-                        "annotations": { "account": "210987654321", "looked_at": false },
+                        "annotations": { "account": "210987654321", "bakeline_verified": false },
                     },
                 ],
             },

@@ -210,7 +210,7 @@ fn a_chain_signed_again_without_changes_verifies() {
             ..Default::default()
         };
         assert!(
-            bakeline::cli::verify::prove(file.path(), &trust, &options).unwrap().is_some(),
+            bakeline::cli::verify::verify(file.path(), &trust, &options).unwrap().is_some(),
             "{}",
             pending.stage
         );

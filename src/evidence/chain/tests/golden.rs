@@ -24,6 +24,18 @@ fn the_golden_chain_is_verified() {
     }
 }
 
+#[test]
+fn the_schemas_are_the_golden_ones() {
+    for (path, schema) in schemas() {
+        let golden: serde_json::Value = serde_json::from_slice(&read(path)).unwrap();
+        assert_eq!(schema, golden, "{path}");
+    }
+}
+
+fn schemas() -> [(&'static str, serde_json::Value); 1] {
+    [("trust.schema.json", crate::evidence::trust::schema())]
+}
+
 /// Writes the golden files again after an intended change of the format:
 /// `cargo test --lib golden -- --ignored`.
 #[test]
@@ -32,6 +44,9 @@ fn write() {
     let case = Case::golden();
     std::fs::write(format!("{FOLDER}/trust.yaml"), case.trust_yaml()).unwrap();
     std::fs::create_dir_all(format!("{FOLDER}/statements")).unwrap();
+    for (path, schema) in schemas() {
+        std::fs::write(format!("{FOLDER}/{path}"), serde_json::to_vec_pretty(&schema).unwrap()).unwrap();
+    }
     for (path, bytes) in case.seal() {
         std::fs::write(format!("{FOLDER}/{path}"), bytes).unwrap();
     }

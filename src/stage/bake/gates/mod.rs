@@ -5,3 +5,4 @@ pub mod read;
 pub mod sarif;
 pub mod scan;
 pub mod security_hub;
+pub mod vulnerabilities;

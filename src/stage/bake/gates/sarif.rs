@@ -6,11 +6,7 @@ use serde_json::{Value, json};
 use time::Date;
 
 use super::scan::{Finding, FindingStatus, finding_status};
-use crate::evidence::layout;
 use crate::spec::Scan;
-
-/// Path of the report in the artifact.
-pub const PATH: &str = layout::BAKE_SCAN;
 
 /// The report on the findings of `subject`, an image build. An accepted finding is a suppressed result, with its owner
 /// and last day.

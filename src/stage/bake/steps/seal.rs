@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use aws_sdk_imagebuilder::types as wire;
 
 use super::super::build::calls;
-use super::super::gates::{read, sarif};
+use super::super::gates::{read, sarif, vulnerabilities};
 use super::super::images::output::BuildOutput;
 use super::super::images::{copies, registry};
 use super::super::inputs::{Inputs, output_of_available};
@@ -16,9 +16,9 @@ use super::read_content::bound;
 use super::wait_for_build::is_older;
 use crate::engine::key::tag;
 use crate::engine::{Outcome, StageError, Step};
-use crate::evidence::{ContainerIdentity, ResourceDescriptor, Sha256, Stage};
+use crate::evidence::{self, ContainerIdentity, ResourceDescriptor, Sha256, Stage, layout};
 use crate::stage::Cx;
-use crate::stage::handover::{ReleaseFiles, hand_over_about};
+use crate::stage::handover::{ReleaseFiles, SPEC_FILE, SPEC_PROPERTY, hand_over_about};
 use crate::stage::store::{Files, input};
 
 /// Signs the statement and stores the output artifact. Ends the action.
@@ -33,11 +33,23 @@ pub async fn seal(
     let Described { subjects, mut variables } = describe(inputs, cx, &output, image, content).await?;
     let digest = Sha256::from_bytes(*inputs.source.archive.digest().await?.as_bytes());
     let artifact = input(&cx.job.inputs)?;
-    let source = SourceArtifact { name: artifact.name.clone(), uri: artifact.location.to_string(), digest };
     let mut files = inputs.source.files.clone();
+    let source = SourceArtifact {
+        uri: artifact.location.to_string(),
+        digest,
+        spec: cx.job.configuration.get(SPEC_PROPERTY).unwrap_or(SPEC_FILE).to_owned(),
+        spec_digest: Sha256::of(files.get(layout::SPEC).map_or(&[][..], Vec::as_slice)),
+    };
     if let Some(scan) = &inputs.bake.gates.scan {
         let found = read::findings(cx, image).await?;
-        files.insert(sarif::PATH.to_owned(), sarif::report(scan, &found, image, cx.now().date_time().date()));
+        let read_on = cx.now().date_time();
+        files.insert(layout::BAKE_SCAN.to_owned(), sarif::report(scan, &found, image, read_on.date()));
+        // Image Builder gives no times of a scan: it starts after the build does, and has ended when it is read.
+        let started = built.date_created.as_deref().and_then(provenance::date).unwrap_or(read_on);
+        let statement = vulnerabilities::statement(scan, &found, subjects.clone(), started, read_on);
+        let statement = statement.map_err(StageError::bug)?;
+        let envelope = evidence::seal(&statement, &cx.authority.signer).await?.encode();
+        files.insert(layout::BAKE_VULNERABILITIES.to_owned(), envelope);
     }
     let run = run(inputs, image, built);
     let reused = run.reused;
