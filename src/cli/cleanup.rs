@@ -1,20 +1,19 @@
-//! `bakeline cleanup`: what a cleanup would do, signed; the same done; and single images brought back.
+//! `bakeline cleanup`: plans a cleanup and signs the plan, applies a signed plan, restores single images.
 
 mod apply;
-pub(super) mod places;
+pub(super) mod environments;
 mod plan;
 mod undo;
 
 use std::path::Path;
 
-use super::exit::CliError;
-use crate::engine::FailureKind;
-use crate::engine::StageError;
-use crate::engine::error::with_causes;
+use super::Output;
+use super::exit::{CliError, Message};
+use crate::engine::{FailureKind, StageError};
 use crate::spec::{Cleanup as Rules, ReleaseSpec};
-use crate::stage::cleanup::containers;
-use crate::stage::cleanup::retain::Uses;
-use crate::stage::cleanup::survey::Scope;
+use crate::stage::cleanup::container_images;
+use crate::stage::cleanup::machine_images::retention::KeepReasons;
+use crate::stage::cleanup::machine_images::survey::Scope;
 
 /// Arguments of `bakeline cleanup`.
 #[derive(Debug, clap::Args)]
@@ -25,55 +24,51 @@ pub struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
-    /// Say what becomes of each image of a service, and sign it
+    /// Decide what happens to each image of a service, and sign the plan
     Plan(plan::Args),
     /// Do what a signed plan says, and nothing else
     Apply(apply::Args),
-    /// Put images back as they were before their quarantine, from the Recycle Bin if need be
+    /// Restore images from quarantine, or from the Recycle Bin
     Undo(undo::Args),
 }
 
-pub fn main(args: Args) -> Result<(), CliError> {
+pub fn main(args: Args, output: Output) -> Result<(), CliError> {
     let runtime = super::runtime()?;
     runtime.block_on(async {
         match args.command {
-            Command::Plan(args) => plan::main(args).await,
-            Command::Apply(args) => apply::main(args).await,
-            Command::Undo(args) => undo::main(args).await,
+            Command::Plan(args) => plan::main(args, output).await,
+            Command::Apply(args) => apply::main(args, output).await,
+            Command::Undo(args) => undo::main(args, output).await,
         }
     })
 }
 
-/// The release spec whose section `cleanup` says the rules.
+/// Reads the release spec whose `cleanup` section has the rules.
 pub(super) fn spec(path: &Path) -> Result<ReleaseSpec, CliError> {
     let file = path.display().to_string();
-    let text = super::read(path, crate::spec::MAX_BYTES)
-        .map_err(|error| CliError::data(format!("{file}: {error}"), "give the path of a bakeline.yaml"))?;
+    let text = super::read_input(path, crate::spec::MAX_BYTES, "release spec")?;
     ReleaseSpec::parse(&text, &file).map_err(|error| CliError::data(error.to_string(), ""))
 }
 
-/// Whose images a spec speaks of in a place. Nothing is known of a release here: what was promoted last is read from the
-/// images' tags. Behind a target, the group is the spec's only if the spec promotes there.
-fn scope<'a>(spec: &'a ReleaseSpec, alias: Option<&str>) -> Result<Scope<'a>, CliError> {
+/// The machine images that a spec's rules cover in an environment. Nothing is known of a release here: the images' tags
+/// say which were promoted last. In a named environment, the spec's targets count only if the spec promotes there.
+fn scope<'a>(spec: &'a ReleaseSpec, environment: Option<&str>) -> Result<Scope<'a>, CliError> {
     let rules = spec.cleanup().map_err(|missing| CliError::data(missing.to_string(), ""))?;
-    let promotes_there = alias.is_none() || spec.targets.promote.as_deref() == alias;
-    Ok(Scope {
-        service: &spec.service,
-        rules,
-        group: spec.promote.as_ref().filter(|_| promotes_there).map(|promote| promote.group.as_str()),
-        known: Uses::new(),
-    })
+    let promotes_here = environment.is_none() || spec.targets.promote.as_deref() == environment;
+    let groups = spec.promote.iter().filter(|_| promotes_here).map(|promote| promote.group.as_str());
+    Ok(Scope { service: &spec.service, rules, groups: groups.collect(), known: KeepReasons::new() })
 }
 
-/// Whose container images the rules speak of, if of any.
-fn containers<'a>(rules: &'a Rules, account: &'a str) -> Option<containers::survey::Scope<'a>> {
+/// The container images that a spec's rules cover, if any.
+fn containers<'a>(rules: &'a Rules, account: &'a str) -> Option<container_images::survey::Scope<'a>> {
     let rules = rules.containers.as_ref()?;
-    Some(containers::survey::Scope { rules, account, known: containers::retain::Uses::new() })
+    let known = container_images::retention::KeepReasons::new();
+    Some(container_images::survey::Scope { rules, account, known })
 }
 
-/// What a failure means to who ran the command.
+/// The error of a command whose work failed.
 pub fn failed(error: &StageError) -> CliError {
-    let message = with_causes(error);
+    let message = Message::of(error);
     match error.failure().kind {
         FailureKind::PermissionError => {
             CliError::denied(message, "compare the role with pipeline/roles.yaml")

@@ -322,7 +322,7 @@ pub fn cleanup() -> Cleanup {
         service: "web".into(),
         policy: serde_json::json!({ "keep": 3 }),
         complete: true,
-        looked_on: START,
+        observed_on: START,
         finished_on: START + Duration::minutes(1),
         kept: vec![KeptImage { image: image("eu-west-1"), reasons: vec!["current".into()] }],
         removed: vec![],

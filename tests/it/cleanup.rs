@@ -1,29 +1,31 @@
-//! Cleanup on the embedded AWS: every list fails closed, every known way to delete what is in use is closed, and
-//! every step can be undone.
+//! Cleanup on the embedded AWS: no list may be cut short, no known way to delete a used image works here, and every
+//! step can be undone.
 
-mod containers;
+mod container_images;
 mod crash;
-mod ground;
-mod places;
+mod environments;
+mod fixtures;
 mod references;
 mod worlds;
 
 use std::collections::BTreeSet;
 
-use bakeline::engine::StageError;
-use bakeline::evidence::predicate::Aim;
-use bakeline::stage::cleanup::apply::{ApplyError, Done, apply, undo};
-use bakeline::stage::cleanup::plan::{Refusal, draw};
-use bakeline::stage::cleanup::quarantine::{MARK, Step};
-use bakeline::stage::cleanup::retain::Disposition;
-use bakeline::stage::cleanup::survey::{Focus, Survey};
-use bakeline::stage::cleanup::{Todo, advance};
+use bakeline::evidence::predicate::PlannedAction;
+use bakeline::stage::cleanup::list_lengths;
+use bakeline::stage::cleanup::machine_images::advance::advance;
+use bakeline::stage::cleanup::machine_images::apply::{Applied, ApplyError, apply};
+use bakeline::stage::cleanup::machine_images::plan::{Refusal, make_plan};
+use bakeline::stage::cleanup::machine_images::quarantine::{RECORD_TAG, RemovalStep};
+use bakeline::stage::cleanup::machine_images::queue::QueuedImage;
+use bakeline::stage::cleanup::machine_images::retention::Disposition;
+use bakeline::stage::cleanup::machine_images::survey::{Inspect, Survey};
+use bakeline::stage::cleanup::machine_images::undo::{UndoError, undo};
 use bakeline_rehearsal::faults::{Fault, FaultPlan, When};
 use bakeline_rehearsal::services::ec2;
 use bakeline_rehearsal::world::World;
 use serde_json::json;
 
-use self::ground::{Ground, OLD, in_a_world, where_usage_decides};
+use self::fixtures::{Fixture, OLD, with_fixture, with_shares_by_usage};
 use self::references::{Refer, parameter, plain_parameter};
 
 const DAY: u64 = 86_400;
@@ -34,35 +36,35 @@ fn denied(service: &str, operation: &str) -> FaultPlan {
 }
 
 #[test]
-fn every_list_that_is_denied_is_named_and_nothing_is_judged() {
-    let prepare = |world: &mut World, ground: &Ground| parameter(world, ground, "/some/setting", "on");
-    in_a_world(prepare, async |ground| {
-        ground.survey(Focus::Oldest(3)).await.unwrap();
-        let calls: BTreeSet<(String, String)> = ground.cloud.with_transcript(|transcript| {
+fn a_denied_list_fails_the_survey_and_is_named() {
+    let prepare = |world: &mut World, fixture: &Fixture| parameter(world, fixture, "/some/setting", "on");
+    with_fixture(prepare, async |fixture| {
+        fixture.survey(Inspect::Oldest(3)).await.unwrap();
+        let calls: BTreeSet<(String, String)> = fixture.cloud.with_transcript(|transcript| {
             let read = transcript.records().iter().filter(|record| !record.mutating);
             read.map(|record| (record.service.clone(), record.operation.clone())).collect()
         });
         let calls: Vec<_> = calls
             .into_iter()
             .filter(|(service, operation)| {
-                // The worker's own start asks KMS for its key.
+                // The start of the worker asks KMS for its key.
                 ["ec2", "autoscaling", "ssm", "imagebuilder"].contains(&service.as_str())
                     && operation != "DescribeInstanceStatus"
             })
             .collect();
         assert!(calls.len() >= 16, "{calls:?}");
         for (service, operation) in calls {
-            ground.cloud.set_faults(denied(&service, &operation));
-            let error = ground.survey(Focus::Oldest(3)).await.unwrap_err();
+            fixture.cloud.set_faults(denied(&service, &operation));
+            let error = fixture.survey(Inspect::Oldest(3)).await.unwrap_err();
             assert!(error.to_string().contains(&operation), "{operation}: {error}");
             assert!(!error.is_transient(), "{operation}: a denial is not waited for: {error}");
         }
     });
 }
 
-/// The lists of the peers' known failures: who was harmed, and what used the image that was deleted.
+/// Known failures of other tools: what referenced the image that the tool deleted.
 #[test]
-fn the_known_failures_of_other_tools_do_not_happen_here() {
+fn images_that_other_tools_deleted_stay() {
     let cases: [(&str, Refer, &str); 17] = [
         ("cloud-custodian#6554: an older template version", references::older_version, "launch template"),
         (
@@ -111,109 +113,112 @@ fn the_known_failures_of_other_tools_do_not_happen_here() {
         ),
     ];
     for (case, prepare, by) in cases {
-        in_a_world(
+        with_fixture(
             |_, _| (),
-            async |ground| {
-                let image = ground.image(OLD);
-                ground.cloud.with_world(|world| prepare(world, ground, &image));
-                ground.clock.sleep(std::time::Duration::from_mins(10)).await;
-                let survey = ground.survey(Focus::Oldest(100)).await.unwrap();
-                let fate = &survey.fates[&image];
+            async |fixture| {
+                let image = fixture.image(OLD);
+                fixture.cloud.with_world(|world| prepare(world, fixture, &image));
+                fixture.clock.sleep(std::time::Duration::from_mins(10)).await;
+                let survey = fixture.survey(Inspect::Oldest(100)).await.unwrap();
+                let disposition = &survey.dispositions[&image];
                 if by.is_empty() {
-                    assert!(matches!(fate, Disposition::Go(_)), "{case}: {fate:?}");
+                    assert!(matches!(disposition, Disposition::Remove(_)), "{case}: {disposition:?}");
                     return;
                 }
-                let Disposition::Keep(reasons) = fate else { panic!("{case}: {fate:?}") };
-                let told: Vec<String> = reasons.iter().map(ToString::to_string).collect();
-                assert!(told.iter().any(|reason| reason.contains(by)), "{case}: {told:?}");
-                // Our own lists know of it too.
-                let alone = "named by DescribeImageReferences alone";
-                assert!(!told.iter().any(|reason| reason.contains(alone)), "{case}: {told:?}");
-                // The others are not kept for its sake.
-                let leaving = survey.leaving().count();
-                assert_eq!(leaving, ground.candidates - 1, "{case}");
+                let Disposition::Keep(reasons) = disposition else { panic!("{case}: {disposition:?}") };
+                let reported: Vec<String> = reasons.iter().map(ToString::to_string).collect();
+                assert!(reported.iter().any(|reason| reason.contains(by)), "{case}: {reported:?}");
+                // bakeline's own inventory reports the reference, too.
+                let ec2_only = "reported by DescribeImageReferences only";
+                assert!(!reported.iter().any(|reason| reason.contains(ec2_only)), "{case}: {reported:?}");
+                // It keeps no other image.
+                let leaving = survey.removable().count();
+                assert_eq!(leaving, fixture.candidates - 1, "{case}");
             },
         );
     }
 }
 
-/// karpenter-provider-aws#6393: a node class looks its image up, and a search that finds no deprecated ones stops the
-/// scaling. No call to AWS tells of a node class: the nodes that run keep their image, and a pin keeps it without any.
+/// karpenter-provider-aws#6393: a node class searches for its image and finds no deprecated one, so scaling stops. No
+/// AWS API reports node classes. The image of running nodes is kept, and the tag `bakeline:keep` keeps an image
+/// without nodes.
 #[test]
-fn what_nodes_run_and_what_is_pinned_is_not_even_deprecated() {
-    let pin = |world: &mut World, ground: &Ground, image: &str| {
+fn images_of_running_nodes_and_tagged_images_are_not_deprecated() {
+    let tag = |world: &mut World, fixture: &Fixture, image: &str| {
         let tags = json!([{"Key": "bakeline:keep", "Value": "karpenter"}]);
-        ground.ask(world, "ec2", "CreateTags", json!({"Resources": [image], "Tags": tags}));
+        fixture.ask(world, "ec2", "CreateTags", json!({"Resources": [image], "Tags": tags}));
     };
-    let kept: [Refer; 2] = [references::instance, pin];
+    let kept: [Refer; 2] = [references::instance, tag];
     for keep in kept {
-        in_a_world(
+        with_fixture(
             |_, _| (),
-            async |ground| {
-                let image = ground.image(OLD);
-                ground.cloud.with_world(|world| keep(world, ground, &image));
-                let before = ground.looks_like(&image);
-                let survey = ground.survey(Focus::Oldest(100)).await.unwrap();
-                let here = (ground.account.as_str(), ground.region.as_str());
-                let plan = draw(&survey, &ground.scope(), here, std::time::Duration::from_secs(DAY), None);
-                let scope = ground.scope();
+            async |fixture| {
+                let image = fixture.image(OLD);
+                fixture.cloud.with_world(|world| keep(world, fixture, &image));
+                let before = fixture.describe(&image);
+                let survey = fixture.survey(Inspect::Oldest(100)).await.unwrap();
+                let here = (fixture.account.as_str(), fixture.region.as_str());
+                let plan =
+                    make_plan(&survey, &fixture.scope(), here, std::time::Duration::from_secs(DAY), None);
+                let scope = fixture.scope();
                 let mut done = 0;
-                apply(&ground.aws, &ground.clock, &scope, &plan, here, |_, _| done += 1).await.unwrap();
-                assert_eq!(done, ground.candidates - 1);
-                assert_eq!(ground.looks_like(&image), before);
+                apply(&fixture.aws, &fixture.clock, &scope, &plan, here, |_, _| done += 1).await.unwrap();
+                assert_eq!(done, fixture.candidates - 1);
+                assert_eq!(fixture.describe(&image), before);
             },
         );
     }
 }
 
 #[test]
-fn a_snapshot_that_a_disabled_image_stands_on_is_left() {
+fn a_snapshot_of_a_disabled_image_stays() {
     // cloud-custodian#9444.
-    in_a_world(
+    with_fixture(
         |_, _| (),
-        async |ground| {
-            let (image, other) = (ground.image(OLD), ground.image("web-93-days-ago"));
-            ground.cloud.with_world(|world| {
+        async |fixture| {
+            let (image, other) = (fixture.image(OLD), fixture.image("web-93-days-ago"));
+            fixture.cloud.with_world(|world| {
                 ec2::share_snapshots(world, &image, &other);
-                ground.ask(world, "ec2", "DisableImage", json!({"ImageId": other}));
+                fixture.ask(world, "ec2", "DisableImage", json!({"ImageId": other}));
             });
-            let snapshots = ground.snapshots();
-            ground.remove(&image).await;
+            let snapshots = fixture.snapshots();
+            fixture.remove(&image).await;
             let left: Vec<String> =
-                snapshots.iter().filter(|id| ground.snapshots().contains(*id)).cloned().collect();
-            assert_eq!(left.len(), snapshots.len() - 1, "its own snapshot is gone, the other image's is not");
+                snapshots.iter().filter(|id| fixture.snapshots().contains(*id)).cloned().collect();
+            assert_eq!(left.len(), snapshots.len() - 1, "only its own snapshot is deleted");
         },
     );
 }
 
-/// An image stands on two snapshots, and something else names one of them.
+/// An image has two snapshots, and a resource references one of them.
 #[test]
-fn a_snapshot_that_something_else_names_is_left_and_the_plan_says_why() {
+fn a_referenced_snapshot_stays_and_the_plan_gives_the_reason() {
     for (by, name) in references::DISKS {
-        in_a_world(
+        with_fixture(
             |_, _| (),
-            async |ground| {
-                let (image, other) = (ground.image(OLD), ground.image("web-93-days-ago"));
-                ground.cloud.with_world(|world| ec2::share_snapshots(world, &image, &other));
-                // The other image goes first, by hand and without its snapshot.
-                ground.cloud.with_world(|world| {
-                    ground.ask(world, "ec2", "DeregisterImage", json!({"ImageId": other}));
+            async |fixture| {
+                let (image, other) = (fixture.image(OLD), fixture.image("web-93-days-ago"));
+                fixture.cloud.with_world(|world| ec2::share_snapshots(world, &image, &other));
+                // A person deregisters the other image first, without its snapshot.
+                fixture.cloud.with_world(|world| {
+                    fixture.ask(world, "ec2", "DeregisterImage", json!({"ImageId": other}));
                 });
-                let snapshots = ground.snapshots_of(&image);
+                let snapshots = fixture.snapshots_of(&image);
                 let [free, named] = &snapshots[..] else { panic!("{snapshots:?}") };
-                ground.cloud.with_world(|world| name(world, ground, named));
-                let survey = ground.survey(Focus::Oldest(100)).await.unwrap();
-                let here = (ground.account.as_str(), ground.region.as_str());
-                let plan = draw(&survey, &ground.scope(), here, std::time::Duration::from_secs(DAY), None);
+                fixture.cloud.with_world(|world| name(world, fixture, named));
+                let survey = fixture.survey(Inspect::Oldest(100)).await.unwrap();
+                let here = (fixture.account.as_str(), fixture.region.as_str());
+                let plan =
+                    make_plan(&survey, &fixture.scope(), here, std::time::Duration::from_secs(DAY), None);
                 let planned = plan.images.iter().find(|planned| planned.image.image_id == image).unwrap();
-                let said = format!("its snapshot {named} stays, named by {by} ");
+                let said = format!("its snapshot {named} stays, referenced by {by} ");
                 assert!(
                     planned.reasons.iter().any(|reason| reason.starts_with(&said)),
                     "{:?}",
                     planned.reasons
                 );
-                ground.remove(&image).await;
-                let left = ground.snapshots();
+                fixture.remove(&image).await;
+                let left = fixture.snapshots();
                 assert_eq!((left.contains(named), left.contains(free)), (true, false), "{by}");
             },
         );
@@ -221,205 +226,219 @@ fn a_snapshot_that_something_else_names_is_left_and_the_plan_says_why() {
 }
 
 #[test]
-fn a_use_that_appears_in_quarantine_brings_the_image_back() {
-    in_a_world(
+fn a_reference_that_appears_in_quarantine_restores_the_image() {
+    with_fixture(
         |_, _| (),
-        async |ground| {
-            let image = ground.image(OLD);
-            let before = ground.looks_like(&image);
-            ground.bring_to(&image, Step::Deregister).await;
-            assert_eq!(ground.looks_like(&image)["State"], "disabled");
-            ground.cloud.with_world(|world| plain_parameter(world, ground, &image));
-            let mut todo = Some(Todo { image: image.clone(), step: Step::Mark });
-            while let Some(next) = todo {
+        async |fixture| {
+            let image = fixture.image(OLD);
+            let before = fixture.describe(&image);
+            fixture.take_to(&image, RemovalStep::Deregister).await;
+            assert_eq!(fixture.describe(&image)["State"], "disabled");
+            fixture.cloud.with_world(|world| plain_parameter(world, fixture, &image));
+            let mut queued = Some(QueuedImage { image: image.clone(), step: RemovalStep::Mark });
+            while let Some(next) = queued {
                 let ids = [image.clone()];
-                let survey = ground.survey(Focus::These(&ids)).await.unwrap();
-                todo = advance(&ground.aws, &survey, next, ground.clock.now()).await.unwrap();
+                let survey = fixture.survey(Inspect::Only(&ids)).await.unwrap();
+                queued = advance(&fixture.aws, &survey, next, fixture.clock.now()).await.unwrap();
             }
-            assert_eq!(ground.looks_like(&image), before);
+            assert_eq!(fixture.describe(&image), before);
         },
     );
 }
 
 #[test]
-fn undo_puts_an_image_back_from_every_step() {
-    for step in [Step::Deprecate, Step::Disable, Step::Deregister] {
-        where_usage_decides(
+fn undo_restores_an_image_from_every_step() {
+    for step in [RemovalStep::Deprecate, RemovalStep::Disable, RemovalStep::Deregister] {
+        with_shares_by_usage(
             |_, _| (),
-            async |ground| {
-                let image = ground.image(OLD);
-                ground.cloud.with_world(|world| {
-                    ground.share(world, &image, "210987654321");
-                    ground.share(world, &image, "321098765432");
+            async |fixture| {
+                let image = fixture.image(OLD);
+                fixture.cloud.with_world(|world| {
+                    fixture.share(world, &image, "210987654321");
+                    fixture.share(world, &image, "321098765432");
                 });
-                let before = ground.looks_like(&image);
-                ground.bring_to(&image, step).await;
-                assert_ne!(ground.looks_like(&image), before, "{step}");
-                while undo(&ground.aws, &ground.clock, &image).await.unwrap().is_some() {}
-                assert_eq!(ground.looks_like(&image), before, "{step}");
+                let before = fixture.describe(&image);
+                fixture.take_to(&image, step).await;
+                assert_ne!(fixture.describe(&image), before, "{step}");
+                while undo(&fixture.aws, &fixture.clock, &image).await.unwrap().is_some() {}
+                assert_eq!(fixture.describe(&image), before, "{step}");
             },
         );
     }
 }
 
 #[test]
-fn undo_puts_an_image_back_from_the_recycle_bin() {
-    let keeps = |world: &mut World, _: &Ground| {
+fn undo_restores_an_image_from_the_recycle_bin() {
+    let keeps = |world: &mut World, _: &Fixture| {
         world.ec2.bin.keeps = Some(std::time::Duration::from_secs(30 * DAY));
     };
-    where_usage_decides(keeps, async |ground| {
-        let image = ground.image(OLD);
-        ground.cloud.with_world(|world| ground.share(world, &image, "210987654321"));
-        let (before, snapshots) = (ground.looks_like(&image), ground.snapshots());
-        ground.remove(&image).await;
-        assert!(ground.find(&image).is_none());
-        while undo(&ground.aws, &ground.clock, &image).await.unwrap().is_some() {}
-        assert_eq!((ground.looks_like(&image), ground.snapshots()), (before, snapshots));
+    with_shares_by_usage(keeps, async |fixture| {
+        let image = fixture.image(OLD);
+        fixture.cloud.with_world(|world| fixture.share(world, &image, "210987654321"));
+        let (before, snapshots) = (fixture.describe(&image), fixture.snapshots());
+        fixture.remove(&image).await;
+        assert!(fixture.find(&image).is_none());
+        while undo(&fixture.aws, &fixture.clock, &image).await.unwrap().is_some() {}
+        assert_eq!((fixture.describe(&image), fixture.snapshots()), (before, snapshots));
     });
 }
 
 #[test]
-fn without_a_recycle_bin_there_is_nothing_to_undo() {
-    in_a_world(
+fn without_a_recycle_bin_a_removal_cannot_be_undone() {
+    with_fixture(
         |_, _| (),
-        async |ground| {
-            let image = ground.image(OLD);
-            ground.remove(&image).await;
-            let error = undo(&ground.aws, &ground.clock, &image).await.unwrap_err();
-            assert!(matches!(error, StageError::Rejected(_)), "{error}");
+        async |fixture| {
+            let image = fixture.image(OLD);
+            fixture.remove(&image).await;
+            let error = undo(&fixture.aws, &fixture.clock, &image).await.unwrap_err();
+            assert!(error.module::<UndoError>().is_some(), "{error}");
         },
     );
 }
 
 #[test]
-fn a_shared_image_goes_once_no_other_account_uses_it() {
+fn a_shared_image_is_removed_once_no_other_account_uses_it() {
     for used in [true, false] {
-        where_usage_decides(
+        with_shares_by_usage(
             |_, _| (),
-            async |ground| {
-                let image = ground.image(OLD);
-                ground.cloud.with_world(|world| {
-                    ground.share(world, &image, "210987654321");
+            async |fixture| {
+                let image = fixture.image(OLD);
+                fixture.cloud.with_world(|world| {
+                    fixture.share(world, &image, "210987654321");
                     if used {
                         let data = json!({"ImageId": image, "InstanceType": "t3.small"});
-                        ec2::seed_launch_template(world, "210987654321", &ground.region, "theirs", data);
+                        ec2::seed_launch_template(world, "210987654321", &fixture.region, "theirs", data);
                     }
                 });
                 let ids = [image.clone()];
                 let survey = loop {
-                    match ground.survey(Focus::These(&ids)).await {
-                        Err(StageError::NotYet(_)) => {
-                            ground.clock.sleep(std::time::Duration::from_mins(1)).await;
+                    match fixture.survey(Inspect::Only(&ids)).await {
+                        Err(error) if error.is_transient() => {
+                            fixture.clock.sleep(std::time::Duration::from_mins(1)).await;
                         }
                         survey => break survey.unwrap(),
                     }
                 };
-                let fate = &survey.fates[&image];
-                assert_eq!(matches!(fate, Disposition::Keep(_)), used, "{fate:?}");
-                assert!(!used || format!("{:?}", fate.reasons()).contains("210987654321"), "{fate:?}");
+                let disposition = &survey.dispositions[&image];
+                assert_eq!(matches!(disposition, Disposition::Keep(_)), used, "{disposition:?}");
+                assert!(
+                    !used || format!("{:?}", disposition.reasons()).contains("210987654321"),
+                    "{disposition:?}"
+                );
             },
         );
     }
 }
 
 #[test]
-fn a_plan_is_carried_out_to_the_letter_and_once() {
-    in_a_world(
+fn a_plan_is_applied_exactly_and_once() {
+    with_fixture(
         |_, _| (),
-        async |ground| {
-            let survey = ground.survey(Focus::Oldest(2)).await.unwrap();
-            let here = (ground.account.as_str(), ground.region.as_str());
+        async |fixture| {
+            let survey = fixture.survey(Inspect::Oldest(2)).await.unwrap();
+            let here = (fixture.account.as_str(), fixture.region.as_str());
             let valid = std::time::Duration::from_secs(DAY);
-            let plan = draw(&survey, &ground.scope(), here, valid, Some(0.05));
+            let plan = make_plan(&survey, &fixture.scope(), here, valid, Some(0.05));
             let acting: BTreeSet<&str> = plan
                 .images
                 .iter()
-                .filter(|planned| planned.aim == Aim::Quarantine)
+                .filter(|planned| planned.action == PlannedAction::Quarantine)
                 .map(|planned| planned.image.image_id.as_str())
                 .collect();
             assert_eq!(acting.len(), 2);
             assert_eq!(
-                plan.images.iter().filter(|planned| planned.aim == Aim::Later).count(),
-                ground.candidates - 2
+                plan.images.iter().filter(|planned| planned.action == PlannedAction::Deferred).count(),
+                fixture.candidates - 2
             );
             for expected in [2, 0] {
                 let mut done = Vec::new();
-                let scope = ground.scope();
-                let carried = apply(&ground.aws, &ground.clock, &scope, &plan, here, |image, what| {
+                let scope = fixture.scope();
+                let carried = apply(&fixture.aws, &fixture.clock, &scope, &plan, here, |image, what| {
                     done.push((image.to_owned(), what.clone()));
                 });
                 carried.await.unwrap();
                 assert_eq!(done.len(), expected, "{done:?}");
                 assert!(
                     done.iter()
-                        .all(|(image, what)| acting.contains(image.as_str()) && *what == Done::Quarantined)
+                        .all(|(image, what)| acting.contains(image.as_str()) && *what == Applied::Quarantined)
                 );
             }
             let disabled: BTreeSet<String> =
-                ground.all().into_iter().filter(|id| ground.looks_like(id)["State"] == "disabled").collect();
+                fixture.all().into_iter().filter(|id| fixture.describe(id)["State"] == "disabled").collect();
             assert_eq!(disabled, acting.iter().map(|id| (*id).to_owned()).collect());
         },
     );
 }
 
 #[test]
-fn a_plan_is_refused_whole_when_one_of_its_images_has_become_needed() {
-    in_a_world(
+fn a_plan_is_refused_if_one_of_its_images_is_in_use() {
+    with_fixture(
         |_, _| (),
-        async |ground| {
-            let survey = ground.survey(Focus::Oldest(2)).await.unwrap();
-            let here = (ground.account.as_str(), ground.region.as_str());
-            let plan = draw(&survey, &ground.scope(), here, std::time::Duration::from_secs(DAY), None);
+        async |fixture| {
+            let survey = fixture.survey(Inspect::Oldest(2)).await.unwrap();
+            let here = (fixture.account.as_str(), fixture.region.as_str());
+            let plan = make_plan(&survey, &fixture.scope(), here, std::time::Duration::from_secs(DAY), None);
             let used = plan
                 .images
                 .iter()
-                .find(|planned| planned.aim == Aim::Quarantine)
+                .find(|planned| planned.action == PlannedAction::Quarantine)
                 .unwrap()
                 .image
                 .image_id
                 .clone();
-            ground.cloud.with_world(|world| plain_parameter(world, ground, &used));
-            let scope = ground.scope();
-            let apply_now = || apply(&ground.aws, &ground.clock, &scope, &plan, here, |_, _| {});
+            fixture.cloud.with_world(|world| plain_parameter(world, fixture, &used));
+            let scope = fixture.scope();
+            let apply_now = || apply(&fixture.aws, &fixture.clock, &scope, &plan, here, |_, _| {});
             let refused = apply_now().await.unwrap_err();
-            let ApplyError::Refused(Refusal::Changed { changes }) = &refused else { panic!("{refused}") };
-            assert_eq!(changes.keys().collect::<Vec<_>>(), [&used]);
+            let ApplyError::Refused(Refusal::NowInUse { images }) = &refused else { panic!("{refused}") };
+            assert_eq!(images.keys().collect::<Vec<_>>(), [&used]);
             assert!(refused.to_string().contains("used by parameter golden/image"), "{refused}");
-            assert!(ground.all().iter().all(|id| ground.looks_like(id)["State"] == "available"));
-            ground.clock.sleep(std::time::Duration::from_secs(DAY)).await;
+            assert!(fixture.all().iter().all(|id| fixture.describe(id)["State"] == "available"));
+            fixture.clock.sleep(std::time::Duration::from_secs(DAY)).await;
             assert!(matches!(apply_now().await.unwrap_err(), ApplyError::Refused(Refusal::Expired { .. })));
         },
     );
 }
 
 #[test]
-fn a_list_cut_short_removes_nothing_until_it_was_short_for_a_day() {
-    in_a_world(
+fn a_list_that_shrinks_to_less_than_half_blocks_cleanup_for_a_day() {
+    with_fixture(
         |_, _| (),
-        async |ground| {
-            let survey = ground.survey(Focus::Oldest(2)).await.unwrap();
-            bakeline::stage::cleanup::survey::remember(&ground.aws, survey.remember.as_ref().unwrap())
-                .await
-                .unwrap();
-            // The service has eight instances; seven go at once.
-            ground.cloud.with_world(|world| {
-            let input = json!({"AutoScalingGroupName": ground.group(), "MinSize": 0, "MaxSize": 1, "DesiredCapacity": 1});
-            ground.ask(world, "autoscaling", "UpdateAutoScalingGroup", input);
+        async |fixture| {
+            let survey = fixture.survey(Inspect::Oldest(2)).await.unwrap();
+            list_lengths::save(
+                &fixture.aws,
+                list_lengths::MACHINE_IMAGES,
+                survey.changed_lengths.as_ref().unwrap(),
+            )
+            .await
+            .unwrap();
+            // The service has eight instances; seven are terminated at once.
+            fixture.cloud.with_world(|world| {
+            let input = json!({"AutoScalingGroupName": fixture.group(), "MinSize": 0, "MaxSize": 1, "DesiredCapacity": 1});
+            fixture.ask(world, "autoscaling", "UpdateAutoScalingGroup", input);
         });
-            ground.clock.sleep(std::time::Duration::from_hours(2)).await;
-            let survey: Survey = ground.survey(Focus::Oldest(2)).await.unwrap();
-            let refused = survey.believed().unwrap_err();
+            fixture.clock.sleep(std::time::Duration::from_hours(2)).await;
+            let survey: Survey = fixture.survey(Inspect::Oldest(2)).await.unwrap();
+            let refused = survey.check_lengths().unwrap_err();
             assert!(
                 refused.to_string().contains("the list of instances has 1 entries, and had 8"),
                 "{refused}"
             );
-            bakeline::stage::cleanup::survey::remember(&ground.aws, survey.remember.as_ref().unwrap())
-                .await
-                .unwrap();
-            ground.clock.sleep(std::time::Duration::from_secs(DAY)).await;
-            ground.survey(Focus::Oldest(2)).await.unwrap().believed().unwrap();
+            list_lengths::save(
+                &fixture.aws,
+                list_lengths::MACHINE_IMAGES,
+                survey.changed_lengths.as_ref().unwrap(),
+            )
+            .await
+            .unwrap();
+            fixture.clock.sleep(std::time::Duration::from_secs(DAY)).await;
+            fixture.survey(Inspect::Oldest(2)).await.unwrap().check_lengths().unwrap();
             assert!(
-                ground.all().iter().all(|id| ground.looks_like(id)["Tags"].to_string().find(MARK).is_none())
+                fixture
+                    .all()
+                    .iter()
+                    .all(|id| fixture.describe(id)["Tags"].to_string().find(RECORD_TAG).is_none())
             );
         },
     );

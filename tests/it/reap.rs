@@ -1,11 +1,11 @@
-//! What runs leave behind when nobody undoes it: the execution was stopped and abandoned, and its worker is gone.
+//! Leftovers of runs that nobody undid: the execution was stopped and abandoned, and its worker is gone.
 
 use std::time::Duration;
 
 use aws_sdk_imagebuilder::types::ImageStatus;
 use bakeline::evidence::Stage;
 use bakeline::stage::aws_view::fleet::FleetView;
-use bakeline::stage::reap::{self, Builds, Leftover, Standing, What, records};
+use bakeline::stage::reap::{self, Builds, Leftover, LeftoverKind, RunStatus, records};
 use bakeline::worker::WorkerDeps;
 use bakeline_rehearsal::cloud::Cloud;
 use bakeline_rehearsal::services::codepipeline::ActionStatus;
@@ -16,28 +16,28 @@ use crate::support::{Moment, example, in_virtual_time, plan, work};
 use crate::trail::ask;
 use crate::unwinding::{called, staging, until, worker};
 
-/// A release whose promotion is a trial beside a baseline.
+/// A release whose promotion starts with a canary and a baseline.
 const TRIAL: &str = "tests/it/fixtures/promote/bakeline.yaml";
 
-/// The sides of a trial, with their instances.
-fn sides(moment: &Moment, world: &mut World) -> Vec<(String, usize)> {
+/// The groups of the canary and its baseline, with their instances.
+fn canary_groups(moment: &Moment, world: &mut World) -> Vec<(String, usize)> {
     let answer = ask(moment, world, "autoscaling", "DescribeAutoScalingGroups", json!({}));
     let groups = answer["AutoScalingGroups"].as_array().cloned().unwrap_or_default();
     let side = |group: &Value| {
         let name = group["AutoScalingGroupName"].as_str()?;
-        let trial = bakeline::stage::aws_view::canary_groups::is_canary_group(name);
-        trial.then(|| (name.to_owned(), group["Instances"].as_array().map_or(0, Vec::len)))
+        let is_canary = bakeline::stage::aws_view::canary_groups::is_canary_group(name);
+        is_canary.then(|| (name.to_owned(), group["Instances"].as_array().map_or(0, Vec::len)))
     };
     groups.iter().filter_map(side).collect()
 }
 
-/// The group that serves, without what a trial registers in its target groups beside it.
+/// The production group, without the instances that the canary registers in its target groups.
 async fn production(deps: &WorkerDeps) -> FleetView {
-    let mut census = FleetView::read(&deps.aws, "web-production").await.unwrap();
-    let members: Vec<String> = census.group.instances.iter().map(|member| member.id.clone()).collect();
-    census.targets.values_mut().for_each(|targets| targets.retain(|target, _| members.contains(target)));
-    assert!(census.targets.values().all(|targets| targets.len() == members.len()), "{census:?}");
-    census
+    let mut fleet = FleetView::read(&deps.aws, "web-production").await.unwrap();
+    let members: Vec<String> = fleet.group.instances.iter().map(|member| member.id.clone()).collect();
+    fleet.targets.values_mut().for_each(|targets| targets.retain(|target, _| members.contains(target)));
+    assert!(fleet.targets.values().all(|targets| targets.len() == members.len()), "{fleet:?}");
+    fleet
 }
 
 fn stop(moment: &Moment, world: &mut World) {
@@ -47,7 +47,7 @@ fn stop(moment: &Moment, world: &mut World) {
     ask(moment, world, "codepipeline", "StopPipelineExecution", input);
 }
 
-/// Works at a stage until it has made what it is about to leave, and lets the worker die there.
+/// Works at a stage until it has created what it is about to leave, and lets the worker die there.
 fn dies_at(moment: &Moment, stage: Stage) -> Moment {
     in_virtual_time(async {
         let (cloud, clock) = moment.go_on();
@@ -56,8 +56,8 @@ fn dies_at(moment: &Moment, stage: Stage) -> Moment {
             Stage::Bake => called(&cloud, "PutJobSuccessResult") > 2,
             Stage::Test => staging(&deps).await.contains(&"running".to_owned()),
             Stage::Promote => {
-                let sides = cloud.with_world(|world| sides(moment, world));
-                sides.len() == 2 && sides.iter().all(|(_, instances)| *instances > 0)
+                let groups = cloud.with_world(|world| canary_groups(moment, world));
+                groups.len() == 2 && groups.iter().all(|(_, instances)| *instances > 0)
             }
             Stage::Cleanup => false,
         })
@@ -66,7 +66,7 @@ fn dies_at(moment: &Moment, stage: Stage) -> Moment {
     })
 }
 
-/// As [`dies_at`], where the cloud says that it is time.
+/// As [`dies_at`], at a time that the cloud determines.
 pub fn dies_when(moment: &Moment, stage: Stage, there: impl Fn(&Cloud) -> bool) -> Moment {
     in_virtual_time(async {
         let (cloud, clock) = moment.go_on();
@@ -76,7 +76,7 @@ pub fn dies_when(moment: &Moment, stage: Stage, there: impl Fn(&Cloud) -> bool) 
     })
 }
 
-/// The moment after an execution died at a stage and was abandoned, and another was started.
+/// The moment after an execution died at a stage and was abandoned, and another one started.
 pub fn abandoned(moment: &Moment, stage: Stage) -> Moment {
     let mut moment = dies_at(moment, stage);
     let mut world = moment.world.clone();
@@ -89,7 +89,7 @@ pub fn abandoned(moment: &Moment, stage: Stage) -> Moment {
     moment
 }
 
-/// The moment before the cleanup of a release, after two others died with a staging instance and a trial.
+/// The moment before the cleanup of a release, after two others died with a test instance and a canary.
 pub fn after_two_that_died(spec: &str, scenario: &str) -> Moment {
     let start = Moment::start(&plan(spec, scenario));
     let first = abandoned(&start.after(Stage::Bake), Stage::Test);
@@ -97,17 +97,21 @@ pub fn after_two_that_died(spec: &str, scenario: &str) -> Moment {
     second.after(Stage::Bake).after(Stage::Test).after(Stage::Promote)
 }
 
-async fn kinds(deps: &WorkerDeps) -> Vec<What> {
+async fn kinds(deps: &WorkerDeps) -> Vec<LeftoverKind> {
     let found = reap::find(&deps.aws, Builds::All).await.unwrap();
-    found.into_iter().map(|leftover| leftover.what).collect()
+    found.into_iter().map(|leftover| leftover.kind).collect()
 }
 
 #[test]
-fn what_a_run_left_goes_once_its_execution_has_ended_and_not_before() {
+fn leftovers_are_removable_once_their_run_has_ended() {
     let cases = [
-        (Moment::start(&example("{}")), Stage::Bake, vec![What::Build]),
-        (Moment::before(&example("{}"), Stage::Test), Stage::Test, vec![What::StagingInstance]),
-        (Moment::before(&plan(TRIAL, "{}"), Stage::Promote), Stage::Promote, vec![What::TrialGroup; 2]),
+        (Moment::start(&example("{}")), Stage::Bake, vec![LeftoverKind::Build]),
+        (Moment::before(&example("{}"), Stage::Test), Stage::Test, vec![LeftoverKind::TestInstance]),
+        (
+            Moment::before(&plan(TRIAL, "{}"), Stage::Promote),
+            Stage::Promote,
+            vec![LeftoverKind::CanaryGroup; 2],
+        ),
     ];
     for (moment, stage, expected) in cases {
         let moment = dies_at(&moment, stage);
@@ -116,17 +120,17 @@ fn what_a_run_left_goes_once_its_execution_has_ended_and_not_before() {
             let deps = worker(&moment, &cloud, &clock, Stage::Cleanup).await;
             let before = production(&deps).await;
             let found: Vec<Leftover> = reap::find(&deps.aws, Builds::All).await.unwrap();
-            assert_eq!(found.iter().map(|one| one.what).collect::<Vec<_>>(), expected, "{stage}");
-            assert!(found.iter().all(|one| one.run.execution == moment.founded.execution), "{found:?}");
-            let standing = async || {
-                let standings = reap::standings(&deps.aws, &found).await.unwrap();
-                standings.into_values().collect::<Vec<_>>()
+            assert_eq!(found.iter().map(|one| one.kind).collect::<Vec<_>>(), expected, "{stage}");
+            assert!(found.iter().all(|one| one.run.run_id == moment.founded.execution), "{found:?}");
+            let status = async || {
+                let run_statuses = reap::run_statuses(&deps.aws, &found).await.unwrap();
+                run_statuses.into_values().collect::<Vec<_>>()
             };
-            assert_eq!(standing().await, [Standing::UnderWay], "{stage}");
+            assert_eq!(status().await, [RunStatus::Running], "{stage}");
             cloud.with_world(|world| stop(&moment, world));
-            assert_eq!(standing().await, [Standing::Ended], "{stage}");
+            assert_eq!(status().await, [RunStatus::Ended], "{stage}");
 
-            // As `bakeline reap --remove` does, again and again until a drained group is gone.
+            // As `bakeline reap remove` does, repeated until a drained group is deleted.
             for _ in 0..60 {
                 let found = reap::find(&deps.aws, Builds::All).await.unwrap();
                 for leftover in &found {
@@ -146,7 +150,7 @@ fn what_a_run_left_goes_once_its_execution_has_ended_and_not_before() {
                 }
                 Stage::Test => assert_eq!(staging(&deps).await, ["terminated"]),
                 Stage::Promote | Stage::Cleanup => {
-                    assert_eq!(cloud.with_world(|world| sides(&moment, world)), []);
+                    assert_eq!(cloud.with_world(|world| canary_groups(&moment, world)), []);
                 }
             }
         });
@@ -154,7 +158,7 @@ fn what_a_run_left_goes_once_its_execution_has_ended_and_not_before() {
 }
 
 #[test]
-fn a_run_that_no_pipeline_here_knows_of_is_not_taken_for_ended() {
+fn a_run_that_no_pipeline_knows_does_not_count_as_ended() {
     let moment = dies_at(&Moment::before(&example("{}"), Stage::Test), Stage::Test);
     in_virtual_time(async {
         let (cloud, clock) = moment.go_on();
@@ -163,40 +167,40 @@ fn a_run_that_no_pipeline_here_knows_of_is_not_taken_for_ended() {
         for leftover in &mut found {
             leftover.run.pipeline = "of-another-account".to_owned();
         }
-        let standings = reap::standings(&deps.aws, &found).await.unwrap();
-        assert_eq!(standings.into_values().collect::<Vec<_>>(), [Standing::Unknown]);
+        let run_statuses = reap::run_statuses(&deps.aws, &found).await.unwrap();
+        assert_eq!(run_statuses.into_values().collect::<Vec<_>>(), [RunStatus::Unknown]);
     });
 }
 
 #[test]
-fn a_later_cleanup_takes_away_what_earlier_runs_left() {
+fn a_later_cleanup_removes_the_leftovers_of_earlier_runs() {
     let moment = after_two_that_died(TRIAL, "{}");
     in_virtual_time(async {
         let (cloud, clock) = moment.go_on();
         let deps = worker(&moment, &cloud, &clock, Stage::Cleanup).await;
-        let left = [What::StagingInstance, What::TrialGroup, What::TrialGroup];
+        let left = [LeftoverKind::TestInstance, LeftoverKind::CanaryGroup, LeftoverKind::CanaryGroup];
         assert_eq!(kinds(&deps).await, left);
         let before = production(&deps).await;
         assert_eq!(work(&moment, &cloud, &deps, Stage::Cleanup).await, ActionStatus::Succeeded);
         assert_eq!(kinds(&deps).await, []);
-        assert_eq!(cloud.with_world(|world| sides(&moment, world)), []);
+        assert_eq!(cloud.with_world(|world| canary_groups(&moment, world)), []);
         assert_eq!(production(&deps).await, before);
     });
 }
 
 #[test]
-fn records_of_builds_whose_images_are_gone_go_with_their_recipe_and_components() {
+fn records_of_builds_without_images_are_removed_with_recipe_and_components() {
     let moment = Moment::start(&example("{}")).after(Stage::Bake);
     in_virtual_time(async {
         let (cloud, clock) = moment.go_on();
         let deps = worker(&moment, &cloud, &clock, Stage::Cleanup).await;
         let account = moment.founded.pipeline_arn.split(':').nth(4).unwrap();
-        let spare = async || {
+        let unused = async || {
             let read = records::read(&deps.aws, account, "web").await.unwrap();
-            records::spare(&read, Duration::from_hours(24), clock.now())
+            records::unused(&read, Duration::from_hours(24), clock.now())
         };
         clock.sleep(Duration::from_hours(48)).await;
-        assert_eq!(spare().await, [], "its images are there");
+        assert_eq!(unused().await, [], "its images are there");
         let builds = deps.aws.imagebuilder.list_image_build_versions().send().await.unwrap();
         let outputs: Vec<(String, String)> = builds
             .image_summary_list()
@@ -208,14 +212,14 @@ fn records_of_builds_whose_images_are_gone_go_with_their_recipe_and_components()
         for (region, image) in outputs {
             deps.aws.ec2_in(&region).deregister_image().image_id(image).send().await.unwrap();
         }
-        let found = spare().await;
-        let kinds: Vec<What> = found.iter().map(|one| one.what).collect();
-        assert_eq!(kinds, [What::BuildRecord, What::Recipe, What::Component]);
-        // The other way round nothing goes: each is still made from the next.
+        let found = unused().await;
+        let kinds: Vec<LeftoverKind> = found.iter().map(|one| one.kind).collect();
+        assert_eq!(kinds, [LeftoverKind::BuildRecord, LeftoverKind::Recipe, LeftoverKind::Component]);
+        // In reverse order nothing is deleted: each is still in use.
         for leftover in found.iter().rev().chain(&found) {
             reap::remove(&deps.aws, leftover).await.unwrap();
         }
-        assert_eq!(spare().await, []);
+        assert_eq!(unused().await, []);
         let deleted: Vec<String> = cloud.with_transcript(|transcript| {
             let deletes = transcript
                 .records()

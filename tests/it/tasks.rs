@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bakeline::evidence::Stage;
-use bakeline::stage::reap::{self, Builds, What};
+use bakeline::stage::reap::{self, Builds, LeftoverKind};
 use bakeline::telemetry::Telemetry;
 use bakeline::worker::journal::Journal;
 use bakeline_rehearsal::services::codepipeline::{self, ActionStatus};
@@ -217,11 +217,14 @@ fn what_a_dead_worker_left_is_found_by_its_tags_and_goes() {
         loop {
             let found = reap::find(&deps.aws, Builds::All).await.unwrap();
             let Some(first) = found.first() else { break };
-            assert_eq!(first.run.execution, moment.founded.execution);
-            kinds.push(first.what);
+            assert_eq!(first.run.run_id, moment.founded.execution);
+            kinds.push(first.kind);
             reap::remove(&deps.aws, first).await.unwrap();
         }
-        assert_eq!(kinds, [What::StagingTask, What::TaskDefinition, What::DeregisteredDefinition]);
+        assert_eq!(
+            kinds,
+            [LeftoverKind::TestTask, LeftoverKind::TaskDefinition, LeftoverKind::DeregisteredTaskDefinition]
+        );
         assert_eq!(left(&moment.now(&cloud)), 0);
     });
 }

@@ -147,7 +147,7 @@ pub fn trail(moment: &Moment, world: &World) -> Trail {
     let parameters = see("ssm", "DescribeParameters", json!({}));
     for parameter in list(&parameters, "Parameters") {
         // Its name says when it was made.
-        if text(parameter, "Name").starts_with("/bakeline/cleanup/containers/") {
+        if text(parameter, "Name").starts_with("/bakeline/state/cleanup/container-images/marks/") {
             add("container images are marked".to_owned());
             continue;
         }

@@ -2,21 +2,25 @@
 
 use std::path::PathBuf;
 
+use serde::Serialize;
+
+use super::environments::Environment;
 use super::failed;
-use super::places::Place;
-use crate::cli::exit::CliError;
+use crate::cli::exit::{CliError, Message};
 use crate::cli::identity::{Identity, Keys};
-use crate::cli::say;
+use crate::cli::{Output, json_line, say};
 use crate::engine::Timestamp;
-use crate::engine::error::with_causes;
-use crate::evidence::predicate::{CLEANUP_PLAN, CleanupPlan};
+use crate::evidence::predicate::{CLEANUP_PLAN, CleanupPlan, PlanTarget};
 use crate::evidence::{Envelope, Purpose, TrustRoot, dsse};
 use crate::spec::Cleanup as Rules;
-use crate::stage::cleanup::Snapshot;
-use crate::stage::cleanup::apply::{ApplyError, Done, apply};
-use crate::stage::cleanup::containers;
-use crate::stage::cleanup::retain::Uses;
-use crate::stage::cleanup::survey::Scope;
+use crate::stage::cleanup::container_images::{self, references::Definitions};
+use crate::stage::cleanup::machine_images::apply::{Applied, ApplyError, apply};
+use crate::stage::cleanup::machine_images::removal::Snapshot;
+use crate::stage::cleanup::machine_images::retention::KeepReasons;
+use crate::stage::cleanup::machine_images::survey::Scope;
+
+/// The schema of a line of JSON output.
+const RESULT: &str = "cleanup-result/v1";
 
 /// Arguments of `bakeline cleanup apply`.
 #[derive(Debug, clap::Args)]
@@ -24,127 +28,225 @@ pub struct Args {
     /// The signed plan that `bakeline cleanup plan` wrote
     #[arg(value_name = "PLAN", default_value = "cleanup-plan.dsse.json")]
     plan: PathBuf,
-    /// The target, of the file of targets, that the plan was made for
-    #[arg(long, value_name = "ALIAS")]
-    target: Option<String>,
+    /// The environment that the plan was made for
+    #[arg(long, value_name = "NAME")]
+    environment: Option<String>,
     #[command(flatten)]
     keys: Keys,
     #[command(flatten)]
     identity: Identity,
 }
 
-pub async fn main(args: Args) -> Result<(), CliError> {
+/// A line of JSON output: what was done with one image.
+#[derive(Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ImageResult {
+    image: String,
+    result: &'static str,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    snapshots_not_deleted: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    snapshots_retained: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<String>,
+}
+
+pub async fn main(args: Args, output: Output) -> Result<(), CliError> {
     let file = args.plan.display().to_string();
-    let bytes = crate::cli::read(&args.plan, dsse::MAX_ENVELOPE_BYTES).map_err(|error| {
-        CliError::data(format!("{file}: {error}"), "make one with: bakeline cleanup plan")
-    })?;
+    let bytes = crate::cli::read_input(&args.plan, dsse::MAX_ENVELOPE_BYTES, "cleanup plan")?;
     let clock = args.identity.clock();
     let home = Identity::aws(&clock).await;
-    let Place { aws, account, .. } = Place::named(&args.identity, args.target.as_deref()).await?;
+    let Environment { aws, account, .. } =
+        Environment::named(&args.identity, args.environment.as_deref()).await?;
     let authority = args.keys.authority(&home).await?;
-    let plan = read(&bytes, &authority.trust, clock.now()).map_err(|why| {
-        CliError::data(format!("{file}: {why}"), "make a new one with: bakeline cleanup plan")
+    let plan = read(&bytes, &authority.trust, clock.now()).map_err(|error| {
+        CliError::data(
+            format!("cannot use the cleanup plan `{file}`"),
+            "make a new one with: bakeline cleanup plan",
+        )
+        .caused_by(&error)
     })?;
-    let rules: Rules = serde_json::from_value(plan.policy.clone())
-        .map_err(|error| CliError::data(format!("{file}: its rules cannot be read: {error}"), ""))?;
-    let scope =
-        Scope { service: &plan.service, rules: &rules, group: plan.group.as_deref(), known: Uses::new() };
+    let rules: Rules = serde_json::from_value(plan.policy.clone()).map_err(|error| {
+        CliError::data(format!("cannot read the rules in the cleanup plan `{file}`"), "").caused_by(&error)
+    })?;
+    let group = |target: &PlanTarget| match target {
+        PlanTarget::AutoScalingGroup { name } => name.clone(),
+    };
+    let groups: Vec<String> = plan.targets.iter().map(group).collect();
+    let scope = Scope {
+        service: &plan.service,
+        rules: &rules,
+        groups: groups.iter().map(String::as_str).collect(),
+        known: KeepReasons::new(),
+    };
     let containers = super::containers(&rules, &account).filter(|_| !plan.containers.is_empty());
-    let definitions = containers::inventory::Definitions::default();
-    // Exactly the plan or nothing: its other half is held against the world before the first call.
+    let definitions = Definitions::default();
+    // All of the plan or nothing: its container images are checked before the first machine image changes.
     if let Some(scope) = &containers {
-        let check = containers::apply::check(&aws, &clock, scope, &definitions, &plan.containers).await;
+        let check = container_images::apply::check(&aws, &clock, scope, &definitions, &plan.containers).await;
         check.map_err(|error| container_error(&error))?;
     }
-    let mut told = Ok(());
-    let ended = apply(&aws, &clock, &scope, &plan, (&account, aws.region()), |image, done| {
-        if told.is_ok() {
-            told = say(&format!("{image}: {}", words(done)));
+    let mut reported = Ok(());
+    let ended = apply(&aws, &clock, &scope, &plan, (&account, aws.region()), |image, applied| {
+        if reported.is_ok() {
+            reported = report(output, image, applied);
         }
     })
     .await;
     match ended {
-        Ok(()) => told?,
+        Ok(()) => reported?,
         Err(ApplyError::Stage(error)) => return Err(failed(&error)),
         Err(error @ ApplyError::Refused(_)) => {
-            return Err(CliError::failed(error.to_string(), "nothing was changed; make a new plan"));
+            return Err(CliError::failed(Message::of(&error), "nothing was changed; make a new plan"));
         }
         Err(error @ ApplyError::Stuck { .. }) => {
-            return Err(CliError::failed(error.to_string(), "does something else change the image back?"));
+            return Err(CliError::failed(
+                Message::of(&error),
+                "check whether something else changes the image",
+            ));
         }
     }
     let Some(scope) = containers else { return Ok(()) };
-    let mut told = Ok(());
-    let tell = |image: &containers::image::Key, done: &containers::apply::Done| {
-        if told.is_ok() {
-            told = say(&format!("{image}: {}", container_words(done)));
+    let mut reported = Ok(());
+    let report = |image: &container_images::image::ImageKey, applied: &container_images::apply::Applied| {
+        if reported.is_ok() {
+            reported = report_container(output, &image.to_string(), applied);
         }
     };
-    let ended = containers::apply::apply(&aws, &clock, &scope, &definitions, &plan.containers, tell).await;
+    let ended =
+        container_images::apply::apply(&aws, &clock, &scope, &definitions, &plan.containers, report).await;
     ended.map_err(|error| container_error(&error))?;
-    told
+    reported
 }
 
-fn container_error(error: &containers::apply::ApplyError) -> CliError {
+fn container_error(error: &container_images::apply::ApplyError) -> CliError {
     match error {
-        containers::apply::ApplyError::Stage(error) => failed(error),
-        containers::apply::ApplyError::Refused(refusal) => {
-            CliError::failed(refusal.to_string(), "nothing more was changed; make a new plan")
+        container_images::apply::ApplyError::Stage(error) => failed(error),
+        container_images::apply::ApplyError::Refused(refusal) => {
+            CliError::failed(Message::of(refusal), "nothing more was changed; make a new plan")
         }
     }
 }
 
-fn container_words(done: &containers::apply::Done) -> String {
-    use containers::apply::Done;
-    match done {
-        Done::Archived => "in the archive, and in quarantine".to_owned(),
-        Done::Reinstated => "on its way back from the archive".to_owned(),
-        Done::Deleted => "deleted".to_owned(),
-        Done::Held(code) => format!("held by ECR: {code}"),
-        Done::Gone => "was gone".to_owned(),
-        Done::Needed => "has become needed, and was left".to_owned(),
-    }
+/// Why the plan in a file is not used.
+#[derive(Debug, thiserror::Error)]
+enum PlanError {
+    #[error("it is no signed statement")]
+    Envelope(#[source] dsse::EnvelopeError),
+    #[error("its signature is not trusted")]
+    Signature(#[source] crate::evidence::VerifyError),
+    #[error("the key {key} may not sign cleanup plans now")]
+    Key { key: String },
+    #[error("it is a statement of type {found}, not a cleanup plan")]
+    Type { found: String },
+    #[error("its predicate is not readable")]
+    Predicate(#[source] serde_json::Error),
 }
 
-/// The plan inside an envelope, if a key signed it that may sign for cleanups now.
-fn read(bytes: &[u8], trust: &TrustRoot, now: Timestamp) -> Result<CleanupPlan, String> {
-    let envelope = Envelope::decode(bytes).map_err(|error| with_causes(&error))?;
-    let opened = trust.open(&envelope).map_err(|error| with_causes(&error))?;
+/// The plan in an envelope, if a key signed it that may sign cleanup plans now.
+fn read(bytes: &[u8], trust: &TrustRoot, now: Timestamp) -> Result<CleanupPlan, PlanError> {
+    let envelope = Envelope::decode(bytes).map_err(PlanError::Envelope)?;
+    let opened = trust.open(&envelope).map_err(PlanError::Signature)?;
     if !opened.key.may_sign(Purpose::CleanupPlan) || !opened.key.valid_at(now.date_time()) {
-        return Err(format!("the key {} may not sign cleanup plans now", opened.key.name));
+        return Err(PlanError::Key { key: opened.key.name.clone() });
     }
     if opened.statement.predicate_type() != CLEANUP_PLAN {
-        return Err(format!(
-            "it is a statement of type {}, no cleanup plan",
-            opened.statement.predicate_type()
-        ));
+        return Err(PlanError::Type { found: opened.statement.predicate_type().to_owned() });
     }
-    serde_json::from_value(opened.statement.predicate().clone())
-        .map_err(|error| format!("the plan cannot be read: {error}"))
+    serde_json::from_value(opened.statement.predicate().clone()).map_err(PlanError::Predicate)
 }
 
-fn words(done: &Done) -> String {
-    match done {
-        Done::Quarantined => "disabled, and in quarantine".to_owned(),
-        Done::Reinstated => "back as it was".to_owned(),
-        Done::Removed(image) => {
-            let ids = |snapshots: Vec<&Snapshot>| {
-                snapshots.iter().map(|snapshot| snapshot.id.as_str()).collect::<Vec<_>>().join(", ")
-            };
-            let (left, held) = (ids(image.left_over().collect()), ids(image.held().collect()));
-            match (left.is_empty(), held.is_empty()) {
-                (true, true) => "deregistered with its snapshots".to_owned(),
-                (false, true) => format!("deregistered; snapshots not deleted: {left}"),
-                (true, false) => {
-                    format!("deregistered; snapshots left, since something else names them: {held}")
-                }
-                (false, false) => format!(
-                    "deregistered; snapshots not deleted: {left}; left, since something else names them: {held}"
-                ),
-            }
+fn report(output: Output, image: &str, applied: &Applied) -> Result<(), CliError> {
+    let ids = |snapshots: Vec<&Snapshot>| -> Vec<String> {
+        snapshots.iter().map(|snapshot| snapshot.id.clone()).collect()
+    };
+    let mut line = ImageResult { image: image.to_owned(), ..ImageResult::default() };
+    let text = match applied {
+        Applied::Quarantined => {
+            line.result = "quarantined";
+            "disabled and in quarantine".to_owned()
         }
-        Done::Held => "held by EC2: protected, or kept by AWS Backup".to_owned(),
-        Done::Gone => "was gone".to_owned(),
-        Done::Needed => "has become needed, and was left".to_owned(),
+        Applied::Restored => {
+            line.result = "restored";
+            "restored".to_owned()
+        }
+        Applied::Deregistered(removal) => {
+            line.result = "deregistered";
+            line.snapshots_not_deleted = ids(removal.not_deleted().collect());
+            line.snapshots_retained = ids(removal.retained().collect());
+            deregistered(&line)
+        }
+        Applied::Refused => {
+            line.result = "refused";
+            "EC2 refuses to deregister it: it is protected, or AWS Backup manages it".to_owned()
+        }
+        Applied::NotFound => {
+            line.result = "not_found";
+            "does not exist any more".to_owned()
+        }
+        Applied::InUse => {
+            line.result = "in_use";
+            "is in use by now and was left".to_owned()
+        }
+    };
+    print(output, &line, &text)
+}
+
+fn deregistered(line: &ImageResult) -> String {
+    let mut parts = vec!["deregistered".to_owned()];
+    if line.snapshots_not_deleted.is_empty() && line.snapshots_retained.is_empty() {
+        return "deregistered with its snapshots".to_owned();
+    }
+    if !line.snapshots_not_deleted.is_empty() {
+        parts.push(format!("snapshots not deleted: {}", line.snapshots_not_deleted.join(", ")));
+    }
+    if !line.snapshots_retained.is_empty() {
+        let snapshots = line.snapshots_retained.join(", ");
+        parts.push(format!("snapshots retained because other resources reference them: {snapshots}"));
+    }
+    parts.join("; ")
+}
+
+fn report_container(
+    output: Output,
+    image: &str,
+    applied: &container_images::apply::Applied,
+) -> Result<(), CliError> {
+    use container_images::apply::Applied;
+    let mut line = ImageResult { image: image.to_owned(), ..ImageResult::default() };
+    let text = match applied {
+        Applied::Archived => {
+            line.result = "quarantined";
+            "archived and in quarantine".to_owned()
+        }
+        Applied::Restored => {
+            line.result = "restored";
+            "being restored from the archive".to_owned()
+        }
+        Applied::Deleted => {
+            line.result = "deleted";
+            "deleted".to_owned()
+        }
+        Applied::Refused(code) => {
+            line.result = "refused";
+            line.code = Some(code.clone());
+            format!("ECR refuses to delete it: {code}")
+        }
+        Applied::NotFound => {
+            line.result = "not_found";
+            "does not exist any more".to_owned()
+        }
+        Applied::InUse => {
+            line.result = "in_use";
+            "is in use by now and was left".to_owned()
+        }
+    };
+    print(output, &line, &text)
+}
+
+fn print(output: Output, line: &ImageResult, text: &str) -> Result<(), CliError> {
+    match output {
+        Output::Json => json_line(RESULT, line),
+        Output::Text => say(&format!("{}: {text}", line.image)),
     }
 }

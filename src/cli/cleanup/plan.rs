@@ -6,51 +6,67 @@ use std::path::{Path, PathBuf};
 use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, ContentArrangement, Table};
 use futures::{StreamExt as _, stream};
+use serde::Serialize;
 
-use super::places::{AT_ONCE, Place};
+use super::environments::{AT_ONCE, Environment};
 use super::{failed, scope, spec};
 use crate::cli::exit::CliError;
 use crate::cli::identity::{Identity, Keys};
-use crate::cli::say;
-use crate::engine::error::with_causes;
-use crate::evidence::predicate::{Aim, CLEANUP_PLAN, CleanupPlan, PlannedContainer};
+use crate::cli::{Output, json_line, say};
+use crate::evidence::predicate::{CLEANUP_PLAN, CleanupPlan, PlannedAction, PlannedContainer};
 use crate::evidence::{ContainerIdentity, ResourceDescriptor, Statement, seal};
 use crate::spec::{ReleaseSpec, Span};
 use crate::stage::Authority;
-use crate::stage::cleanup::containers;
-use crate::stage::cleanup::page::{container_name, container_pushed, cost, few, megabytes, page};
-use crate::stage::cleanup::plan::draw;
-use crate::stage::cleanup::survey::{self, Focus, Scope, Survey};
+use crate::stage::cleanup::container_images::{self, references::Definitions};
+use crate::stage::cleanup::list_lengths;
+use crate::stage::cleanup::machine_images::plan::make_plan;
+use crate::stage::cleanup::machine_images::survey::{Inspect, Scope, Survey};
+use crate::stage::cleanup::plan_page::{
+    container_name, container_pushed, cost, first_reasons, megabytes, page,
+};
 
-/// Images on standard output when it is a terminal; all of them stand in the plan.
-const SHOWN: usize = 60;
+/// Maximum number of images in a terminal's table. The plan has all of them.
+const MAX_ROWS: usize = 60;
+
+/// The schema of a line of JSON output: the plan for one environment.
+const REPORT: &str = "cleanup-plan-report/v1";
 
 /// Arguments of `bakeline cleanup plan`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The release spec that says whose images, and which are kept
+    /// The release spec with the cleanup rules
     #[arg(value_name = "SPEC", default_value = "bakeline.yaml")]
     spec: PathBuf,
-    /// Where the signed plan is written
+    /// Where to write the signed plan
     #[arg(long, value_name = "FILE", default_value = "cleanup-plan.dsse.json")]
     out: PathBuf,
-    /// Write the plan as a page too, for whoever approves it
+    /// Also write the plan as an HTML page, for whoever approves it
     #[arg(long, value_name = "FILE")]
-    page: Option<PathBuf>,
-    /// How long the plan may be carried out
-    #[arg(long, value_name = "SPAN", default_value = "1d")]
+    html: Option<PathBuf>,
+    /// How long the plan may be applied
+    #[arg(long, value_name = "DURATION", default_value = "1d")]
     valid_for: Span,
-    /// What a GiB of snapshots costs a month, in any currency
+    /// The price of a GiB of snapshots per month, in any currency
     #[arg(long, value_name = "PRICE", value_parser = price)]
-    price: Option<f64>,
-    /// Look in the account and region of a target, of the file of targets; given several times, in each at once, with a
-    /// plan of its own: `cleanup-plan.ALIAS.dsse.json`
-    #[arg(long, value_name = "ALIAS", verbatim_doc_comment)]
-    target: Vec<String>,
+    price_per_gib_month: Option<f64>,
+    /// An environment to plan for, from the environments file; may be given several times. Each gets a plan of its own:
+    /// `cleanup-plan.NAME.dsse.json`
+    #[arg(long, value_name = "NAME", verbatim_doc_comment)]
+    environment: Vec<String>,
     #[command(flatten)]
     keys: Keys,
     #[command(flatten)]
     identity: Identity,
+}
+
+/// A line of JSON output.
+#[derive(Debug, Serialize)]
+struct Report<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    environment: Option<&'a str>,
+    /// The file of the signed plan.
+    file: String,
+    plan: &'a CleanupPlan,
 }
 
 fn price(text: &str) -> Result<f64, String> {
@@ -60,104 +76,118 @@ fn price(text: &str) -> Result<f64, String> {
     }
 }
 
-pub async fn main(args: Args) -> Result<(), CliError> {
+pub async fn main(args: Args, output: Output) -> Result<(), CliError> {
     let spec = spec(&args.spec)?;
     scope(&spec, None)?;
     let home = Identity::aws(&args.identity.clock()).await;
     let authority = args.keys.authority(&home).await?;
-    let places = Place::all(&args.identity, &args.target).await?;
-    let look = |place| {
+    let environments = Environment::all(&args.identity, &args.environment).await?;
+    let plan = |environment| {
         let (args, spec) = (&args, &spec);
-        async move { (place, look(place, args, spec).await) }
+        async move { (environment, plan(environment, args, spec).await) }
     };
-    // Each place has its own images, references and plan: one that cannot be looked at keeps no other from it.
-    let looks: Vec<(&Place, Result<CleanupPlan, CliError>)> =
-        stream::iter(&places).map(look).buffered(AT_ONCE).collect().await;
-    let mut fault = None;
-    for (place, plan) in looks {
-        let told = match plan {
-            Ok(plan) => tell(place, &plan, &authority, &args).await,
+    // Each environment has its own images, references and plan: a failure in one does not affect the others.
+    let plans: Vec<(&Environment, Result<CleanupPlan, CliError>)> =
+        stream::iter(&environments).map(plan).buffered(AT_ONCE).collect().await;
+    let mut last_error = None;
+    for (environment, plan) in plans {
+        let written = match plan {
+            Ok(plan) => write_plan(environment, &plan, &authority, &args, output).await,
             Err(error) => Err(error),
         };
-        match (told, &place.alias) {
+        match (written, &environment.name) {
             (Ok(()), _) => {}
-            (Err(error), Some(alias)) => {
-                say(&format!("{alias}: {error}"))?;
-                fault = Some(error);
+            (Err(error), Some(name)) => {
+                eprintln!("{name}: {error}");
+                last_error = Some(error);
             }
-            (Err(error), None) => fault = Some(error),
+            (Err(error), None) => last_error = Some(error),
         }
     }
-    fault.map_or(Ok(()), Err)
+    last_error.map_or(Ok(()), Err)
 }
 
-/// What is to happen in one place.
-async fn look(place: &Place, args: &Args, spec: &ReleaseSpec) -> Result<CleanupPlan, CliError> {
-    let (aws, scope) = (&place.aws, scope(spec, place.alias.as_deref())?);
-    let most = usize::try_from(scope.rules.at_most).unwrap_or(usize::MAX);
+/// Makes the plan for one environment.
+async fn plan(environment: &Environment, args: &Args, spec: &ReleaseSpec) -> Result<CleanupPlan, CliError> {
+    let (aws, scope) = (&environment.aws, scope(spec, environment.name.as_deref())?);
+    let max = usize::try_from(scope.rules.at_most).unwrap_or(usize::MAX);
     let now = args.identity.clock().now();
-    let survey = Survey::take(aws, &scope, Focus::Oldest(most), now).await.map_err(|e| failed(&e))?;
-    if let Some(memory) = &survey.remember {
-        survey::remember(aws, memory).await.map_err(|e| failed(&e))?;
+    let survey = Survey::take(aws, &scope, Inspect::Oldest(max), now).await.map_err(|e| failed(&e))?;
+    if let Some(lengths) = &survey.changed_lengths {
+        let saved = list_lengths::save(aws, list_lengths::MACHINE_IMAGES, lengths).await;
+        saved.map_err(|e| failed(&e))?;
     }
-    survey.believed().map_err(|e| failed(&e))?;
-    let here = (place.account.as_str(), aws.region());
-    let plan = draw(&survey, &scope, here, args.valid_for.as_duration(), args.price);
-    let containers = look_at_containers(place, args, &scope).await?;
+    survey.check_lengths().map_err(|e| failed(&e.into()))?;
+    let here = (environment.account.as_str(), aws.region());
+    let plan = make_plan(&survey, &scope, here, args.valid_for.as_duration(), args.price_per_gib_month);
+    let containers = plan_containers(environment, args, &scope).await?;
     Ok(CleanupPlan { containers, ..plan })
 }
 
-/// What is to happen to container images, where the rules name repositories.
-async fn look_at_containers(
-    place: &Place,
+/// Plans for container images, if the spec has rules for them.
+async fn plan_containers(
+    environment: &Environment,
     args: &Args,
     scope: &Scope<'_>,
 ) -> Result<Vec<PlannedContainer>, CliError> {
-    let Some(scope) = super::containers(scope.rules, &place.account) else { return Ok(Vec::new()) };
-    let (aws, now) = (&place.aws, args.identity.clock().now());
-    let definitions = containers::inventory::Definitions::default();
-    let survey = containers::survey::Survey::take(aws, &scope, &definitions, now).await;
+    let Some(scope) = super::containers(scope.rules, &environment.account) else { return Ok(Vec::new()) };
+    let (aws, now) = (&environment.aws, args.identity.clock().now());
+    let definitions = Definitions::default();
+    let survey = container_images::survey::Survey::take(aws, &scope, &definitions, now).await;
     let survey = survey.map_err(|e| failed(&e))?;
-    survey.settle(aws).await.map_err(|e| failed(&e))?;
-    Ok(containers::plan::draw(&survey, &scope, aws.region()))
+    survey.save_lengths(aws).await.map_err(|e| failed(&e))?;
+    Ok(container_images::plan::make_plan(&survey, &scope, aws.region()))
 }
 
-/// Signs the plan of one place, writes it and shows it.
-async fn tell(place: &Place, plan: &CleanupPlan, authority: &Authority, args: &Args) -> Result<(), CliError> {
-    if plan.images.is_empty() && plan.containers.is_empty() {
-        return say(&format!("{} has no image in {} of {}", plan.service, plan.region, plan.account));
+/// Signs the plan for one environment, writes it and prints it.
+async fn write_plan(
+    environment: &Environment,
+    plan: &CleanupPlan,
+    authority: &Authority,
+    args: &Args,
+    output: Output,
+) -> Result<(), CliError> {
+    let out = environment.file(&args.out);
+    let is_empty = plan.images.is_empty() && plan.containers.is_empty();
+    if !is_empty {
+        let images = plan.images.iter().map(|planned| planned.image.subject());
+        let containers = plan.containers.iter().filter_map(subject);
+        let statement = Statement::standalone(images.chain(containers).collect(), CLEANUP_PLAN, plan)
+            .map_err(|error| CliError::bug("the plan cannot be made a statement").caused_by(&error))?;
+        let envelope = seal(&statement, &authority.signer).await.map_err(|error| {
+            CliError::unavailable("the plan cannot be signed", "check the signing key").caused_by(&error)
+        })?;
+        write(&out, &envelope.encode(), "choose another path with --out")?;
+        if let Some(path) = &args.html {
+            let page =
+                page(plan).map_err(|error| CliError::bug("the page cannot be written").caused_by(&error))?;
+            write(&environment.file(path), page.as_bytes(), "choose another path with --html")?;
+        }
     }
-    let images = plan.images.iter().map(|planned| planned.image.subject());
-    let containers = plan.containers.iter().filter_map(subject);
-    let subjects = images.chain(containers).collect();
-    let statement = Statement::standalone(subjects, CLEANUP_PLAN, plan)
-        .map_err(|error| CliError::bug(format!("the plan cannot be written: {}", with_causes(&error))))?;
-    let envelope = seal(&statement, &authority.signer)
-        .await
-        .map_err(|error| CliError::unavailable(with_causes(&error), "the signing key must be usable"))?;
-    let out = place.file(&args.out);
-    write(&out, &envelope.encode(), "choose another place with --out")?;
-    if let Some(path) = &args.page {
-        let page = page(plan)
-            .map_err(|error| CliError::bug(format!("the page cannot be written: {}", with_causes(&error))))?;
-        write(&place.file(path), page.as_bytes(), "choose another place with --page")?;
+    if output == Output::Json {
+        let report =
+            Report { environment: environment.name.as_deref(), file: out.display().to_string(), plan };
+        return json_line(REPORT, &report);
     }
-    let most = if std::io::stdout().is_terminal() { SHOWN } else { usize::MAX };
-    let there = place.alias.as_ref().map(|alias| format!(" --environment {alias}")).unwrap_or_default();
-    if let Some(alias) = &place.alias {
-        say(&format!("{alias}: {} of {}", plan.region, plan.account))?;
+    if is_empty {
+        return say(&format!("{} has no images in {} of {}", plan.service, plan.region, plan.account));
+    }
+    let max = if std::io::stdout().is_terminal() { MAX_ROWS } else { usize::MAX };
+    let flag = environment.name.as_ref().map(|name| format!(" --environment {name}")).unwrap_or_default();
+    if let Some(name) = &environment.name {
+        say(&format!("{name}: {} of {}", plan.region, plan.account))?;
     }
     if !plan.images.is_empty() {
-        say(&table(plan, most).to_string())?;
+        say(&table(plan, max).to_string())?;
     }
     if !plan.containers.is_empty() {
-        say(&container_table(plan, most).to_string())?;
+        say(&container_table(plan, max).to_string())?;
     }
     say(&totals(plan))?;
-    say(&format!("carry it out with: bakeline cleanup apply {}{there}", out.display()))
+    say(&format!("apply it with: bakeline cleanup apply {}{flag}", out.display()))
 }
 
-/// A container image as a subject; none if its digest is no digest.
+/// A container image as the subject of a statement; `None` if its digest cannot be parsed.
 fn subject(planned: &PlannedContainer) -> Option<ResourceDescriptor> {
     let image = &planned.image;
     let identity = ContainerIdentity {
@@ -171,34 +201,36 @@ fn subject(planned: &PlannedContainer) -> Option<ResourceDescriptor> {
 }
 
 fn write(path: &Path, bytes: &[u8], hint: &str) -> Result<(), CliError> {
-    std::fs::write(path, bytes)
-        .map_err(|error| CliError::unavailable(format!("{}: {error}", path.display()), hint))
+    std::fs::write(path, bytes).map_err(|error| {
+        CliError::unavailable(format!("cannot write `{}`", path.display()), hint).caused_by(&error)
+    })
 }
 
-/// The plan as a table: what changes first, then the rest, at most so many rows.
+/// The plan as a table of at max `max` rows: images that change first, then the others.
 #[must_use]
-pub fn table(plan: &CleanupPlan, most: usize) -> Table {
+pub fn table(plan: &CleanupPlan, max: usize) -> Table {
     let mut table = Table::new();
     table.load_style(NOTHING);
     if std::io::stdout().is_terminal() {
         table.set_content_arrangement(ContentArrangement::Dynamic);
     }
-    table.set_header(["IMAGE", "NAME", "CREATED", "NEXT", "GIB", "A MONTH", "WHY"]);
-    let (acting, other): (Vec<_>, Vec<_>) = plan.images.iter().partition(|planned| planned.aim.acts());
+    table.set_header(["IMAGE", "NAME", "CREATED", "ACTION", "GIB", "PER MONTH", "REASONS"]);
+    let (acting, other): (Vec<_>, Vec<_>) =
+        plan.images.iter().partition(|planned| planned.action.changes_image());
     let rows = acting.len() + other.len();
-    for planned in acting.into_iter().chain(other).take(most) {
+    for planned in acting.into_iter().chain(other).take(max) {
         table.add_row([
             planned.image.image_id.clone(),
             planned.image.name.clone(),
             planned.image.creation_date.chars().take(10).collect(),
-            planned.aim.name().to_owned(),
+            planned.action.name().to_owned(),
             planned.gib.to_string(),
             cost(plan, planned.gib),
-            few(&planned.reasons).join("; "),
+            first_reasons(&planned.reasons).join("; "),
         ]);
     }
-    if rows > most {
-        table.add_row([format!("and {} more, in the plan", rows - most)]);
+    if rows > max {
+        table.add_row([format!("and {} more, in the plan", rows - max)]);
     }
     for column in [4, 5] {
         if let Some(column) = table.column_mut(column) {
@@ -208,28 +240,29 @@ pub fn table(plan: &CleanupPlan, most: usize) -> Table {
     table
 }
 
-/// The container images of the plan, in the same order, at most so many rows.
+/// The container images of the plan, in the same order, at max so many rows.
 #[must_use]
-pub fn container_table(plan: &CleanupPlan, most: usize) -> Table {
+pub fn container_table(plan: &CleanupPlan, max: usize) -> Table {
     let mut table = Table::new();
     table.load_style(NOTHING);
     if std::io::stdout().is_terminal() {
         table.set_content_arrangement(ContentArrangement::Dynamic);
     }
-    table.set_header(["CONTAINER IMAGE", "TAGS", "PUSHED", "NEXT", "MB", "WHY"]);
-    let (acting, other): (Vec<_>, Vec<_>) = plan.containers.iter().partition(|planned| planned.aim.acts());
-    for planned in acting.into_iter().chain(other).take(most) {
+    table.set_header(["CONTAINER IMAGE", "TAGS", "PUSHED", "ACTION", "MB", "REASONS"]);
+    let (acting, other): (Vec<_>, Vec<_>) =
+        plan.containers.iter().partition(|planned| planned.action.changes_image());
+    for planned in acting.into_iter().chain(other).take(max) {
         table.add_row([
             container_name(planned),
-            few(&planned.image.tags).join(", "),
+            first_reasons(&planned.image.tags).join(", "),
             container_pushed(planned).to_owned(),
-            planned.aim.name().to_owned(),
+            planned.action.name().to_owned(),
             megabytes(planned.bytes).to_string(),
-            few(&planned.reasons).join("; "),
+            first_reasons(&planned.reasons).join("; "),
         ]);
     }
-    if plan.containers.len() > most {
-        table.add_row([format!("and {} more, in the plan", plan.containers.len() - most)]);
+    if plan.containers.len() > max {
+        table.add_row([format!("and {} more, in the plan", plan.containers.len() - max)]);
     }
     if let Some(column) = table.column_mut(4) {
         column.set_cell_alignment(CellAlignment::Right);
@@ -237,27 +270,41 @@ pub fn container_table(plan: &CleanupPlan, most: usize) -> Table {
     table
 }
 
-/// What the plan comes to, in a sentence for each aim.
+/// The totals of the plan, one line per action.
 #[must_use]
 pub fn totals(plan: &CleanupPlan) -> String {
     let mut lines = Vec::new();
-    for aim in [Aim::Deregister, Aim::Quarantine, Aim::Reinstate, Aim::Rest, Aim::Later, Aim::Keep] {
-        let of_aim: Vec<_> = plan.images.iter().filter(|planned| planned.aim == aim).collect();
-        if of_aim.is_empty() {
+    for action in [
+        PlannedAction::Deregister,
+        PlannedAction::Quarantine,
+        PlannedAction::Restore,
+        PlannedAction::Wait,
+        PlannedAction::Deferred,
+        PlannedAction::Keep,
+    ] {
+        let of_action: Vec<_> = plan.images.iter().filter(|planned| planned.action == action).collect();
+        if of_action.is_empty() {
             continue;
         }
-        let gib = of_aim.iter().map(|planned| planned.gib).fold(0, u64::saturating_add);
+        let gib = of_action.iter().map(|planned| planned.gib).fold(0, u64::saturating_add);
         let money = match cost(plan, gib) {
             none if none.is_empty() => String::new(),
-            money => format!(", at most {money} a month"),
+            money => format!(", at max {money} a month"),
         };
-        lines.push(format!("{}: {} images, {gib} GiB{money}", aim.name(), of_aim.len()));
+        lines.push(format!("{}: {} images, {gib} GiB{money}", action.name(), of_action.len()));
     }
-    for aim in [Aim::Delete, Aim::Quarantine, Aim::Reinstate, Aim::Rest, Aim::Later, Aim::Keep] {
-        let of_aim: Vec<_> = plan.containers.iter().filter(|planned| planned.aim == aim).collect();
-        if !of_aim.is_empty() {
-            let bytes = of_aim.iter().map(|planned| planned.bytes).fold(0, u64::saturating_add);
-            let (name, count) = (aim.name(), of_aim.len());
+    for action in [
+        PlannedAction::Delete,
+        PlannedAction::Quarantine,
+        PlannedAction::Restore,
+        PlannedAction::Wait,
+        PlannedAction::Deferred,
+        PlannedAction::Keep,
+    ] {
+        let of_action: Vec<_> = plan.containers.iter().filter(|planned| planned.action == action).collect();
+        if !of_action.is_empty() {
+            let bytes = of_action.iter().map(|planned| planned.bytes).fold(0, u64::saturating_add);
+            let (name, count) = (action.name(), of_action.len());
             lines.push(format!("{name}: {count} container images, {} MB", megabytes(bytes)));
         }
     }

@@ -1,20 +1,26 @@
 //! `bakeline cleanup undo`.
 
+use serde::Serialize;
+
+use super::environments::Environment;
 use super::failed;
-use super::places::Place;
 use crate::aws::Aws;
 use crate::cli::exit::CliError;
 use crate::cli::identity::Identity;
-use crate::cli::say;
+use crate::cli::{Output, json_line, say};
 use crate::engine::Clock;
 use crate::engine::key::tag;
-use crate::stage::cleanup::act;
-use crate::stage::cleanup::apply::{Undone, bring_back};
-use crate::stage::cleanup::containers::act::Back as ContainerBack;
-use crate::stage::cleanup::containers::apply::bring_back as bring_container_back;
-use crate::stage::cleanup::containers::image::Key;
-use crate::stage::cleanup::containers::uri::digests;
-use crate::stage::cleanup::quarantine::Back;
+use crate::stage::aws_view::image_references::graph::amis;
+use crate::stage::cleanup::container_images::image::ImageKey;
+use crate::stage::cleanup::container_images::image_names::digests;
+use crate::stage::cleanup::container_images::undo::RestoreStatus;
+use crate::stage::cleanup::machine_images::calls;
+use crate::stage::cleanup::machine_images::quarantine::UndoStep;
+use crate::stage::cleanup::machine_images::undo::UndoResult;
+use crate::stage::cleanup::{container_images, machine_images};
+
+/// The schema of a line of JSON output.
+const STEP: &str = "cleanup-undo/v1";
 
 /// Arguments of `bakeline cleanup undo`.
 #[derive(Debug, clap::Args)]
@@ -22,115 +28,143 @@ pub struct Args {
     /// The images: `ami-…`, or `REPOSITORY@sha256:…` for a container image
     #[arg(value_name = "IMAGE", required = true, value_parser = image)]
     images: Vec<Image>,
-    /// Pin the images by tag, so that the next cleanup keeps them
+    /// Tag the images with `bakeline:keep`, so that the next cleanup keeps them
     #[arg(long)]
-    pin: bool,
-    /// The target, of the file of targets, in whose account and region the images lie
-    #[arg(long, value_name = "ALIAS")]
-    target: Option<String>,
+    keep: bool,
+    /// The environment of the images
+    #[arg(long, value_name = "NAME")]
+    environment: Option<String>,
     #[command(flatten)]
     identity: Identity,
 }
 
-/// An image as it is named on the command line.
+/// An image on the command line.
 #[derive(Clone, Debug)]
 enum Image {
     Machine(String),
-    Container(Key),
+    Container(ImageKey),
+}
+
+/// A line of JSON output: one step.
+#[derive(Debug, Serialize)]
+struct Step<'a> {
+    image: &'a str,
+    step: &'static str,
 }
 
 fn image(text: &str) -> Result<Image, String> {
     if let Some((repository, digest)) = text.split_once('@')
         && digests(digest).contains(digest)
     {
-        return Ok(Image::Container(Key::new(repository, digest)));
+        return Ok(Image::Container(ImageKey::new(repository, digest)));
     }
-    let fine = crate::stage::cleanup::graph::amis(text).len() == 1 && text.starts_with("ami-");
-    if fine {
-        Ok(Image::Machine(text.to_owned()))
-    } else {
-        Err(format!(
-            "`{text}` is not an image id, such as ami-0123456789abcdef0, nor a container image, such as \
-             web@sha256:… with 64 digits"
-        ))
+    if amis(text).len() == 1 && text.starts_with("ami-") {
+        return Ok(Image::Machine(text.to_owned()));
     }
+    Err(format!(
+        "`{text}` is neither an image id, such as ami-0123456789abcdef0, nor a container image, such as web@sha256:… \
+         with 64 hexadecimal digits"
+    ))
 }
 
-pub async fn main(args: Args) -> Result<(), CliError> {
+pub async fn main(args: Args, output: Output) -> Result<(), CliError> {
     let clock = args.identity.clock();
-    let Place { aws, .. } = Place::named(&args.identity, args.target.as_deref()).await?;
-    let pinned = args.images.iter().find_map(|image| match image {
+    let Environment { aws, .. } = Environment::named(&args.identity, args.environment.as_deref()).await?;
+    let container = args.images.iter().find_map(|image| match image {
         Image::Container(key) => Some(key),
         Image::Machine(_) => None,
     });
-    if let Some(key) = pinned.filter(|_| args.pin) {
+    if let Some(key) = container.filter(|_| args.keep) {
         return Err(CliError::usage(
-            format!("{key} is a container image, and --pin is for machine images"),
-            "give it a tag that cleanup.containers.keep_tags keeps",
+            format!("{key} is a container image, and --keep is for machine images"),
+            "give it a tag that cleanup.container_images.keep.tags keeps",
         ));
     }
     for image in &args.images {
-        let image = match image {
-            Image::Machine(image) => image,
-            Image::Container(key) => {
-                container(&aws, &clock, key).await?;
-                continue;
-            }
-        };
-        let (mut steps, mut told) = (0, Ok(()));
-        let back = bring_back(&aws, &clock, image, |undone| {
-            steps += 1;
-            if told.is_ok() {
-                told = say(&format!("{image}: {}", words(undone)));
-            }
-        });
-        back.await.map_err(|e| failed(&e))?;
-        told?;
-        if steps == 0 {
-            say(&format!("{image}: is not in quarantine; there is nothing to undo"))?;
-        }
-        if args.pin {
-            let tags = std::collections::BTreeMap::from([(tag::KEEP.to_owned(), "undo".to_owned())]);
-            act::tag(&aws, image, &tags).await.map_err(|e| failed(&e))?;
-            say(&format!("{image}: pinned"))?;
+        match image {
+            Image::Machine(image) => restore(&aws, &clock, image, args.keep, output).await?,
+            Image::Container(key) => restore_container(&aws, &clock, key, output).await?,
         }
     }
-    if !args.pin {
-        say("the next cleanup judges these images anew; --pin keeps them")?;
+    if !args.keep && output == Output::Text {
+        say("the next cleanup decides about these images again; --keep keeps them")?;
     }
     Ok(())
 }
 
-async fn container(aws: &Aws, clock: &Clock, key: &Key) -> Result<(), CliError> {
-    let (mut steps, mut told) = (0, Ok(()));
-    let back = bring_container_back(aws, clock, key, |key, back| {
+async fn restore(aws: &Aws, clock: &Clock, image: &str, keep: bool, output: Output) -> Result<(), CliError> {
+    let (mut steps, mut reported) = (0, Ok(()));
+    let restore = machine_images::undo::restore(aws, clock, image, |result| {
         steps += 1;
-        let words = match back {
-            ContainerBack::Asked => "asked to come back from the archive, which takes up to twenty minutes",
-            ContainerBack::Coming => "on its way back from the archive",
-            ContainerBack::There => "back from the archive",
-        };
-        if told.is_ok() {
-            told = say(&format!("{key}: {words}"));
+        if reported.is_ok() {
+            let (step, text) = describe(result);
+            reported = print(output, image, step, &text);
         }
     });
-    back.await.map_err(|e| failed(&e))?;
-    told?;
+    restore.await.map_err(|e| failed(&e))?;
+    reported?;
     if steps == 0 {
-        say(&format!("{key}: is not in the archive; there is nothing to undo"))?;
+        print(output, image, "none", "is not in quarantine; there is nothing to undo")?;
+    }
+    if keep {
+        let tags = std::collections::BTreeMap::from([(tag::KEEP.to_owned(), "undo".to_owned())]);
+        calls::tag(aws, image, &tags).await.map_err(|e| failed(&e))?;
+        print(output, image, "keep", "tagged bakeline:keep")?;
     }
     Ok(())
 }
 
-fn words(undone: &Undone) -> String {
-    match undone {
-        Undone::Snapshot(id) => format!("its snapshot {id} is back from the Recycle Bin"),
-        Undone::Restored => "back from the Recycle Bin".to_owned(),
-        Undone::Step(Back::Enable) => "enabled".to_owned(),
-        Undone::Step(Back::Deprecation(None)) => "no longer deprecated".to_owned(),
-        Undone::Step(Back::Deprecation(Some(at))) => format!("deprecated from {at}, as before"),
-        Undone::Step(Back::Share(with)) => format!("shared again with {}", with.join(", ")),
-        Undone::Step(Back::Protect { .. }) => "protected from deregistration again".to_owned(),
-        Undone::Step(Back::Unmark) => "as it was; its record is removed".to_owned(),
+async fn restore_container(aws: &Aws, clock: &Clock, key: &ImageKey, output: Output) -> Result<(), CliError> {
+    let (mut steps, mut reported) = (0, Ok(()));
+    let restore = container_images::undo::restore(aws, clock, key, |key, status| {
+        steps += 1;
+        let (step, text) = match status {
+            RestoreStatus::Requested => {
+                ("restore_requested", "restore from the archive requested, which takes up to twenty minutes")
+            }
+            RestoreStatus::InProgress => ("restore_in_progress", "being restored from the archive"),
+            RestoreStatus::Restored => ("restored", "restored from the archive"),
+        };
+        if reported.is_ok() {
+            reported = print(output, &key.to_string(), step, text);
+        }
+    });
+    restore.await.map_err(|e| failed(&e))?;
+    reported?;
+    if steps == 0 {
+        print(output, &key.to_string(), "none", "is not in the archive; there is nothing to undo")?;
+    }
+    Ok(())
+}
+
+fn print(output: Output, image: &str, step: &'static str, text: &str) -> Result<(), CliError> {
+    match output {
+        Output::Json => json_line(STEP, &Step { image, step }),
+        Output::Text => say(&format!("{image}: {text}")),
+    }
+}
+
+fn describe(result: &UndoResult) -> (&'static str, String) {
+    match result {
+        UndoResult::SnapshotRestored(id) => {
+            ("snapshot_restored", format!("snapshot {id} restored from the Recycle Bin"))
+        }
+        UndoResult::ImageRestored => ("image_restored", "restored from the Recycle Bin".to_owned()),
+        UndoResult::Step(UndoStep::Enable) => ("enabled", "enabled".to_owned()),
+        UndoResult::Step(UndoStep::SetDeprecation(None)) => {
+            ("deprecation_removed", "no longer deprecated".to_owned())
+        }
+        UndoResult::Step(UndoStep::SetDeprecation(Some(at))) => {
+            ("deprecation_set", format!("deprecated from {at} on, as before"))
+        }
+        UndoResult::Step(UndoStep::Share(with)) => {
+            ("shared", format!("shared again with {}", with.join(", ")))
+        }
+        UndoResult::Step(UndoStep::Protect { .. }) => {
+            ("protected", "protected from deregistration again".to_owned())
+        }
+        UndoResult::Step(UndoStep::RemoveRecord) => {
+            ("restored", "restored; the record of its quarantine is removed".to_owned())
+        }
     }
 }

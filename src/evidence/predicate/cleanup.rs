@@ -1,4 +1,4 @@
-//! Cleanup v1: which images were kept and which removed, each with the reason.
+//! The cleanup predicate: which images were kept and which were removed, each with its reasons.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -8,42 +8,42 @@ use super::Predicate;
 use crate::evidence::image::ImageIdentity;
 use crate::evidence::link::Stage;
 
-/// The predicate `https://bakeline.dev/cleanup/v1`.
+/// The predicate type `https://bakeline.dev/attestation/cleanup/v1`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Cleanup {
-    /// The service whose images were looked at.
+    /// The service whose images were surveyed.
     pub service: String,
-    /// The rules, as the spec gives them; a JSON object.
+    /// The `cleanup` section of the spec; a JSON object.
     pub policy: Value,
-    /// Whether every list was read to its end; if not, nothing was removed.
+    /// Whether every list was read to its end after the last removal.
     pub complete: bool,
-    /// When the images were listed.
+    /// When the images were surveyed last.
     #[serde(with = "time::serde::rfc3339")]
-    pub looked_on: OffsetDateTime,
-    /// When the last removal was read back.
+    pub observed_on: OffsetDateTime,
+    /// When the cleanup ended.
     #[serde(with = "time::serde::rfc3339")]
     pub finished_on: OffsetDateTime,
     /// Every image that stays.
     pub kept: Vec<KeptImage>,
-    /// Every image that went, or should have.
+    /// Every image that was removed, or that EC2 refused to deregister.
     pub removed: Vec<RemovedImage>,
-    /// Container images, where the rules name repositories and everything could be read.
+    /// Container images, if the spec has rules for them and every list was read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub containers: Option<ContainerCleanup>,
 }
 
-/// What became of container images.
+/// The container images of a cleanup.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ContainerCleanup {
     /// Every image that stays.
     pub kept: Vec<KeptContainer>,
-    /// Every image that this cleanup took away, or one before it after its last look.
+    /// Every image that this cleanup deleted, or the previous one after its last survey.
     pub removed: Vec<ContainerImage>,
 }
 
-/// A container image where it lies.
+/// A container image in its repository.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ContainerImage {
@@ -80,31 +80,31 @@ pub struct KeptImage {
     pub reasons: Vec<String>,
 }
 
-/// An image that went.
+/// An image that was removed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RemovedImage {
     /// The image.
     pub image: ImageIdentity,
-    /// Why it went.
+    /// Why it was removed.
     pub reason: String,
-    /// Whether it was seen to be gone.
-    pub gone: bool,
-    /// What became of its snapshots.
+    /// Whether it is deregistered.
+    pub deregistered: bool,
+    /// The outcome of each snapshot.
     pub snapshots: Vec<SnapshotOutcome>,
 }
 
-/// What became of a snapshot.
+/// The outcome of a snapshot.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SnapshotOutcome {
     /// The snapshot's id.
     pub snapshot_id: String,
-    /// EC2's return code, for example `success` or `skipped`.
+    /// EC2's return code, such as `success` or `skipped`; `retained` with the referencing resources; or `unknown`.
     pub outcome: String,
 }
 
 impl Predicate for Cleanup {
-    const TYPE: &'static str = "https://bakeline.dev/cleanup/v1";
+    const TYPE: &'static str = "https://bakeline.dev/attestation/cleanup/v1";
     const STAGE: Stage = Stage::Cleanup;
 }

@@ -1,4 +1,4 @@
-//! Cleanup plan v1: what a cleanup is about to do with each image, and why.
+//! The cleanup-plan predicate: what a cleanup is about to do with each image, and why.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -7,81 +7,92 @@ use time::OffsetDateTime;
 use super::cleanup::ContainerImage;
 use crate::evidence::image::ImageIdentity;
 
-/// The predicate type of a plan. It stands in no chain: it speaks of an account and region, not of a release.
-pub const CLEANUP_PLAN: &str = "https://bakeline.dev/cleanup-plan/v1";
+/// The predicate type of a plan. A plan belongs to no chain: it is about an account and region, not about a release.
+pub const CLEANUP_PLAN: &str = "https://bakeline.dev/attestation/cleanup-plan/v1";
 
 /// The predicate [`CLEANUP_PLAN`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CleanupPlan {
-    /// The service whose images were looked at.
+    /// The service whose images were surveyed.
     pub service: String,
-    /// The account that owns them, 12 digits.
+    /// The account that owns the images, 12 digits.
     pub account: String,
-    /// The region they lie in.
+    /// The region of the images.
     pub region: String,
-    /// The rules, as the spec gives them; a JSON object.
+    /// The `cleanup` section of the spec; a JSON object.
     pub policy: Value,
-    /// The Auto Scaling group that the service's images are promoted to.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub group: Option<String>,
-    /// When everything was looked at.
+    /// What the service is promoted to in this account and region.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub targets: Vec<PlanTarget>,
+    /// When the images were surveyed.
     #[serde(with = "time::serde::rfc3339")]
     pub planned_on: OffsetDateTime,
-    /// From when on the plan is no longer carried out.
+    /// From when on the plan may no longer be applied.
     #[serde(with = "time::serde::rfc3339")]
     pub expires_on: OffsetDateTime,
-    /// What a GiB of snapshots costs a month; none when that was not said.
+    /// The price of a GiB of snapshots per month, if it was given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub price_per_gib_month: Option<f64>,
     /// Every image of the service, oldest first.
     pub images: Vec<PlannedImage>,
-    /// Every container image of the repositories that the rules name, oldest first.
+    /// Every container image of the repositories in the rules, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub containers: Vec<PlannedContainer>,
 }
 
-/// What is about to happen to an image.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Aim {
-    /// It stays.
-    Keep,
-    /// It is in quarantine and comes back as it was.
-    Reinstate,
-    /// It is marked, deprecated and disabled; a container image goes into the archive.
-    Quarantine,
-    /// It is in quarantine, and not yet for long enough.
-    Rest,
-    /// It is deregistered and its snapshots are deleted.
-    Deregister,
-    /// A container image is in quarantine, and is deleted.
-    Delete,
-    /// Nothing speaks for it, and others are older: it is left to the next cleanup.
-    Later,
+/// What a service is promoted to; each kind of target has a key of its own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum PlanTarget {
+    /// An Auto Scaling group.
+    AutoScalingGroup {
+        /// The group's name.
+        name: String,
+    },
 }
 
-impl Aim {
-    /// In words.
+/// What cleanup is about to do with an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PlannedAction {
+    /// Keep it.
+    Keep,
+    /// Restore it from quarantine.
+    Restore,
+    /// Mark, deprecate and disable it; move a container image to the archive.
+    Quarantine,
+    /// Wait: its quarantine has not ended.
+    Wait,
+    /// Deregister it and delete its snapshots.
+    Deregister,
+    /// Delete a container image, whose quarantine has ended.
+    Delete,
+    /// Leave it to a later cleanup: nothing keeps it, but `max_per_run` limits this one.
+    Deferred,
+}
+
+impl PlannedAction {
+    /// Its value in the plan.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Keep => "keep",
-            Self::Reinstate => "bring back",
+            Self::Restore => "restore",
             Self::Quarantine => "quarantine",
-            Self::Rest => "rest",
+            Self::Wait => "wait",
             Self::Deregister => "deregister",
             Self::Delete => "delete",
-            Self::Later => "later",
+            Self::Deferred => "deferred",
         }
     }
 
-    /// Whether carrying out the plan changes the image.
+    /// Whether applying the plan changes the image.
     #[must_use]
-    pub const fn acts(self) -> bool {
+    pub const fn changes_image(self) -> bool {
         match self {
-            Self::Reinstate | Self::Quarantine | Self::Deregister | Self::Delete => true,
-            Self::Keep | Self::Rest | Self::Later => false,
+            Self::Restore | Self::Quarantine | Self::Deregister | Self::Delete => true,
+            Self::Keep | Self::Wait | Self::Deferred => false,
         }
     }
 }
@@ -92,13 +103,13 @@ impl Aim {
 pub struct PlannedImage {
     /// The image.
     pub image: ImageIdentity,
-    /// What is about to happen to it.
-    pub aim: Aim,
-    /// Every reason for that.
+    /// What cleanup is about to do with it.
+    pub action: PlannedAction,
+    /// The reasons.
     pub reasons: Vec<String>,
-    /// The snapshots behind it.
+    /// Its snapshots.
     pub snapshots: Vec<String>,
-    /// The sizes of its volumes together; its snapshots take up at most as much.
+    /// Total size of its volumes in GiB, an upper bound for its snapshots.
     pub gib: u64,
 }
 
@@ -108,13 +119,13 @@ pub struct PlannedImage {
 pub struct PlannedContainer {
     /// The image.
     pub image: ContainerImage,
-    /// When it was pushed, if ECR says so.
+    /// When it was pushed, if ECR reports it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pushed_on: Option<String>,
-    /// What is about to happen to it.
-    pub aim: Aim,
-    /// Every reason for that.
+    /// What cleanup is about to do with it.
+    pub action: PlannedAction,
+    /// The reasons.
     pub reasons: Vec<String>,
-    /// The size of its layers together; layers that others have too are stored once.
+    /// Total size of its layers in bytes; ECR stores a layer that images share once.
     pub bytes: u64,
 }

@@ -16,7 +16,9 @@ use serde::Serialize;
 pub use cleanup::{
     Cleanup, ContainerCleanup, ContainerImage, KeptContainer, KeptImage, RemovedImage, SnapshotOutcome,
 };
-pub use cleanup_plan::{Aim, CLEANUP_PLAN, CleanupPlan, PlannedContainer, PlannedImage};
+pub use cleanup_plan::{
+    CLEANUP_PLAN, CleanupPlan, PlanTarget, PlannedAction, PlannedContainer, PlannedImage,
+};
 pub use promotion::{
     AlarmReading, AutoScalingGroupChange, Canary, CanaryVerdict, Change, Decision, DecisionAction, KayentaScore,
     Measurement, Preflight, Promotion, PromotionOutcome, Target, Units, Wave, WaveGroup,

@@ -2,8 +2,10 @@
 
 pub mod alarms;
 pub mod canary_groups;
+pub mod dates;
 pub mod fleet;
 pub mod groups;
+pub mod image_references;
 pub mod images;
 pub mod instance_refreshes;
 pub mod launch_templates;

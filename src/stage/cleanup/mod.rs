@@ -1,92 +1,78 @@
-//! Takes images of the service that nothing uses out of use, and says why each of the others stays.
+//! The cleanup stage: removes images of the service that nothing uses, and records why each of the others stays.
 //!
-//! Nothing changes unless every list was read to its end. An image goes by steps, each of which but the last can be
-//! undone, and everything is looked at again right before each: see [`quarantine`].
+//! Nothing changes unless every list was read to its end. An image is removed in steps that can be undone, except for
+//! the last, and everything is read again right before each: see [`machine_images`] and [`container_images`].
 
-pub mod act;
-pub mod apply;
-pub mod containers;
-pub mod graph;
-pub mod image;
-pub mod inventory;
-pub mod memory;
-pub mod page;
-pub mod plan;
-pub mod quarantine;
+pub mod container_images;
+pub mod list_lengths;
+pub mod machine_images;
+pub mod plan_page;
+mod reaping;
 mod record;
-pub mod references;
-mod removal;
-pub mod retain;
 mod sealing;
-pub mod snapshots;
 mod steps;
-pub mod survey;
-#[cfg(test)]
-mod tests;
-mod todo;
-mod usage;
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::inventory::images;
-pub use self::removal::{PendingRemoval, Removed, Snapshot, delete_next, remove as deregister};
-pub use self::steps::{advance, fit, take_back};
-pub use self::todo::Todo;
+pub use self::machine_images::inventory::images;
 
-use self::containers::inventory::Definitions;
-use self::retain::{Reason, Uses};
-use self::survey::Scope;
+use self::container_images::references::Definitions;
+use self::machine_images::queue::QueuedImage;
+use self::machine_images::removal::PendingRemoval;
+use self::machine_images::retention::{KeepReason, KeepReasons};
+use self::machine_images::survey::Scope;
 use super::context::Cx;
 use super::failure_reason::FailureReason;
 use super::handover::Release;
 use super::{StageMachine, not_unwinding};
+use crate::engine::error::{ErrorClass, ModuleError};
 use crate::engine::{Failure, Machine, Outcome, StageError, Step, Timestamp};
-use crate::evidence::Stage;
 use crate::evidence::predicate::{Promotion, PromotionOutcome};
+use crate::evidence::{Stage, StatementError};
 use crate::spec;
 
-/// Images that one action takes steps with: what is known of an image must travel in the token once it is gone.
-pub const MOST: usize = 12;
+/// Maximum number of machine images that one action changes: the token stores what EC2 cannot describe afterwards.
+pub const MAX_IMAGES: usize = 12;
 
-/// Bytes of a token for what is to go and what went.
-pub const ROOM: usize = 1250;
+/// Bytes of the token for pending and finished removals.
+pub const TOKEN_BYTES: usize = 1250;
 
-/// How long a cleanup may take.
+/// Time limit of a cleanup.
 const TIMEOUT: Duration = Duration::from_hours(4);
 
-/// The cleanup stage, at rest.
+/// States of the cleanup stage between two steps.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "at", rename_all = "snake_case")]
 pub enum Cleanup {
-    /// Nothing is changed. The release's image may carry the dates already that keep it later.
+    /// No image is changed. The release's image may have its new tags already.
     TaggingRelease,
-    /// No image has taken a step; how long the lists are may have been written down.
+    /// No image has taken a step. The lengths of the lists may be saved.
     Surveying,
-    /// Images are taken out of use, by steps that can be undone. The first may have taken its step already.
-    Quarantining { queue: Vec<Todo> },
-    /// These images are out of use and rest, or rested long enough and may go.
-    Resting { images: Vec<String> },
-    /// What is to go is written down. The first of `queue` may be gone already, and those after it too.
+    /// The queued images are taken to quarantine, or restored. The first may have taken its step already.
+    Quarantining { queue: Vec<QueuedImage> },
+    /// These images are disabled and in quarantine, or at its end.
+    Waiting { images: Vec<String> },
+    /// The token lists what is to be removed. The first of `queue` may be removed already, `done` are finished.
     Removing { queue: Vec<PendingRemoval>, done: Vec<PendingRemoval> },
-    /// No more machine images go. Container images take steps, one call at a time; how far each has come is written in
-    /// ECR and beside it, and `tries` counts the calls.
-    Containers {
+    /// No more machine images are removed. Container images take steps, one call at a time: ECR and the marks store how
+    /// far each has come, and `calls` counts the calls of this action.
+    ContainerImages {
         done: Vec<PendingRemoval>,
         #[serde(default)]
-        tries: u8,
+        calls: u8,
     },
-    /// No more images go. Leftovers of runs that have ended are removed, one by one, after `tries` looks. `asked` are
-    /// those that were asked to go, the latest first: the CRC-32 of the id of each, since an ARN is long.
+    /// No more images are removed. Leftovers of ended runs are removed one by one, after `searches` searches. `recent`
+    /// are the last removals, latest first: the CRC-32 of each id, since an ARN is long.
     Reaping {
         done: Vec<PendingRemoval>,
-        tries: u8,
+        searches: u8,
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
-        asked: Vec<u32>,
+        recent: Vec<u32>,
     },
-    /// Nothing more is removed; the statement may have been handed over already. `why`: not everything could be
-    /// read or removed. What is in quarantine stays there: the next cleanup goes on, `bakeline cleanup undo` back.
+    /// Nothing more is removed; the statement may be handed over already. `why`: a list could not be read or a removal
+    /// failed. Images in quarantine stay there: the next cleanup continues, `bakeline cleanup undo` restores them.
     Sealing {
         done: Vec<PendingRemoval>,
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -94,21 +80,36 @@ pub enum Cleanup {
     },
 }
 
-/// What a cleanup works from.
+/// The inputs of a cleanup.
 #[derive(Debug)]
 pub struct Inputs {
     pub release: Release,
-    /// What the release was promoted by, if it was.
+    /// The release's promotion, if it was promoted.
     pub promotion: Option<Promotion>,
     pub rules: spec::Cleanup,
-    /// The account whose images are cleaned up: that of the release's image here.
+    /// The account whose images are cleaned up: the one of the release's image in this region.
     pub account: String,
-    /// What the release says of images, by image id.
-    pub known: Uses,
-    /// What the containers of task definitions run, as far as this slice has read it.
+    /// Reasons to keep images that follow from the release, by image id.
+    pub known: KeepReasons,
+    /// The images of task definitions that this slice has read.
     pub definitions: Definitions,
-    /// When the action began.
+    /// When the action started.
     pub at: Timestamp,
+}
+
+/// Why a cleanup does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("cleanup removes nothing after a failed promotion: {reason}")]
+    FailedPromotion { reason: String },
+    #[error("the promotion statement cannot be read")]
+    Promotion(#[source] StatementError),
+}
+
+impl ModuleError for StartError {
+    fn class(&self) -> ErrorClass {
+        ErrorClass::Rejected
+    }
 }
 
 impl Inputs {
@@ -116,14 +117,21 @@ impl Inputs {
         Scope {
             service: &self.release.spec.service,
             rules: &self.rules,
-            group: self.release.spec.promote.as_ref().map(|promote| promote.group.as_str()),
+            groups: self.release.spec.promote.iter().map(|promote| promote.group.as_str()).collect(),
             known: self.known.clone(),
         }
     }
 
-    /// How many images this action takes steps with.
-    fn most(&self) -> usize {
-        usize::try_from(self.rules.at_most).unwrap_or(MOST).min(MOST)
+    /// The scope for container images, if the spec has rules for them.
+    fn container_scope(&self, region: &str) -> Option<container_images::survey::Scope<'_>> {
+        let rules = self.rules.containers.as_ref()?;
+        let known = container_images::steps::release_images(&self.release, region);
+        Some(container_images::survey::Scope { rules, account: &self.account, known })
+    }
+
+    /// How many machine images this action changes at most.
+    fn max_per_run(&self) -> usize {
+        usize::try_from(self.rules.at_most).unwrap_or(MAX_IMAGES).min(MAX_IMAGES)
     }
 }
 
@@ -140,12 +148,9 @@ impl StageMachine for Cleanup {
             ..
         }) = &promotion
         {
-            return Err(StageError::Rejected(format!(
-                "nothing is cleaned up after a failed promotion: {reason}"
-            )));
+            return Err(StartError::FailedPromotion { reason: reason.clone() }.into());
         }
-        let rules =
-            release.spec.cleanup().map_err(|missing| StageError::Config(missing.to_string()))?.clone();
+        let rules = release.spec.cleanup().map_err(StageError::config)?.clone();
         let region = cx.aws.region();
         let account = match release.chain.containers() {
             [] => release.image_in(region)?.account.clone(),
@@ -155,49 +160,48 @@ impl StageMachine for Cleanup {
         Ok(Inputs { release, promotion, rules, account, known, definitions: Definitions::default(), at })
     }
 
-    /// What a first slice does to images is written on them: the next cleanup goes on, and `bakeline cleanup undo` back.
+    /// The images store what a first slice did to them: the next cleanup continues, `bakeline cleanup undo` restores them.
     fn recover_lost_first_slice(_: Failure) -> Option<Self> {
         None
     }
 
     async fn unwind_without_inputs(self, _: &Cx) -> Result<Step<Self>, StageError> {
         match self {
-            // What is known to be gone is told; what was in the queue may be gone too.
+            // The known removals are reported; queued images may be removed, too.
             Self::Sealing { done, why: Some(why) } => {
-                let gone = done.iter().filter(|doomed| doomed.gone).count();
+                let removed = done.iter().filter(|removal| removal.deregistered).count();
                 let mut failure = Failure::from(why);
                 failure.message =
-                    format!("{gone} images or more were removed before this: {}", failure.message);
+                    format!("at least {removed} images were removed before the failure: {}", failure.message);
                 Ok(Step::Done(Outcome::Failed(failure)))
             }
             forward @ (Self::TaggingRelease
             | Self::Surveying
             | Self::Quarantining { .. }
-            | Self::Resting { .. }
+            | Self::Waiting { .. }
             | Self::Removing { .. }
-            | Self::Containers { .. }
+            | Self::ContainerImages { .. }
             | Self::Reaping { .. }
             | Self::Sealing { why: None, .. }) => Err(not_unwinding(&forward)),
         }
     }
 }
 
-/// What the chain says of the release's promotion, if there was one.
+/// The promotion statement of the chain, if there is one.
 fn promotion(release: &Release) -> Result<Option<Promotion>, StageError> {
     let Some(verified) = release.chain.stage(Stage::Promote) else { return Ok(None) };
     let read = verified.statement.predicate_as();
-    read.map(Some)
-        .map_err(|fault| StageError::Rejected(format!("the promotion statement cannot be read: {fault}")))
+    Ok(read.map(Some).map_err(StartError::Promotion)?)
 }
 
-/// The images of this release, and the one its promotion replaced.
-fn known(release: &Release, promotion: Option<&Promotion>, region: &str) -> Uses {
-    let mut known = Uses::new();
+/// Reasons to keep the images of this release and the image that its promotion replaced.
+fn known(release: &Release, promotion: Option<&Promotion>, region: &str) -> KeepReasons {
+    let mut known = KeepReasons::new();
     for image in release.chain.images().iter().filter(|image| image.region == region) {
-        known.entry(image.image_id.clone()).or_default().insert(Reason::ThisRelease);
+        known.entry(image.image_id.clone()).or_default().insert(KeepReason::ThisRelease);
     }
     if let Some(Promotion { previous: Some(previous), target, .. }) = promotion {
-        let reason = Reason::Previous { group: target.name.clone() };
+        let reason = KeepReason::Previous { target: target.name.clone() };
         known.entry(previous.image_id.clone()).or_default().insert(reason);
     }
     known
@@ -216,18 +220,18 @@ impl Machine for Cleanup {
     }
 
     fn unwind(self, why: Failure) -> Self {
-        // A removal cannot be undone; what was removed can be told.
+        // A removal cannot be undone, but it is recorded.
         let why = Some(FailureReason::from(why));
         match self {
-            Self::TaggingRelease | Self::Surveying | Self::Quarantining { .. } | Self::Resting { .. } => {
+            Self::TaggingRelease | Self::Surveying | Self::Quarantining { .. } | Self::Waiting { .. } => {
                 Self::Sealing { done: Vec::new(), why }
             }
-            // The first of the queue may be gone by a call whose answer was lost: sealing looks.
+            // A call whose reply was lost may have removed the first of the queue: sealing checks.
             Self::Removing { queue, mut done } => {
                 done.extend(queue);
                 Self::Sealing { done, why }
             }
-            Self::Containers { done, .. }
+            Self::ContainerImages { done, .. }
             | Self::Reaping { done, .. }
             | Self::Sealing { done, why: None } => Self::Sealing { done, why },
             sealing @ Self::Sealing { why: Some(_), .. } => sealing,
@@ -239,9 +243,9 @@ impl Machine for Cleanup {
             Self::TaggingRelease
             | Self::Surveying
             | Self::Quarantining { .. }
-            | Self::Resting { .. }
+            | Self::Waiting { .. }
             | Self::Removing { .. }
-            | Self::Containers { .. }
+            | Self::ContainerImages { .. }
             | Self::Reaping { .. }
             | Self::Sealing { why: None, .. } => false,
             Self::Sealing { why: Some(_), .. } => true,
@@ -250,13 +254,17 @@ impl Machine for Cleanup {
 
     async fn step(self, inputs: &Inputs, cx: &Cx) -> Result<Step<Self>, StageError> {
         match self {
-            Self::TaggingRelease => steps::name(inputs, cx).await,
+            Self::TaggingRelease => steps::tag_release(inputs, cx).await,
             Self::Surveying => steps::survey(inputs, cx).await,
             Self::Quarantining { queue } => steps::quarantine(queue, inputs, cx).await,
-            Self::Resting { images } => steps::rest(images, inputs, cx).await,
+            Self::Waiting { images } => steps::wait(images, inputs, cx).await,
             Self::Removing { queue, done } => steps::remove(queue, done, inputs, cx).await,
-            Self::Containers { done, tries } => containers::steps::further(done, tries, inputs, cx).await,
-            Self::Reaping { done, tries, asked } => steps::reap(done, tries, asked, inputs, cx).await,
+            Self::ContainerImages { done, calls } => {
+                container_images::steps::advance(done, calls, inputs, cx).await
+            }
+            Self::Reaping { done, searches, recent } => {
+                reaping::reap(done, searches, recent, inputs, cx).await
+            }
             Self::Sealing { done, why: None } => sealing::seal(done, inputs, cx).await,
             Self::Sealing { done, why: Some(why) } => sealing::seal_failed(done, why, inputs, cx).await,
         }

@@ -1,91 +1,158 @@
-//! The last word of a cleanup: what stays, what is in quarantine, and what went.
+//! Ends a cleanup: surveys once more, signs the record and hands it over.
 
 use std::collections::BTreeMap;
 
-use super::inventory;
-use super::quarantine::{MARK, Next, Step as Way};
-use super::survey::{Focus, Survey};
-use super::{Cleanup, Inputs, PendingRemoval, containers, record};
+use super::container_images::{self, retention::Disposition as ContainerDisposition};
+use super::machine_images::inventory;
+use super::machine_images::quarantine::{Next, RECORD_TAG, RemovalStep};
+use super::machine_images::removal::PendingRemoval;
+use super::machine_images::survey::{Inspect, Survey};
+use super::{Cleanup, Inputs, record};
+use crate::engine::error::{ErrorClass, ModuleError};
 use crate::engine::{Failure, Outcome, StageError, Step};
-use crate::evidence::predicate::ContainerCleanup;
 use crate::stage::context::Cx;
 use crate::stage::failure_reason::FailureReason;
 
-/// Hands over what stays and what went.
+/// EC2 still lists an image that it deregistered: the read is stale.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("EC2 still lists {image} after deregistering it")]
+struct StillListed {
+    image: String,
+}
+
+impl ModuleError for StillListed {
+    fn class(&self) -> ErrorClass {
+        ErrorClass::NotYet
+    }
+}
+
+/// Numbers of images, for the summary and the output variables.
+#[derive(Clone, Copy, Debug, Default)]
+struct Counts {
+    removed: usize,
+    kept: usize,
+    quarantined: usize,
+    deferred: usize,
+}
+
+/// Signs and hands over what stays and what was removed.
 pub async fn seal(done: Vec<PendingRemoval>, inputs: &Inputs, cx: &Cx) -> Result<Step<Cleanup>, StageError> {
-    let survey = Survey::take(&cx.aws, &inputs.scope(), Focus::Oldest(inputs.most()), cx.now()).await?;
-    if let Some(there) = done.iter().find(|doomed| doomed.gone && survey.image(&doomed.id).is_some()) {
-        return Err(StageError::NotYet(format!("{} is deregistered and still listed", there.id)));
+    let inspect = Inspect::Oldest(inputs.max_per_run());
+    let survey = Survey::take(&cx.aws, &inputs.scope(), inspect, cx.now()).await?;
+    if let Some(removal) = done.iter().find(|done| done.deregistered && survey.image(&done.id).is_some()) {
+        return Err(StillListed { image: removal.id.clone() }.into());
     }
-    let containers = containers(inputs, cx).await?;
-    let looked = (survey.at, cx.now());
-    let record = record::cleanup(inputs, cx.aws.region(), Some(&survey), containers.clone(), &done, looked);
-    record::hand_over(inputs, cx, &record).await?;
-    let gone = done.iter().filter(|doomed| doomed.gone).count();
-    let resting = survey.leaving().filter(|(image, _)| image.tags.contains_key(MARK)).count();
-    let left = survey
-        .leaving()
-        .filter(|(_, next)| matches!(next, Next::Step(step) if *step != Way::Deregister))
-        .count();
-    let service = &inputs.release.spec.service;
-    let mut parts = vec![
-        format!("{gone} images of {service} removed"),
-        format!("{} kept", survey.images.len().saturating_sub(resting)),
-    ];
-    if resting > 0 {
-        parts.push(format!("{resting} in quarantine"));
-    }
-    if left > 0 {
-        parts.push(format!("{left} left for the next cleanup"));
-    }
+    let containers = container_survey(inputs, cx).await?;
+    let container_record = containers
+        .as_ref()
+        .map(|(survey, scope)| container_images::record::containers(survey, scope, cx.aws.region()));
+    let times = (survey.at, cx.now());
+    let removed_containers = container_record.as_ref().map_or(0, |record| record.removed.len());
+    let record = record::cleanup(inputs, cx.aws.region(), Some(&survey), container_record, &done, times);
+    let statement = record::hand_over(inputs, cx, &record).await?;
+
+    let machine = machine_counts(&survey, &done);
+    let mut parts = summary(machine, &format!("images of {}", inputs.release.spec.service));
     let snapshots: Vec<String> =
-        done.iter().flat_map(PendingRemoval::left_over).cloned().map(String::from).collect();
+        done.iter().flat_map(PendingRemoval::not_deleted).cloned().map(String::from).collect();
     if !snapshots.is_empty() {
         parts.push(format!("snapshots not deleted: {}", snapshots.join(", ")));
     }
-    if let Some(containers) = &containers {
-        let (gone, kept) = (containers.removed.len(), containers.kept.len());
-        parts.push(format!("{gone} container images removed, {kept} still there"));
+    let mut total = machine;
+    if let Some((survey, _)) = &containers {
+        let counts = container_counts(survey, removed_containers);
+        parts.extend(summary(counts, "container images"));
+        total.removed += counts.removed;
+        total.quarantined += counts.quarantined;
+        total.deferred += counts.deferred;
     }
-    let summary = parts.join(", ");
     let variables = BTreeMap::from([
-        ("Removed".to_owned(), gone.to_string()),
-        ("Quarantined".to_owned(), resting.to_string()),
-        ("Left".to_owned(), left.to_string()),
+        ("ImagesRemoved".to_owned(), total.removed.to_string()),
+        ("ImagesQuarantined".to_owned(), total.quarantined.to_string()),
+        ("ImagesDeferred".to_owned(), total.deferred.to_string()),
+        ("StatementDigest".to_owned(), format!("sha256:{statement}")),
     ]);
-    Ok(Step::Done(Outcome::Succeeded { summary, external_id: None, variables }))
+    Ok(Step::Done(Outcome::Succeeded { summary: parts.join(", "), external_id: None, variables }))
 }
 
-/// What stays and what went of the container images, if the rules speak of any.
-async fn containers(inputs: &Inputs, cx: &Cx) -> Result<Option<ContainerCleanup>, StageError> {
-    let Some(rules) = &inputs.rules.containers else { return Ok(None) };
-    let scope = containers::steps::scope(rules, inputs, cx.aws.region());
-    let survey = containers::survey::Survey::take(&cx.aws, &scope, &inputs.definitions, cx.now()).await?;
-    Ok(Some(containers::record::containers(&survey, &scope, cx.aws.region())))
+fn summary(counts: Counts, of: &str) -> Vec<String> {
+    let Counts { removed, kept, quarantined, deferred } = counts;
+    let mut parts = vec![format!("{removed} {of} removed"), format!("{kept} kept")];
+    if quarantined > 0 {
+        parts.push(format!("{quarantined} in quarantine"));
+    }
+    if deferred > 0 {
+        parts.push(format!("{deferred} deferred to the next cleanup"));
+    }
+    parts
 }
 
-/// Hands over what went before something failed.
+fn machine_counts(survey: &Survey, done: &[PendingRemoval]) -> Counts {
+    let quarantined = survey.removable().filter(|(image, _)| image.tags.contains_key(RECORD_TAG)).count();
+    let is_deferred = |next: Next| matches!(next, Next::Step(step) if step != RemovalStep::Deregister);
+    Counts {
+        removed: done.iter().filter(|removal| removal.deregistered).count(),
+        kept: survey.images.len().saturating_sub(quarantined),
+        quarantined,
+        deferred: survey.removable().filter(|(_, next)| is_deferred(*next)).count(),
+    }
+}
+
+fn container_counts(survey: &container_images::survey::Survey, removed: usize) -> Counts {
+    use container_images::quarantine::{Next, RemovalStep};
+    let mut counts = Counts { removed, ..Counts::default() };
+    for disposition in survey.dispositions.values() {
+        match disposition {
+            ContainerDisposition::Keep(_) | ContainerDisposition::Restore(_) => counts.kept += 1,
+            ContainerDisposition::Remove(Next::Wait { .. } | Next::Step(RemovalStep::Delete)) => {
+                counts.quarantined += 1;
+            }
+            ContainerDisposition::Remove(Next::Step(RemovalStep::Mark | RemovalStep::Archive)) => {
+                counts.kept += 1;
+                counts.deferred += 1;
+            }
+        }
+    }
+    counts
+}
+
+type ContainerSurvey<'a> = (container_images::survey::Survey, container_images::survey::Scope<'a>);
+
+/// Surveys the container images, if the spec has rules for them.
+async fn container_survey<'a>(
+    inputs: &'a Inputs,
+    cx: &Cx,
+) -> Result<Option<ContainerSurvey<'a>>, StageError> {
+    let Some(scope) = inputs.container_scope(cx.aws.region()) else { return Ok(None) };
+    let definitions = &inputs.definitions;
+    let survey = container_images::survey::Survey::take(&cx.aws, &scope, definitions, cx.now()).await?;
+    Ok(Some((survey, scope)))
+}
+
+/// Signs and hands over what was removed before a failure.
 pub async fn seal_failed(
     done: Vec<PendingRemoval>,
     why: FailureReason,
     inputs: &Inputs,
     cx: &Cx,
 ) -> Result<Step<Cleanup>, StageError> {
-    let mut told = Vec::new();
-    // What was still in the queue is told only if it is gone; if even that cannot be read, what is known is told.
+    // An image that was only queued is recorded if EC2 no longer lists it. If even the list cannot be read, the known
+    // removals are recorded.
     let listed = inventory::images(&cx.aws, &inputs.release.spec.service).await;
-    for doomed in done {
-        let missing = listed.as_ref().is_ok_and(|images| images.iter().all(|image| image.id() != doomed.id));
-        if doomed.gone || missing {
-            told.push(PendingRemoval { gone: true, ..doomed });
+    let mut removed = Vec::new();
+    for removal in done {
+        let is_missing =
+            listed.as_ref().is_ok_and(|images| images.iter().all(|image| image.id() != removal.id));
+        if removal.deregistered || is_missing {
+            removed.push(PendingRemoval { deregistered: true, ..removal });
         }
     }
-    let record = record::cleanup(inputs, cx.aws.region(), None, None, &told, (inputs.at, cx.now()));
+    let record = record::cleanup(inputs, cx.aws.region(), None, None, &removed, (inputs.at, cx.now()));
     record::hand_over(inputs, cx, &record).await?;
     let mut failure = Failure::from(why);
-    failure.message = match told.len() {
-        0 => format!("nothing was removed: {}", failure.message),
-        count => format!("{count} images were removed before this: {}", failure.message),
+    failure.message = match removed.len() {
+        0 => format!("no image was removed: {}", failure.message),
+        count => format!("{count} images were removed before the failure: {}", failure.message),
     };
     Ok(Step::Done(Outcome::Failed(failure)))
 }

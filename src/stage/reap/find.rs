@@ -1,4 +1,4 @@
-//! What runs left, found by the tags that everything carries from birth.
+//! Finds leftovers by the tags that bakeline puts on everything it creates.
 
 use std::collections::BTreeMap;
 
@@ -6,36 +6,49 @@ use aws_sdk_autoscaling::types::Filter as GroupFilter;
 use aws_sdk_ec2::types::{Filter, InstanceStateName, Tag};
 use aws_sdk_imagebuilder::types::{Filter as ImageFilter, ImageSummary, Ownership};
 
-use super::{Leftover, Run, What, tasks};
+use super::{Leftover, LeftoverKind, Run, tasks};
 use crate::aws::{Aws, AwsError};
 use crate::engine::StageError;
 use crate::engine::key::tag;
+use crate::spec::ReleaseSpec;
+use crate::stage::aws_view::image_references::Inventory;
 use crate::stage::aws_view::canary_groups::is_canary_group;
-use crate::stage::cleanup::inventory::Inventory;
 
-/// Begins the name of every staging instance.
-const STAGING: &str = "bakeline-test-";
+/// Prefix of the name of every test instance.
+const TEST_INSTANCES: &str = "bakeline-test-";
 
-/// Values in one filter of EC2.
+/// EC2's maximum number of values in one filter.
 const BATCH: usize = 200;
 
-/// Whose builds are looked at. Image Builder lists none by tag.
+/// The builds to search. Image Builder cannot list builds by tag.
 #[derive(Clone, Copy, Debug)]
 pub enum Builds<'a> {
-    /// Every build of the account in the region: a call for each image version.
+    /// Every build of the account in the region: one call per image version.
     All,
-    /// Those of one release: of its image pipeline, or of recipes that have this name.
+    /// The builds of one release: those of its image pipeline, or of recipes with this name.
     Of { image_pipeline: Option<&'a str>, recipe: Option<&'a str> },
 }
 
-/// Everything that runs left, whether they have ended or not.
+impl<'a> Builds<'a> {
+    /// The builds of one release.
+    #[must_use]
+    pub fn of(spec: &'a ReleaseSpec) -> Self {
+        let bake = spec.bake.as_ref();
+        Self::Of {
+            image_pipeline: bake.and_then(|bake| bake.image_pipeline.as_deref()),
+            recipe: bake.and_then(|bake| bake.recipe.as_ref()).map(|_| spec.service.as_str()),
+        }
+    }
+}
+
+/// Finds the leftovers of all runs, ended or not.
 ///
 /// # Errors
 /// As the calls.
 pub async fn find(aws: &Aws, builds: Builds<'_>) -> Result<Vec<Leftover>, StageError> {
     let mut found = instances(aws).await?;
     found.extend(tasks::find(aws).await?);
-    found.extend(trial_groups(aws).await?);
+    found.extend(canary_groups(aws).await?);
     found.extend(snapshots(aws).await?);
     match builds {
         Builds::All => found.extend(recipe_builds(aws, None).await?),
@@ -57,62 +70,62 @@ fn tagged<'t>(tags: &'t [Tag], key: &str) -> Option<&'t str> {
     tags.iter().find(|tag| tag.key() == Some(key)).and_then(Tag::value)
 }
 
-fn of_ours() -> Filter {
+fn tagged_by_a_run() -> Filter {
     Filter::builder().name("tag-key").values(tag::ATTEMPT).build()
 }
 
 async fn instances(aws: &Aws) -> Result<Vec<Leftover>, StageError> {
-    let mut pages = aws.ec2.describe_instances().filters(of_ours()).into_paginator().items().send();
+    let mut pages = aws.ec2.describe_instances().filters(tagged_by_a_run()).into_paginator().items().send();
     let mut found = Vec::new();
     while let Some(reservation) = pages.next().await {
-        let reservation =
-            reservation.map_err(|e| AwsError::new("ec2:DescribeInstances", tag::ATTEMPT, e))?;
+        let reservation = reservation.map_err(|e| AwsError::new("ec2:DescribeInstances", tag::ATTEMPT, e))?;
         for instance in reservation.instances() {
             let state = instance.state().and_then(|state| state.name());
-            let over = matches!(state, Some(InstanceStateName::Terminated | InstanceStateName::ShuttingDown));
-            let staging = tagged(instance.tags(), "Name").is_some_and(|name| name.starts_with(STAGING));
+            let is_over =
+                matches!(state, Some(InstanceStateName::Terminated | InstanceStateName::ShuttingDown));
+            let is_test =
+                tagged(instance.tags(), "Name").is_some_and(|name| name.starts_with(TEST_INSTANCES));
             if let (false, true, Some(id), Some(run)) =
-                (over, staging, instance.instance_id(), Run::of(|key| tagged(instance.tags(), key)))
+                (is_over, is_test, instance.instance_id(), Run::of(|key| tagged(instance.tags(), key)))
             {
-                found.push(Leftover { what: What::StagingInstance, id: id.to_owned(), run });
+                found.push(Leftover { kind: LeftoverKind::TestInstance, id: id.to_owned(), run });
             }
         }
     }
     Ok(found)
 }
 
-/// Groups of a trial: the canary and its baseline.
-async fn trial_groups(aws: &Aws) -> Result<Vec<Leftover>, StageError> {
+/// Finds the groups of canaries and their baselines.
+async fn canary_groups(aws: &Aws) -> Result<Vec<Leftover>, StageError> {
     let ours = GroupFilter::builder().name("tag-key").values(tag::ATTEMPT).build();
     let mut pages =
         aws.autoscaling.describe_auto_scaling_groups().filters(ours).into_paginator().items().send();
     let mut found = Vec::new();
     while let Some(group) = pages.next().await {
-        let group = group
-            .map_err(|e| AwsError::new("autoscaling:DescribeAutoScalingGroups", tag::ATTEMPT, e))?;
+        let group =
+            group.map_err(|e| AwsError::new("autoscaling:DescribeAutoScalingGroups", tag::ATTEMPT, e))?;
         let get = |key: &str| group.tags().iter().find(|tag| tag.key() == Some(key))?.value();
         let name = group.auto_scaling_group_name().unwrap_or_default();
-        // One that is being deleted has a status.
+        // A group that is being deleted has a status.
         if let (true, None, Some(run)) = (is_canary_group(name), group.status(), Run::of(get)) {
-            let what = if group.max_size().unwrap_or(0) > 0 {
-                What::TrialGroup
+            let kind = if group.max_size().unwrap_or(0) > 0 {
+                LeftoverKind::CanaryGroup
             } else {
-                What::EmptiedTrialGroup { instances: group.instances().len() }
+                LeftoverKind::EmptiedCanaryGroup { instances: group.instances().len() }
             };
-            found.push(Leftover { what, id: name.to_owned(), run });
+            found.push(Leftover { kind, id: name.to_owned(), run });
         }
     }
     Ok(found)
 }
 
-/// Snapshots with our tags that no image stands on, a disabled one included, and that nothing else names.
+/// Finds tagged snapshots that no image uses, disabled images included, and that no other resource references.
 async fn snapshots(aws: &Aws) -> Result<Vec<Leftover>, StageError> {
-    let ask = aws.ec2.describe_snapshots().owner_ids("self").filters(of_ours());
+    let ask = aws.ec2.describe_snapshots().owner_ids("self").filters(tagged_by_a_run());
     let mut pages = ask.into_paginator().items().send();
     let mut found: BTreeMap<String, Run> = BTreeMap::new();
     while let Some(snapshot) = pages.next().await {
-        let snapshot =
-            snapshot.map_err(|e| AwsError::new("ec2:DescribeSnapshots", tag::ATTEMPT, e))?;
+        let snapshot = snapshot.map_err(|e| AwsError::new("ec2:DescribeSnapshots", tag::ATTEMPT, e))?;
         let run = Run::of(|key| tagged(snapshot.tags(), key));
         if let (Some(id), Some(run)) = (snapshot.snapshot_id(), run) {
             found.insert(id.to_owned(), run);
@@ -127,18 +140,19 @@ async fn snapshots(aws: &Aws) -> Result<Vec<Leftover>, StageError> {
         let ask = aws.ec2.describe_images().owners("self").include_deprecated(true).include_disabled(true);
         let mut images = ask.filters(behind).into_paginator().items().send();
         while let Some(image) = images.next().await {
-            let image = image.map_err(|e| AwsError::new("ec2:DescribeImages", "of our snapshots", e))?;
+            let image =
+                image.map_err(|e| AwsError::new("ec2:DescribeImages", "images with tagged snapshots", e))?;
             for disk in image.block_device_mappings().iter().filter_map(|mapping| mapping.ebs()) {
                 found.remove(disk.snapshot_id().unwrap_or_default());
             }
         }
     }
     if !found.is_empty() {
-        // What launch templates and the like name is no leftover.
-        let named = Inventory::read(aws).await?.facts.snapshots();
-        found.retain(|id, _| !named.contains_key(id));
+        // A snapshot that a launch template or another resource references is no leftover.
+        let referenced = Inventory::read(aws).await?.listings.by_snapshot();
+        found.retain(|id, _| !referenced.contains_key(id));
     }
-    Ok(found.into_iter().map(|(id, run)| Leftover { what: What::Snapshot, id, run }).collect())
+    Ok(found.into_iter().map(|(id, run)| Leftover { kind: LeftoverKind::Snapshot, id, run }).collect())
 }
 
 async fn pipeline_builds(aws: &Aws, pipeline: &str) -> Result<Vec<Leftover>, StageError> {
@@ -147,12 +161,12 @@ async fn pipeline_builds(aws: &Aws, pipeline: &str) -> Result<Vec<Leftover>, Sta
     let mut found = Vec::new();
     while let Some(image) = pages.next().await {
         let image = image.map_err(|e| AwsError::new("imagebuilder:ListImagePipelineImages", pipeline, e))?;
-        found.extend(under_way(&image));
+        found.extend(unfinished(&image));
     }
     Ok(found)
 }
 
-/// Builds of recipes of one name, or of every recipe: a pipeline's are among them.
+/// Finds builds of recipes with this name, or of every recipe. Builds of image pipelines are among them.
 async fn recipe_builds(aws: &Aws, recipe: Option<&str>) -> Result<Vec<Leftover>, StageError> {
     let filter = recipe.map(|name| vec![ImageFilter::builder().name("name").values(name).build()]);
     let ask = aws.imagebuilder.list_images().owner(Ownership::SelfValue).set_filters(filter);
@@ -166,18 +180,19 @@ async fn recipe_builds(aws: &Aws, recipe: Option<&str>) -> Result<Vec<Leftover>,
         let mut builds = ask.into_paginator().items().send();
         while let Some(build) = builds.next().await {
             let build = build.map_err(|e| AwsError::new("imagebuilder:ListImageBuildVersions", arn, e))?;
-            found.extend(under_way(&build));
+            found.extend(unfinished(&build));
         }
     }
     Ok(found)
 }
 
-/// A build under way that carries the tags of one run. One that several releases share carries none, and is left.
-fn under_way(build: &ImageSummary) -> Option<Leftover> {
+/// An unfinished build with the tags of one run. A build that several releases share carries no run's tags and is
+/// left.
+fn unfinished(build: &ImageSummary) -> Option<Leftover> {
     let status = build.state().and_then(|state| state.status()).map_or("", |status| status.as_str());
-    let going =
+    let is_running =
         matches!(status, "PENDING" | "CREATING" | "BUILDING" | "TESTING" | "DISTRIBUTING" | "INTEGRATING");
     let run = build.tags().and_then(|tags| Run::of(|key| tags.get(key).map(String::as_str)))?;
-    let id = build.arn().filter(|_| going)?.to_owned();
-    Some(Leftover { what: What::Build, id, run })
+    let id = build.arn().filter(|_| is_running)?.to_owned();
+    Some(Leftover { kind: LeftoverKind::Build, id, run })
 }

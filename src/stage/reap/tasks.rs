@@ -1,25 +1,27 @@
-//! What tests of container images left: tasks that run, and task definitions. ECS lists nothing by tag, so that they are
-//! found by the name that all families of tests begin with; the tags say whose they are, and in which cluster a task runs.
+//! Finds and removes what tests of container images left: running tasks and task definitions.
+//!
+//! ECS cannot list by tag. Task definitions are found by the prefix of their family; their tags name the run and the
+//! cluster of the task.
 
 use aws_sdk_ecs::types::{
     DesiredStatus, Tag, TaskDefinitionFamilyStatus, TaskDefinitionField, TaskDefinitionStatus,
 };
 
-use super::{Leftover, Run, What};
+use super::{Leftover, LeftoverKind, Run};
 use crate::aws::{Aws, AwsError, Class};
 use crate::engine::StageError;
 use crate::engine::key::tag;
 
-/// Begins the name of every family of a test.
+/// Prefix of the task definition family of every test.
 const FAMILIES: &str = "bakeline-task-";
 
-/// Every task that runs for a test, and every definition of one.
+/// Finds every running task of a test, and every task definition of one.
 pub async fn find(aws: &Aws) -> Result<Vec<Leftover>, StageError> {
     let mut found = Vec::new();
     for family in families(aws).await? {
-        for (status, what) in [
-            (TaskDefinitionStatus::Active, What::TaskDefinition),
-            (TaskDefinitionStatus::Inactive, What::DeregisteredDefinition),
+        for (status, kind) in [
+            (TaskDefinitionStatus::Active, LeftoverKind::TaskDefinition),
+            (TaskDefinitionStatus::Inactive, LeftoverKind::DeregisteredTaskDefinition),
         ] {
             let call = aws.ecs.list_task_definitions().family_prefix(&family).status(status);
             let mut arns = call.into_paginator().items().send();
@@ -29,14 +31,14 @@ pub async fn find(aws: &Aws) -> Result<Vec<Leftover>, StageError> {
                 if let Some(cluster) = cluster {
                     found.extend(tasks(aws, &cluster, &family, &run).await?);
                 }
-                found.push(Leftover { what, id: arn, run });
+                found.push(Leftover { kind, id: arn, run });
             }
         }
     }
     Ok(found)
 }
 
-/// The families of tests. Under a role that may not look at ECS, no test ever started a task either.
+/// The families of tests. A role that may not list task definitions never started a task either.
 async fn families(aws: &Aws) -> Result<Vec<String>, StageError> {
     let call = aws.ecs.list_task_definition_families().family_prefix(FAMILIES);
     let listed =
@@ -44,14 +46,15 @@ async fn families(aws: &Aws) -> Result<Vec<String>, StageError> {
     match listed.map_err(|e| AwsError::new("ecs:ListTaskDefinitionFamilies", FAMILIES, e)) {
         Ok(families) => Ok(families),
         Err(error) if error.class == Class::Denied => {
-            tracing::info!(%error, "tasks of tests are not looked for");
+            tracing::info!(%error, "bakeline does not search for test tasks: the role may not list task definitions");
             Ok(Vec::new())
         }
         Err(error) => Err(error.into()),
     }
 }
 
-/// Whose a definition is, and the cluster of its task; none if it carries no run's tags, or is gone.
+/// The run that registered a task definition, and the cluster of its task; `None` if it carries no run's tags or was
+/// deleted.
 async fn whose(aws: &Aws, arn: &str) -> Result<Option<(Run, Option<String>)>, StageError> {
     let call = aws.ecs.describe_task_definition().task_definition(arn).include(TaskDefinitionField::Tags);
     let answer = match call.send().await.map_err(|e| AwsError::new("ecs:DescribeTaskDefinition", arn, e)) {
@@ -68,16 +71,16 @@ async fn tasks(aws: &Aws, cluster: &str, family: &str, run: &Run) -> Result<Vec<
     let listed = call.into_paginator().items().send().try_collect().await;
     match listed.map_err(|e| AwsError::new("ecs:ListTasks", cluster, e)) {
         Ok(arns) => {
-            let leftover = |id| Leftover { what: What::StagingTask, id, run: run.clone() };
+            let leftover = |id| Leftover { kind: LeftoverKind::TestTask, id, run: run.clone() };
             Ok(arns.into_iter().map(leftover).collect())
         }
-        // The cluster is gone, and its tasks with it.
+        // The cluster was deleted, and its tasks with it.
         Err(error) if error.class == Class::Missing => Ok(Vec::new()),
         Err(error) => Err(error.into()),
     }
 }
 
-/// Stops a task that is named by its ARN, `arn:…:task/CLUSTER/ID`.
+/// Stops a task by its ARN, `arn:…:task/CLUSTER/ID`.
 pub async fn stop(aws: &Aws, arn: &str) -> Result<(), AwsError> {
     let cluster = arn.split('/').nth(1).unwrap_or_default();
     let call = aws.once.ecs.stop_task().cluster(cluster).task(arn).reason("bakeline: its run has ended");

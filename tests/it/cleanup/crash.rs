@@ -1,8 +1,8 @@
-//! Every call on the way out of use, of the way back, and of taking leftovers away meets every fault.
+//! Every call of quarantine, undo and reaping meets every fault.
 
 use bakeline::evidence::Stage;
-use bakeline::stage::cleanup::apply::bring_back;
-use bakeline::stage::cleanup::quarantine::Step;
+use bakeline::stage::cleanup::machine_images::quarantine::RemovalStep;
+use bakeline::stage::cleanup::machine_images::undo::restore;
 use bakeline_rehearsal::cloud::Cloud;
 use bakeline_rehearsal::faults::{Fault, FaultPlan, When};
 use bakeline_rehearsal::services::ec2;
@@ -11,7 +11,7 @@ use bakeline_rehearsal::world::World;
 
 use serde_json::json;
 
-use super::ground::{Ground, OLD, where_usage_decides};
+use super::fixtures::{Fixture, OLD, with_shares_by_usage};
 use crate::crash::{applied_twice, crash_within, faults, report};
 use crate::reap::after_two_that_died;
 use crate::support::{Moment, plan};
@@ -31,18 +31,18 @@ fn every_call_of_a_removal_and_of_reaping_survives_every_fault() {
         assert_eq!(gone.input["DeleteAssociatedSnapshots"], true, "{}", gone.input);
         assert_eq!(of("TerminateInstances").count(), 1);
         assert_eq!(of("DeleteAutoScalingGroup").count(), 2);
-        // From the look right before the image goes.
+        // From the survey right before the image is deregistered.
         let at = records.iter().position(|call| call.operation == "DeregisterImage").unwrap();
-        let look = records[..at].iter().rposition(|call| call.operation == "DescribeSpotFleetRequests");
-        look.unwrap()..records.len()
+        let survey = records[..at].iter().rposition(|call| call.operation == "DescribeSpotFleetRequests");
+        survey.unwrap()..records.len()
     };
     let (ran, wrong) = crash_within("a removal", Stage::Cleanup, &moment, removes);
     println!("a removal: {ran} cases, {} of them wrong", wrong.len());
     report(&wrong);
 }
 
-/// Each image stands on a snapshot of its own and on the current image's. The second stays when one goes, so the first
-/// is deleted by a call of its own.
+/// Each image has a snapshot of its own and shares the current image's. The shared one is retained, so another call
+/// deletes the first.
 #[test]
 fn every_call_of_a_removal_that_leaves_a_snapshot_survives_every_fault() {
     let mut moment = Moment::before(&plan(ONE, "build: {minutes: 4}\n"), Stage::Cleanup);
@@ -68,34 +68,34 @@ fn every_call_of_a_removal_that_leaves_a_snapshot_survives_every_fault() {
     report(&wrong);
 }
 
-/// Runs `act` to its end. When it is killed, or ends badly, it is begun anew, as a command is that is typed again.
-async fn typed_again<T, E: std::fmt::Display>(cloud: &Cloud, act: impl AsyncFn() -> Result<T, E>) -> T {
+/// Runs `act` to its end. When it is killed or fails, it is started again, as a person repeats a command.
+async fn repeated<T, E: std::fmt::Display>(cloud: &Cloud, act: impl AsyncFn() -> Result<T, E>) -> T {
     for _ in 0..4 {
         let mut kills = cloud.kills();
         kills.mark_unchanged();
         tokio::select! {
             done = act() => match done {
                 Ok(done) => return done,
-                Err(error) => println!("typed again after: {error}"),
+                Err(error) => println!("repeated after: {error}"),
             },
             _ = kills.changed() => {}
         }
     }
-    panic!("it does not come to its end")
+    panic!("it does not end")
 }
 
-/// Brings an image out of use, then back under each fault at each call.
-fn undone_under_every_fault(prepare: fn(&mut World, &Ground), out: impl AsyncFn(&Ground, &str)) {
-    where_usage_decides(prepare, async |ground| {
-        let image = ground.image(OLD);
-        ground.cloud.with_world(|world| ground.share(world, &image, "210987654321"));
-        let expected = (ground.looks_like(&image), ground.snapshots());
-        out(ground, &image).await;
-        let moment = ground.moment.now(&ground.cloud);
-        let undisturbed = ground.at(&moment, async |ground| {
-            let first = ground.called();
-            bring_back(&ground.aws, &ground.clock, &image, |_| ()).await.unwrap();
-            ground.records(first)
+/// Takes an image to quarantine, and restores it with each fault at each call.
+fn undo_under_every_fault(prepare: fn(&mut World, &Fixture), out: impl AsyncFn(&Fixture, &str)) {
+    with_shares_by_usage(prepare, async |fixture| {
+        let image = fixture.image(OLD);
+        fixture.cloud.with_world(|world| fixture.share(world, &image, "210987654321"));
+        let expected = (fixture.describe(&image), fixture.snapshots());
+        out(fixture, &image).await;
+        let moment = fixture.moment.now(&fixture.cloud);
+        let undisturbed = fixture.at(&moment, async |fixture| {
+            let first = fixture.called();
+            restore(&fixture.aws, &fixture.clock, &image, |_| ()).await.unwrap();
+            fixture.records(first)
         });
         let undisturbed = undisturbed.await;
         assert!(undisturbed.iter().filter(|call| call.mutating).count() >= 4, "{undisturbed:#?}");
@@ -108,22 +108,22 @@ fn undone_under_every_fault(prepare: fn(&mut World, &Ground), out: impl AsyncFn(
                 }
                 cases += 1;
                 let plan = FaultPlan::default().rule(When::Index(call), fault.clone());
-                let (looks, records) = ground
-                    .at(&moment, async |ground| {
-                        let first = ground.called();
-                        ground.cloud.set_faults(plan.clone());
-                        let back = || bring_back(&ground.aws, &ground.clock, &image, |_| ());
-                        typed_again(&ground.cloud, back).await;
-                        ground.cloud.set_faults(FaultPlan::default());
-                        let looks = ground.find(&image).map(|_| ground.looks_like(&image));
-                        ((looks, ground.snapshots()), ground.records(first))
+                let (state, records) = fixture
+                    .at(&moment, async |fixture| {
+                        let first = fixture.called();
+                        fixture.cloud.set_faults(plan.clone());
+                        let undo = || restore(&fixture.aws, &fixture.clock, &image, |_| ());
+                        repeated(&fixture.cloud, undo).await;
+                        fixture.cloud.set_faults(FaultPlan::default());
+                        let image = fixture.find(&image).map(|_| fixture.describe(&image));
+                        ((image, fixture.snapshots()), fixture.records(first))
                     })
                     .await;
                 let case = format!("call {call}, {}, {what}", met.operation);
-                if looks != (Some(expected.0.clone()), expected.1.clone()) {
-                    wrong.push(format!("{case}: {looks:#?} instead of {expected:#?}"));
+                if state != (Some(expected.0.clone()), expected.1.clone()) {
+                    wrong.push(format!("{case}: {state:#?} instead of {expected:#?}"));
                 }
-                // A look that is behind the last step back shows that step as still to be taken, which is harmless.
+                // A stale read shows the last step as still due, which is harmless.
                 let twice = applied_twice(&records);
                 if fault != Fault::StaleRead && !twice.is_empty() {
                     wrong.push(format!("{case}: {twice:?}"));
@@ -137,13 +137,16 @@ fn undone_under_every_fault(prepare: fn(&mut World, &Ground), out: impl AsyncFn(
 
 #[test]
 fn every_call_of_undo_survives_every_fault() {
-    undone_under_every_fault(|_, _| (), async |ground, image| ground.bring_to(image, Step::Deregister).await);
+    undo_under_every_fault(
+        |_, _| (),
+        async |fixture, image| fixture.take_to(image, RemovalStep::Deregister).await,
+    );
 }
 
 #[test]
 fn every_call_of_undo_from_the_recycle_bin_survives_every_fault() {
-    undone_under_every_fault(
+    undo_under_every_fault(
         |world, _| world.ec2.bin.keeps = Some(std::time::Duration::from_hours(720)),
-        async |ground, image| ground.remove(image).await,
+        async |fixture, image| fixture.remove(image).await,
     );
 }

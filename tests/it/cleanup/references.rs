@@ -1,15 +1,15 @@
-//! Everything that can use an image, each as AWS keeps it.
+//! Every kind of reference to an image, created through AWS's API.
 
 use bakeline_rehearsal::services::{autoscaling, ec2};
 use bakeline_rehearsal::world::World;
 use serde_json::{Value, json};
 
-use super::ground::Ground;
+use super::fixtures::Fixture;
 
-/// Makes something use an image.
-pub type Refer = fn(&mut World, &Ground, &str);
+/// Creates a reference to an image.
+pub type Refer = fn(&mut World, &Fixture, &str);
 
-/// Every way that keeps an image.
+/// Every kind of reference that keeps an image.
 pub const ALL: [(&str, Refer); 14] = [
     ("an older template version", older_version),
     ("a plain parameter", plain_parameter),
@@ -27,14 +27,14 @@ pub const ALL: [(&str, Refer); 14] = [
     ("shared", shared),
 ];
 
-/// A name of its own for each image.
+/// A unique name for each image.
 fn of(name: &str, image: &str) -> String {
     format!("{name}-{}", image.trim_start_matches("ami-"))
 }
 
-pub fn version(world: &mut World, ground: &Ground, template: &str, image: &str) {
+pub fn version(world: &mut World, fixture: &Fixture, template: &str, image: &str) {
     let data = json!({"ImageId": image, "InstanceType": "t3.small"});
-    ground.ask(
+    fixture.ask(
         world,
         "ec2",
         "CreateLaunchTemplateVersion",
@@ -42,78 +42,78 @@ pub fn version(world: &mut World, ground: &Ground, template: &str, image: &str) 
     );
 }
 
-pub fn template(world: &mut World, ground: &Ground, name: &str, image: &str) -> String {
+pub fn template(world: &mut World, fixture: &Fixture, name: &str, image: &str) -> String {
     let data = json!({"ImageId": image, "InstanceType": "t3.small"});
-    ec2::seed_launch_template(world, &ground.account, &ground.region, name, data)
+    ec2::seed_launch_template(world, &fixture.account, &fixture.region, name, data)
 }
 
-pub fn older_version(world: &mut World, ground: &Ground, image: &str) {
+pub fn older_version(world: &mut World, fixture: &Fixture, image: &str) {
     let name = of("other", image);
-    template(world, ground, &name, image);
-    let current = ground.moment.founded.current_image.clone().unwrap();
-    // The version is older than the ten that DescribeImageReferences looks at by default.
+    template(world, fixture, &name, image);
+    let current = fixture.moment.founded.current_image.clone().unwrap();
+    // Twelve versions: by default, DescribeImageReferences searches the ten newest.
     for _ in 0..12 {
-        version(world, ground, &name, &current);
+        version(world, fixture, &name, &current);
     }
 }
 
-pub fn shared(world: &mut World, ground: &Ground, image: &str) {
-    ground.share(world, image, "210987654321");
+pub fn shared(world: &mut World, fixture: &Fixture, image: &str) {
+    fixture.share(world, image, "210987654321");
 }
 
-pub fn parameter(world: &mut World, ground: &Ground, name: &str, value: &str) {
+pub fn parameter(world: &mut World, fixture: &Fixture, name: &str, value: &str) {
     let input = json!({"Name": name, "Value": value, "Type": "String"});
-    ground.ask(world, "ssm", "PutParameter", input);
+    fixture.ask(world, "ssm", "PutParameter", input);
 }
 
-pub fn plain_parameter(world: &mut World, ground: &Ground, image: &str) {
-    parameter(world, ground, &of("/golden/image", image), image);
+pub fn plain_parameter(world: &mut World, fixture: &Fixture, image: &str) {
+    parameter(world, fixture, &of("/golden/image", image), image);
 }
 
-pub fn odd_parameter(world: &mut World, ground: &Ground, image: &str) {
-    parameter(world, ground, &of("runner_config", image), image);
+pub fn odd_parameter(world: &mut World, fixture: &Fixture, image: &str) {
+    parameter(world, fixture, &of("runner_config", image), image);
 }
 
-pub fn document(world: &mut World, ground: &Ground, image: &str) {
-    parameter(world, ground, &of("/runners", image), &format!(r#"{{"ami_id": ["{image}"]}}"#));
+pub fn document(world: &mut World, fixture: &Fixture, image: &str) {
+    parameter(world, fixture, &of("/runners", image), &format!(r#"{{"ami_id": ["{image}"]}}"#));
 }
 
-pub fn lost_template(world: &mut World, ground: &Ground, image: &str) {
-    let id = template(world, ground, &of("short-lived", image), image);
+pub fn lost_template(world: &mut World, fixture: &Fixture, image: &str) {
+    let id = template(world, fixture, &of("short-lived", image), image);
     let group =
-        autoscaling::NewGroup::new(&ground.account, &ground.region, &of("broken", image), &id, "1", 0);
+        autoscaling::NewGroup::new(&fixture.account, &fixture.region, &of("broken", image), &id, "1", 0);
     autoscaling::seed_group(world, group);
-    ground.ask(world, "ec2", "DeleteLaunchTemplate", json!({"LaunchTemplateId": id}));
+    fixture.ask(world, "ec2", "DeleteLaunchTemplate", json!({"LaunchTemplateId": id}));
 }
 
-pub fn lone_template(world: &mut World, ground: &Ground, image: &str) {
-    template(world, ground, &of("lone", image), image);
+pub fn lone_template(world: &mut World, fixture: &Fixture, image: &str) {
+    template(world, fixture, &of("lone", image), image);
 }
 
-pub fn by_parameter(world: &mut World, ground: &Ground, image: &str) {
+pub fn by_parameter(world: &mut World, fixture: &Fixture, image: &str) {
     let name = of("golden", image);
-    parameter(world, ground, &name, image);
-    template(world, ground, &of("resolving", image), &format!("resolve:ssm:{name}:1"));
-    let current = ground.moment.founded.current_image.clone().unwrap();
-    // The parameter has moved on; the template has not.
+    parameter(world, fixture, &name, image);
+    template(world, fixture, &of("resolving", image), &format!("resolve:ssm:{name}:1"));
+    let current = fixture.moment.founded.current_image.clone().unwrap();
+    // The parameter is updated; the launch template names the old version.
     let input = json!({"Name": name, "Value": current, "Type": "String", "Overwrite": true});
-    ground.ask(world, "ssm", "PutParameter", input);
+    fixture.ask(world, "ssm", "PutParameter", input);
 }
 
-pub fn configuration(world: &mut World, ground: &Ground, image: &str) {
+pub fn configuration(world: &mut World, fixture: &Fixture, image: &str) {
     let one = json!({"LaunchConfigurationName": of("unattached", image), "ImageId": image, "InstanceType": "t3.small",
         "CreatedTime": 1_700_000_000});
-    autoscaling::seed_launch_configuration(world, &ground.account, &ground.region, one);
+    autoscaling::seed_launch_configuration(world, &fixture.account, &fixture.region, one);
 }
 
-pub fn node_group(world: &mut World, ground: &Ground, image: &str) {
+pub fn node_group(world: &mut World, fixture: &Fixture, image: &str) {
     let name = of("eks-node-group", image);
-    let id = template(world, ground, &name, image);
-    let current = ground.moment.founded.current_image.clone().unwrap();
-    version(world, ground, &name, &current);
+    let id = template(world, fixture, &name, image);
+    let current = fixture.moment.founded.current_image.clone().unwrap();
+    version(world, fixture, &name, &current);
     let group = autoscaling::NewGroup::new(
-        &ground.account,
-        &ground.region,
+        &fixture.account,
+        &fixture.region,
         &of("eks-nodes", image),
         &id,
         "$Default",
@@ -122,59 +122,59 @@ pub fn node_group(world: &mut World, ground: &Ground, image: &str) {
     autoscaling::seed_group(world, group);
 }
 
-pub fn group_of_template(world: &mut World, ground: &Ground, image: &str) {
-    let id = template(world, ground, &of("behind-a-group", image), image);
+pub fn group_of_template(world: &mut World, fixture: &Fixture, image: &str) {
+    let id = template(world, fixture, &of("behind-a-group", image), image);
     let group =
-        autoscaling::NewGroup::new(&ground.account, &ground.region, &of("idle", image), &id, "$Latest", 0);
+        autoscaling::NewGroup::new(&fixture.account, &fixture.region, &of("idle", image), &id, "$Latest", 0);
     autoscaling::seed_group(world, group);
 }
 
-pub fn fleet(world: &mut World, ground: &Ground, image: &str) {
+pub fn fleet(world: &mut World, fixture: &Fixture, image: &str) {
     let fleet = json!({"FleetId": of("fleet", image), "FleetState": "active",
         "LaunchTemplateConfigs": [{"Overrides": [{"ImageId": image}]}]});
-    ec2::seed_fleet(world, &ground.account, &ground.region, fleet);
+    ec2::seed_fleet(world, &fixture.account, &fixture.region, fleet);
 }
 
-pub fn spot_fleet(world: &mut World, ground: &Ground, image: &str) {
+pub fn spot_fleet(world: &mut World, fixture: &Fixture, image: &str) {
     let request = json!({"SpotFleetRequestId": of("sfr", image), "SpotFleetRequestState": "active",
         "SpotFleetRequestConfig": {"IamFleetRole": "arn:aws:iam::123456789012:role/fleet", "TargetCapacity": 1,
             "LaunchSpecifications": [{"ImageId": image}]}});
-    ec2::seed_spot_fleet_request(world, &ground.account, &ground.region, request);
+    ec2::seed_spot_fleet_request(world, &fixture.account, &fixture.region, request);
 }
 
-pub fn spot_request(world: &mut World, ground: &Ground, image: &str) {
+pub fn spot_request(world: &mut World, fixture: &Fixture, image: &str) {
     let request = json!({"SpotInstanceRequestId": of("sir", image), "State": "open",
         "LaunchSpecification": {"ImageId": image}});
-    ec2::seed_spot_request(world, &ground.account, &ground.region, request);
+    ec2::seed_spot_request(world, &fixture.account, &fixture.region, request);
 }
 
-pub fn instance(world: &mut World, ground: &Ground, image: &str) {
-    launched(world, ground, image);
+pub fn instance(world: &mut World, fixture: &Fixture, image: &str) {
+    launched(world, fixture, image);
 }
 
-fn launched(world: &mut World, ground: &Ground, image: &str) -> Value {
+fn launched(world: &mut World, fixture: &Fixture, image: &str) -> Value {
     let input = json!({"ImageId": image, "InstanceType": "t3.small", "MinCount": 1, "MaxCount": 1,
-        "SubnetId": ground.subnet});
-    let launched = ground.ask(world, "ec2", "RunInstances", input);
-    launched.pointer("/Instances/0/InstanceId").unwrap().clone()
+        "SubnetId": fixture.subnet});
+    let launched_on = fixture.ask(world, "ec2", "RunInstances", input);
+    launched_on.pointer("/Instances/0/InstanceId").unwrap().clone()
 }
 
-pub fn stopped_instance(world: &mut World, ground: &Ground, image: &str) {
-    let id = launched(world, ground, image);
+pub fn stopped_instance(world: &mut World, fixture: &Fixture, image: &str) {
+    let id = launched(world, fixture, image);
     world.advance(world.now + std::time::Duration::from_mins(5));
-    ground.ask(world, "ec2", "StopInstances", json!({"InstanceIds": [id]}));
+    fixture.ask(world, "ec2", "StopInstances", json!({"InstanceIds": [id]}));
 }
 
-pub fn recipe(world: &mut World, ground: &Ground, image: &str) {
-    let components = ground.ask(world, "imagebuilder", "ListComponents", json!({"owner": "Self"}));
+pub fn recipe(world: &mut World, fixture: &Fixture, image: &str) {
+    let components = fixture.ask(world, "imagebuilder", "ListComponents", json!({"owner": "Self"}));
     let component = &components["componentVersionList"][0]["arn"];
     let input = json!({"name": of("recipe", image), "semanticVersion": "1.0.0", "parentImage": image,
         "components": [{"componentArn": component}], "clientToken": of("recipe", image)});
-    ground.ask(world, "imagebuilder", "CreateImageRecipe", input);
+    fixture.ask(world, "imagebuilder", "CreateImageRecipe", input);
 }
 
-pub fn container_recipe(world: &mut World, ground: &Ground, image: &str) {
-    ground.ask(
+pub fn container_recipe(world: &mut World, fixture: &Fixture, image: &str) {
+    fixture.ask(
         world,
         "imagebuilder",
         "CreateContainerRecipe",
@@ -182,14 +182,14 @@ pub fn container_recipe(world: &mut World, ground: &Ground, image: &str) {
     );
 }
 
-/// A container recipe whose build instances are so.
+/// A container recipe with this instance configuration.
 fn container(name: &str, instance: Value) -> Value {
     json!({"containerType": "DOCKER", "name": name, "semanticVersion": "1.0.0", "parentImage": "amazonlinux:2023",
         "dockerfileTemplateData": "FROM x", "clientToken": name, "instanceConfiguration": instance,
         "targetRepository": {"service": "ECR", "repositoryName": "data"}})
 }
 
-/// Every way for something to name a snapshot.
+/// Every kind of reference to a snapshot.
 pub const DISKS: &[(&str, Refer)] = &[
     ("launch template", disk_of_older_version),
     ("launch configuration", disk_of_configuration),
@@ -203,50 +203,50 @@ fn disks(snapshot: &str) -> Value {
     json!([{"DeviceName": "/dev/sdf", "Ebs": {"SnapshotId": snapshot}}])
 }
 
-/// A name of its own for each snapshot.
+/// A unique name for each snapshot.
 fn on(name: &str, snapshot: &str) -> String {
     format!("{name}-{}", snapshot.trim_start_matches("snap-"))
 }
 
-fn disk_of_older_version(world: &mut World, ground: &Ground, snapshot: &str) {
+fn disk_of_older_version(world: &mut World, fixture: &Fixture, snapshot: &str) {
     let name = on("data", snapshot);
     let data = json!({"InstanceType": "t3.small", "BlockDeviceMappings": disks(snapshot)});
-    ec2::seed_launch_template(world, &ground.account, &ground.region, &name, data);
-    let current = ground.moment.founded.current_image.clone().unwrap();
-    version(world, ground, &name, &current);
+    ec2::seed_launch_template(world, &fixture.account, &fixture.region, &name, data);
+    let current = fixture.moment.founded.current_image.clone().unwrap();
+    version(world, fixture, &name, &current);
 }
 
-fn disk_of_configuration(world: &mut World, ground: &Ground, snapshot: &str) {
-    let current = ground.moment.founded.current_image.clone().unwrap();
+fn disk_of_configuration(world: &mut World, fixture: &Fixture, snapshot: &str) {
+    let current = fixture.moment.founded.current_image.clone().unwrap();
     let one = json!({"LaunchConfigurationName": on("data", snapshot), "ImageId": current, "InstanceType": "t3.small",
         "CreatedTime": 1_700_000_000, "BlockDeviceMappings": disks(snapshot)});
-    autoscaling::seed_launch_configuration(world, &ground.account, &ground.region, one);
+    autoscaling::seed_launch_configuration(world, &fixture.account, &fixture.region, one);
 }
 
-fn disk_of_spot_fleet(world: &mut World, ground: &Ground, snapshot: &str) {
+fn disk_of_spot_fleet(world: &mut World, fixture: &Fixture, snapshot: &str) {
     let request = json!({"SpotFleetRequestId": on("sfr", snapshot), "SpotFleetRequestState": "active",
         "SpotFleetRequestConfig": {"IamFleetRole": "arn:aws:iam::123456789012:role/fleet", "TargetCapacity": 1,
             "LaunchSpecifications": [{"InstanceType": "t3.small", "BlockDeviceMappings": disks(snapshot)}]}});
-    ec2::seed_spot_fleet_request(world, &ground.account, &ground.region, request);
+    ec2::seed_spot_fleet_request(world, &fixture.account, &fixture.region, request);
 }
 
-fn disk_of_spot_request(world: &mut World, ground: &Ground, snapshot: &str) {
+fn disk_of_spot_request(world: &mut World, fixture: &Fixture, snapshot: &str) {
     let request = json!({"SpotInstanceRequestId": on("sir", snapshot), "State": "open",
         "LaunchSpecification": {"InstanceType": "t3.small", "BlockDeviceMappings": disks(snapshot)}});
-    ec2::seed_spot_request(world, &ground.account, &ground.region, request);
+    ec2::seed_spot_request(world, &fixture.account, &fixture.region, request);
 }
 
-fn disk_of_recipe(world: &mut World, ground: &Ground, snapshot: &str) {
+fn disk_of_recipe(world: &mut World, fixture: &Fixture, snapshot: &str) {
     let disks = json!([{"deviceName": "/dev/sdf", "ebs": {"snapshotId": snapshot}}]);
-    let parent = ground.moment.founded.current_image.clone().unwrap();
+    let parent = fixture.moment.founded.current_image.clone().unwrap();
     let name = on("data", snapshot);
     let recipe = json!({"name": name, "semanticVersion": "1.0.0", "parentImage": parent, "components": [],
         "blockDeviceMappings": disks, "clientToken": name});
-    ground.ask(world, "imagebuilder", "CreateImageRecipe", recipe);
+    fixture.ask(world, "imagebuilder", "CreateImageRecipe", recipe);
 }
 
-fn disk_of_container_recipe(world: &mut World, ground: &Ground, snapshot: &str) {
+fn disk_of_container_recipe(world: &mut World, fixture: &Fixture, snapshot: &str) {
     let disks = json!([{"deviceName": "/dev/sdf", "ebs": {"snapshotId": snapshot}}]);
     let recipe = container(&on("container", snapshot), json!({"blockDeviceMappings": disks}));
-    ground.ask(world, "imagebuilder", "CreateContainerRecipe", recipe);
+    fixture.ask(world, "imagebuilder", "CreateContainerRecipe", recipe);
 }

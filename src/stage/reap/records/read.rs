@@ -1,4 +1,4 @@
-//! Image Builder's records as its lists have them, and which of the images they name are still there.
+//! Reads Image Builder's records, and which of the images they produced still exist.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -13,12 +13,10 @@ use crate::aws::ecr::Reference;
 use crate::aws::{Aws, AwsError, Class};
 use crate::engine::StageError;
 use crate::engine::key::tag;
-use crate::stage::cleanup::image::moment;
+use crate::stage::aws_view::dates;
+use crate::stage::aws_view::image_references::AT_ONCE;
 
-/// Calls to one API that are under way at once.
-const AT_ONCE: usize = 4;
-
-/// Values in one filter of EC2.
+/// EC2's maximum number of values in one filter.
 const BATCH: usize = 200;
 
 /// Reads every list.
@@ -34,12 +32,12 @@ pub async fn read(aws: &Aws, account: &str, service: &str) -> Result<Records, St
         builds: builds.into_iter().map(|(build, _)| build).collect(),
         recipes,
         components: components(aws, service).await?,
-        piped: piped(aws).await?,
+        pipeline_recipes: pipeline_recipes(aws).await?,
         images,
     })
 }
 
-/// The images of a build, by region.
+/// The machine images of a build, by region.
 type Regions = BTreeMap<String, Vec<String>>;
 
 async fn builds(aws: &Aws, account: &str, service: &str) -> Result<Vec<(Build, Regions)>, StageError> {
@@ -66,7 +64,7 @@ async fn builds(aws: &Aws, account: &str, service: &str) -> Result<Vec<(Build, R
     Ok(found)
 }
 
-/// A build that has ended; none when it has not.
+/// A finished build; `None` for an unfinished one.
 fn ended(build: &ImageSummary, account: &str) -> Option<(Build, Regions)> {
     let status = build.state()?.status()?.as_str();
     if !matches!(status, "AVAILABLE" | "CANCELLED" | "FAILED" | "DEPRECATED") {
@@ -85,42 +83,42 @@ fn ended(build: &ImageSummary, account: &str) -> Option<(Build, Regions)> {
     }
     let containers = build.output_resources().map(OutputResources::containers).unwrap_or_default();
     images.extend(containers.iter().flat_map(Container::image_uris).map(|uri| Output::Own(uri.clone())));
-    let made = build.date_created().and_then(moment);
-    Some((Build { arn: build.arn()?.to_owned(), made, images }, regions))
+    let created_on = build.date_created().and_then(dates::parse);
+    Some((Build { arn: build.arn()?.to_owned(), created_on, images }, regions))
 }
 
-/// Which of the builds' images are still there, disabled and deprecated ones included.
+/// Reads which of the builds' machine images exist, including disabled and deprecated ones.
 async fn images(aws: &Aws, builds: &[(Build, Regions)]) -> Result<BTreeSet<String>, StageError> {
     let mut regions = Regions::new();
     for (region, images) in builds.iter().flat_map(|(_, regions)| regions) {
         regions.entry(region.clone()).or_default().extend(images.iter().cloned());
     }
-    let mut there = BTreeSet::new();
+    let mut present = BTreeSet::new();
     for (region, ids) in regions {
         let ec2 = aws.ec2_in(&region);
         for batch in ids.chunks(BATCH) {
-            // By filter and not by id, since an id that is gone would be an error.
+            // By filter: a missing id would be an error.
             let by_id = Filter::builder().name("image-id").set_values(Some(batch.to_vec())).build();
             let ask = ec2.describe_images().owners("self").include_deprecated(true).include_disabled(true);
             let mut pages = ask.filters(by_id).into_paginator().items().send();
             while let Some(image) = pages.next().await {
                 let image = image.map_err(|e| AwsError::new("ec2:DescribeImages", &region, e))?;
-                there.extend(image.image_id().map(str::to_owned));
+                present.extend(image.image_id().map(str::to_owned));
             }
         }
     }
-    Ok(there)
+    Ok(present)
 }
 
-/// Which of the builds' container images are still there: every tag of the repositories they lie in. What is named in a
-/// way that cannot be read counts as there.
+/// Reads which of the builds' container images exist, from the tags of their repositories. An address that cannot be
+/// parsed counts as existing.
 async fn containers(aws: &Aws, builds: &[(Build, Regions)]) -> Result<BTreeSet<String>, StageError> {
     let outputs = builds.iter().flat_map(|(build, _)| &build.images);
     let uris = outputs.filter_map(|output| match output {
         Output::Own(name) if !name.starts_with("ami-") => Some(name),
         Output::Own(_) | Output::Elsewhere => None,
     });
-    let mut there = BTreeSet::new();
+    let mut present = BTreeSet::new();
     let mut repositories: BTreeMap<(String, String, String), Vec<(String, String)>> = BTreeMap::new();
     for uri in uris {
         match Reference::parse(uri) {
@@ -128,18 +126,18 @@ async fn containers(aws: &Aws, builds: &[(Build, Regions)]) -> Result<BTreeSet<S
                 repositories.entry((region, account, repository)).or_default().push((tag, uri.clone()));
             }
             Some(_) | None => {
-                there.insert(uri.clone());
+                present.insert(uri.clone());
             }
         }
     }
     for ((region, account, repository), tagged) in repositories {
         let tags = tags(aws, &region, &account, &repository).await?;
-        there.extend(tagged.into_iter().filter(|(tag, _)| tags.contains(tag)).map(|(_, uri)| uri));
+        present.extend(tagged.into_iter().filter(|(tag, _)| tags.contains(tag)).map(|(_, uri)| uri));
     }
-    Ok(there)
+    Ok(present)
 }
 
-/// Every tag of a repository; none if it is gone.
+/// Reads every tag of a repository; none if it does not exist.
 async fn tags(
     aws: &Aws,
     region: &str,
@@ -174,8 +172,10 @@ async fn container_recipes(aws: &Aws, service: &str) -> Result<Vec<Recipe>, Stag
         let recipe = answer.container_recipe();
         let components = recipe.map(ContainerRecipe::components).unwrap_or_default();
         Ok::<_, StageError>(Recipe {
-            made: recipe.and_then(ContainerRecipe::date_created).and_then(moment),
-            ours: recipe.and_then(ContainerRecipe::tags).is_some_and(|tags| is_ours(tags, service)),
+            created_on: recipe.and_then(ContainerRecipe::date_created).and_then(dates::parse),
+            declared_by_bake: recipe
+                .and_then(ContainerRecipe::tags)
+                .is_some_and(|tags| is_declared_by_bake(tags, service)),
             parent: recipe.and_then(ContainerRecipe::parent_image).unwrap_or_default().to_owned(),
             components: components.iter().map(|component| component.component_arn().to_owned()).collect(),
             arn,
@@ -198,8 +198,10 @@ async fn image_recipes(aws: &Aws, service: &str) -> Result<Vec<Recipe>, StageErr
         let recipe = answer.image_recipe();
         let components = recipe.map(ImageRecipe::components).unwrap_or_default();
         Ok::<_, StageError>(Recipe {
-            made: recipe.and_then(ImageRecipe::date_created).and_then(moment),
-            ours: recipe.and_then(ImageRecipe::tags).is_some_and(|tags| is_ours(tags, service)),
+            created_on: recipe.and_then(ImageRecipe::date_created).and_then(dates::parse),
+            declared_by_bake: recipe
+                .and_then(ImageRecipe::tags)
+                .is_some_and(|tags| is_declared_by_bake(tags, service)),
             parent: recipe.and_then(ImageRecipe::parent_image).unwrap_or_default().to_owned(),
             components: components.iter().map(|component| component.component_arn().to_owned()).collect(),
             arn,
@@ -208,7 +210,7 @@ async fn image_recipes(aws: &Aws, service: &str) -> Result<Vec<Recipe>, StageErr
     stream::iter(listed).map(read).buffered(AT_ONCE).try_collect().await
 }
 
-/// Components that bakes of the service declared, known by their name and their tags.
+/// Reads the components that bakes of the service declared, known by their name and tags.
 async fn components(aws: &Aws, service: &str) -> Result<Vec<Component>, StageError> {
     let mut pages =
         aws.imagebuilder.list_components().owner(Ownership::SelfValue).into_paginator().items().send();
@@ -216,23 +218,25 @@ async fn components(aws: &Aws, service: &str) -> Result<Vec<Component>, StageErr
     while let Some(component) = pages.next().await {
         let component =
             component.map_err(|e| AwsError::new("imagebuilder:ListComponents", "every component", e))?;
-        let ours = component.name().is_some_and(|name| name.starts_with(&format!("{service}-")));
-        listed.extend(component.arn().filter(|_| ours).map(str::to_owned));
+        let declared_by_bake = component.name().is_some_and(|name| name.starts_with(&format!("{service}-")));
+        listed.extend(component.arn().filter(|_| declared_by_bake).map(str::to_owned));
     }
     let read = |arn: String| async move {
         let answer = aws.imagebuilder.get_component().component_build_version_arn(&arn).send().await;
         let answer = answer.map_err(|e| AwsError::new("imagebuilder:GetComponent", &arn, e))?;
-        let found = answer.component().filter(|one| one.tags().is_some_and(|tags| is_ours(tags, service)));
+        let found = answer
+            .component()
+            .filter(|one| one.tags().is_some_and(|tags| is_declared_by_bake(tags, service)));
         Ok::<_, StageError>(found.and_then(|component| {
-            let made = component.date_created().and_then(moment);
-            Some(Component { arn: component.arn()?.to_owned(), made })
+            let created_on = component.date_created().and_then(dates::parse);
+            Some(Component { arn: component.arn()?.to_owned(), created_on })
         }))
     };
     let read: Vec<Option<Component>> = stream::iter(listed).map(read).buffered(AT_ONCE).try_collect().await?;
     Ok(read.into_iter().flatten().collect())
 }
 
-async fn piped(aws: &Aws) -> Result<BTreeSet<String>, StageError> {
+async fn pipeline_recipes(aws: &Aws) -> Result<BTreeSet<String>, StageError> {
     let mut pages = aws.imagebuilder.list_image_pipelines().into_paginator().items().send();
     let mut recipes = BTreeSet::new();
     while let Some(pipeline) = pages.next().await {
@@ -244,6 +248,6 @@ async fn piped(aws: &Aws) -> Result<BTreeSet<String>, StageError> {
     Ok(recipes)
 }
 
-fn is_ours(tags: &HashMap<String, String>, service: &str) -> bool {
+fn is_declared_by_bake(tags: &HashMap<String, String>, service: &str) -> bool {
     tags.get(tag::SERVICE).is_some_and(|of| of == service) && tags.contains_key(tag::ATTEMPT)
 }

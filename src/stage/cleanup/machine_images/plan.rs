@@ -1,0 +1,155 @@
+//! A plan for machine images that a person approves, and whether it may still be applied. Pure.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::image::Image;
+use super::quarantine::{Next, RECORD_TAG, RemovalStep};
+use super::retention::{self, Disposition, KeepReason};
+use super::snapshots;
+use super::survey::{Scope, Survey};
+use crate::engine::Timestamp;
+use crate::evidence::predicate::{CleanupPlan, PlanTarget, PlannedAction, PlannedImage};
+
+/// Why a plan is not applied.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    #[error("the plan expired at {at}")]
+    Expired { at: String },
+    #[error("the plan is for account {account} in {region}, and the credentials are for {here}")]
+    OtherAccount { account: String, region: String, here: String },
+    #[error("images of the plan are in use by now: {}", in_use(.images))]
+    NowInUse { images: BTreeMap<String, Vec<KeepReason>> },
+    #[error("{image} was restored after the plan was made: its next step would be to {step}")]
+    Restored { image: String, step: RemovalStep },
+}
+
+fn in_use(images: &BTreeMap<String, Vec<KeepReason>>) -> String {
+    let one = |(image, reasons): (&String, &Vec<KeepReason>)| {
+        let reasons: Vec<String> = reasons.iter().map(ToString::to_string).collect();
+        format!("{image} ({})", reasons.join("; "))
+    };
+    images.iter().map(one).collect::<Vec<_>>().join(", ")
+}
+
+/// What cleanup is about to do with an image.
+#[must_use]
+pub fn planned_action(survey: &Survey, image: &Image) -> PlannedAction {
+    match survey.dispositions.get(image.id()) {
+        None | Some(Disposition::Keep(_)) => PlannedAction::Keep,
+        Some(Disposition::Restore(_)) => PlannedAction::Restore,
+        Some(Disposition::Remove(Next::Wait { .. })) => PlannedAction::Wait,
+        Some(Disposition::Remove(Next::Step(_))) => match survey.step(image.id()) {
+            None => PlannedAction::Deferred,
+            Some(RemovalStep::Deregister) => PlannedAction::Deregister,
+            Some(RemovalStep::Mark | RemovalStep::Deprecate | RemovalStep::Disable) => {
+                PlannedAction::Quarantine
+            }
+        },
+    }
+}
+
+/// The plan that follows from a survey of an account and region.
+#[must_use]
+pub fn make_plan(
+    survey: &Survey,
+    scope: &Scope<'_>,
+    (account, region): (&str, &str),
+    valid_for: Duration,
+    price_per_gib_month: Option<f64>,
+) -> CleanupPlan {
+    let images = survey.by_age().into_iter().map(|image| PlannedImage {
+        image: image.identity.clone(),
+        action: planned_action(survey, image),
+        reasons: reasons(survey, scope, image),
+        snapshots: image.snapshots.clone(),
+        gib: image.gib,
+    });
+    let target = |name: &&str| PlanTarget::AutoScalingGroup { name: (*name).to_owned() };
+    CleanupPlan {
+        service: scope.service.to_owned(),
+        account: account.to_owned(),
+        region: region.to_owned(),
+        policy: serde_json::to_value(scope.rules).unwrap_or_default(),
+        targets: scope.groups.iter().map(target).collect(),
+        planned_on: survey.at.date_time(),
+        expires_on: survey.at.plus(valid_for).date_time(),
+        price_per_gib_month,
+        images: images.collect(),
+        containers: Vec::new(),
+    }
+}
+
+fn reasons(survey: &Survey, scope: &Scope<'_>, image: &Image) -> Vec<String> {
+    match survey.dispositions.get(image.id()) {
+        None => Vec::new(),
+        Some(Disposition::Keep(reasons) | Disposition::Restore(reasons)) => {
+            reasons.iter().map(ToString::to_string).collect()
+        }
+        Some(Disposition::Remove(Next::Wait { until })) => vec![format!("in quarantine until {until}")],
+        Some(Disposition::Remove(Next::Step(step))) => {
+            let mut reasons = vec![retention::removal_reason(scope.rules)];
+            if image.tags.contains_key(RECORD_TAG) {
+                reasons.push(format!("in quarantine; the next step is to {step}"));
+            }
+            for (snapshot, resources) in survey.retained_snapshots(image) {
+                reasons.push(format!("its snapshot {snapshot} stays, {}", snapshots::reason(&resources)));
+            }
+            reasons
+        }
+    }
+}
+
+/// The actions of a plan that remain to be done, given a new survey: image ids with their actions.
+///
+/// # Errors
+/// The plan expired or is for another account or region, or an image that it changes is in use by now.
+pub fn remaining_actions(
+    plan: &CleanupPlan,
+    survey: &Survey,
+    (account, region): (&str, &str),
+) -> Result<Vec<(String, PlannedAction)>, Refusal> {
+    if survey.at.date_time() >= plan.expires_on {
+        let at = Timestamp(plan.expires_on.unix_timestamp()).to_string();
+        return Err(Refusal::Expired { at });
+    }
+    if (plan.account.as_str(), plan.region.as_str()) != (account, region) {
+        let here = format!("{account} in {region}");
+        return Err(Refusal::OtherAccount {
+            account: plan.account.clone(),
+            region: plan.region.clone(),
+            here,
+        });
+    }
+    let (mut remaining, mut in_use) = (Vec::new(), BTreeMap::new());
+    for planned in plan.images.iter().filter(|planned| planned.action.changes_image()) {
+        let id = planned.image.image_id.as_str();
+        // EC2 does not reuse ids; should it ever, the identity tells the images apart.
+        let found = survey.image(id).filter(|image| image.identity == planned.image);
+        let Some(disposition) = found.and_then(|_| survey.dispositions.get(id)) else { continue };
+        match (planned.action, disposition) {
+            (
+                PlannedAction::Quarantine | PlannedAction::Deregister,
+                Disposition::Keep(reasons) | Disposition::Restore(reasons),
+            ) => {
+                in_use.insert(id.to_owned(), reasons.clone());
+            }
+            (PlannedAction::Deregister, Disposition::Remove(Next::Step(step)))
+                if *step != RemovalStep::Deregister =>
+            {
+                return Err(Refusal::Restored { image: id.to_owned(), step: *step });
+            }
+            (PlannedAction::Restore, Disposition::Restore(_))
+            | (PlannedAction::Deregister, Disposition::Remove(Next::Step(RemovalStep::Deregister)))
+            | (
+                PlannedAction::Quarantine,
+                Disposition::Remove(Next::Step(
+                    RemovalStep::Mark | RemovalStep::Deprecate | RemovalStep::Disable,
+                )),
+            ) => remaining.push((id.to_owned(), planned.action)),
+            // The action is done already, or the image that was to be restored is in use.
+            _ => {}
+        }
+    }
+    if in_use.is_empty() { Ok(remaining) } else { Err(Refusal::NowInUse { images: in_use }) }
+}
