@@ -9,6 +9,7 @@ pub mod doctor;
 pub mod engine;
 pub mod evidence;
 pub mod judge;
+pub mod junit;
 pub mod spec;
 pub mod stage;
 pub mod telemetry;

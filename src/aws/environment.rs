@@ -254,7 +254,7 @@ impl Environments {
             return Ok(aws);
         }
         let (credentials, expires) = assume(worker, environment, session).await?;
-        let aws = worker.acting(credentials, environment.region.as_deref());
+        let aws = worker.with_credentials(credentials, environment.region.as_deref());
         let (environment, name) = (environment.name.clone(), session.to_owned());
         self.cache(Session { environment, name, expires, aws: aws.clone() });
         Ok(aws)
@@ -291,7 +291,7 @@ async fn assume(
     let call = worker.sts.assume_role().role_arn(role).role_session_name(session);
     let call = call.set_external_id(environment.external_id.clone()).duration_seconds(SESSION);
     let answer = call.send().await.map_err(|error| AwsError::new(CALL, role, error))?;
-    let missing = || AwsError::unanswered(CALL, role, "the answer has no credentials");
+    let missing = || AwsError::incomplete(CALL, role, "the answer has no credentials");
     let given = answer.credentials.ok_or_else(missing)?;
     let expires = given.expiration.secs();
     let credentials = Credentials::new(

@@ -1,4 +1,4 @@
-//! `GET /live` and `GET /ready` for a container's health check.
+//! The health endpoint of `bakeline work`: `GET /livez` and `GET /readyz`.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -17,68 +17,73 @@ use tokio::sync::Semaphore;
 
 use super::exit::CliError;
 
-/// Answers a health check: whether the worker lives, and whether it takes work.
-pub type Asked = Arc<dyn Fn() -> (bool, bool) + Send + Sync>;
+/// Liveness and readiness of the worker.
+#[derive(Clone, Copy, Debug)]
+pub struct State {
+    pub is_live: bool,
+    pub is_ready: bool,
+}
 
-/// Connections at once; a health check needs one.
-const CONNECTIONS: usize = 16;
-/// A client that has not sent its request by then is cut off.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// Reads the state of the worker.
+pub type ReadState = Arc<dyn Fn() -> State + Send + Sync>;
 
-/// Opens the port.
+/// The maximum number of concurrent connections; a health check needs one.
+const MAX_CONNECTIONS: usize = 16;
+/// How long a client may take to send its request.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Binds the address.
 pub async fn bind(address: SocketAddr) -> Result<TcpListener, CliError> {
     TcpListener::bind(address).await.map_err(|error| {
-        CliError::unavailable(
-            format!("cannot listen on {address}: {error}"),
-            "give a free address with --health",
-        )
+        CliError::unavailable(format!("cannot listen on {address}"), "give a free address with `--health`")
+            .caused_by(&error)
     })
 }
 
-/// Answers for as long as the future is polled.
-pub async fn serve(listener: TcpListener, asked: Asked) {
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
+/// Serves requests until the future is dropped.
+pub async fn serve(listener: TcpListener, read_state: ReadState) {
+    let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     loop {
         // The semaphore is never closed.
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+        let Ok(permit) = Arc::clone(&permits).acquire_owned().await else { return };
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
             Err(error) => {
-                tracing::warn!(%error, "a health check could not be accepted");
+                tracing::warn!(%error, "cannot accept a connection of a health check");
                 tokio::task::yield_now().await;
                 continue;
             }
         };
-        let asked = Arc::clone(&asked);
+        let read_state = Arc::clone(&read_state);
         tokio::spawn(async move {
             let service = service_fn(move |request| {
-                let answer = answer(&request, &asked);
+                let answer = answer(&request, &read_state);
                 async move { Ok::<_, Infallible>(answer) }
             });
             let connection = http1::Builder::new()
                 .timer(TokioTimer::new())
-                .header_read_timeout(PATIENCE)
+                .header_read_timeout(HEADER_TIMEOUT)
                 .keep_alive(false)
                 .serve_connection(TokioIo::new(stream), service);
             if let Err(error) = connection.await {
-                tracing::debug!(%error, "a health check broke off");
+                tracing::debug!(%error, "a health check ended early");
             }
-            drop(place);
+            drop(permit);
         });
     }
 }
 
-fn answer(request: &Request<Incoming>, asked: &Asked) -> Response<Full<Bytes>> {
-    let (live, ready) = asked();
-    let well = match (request.method(), request.uri().path()) {
-        (&Method::GET | &Method::HEAD, "/live") => Some(live),
-        (&Method::GET | &Method::HEAD, "/ready") => Some(live && ready),
+fn answer(request: &Request<Incoming>, read_state: &ReadState) -> Response<Full<Bytes>> {
+    let State { is_live, is_ready } = read_state();
+    let ok = match (request.method(), request.uri().path()) {
+        (&Method::GET | &Method::HEAD, "/livez") => Some(is_live),
+        (&Method::GET | &Method::HEAD, "/readyz") => Some(is_live && is_ready),
         _ => None,
     };
-    let (status, text) = match well {
-        Some(true) => (StatusCode::OK, "yes\n"),
-        Some(false) => (StatusCode::SERVICE_UNAVAILABLE, "no\n"),
-        None => (StatusCode::NOT_FOUND, "ask GET /live or GET /ready\n"),
+    let (status, text) = match ok {
+        Some(true) => (StatusCode::OK, "ok\n"),
+        Some(false) => (StatusCode::SERVICE_UNAVAILABLE, "not ok\n"),
+        None => (StatusCode::NOT_FOUND, "use GET /livez or GET /readyz\n"),
     };
     let mut response = Response::new(Full::new(Bytes::from_static(text.as_bytes())));
     *response.status_mut() = status;

@@ -32,6 +32,7 @@ fn sdk_config(clock: &Clock) -> ConfigLoader {
     aws_config::defaults(BehaviorVersion::latest())
         .time_source(clock.time_source())
         .sleep_impl(clock.sleep_impl())
+        .http_client(crate::aws::http::client())
         .timeout_config(timeouts.build())
         .stalled_stream_protection(stall.build())
 }

@@ -6,6 +6,7 @@ mod doctor;
 pub mod exit;
 mod health;
 mod identity;
+mod job_output;
 mod judge;
 mod logging;
 mod reap;

@@ -1,4 +1,4 @@
-//! Log lines as flat JSON objects: what CloudWatch Logs Insights queries and the embedded metric format needs.
+//! Log lines as flat JSON objects, for CloudWatch Logs Insights and the embedded metric format.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,14 +8,15 @@ use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
-use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields};
 use tracing_subscriber::registry::LookupSpan;
 
-/// Writes one line an event: `timestamp`, `level`, `target`, `message`, then the event's fields.
+/// Writes each event as one JSON object: `timestamp`, `level`, `target`, `message`, the fields of the spans around it,
+/// and its own fields. Use it with `JsonFields` as the field formatter.
 #[derive(Debug, Default)]
 pub struct JsonLines;
 
-/// The member that CloudWatch reads metrics by; its text is JSON already.
+/// The member with the definition of the metrics; its text is JSON already.
 const METRICS: &str = "_aws";
 
 #[derive(Default)]
@@ -58,7 +59,7 @@ where
 {
     fn format_event(
         &self,
-        _: &FmtContext<'_, S, N>,
+        context: &FmtContext<'_, S, N>,
         mut writer: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
@@ -73,6 +74,14 @@ where
         if let Some(message) = members.0.remove("message") {
             line.insert("message".into(), message);
         }
+        for span in context.event_scope().into_iter().flat_map(|scope| scope.from_root()) {
+            let extensions = span.extensions();
+            let fields = extensions.get::<FormattedFields<N>>().map_or("", |formatted| &formatted.fields);
+            // A field formatter other than `JsonFields` writes no JSON: its fields are left out.
+            if let Ok(Value::Object(fields)) = serde_json::from_str(fields) {
+                line.extend(fields);
+            }
+        }
         for (name, value) in members.0 {
             line.insert(name.to_owned(), value);
         }
@@ -82,15 +91,21 @@ where
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap as Map;
     use std::io;
     use std::sync::{Arc, Mutex};
     use std::time::Duration;
 
+    use tracing_subscriber::fmt::format::JsonFields;
+
     use super::*;
-    use crate::engine::Timestamp;
+    use crate::engine::{Failure, FailureKind, Outcome, Timestamp};
     use crate::evidence::Stage;
-    use crate::telemetry::metric::Ending;
-    use crate::telemetry::{JobLabel, Measured, Telemetry};
+    use crate::telemetry::event::{ActionFacts, Event};
+    use crate::telemetry::metric::SliceResult;
+    use crate::telemetry::{JobLabel, Measurement, Telemetry};
+
+    const NOW: Timestamp = Timestamp(1_767_225_600);
 
     #[derive(Clone, Default)]
     struct Lines(Arc<Mutex<Vec<u8>>>);
@@ -105,51 +120,116 @@ mod tests {
         }
     }
 
-    fn logged(measured: &Measured<'_>) -> Value {
+    fn logged(log: impl FnOnce(&Telemetry)) -> Value {
         let lines = Lines::default();
         let writer = lines.clone();
-        let subscriber =
-            tracing_subscriber::fmt().event_format(JsonLines).with_writer(move || writer.clone()).finish();
-        tracing::subscriber::with_default(subscriber, || {
-            Telemetry::default().with_metrics().measure(Timestamp(1_767_225_600), measured);
-        });
+        let subscriber = tracing_subscriber::fmt()
+            .event_format(JsonLines)
+            .fmt_fields(JsonFields::new())
+            .with_writer(move || writer.clone())
+            .finish();
+        tracing::subscriber::with_default(subscriber, || log(&Telemetry::default().with_metrics()));
         let text = lines.0.lock().unwrap().clone();
-        assert_eq!(text.split(|byte| *byte == b'\n').count(), 2);
+        assert_eq!(text.split(|byte| *byte == b'\n').count(), 2, "one line");
         serde_json::from_slice(&text).unwrap()
     }
 
-    #[test]
-    fn every_metric_that_is_declared_is_in_the_line_as_a_number_and_every_dimension_as_text() {
-        let label = JobLabel {
-            job: "j".into(),
+    fn label() -> JobLabel {
+        JobLabel {
             pipeline: "p \"quoted\"\n".into(),
-            execution: "e".into(),
+            run_id: "r".into(),
             action: "a".into(),
+            attempt_id: "t".into(),
+            job_id: "j".into(),
             stage: Stage::Bake,
-        };
+        }
+    }
+
+    /// Every declared metric is a number, every dimension a text.
+    fn check_metrics(line: &Value) {
+        let metrics = &line["_aws"]["CloudWatchMetrics"][0];
+        assert_eq!(line["_aws"]["Timestamp"], 1_767_225_600_000_i64);
+        assert_eq!(metrics["Namespace"], "Bakeline");
+        for metric in metrics["Metrics"].as_array().unwrap() {
+            assert!(line[metric["Name"].as_str().unwrap()].is_number(), "{metric} in {line}");
+        }
+        for dimension in
+            metrics["Dimensions"].as_array().unwrap().iter().flat_map(|set| set.as_array().unwrap())
+        {
+            assert!(line[dimension.as_str().unwrap()].is_string(), "{dimension} in {line}");
+        }
+    }
+
+    #[test]
+    fn a_measurement_has_its_metrics_as_numbers_and_its_dimensions_as_text() {
         let second = Duration::from_millis(1_500);
-        for measured in [
-            Measured::Slice {
-                label: &label,
-                ending: Ending::SliceYielded,
-                took: second,
-                late: Duration::ZERO,
+        let stage = Stage::Bake;
+        for measurement in [
+            Measurement::Slice {
+                stage,
+                result: SliceResult::Continued,
+                duration: second,
+                start_lag: Duration::ZERO,
             },
-            Measured::Poll { stage: Stage::Bake, offered: 0, late: second },
-            Measured::PollFailed { stage: Stage::Bake, throttled: true, why: "slow down" },
-            Measured::InHand { running: 1, ready: 2, parked: 3 },
-            Measured::Calls { operation: "PollForJobs", calls: 9, throttles: 1, failures: 0 },
-            Measured::TakeOver { leases: 1, jobs: 4 },
+            Measurement::Poll { stage, offered: 0, lag: second },
+            Measurement::PollFailed { stage, throttled: true, reason: "slow down" },
+            Measurement::Load { running: 1, ready: 2, parked: 3 },
+            Measurement::Calls { operation: "PollForJobs", calls: 9, throttles: 1, failures: 0 },
+            Measurement::TakeOver { leases: 1, jobs: 4 },
         ] {
-            let line = logged(&measured);
-            let metrics = &line["_aws"]["CloudWatchMetrics"][0];
-            assert_eq!(line["_aws"]["Timestamp"], 1_767_225_600_000_i64);
-            assert_eq!(metrics["Namespace"], "Bakeline");
-            for metric in metrics["Metrics"].as_array().unwrap() {
-                assert!(line[metric["Name"].as_str().unwrap()].is_number(), "{metric} in {line}");
-            }
-            for dimension in metrics["Dimensions"][0].as_array().unwrap() {
-                assert!(line[dimension.as_str().unwrap()].is_string(), "{dimension} in {line}");
+            let line = logged(|telemetry| telemetry.measure(NOW, &measurement));
+            check_metrics(&line);
+            assert!(line["event"].as_str().unwrap().starts_with("bakeline."), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_line_in_the_span_of_a_job_carries_the_fields_of_the_job() {
+        let line = logged(|_| {
+            let span = label().span();
+            span.record("service", "web");
+            span.in_scope(|| tracing::warn!(error = "e", "something happened"));
+        });
+        let expected = [
+            ("pipeline", "p \"quoted\"\n"),
+            ("run_id", "r"),
+            ("action", "a"),
+            ("attempt_id", "t"),
+            ("job_id", "j"),
+            ("stage", "bake"),
+            ("service", "web"),
+            ("error", "e"),
+            ("message", "something happened"),
+        ];
+        for (name, value) in expected {
+            assert_eq!(line[name], value, "{name} in {line}");
+        }
+        assert!(line.get("environment").is_none(), "{line}");
+    }
+
+    #[test]
+    fn an_ended_action_is_counted_by_stage_and_by_service() {
+        let failed = |kind| Outcome::Failed(Failure::new(kind, "no"));
+        let results = Map::from([
+            ("failure", failed(FailureKind::JobFailed)),
+            ("timeout", failed(FailureKind::TimedOut)),
+            ("error", failed(FailureKind::PermissionError)),
+            (
+                "success",
+                Outcome::Succeeded { summary: "ok".into(), external_id: None, variables: Map::new() },
+            ),
+        ]);
+        for (result, outcome) in &results {
+            for service in [None, Some("web")] {
+                let action = ActionFacts { duration: Duration::from_secs(90), service };
+                let line = logged(|telemetry| {
+                    telemetry.emit(NOW, &label(), &Event::Ended { outcome, action });
+                });
+                check_metrics(&line);
+                assert_eq!(line["Result"], *result);
+                assert_eq!(line["ActionDuration"], 90_000);
+                let sets = line["_aws"]["CloudWatchMetrics"][0]["Dimensions"].as_array().unwrap().len();
+                assert_eq!(sets, 1 + usize::from(service.is_some()));
             }
         }
     }

@@ -1,8 +1,8 @@
-//! One typed event is a log line, and whatever else is made of it: a progress line, a metric.
+//! Log lines and metrics. Each is a typed event: its text, its fields and its metrics are written in one place.
 
 pub mod event;
 pub mod json;
 pub mod metric;
 
 pub use event::{Event, JobLabel, Telemetry};
-pub use metric::Measured;
+pub use metric::Measurement;

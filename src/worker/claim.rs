@@ -1,37 +1,29 @@
-//! Poll and acknowledge: a job is ours only once CodePipeline says `InProgress`.
+//! Polls CodePipeline for jobs and claims them. A worker owns a job only after CodePipeline answers `InProgress`.
 
 use aws_sdk_codepipeline::types::{ActionCategory, ActionOwner, ActionTypeId, JobStatus};
 
 use super::action::{VERSION, category, provider};
-use super::deps::{WorkerDeps, WorkerError};
+use super::deps::WorkerDeps;
+use super::error::{ClaimError, WorkerError};
 use crate::aws::AwsError;
 use crate::engine::Job;
 use crate::engine::job::JobError;
 use crate::evidence::Stage;
 
-/// Why a job that was offered cannot be claimed.
-#[derive(Debug, thiserror::Error)]
-pub enum ClaimError {
-    #[error("CodePipeline offered a job that cannot be read: {0}")]
-    Unreadable(#[from] JobError),
-    #[error("the action type cannot be named: {0}")]
-    ActionType(#[from] aws_smithy_types::error::operation::BuildError),
-}
-
-/// What became of a claim.
+/// The result of a claim.
 #[derive(Debug)]
 pub enum Claim {
-    /// The job is ours and remembered.
+    /// This worker owns the job, and the journal has it.
     Ours(Box<Job>),
-    /// Another worker has it, or it has ended: nothing is to be done.
-    NotOurs { job: String, why: String },
+    /// The job belongs to another worker or has ended.
+    Refused { job_id: String, reason: String },
 }
 
-/// Asks for at most `most` jobs of a stage.
+/// Polls for at most `max` jobs of a stage.
 ///
 /// # Errors
 /// CodePipeline refused the poll or did not answer.
-pub async fn poll(deps: &WorkerDeps, stage: Stage, most: i32) -> Result<Vec<Job>, WorkerError> {
+pub async fn poll(deps: &WorkerDeps, stage: Stage, max: i32) -> Result<Vec<Job>, WorkerError> {
     let action = ActionTypeId::builder()
         .category(ActionCategory::from(category(stage)))
         .owner(ActionOwner::Custom)
@@ -40,82 +32,85 @@ pub async fn poll(deps: &WorkerDeps, stage: Stage, most: i32) -> Result<Vec<Job>
         .build()
         .map_err(ClaimError::from)?;
     let answer =
-        deps.aws.codepipeline.poll_for_jobs().action_type_id(action).max_batch_size(most).send().await;
-    let answer = answer.map_err(|e| AwsError::new("codepipeline:PollForJobs", category(stage), e))?;
+        deps.aws.codepipeline.poll_for_jobs().action_type_id(action).max_batch_size(max).send().await;
+    let answer = answer.map_err(|e| AwsError::new("codepipeline:PollForJobs", provider(stage), e))?;
     let mut jobs = Vec::new();
     for offered in answer.jobs.unwrap_or_default() {
         match Job::from_poll(offered) {
             Ok(job) => jobs.push(job),
-            // One unreadable job must not keep the others from being run; it stays with CodePipeline.
-            Err(error) => tracing::error!(%error, "a job was offered that cannot be read"),
+            // An invalid job must not block the others; CodePipeline times it out.
+            Err(error) => tracing::error!(%error, "CodePipeline offered an invalid job"),
         }
     }
     Ok(jobs)
 }
 
-/// Claims an offered job, remembering it first: a worker that dies after the acknowledgement finds it again.
+/// Claims an offered job.
+///
+/// The journal has the job before the call, so that a worker that crashes after it finds the job again.
 ///
 /// # Errors
-/// The journal could not be written, or CodePipeline did not answer.
+/// The journal cannot be written, or CodePipeline did not answer.
 pub async fn acknowledge(deps: &WorkerDeps, job: Job) -> Result<Claim, WorkerError> {
     let Some(nonce) = job.nonce.clone() else {
         return Err(ClaimError::from(JobError::Missing { member: "nonce" }).into());
     };
-    deps.journal.remember(&job.id).await?;
+    deps.journal.add(&job.id).await?;
     let answer = deps.aws.codepipeline.acknowledge_job().job_id(&job.id).nonce(nonce).send().await;
-    let not_ours = match answer {
+    let reason = match answer {
         Ok(answer) if answer.status == Some(JobStatus::InProgress) => return Ok(Claim::Ours(Box::new(job))),
         Ok(answer) => {
-            format!("it is {}", answer.status.map_or("of unknown status".to_owned(), |s| s.to_string()))
+            let status = answer.status.map_or("unknown".to_owned(), |status| status.to_string());
+            format!("its status is {status}")
         }
         Err(error) => {
             let error = AwsError::new("codepipeline:AcknowledgeJob", job.id.clone(), error);
-            if !ended_or_lost(&error) {
-                // The acknowledgement may have arrived. The journal keeps the job; looking it up decides.
+            if !is_lost(&error) {
+                // The call may have succeeded: the journal keeps the job, and `recover` finds out.
                 return Err(error.into());
             }
             error.to_string()
         }
     };
-    deps.journal.forget(&job.id).await?;
-    Ok(Claim::NotOurs { job: job.id, why: not_ours })
+    deps.journal.remove(&job.id).await?;
+    Ok(Claim::Refused { job_id: job.id, reason })
 }
 
-/// Takes up a job that was acknowledged by a worker which is gone; one that is no more is struck from the journal.
+/// Recovers a job from the journal; removes it from the journal if it does not exist any more.
 ///
 /// # Errors
 /// CodePipeline did not answer.
-pub async fn take_up(deps: &WorkerDeps, id: &str) -> Result<Claim, WorkerError> {
-    let claim = look_up(deps, id).await?;
-    if let Claim::NotOurs { .. } = &claim {
-        deps.journal.forget(id).await?;
+pub async fn recover(deps: &WorkerDeps, job_id: &str) -> Result<Claim, WorkerError> {
+    let claim = read(deps, job_id).await?;
+    if let Claim::Refused { .. } = &claim {
+        deps.journal.remove(job_id).await?;
     }
     Ok(claim)
 }
 
-/// Reads a job anew, with fresh artifact credentials.
+/// Reads a job again, with new artifact credentials.
 ///
 /// # Errors
 /// CodePipeline did not answer.
-pub async fn look_up(deps: &WorkerDeps, id: &str) -> Result<Claim, WorkerError> {
-    match deps.aws.codepipeline.get_job_details().job_id(id).send().await {
+pub async fn read(deps: &WorkerDeps, job_id: &str) -> Result<Claim, WorkerError> {
+    match deps.aws.codepipeline.get_job_details().job_id(job_id).send().await {
         Ok(answer) => match answer.job_details.map(Job::from_details) {
             Some(job) => Ok(Claim::Ours(Box::new(job.map_err(ClaimError::from)?))),
             None => Err(ClaimError::from(JobError::Missing { member: "jobDetails" }).into()),
         },
         Err(error) => {
-            let error = AwsError::new("codepipeline:GetJobDetails", id, error);
-            if !ended_or_lost(&error) {
+            let error = AwsError::new("codepipeline:GetJobDetails", job_id, error);
+            if !is_lost(&error) {
                 return Err(error.into());
             }
-            Ok(Claim::NotOurs { job: id.to_owned(), why: error.to_string() })
+            Ok(Claim::Refused { job_id: job_id.to_owned(), reason: error.to_string() })
         }
     }
 }
 
-/// Whether CodePipeline says that a job is not ours any more.
+/// Whether CodePipeline says that a job has ended or belongs to another worker.
 #[must_use]
-pub fn ended_or_lost(error: &AwsError) -> bool {
+pub fn is_lost(error: &AwsError) -> bool {
     ["InvalidNonceException", "JobNotFoundException", "InvalidJobStateException"]
         .iter()
         .any(|code| error.is(code))

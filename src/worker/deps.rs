@@ -4,9 +4,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::claim::ClaimError;
-use super::journal::{Journal, JournalError};
-use crate::aws::{Aws, AwsError, Environments};
+use super::journal::Journal;
+use crate::aws::{Aws, Environments};
 use crate::engine::{Clock, Job, Network};
 use crate::evidence::Stage;
 use crate::stage::store::Store;
@@ -30,17 +29,6 @@ pub struct WorkerDeps {
     pub input_files: BTreeMap<String, PathBuf>,
     /// A folder that replaces the output locations in S3; `None` in production.
     pub output_folder: Option<PathBuf>,
-}
-
-/// Why the worker could not process a job. CodePipeline offers the job again, or the journal keeps it.
-#[derive(Debug, thiserror::Error)]
-pub enum WorkerError {
-    #[error(transparent)]
-    Claim(#[from] ClaimError),
-    #[error(transparent)]
-    Aws(#[from] AwsError),
-    #[error(transparent)]
-    Journal(#[from] JournalError),
 }
 
 impl WorkerDeps {

@@ -1,14 +1,17 @@
-//! CodePipeline's job protocol: poll, claim, run a slice, report; remember what was claimed until it is answered.
+//! The job protocol of CodePipeline: poll for a job, claim it, run a slice, report the result. A journal keeps each
+//! claimed job until its result is reported.
 
 pub mod action;
-pub mod by_hand;
 pub mod claim;
 pub mod journal;
 pub mod report;
+pub mod run_job;
 pub mod run_once;
 pub mod service;
 pub mod slice;
 
 mod deps;
+mod error;
 
-pub use deps::{WorkerDeps, WorkerError};
+pub use deps::WorkerDeps;
+pub use error::{ClaimError, WorkerError};

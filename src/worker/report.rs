@@ -1,33 +1,34 @@
-//! Tells CodePipeline what a slice came to: exactly one result a job.
+//! Reports the result of a slice to CodePipeline: exactly one result for each job.
 
 use aws_sdk_codepipeline::types::{ExecutionDetails, FailureDetails, FailureType};
 
-use super::claim::ended_or_lost;
-use super::deps::{WorkerDeps, WorkerError};
+use super::claim::is_lost;
+use super::deps::WorkerDeps;
+use super::error::WorkerError;
 use super::slice::Answer;
 use crate::aws::AwsError;
 use crate::engine::{Failure, FailureKind, Job, Outcome, Progress};
 
-/// Whether CodePipeline took the result.
+/// Whether CodePipeline accepted a result.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Reported {
-    Taken,
-    /// The job had ended or was another worker's: its answer stands, ours is dropped.
-    Dropped {
-        why: String,
+    Accepted,
+    /// The job has ended or belongs to another worker: its result is valid, this one is dropped.
+    Refused {
+        reason: String,
     },
 }
 
-/// `ExecutionDetails.summary` takes 1 to 2048 characters, `externalExecutionId` 1 to 1500.
-const SUMMARY: usize = 2048;
-const EXTERNAL_ID: usize = 1500;
-/// `FailureDetails.message` takes 1 to 5000 characters.
-const MESSAGE: usize = 5000;
+/// `ExecutionDetails.summary` has 1 to 2048 characters, `externalExecutionId` 1 to 1500.
+const MAX_SUMMARY: usize = 2048;
+const MAX_EXTERNAL_ID: usize = 1500;
+/// `FailureDetails.message` has 1 to 5000 characters.
+const MAX_MESSAGE: usize = 5000;
 
-/// Reports and strikes the job from the journal.
+/// Reports a result and removes the job from the journal.
 ///
 /// # Errors
-/// CodePipeline did not answer; the journal keeps the job, and a second try is safe: the first result stands.
+/// CodePipeline did not answer. The journal keeps the job. A retry is safe: the first result counts.
 pub async fn report(deps: &WorkerDeps, job: &Job, answer: &Answer) -> Result<Reported, WorkerError> {
     let sent = match answer {
         Answer::Continue { token, progress, .. } => {
@@ -54,16 +55,16 @@ pub async fn report(deps: &WorkerDeps, job: &Job, answer: &Answer) -> Result<Rep
         Answer::End(Outcome::Failed(failure)) => fail(deps, job, failure).await,
     };
     let reported = match sent {
-        Ok(()) => Reported::Taken,
-        Err(error) if ended_or_lost(&error) => Reported::Dropped { why: error.to_string() },
+        Ok(()) => Reported::Accepted,
+        Err(error) if is_lost(&error) => Reported::Refused { reason: error.to_string() },
         Err(error) => return Err(error.into()),
     };
-    deps.journal.forget(&job.id).await?;
+    deps.journal.remove(&job.id).await?;
     Ok(reported)
 }
 
 async fn fail(deps: &WorkerDeps, job: &Job, failure: &Failure) -> Result<(), AwsError> {
-    let message = shown(&failure.message, MESSAGE);
+    let message = truncated(&failure.message, MAX_MESSAGE);
     let message = if message.is_empty() { "no reason was given".to_owned() } else { message };
     let details = FailureDetails::builder()
         .r#type(failure_type(failure.kind))
@@ -79,22 +80,22 @@ async fn fail(deps: &WorkerDeps, job: &Job, failure: &Failure) -> Result<(), Aws
 }
 
 fn details(progress: &Progress) -> ExecutionDetails {
-    let summary = shown(&progress.summary, SUMMARY);
+    let summary = truncated(&progress.summary, MAX_SUMMARY);
     ExecutionDetails::builder()
         .percent_complete(i32::from(progress.percent.min(100)))
         .set_summary(Some(summary).filter(|text| !text.is_empty()))
         .set_external_execution_id(
-            progress.external_id.clone().filter(|id| (1..=EXTERNAL_ID).contains(&id.len())),
+            progress.external_id.clone().filter(|id| (1..=MAX_EXTERNAL_ID).contains(&id.len())),
         )
         .build()
 }
 
-/// At most `most` characters of a text for people.
-fn shown(text: &str, most: usize) -> String {
-    if text.chars().count() <= most {
+/// Shortens a text to `max` characters.
+fn truncated(text: &str, max: usize) -> String {
+    if text.chars().count() <= max {
         return text.to_owned();
     }
-    let mut cut: String = text.chars().take(most.saturating_sub(1)).collect();
+    let mut cut: String = text.chars().take(max.saturating_sub(1)).collect();
     cut.push('…');
     cut
 }

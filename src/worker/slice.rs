@@ -50,7 +50,7 @@ fn named(environment: Option<&str>) -> &str {
 #[derive(serde::Deserialize)]
 struct TokenTimes {
     execution: String,
-    started: Timestamp,
+    started: Option<Timestamp>,
     not_before: Timestamp,
 }
 
@@ -70,7 +70,7 @@ pub fn not_before(job: &Job) -> Timestamp {
 /// When the action started, from the job's token; `None` in its first slice.
 #[must_use]
 pub fn started(job: &Job) -> Option<Timestamp> {
-    times(job).map(|times| times.started)
+    times(job)?.started
 }
 
 /// Runs one slice of `stage`. It never fails: every error becomes an answer.

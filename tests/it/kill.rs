@@ -149,7 +149,7 @@ fn run_killed(aws: &Listening, folder: &Path, lines: &[usize]) -> (usize, String
     loop {
         let mut process = aws
             .client(BAKELINE)
-            .args(["run", "--resume", "--job-file"])
+            .args(["run", "--resume"])
             .arg(folder.join("job.json"))
             .arg("--input")
             .arg(format!("SourceArtifact={}", folder.join("out/source.zip").display()))
@@ -203,7 +203,7 @@ fn a_job_killed_again_and_again_builds_one_image() {
     let answered = ["PutJobSuccessResult", "PutJobFailureResult"];
     assert!(
         !calls.iter().any(|call| answered.iter().any(|operation| call["operation"] == **operation)),
-        "CodePipeline is never answered without --report"
+        "CodePipeline is never answered without --answer"
     );
 }
 

@@ -108,9 +108,9 @@ fn health_is_told_and_the_first_signal_ends_in_good_order() {
     let journal = journal.to_str().unwrap();
     let address = free_address();
     let worker = Worker::start(&aws, &["--journal", journal, "--health", &address.to_string()]);
-    worker.hears("job claimed");
-    assert_eq!(get(address, "/live", &worker), 200);
-    assert_eq!(get(address, "/ready", &worker), 200);
+    worker.hears("bakeline.job.claimed");
+    assert_eq!(get(address, "/livez", &worker), 200);
+    assert_eq!(get(address, "/readyz", &worker), 200);
     assert_eq!(get(address, "/other", &worker), 404);
     worker.signal("-TERM");
     assert_eq!(worker.ends(), Some(0));
@@ -133,11 +133,11 @@ fn a_second_signal_ends_at_once_and_nothing_is_lost() {
     let journal = folder.path().join("journal");
     let journal = journal.to_str().unwrap();
     let worker = Worker::start(&aws, &["--journal", journal, "--grace", "1440m"]);
-    worker.hears("job claimed");
+    worker.hears("bakeline.job.claimed");
     // The whole of AWS stands still: a slice under way cannot come to rest.
     aws.signal("-STOP");
     worker.signal("-TERM");
-    worker.hears("a signal came");
+    worker.hears("bakeline.worker.stopping");
     worker.signal("-INT");
     assert_eq!(worker.ends(), Some(0));
     aws.signal("-CONT");
@@ -168,15 +168,15 @@ fn a_journal_in_s3_is_taken_over_by_another_process() {
     };
     let killed_with_a_job = (0..20).any(|_| {
         let mut dying = Worker::start(&aws, &place);
-        dying.hears("job claimed");
+        dying.hears("bakeline.job.claimed");
         dying.process.kill().unwrap();
         dying.process.wait().unwrap();
         left_behind()
     });
     assert!(killed_with_a_job, "no worker died with a job in its hands");
     let heir = Worker::start(&aws, &place);
-    heir.hears("jobs taken over");
-    heir.hears("action succeeded");
+    heir.hears("bakeline.lease.taken_over");
+    heir.hears("bakeline.action.ended");
     heir.signal("-TERM");
     assert_eq!(heir.ends(), Some(0));
     let last = Worker::start(&aws, &["--drain", place[0], place[1]]);

@@ -114,7 +114,7 @@ fn run(moment: &Moment, stage: Stage, runner: Runner) -> (Option<ActionStatus>, 
         let deps = moment.worker(&cloud, &clock, &journal, &[stage], Telemetry::default()).await;
         let settings = Settings { drain: true, ..Settings::default() };
         let (_stop, told) = watch::channel(Stop::No);
-        Service::running(deps, settings, runner).run(told).await.unwrap();
+        Service::with_runner(deps, settings, runner).run(told).await.unwrap();
         clock.sleep(Duration::from_mins(10)).await;
         let (status, trail) = cloud.with_world(|world| (moment.action(world, stage), trail(moment, world)));
         (status, trail, cloud.with_transcript(|transcript| transcript.records().to_vec()))

@@ -103,7 +103,7 @@ fn a_draining_worker_takes_a_release_down_the_line_and_ends() {
         let (cloud, clock) = moment.go_on();
         let service = Service::new(worker(&moment, &cloud, &clock, &Stage::ALL).await, draining());
         let summary = to_the_end(service).await;
-        assert!(summary.left.is_empty() && summary.slices > 8, "{summary:?}");
+        assert!(summary.unfinished.is_empty() && summary.slices > 8, "{summary:?}");
         for stage in Stage::ALL {
             assert_eq!(
                 cloud.with_world(|world| moment.action(world, stage)),
@@ -180,9 +180,9 @@ fn jobs_that_are_not_due_take_no_slot_and_their_credentials_are_renewed() {
             }
             .boxed()
         });
-        let service = Service::running(deps, Settings { slots: 1, ..draining() }, run);
+        let service = Service::with_runner(deps, Settings { slots: 1, ..draining() }, run);
         let summary = to_the_end(service).await;
-        assert!(summary.left.is_empty());
+        assert!(summary.unfinished.is_empty());
         let last = first_slices_done.lock().unwrap().iter().max().copied().unwrap();
         assert!(
             last.since(began) < Duration::from_mins(2),
@@ -216,7 +216,7 @@ fn a_pipeline_with_many_jobs_does_not_starve_one_with_a_single_job() {
             }
             .boxed()
         });
-        to_the_end(Service::running(deps, Settings { slots: 2, ..draining() }, run)).await;
+        to_the_end(Service::with_runner(deps, Settings { slots: 2, ..draining() }, run)).await;
         let order = order.lock().unwrap();
         let place = order.iter().position(|pipeline| pipeline == "quiet").unwrap();
         assert!(order.len() >= 46 && place <= 5, "{place} of {}", order.len());
@@ -238,7 +238,7 @@ fn a_queue_of_short_jobs_does_not_wait_for_the_next_poll() {
             seen.lock().unwrap().push(cx.clock.time_source().now());
             async { Ok(succeeded()) }.boxed()
         });
-        to_the_end(Service::running(deps, Settings { slots: 4, ..draining() }, run)).await;
+        to_the_end(Service::with_runner(deps, Settings { slots: 4, ..draining() }, run)).await;
         let moments = moments.lock().unwrap();
         assert_eq!(moments.len(), 50);
         let took = moments[49].duration_since(moments[0]).unwrap();
@@ -262,7 +262,7 @@ fn a_panic_fails_its_own_action_and_no_other() {
             }
             .boxed()
         });
-        to_the_end(Service::running(deps, draining(), run)).await;
+        to_the_end(Service::with_runner(deps, draining(), run)).await;
         for (pipeline, execution) in &executions {
             let expected = if pipeline == "bad" { ActionStatus::Failed } else { ActionStatus::Succeeded };
             assert_eq!(bake_of(&cloud, execution), Some(expected), "{pipeline}");
@@ -286,7 +286,7 @@ fn a_slice_that_hangs_is_cut_off_and_goes_on_later() {
             }
             .boxed()
         });
-        let summary = to_the_end(Service::running(deps, draining(), run)).await;
+        let summary = to_the_end(Service::with_runner(deps, draining(), run)).await;
         assert_eq!(summary.slices, 3);
         assert_eq!(bake_of(&cloud, &moment.founded.execution), Some(ActionStatus::Succeeded));
     });
@@ -315,7 +315,7 @@ async fn busy(
         .boxed()
     });
     let (stop, told) = watch::channel(Stop::No);
-    let service = Service::running(deps, Settings { slots: 8, ..Settings::default() }, run);
+    let service = Service::with_runner(deps, Settings { slots: 8, ..Settings::default() }, run);
     let ended = tokio::spawn(async move { service.run(told).await.unwrap() });
     clock.sleep(Duration::from_secs(90)).await;
     (stop, ended)
@@ -329,9 +329,9 @@ fn a_stop_reports_what_runs_and_gives_back_what_waits() {
         let (stop, ended) = busy(&moment, &cloud, &clock).await;
         let told = clock.now();
         let polls = called(&cloud, "PollForJobs");
-        stop.send_replace(Stop::Gently);
+        stop.send_replace(Stop::Graceful);
         let summary = ended.await.unwrap();
-        assert_eq!(summary.left, Vec::<String>::new());
+        assert_eq!(summary.unfinished, Vec::<String>::new());
         assert!(clock.now().since(told) <= Duration::from_secs(31));
         assert!(called(&cloud, "PollForJobs") <= polls + 1, "no new polls");
         // Every claim was answered: nothing is left in progress in the dead worker's hands.
@@ -346,9 +346,9 @@ fn a_second_signal_ends_at_once_and_names_what_is_left() {
         let (cloud, clock) = moment.go_on();
         let (stop, ended) = busy(&moment, &cloud, &clock).await;
         let told = clock.now();
-        stop.send_replace(Stop::AtOnce);
+        stop.send_replace(Stop::Immediate);
         let summary = ended.await.unwrap();
-        assert!(summary.left.len() >= 20, "{}", summary.left.len());
+        assert!(summary.unfinished.len() >= 20, "{}", summary.unfinished.len());
         assert_eq!(clock.now(), told);
     });
 }
@@ -375,10 +375,10 @@ fn an_expired_lease_is_taken_over_by_one_worker_that_finishes_the_job() {
         let with = |name: &str| WorkerDeps { journal: journal(name), ..first.clone() };
         let hangs = runner(|_| std::future::pending().boxed());
         let (stop, told) = watch::channel(Stop::No);
-        let dying = tokio::spawn(Service::running(with("a"), Settings::default(), hangs).run(told));
+        let dying = tokio::spawn(Service::with_runner(with("a"), Settings::default(), hangs).run(told));
         clock.sleep(Duration::from_secs(20)).await;
-        stop.send_replace(Stop::AtOnce);
-        let left = dying.await.unwrap().unwrap().left;
+        stop.send_replace(Stop::Immediate);
+        let left = dying.await.unwrap().unwrap().unfinished;
         assert_eq!(left.len(), 1);
 
         let ran: Arc<Mutex<Vec<(Timestamp, String)>>> = Arc::default();
@@ -388,7 +388,7 @@ fn an_expired_lease_is_taken_over_by_one_worker_that_finishes_the_job() {
                 ran.lock().unwrap().push((cx.now(), cx.job.id.clone()));
                 async { Ok(succeeded()) }.boxed()
             });
-            Service::running(with(name), Settings::default(), run)
+            Service::with_runner(with(name), Settings::default(), run)
         };
         let died = clock.now();
         let (stop, told) = watch::channel(Stop::No);
@@ -399,7 +399,7 @@ fn an_expired_lease_is_taken_over_by_one_worker_that_finishes_the_job() {
         assert_eq!(ran[0].1, left[0]);
         assert!(ran[0].0.since(died) >= Duration::from_mins(1), "not while the lease stands");
         assert_eq!(bake_of(&cloud, &moment.founded.execution), Some(ActionStatus::Succeeded));
-        stop.send_replace(Stop::Gently);
+        stop.send_replace(Stop::Graceful);
         for other in others {
             other.await.unwrap().unwrap();
         }
@@ -440,8 +440,8 @@ fn abandoned(after: Duration) {
             "the instance is gone, {after:?} after its launch"
         );
         assert_eq!(called(&cloud, "PutJobFailureResult"), 0, "an abandoned action is not answered");
-        stop.send_replace(Stop::Gently);
-        assert!(works.await.unwrap().unwrap().left.is_empty());
+        stop.send_replace(Stop::Graceful);
+        assert!(works.await.unwrap().unwrap().unfinished.is_empty());
     });
 }
 
@@ -469,7 +469,7 @@ fn recover_lost_first_slice(stage: Stage, input: &str, makes: &str, undoes: &str
         });
         let (stop, told) = watch::channel(Stop::No);
         let first =
-            tokio::spawn(Service::running(deps.clone(), Settings::default(), gone).run(told.clone()));
+            tokio::spawn(Service::with_runner(deps.clone(), Settings::default(), gone).run(told.clone()));
         while called(&cloud, makes) == 0 {
             clock.sleep(Duration::from_secs(1)).await;
         }
@@ -483,8 +483,8 @@ fn recover_lost_first_slice(stage: Stage, input: &str, makes: &str, undoes: &str
         let second = tokio::spawn(Service::new(deps, Settings::default()).run(told));
         clock.sleep(Duration::from_mins(20)).await;
         assert_eq!((called(&cloud, makes), called(&cloud, undoes)), (1, 1), "{makes}, {undoes}");
-        stop.send_replace(Stop::Gently);
-        assert!(second.await.unwrap().unwrap().left.is_empty());
+        stop.send_replace(Stop::Graceful);
+        assert!(second.await.unwrap().unwrap().unfinished.is_empty());
     });
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::aws::AwsError;
 use crate::cli::exit::CliError;
-use crate::cli::run::ended;
+use crate::cli::job_output::print_outcome;
 use crate::engine::error::with_causes;
 use crate::engine::{Job, Outcome};
 use crate::evidence::Stage;
@@ -126,7 +126,7 @@ pub fn one_job(
         let cloud = Cloud::new(world, Timeline::tokio(EPOCH));
         let clock = virtual_clock();
         let telemetry =
-            Telemetry::watched(|now, label, event| crate::cli::run::tell(now, label.stage.name(), event));
+            Telemetry::with_observer(|now, label, event| crate::cli::job_output::print_progress(now, label.stage.name(), event));
         let mut deps = fixtures::worker_deps(
             &cloud,
             &founded,
@@ -141,7 +141,7 @@ pub fn one_job(
         let folder = output.unwrap_or_else(|| PathBuf::from(".bakeline/job"));
         artifacts(&deps, &founded, &plan.setup, &folder).await?;
         crate::cli::say(&format!("artifacts and trust root: {}", folder.display()))?;
-        ended(outcome)
+        print_outcome(outcome)
     })
 }
 
@@ -151,9 +151,9 @@ async fn until(deps: &WorkerDeps, last: Stage) -> Result<Outcome, CliError> {
     let heard = Arc::clone(&outcome);
     let inner = deps.telemetry.clone();
     let mut deps = deps.clone();
-    deps.telemetry = Telemetry::watched(move |now, label, event| {
+    deps.telemetry = Telemetry::with_observer(move |now, label, event| {
         inner.emit(now, label, event);
-        if let Event::Ended { outcome } = event {
+        if let Event::Ended { outcome, .. } = event {
             let over = label.stage == last || matches!(outcome, Outcome::Failed(_));
             if over && let Ok(mut slot) = heard.lock() {
                 *slot = Some((*outcome).clone());

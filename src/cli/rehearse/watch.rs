@@ -67,7 +67,7 @@ impl Watch {
     /// The ears of a worker.
     pub fn telemetry(&self) -> Telemetry {
         let watch = self.clone();
-        Telemetry::watched(move |now, label, event| watch.event(now, label, event))
+        Telemetry::with_observer(move |now, label, event| watch.event(now, label, event))
     }
 
     /// What was seen of every stage that began.
@@ -91,15 +91,15 @@ impl Watch {
                 (0, "begun".to_owned())
             }
             Event::Claimed { first: false }
-            | Event::NotOurs { .. }
-            | Event::Dropped { .. }
-            | Event::Abandoned { .. }
-            | Event::Undone { .. } => return,
+            | Event::ClaimRefused { .. }
+            | Event::ResultRefused { .. }
+            | Event::UndoStarted { .. }
+            | Event::UndoEnded { .. } => return,
             Event::SliceYielded { progress, .. } => {
                 seen.slices += 1;
                 (progress.percent, progress.summary.clone())
             }
-            Event::Ended { outcome } => {
+            Event::Ended { outcome, .. } => {
                 seen.slices += 1;
                 seen.ended = Some(now);
                 seen.outcome = Some((*outcome).clone());

@@ -2,13 +2,15 @@
 
 use aws_sdk_ebs::Client as Ebs;
 use base64::Engine as _;
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::client::result::SdkError;
 use base64::engine::general_purpose::STANDARD;
 use futures::{StreamExt, TryStreamExt};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::cost::{BlockCount, PIECE};
 use super::chain::{BLOCK_SIZE, BLOCKS_PER_GIB, BlockDigest, BlockHasher, Chain, Position};
-use crate::aws::{AwsError, Class};
+use crate::aws::{AwsError, Class, ServiceError};
 use crate::digest::Sha256;
 use crate::engine::StageError;
 
@@ -73,14 +75,7 @@ pub async fn count_blocks(ebs: &Ebs, volumes: &[Volume]) -> Result<BlockCount, S
     Ok(counted)
 }
 
-fn list_error<E, R>(
-    volume: &Volume,
-    error: aws_smithy_runtime_api::client::result::SdkError<E, R>,
-) -> StageError
-where
-    E: aws_smithy_types::error::metadata::ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
-    R: std::fmt::Debug + Send + Sync + 'static,
-{
+fn list_error<E: ServiceError>(volume: &Volume, error: SdkError<E, HttpResponse>) -> StageError {
     stale_if_missing(AwsError::new("ebs:ListSnapshotBlocks", &volume.snapshot, error))
 }
 

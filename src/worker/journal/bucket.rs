@@ -1,63 +1,68 @@
-//! A journal in S3, for hosts that vanish with their disks.
+//! A journal in S3, for hosts without durable disks.
 //!
-//! Every worker has a folder, `PREFIX/WORKER/`, with one object a job under `jobs/` and one object `lease`, which says
-//! until when the worker is alive. A lease that has run out is taken over by a conditional write, so that one worker
-//! wins; the winner finishes the jobs and removes the folder. A worker that was only slow finds its jobs finished
-//! twice, which is harmless: a step may run on two workers.
+//! Each worker has a folder, `PREFIX/v1/workers/WORKER/`, with one object `jobs/ID.json` for each job and one object
+//! `lease.json`. A conditional write takes over an expired lease, so that one worker wins; the winner finishes the jobs
+//! and deletes the folder. If the former holder was only slow, two workers run the same job, which is harmless: steps
+//! are idempotent.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use aws_sdk_s3::Client;
 use aws_sdk_s3::primitives::ByteStream;
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::client::result::SdkError;
 use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
 use tokio::sync::Mutex;
 
-use super::{Inherited, JournalError};
-use crate::aws::AwsError;
+use super::{JournalError, TakenOver};
+use crate::aws::{AwsError, ServiceError};
 use crate::engine::Timestamp;
 
-/// How long a worker that says nothing is believed to be alive.
+/// How long a lease is valid.
 pub const LEASE: Duration = Duration::from_secs(90);
-/// A lease is an object of a few hundred bytes; more is not one of ours.
-const LONGEST_LEASE: usize = 4096;
+/// The longest lease object, in bytes.
+const MAX_LEASE: usize = 4096;
 
-/// One worker's folder in a bucket.
+/// The journal of one worker in a bucket.
 #[derive(Debug)]
 pub struct BucketJournal {
     s3: Client,
     bucket: String,
-    /// Ends in `/` unless it is empty.
+    /// `PREFIX/v1/workers/`.
     prefix: String,
     worker: String,
-    /// The entity tag of this worker's lease as it last wrote it.
+    /// The ETag of the lease that this worker wrote last.
     lease: Mutex<Option<String>>,
     closed: AtomicBool,
 }
 
-/// Until when a worker's folder is its own.
+/// The lease of a worker's folder.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Lease {
+    version: u8,
     /// The worker that finishes the jobs in the folder.
     holder: String,
-    expires: Timestamp,
+    #[serde(with = "time::serde::rfc3339")]
+    expires: OffsetDateTime,
 }
 
-/// What became of a conditional write.
+/// The result of a conditional write.
 enum Written {
-    /// With the new entity tag.
-    Yes(String),
-    /// Someone else wrote first.
-    Lost,
+    /// The new ETag.
+    Done(String),
+    /// Another worker wrote first.
+    Conflict,
 }
 
 impl BucketJournal {
-    /// The folder of `worker` below `s3://bucket/prefix`. Nothing is written yet. `s3` acts as the worker itself.
+    /// The journal of `worker` below `s3://bucket/prefix`. `s3` must have the worker's own credentials.
     #[must_use]
     pub fn new(s3: Client, bucket: &str, prefix: &str, worker: &str) -> Self {
         let prefix = match prefix.trim_matches('/') {
-            "" => String::new(),
-            prefix => format!("{prefix}/"),
+            "" => "v1/workers/".to_owned(),
+            prefix => format!("{prefix}/v1/workers/"),
         };
         Self {
             s3,
@@ -70,31 +75,30 @@ impl BucketJournal {
     }
 
     fn lease_key(&self, worker: &str) -> String {
-        format!("{}{worker}/lease", self.prefix)
+        format!("{}{worker}/lease.json", self.prefix)
     }
 
     fn jobs_prefix(&self, worker: &str) -> String {
         format!("{}{worker}/jobs/", self.prefix)
     }
 
-    fn failed<E, R>(
+    fn job_key(&self, worker: &str, id: &str) -> String {
+        format!("{}{id}.json", self.jobs_prefix(worker))
+    }
+
+    fn failed<E>(
         &self,
         call: &'static str,
         key: &str,
-    ) -> impl FnOnce(aws_smithy_runtime_api::client::result::SdkError<E, R>) -> AwsError
+    ) -> impl FnOnce(SdkError<E, HttpResponse>) -> AwsError
     where
-        E: aws_smithy_types::error::metadata::ProvideErrorMetadata
-            + std::error::Error
-            + Send
-            + Sync
-            + 'static,
-        R: std::fmt::Debug + Send + Sync + 'static,
+        E: ServiceError,
     {
         let thing = format!("s3://{}/{key}", self.bucket);
         move |error| AwsError::new(call, thing, error)
     }
 
-    /// Writes an object if there is none (`etag` is none) or if it is still the one of that entity tag.
+    /// Writes an object if it does not exist (`etag` is `None`) or if it still has this ETag.
     async fn write(&self, key: &str, body: Vec<u8>, etag: Option<&str>) -> Result<Written, JournalError> {
         let put = self.s3.put_object().bucket(&self.bucket).key(key).body(ByteStream::from(body));
         let put = match etag {
@@ -102,8 +106,8 @@ impl BucketJournal {
             Some(etag) => put.if_match(etag),
         };
         match put.send().await.map_err(self.failed("s3:PutObject", key)) {
-            Ok(written) => Ok(Written::Yes(written.e_tag.unwrap_or_default())),
-            Err(error) if lost(&error) => Ok(Written::Lost),
+            Ok(written) => Ok(Written::Done(written.e_tag.unwrap_or_default())),
+            Err(error) if is_conflict(&error) => Ok(Written::Conflict),
             Err(error) => Err(error.into()),
         }
     }
@@ -119,14 +123,14 @@ impl BucketJournal {
         Ok(())
     }
 
-    pub(super) async fn remember(&self, id: &str) -> Result<(), JournalError> {
-        let key = format!("{}{id}", self.jobs_prefix(&self.worker));
-        // A job that is there already was written by this very worker: the folder is its own.
-        self.write(&key, id.as_bytes().to_vec(), None).await.map(drop)
+    pub(super) async fn add(&self, id: &str) -> Result<(), JournalError> {
+        let key = self.job_key(&self.worker, id);
+        // If the object exists, this worker wrote it: the folder is its own.
+        self.write(&key, super::document(id), None).await.map(drop)
     }
 
-    pub(super) async fn forget(&self, id: &str) -> Result<(), JournalError> {
-        self.delete(&format!("{}{id}", self.jobs_prefix(&self.worker))).await
+    pub(super) async fn remove(&self, id: &str) -> Result<(), JournalError> {
+        self.delete(&self.job_key(&self.worker, id)).await
     }
 
     pub(super) async fn jobs(&self) -> Result<Vec<String>, JournalError> {
@@ -142,8 +146,8 @@ impl BucketJournal {
             let page = page.map_err(self.failed("s3:ListBucket", &prefix))?;
             let keys = page.contents.unwrap_or_default().into_iter().filter_map(|object| object.key);
             jobs.extend(keys.filter_map(|key| {
-                let id = key.strip_prefix(&prefix)?;
-                super::checked(id).is_ok().then(|| id.to_owned())
+                let id = key.strip_prefix(&prefix)?.strip_suffix(".json")?;
+                super::check_id(id).is_ok().then(|| id.to_owned())
             }));
         }
         jobs.sort();
@@ -165,7 +169,7 @@ impl BucketJournal {
         Ok(workers)
     }
 
-    /// A worker's lease and its entity tag; none if it has none that can be read.
+    /// The lease of a worker and its ETag; `None` if there is no lease or its body was cut off.
     async fn lease_of(&self, worker: &str) -> Result<Option<(Lease, String)>, JournalError> {
         let key = self.lease_key(worker);
         let got = self.s3.get_object().bucket(&self.bucket).key(&key).send().await;
@@ -176,25 +180,26 @@ impl BucketJournal {
         };
         let etag = got.e_tag.clone().unwrap_or_default();
         let length = usize::try_from(got.content_length.unwrap_or_default()).unwrap_or(usize::MAX);
-        let unreadable = Lease { holder: String::new(), expires: Timestamp::default() };
-        if length > LONGEST_LEASE {
-            return Ok(Some((unreadable, etag)));
+        // An invalid lease counts as expired.
+        let expired = Lease { version: 1, holder: String::new(), expires: OffsetDateTime::UNIX_EPOCH };
+        if length > MAX_LEASE {
+            return Ok(Some((expired, etag)));
         }
-        // A body that breaks off is looked at again by the next call: until then the lease stands.
+        // The next renewal reads a body that was cut off again; until then the lease is valid.
         let Ok(body) = got.body.collect().await else { return Ok(None) };
-        Ok(Some((serde_json::from_slice(&body.into_bytes()).unwrap_or(unreadable), etag)))
+        Ok(Some((serde_json::from_slice(&body.into_bytes()).unwrap_or(expired), etag)))
     }
 
-    /// Renews this worker's lease, then takes over every lease that has run out.
-    pub(super) async fn tend(&self, now: Timestamp) -> Result<Inherited, JournalError> {
+    /// Renews the lease of this worker, then takes over all expired leases.
+    pub(super) async fn renew_lease(&self, now: Timestamp) -> Result<TakenOver, JournalError> {
         self.renew(now).await?;
-        let mut inherited = Inherited::default();
+        let mut taken_over = TakenOver::default();
         for worker in self.workers().await? {
             if worker != self.worker && !worker.is_empty() {
-                self.take_over(&worker, now, &mut inherited).await?;
+                self.take_over(&worker, now, &mut taken_over).await?;
             }
         }
-        Ok(inherited)
+        Ok(taken_over)
     }
 
     async fn renew(&self, now: Timestamp) -> Result<(), JournalError> {
@@ -205,13 +210,13 @@ impl BucketJournal {
         let body = self.body(now.plus(LEASE));
         let key = self.lease_key(&self.worker);
         match self.write(&key, body.clone(), etag.as_deref()).await? {
-            Written::Yes(tag) => *etag = Some(tag),
-            // Taken over while this worker was held up, removed since, or written by a call whose answer was lost.
-            Written::Lost => {
-                let there = self.lease_of(&self.worker).await?.map(|(_, tag)| tag);
-                match self.write(&key, body, there.as_deref()).await? {
-                    Written::Yes(tag) => *etag = Some(tag),
-                    Written::Lost => *etag = None,
+            Written::Done(tag) => *etag = Some(tag),
+            // Another worker took the lease over, the lease was deleted, or the response of an earlier write was lost.
+            Written::Conflict => {
+                let current = self.lease_of(&self.worker).await?.map(|(_, tag)| tag);
+                match self.write(&key, body, current.as_deref()).await? {
+                    Written::Done(tag) => *etag = Some(tag),
+                    Written::Conflict => *etag = None,
                 }
             }
         }
@@ -219,35 +224,37 @@ impl BucketJournal {
     }
 
     fn body(&self, expires: Timestamp) -> Vec<u8> {
-        serde_json::to_vec(&Lease { holder: self.worker.clone(), expires }).unwrap_or_default()
+        let lease = Lease { version: 1, holder: self.worker.clone(), expires: expires.date_time() };
+        // A number, a string and a time can always be encoded.
+        serde_json::to_vec(&lease).unwrap_or_default()
     }
 
     async fn take_over(
         &self,
         worker: &str,
         now: Timestamp,
-        inherited: &mut Inherited,
+        taken_over: &mut TakenOver,
     ) -> Result<(), JournalError> {
         let Some((lease, etag)) = self.lease_of(worker).await? else { return Ok(()) };
-        if lease.expires > now {
+        if lease.expires > now.date_time() {
             return Ok(());
         }
         let key = self.lease_key(worker);
-        let Written::Yes(etag) = self.write(&key, self.body(now.plus(LEASE)), Some(&etag)).await? else {
+        let Written::Done(etag) = self.write(&key, self.body(now.plus(LEASE)), Some(&etag)).await? else {
             return Ok(());
         };
-        inherited.leases += 1;
+        taken_over.leases += 1;
         for id in self.jobs_of(worker).await? {
-            // Written down here before it is struck out there: at every moment some folder has it.
-            self.remember(&id).await?;
-            self.delete(&format!("{}{id}", self.jobs_prefix(worker))).await?;
-            inherited.jobs.push(id);
+            // Add before delete: at every moment a folder has the job.
+            self.add(&id).await?;
+            self.delete(&self.job_key(worker, &id)).await?;
+            taken_over.jobs.push(id);
         }
-        // The former holder may have come back to its folder in the meantime; then it stays.
-        let gone = self.s3.delete_object().bucket(&self.bucket).key(&key).if_match(etag).send().await;
-        match gone.map_err(self.failed("s3:DeleteObject", &key)) {
+        // If the former holder has renewed its lease meanwhile, the lease stays.
+        let deleted = self.s3.delete_object().bucket(&self.bucket).key(&key).if_match(etag).send().await;
+        match deleted.map_err(self.failed("s3:DeleteObject", &key)) {
             Ok(_) => Ok(()),
-            Err(error) if lost(&error) => Ok(()),
+            Err(error) if is_conflict(&error) => Ok(()),
             Err(error) => Err(error.into()),
         }
     }
@@ -264,7 +271,7 @@ impl BucketJournal {
     }
 }
 
-/// Whether a condition did not hold, or another write was under way (409).
-fn lost(error: &AwsError) -> bool {
+/// Whether the condition of a write failed, or another write was in progress (409).
+fn is_conflict(error: &AwsError) -> bool {
     ["PreconditionFailed", "ConditionalRequestConflict", "NoSuchKey"].iter().any(|code| error.is(code))
 }

@@ -1,7 +1,7 @@
-//! Which jobs this worker has acknowledged and not yet answered.
+//! The journal: the jobs that a worker has claimed and whose result is not reported yet.
 //!
-//! CodePipeline does not say when it offers an acknowledged job again whose worker died; `GetJobDetails` gives it
-//! back to anyone who knows its id. So the id is written before the acknowledgement is sent.
+//! CodePipeline does not document when it offers a claimed job of a dead worker again, but `GetJobDetails` returns a job
+//! to anyone who knows its id. So a worker writes the id before it acknowledges the job.
 
 mod bucket;
 mod folder;
@@ -10,42 +10,44 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
+use serde::Serialize;
+
 use crate::aws::AwsError;
 use crate::engine::Timestamp;
 
 pub use bucket::{BucketJournal, LEASE};
 pub use folder::FolderJournal;
 
-/// The jobs on this worker's hands.
+/// Where a worker keeps the ids of its claimed jobs.
 #[derive(Debug)]
 pub enum Journal {
-    /// Forgotten with the process, for rehearsals and jobs run by hand.
+    /// In memory, for rehearsals and `bakeline run`: it ends with the process.
     Memory(Mutex<BTreeSet<String>>),
-    /// One file a job in a folder of this host, each flushed to the disk before the job is acknowledged.
+    /// One file for each job in a local folder, flushed to disk before the job is acknowledged.
     Folder(FolderJournal),
-    /// One object a job, under a lease, for hosts that vanish with their disks.
+    /// One S3 object for each job, under a lease: for hosts without durable disks.
     Bucket(BucketJournal),
 }
 
-/// Jobs of a worker that is gone.
+/// Jobs taken over from dead workers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Inherited {
-    /// Ids to be looked up by `GetJobDetails`.
+pub struct TakenOver {
+    /// The job ids, for `GetJobDetails`.
     pub jobs: Vec<String>,
-    /// Leases that were taken over from other workers to get at them.
+    /// The number of leases taken over from other workers.
     pub leases: u32,
 }
 
-/// The journal could not be read or written; nothing is acknowledged without it.
+/// The journal cannot be read or written. Without it the worker claims no job.
 #[derive(Debug, thiserror::Error)]
 pub enum JournalError {
-    #[error("the journal {} cannot be {doing}: {source}", path.display())]
-    Io { path: PathBuf, doing: &'static str, source: std::io::Error },
-    #[error("the journal {} is used by another worker that is running; give each its own folder", path.display())]
+    #[error("the journal {} cannot be {operation}", path.display())]
+    Io { path: PathBuf, operation: &'static str, source: std::io::Error },
+    #[error("the journal {} is in use by another worker", path.display())]
     InUse { path: PathBuf },
-    #[error("`{id}` cannot be a job id")]
+    #[error("`{id}` is not a job id")]
     Id { id: String },
-    #[error("the journal cannot be reached: {0}")]
+    #[error("the journal in S3 cannot be used: {0}")]
     Aws(#[from] AwsError),
 }
 
@@ -55,56 +57,56 @@ impl Journal {
         Self::Memory(Mutex::new(BTreeSet::new()))
     }
 
-    /// A journal in a folder, which is made if it is not there, and used by one process at a time.
+    /// Opens a journal in a folder and creates the folder if needed. Only one process can use it at a time.
     ///
     /// # Errors
-    /// The folder cannot be made, or another process uses it.
+    /// The folder cannot be created, or another process uses it.
     pub fn in_folder(path: PathBuf) -> Result<Self, JournalError> {
         Ok(Self::Folder(FolderJournal::open(path)?))
     }
 
-    /// Whether the journal outlives this process.
+    /// Whether the journal survives this process.
     #[must_use]
     pub fn is_durable(&self) -> bool {
         !matches!(self, Self::Memory(_))
     }
 
-    /// Writes a job down.
+    /// Adds a job.
     ///
     /// # Errors
-    /// The id is not one CodePipeline gives, or the disk or S3 refused.
-    pub async fn remember(&self, id: &str) -> Result<(), JournalError> {
-        let id = checked(id)?;
+    /// The id is not a job id, or the write failed.
+    pub async fn add(&self, id: &str) -> Result<(), JournalError> {
+        let id = check_id(id)?;
         match self {
             Self::Memory(jobs) => {
                 jobs.lock().unwrap_or_else(PoisonError::into_inner).insert(id.to_owned());
                 Ok(())
             }
-            Self::Folder(folder) => folder.remember(id).await,
-            Self::Bucket(bucket) => bucket.remember(id).await,
+            Self::Folder(folder) => folder.add(id).await,
+            Self::Bucket(bucket) => bucket.add(id).await,
         }
     }
 
-    /// Strikes a job out. One that is not there is no error.
+    /// Removes a job; it may be absent.
     ///
     /// # Errors
-    /// The disk or S3 refused.
-    pub async fn forget(&self, id: &str) -> Result<(), JournalError> {
-        let id = checked(id)?;
+    /// The removal failed.
+    pub async fn remove(&self, id: &str) -> Result<(), JournalError> {
+        let id = check_id(id)?;
         match self {
             Self::Memory(jobs) => {
                 jobs.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
                 Ok(())
             }
-            Self::Folder(folder) => folder.forget(id).await,
-            Self::Bucket(bucket) => bucket.forget(id).await,
+            Self::Folder(folder) => folder.remove(id).await,
+            Self::Bucket(bucket) => bucket.remove(id).await,
         }
     }
 
-    /// The jobs this worker has written down, in the order of their ids.
+    /// The jobs of this worker, ordered by id.
     ///
     /// # Errors
-    /// The disk or S3 refused.
+    /// The read failed.
     pub async fn jobs(&self) -> Result<Vec<String>, JournalError> {
         match self {
             Self::Memory(jobs) => {
@@ -115,33 +117,32 @@ impl Journal {
         }
     }
 
-    /// Begins: gives what an earlier process left behind in the same place.
+    /// Starts using the journal and returns the jobs of earlier processes.
     ///
     /// # Errors
-    /// The disk or S3 refused.
-    pub async fn open(&self, now: Timestamp) -> Result<Inherited, JournalError> {
+    /// The journal cannot be read or written.
+    pub async fn open(&self, now: Timestamp) -> Result<TakenOver, JournalError> {
         match self {
-            Self::Memory(_) | Self::Folder(_) => Ok(Inherited { jobs: self.jobs().await?, leases: 0 }),
-            Self::Bucket(bucket) => bucket.tend(now).await,
+            Self::Memory(_) | Self::Folder(_) => Ok(TakenOver { jobs: self.jobs().await?, leases: 0 }),
+            Self::Bucket(bucket) => bucket.renew_lease(now).await,
         }
     }
 
-    /// Holds on to this worker's lease and takes over those that have run out. To be called every third of
-    /// [`LEASE`].
+    /// Renews the lease of this worker and takes over expired leases. Call it at intervals of a third of [`LEASE`].
     ///
     /// # Errors
     /// S3 refused or did not answer; the next call may succeed.
-    pub async fn tend(&self, now: Timestamp) -> Result<Inherited, JournalError> {
+    pub async fn renew_lease(&self, now: Timestamp) -> Result<TakenOver, JournalError> {
         match self {
-            Self::Memory(_) | Self::Folder(_) => Ok(Inherited::default()),
-            Self::Bucket(bucket) => bucket.tend(now).await,
+            Self::Memory(_) | Self::Folder(_) => Ok(TakenOver::default()),
+            Self::Bucket(bucket) => bucket.renew_lease(now).await,
         }
     }
 
-    /// Ends: a lease under which nothing is left is given back, one under which jobs are left runs out at once.
+    /// Releases the lease. If jobs are left under it, the lease expires at once, so that another worker takes them over.
     ///
     /// # Errors
-    /// S3 refused or did not answer; the lease then runs out by itself.
+    /// S3 refused or did not answer; the lease expires by itself.
     pub async fn close(&self) -> Result<(), JournalError> {
         match self {
             Self::Memory(_) | Self::Folder(_) => Ok(()),
@@ -150,11 +151,27 @@ impl Journal {
     }
 }
 
-/// Job ids are UUIDs; anything else must not become a file name.
-fn checked(id: &str) -> Result<&str, JournalError> {
-    let plain =
+/// The document of a job in the journal.
+#[derive(Serialize)]
+struct JobDocument<'a> {
+    version: u8,
+    system: &'static str,
+    job: &'a str,
+}
+
+/// The content of a job's file or object. The journal is read by its names only; the content is for people and other
+/// systems.
+fn document(id: &str) -> Vec<u8> {
+    let document = JobDocument { version: 1, system: "aws.codepipeline", job: id };
+    // Two strings and a number can always be encoded.
+    serde_json::to_vec(&document).unwrap_or_default()
+}
+
+/// Checks a job id, which becomes a file name.
+fn check_id(id: &str) -> Result<&str, JournalError> {
+    let is_valid =
         !id.is_empty() && id.len() <= 64 && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
-    if plain { Ok(id) } else { Err(JournalError::Id { id: id.to_owned() }) }
+    if is_valid { Ok(id) } else { Err(JournalError::Id { id: id.to_owned() }) }
 }
 
 #[cfg(test)]
@@ -162,28 +179,28 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_folder_remembers_over_a_restart_and_is_used_by_one() {
-        let place = tempfile::tempdir().unwrap();
-        let path = place.path().join("journal");
+    async fn a_folder_journal_survives_a_restart_and_has_one_user() {
+        let temporary = tempfile::tempdir().unwrap();
+        let path = temporary.path().join("journal");
         let journal = Journal::in_folder(path.clone()).unwrap();
         for id in ["b-2", "a-1"] {
-            journal.remember(id).await.unwrap();
+            journal.add(id).await.unwrap();
         }
-        journal.forget("b-2").await.unwrap();
-        journal.forget("never").await.unwrap();
+        journal.remove("b-2").await.unwrap();
+        journal.remove("never").await.unwrap();
         assert!(matches!(Journal::in_folder(path.clone()), Err(JournalError::InUse { .. })));
         drop(journal);
-        let again = Journal::in_folder(path).unwrap();
-        let inherited = again.open(Timestamp(0)).await.unwrap();
-        assert_eq!(inherited.jobs, ["a-1"]);
+        let reopened = Journal::in_folder(path).unwrap();
+        let taken_over = reopened.open(Timestamp(0)).await.unwrap();
+        assert_eq!(taken_over.jobs, ["a-1"]);
     }
 
     #[tokio::test]
-    async fn an_id_never_leaves_the_folder() {
-        let place = tempfile::tempdir().unwrap();
-        let journal = Journal::in_folder(place.path().to_owned()).unwrap();
+    async fn an_invalid_id_is_refused() {
+        let temporary = tempfile::tempdir().unwrap();
+        let journal = Journal::in_folder(temporary.path().to_owned()).unwrap();
         for id in ["", "..", "a/b", "a.b", &"x".repeat(65)] {
-            assert!(matches!(journal.remember(id).await, Err(JournalError::Id { .. })), "{id}");
+            assert!(matches!(journal.add(id).await, Err(JournalError::Id { .. })), "{id}");
         }
     }
 }

@@ -1,4 +1,5 @@
-//! Notices that an execution was stopped, abandoned or superseded: nothing tells a worker, so it asks now and then.
+//! Detects executions that were stopped, abandoned or superseded. CodePipeline does not notify a worker, so the worker
+//! asks at intervals.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -9,64 +10,68 @@ use aws_sdk_codepipeline::types::{ActionExecutionFilter, ActionExecutionStatus, 
 use crate::aws::{Aws, AwsError};
 use crate::engine::{Job, Timestamp};
 
-/// Executions whose last look is remembered; past this many, old looks are forgotten.
-const REMEMBERED: usize = 4096;
+/// The cache removes old entries above this number of executions.
+const MAX_ENTRIES: usize = 4096;
 
-/// When each execution was last looked at.
+/// When the status of each execution was last read.
 #[derive(Debug)]
 pub struct ExecutionStatusCache {
-    every: Duration,
-    looked: Mutex<HashMap<String, Timestamp>>,
+    interval: Duration,
+    read: Mutex<HashMap<String, Timestamp>>,
 }
 
 impl ExecutionStatusCache {
-    /// Looks at an execution at most once in `every`.
+    /// Reads the status of an execution at most once in `interval`.
     #[must_use]
-    pub fn new(every: Duration) -> Self {
-        Self { every, looked: Mutex::new(HashMap::new()) }
+    pub fn new(interval: Duration) -> Self {
+        Self { interval, read: Mutex::new(HashMap::new()) }
     }
 
-    /// Why the action of a job is over without an answer of ours; none while it goes on.
+    /// As [`ended_outside`], but returns `None` without a call if the status was read recently.
     ///
     /// # Errors
-    /// CodePipeline refused or did not answer.
-    pub async fn look(&self, aws: &Aws, job: &Job, now: Timestamp) -> Result<Option<String>, AwsError> {
-        if self.seen_lately(&job.key.run_id, now) {
+    /// CodePipeline refused the call or did not answer.
+    pub async fn ended_outside(
+        &self,
+        aws: &Aws,
+        job: &Job,
+        now: Timestamp,
+    ) -> Result<Option<String>, AwsError> {
+        if self.is_recent(&job.key.run_id, now) {
             return Ok(None);
         }
-        over(aws, job).await
+        ended_outside(aws, job).await
     }
 
-    fn seen_lately(&self, execution: &str, now: Timestamp) -> bool {
-        let mut looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
-        if looked.get(execution).is_some_and(|last| now.since(*last) < self.every) {
+    fn is_recent(&self, run_id: &str, now: Timestamp) -> bool {
+        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        if read.get(run_id).is_some_and(|last| now.since(*last) < self.interval) {
             return true;
         }
-        if looked.len() >= REMEMBERED {
-            looked.retain(|_, last| now.since(*last) < self.every);
+        if read.len() >= MAX_ENTRIES {
+            read.retain(|_, last| now.since(*last) < self.interval);
         }
-        looked.insert(execution.to_owned(), now);
+        read.insert(run_id.to_owned(), now);
         false
     }
 }
 
-/// Why the action of a job is over without an answer of ours, asked now; none while it goes on.
+/// Why the action of a job ended without a result from this worker; `None` if it continues.
 ///
-/// A stop that does not abandon waits for the actions in progress (`StopPipelineExecution.abandon`): they go on.
+/// A stop without abandon waits for the running actions (`StopPipelineExecution.abandon`): they continue.
 ///
 /// # Errors
-/// CodePipeline refused or did not answer.
-pub async fn over(aws: &Aws, job: &Job) -> Result<Option<String>, AwsError> {
-    let (pipeline, execution) = (&job.key.pipeline, &job.key.run_id);
-    let asked =
-        aws.codepipeline.get_pipeline_execution().pipeline_name(pipeline).pipeline_execution_id(execution);
-    let answer = asked.send().await;
-    let answer = answer.map_err(|e| AwsError::new("codepipeline:GetPipelineExecution", execution, e))?;
+/// CodePipeline refused the call or did not answer.
+pub async fn ended_outside(aws: &Aws, job: &Job) -> Result<Option<String>, AwsError> {
+    let (pipeline, run_id) = (&job.key.pipeline, &job.key.run_id);
+    let call = aws.codepipeline.get_pipeline_execution().pipeline_name(pipeline).pipeline_execution_id(run_id);
+    let answer =
+        call.send().await.map_err(|e| AwsError::new("codepipeline:GetPipelineExecution", run_id, e))?;
     let status = answer.pipeline_execution.and_then(|execution| execution.status);
     let Some(status) = status.filter(|status| *status != PipelineExecutionStatus::InProgress) else {
         return Ok(None);
     };
-    let filter = ActionExecutionFilter::builder().pipeline_execution_id(execution).build();
+    let filter = ActionExecutionFilter::builder().pipeline_execution_id(run_id).build();
     let mut pages = aws
         .codepipeline
         .list_action_executions()
@@ -76,14 +81,14 @@ pub async fn over(aws: &Aws, job: &Job) -> Result<Option<String>, AwsError> {
         .items()
         .send();
     while let Some(action) = pages.next().await {
-        let action = action.map_err(|e| AwsError::new("codepipeline:ListActionExecutions", execution, e))?;
+        let action = action.map_err(|e| AwsError::new("codepipeline:ListActionExecutions", run_id, e))?;
         if action.action_execution_id.as_deref() == Some(job.key.attempt_id.as_str()) {
             return Ok(match action.status {
                 Some(ActionExecutionStatus::Abandoned) => {
-                    Some(format!("the execution is {status}, the action abandoned"))
+                    Some(format!("the execution is {status}, and the action was abandoned"))
                 }
                 Some(ActionExecutionStatus::Failed) => {
-                    Some(format!("the execution is {status}, the action has failed"))
+                    Some(format!("the execution is {status}, and the action has failed"))
                 }
                 _ => None,
             });

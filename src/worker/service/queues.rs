@@ -1,9 +1,9 @@
-//! Jobs in hand that are not being worked on: those that are due, in one queue a pipeline, and those that are not.
+//! Queues of claimed jobs: due jobs, in one queue for each pipeline, and jobs that are not due yet.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 
-/// Jobs that are due. Each pipeline has its turn, however many jobs another one has.
+/// Due jobs. Pipelines take turns, so that a pipeline with many jobs does not starve another one.
 #[derive(Debug)]
 pub struct Ready<T> {
     queues: BTreeMap<String, VecDeque<T>>,
@@ -27,7 +27,7 @@ impl<T> Ready<T> {
         self.length += 1;
     }
 
-    /// The oldest job of the pipeline whose turn it is.
+    /// The oldest job of the next pipeline.
     pub fn pop(&mut self) -> Option<T> {
         let pipeline = self.turns.pop_front()?;
         let queue = self.queues.get_mut(&pipeline)?;
@@ -47,7 +47,7 @@ impl<T> Ready<T> {
     }
 }
 
-/// Jobs that are not due yet, by the moment they are. They take neither a slot nor a timer of their own.
+/// Jobs that are not due yet, ordered by their due time. They use no slot and no timer.
 #[derive(Debug)]
 pub struct Parked<T> {
     heap: BinaryHeap<Reverse<Entry<T>>>,
@@ -93,13 +93,13 @@ impl<T> Parked<T> {
         self.heap.push(Reverse(Entry { due, sequence: self.sequence, item }));
     }
 
-    /// When the first one is due.
+    /// The earliest due time.
     #[must_use]
     pub fn next_due(&self) -> Option<u64> {
         self.heap.peek().map(|entry| entry.0.due)
     }
 
-    /// The first one, if it is due.
+    /// The first job, if it is due.
     pub fn pop_due(&mut self, now: u64) -> Option<T> {
         if self.next_due()? > now {
             return None;
@@ -107,7 +107,7 @@ impl<T> Parked<T> {
         self.heap.pop().map(|entry| entry.0.item)
     }
 
-    /// All of them, in no order.
+    /// Removes all jobs, in any order.
     pub fn drain(&mut self) -> Vec<T> {
         self.heap.drain().map(|entry| entry.0.item).collect()
     }
@@ -143,7 +143,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_pipeline_waits_longer_than_one_round(jobs in proptest::collection::vec(0u8..6, 1..80)) {
+        fn every_pipeline_gets_a_turn_in_each_round(jobs in proptest::collection::vec(0u8..6, 1..80)) {
             let mut ready = Ready::default();
             for (number, pipeline) in jobs.iter().enumerate() {
                 ready.push(&pipeline.to_string(), (*pipeline, number));
@@ -164,7 +164,7 @@ mod tests {
         }
 
         #[test]
-        fn jobs_are_due_in_order_and_never_early(dues in proptest::collection::vec(0u64..50, 0..60)) {
+        fn parked_jobs_come_in_order_and_never_early(dues in proptest::collection::vec(0u64..50, 0..60)) {
             let mut parked = Parked::default();
             for due in &dues {
                 parked.push(*due, *due);

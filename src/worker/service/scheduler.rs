@@ -1,4 +1,6 @@
-//! What a worker has in hand, and what it begins next.
+//! The scheduler: the claimed jobs of a worker, and which task starts next.
+
+mod events;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -6,489 +8,307 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
+use super::claimed_job::ClaimedJob;
 use super::health::Health;
-use super::intake::{Broken, Offers, TaskEvent, ask};
-use super::pace::{Found, Pace};
+use super::poll_interval::PollInterval;
 use super::queues::{Parked, Ready};
-use super::slicing::{ClaimedJob, Next, SliceRunner};
-use super::{AT_ONCE, Summary, spawn};
-use crate::aws::Class;
-use crate::engine::error::with_causes;
+use super::slice_runner::SliceRunner;
+use super::tasks::{Task, TaskEvent, poll, spawn};
+use super::{CONCURRENT_CALLS, Summary};
 use crate::evidence::Stage;
-use crate::telemetry::Measured;
-use crate::worker::WorkerError;
-use crate::worker::journal::{Inherited, LEASE};
+use crate::telemetry::Measurement;
+use crate::worker::journal::{LEASE, TakenOver};
 
-/// Polls in a row that must find nothing before a draining worker ends.
-const IDLE_ROUNDS: u32 = 2;
-/// After a job has been answered its successor may take this long to be offered: what a drain waits for at least.
-const SETTLE: u64 = 10_000;
-/// Longest pause between the polls of a draining worker.
-const DRAIN_PAUSE: Duration = Duration::from_secs(5);
-/// When a draining worker looks after an action whose next job it has not seen.
-const DRAIN_LOOK: Duration = Duration::from_secs(15);
-/// Jobs asked for in one poll at most.
-const BATCH: usize = 100;
-/// Before a job whose look-up failed is looked up again.
-const AGAIN: u64 = 5_000;
+/// Consecutive empty polls of every stage before a draining worker ends.
+const EMPTY_ROUNDS: u32 = 2;
+/// How long after a result CodePipeline may take to offer the next job, in milliseconds: a draining worker waits for it.
+const OFFER_DELAY: u64 = 10_000;
+/// The longest interval between the polls of a draining worker.
+const MAX_DRAIN_INTERVAL: Duration = Duration::from_secs(5);
+/// The maximum number of jobs in one poll.
+const MAX_BATCH: usize = 100;
 
 struct Polling {
-    pace: Pace,
-    under_way: bool,
-    /// Polls in a row that found nothing since things settled.
-    idle: u32,
+    interval: PollInterval,
+    is_running: bool,
+    /// Consecutive empty polls since jobs were last claimed or reported.
+    empty: u32,
 }
 
-#[allow(clippy::vec_box, reason = "a job in hand moves from place to place; its box moves, not the job")]
+/// Times are milliseconds since the epoch.
+#[allow(clippy::vec_box, reason = "a claimed job moves between queues: its box moves, not the job")]
 pub(super) struct Scheduler {
-    bench: Arc<SliceRunner>,
+    runner: Arc<SliceRunner>,
     health: Arc<Health>,
     polls: BTreeMap<Stage, Polling>,
-    /// Every job that is ours, wherever it is.
+    /// The ids of all claimed jobs.
     jobs: BTreeSet<String>,
-    /// Jobs that were offered and acknowledged anew while they were in hand.
-    again: BTreeSet<String>,
+    /// Jobs that were offered and claimed again while this worker had them.
+    claimed_again: BTreeSet<String>,
     ready: Ready<Box<ClaimedJob>>,
     parked: Parked<Box<ClaimedJob>>,
-    /// Jobs of the journal to be looked up, and from when.
-    remembered: VecDeque<(u64, String)>,
-    to_give_back: Vec<Box<ClaimedJob>>,
+    /// Jobs of the journal to recover, and the earliest time for it.
+    to_recover: VecDeque<(u64, String)>,
+    to_return: Vec<Box<ClaimedJob>>,
     running: usize,
+    /// Jobs that running polls may return.
     reserved: usize,
-    looking_up: usize,
-    giving_back: usize,
-    /// Actions that CodePipeline has the next job of, by action execution, and from when they are looked after.
-    handed: BTreeMap<String, (u64, Box<ClaimedJob>)>,
-    look_after: Parked<String>,
-    looking_after: usize,
-    tend: Option<u64>,
+    recovering: usize,
+    returning: usize,
+    /// Actions that wait for their next job, by action execution id, with the time of the check.
+    waiting: BTreeMap<String, (u64, Box<ClaimedJob>)>,
+    checks: Parked<String>,
+    checking: usize,
+    /// When the lease is renewed; `None` during a renewal.
+    renew_lease_at: Option<u64>,
     stopping: bool,
-    /// When a job was last claimed or answered.
-    moved: u64,
+    /// When a job was last claimed or reported.
+    last_change: u64,
     slices: u64,
 }
 
 impl Scheduler {
-    pub fn new(bench: Arc<SliceRunner>, health: Arc<Health>, now: u64) -> Self {
-        let most = bench.settings.drain.then_some(DRAIN_PAUSE);
-        let polls = bench.deps.stages.iter().zip(0u64..).map(|(stage, number)| {
-            let pace = Pace::new(now, most, bench.settings.seed.wrapping_add(number));
-            (*stage, Polling { pace, under_way: false, idle: 0 })
+    pub fn new(runner: Arc<SliceRunner>, health: Arc<Health>, now: u64) -> Self {
+        let max_idle = runner.settings.drain.then_some(MAX_DRAIN_INTERVAL);
+        let polls = runner.deps.stages.iter().zip(0u64..).map(|(stage, number)| {
+            let interval = PollInterval::new(now, max_idle, runner.settings.seed.wrapping_add(number));
+            (*stage, Polling { interval, is_running: false, empty: 0 })
         });
         Self {
             polls: polls.collect(),
             jobs: BTreeSet::new(),
-            again: BTreeSet::new(),
+            claimed_again: BTreeSet::new(),
             ready: Ready::default(),
             parked: Parked::default(),
-            remembered: VecDeque::new(),
-            to_give_back: Vec::new(),
+            to_recover: VecDeque::new(),
+            to_return: Vec::new(),
             running: 0,
             reserved: 0,
-            looking_up: 0,
-            giving_back: 0,
-            handed: BTreeMap::new(),
-            look_after: Parked::default(),
-            looking_after: 0,
-            tend: Some(now.saturating_add(third_of_lease())),
+            recovering: 0,
+            returning: 0,
+            waiting: BTreeMap::new(),
+            checks: Parked::default(),
+            checking: 0,
+            renew_lease_at: Some(now.saturating_add(lease_renewal_interval())),
             stopping: false,
-            // A worker that begins has waited for nothing yet: two rounds of polls are enough.
-            moved: now.saturating_sub(SETTLE),
+            // A worker that starts has nothing to wait for: two rounds of polls are enough to drain.
+            last_change: now.saturating_sub(OFFER_DELAY),
             slices: 0,
-            bench,
+            runner,
             health,
         }
     }
 
-    pub fn inherit(&mut self, inherited: Inherited) {
-        if inherited.leases > 0 || !inherited.jobs.is_empty() {
-            let measured = Measured::TakeOver { leases: inherited.leases, jobs: inherited.jobs.len() };
-            self.bench.deps.telemetry.measure(self.bench.deps.clock.now(), &measured);
+    /// Recovers the jobs of dead workers.
+    pub fn take_over(&mut self, taken_over: TakenOver) {
+        if taken_over.leases > 0 || !taken_over.jobs.is_empty() {
+            let measurement =
+                Measurement::TakeOver { leases: taken_over.leases, jobs: taken_over.jobs.len() };
+            self.runner.deps.telemetry.measure(self.runner.deps.clock.now(), &measurement);
         }
-        for id in inherited.jobs {
+        for id in taken_over.jobs {
             if !self.jobs.contains(&id) {
-                self.remembered.push_back((0, id));
+                self.to_recover.push_back((0, id));
             }
         }
     }
 
-    /// Running, ready and parked jobs.
-    pub fn count(&self) -> (usize, usize, usize) {
-        (self.running, self.ready.len(), self.parked.len())
+    pub fn load(&self) -> Measurement<'static> {
+        Measurement::Load { running: self.running, ready: self.ready.len(), parked: self.parked.len() }
     }
 
     pub fn summary(&self) -> Summary {
-        let mut left: BTreeSet<String> = self.jobs.clone();
-        left.extend(self.remembered.iter().map(|(_, id)| id.clone()));
-        Summary { slices: self.slices, left: left.into_iter().collect() }
+        let mut unfinished: BTreeSet<String> = self.jobs.clone();
+        unfinished.extend(self.to_recover.iter().map(|(_, id)| id.clone()));
+        Summary { slices: self.slices, unfinished: unfinished.into_iter().collect() }
     }
 
-    /// No more polls; jobs with a token go back to CodePipeline.
+    /// Ends polling, and returns jobs with a token to CodePipeline. New jobs still run.
     pub fn stop(&mut self) {
         self.stopping = true;
-        for held in self.parked.drain() {
-            self.put_down(held);
+        for claimed in self.parked.drain() {
+            self.return_job(claimed);
         }
-        let mut unbegun = Vec::new();
-        while let Some(held) = self.ready.pop() {
-            if held.is_unbegun() { unbegun.push(held) } else { self.put_down(held) }
+        let mut new_jobs = Vec::new();
+        while let Some(claimed) = self.ready.pop() {
+            if claimed.is_new() { new_jobs.push(claimed) } else { self.return_job(claimed) }
         }
-        for held in unbegun {
-            self.make_ready(held);
-        }
-    }
-
-    /// Gives a job back if its token can carry it; otherwise the journal keeps it.
-    fn put_down(&mut self, held: Box<ClaimedJob>) {
-        if held.to_give_back().is_some() {
-            self.to_give_back.push(held);
+        for claimed in new_jobs {
+            self.make_ready(claimed);
         }
     }
 
-    fn make_ready(&mut self, held: Box<ClaimedJob>) {
-        let pipeline = held.job.pipeline_arn.clone();
-        self.ready.push(&pipeline, held);
+    /// Returns a job to CodePipeline if its token can carry it; otherwise the journal keeps it.
+    fn return_job(&mut self, claimed: Box<ClaimedJob>) {
+        if claimed.returnable_token().is_some() {
+            self.to_return.push(claimed);
+        }
     }
 
-    /// Whether there is nothing left to do or to wait for.
+    fn make_ready(&mut self, claimed: Box<ClaimedJob>) {
+        let pipeline = claimed.job.pipeline_arn.clone();
+        self.ready.push(&pipeline, claimed);
+    }
+
+    /// Whether nothing is left to do or to wait for.
     pub fn is_done(&self) -> bool {
-        let busy = self.looking_after
+        let busy = self.checking
             + self.running
-            + self.giving_back
+            + self.returning
             + self.reserved
-            + self.looking_up
+            + self.recovering
             + self.ready.len()
-            + self.to_give_back.len();
+            + self.to_return.len();
         if busy > 0 {
             return false;
         }
-        let idle = self.polls.values().all(|poll| poll.idle >= IDLE_ROUNDS && !poll.under_way);
+        let no_offers = self.polls.values().all(|poll| poll.empty >= EMPTY_ROUNDS && !poll.is_running);
         self.stopping
-            || self.bench.settings.drain
-                && idle
+            || self.runner.settings.drain
+                && no_offers
                 && self.parked.is_empty()
-                && self.remembered.is_empty()
-                && self.handed.is_empty()
+                && self.to_recover.is_empty()
+                && self.waiting.is_empty()
     }
 
-    /// When something is to be done that no task will tell of.
+    /// When the next task is due, if no running task ends before.
     pub fn wake(&self, now: u64) -> u64 {
-        let mut wake = self.tend.unwrap_or(u64::MAX);
+        let mut wake = self.renew_lease_at.unwrap_or(u64::MAX);
         if !self.stopping {
             wake = wake.min(self.parked.next_due().unwrap_or(u64::MAX));
-            if self.looking_after < AT_ONCE {
-                wake = wake.min(self.look_after.next_due().unwrap_or(u64::MAX));
+            if self.checking < CONCURRENT_CALLS {
+                wake = wake.min(self.checks.next_due().unwrap_or(u64::MAX));
             }
-            if self.room() > 0 {
-                let hungry = self.is_hungry();
-                let dues =
-                    self.polls.values().filter(|poll| !poll.under_way).map(|poll| poll.pace.due(hungry));
-                wake = wake.min(dues.min().unwrap_or(u64::MAX));
+            if self.poll_capacity() > 0 {
+                let has_free_slots = self.has_free_slots();
+                let polls = self.polls.values().filter(|poll| !poll.is_running);
+                let next = polls.map(|poll| poll.interval.due(has_free_slots)).min();
+                wake = wake.min(next.unwrap_or(u64::MAX));
             }
-            if self.looking_up < AT_ONCE {
-                wake = wake.min(self.remembered.iter().map(|(due, _)| *due).min().unwrap_or(u64::MAX));
+            if self.recovering < CONCURRENT_CALLS {
+                wake = wake.min(self.to_recover.iter().map(|(due, _)| *due).min().unwrap_or(u64::MAX));
             }
         }
         wake.max(now)
     }
 
-    /// Starts whatever has a place and is due.
-    pub fn begin_what_can(&mut self, now: u64, tasks: &mut JoinSet<TaskEvent>) {
-        while let Some(held) = self.parked.pop_due(now) {
-            self.make_ready(held);
+    /// Starts all tasks that are due and have a slot.
+    pub fn start_tasks(&mut self, now: u64, tasks: &mut JoinSet<TaskEvent>) {
+        while let Some(claimed) = self.parked.pop_due(now) {
+            self.make_ready(claimed);
         }
-        while self.running < self.bench.settings.slots {
-            let Some(held) = self.ready.pop() else { break };
+        while self.running < self.runner.settings.slots {
+            let Some(claimed) = self.ready.pop() else { break };
             self.running += 1;
-            let (bench, job) = (Arc::clone(&self.bench), Some(held.job.id.clone()));
-            let broken = TaskEvent::Broke { job, what: Broken::Slice };
-            spawn(tasks, broken, async move { TaskEvent::Worked(bench.work(held).await) });
+            let (runner, job_id) = (Arc::clone(&self.runner), Some(claimed.job.id.clone()));
+            spawn(tasks, Task::Slice, job_id, async move { TaskEvent::SliceEnded(runner.run(claimed).await) });
         }
-        while self.giving_back < AT_ONCE {
-            let Some(held) = self.to_give_back.pop() else { break };
-            self.giving_back += 1;
-            let bench = Arc::clone(&self.bench);
-            let broken = TaskEvent::Broke { job: None, what: Broken::GiveBack };
-            spawn(tasks, broken, async move { TaskEvent::GivenBack(bench.give_back(held).await) });
+        while self.returning < CONCURRENT_CALLS {
+            let Some(claimed) = self.to_return.pop() else { break };
+            self.returning += 1;
+            let runner = Arc::clone(&self.runner);
+            spawn(tasks, Task::Return, None, async move {
+                TaskEvent::Returned(runner.return_job(claimed).await)
+            });
         }
-        if self.tend.is_some_and(|due| due <= now) {
-            self.tend = None;
-            let bench = Arc::clone(&self.bench);
-            let broken = TaskEvent::Broke { job: None, what: Broken::Tend };
-            spawn(tasks, broken, async move {
-                TaskEvent::Tended(bench.deps.journal.tend(bench.deps.clock.now()).await)
+        if self.renew_lease_at.is_some_and(|due| due <= now) {
+            self.renew_lease_at = None;
+            let runner = Arc::clone(&self.runner);
+            spawn(tasks, Task::RenewLease, None, async move {
+                TaskEvent::LeaseRenewed(runner.deps.journal.renew_lease(runner.deps.clock.now()).await)
             });
         }
         if !self.stopping {
-            self.look_up(now, tasks);
-            self.look_after(now, tasks);
-            self.poll(now, tasks);
+            self.start_recoveries(now, tasks);
+            self.start_checks(now, tasks);
+            self.start_polls(now, tasks);
         }
     }
 
-    fn look_up(&mut self, now: u64, tasks: &mut JoinSet<TaskEvent>) {
-        while self.looking_up < AT_ONCE {
-            let due = self.remembered.iter().position(|(due, _)| *due <= now);
-            let Some((_, id)) = due.and_then(|at| self.remembered.remove(at)) else { break };
-            self.looking_up += 1;
-            let bench = Arc::clone(&self.bench);
-            let broken = TaskEvent::Broke { job: Some(id.clone()), what: Broken::TakeUp };
-            spawn(tasks, broken, async move {
-                let job = bench.take_up(&id).await;
-                TaskEvent::TakenUp { id, job }
+    fn start_recoveries(&mut self, now: u64, tasks: &mut JoinSet<TaskEvent>) {
+        while self.recovering < CONCURRENT_CALLS {
+            let due = self.to_recover.iter().position(|(due, _)| *due <= now);
+            let Some((_, job_id)) = due.and_then(|at| self.to_recover.remove(at)) else { break };
+            self.recovering += 1;
+            let runner = Arc::clone(&self.runner);
+            spawn(tasks, Task::Recover, Some(job_id.clone()), async move {
+                let job = runner.recover(&job_id).await;
+                TaskEvent::Recovered { job_id, job }
             });
         }
     }
 
-    fn look_after(&mut self, now: u64, tasks: &mut JoinSet<TaskEvent>) {
-        while self.looking_after < AT_ONCE {
-            let Some(action) = self.look_after.pop_due(now) else { break };
-            // The entry is of an earlier slice if the action came by in the meantime.
-            if self.handed.get(&action).is_none_or(|(due, _)| *due > now) {
+    fn start_checks(&mut self, now: u64, tasks: &mut JoinSet<TaskEvent>) {
+        while self.checking < CONCURRENT_CALLS {
+            let Some(action) = self.checks.pop_due(now) else { break };
+            // The check is obsolete if the action has had another slice since.
+            if self.waiting.get(&action).is_none_or(|(due, _)| *due > now) {
                 continue;
             }
-            let Some((_, held)) = self.handed.remove(&action) else { continue };
-            self.looking_after += 1;
-            let bench = Arc::clone(&self.bench);
-            let broken = TaskEvent::Broke { job: None, what: Broken::LookAfter };
-            spawn(tasks, broken, async move { TaskEvent::LookedAfter(bench.look_after(held).await) });
+            let Some((_, claimed)) = self.waiting.remove(&action) else { continue };
+            self.checking += 1;
+            let runner = Arc::clone(&self.runner);
+            spawn(tasks, Task::CheckAction, None, async move {
+                TaskEvent::ActionChecked(runner.check_action(claimed).await)
+            });
         }
     }
 
-    /// Slots that no job runs in, waits for, or may come to from a poll under way.
-    fn free(&self) -> usize {
-        self.bench.settings.slots.saturating_sub(self.running + self.ready.len() + self.reserved)
+    /// Slots that are not used by a running job and not needed by a ready job or a running poll.
+    fn free_slots(&self) -> usize {
+        self.runner.settings.slots.saturating_sub(self.running + self.ready.len() + self.reserved)
     }
 
-    /// Whether half of the slots are free: enough for a poll that is worth its call.
-    fn is_hungry(&self) -> bool {
-        self.free() * 2 >= self.bench.settings.slots
+    /// Whether half of the slots are free: enough to poll at once.
+    fn has_free_slots(&self) -> bool {
+        self.free_slots() * 2 >= self.runner.settings.slots
     }
 
-    /// How many jobs may be asked for: as many as there are free slots. When there is none, the queue behind the busy
-    /// slots is looked at a little deeper, so that a pipeline with few jobs is seen behind one with many.
-    fn room(&self) -> usize {
-        let settings = &self.bench.settings;
+    /// How many jobs the next polls may return: the number of free slots.
+    ///
+    /// Without free slots the worker claims a limited backlog, so that a pipeline with few jobs is seen behind one with
+    /// many.
+    fn poll_capacity(&self) -> usize {
+        let settings = &self.runner.settings;
         let taken = self.running + self.ready.len() + self.reserved;
-        let space = settings.most.saturating_sub(taken + self.parked.len());
-        let beyond = (settings.slots + settings.backlog).saturating_sub(taken).min(settings.slots);
-        match self.free() {
-            0 if self.reserved == 0 => beyond.min(space),
+        let space = settings.max_jobs.saturating_sub(taken + self.parked.len());
+        let backlog = (settings.slots + settings.backlog).saturating_sub(taken).min(settings.slots);
+        match self.free_slots() {
+            0 if self.reserved == 0 => backlog.min(space),
             free => free.min(space),
         }
     }
 
-    fn poll(&mut self, now: u64, tasks: &mut JoinSet<TaskEvent>) {
-        let hungry = self.is_hungry();
+    fn start_polls(&mut self, now: u64, tasks: &mut JoinSet<TaskEvent>) {
+        let has_free_slots = self.has_free_slots();
         let mut due: Vec<(u64, Stage)> = self
             .polls
             .iter()
-            .filter(|(_, poll)| !poll.under_way && poll.pace.due(hungry) <= now)
-            .map(|(stage, poll)| (poll.pace.due(hungry), *stage))
+            .filter(|(_, poll)| !poll.is_running && poll.interval.due(has_free_slots) <= now)
+            .map(|(stage, poll)| (poll.interval.due(has_free_slots), *stage))
             .collect();
-        // The one that has waited longest comes first: with one slot, each stage gets its turn.
+        // The longest overdue stage comes first: with one slot, every stage gets its turn.
         due.sort();
-        let mut waiting = due.len();
+        let mut left = due.len();
         for (since, stage) in due {
-            let room = self.room();
-            let batch = room.div_ceil(waiting.max(1)).min(BATCH);
-            waiting -= 1;
+            let batch = self.poll_capacity().div_ceil(left.max(1)).min(MAX_BATCH);
+            left -= 1;
             if batch == 0 {
                 break;
             }
             self.reserved += batch;
             if let Some(poll) = self.polls.get_mut(&stage) {
-                poll.under_way = true;
+                poll.is_running = true;
             }
-            let (bench, late) = (Arc::clone(&self.bench), Duration::from_millis(now.saturating_sub(since)));
-            let broken = TaskEvent::Broke { job: None, what: Broken::Poll { stage, reserved: batch } };
-            spawn(tasks, broken, async move {
-                let found = ask(&bench, stage, batch, late).await;
-                TaskEvent::Polled { stage, reserved: batch, sent: now, found }
+            let (runner, lag) = (Arc::clone(&self.runner), Duration::from_millis(now.saturating_sub(since)));
+            spawn(tasks, Task::Poll { stage, reserved: batch }, None, async move {
+                let result = poll(&runner, stage, batch, lag).await;
+                TaskEvent::Polled { stage, reserved: batch, sent: now, result }
             });
-        }
-    }
-
-    /// Takes note of how a task ended.
-    ///
-    /// # Errors
-    /// A draining worker is refused for good by CodePipeline.
-    pub fn hear(&mut self, told: TaskEvent, now: u64) -> Result<(), WorkerError> {
-        match told {
-            TaskEvent::Polled { stage, reserved, sent, found } => {
-                return self.polled(stage, reserved, sent, found, now);
-            }
-            TaskEvent::TakenUp { id, job } => {
-                self.looking_up -= 1;
-                match job {
-                    Ok(Some(held)) => self.take(held, now),
-                    Ok(None) => {}
-                    Err(error) => {
-                        tracing::warn!(job = id, error = %with_causes(&error), "a job of the journal cannot be looked up");
-                        self.remembered.push_back((now.saturating_add(AGAIN), id));
-                    }
-                }
-            }
-            TaskEvent::Worked(next) => {
-                self.running -= 1;
-                self.slices += 1;
-                self.follow(next, now);
-            }
-            TaskEvent::GivenBack(next) => {
-                self.giving_back -= 1;
-                self.follow(next, now);
-            }
-            TaskEvent::LookedAfter(held) => {
-                self.looking_after -= 1;
-                if let Some(held) = held {
-                    self.take(held, now);
-                }
-            }
-            TaskEvent::Tended(inherited) => {
-                self.tend = Some(now.saturating_add(third_of_lease()));
-                match inherited {
-                    Ok(inherited) => self.inherit(inherited),
-                    Err(error) => tracing::warn!(%error, "the lease could not be held on to"),
-                }
-            }
-            TaskEvent::Broke { job, what } => {
-                tracing::error!(job, ?what, "this is a defect in bakeline: a task panicked");
-                match what {
-                    Broken::Poll { stage, reserved } => {
-                        self.reserved -= reserved;
-                        self.paced(stage, Found::Refused, now);
-                    }
-                    Broken::Slice => self.running -= 1,
-                    Broken::GiveBack => self.giving_back -= 1,
-                    Broken::TakeUp => self.looking_up -= 1,
-                    Broken::LookAfter => self.looking_after -= 1,
-                    Broken::Tend => self.tend = Some(now.saturating_add(third_of_lease())),
-                }
-                if let Some(id) = job {
-                    self.jobs.remove(&id);
-                    self.remembered.push_back((now.saturating_add(AGAIN), id));
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn paced(&mut self, stage: Stage, found: Found, now: u64) {
-        if let Some(poll) = self.polls.get_mut(&stage) {
-            poll.under_way = false;
-            poll.pace.heard(found, now);
-        }
-    }
-
-    fn polled(
-        &mut self,
-        stage: Stage,
-        reserved: usize,
-        sent: u64,
-        found: Result<Offers, WorkerError>,
-        now: u64,
-    ) -> Result<(), WorkerError> {
-        self.reserved -= reserved;
-        self.health.polled(found.is_ok());
-        match found {
-            Ok(offers) => {
-                let found = match offers.offered {
-                    0 => Found::Nothing,
-                    offered if offered < reserved => Found::Work,
-                    _ => Found::Full,
-                };
-                self.paced(stage, found, now);
-                if offers.offered > 0 {
-                    self.has_moved(now);
-                } else if sent >= self.moved.saturating_add(SETTLE)
-                    && let Some(poll) = self.polls.get_mut(&stage)
-                {
-                    poll.idle += 1;
-                }
-                for held in offers.claimed {
-                    self.take(held, now);
-                }
-                self.remembered.extend(offers.doubtful.into_iter().map(|id| (now.saturating_add(AGAIN), id)));
-                Ok(())
-            }
-            Err(error) => {
-                let class = if let WorkerError::Aws(error) = &error { error.class } else { Class::Transient };
-                let why = with_causes(&error);
-                let failed = Measured::PollFailed { stage, throttled: class == Class::Throttled, why: &why };
-                self.bench.deps.telemetry.measure(self.bench.deps.clock.now(), &failed);
-                self.paced(stage, Found::Refused, now);
-                if self.bench.settings.drain && !class.is_transient() { Err(error) } else { Ok(()) }
-            }
-        }
-    }
-
-    fn has_moved(&mut self, now: u64) {
-        self.moved = now;
-        for poll in self.polls.values_mut() {
-            poll.idle = 0;
-        }
-    }
-
-    /// Takes a claimed job in hand.
-    fn take(&mut self, held: Box<ClaimedJob>, now: u64) {
-        self.handed.remove(&held.job.key.attempt_id);
-        if !self.jobs.insert(held.job.id.clone()) {
-            // The slice under way answers for both, unless its answer came between this offer and its acknowledgement.
-            self.again.insert(held.job.id.clone());
-            return;
-        }
-        self.put(held, now);
-    }
-
-    fn put(&mut self, held: Box<ClaimedJob>, now: u64) {
-        if self.stopping && !held.is_unbegun() {
-            self.put_down(held);
-        } else if held.due > now {
-            self.parked.push(held.due, held);
-        } else {
-            self.make_ready(held);
-        }
-    }
-
-    fn answered(&mut self, job: &str, moved: bool, now: u64) {
-        self.jobs.remove(job);
-        self.again.remove(job);
-        if moved {
-            self.has_moved(now);
-            for poll in self.polls.values_mut() {
-                poll.pace.expect_work(now);
-            }
-        }
-    }
-
-    fn follow(&mut self, next: Next, now: u64) {
-        match next {
-            Next::Handed(held) => {
-                self.answered(&held.job.id, true, now);
-                if !self.stopping && self.handed.len() < self.bench.settings.most {
-                    let wait =
-                        if self.bench.settings.drain { DRAIN_LOOK } else { self.bench.settings.look_every };
-                    let due =
-                        now.max(held.due).saturating_add(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
-                    let action = held.job.key.attempt_id.clone();
-                    self.look_after.push(due, action.clone());
-                    self.handed.insert(action, (due, held));
-                }
-            }
-            Next::Gone { job, moved } => self.answered(&job, moved, now),
-            Next::Dropped { job } => {
-                self.jobs.remove(&job);
-                if self.again.remove(&job) {
-                    self.remembered.push_back((now.saturating_add(AGAIN), job));
-                }
-            }
-            // While stopping there is one try: what did not get through is left to the journal.
-            Next::Later(_) if self.stopping => {}
-            Next::Later(held) => self.put(held, now),
         }
     }
 }
 
-fn third_of_lease() -> u64 {
+fn lease_renewal_interval() -> u64 {
     u64::try_from(LEASE.as_millis() / 3).unwrap_or(u64::MAX)
 }

@@ -165,25 +165,25 @@ fn an_invalid_job_document_is_refused_with_the_position_of_the_mistake() {
     let mut wrong = Vec::new();
     for (name, document, says) in table {
         fs::write(&file, document).unwrap();
-        let output = bakeline(&["run", "--job-file"], &[&file]);
+        let output = bakeline(&["run"], &[&file]);
         wrong.extend(differences(name, &output, 65, says));
         wrong.extend(differences(name, &output, 65, &[file.to_str().unwrap()]));
     }
     wrong.extend(differences(
         "a folder",
-        &bakeline(&["run", "--job-file"], &[folder.path()]),
+        &bakeline(&["run"], &[folder.path()]),
         65,
         &[folder.path().to_str().unwrap()],
     ));
     wrong.extend(differences(
         "nothing",
-        &bakeline(&["run", "--job-file", "nowhere.json"], &[]),
+        &bakeline(&["run", "nowhere.json"], &[]),
         65,
         &["nowhere.json"],
     ));
     wrong.extend(differences(
         "a device",
-        &bakeline(&["run", "--job-file", "/dev/zero"], &[]),
+        &bakeline(&["run", "/dev/zero"], &[]),
         65,
         &["/dev/zero", "longer than"],
     ));
@@ -204,7 +204,7 @@ fn credentials_in_an_invalid_job_document_are_not_printed() {
         "/jobDetails/data",
     ] {
         fs::write(&file, with(pointer, json!(SECRET))).unwrap();
-        let output = bakeline(&["--log", "trace", "run", "--job-file"], &[&file]);
+        let output = bakeline(&["--log", "trace", "run"], &[&file]);
         let stderr = String::from_utf8(output.stderr.clone()).unwrap();
         assert_eq!(output.status.code(), Some(65), "{stderr}");
         assert!(stderr.contains("found string") && !stderr.contains(SECRET), "{pointer}: {stderr}");
@@ -237,7 +237,7 @@ fn an_invalid_state_file_is_refused() {
         fs::write(&rest, token).unwrap();
         let folder = folder.path().to_str().unwrap();
         let arguments =
-            ["run", "--resume", "--signing-key", &key, "--trust", &trust, "--out", folder, "--job-file"];
+            ["run", "--resume", "--signing-key", &key, "--trust", &trust, "--out", folder];
         let output = Command::new(env!("CARGO_BIN_EXE_bakeline"))
             .args(arguments)
             .arg(&file)

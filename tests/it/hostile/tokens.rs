@@ -28,7 +28,7 @@ async fn claimed(deps: &WorkerDeps, pending: &PendingJob) -> Job {
     assert_eq!(offered.key.attempt_id, pending.reader);
     match claim::acknowledge(deps, offered).await.unwrap() {
         Claim::Ours(job) => *job,
-        Claim::NotOurs { why, .. } => panic!("{why}"),
+        Claim::Refused { reason, .. } => panic!("{reason}"),
     }
 }
 
