@@ -1,9 +1,10 @@
 //! The hand-over between stages: a stage verifies its input artifact before it acts, and signs its output artifact.
 
+mod error;
+
 use std::collections::BTreeMap;
 
 use crate::artifact::{ArchiveFault, ArchiveWriter, ArtifactError, Caps, EntryPath, Finished};
-use crate::engine::error::with_causes;
 use crate::engine::{StageError, Timestamp};
 use crate::evidence::layout::{self, SPEC};
 use crate::evidence::predicate::{Predicate, TestOutcome, TestResult};
@@ -12,6 +13,8 @@ use crate::evidence::{
     Stage, Statement, System,
 };
 use crate::spec::{Bake, ReleaseSpec};
+
+pub use error::HandoverError;
 
 use super::context::Cx;
 use super::store::{Files, Input, input, output};
@@ -74,16 +77,15 @@ impl Source {
         let name = cx.job.configuration.get(SPEC_PROPERTY).unwrap_or(SPEC_FILE);
         let text = read(&archive, name, SPEC_BYTES, "the release spec").await?;
         let spec =
-            ReleaseSpec::parse(&text, name).map_err(|mistakes| StageError::Config(mistakes.to_string()))?;
+            ReleaseSpec::parse(&text, name).map_err(StageError::config)?;
         cx.record_service(&spec.service);
         let mut files = Files::from([(SPEC.to_owned(), text)]);
         for (path, what) in named_files(&spec) {
             let bytes = read(&archive, path, SCRIPT_BYTES, what).await?;
             let path = layout::source(path);
             if path == SPEC && name != SPEC_FILE {
-                return Err(StageError::Config(format!(
-                    "{name} names the file {SPEC_FILE}, whose place in the artifact is the spec's; rename that file"
-                )));
+                let spec = name.to_owned();
+                return Err(HandoverError::SpecPathTaken { spec, file: SPEC_FILE }.into());
             }
             files.insert(path, bytes);
         }
@@ -106,7 +108,7 @@ const SPEC_BYTES: u64 = 256 << 10;
 async fn read(archive: &Input, path: &str, max: u64, what: &str) -> Result<Vec<u8>, StageError> {
     archive.read(&entry(path)?, max).await.map_err(|error| match error {
         ArtifactError::Refused { origin, fault: ArchiveFault::NoEntry { entry } } => {
-            StageError::Config(format!("{origin} has no file `{entry}`, {what}"))
+            HandoverError::NoFile { origin, path: entry.to_string(), what: what.to_owned() }.into()
         }
         other => other.into(),
     })
@@ -114,7 +116,7 @@ async fn read(archive: &Input, path: &str, max: u64, what: &str) -> Result<Vec<u
 
 fn entry(path: &str) -> Result<EntryPath, StageError> {
     EntryPath::new(path)
-        .map_err(|fault| StageError::Config(format!("`{path}` cannot be a path in an artifact: {fault}")))
+        .map_err(|source| HandoverError::Path { path: path.to_owned(), source }.into())
 }
 
 impl Release {
@@ -131,12 +133,9 @@ impl Release {
         if let Some(test) = chain.stage(Stage::Test) {
             passed(&test.statement)?;
         }
-        let text = artifact
-            .files
-            .get(SPEC)
-            .ok_or_else(|| StageError::Config(format!("the input artifact has no {SPEC}")))?;
+        let text = artifact.files.get(SPEC).ok_or(HandoverError::NoSpec)?;
         let spec =
-            ReleaseSpec::parse(text, SPEC_FILE).map_err(|mistakes| StageError::Config(mistakes.to_string()))?;
+            ReleaseSpec::parse(text, SPEC_FILE).map_err(StageError::config)?;
         cx.record_service(&spec.service);
         Ok(Self { spec, chain, artifact })
     }
@@ -146,14 +145,8 @@ impl Release {
     /// # Errors
     /// The chain has no image there, or several.
     pub fn image_in(&self, region: &str) -> Result<&ImageIdentity, StageError> {
-        let mut here = self.chain.images().iter().filter(|image| image.region == region);
-        match (here.next(), here.next()) {
-            (Some(image), None) => Ok(image),
-            (None, _) => Err(StageError::Rejected(format!("the release has no image in {region}"))),
-            (Some(_), Some(_)) => Err(StageError::Rejected(format!(
-                "the release has several images in {region}; one account's is expected"
-            ))),
-        }
+        let here = self.chain.images().iter().filter(|image| image.region == region);
+        only(here, "machine image", region)
     }
 
     /// The release's images as the subjects of a statement: its machine images, or its container images.
@@ -168,29 +161,33 @@ impl Release {
     /// # Errors
     /// The chain has no container image there, or several.
     pub fn container_in(&self, region: &str) -> Result<&ContainerIdentity, StageError> {
-        let mut here = self.chain.containers().iter().filter(|image| image.region == region);
-        match (here.next(), here.next()) {
-            (Some(image), None) => Ok(image),
-            (None, _) => Err(StageError::Rejected(format!("the release has no container image in {region}"))),
-            (Some(_), Some(_)) => Err(StageError::Rejected(format!(
-                "the release has several container images in {region}; one repository's is expected"
-            ))),
+        let here = self.chain.containers().iter().filter(|image| image.region == region);
+        only(here, "container image", region)
+    }
+}
+
+/// The only image of a Region.
+fn only<'r, T>(
+    mut images: impl Iterator<Item = &'r T>,
+    kind: &'static str,
+    region: &str,
+) -> Result<&'r T, StageError> {
+    match (images.next(), images.next()) {
+        (Some(image), None) => Ok(image),
+        (None, _) => Err(HandoverError::Images { found: 0, kind, region: region.to_owned() }.into()),
+        (Some(_), Some(_)) => {
+            let found = images.count().saturating_add(2);
+            Err(HandoverError::Images { found, kind, region: region.to_owned() }.into())
         }
     }
 }
 
 /// Refuses a release that did not pass its test: a failed test stores its signed record at its output's location, too.
 fn passed(test: &Statement) -> Result<(), StageError> {
-    let result: TestResult = test.predicate_as().map_err(|fault| {
-        let why = with_causes(&fault);
-        StageError::Rejected(format!("the input artifact's test result cannot be read: {why}"))
-    })?;
+    let result: TestResult = test.predicate_as().map_err(HandoverError::TestResult)?;
     match result.result {
         TestOutcome::Passed | TestOutcome::Warned => Ok(()),
-        TestOutcome::Failed => Err(StageError::Rejected(format!(
-            "the release did not pass its test; failed checks: {}",
-            result.failed_tests.join(", ")
-        ))),
+        TestOutcome::Failed => Err(HandoverError::TestFailed { failed: result.failed_tests }.into()),
     }
 }
 
@@ -287,7 +284,7 @@ pub async fn hand_over_about<P: Predicate>(
         source: artifact.source,
     };
     let statement = Statement::new(subjects, predicate, &link)
-        .map_err(|fault| StageError::Bug(format!("the {stage} statement cannot be made: {fault}")))?;
+        .map_err(|source| HandoverError::Statement { stage, source })?;
     let envelope = evidence::seal(&statement, &cx.authority.signer).await?.encode();
     let digest = Sha256::of(&envelope);
     artifact.statements.insert(layout::statement(position, stage), envelope);
@@ -315,10 +312,7 @@ async fn adopt(cx: &Cx, stage: Stage, at: Timestamp) -> Result<Sha256, StageErro
     let absent = absent(stage, &all);
     let (chain, _) = verify(cx, all, (Some(stage), absent), at, None)?;
     if chain.last().link.run.attempt_id != cx.job.key.attempt_id {
-        return Err(StageError::Rejected(format!(
-            "another action already stored an artifact at the location of output {}",
-            to.name
-        )));
+        return Err(HandoverError::OutputTaken { output: to.name.clone() }.into());
     }
     Ok(chain.last().digest)
 }
@@ -374,7 +368,7 @@ mod tests {
         assert!(check(TestOutcome::Passed).is_ok());
         assert!(check(TestOutcome::Warned).is_ok());
         let refused = check(TestOutcome::Failed).unwrap_err();
-        assert!(matches!(refused, StageError::Rejected(_)));
+        assert!(matches!(refused.module(), Some(HandoverError::TestFailed { .. })));
         assert_eq!(refused.to_string(), "the release did not pass its test; failed checks: serves");
     }
 }

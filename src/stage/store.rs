@@ -1,4 +1,4 @@
-//! Where a job's artifacts are read from and written to: S3, or files of a person debugging one job.
+//! The artifact store of a job: S3, or local files for one job run by hand.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -8,6 +8,7 @@ use crate::artifact::{
 };
 use crate::aws::Artifacts;
 use crate::engine::StageError;
+use crate::engine::error::{ErrorClass, ModuleError};
 use crate::engine::job::NamedArtifact;
 
 /// The artifact store of one job.
@@ -16,23 +17,38 @@ pub struct Store {
     pub s3: Artifacts,
     /// The job's KMS key for outputs; none means the AWS-managed one.
     pub encryption_key: Option<String>,
-    /// Files that stand in for input artifacts, by artifact name.
+    /// Local files that replace input artifacts, by artifact name.
     pub input_files: BTreeMap<String, PathBuf>,
-    /// The folder that stands in for the output locations.
+    /// The local folder that replaces the output locations.
     pub output_folder: Option<PathBuf>,
 }
 
-/// An input artifact of which single files are read.
+/// An open input artifact.
 #[derive(Debug)]
 pub enum Input {
     Remote(RemoteArchive),
     Local(std::sync::Mutex<Archive<std::fs::File>>),
 }
 
-/// Most bytes of one source file: a larger one is no thing to bake by its content.
+/// The longest file of the source that is hashed for a build, in bytes.
 const SOURCE_FILE_BYTES: u64 = 64 << 20;
 
-/// A whole small artifact in memory, by path.
+/// The action has no artifact where the stage needs one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoArtifact {
+    #[error("the action has no input artifact; add one to the action in the pipeline")]
+    Input,
+    #[error("the action has no output artifact; add one to the action in the pipeline")]
+    Output,
+}
+
+impl ModuleError for NoArtifact {
+    fn class(&self) -> ErrorClass {
+        ErrorClass::Config
+    }
+}
+
+/// Files in memory, by path.
 pub type Files = BTreeMap<String, Vec<u8>>;
 
 impl Store {
@@ -65,10 +81,10 @@ impl Store {
         Ok(files)
     }
 
-    /// Writes an output and believes it only after reading it back.
+    /// Writes an output and reads it back.
     ///
     /// # Errors
-    /// As [`artifact::put`]; [`ArtifactError::Occupied`] when something else lies there.
+    /// As [`artifact::put`]; [`ArtifactError::Occupied`] if the location has another object.
     pub async fn put(&self, artifact: &NamedArtifact, archive: &Finished) -> Result<Sha256, ArtifactError> {
         if let Some(folder) = &self.output_folder {
             local::put(folder, &artifact.name, archive)
@@ -78,7 +94,7 @@ impl Store {
         }
     }
 
-    /// Reads back what lies at an output's place, whole.
+    /// Reads the whole artifact at an output's location.
     ///
     /// # Errors
     /// As [`Store::read`].
@@ -104,10 +120,10 @@ impl Input {
         }
     }
 
-    /// SHA-256 of the content of every file that is wanted, by path.
+    /// SHA-256 of the content of every file whose path `wanted` accepts, by path.
     ///
     /// # Errors
-    /// A file is larger than what is held in memory, damaged, or could not be read.
+    /// A file is too long, damaged, or cannot be read.
     pub async fn digests(
         &self,
         wanted: impl Fn(&str) -> bool,
@@ -127,7 +143,7 @@ impl Input {
     /// SHA-256 of the whole artifact, in one streaming pass.
     ///
     /// # Errors
-    /// The artifact changed while it was read, or could not be read.
+    /// The artifact changed while it was read, or cannot be read.
     pub async fn digest(&self) -> Result<Sha256, ArtifactError> {
         match self {
             Self::Remote(archive) => archive.digest().await,
@@ -136,34 +152,30 @@ impl Input {
     }
 }
 
-/// A poisoned lock means a reader panicked; the archive itself is only ever read.
+/// Ignores a poisoned lock: a reader panicked, but readers change nothing.
 fn lock(
     archive: &std::sync::Mutex<Archive<std::fs::File>>,
 ) -> std::sync::MutexGuard<'_, Archive<std::fs::File>> {
     archive.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
-/// The job's only input artifact, or the one of this name.
+/// The job's input artifact.
 ///
 /// # Errors
-/// The action declares none.
+/// The action has none.
 pub fn input(inputs: &[NamedArtifact]) -> Result<&NamedArtifact, StageError> {
-    inputs.first().ok_or_else(|| {
-        StageError::Config("the action has no input artifact; give it one in the pipeline".into())
-    })
+    Ok(inputs.first().ok_or(NoArtifact::Input)?)
 }
 
 /// The job's output artifact.
 ///
 /// # Errors
-/// The action declares none.
+/// The action has none.
 pub fn output(outputs: &[NamedArtifact]) -> Result<&NamedArtifact, StageError> {
-    outputs.first().ok_or_else(|| {
-        StageError::Config("the action has no output artifact; give it one in the pipeline".into())
-    })
+    Ok(outputs.first().ok_or(NoArtifact::Output)?)
 }
 
-/// A folder in place of S3, for one job run by hand.
+/// A local folder in place of S3.
 mod local {
     use std::path::{Path, PathBuf};
 
@@ -180,12 +192,12 @@ mod local {
 
     pub fn put(folder: &Path, name: &str, archive: &Finished) -> Result<Sha256, ArtifactError> {
         let scratch = |doing| move |source| ArtifactError::Scratch { doing, source };
-        std::fs::create_dir_all(folder).map_err(scratch("make the output folder"))?;
+        std::fs::create_dir_all(folder).map_err(scratch("create the output folder"))?;
         let to = path(folder, name);
         if !to.exists() {
             let part = to.with_extension("zip.part");
             std::fs::copy(archive.path(), &part).map_err(scratch("write the output"))?;
-            std::fs::rename(&part, &to).map_err(scratch("name the output"))?;
+            std::fs::rename(&part, &to).map_err(scratch("rename the output"))?;
         }
         let digest = Archive::open(&to, &Caps::default())?.digest()?;
         if digest == archive.digest() {

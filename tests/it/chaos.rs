@@ -1,6 +1,6 @@
-//! Worker processes killed for real, again and again: every release reaches the end it reaches undisturbed.
+//! Worker processes that are killed repeatedly: the release ends as without kills.
 //!
-//! `BAKELINE_CHAOS=N` runs N kills instead of a few.
+//! `BAKELINE_TEST_CHAOS=N` runs N kills instead of 12.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
@@ -8,7 +8,7 @@ use std::process::{Child, Stdio};
 
 use crate::kill::{BAKELINE, Listening};
 
-/// A worker process that is killed once it has logged so many lines.
+/// A worker process and its log lines.
 fn worker(
     aws: &Listening,
     journal: &std::path::Path,
@@ -25,19 +25,19 @@ fn worker(
 }
 
 #[test]
-fn a_release_survives_the_death_of_every_worker() {
+fn a_release_survives_kills_of_every_worker() {
     let folder = tempfile::tempdir().unwrap();
     let aws = Listening::start(folder.path());
     let kills: usize =
-        std::env::var("BAKELINE_CHAOS").ok().and_then(|count| count.parse().ok()).unwrap_or(12);
+        std::env::var("BAKELINE_TEST_CHAOS").ok().and_then(|count| count.parse().ok()).unwrap_or(12);
     for kill in 0..kills {
-        // Two folders in turn: the jobs of one wait in its journal while the other's worker goes on.
+        // Two journals in turn: the jobs of one wait while the worker of the other continues.
         let journal = folder.path().join(format!("journal-{}", kill % 2));
         let (mut process, lines) = worker(&aws, &journal, true);
-        // A number of lines that no two neighbours share, so that kills fall everywhere in a slice.
+        // The number of lines changes with every kill, so that kills hit all parts of a slice.
         let after = 2 + kill * 7 % 11;
-        let heard = lines.take(after).count();
-        if heard < after {
+        let printed = lines.take(after).count();
+        if printed < after {
             break;
         }
         process.kill().unwrap();
@@ -45,8 +45,8 @@ fn a_release_survives_the_death_of_every_worker() {
     }
     for journal in ["journal-0", "journal-1", "journal-0"] {
         let (mut process, lines) = worker(&aws, &folder.path().join(journal), true);
-        let told: Vec<String> = lines.collect();
-        assert!(process.wait().unwrap().success(), "{told:#?}");
+        let log: Vec<String> = lines.collect();
+        assert!(process.wait().unwrap().success(), "{log:#?}");
     }
     let calls = aws.stop(folder.path());
     let mut ended: BTreeMap<&str, usize> = BTreeMap::new();
@@ -63,7 +63,7 @@ fn a_release_survives_the_death_of_every_worker() {
             | "StartInstanceRefresh"
             | "TerminateInstances"
             | "SendCommand" => {
-                // Under a client token a call is carried out once, however often it arrives.
+                // With a client token AWS applies a call once, however often it arrives.
                 let token =
                     ["clientToken", "ClientToken"].iter().find_map(|member| call["input"].get(member));
                 *applied.entry(format!("{operation} {}", token.unwrap_or(&call["input"]))).or_default() += 1;
@@ -84,5 +84,5 @@ fn a_release_survives_the_death_of_every_worker() {
     {
         assert_eq!(*times, 1, "{call}");
     }
-    assert!(count("TerminateInstances") >= 1, "no instance is left in staging");
+    assert!(count("TerminateInstances") >= 1, "no test instance is left");
 }

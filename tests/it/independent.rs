@@ -1,4 +1,4 @@
-//! Verifies every statement of a release with independent implementations of DSSE and in-toto.
+//! Verifies every statement of a release with other implementations: securesystemslib and in-toto-attestation.
 
 use std::fs;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 
 use crate::support::repository;
 
-/// The Python interpreter with the other implementations.
+/// The Python interpreter that has the other implementations installed.
 fn python() -> String {
     std::env::var("BAKELINE_PYTHON").expect(
         "BAKELINE_PYTHON does not name a Python with securesystemslib and in-toto-attestation; \
@@ -19,7 +19,7 @@ fn verify(envelope: &Path, key: &Path) -> Output {
     Command::new(python()).arg(script).arg(envelope).arg(key).output().unwrap()
 }
 
-/// The public key of a trust root, without a YAML parser.
+/// The public key of a trust root, by its indentation.
 fn public_key(trust: &str) -> String {
     let key = trust.lines().map(str::trim).skip_while(|line| !line.starts_with("-----BEGIN"));
     let mut pem = String::new();
@@ -51,9 +51,19 @@ fn independent_implementations_verify_every_statement_and_refuse_changed_ones() 
     // The last artifact has the statements of all four stages.
     let mut archive = zip::ZipArchive::new(fs::File::open(out.join("4-cleanup.zip")).unwrap()).unwrap();
     let statements: Vec<String> = archive.file_names().map(|name| name.unwrap().into_owned()).collect();
-    let statements: Vec<String> =
-        statements.into_iter().filter(|name| name.starts_with("statements/")).collect();
-    assert_eq!(statements.len(), 4, "{statements:?}");
+    let mut statements: Vec<String> =
+        statements.into_iter().filter(|name| name.ends_with(".dsse.json")).collect();
+    statements.sort();
+    assert_eq!(
+        statements,
+        [
+            "reports/bake/vulnerabilities.dsse.json",
+            "statements/01-bake.dsse.json",
+            "statements/02-test.dsse.json",
+            "statements/03-promote.dsse.json",
+            "statements/04-cleanup.dsse.json",
+        ]
+    );
     let file = folder.path().join("statement.dsse.json");
     for name in &statements {
         let mut envelope = String::new();
@@ -73,6 +83,35 @@ fn independent_implementations_verify_every_statement_and_refuse_changed_ones() 
             assert!(String::from_utf8_lossy(&refused.stderr).contains("refused"), "{name}");
         }
     }
+    a_signed_verification_summary_is_accepted(&out, folder.path());
+}
+
+fn a_signed_verification_summary_is_accepted(out: &Path, folder: &Path) {
+    let summary = folder.join("summary.dsse.json");
+    let signing_key = repository("tests/golden/evidence/keys/p256-pkcs8.pem");
+    let verified = Command::new(env!("CARGO_BIN_EXE_bakeline"))
+        .args(["verify", "--output", "json", "--at", "2026-01-01T12:00:00Z"])
+        .arg(out)
+        .arg("--trust")
+        .arg(format!("file:{}", out.join("trust.yaml").display()))
+        .arg("--summary")
+        .arg(&summary)
+        .arg("--signing-key")
+        .arg(format!("file:{}", signing_key.display()))
+        .output()
+        .unwrap();
+    assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stderr));
+    let report: serde_json::Value = serde_json::from_slice(&verified.stdout).unwrap();
+    assert_eq!(report["schema"], "https://bakeline.dev/schema/verify-report/v1");
+    let results: Vec<&str> = report["artifacts"][3]["statements"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|statement| statement["result"].as_str().unwrap())
+        .collect();
+    assert_eq!(results, ["baked", "passed", "promoted", "complete"]);
+    let accepted = verify(&summary, &repository("tests/golden/evidence/keys/p256-public.pem"));
+    assert!(accepted.status.success(), "{}", String::from_utf8_lossy(&accepted.stderr));
 }
 
 /// The envelope with one character in the middle of a member changed.

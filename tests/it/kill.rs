@@ -1,4 +1,4 @@
-//! The binary, killed for real between any two of its words, goes on with `--resume` and acts only once.
+//! `bakeline run` in a process that is killed again and again: it continues with `--resume` and makes each call once.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -57,11 +57,11 @@ impl Listening {
     }
 
     pub fn signal(&self, name: &str) {
-        let told = Command::new("kill").args([name, &self.process.id().to_string()]).status().unwrap();
-        assert!(told.success());
+        let status = Command::new("kill").args([name, &self.process.id().to_string()]).status().unwrap();
+        assert!(status.success());
     }
 
-    /// Ends it, and gives what it wrote down of every call.
+    /// Stops the embedded AWS and returns the transcript of its calls.
     pub fn stop(mut self, folder: &Path) -> Vec<Value> {
         self.signal("-TERM");
         assert!(self.process.wait().unwrap().success());
@@ -91,7 +91,7 @@ impl Listening {
     }
 }
 
-/// The document of the first job that waits, as `aws codepipeline get-job-details` prints it.
+/// The document of the first waiting job, as `aws codepipeline get-job-details` prints it.
 fn first_job(aws: &Listening) -> Value {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
@@ -142,8 +142,8 @@ fn document(job: aws_sdk_codepipeline::types::Job) -> Value {
     }}})
 }
 
-/// Runs the job, resuming after each kill; `lines` says after how many lines of progress each run is killed.
-fn run_killed(aws: &Listening, folder: &Path, lines: &[usize]) -> (usize, String) {
+/// Runs the job and resumes it after each kill; `lines` has the number of progress lines before each kill.
+fn run_with_kills(aws: &Listening, folder: &Path, lines: &[usize]) -> (usize, String) {
     let mut kills = 0;
     let mut after = lines.iter();
     loop {
@@ -154,39 +154,39 @@ fn run_killed(aws: &Listening, folder: &Path, lines: &[usize]) -> (usize, String
             .arg("--input")
             .arg(format!("SourceArtifact={}", folder.join("out/source.zip").display()))
             .arg("--out")
-            .arg(folder.join("by-hand"))
+            .arg(folder.join("job"))
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let mut words = BufReader::new(process.stderr.take().unwrap()).lines();
+        let mut progress = BufReader::new(process.stderr.take().unwrap()).lines();
         if let Some(&count) = after.next() {
-            let heard = words.by_ref().take(count).flatten().count();
-            if heard == count {
+            let printed = progress.by_ref().take(count).flatten().count();
+            if printed == count {
                 process.kill().unwrap();
                 process.wait().unwrap();
                 kills += 1;
                 continue;
             }
         }
-        let rest: Vec<String> = words.map_while(Result::ok).collect();
+        let rest: Vec<String> = progress.map_while(Result::ok).collect();
         assert!(process.wait().unwrap().success(), "{rest:#?}");
         return (kills, rest.join("\n"));
     }
 }
 
 #[test]
-fn a_job_killed_again_and_again_builds_one_image() {
+fn a_job_that_is_killed_repeatedly_builds_one_image() {
     let folder = tempfile::tempdir().unwrap();
     let aws = Listening::start(folder.path());
     fs::write(folder.path().join("job.json"), first_job(&aws).to_string()).unwrap();
     fs::write(folder.path().join("out/source.zip"), source()).unwrap();
-    let (kills, _) = run_killed(&aws, folder.path(), &[1, 1, 2, 1, 3, 2]);
+    let (kills, _) = run_with_kills(&aws, folder.path(), &[1, 1, 2, 1, 3, 2]);
     assert!(kills >= 4, "killed {kills} times");
     let trust = format!("file:{}", folder.path().join("out/trust.yaml").display());
     let verified = Command::new(BAKELINE)
         .arg("verify")
-        .arg(folder.path().join("by-hand/BakedImage.zip"))
+        .arg(folder.path().join("job/BakedImage.zip"))
         .arg("--trust")
         .arg(&trust)
         .args(["--at", "2026-01-01T06:00:00Z"])
@@ -200,14 +200,14 @@ fn a_job_killed_again_and_again_builds_one_image() {
     };
     assert_eq!(applied("StartImagePipelineExecution").len(), 1, "one client token, one build");
     assert_eq!(applied("PutParameter").len(), 1);
-    let answered = ["PutJobSuccessResult", "PutJobFailureResult"];
+    let results = ["PutJobSuccessResult", "PutJobFailureResult"];
     assert!(
-        !calls.iter().any(|call| answered.iter().any(|operation| call["operation"] == **operation)),
-        "CodePipeline is never answered without --answer"
+        !calls.iter().any(|call| results.iter().any(|operation| call["operation"] == **operation)),
+        "without --answer CodePipeline gets no result"
     );
 }
 
-/// The release's source, packed as the rehearsal packs it.
+/// The source artifact of the release, as a rehearsal packs it.
 fn source() -> Vec<u8> {
     let plan = crate::support::plan("tests/it/fixtures/crash/bakeline.yaml", "{}");
     plan.setup.source.to_vec()

@@ -1,5 +1,4 @@
-//! The worker as a process: health checks, signals, a journal in S3 that another process takes over, and the
-//! commands of buildspec.yml as CodeBuild runs them.
+//! The worker as a process: health endpoint, signals, takeover of a journal in S3, and buildspec.yml as CodeBuild runs it.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -38,14 +37,14 @@ impl Worker {
         Self { process, lines }
     }
 
-    /// Waits for a line with these words.
-    fn hears(&self, words: &str) {
-        let mut told = Vec::new();
+    /// Waits for a log line that contains `text`.
+    fn waits_for(&self, text: &str) {
+        let mut lines = Vec::new();
         loop {
             match self.lines.recv_timeout(Duration::from_mins(1)) {
-                Ok(line) if line.contains(words) => return,
-                Ok(line) => told.push(line),
-                Err(error) => panic!("the worker never said `{words}` ({error}): {told:#?}"),
+                Ok(line) if line.contains(text) => return,
+                Ok(line) => lines.push(line),
+                Err(error) => panic!("no log line contains `{text}` ({error}): {lines:#?}"),
             }
         }
     }
@@ -54,7 +53,7 @@ impl Worker {
         signal(self.process.id(), name);
     }
 
-    fn ends(mut self) -> Option<i32> {
+    fn exit_code(mut self) -> Option<i32> {
         self.process.wait().unwrap().code()
     }
 }
@@ -63,7 +62,7 @@ fn signal(process: u32, name: &str) {
     assert!(Command::new("kill").args([name, &process.to_string()]).status().unwrap().success());
 }
 
-/// Asks, and asks again until someone listens.
+/// Sends a request; retries until the worker listens.
 fn get(address: SocketAddr, path: &str, worker: &Worker) -> u16 {
     for _ in 0..200 {
         if let Ok(mut stream) = TcpStream::connect(address) {
@@ -74,7 +73,7 @@ fn get(address: SocketAddr, path: &str, worker: &Worker) -> u16 {
         }
         let _ = worker.lines.recv_timeout(Duration::from_millis(50));
     }
-    panic!("nobody listens on {address}");
+    panic!("no server on {address}");
 }
 
 fn free_address() -> SocketAddr {
@@ -101,61 +100,61 @@ async fn bucket(aws: &Aws, name: &str) {
 }
 
 #[test]
-fn health_is_told_and_the_first_signal_ends_in_good_order() {
+fn the_health_endpoint_answers_and_the_first_signal_stops_gracefully() {
     let folder = tempfile::tempdir().unwrap();
     let aws = Listening::start(folder.path());
     let journal = folder.path().join("journal");
     let journal = journal.to_str().unwrap();
     let address = free_address();
     let worker = Worker::start(&aws, &["--journal", journal, "--health", &address.to_string()]);
-    worker.hears("bakeline.job.claimed");
+    worker.waits_for("bakeline.job.claimed");
     assert_eq!(get(address, "/livez", &worker), 200);
     assert_eq!(get(address, "/readyz", &worker), 200);
     assert_eq!(get(address, "/other", &worker), 404);
     worker.signal("-TERM");
-    assert_eq!(worker.ends(), Some(0));
+    assert_eq!(worker.exit_code(), Some(0));
     let left = std::fs::read_dir(journal).unwrap().filter(|entry| {
         let name = entry.as_ref().unwrap().file_name();
         name != ".lock"
     });
-    assert_eq!(left.count(), 0, "what it had was reported or given back");
+    assert_eq!(left.count(), 0, "every job was reported or returned");
     let last = Worker::start(&aws, &["--drain", "--journal", journal]);
-    assert_eq!(last.ends(), Some(0));
+    assert_eq!(last.exit_code(), Some(0));
     let (runtime, clients) = clients(&aws);
     assert_eq!(runtime.block_on(status(&clients)), "Succeeded");
     aws.stop(folder.path());
 }
 
 #[test]
-fn a_second_signal_ends_at_once_and_nothing_is_lost() {
+fn a_second_signal_stops_at_once_and_the_journal_keeps_the_jobs() {
     let folder = tempfile::tempdir().unwrap();
     let aws = Listening::start(folder.path());
     let journal = folder.path().join("journal");
     let journal = journal.to_str().unwrap();
     let worker = Worker::start(&aws, &["--journal", journal, "--grace", "1440m"]);
-    worker.hears("bakeline.job.claimed");
-    // The whole of AWS stands still: a slice under way cannot come to rest.
+    worker.waits_for("bakeline.job.claimed");
+    // The embedded AWS is suspended: a running slice cannot end.
     aws.signal("-STOP");
     worker.signal("-TERM");
-    worker.hears("bakeline.worker.stopping");
+    worker.waits_for("bakeline.worker.stopping");
     worker.signal("-INT");
-    assert_eq!(worker.ends(), Some(0));
+    assert_eq!(worker.exit_code(), Some(0));
     aws.signal("-CONT");
     let last = Worker::start(&aws, &["--drain", "--journal", journal]);
-    assert_eq!(last.ends(), Some(0));
+    assert_eq!(last.exit_code(), Some(0));
     let (runtime, clients) = clients(&aws);
     assert_eq!(runtime.block_on(status(&clients)), "Succeeded");
     aws.stop(folder.path());
 }
 
 #[test]
-fn a_journal_in_s3_is_taken_over_by_another_process() {
+fn another_process_takes_over_a_journal_in_s3() {
     let folder = tempfile::tempdir().unwrap();
     let aws = Listening::start(folder.path());
     let (runtime, clients) = clients(&aws);
     runtime.block_on(bucket(&clients, "journal"));
-    let place = ["--journal", "s3://journal/workers"];
-    let left_behind = || {
+    let journal = ["--journal", "s3://journal/journal"];
+    let has_jobs = || {
         runtime.block_on(async {
             let s3 = clients.artifacts(None);
             let listed = s3.list_objects_v2().bucket("journal").send().await.unwrap();
@@ -166,23 +165,23 @@ fn a_journal_in_s3_is_taken_over_by_another_process() {
                 .any(|o| o.key().is_some_and(|key| key.contains("/jobs/")))
         })
     };
-    let killed_with_a_job = (0..20).any(|_| {
-        let mut dying = Worker::start(&aws, &place);
-        dying.hears("bakeline.job.claimed");
+    let killed_with_job = (0..20).any(|_| {
+        let mut dying = Worker::start(&aws, &journal);
+        dying.waits_for("bakeline.job.claimed");
         dying.process.kill().unwrap();
         dying.process.wait().unwrap();
-        left_behind()
+        has_jobs()
     });
-    assert!(killed_with_a_job, "no worker died with a job in its hands");
-    let heir = Worker::start(&aws, &place);
-    heir.hears("bakeline.lease.taken_over");
-    heir.hears("bakeline.action.ended");
+    assert!(killed_with_job, "no worker was killed while it had a job");
+    let heir = Worker::start(&aws, &journal);
+    heir.waits_for("bakeline.lease.taken_over");
+    heir.waits_for("bakeline.action.ended");
     heir.signal("-TERM");
-    assert_eq!(heir.ends(), Some(0));
-    let last = Worker::start(&aws, &["--drain", place[0], place[1]]);
-    assert_eq!(last.ends(), Some(0));
+    assert_eq!(heir.exit_code(), Some(0));
+    let last = Worker::start(&aws, &["--drain", journal[0], journal[1]]);
+    assert_eq!(last.exit_code(), Some(0));
     assert_eq!(runtime.block_on(status(&clients)), "Succeeded");
-    assert!(!left_behind(), "every job was answered");
+    assert!(!has_jobs(), "every job has a result");
     aws.stop(folder.path());
 }
 
@@ -212,8 +211,8 @@ struct Phase {
     commands: Vec<String>,
 }
 
-/// The shell that CodeBuild runs: one for all phases; a command that fails ends its phase, a phase that fails ends the
-/// build, but for `post_build`, which follows `build` however it went.
+/// The script that CodeBuild runs. A failed command ends its phase; a failed phase ends the build, except that
+/// `post_build` always follows `build`.
 fn script(spec: &Buildspec) -> String {
     let mut text = String::new();
     let phases = &spec.phases;
@@ -240,7 +239,7 @@ fn script(spec: &Buildspec) -> String {
 }
 
 #[test]
-fn the_buildspec_drains_the_queue_as_codebuild_would_run_it() {
+fn the_buildspec_drains_the_queue_in_codebuild() {
     let folder = tempfile::tempdir().unwrap();
     let aws = Listening::start(folder.path());
     let (runtime, clients) = clients(&aws);
@@ -250,15 +249,8 @@ fn the_buildspec_drains_the_queue_as_codebuild_would_run_it() {
     let source = folder.path().join("src");
     std::fs::create_dir_all(source.join("bin")).unwrap();
     std::os::unix::fs::symlink(BAKELINE, source.join("bin/bakeline")).unwrap();
-    let trust = std::fs::read_to_string(&aws.settings["BAKELINE_TRUST"]).unwrap();
     let mut shell = Command::new("bash");
-    shell.env_clear().envs(&spec.env.variables);
-    for (name, value) in &aws.settings {
-        // The trust root and the key come the project's way.
-        if name != "BAKELINE_TRUST" {
-            shell.env(name, value);
-        }
-    }
+    shell.env_clear().envs(&spec.env.variables).envs(&aws.settings);
     let ended = shell
         .envs([
             ("PATH", "/usr/local/bin:/usr/bin:/bin"),
@@ -271,17 +263,16 @@ fn the_buildspec_drains_the_queue_as_codebuild_would_run_it() {
             ("CODEBUILD_SRC_DIR", source.to_str().unwrap()),
             ("BAKELINE_JOURNAL", "s3://journal/codebuild"),
             ("BAKELINE_SLOTS", "8"),
-            ("BAKELINE_TRUST_ROOT", trust.as_str()),
         ])
         .current_dir(&source)
         .args(["-c", &script(&spec)])
         .output()
         .unwrap();
-    let told = String::from_utf8_lossy(&ended.stdout);
-    let said = String::from_utf8_lossy(&ended.stderr);
-    assert!(ended.status.success(), "{}: {told}\n{said}", ended.status);
-    assert!(told.contains("exported BAKELINE_OUTCOME=drained"), "{told}");
-    let jobs = told.lines().find_map(|line| line.strip_prefix("exported BAKELINE_JOBS=")).unwrap();
+    let stdout = String::from_utf8_lossy(&ended.stdout);
+    let stderr = String::from_utf8_lossy(&ended.stderr);
+    assert!(ended.status.success(), "{}: {stdout}\n{stderr}", ended.status);
+    assert!(stdout.contains("exported BAKELINE_OUT_RESULT=success"), "{stdout}");
+    let jobs = stdout.lines().find_map(|line| line.strip_prefix("exported BAKELINE_OUT_JOBS=")).unwrap();
     assert!(jobs.parse::<u32>().unwrap() >= 4, "{jobs} jobs");
     let report = std::fs::read_to_string(source.join("reports/actions.xml")).unwrap();
     assert!(report.contains("tests=\"4\" failures=\"0\""), "{report}");

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use crate::support::{Moment, example, in_virtual_time, plan, work};
 use crate::trail::ask;
-use crate::unwinding::{called, staging, until, worker};
+use crate::unwinding::{called, test_instances, until, worker};
 
 /// A release whose promotion starts with a canary and a baseline.
 const TRIAL: &str = "tests/it/fixtures/promote/bakeline.yaml";
@@ -54,7 +54,7 @@ fn dies_at(moment: &Moment, stage: Stage) -> Moment {
         let deps = worker(moment, &cloud, &clock, stage).await;
         until(&deps, async || match stage {
             Stage::Bake => called(&cloud, "PutJobSuccessResult") > 2,
-            Stage::Test => staging(&deps).await.contains(&"running".to_owned()),
+            Stage::Test => test_instances(&deps).await.contains(&"running".to_owned()),
             Stage::Promote => {
                 let groups = cloud.with_world(|world| canary_groups(moment, world));
                 groups.len() == 2 && groups.iter().all(|(_, instances)| *instances > 0)
@@ -148,7 +148,7 @@ fn leftovers_are_removable_once_their_run_has_ended() {
                         images.into_iter().map(|image| image.state.unwrap().status.unwrap()).collect();
                     assert_eq!(states, [ImageStatus::Cancelled]);
                 }
-                Stage::Test => assert_eq!(staging(&deps).await, ["terminated"]),
+                Stage::Test => assert_eq!(test_instances(&deps).await, ["terminated"]),
                 Stage::Promote | Stage::Cleanup => {
                     assert_eq!(cloud.with_world(|world| canary_groups(&moment, world)), []);
                 }

@@ -1,7 +1,7 @@
-//! Many releases, several worker processes, and a kill again and again, with throttling and lost replies: every
-//! execution reaches the end it reaches undisturbed, and nothing is made twice or left behind.
+//! Many releases on several worker processes that are killed repeatedly, with throttling and lost responses: every execution
+//! ends as without faults, nothing is created twice, and nothing is left behind.
 //!
-//! `BAKELINE_STORM=PIPELINES` runs more pipelines than a build can afford, `BAKELINE_STORM_SEED=N` other kills.
+//! `BAKELINE_TEST_STORM=N` runs N pipelines, `BAKELINE_TEST_STORM_SEED=N` other kills.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -18,24 +18,14 @@ use crate::kill::{BAKELINE, Listening};
 use crate::support::repository;
 
 const WORKERS: usize = 4;
-/// Every so many-th release is one whose canary is always found wanting.
-const BAD: usize = 4;
+/// Every fourth release fails its analysis.
+const BAD_INTERVAL: usize = 4;
 
-fn setting(name: &str, usual: usize) -> usize {
-    std::env::var(name).ok().and_then(|value| value.parse().ok()).unwrap_or(usual)
+fn setting(name: &str, default: usize) -> usize {
+    std::env::var(name).ok().and_then(|value| value.parse().ok()).unwrap_or(default)
 }
 
-/// A small even noise, so that a seed makes the same kills.
-struct Noise(u64);
-
-impl Noise {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        usize::try_from(self.0 >> 33).unwrap() % bound
-    }
-}
-
-/// Writes a release of its own names, and gives its spec.
+/// Writes a release with unique names and returns the path of its spec.
 fn release(folder: &Path, number: usize) -> PathBuf {
     let fixture = repository("tests/it/fixtures/crash");
     let text = std::fs::read_to_string(fixture.join("bakeline.yaml")).unwrap();
@@ -63,10 +53,10 @@ fn release(folder: &Path, number: usize) -> PathBuf {
 }
 
 fn is_bad(number: usize) -> bool {
-    number % BAD == BAD - 1
+    number % BAD_INTERVAL == BAD_INTERVAL - 1
 }
 
-/// A worker process with a journal of its own; tells of every line it logs.
+/// Starts a worker process with a journal of its own; sends its number for each log line.
 fn worker(aws: &Listening, folder: &Path, number: usize, lines: &Sender<usize>) -> Child {
     let mut command = aws.client(BAKELINE);
     command.args(["work", "--slots", "8", "--journal"]).arg(folder.join(format!("journal-{number}")));
@@ -82,21 +72,21 @@ fn worker(aws: &Listening, folder: &Path, number: usize, lines: &Sender<usize>) 
     process
 }
 
-/// Kills one worker after the other, each after a number of lines of all of them, until `over` says so.
-fn storm(aws: &Listening, folder: &Path, noise: &mut Noise, over: impl Fn() -> bool) -> (usize, Vec<Child>) {
-    let (sender, heard): (Sender<usize>, Receiver<usize>) = channel();
+/// Kills random workers, each after a random number of log lines, until `is_over`.
+fn storm(aws: &Listening, folder: &Path, random: &mut fastrand::Rng, is_over: impl Fn() -> bool) -> (usize, Vec<Child>) {
+    let (sender, lines): (Sender<usize>, Receiver<usize>) = channel();
     let mut workers: Vec<Child> = (0..WORKERS).map(|number| worker(aws, folder, number, &sender)).collect();
     let mut kills = 0;
     loop {
-        for _ in 0..20 + noise.below(40) {
-            if heard.recv_timeout(Duration::from_secs(1)).is_err() {
+        for _ in 0..random.usize(20..60) {
+            if lines.recv_timeout(Duration::from_secs(1)).is_err() {
                 break;
             }
         }
-        if over() {
+        if is_over() {
             return (kills, workers);
         }
-        let number = noise.below(WORKERS);
+        let number = random.usize(..WORKERS);
         workers[number].kill().unwrap();
         workers[number].wait().unwrap();
         workers[number] = worker(aws, folder, number, &sender);
@@ -117,7 +107,7 @@ impl World {
             for number in 0..self.pipelines {
                 let call =
                     self.aws.codepipeline.list_pipeline_executions().pipeline_name(format!("web{number}"));
-                // A call that meets a fault is one that says nothing yet.
+                // A call with an injected fault: the next round reads it again.
                 let Ok(answer) = call.send().await else { continue };
                 let execution = answer.pipeline_execution_summaries.unwrap_or_default().into_iter().next();
                 if let Some(status) = execution.and_then(|execution| execution.status) {
@@ -135,8 +125,8 @@ impl World {
     }
 }
 
-/// Asks again until the embedded AWS lets the answer through.
-async fn surely<T, E: std::fmt::Debug, F: Future<Output = Result<T, E>>>(mut ask: impl FnMut() -> F) -> T {
+/// Retries a call until it meets no injected fault.
+async fn retried<T, E: std::fmt::Debug, F: Future<Output = Result<T, E>>>(mut ask: impl FnMut() -> F) -> T {
     let mut last = None;
     for _ in 0..50 {
         match ask().await {
@@ -148,13 +138,13 @@ async fn surely<T, E: std::fmt::Debug, F: Future<Output = Result<T, E>>>(mut ask
 }
 
 #[test]
-fn many_releases_survive_a_storm() {
+fn many_releases_survive_kills_and_faults() {
     let folder = tempfile::tempdir().unwrap();
-    let pipelines = setting("BAKELINE_STORM", 4);
-    let seed = u64::try_from(setting("BAKELINE_STORM_SEED", 7)).unwrap();
-    // The more there is to do, the slower time must pass: a hold that no one could look at is rolled back.
-    let pace = setting("BAKELINE_STORM_SPEED", if pipelines > 10 { 7 } else { 90 });
-    println!("{pipelines} pipelines, {WORKERS} workers, seed {seed}, {pace} virtual seconds a second");
+    let pipelines = setting("BAKELINE_TEST_STORM", 4);
+    let seed = u64::try_from(setting("BAKELINE_TEST_STORM_SEED", 7)).unwrap();
+    // More work needs slower time: a hold without an observation is rolled back.
+    let speed = setting("BAKELINE_TEST_STORM_SPEED", if pipelines > 10 { 7 } else { 90 });
+    println!("{pipelines} pipelines, {WORKERS} workers, seed {seed}, {speed} virtual seconds a second");
     let releases: Vec<PathBuf> = (0..pipelines).map(|number| release(folder.path(), number)).collect();
     let scenario = folder.path().join("storm.yaml");
     std::fs::write(
@@ -166,7 +156,7 @@ fn many_releases_survive_a_storm() {
     )
     .unwrap();
     let aws = Listening::with(folder.path(), |command| {
-        command.arg(&releases[0]).arg("--scenario").arg(&scenario).arg("--speed").arg(pace.to_string());
+        command.arg(&releases[0]).arg("--scenario").arg(&scenario).arg("--speed").arg(speed.to_string());
         for spec in &releases[1..] {
             command.arg("--beside").arg(spec);
         }
@@ -175,41 +165,41 @@ fn many_releases_survive_a_storm() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let clients = runtime.block_on(async { Aws::new(&aws.sdk().await) });
     let world = World { aws: clients, runtime, pipelines };
-    let mut noise = Noise(seed);
-    let (kills, mut processes) = storm(&aws, folder.path(), &mut noise, || world.is_over());
+    let mut random = fastrand::Rng::with_seed(seed);
+    let (kills, mut processes) = storm(&aws, folder.path(), &mut random, || world.is_over());
     println!("{kills} kills");
     for process in &mut processes {
         process.kill().unwrap();
         process.wait().unwrap();
     }
-    // What was cut off at the very end is ended by one more worker.
+    // One more worker for each journal finishes the jobs of the last kills.
     for number in 0..WORKERS {
         let mut last = aws.client(BAKELINE);
         last.args(["work", "--drain", "--journal"]).arg(folder.path().join(format!("journal-{number}")));
         assert!(last.stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap().success());
     }
-    let mut wrong = world.runtime.block_on(reckoning(&world, &aws, folder.path()));
+    let mut wrong = world.runtime.block_on(differences(&world, &aws, folder.path()));
     let calls = aws.stop(folder.path());
     println!(
         "{} API calls, {} met a fault",
         calls.len(),
         calls.iter().filter(|c| !c["fault"].is_null()).count()
     );
-    // EC2 forgets a terminated instance after an hour, but not under which token it was launched.
+    // EC2 forgets a terminated instance after an hour: the transcript has the client tokens.
     let launched: BTreeSet<String> = calls
         .iter()
         .filter(|call| call["operation"] == "RunInstances" && call["applied"] == true)
         .map(|call| call["input"]["ClientToken"].to_string())
         .collect();
     if launched.len() != pipelines {
-        let _ = writeln!(wrong, "{} instances were launched in staging", launched.len());
+        let _ = writeln!(wrong, "{} test instances were launched", launched.len());
     }
     assert!(wrong.is_empty(), "seed {seed}:\n{wrong}");
-    assert!(kills >= pipelines, "{kills} kills are no storm");
+    assert!(kills >= pipelines, "only {kills} kills");
 }
 
-/// What is not as it would be without the storm.
-async fn reckoning(world: &World, aws: &Listening, folder: &Path) -> String {
+/// Differences from the state without faults.
+async fn differences(world: &World, aws: &Listening, folder: &Path) -> String {
     let mut wrong = String::new();
     for number in 0..world.pipelines {
         let name = format!("web{number}");
@@ -222,7 +212,7 @@ async fn reckoning(world: &World, aws: &Listening, folder: &Path) -> String {
         if stages != expected {
             let _ = writeln!(wrong, "{name}: {stages:?}, not {expected:?}");
         }
-        made_once(&world.aws, &name, is_bad(number), &mut wrong).await;
+        check_created_once(&world.aws, &name, is_bad(number), &mut wrong).await;
         let place = folder.join("chains").join(&name);
         fetch(&world.aws, &name, &place).await;
         let verified = aws
@@ -238,7 +228,7 @@ async fn reckoning(world: &World, aws: &Listening, folder: &Path) -> String {
     }
     let filter =
         aws_sdk_ec2::types::Filter::builder().name("tag-key").values("bakeline:attempt").build();
-    let found = surely(|| world.aws.ec2.describe_instances().filters(filter.clone()).send()).await;
+    let found = retried(|| world.aws.ec2.describe_instances().filters(filter.clone()).send()).await;
     let instances: Vec<_> = found
         .reservations
         .unwrap_or_default()
@@ -255,21 +245,21 @@ async fn reckoning(world: &World, aws: &Listening, folder: &Path) -> String {
 }
 
 async fn stages(aws: &Aws, pipeline: &str) -> Vec<String> {
-    let answer = surely(|| aws.codepipeline.get_pipeline_state().name(pipeline).send()).await;
+    let answer = retried(|| aws.codepipeline.get_pipeline_state().name(pipeline).send()).await;
     let stages = answer.stage_states.unwrap_or_default().into_iter();
     let status = |stage: aws_sdk_codepipeline::types::StageState| Some(stage.latest_execution?.status);
     stages.filter_map(status).map(|status: StageExecutionStatus| status.as_str().to_owned()).collect()
 }
 
-/// One build, one template version, one refresh, one command for each check: whatever was asked for twice.
-async fn made_once(aws: &Aws, name: &str, bad: bool, wrong: &mut String) {
+/// Checks that there are one build, one new template version and one instance refresh.
+async fn check_created_once(aws: &Aws, name: &str, bad: bool, wrong: &mut String) {
     let pipeline = format!("arn:aws:imagebuilder:eu-west-1:123456789012:image-pipeline/{name}");
     let images =
-        surely(|| aws.imagebuilder.list_image_pipeline_images().image_pipeline_arn(&pipeline).send()).await;
+        retried(|| aws.imagebuilder.list_image_pipeline_images().image_pipeline_arn(&pipeline).send()).await;
     let builds = images.image_summary_list.unwrap_or_default().len();
     let group = format!("{name}-production");
     let found =
-        surely(|| aws.autoscaling.describe_instance_refreshes().auto_scaling_group_name(&group).send()).await;
+        retried(|| aws.autoscaling.describe_instance_refreshes().auto_scaling_group_name(&group).send()).await;
     let refreshes: Vec<String> = found
         .instance_refreshes
         .unwrap_or_default()
@@ -281,22 +271,22 @@ async fn made_once(aws: &Aws, name: &str, bad: bool, wrong: &mut String) {
         let _ = writeln!(wrong, "{name}: {builds} builds, refreshes {refreshes:?}");
     }
     let versions =
-        surely(|| aws.ec2.describe_launch_template_versions().launch_template_name(&group).send()).await;
+        retried(|| aws.ec2.describe_launch_template_versions().launch_template_name(&group).send()).await;
     let versions = versions.launch_template_versions.unwrap_or_default().len();
     if versions != 2 {
         let _ = writeln!(wrong, "{name}: {versions} template versions");
     }
 }
 
-/// Fetches every artifact of bakeline's that a pipeline left.
+/// Downloads the output artifacts of a pipeline.
 async fn fetch(aws: &Aws, name: &str, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
     let s3 = aws.artifacts(None);
     let bucket = format!("{name}-artifacts-123456789012");
-    let listed = surely(|| s3.list_objects_v2().bucket(&bucket).send()).await;
+    let listed = retried(|| s3.list_objects_v2().bucket(&bucket).send()).await;
     for key in listed.contents.unwrap_or_default().into_iter().filter_map(|object| object.key) {
         let Some(part) = key.split('/').nth(1).filter(|part| *part != "SourceArti") else { continue };
-        let body = surely(|| async {
+        let body = retried(|| async {
             let got =
                 s3.get_object().bucket(&bucket).key(&key).send().await.map_err(|error| error.to_string())?;
             got.body.collect().await.map_err(|error| error.to_string())

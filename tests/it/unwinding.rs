@@ -1,4 +1,4 @@
-//! Inputs that are gone in the middle of an action: what it made is undone by what its token knows.
+//! Inputs that disappear while an action runs: the stage undoes what it created with its token alone.
 
 use std::sync::Arc;
 
@@ -22,16 +22,16 @@ pub async fn worker(moment: &Moment, cloud: &Cloud, clock: &Clock, stage: Stage)
     moment.worker(cloud, clock, &Arc::new(Journal::in_memory()), &[stage], Telemetry::default()).await
 }
 
-/// Works slice by slice until `there` says that the action has come far enough.
-pub async fn until(deps: &WorkerDeps, there: impl AsyncFn() -> bool) {
+/// Runs slices until `condition` holds.
+pub async fn until(deps: &WorkerDeps, condition: impl AsyncFn() -> bool) {
     for _ in 0..2000 {
         let _ = Box::pin(run_once(deps)).await;
-        if there().await {
+        if condition().await {
             return;
         }
         deps.clock.sleep(std::time::Duration::from_secs(5)).await;
     }
-    panic!("the action never came there");
+    panic!("the condition never held");
 }
 
 /// The S3 keys of an artifact; CodePipeline shortens its name to ten characters.
@@ -58,10 +58,10 @@ async fn replace(deps: &WorkerDeps, moment: &Moment, artifact: &str) {
     }
 }
 
-fn told(cloud: &Cloud) -> String {
+fn failure_details(cloud: &Cloud) -> String {
     cloud.with_transcript(|transcript| {
-        let told = transcript.records().iter().find(|record| record.operation == "PutJobFailureResult");
-        told.map(|record| record.input["failureDetails"].to_string()).unwrap_or_default()
+        let failed = transcript.records().iter().find(|record| record.operation == "PutJobFailureResult");
+        failed.map(|record| record.input["failureDetails"].to_string()).unwrap_or_default()
     })
 }
 
@@ -70,7 +70,7 @@ pub fn called(cloud: &Cloud, operation: &str) -> usize {
 }
 
 #[test]
-fn a_build_is_cancelled() {
+fn the_build_is_cancelled() {
     // Of an image pipeline, and of a recipe.
     for spec in ["tests/it/fixtures/crash/bakeline.yaml", "examples/web/bakeline.yaml"] {
         let moment = Moment::start(&plan(spec, "{}"));
@@ -80,7 +80,7 @@ fn a_build_is_cancelled() {
             until(&deps, async || called(&cloud, "PutJobSuccessResult") > 2).await;
             delete(&deps, &moment, "SourceArtifact").await;
             assert_eq!(work(&moment, &cloud, &deps, Stage::Bake).await, ActionStatus::Failed);
-            assert!(told(&cloud).contains("the inputs cannot be read again"), "{}", told(&cloud));
+            assert!(failure_details(&cloud).contains("the inputs cannot be read again"), "{}", failure_details(&cloud));
             let call = deps.aws.imagebuilder.list_image_build_versions();
             let images = call.send().await.unwrap().image_summary_list.unwrap();
             let states: Vec<_> =
@@ -90,8 +90,8 @@ fn a_build_is_cancelled() {
     }
 }
 
-/// States of the instances that carry an action's tag, other than those of the fleet.
-pub async fn staging(deps: &WorkerDeps) -> Vec<String> {
+/// The states of the instances with the tag of an attempt: the test instances.
+pub async fn test_instances(deps: &WorkerDeps) -> Vec<String> {
     let filter =
         aws_sdk_ec2::types::Filter::builder().name("tag-key").values("bakeline:attempt").build();
     let found = deps.aws.ec2.describe_instances().filters(filter).send().await.unwrap();
@@ -101,46 +101,46 @@ pub async fn staging(deps: &WorkerDeps) -> Vec<String> {
 }
 
 #[test]
-fn no_staging_instance_stays_up() {
+fn the_test_instance_is_terminated() {
     for gone in [true, false] {
         let moment = Moment::before(&example("{}"), Stage::Test);
         in_virtual_time(async {
             let (cloud, clock) = moment.go_on();
             let deps = worker(&moment, &cloud, &clock, Stage::Test).await;
-            until(&deps, async || staging(&deps).await.contains(&"running".to_owned())).await;
+            until(&deps, async || test_instances(&deps).await.contains(&"running".to_owned())).await;
             if gone {
                 delete(&deps, &moment, "BakedImage").await;
             } else {
                 replace(&deps, &moment, "BakedImage").await;
             }
             assert_eq!(work(&moment, &cloud, &deps, Stage::Test).await, ActionStatus::Failed);
-            assert!(told(&cloud).contains("the inputs cannot be read again"), "{}", told(&cloud));
-            // EC2 takes a moment from accepting the end to it.
+            assert!(failure_details(&cloud).contains("the inputs cannot be read again"), "{}", failure_details(&cloud));
+            // EC2 terminates an instance some time after it accepts the call.
             clock.sleep(std::time::Duration::from_mins(2)).await;
-            assert_eq!(staging(&deps).await, ["terminated"]);
+            assert_eq!(test_instances(&deps).await, ["terminated"]);
         });
     }
 }
 
 #[test]
-fn a_half_rolled_canary_goes_back() {
+fn a_partial_rollout_is_rolled_back() {
     let moment = Moment::before(&example("{}"), Stage::Promote);
     in_virtual_time(async {
         let (cloud, clock) = moment.go_on();
         let deps = worker(&moment, &cloud, &clock, Stage::Promote).await;
-        goes_back(&moment, &cloud, &deps, &deps).await;
+        check_rollback(&moment, &cloud, &deps, &deps).await;
     });
 }
 
 #[test]
-fn a_half_rolled_canary_in_another_account_goes_back_there() {
+fn a_partial_rollout_in_an_environment_is_rolled_back_there() {
     let moment = environments::start("{promote: production}");
     in_virtual_time(async {
         let (cloud, clock) = moment.go_on();
         let mut deps = environments::deps(&moment, &cloud, &clock, &[Stage::Bake, Stage::Test]).await;
         assert_eq!(work(&moment, &cloud, &deps, Stage::Test).await, ActionStatus::Succeeded);
         deps.stages = vec![Stage::Promote];
-        goes_back(&moment, &cloud, &deps, &deps).await;
+        check_rollback(&moment, &cloud, &deps, &deps).await;
         let keys: std::collections::BTreeSet<_> = cloud.with_transcript(|transcript| {
             let back = transcript.records().iter().filter(|r| r.operation == "RollbackInstanceRefresh");
             back.filter_map(|record| record.access_key.clone()).collect()
@@ -153,7 +153,7 @@ fn a_half_rolled_canary_in_another_account_goes_back_there() {
     });
 }
 
-async fn goes_back(moment: &Moment, cloud: &Cloud, deps: &WorkerDeps, look: &WorkerDeps) {
+async fn check_rollback(moment: &Moment, cloud: &Cloud, deps: &WorkerDeps, look: &WorkerDeps) {
     let old = moment.founded.current_image.clone().unwrap();
     until(deps, async || {
         let census = FleetView::read(&look.aws, GROUP).await.unwrap();
@@ -162,14 +162,14 @@ async fn goes_back(moment: &Moment, cloud: &Cloud, deps: &WorkerDeps, look: &Wor
     .await;
     delete(deps, moment, "TestedImage").await;
     assert_eq!(work(moment, cloud, deps, Stage::Promote).await, ActionStatus::Failed);
-    assert!(told(cloud).contains("the inputs cannot be read again"), "{}", told(cloud));
+    assert!(failure_details(cloud).contains("the inputs cannot be read again"), "{}", failure_details(cloud));
     assert!(called(cloud, "RollbackInstanceRefresh") >= 1);
     let census = FleetView::read(&look.aws, GROUP).await.unwrap();
     assert_eq!(census.not_ready(&old), None);
 }
 
 #[test]
-fn the_weights_of_two_groups_go_back() {
+fn the_weights_of_two_groups_are_restored() {
     let moment = Moment::before(&plan("tests/it/fixtures/turns/bakeline.yaml", "{}"), Stage::Promote);
     in_virtual_time(async {
         let (cloud, clock) = moment.go_on();
@@ -177,27 +177,27 @@ fn the_weights_of_two_groups_go_back() {
         until(&deps, async || called(&cloud, "ModifyListener") == 1).await;
         delete(&deps, &moment, "TestedImage").await;
         assert_eq!(work(&moment, &cloud, &deps, Stage::Promote).await, ActionStatus::Failed);
-        assert!(told(&cloud).contains("the inputs cannot be read again"), "{}", told(&cloud));
-        assert_eq!(called(&cloud, "ModifyListener"), 2, "there and back");
+        assert!(failure_details(&cloud).contains("the inputs cannot be read again"), "{}", failure_details(&cloud));
+        assert_eq!(called(&cloud, "ModifyListener"), 2, "shifted and restored");
         clock.sleep(std::time::Duration::from_mins(10)).await;
         let green = FleetView::read(&deps.aws, "web-green").await.unwrap();
-        assert!(green.images.is_empty(), "it is empty again");
+        assert!(green.images.is_empty(), "the group is empty again");
         let old = moment.founded.current_image.clone().unwrap();
         assert_eq!(FleetView::read(&deps.aws, GROUP).await.unwrap().not_ready(&old), None);
     });
 }
 
 #[test]
-fn the_groups_of_waves_go_back() {
+fn the_groups_of_all_waves_are_rolled_back() {
     let moment = Moment::before(&plan("tests/it/fixtures/waves/bakeline.yaml", "{}"), Stage::Promote);
     in_virtual_time(async {
         let (cloud, clock) = moment.go_on();
         let deps = worker(&moment, &cloud, &clock, Stage::Promote).await;
-        // The first group and the first wave are on the image, the second wave is under way.
+        // The first group and the first wave have the new image; the second wave is in progress.
         until(&deps, async || called(&cloud, "StartInstanceRefresh") >= 4).await;
         delete(&deps, &moment, "TestedImage").await;
         assert_eq!(work(&moment, &cloud, &deps, Stage::Promote).await, ActionStatus::Failed);
-        assert!(told(&cloud).contains("the inputs cannot be read again"), "{}", told(&cloud));
+        assert!(failure_details(&cloud).contains("the inputs cannot be read again"), "{}", failure_details(&cloud));
         clock.sleep(std::time::Duration::from_mins(10)).await;
         let old = moment.founded.current_image.clone().unwrap();
         for group in [GROUP, "web-a", "web-b", "web-c", "web-d", "web-e"] {

@@ -1,4 +1,4 @@
-//! The worker as it runs in production, on the embedded AWS in virtual time.
+//! The worker service on the embedded AWS, in virtual time.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -29,18 +29,18 @@ fn draining() -> Settings {
 }
 
 async fn worker(moment: &Moment, cloud: &Cloud, clock: &Clock, stages: &[Stage]) -> WorkerDeps {
-    // The source has been fetched: the first job waits.
+    // The source action has ended: the first job is waiting.
     clock.sleep(Duration::from_secs(5)).await;
     moment.worker(cloud, clock, &Arc::new(Journal::in_memory()), stages, Telemetry::default()).await
 }
 
-/// Runs until it ends by itself.
-async fn to_the_end(service: Service) -> Summary {
-    let (_stop, told) = watch::channel(Stop::No);
-    service.run(told).await.unwrap()
+/// Runs a draining worker until it ends.
+async fn run_to_end(service: Service) -> Summary {
+    let (_stop, receiver) = watch::channel(Stop::No);
+    service.run(receiver).await.unwrap()
 }
 
-/// Something that stands in for the stages.
+/// A runner that replaces the stages.
 fn runner<F>(run: F) -> Runner
 where
     F: Fn(Arc<Cx>) -> BoxFuture<'static, Result<Answer, StageError>> + Send + Sync + 'static,
@@ -56,13 +56,13 @@ fn succeeded() -> Answer {
     })
 }
 
-fn rests_until(cx: &Cx, not_before: Timestamp) -> Answer {
+fn continues_at(cx: &Cx, not_before: Timestamp) -> Answer {
     let execution = &cx.key().attempt_id;
     let token = format!("{{\"execution\":\"{execution}\",\"not_before\":{},\"faults\":0}}", not_before.0);
     Answer::Continue { token, not_before, progress: Progress::default() }
 }
 
-/// Pipelines like the founded one, each with so many executions whose first action waits for a worker.
+/// Creates pipelines like an existing one, each with a number of executions that wait for a worker.
 async fn pipelines(deps: &WorkerDeps, like: &str, wanted: &[(&str, usize)]) -> Vec<(String, String)> {
     let client = &deps.aws.codepipeline;
     let found = client.get_pipeline().name(like).send().await.unwrap().pipeline.unwrap();
@@ -82,8 +82,8 @@ async fn pipelines(deps: &WorkerDeps, like: &str, wanted: &[(&str, usize)]) -> V
     executions
 }
 
-/// How the first action of bakeline's in an execution stands.
-fn bake_of(cloud: &Cloud, execution: &str) -> Option<ActionStatus> {
+/// The status of the bake action of an execution.
+fn bake_status(cloud: &Cloud, execution: &str) -> Option<ActionStatus> {
     cloud.with_world(|world| {
         let execution = codepipeline::execution(world, execution)?;
         execution.runs.iter().rev().find(|run| run.type_id.category == "Build").map(|run| run.status)
@@ -97,12 +97,12 @@ fn called(cloud: &Cloud, operation: &str) -> usize {
 }
 
 #[test]
-fn a_draining_worker_takes_a_release_down_the_line_and_ends() {
+fn a_draining_worker_runs_a_whole_release_and_ends() {
     let moment = Moment::start(&plan(SPEC, "{}"));
     in_virtual_time(async {
         let (cloud, clock) = moment.go_on();
         let service = Service::new(worker(&moment, &cloud, &clock, &Stage::ALL).await, draining());
-        let summary = to_the_end(service).await;
+        let summary = run_to_end(service).await;
         assert!(summary.unfinished.is_empty() && summary.slices > 8, "{summary:?}");
         for stage in Stage::ALL {
             assert_eq!(
@@ -117,13 +117,13 @@ fn a_draining_worker_takes_a_release_down_the_line_and_ends() {
 }
 
 #[test]
-fn a_draining_worker_with_nothing_to_do_ends_soon() {
+fn a_draining_worker_without_jobs_ends_soon() {
     let moment = Moment::start(&plan(SPEC, "{}"));
     in_virtual_time(async {
         let (cloud, clock) = moment.go_on();
         let began = clock.now();
         let summary =
-            to_the_end(Service::new(worker(&moment, &cloud, &clock, &[Stage::Cleanup]).await, draining()))
+            run_to_end(Service::new(worker(&moment, &cloud, &clock, &[Stage::Cleanup]).await, draining()))
                 .await;
         assert_eq!(summary, Summary::default());
         assert_eq!(called(&cloud, "PollForJobs"), 2);
@@ -132,8 +132,8 @@ fn a_draining_worker_with_nothing_to_do_ends_soon() {
 }
 
 #[test]
-fn two_workers_on_every_job_act_once() {
-    // Every acknowledged job is offered again after a second, to whoever asks.
+fn two_workers_on_the_same_jobs_make_each_call_once() {
+    // CodePipeline offers every acknowledged job again after a second.
     let moment = Moment::start(&plan(SPEC, "codepipeline: {redeliver_acknowledged_seconds: 1}"));
     in_virtual_time(async {
         let (cloud, clock) = moment.go_on();
@@ -142,7 +142,7 @@ fn two_workers_on_every_job_act_once() {
             worker(&moment, &cloud, &clock, &Stage::ALL).await,
             Settings { seed: 9, ..draining() },
         );
-        tokio::join!(to_the_end(one), to_the_end(two));
+        tokio::join!(run_to_end(one), run_to_end(two));
         for stage in Stage::ALL {
             assert_eq!(
                 cloud.with_world(|world| moment.action(world, stage)),
@@ -152,14 +152,14 @@ fn two_workers_on_every_job_act_once() {
         }
         let claims = called(&cloud, "AcknowledgeJob");
         let results = called(&cloud, "PutJobSuccessResult");
-        assert!(claims > results, "{claims} claims, {results} results: jobs were in two hands");
+        assert!(claims > results, "{claims} claims, {results} results: some jobs were claimed twice");
         let twice = cloud.with_transcript(|transcript| applied_twice(transcript.records()));
         assert!(twice.is_empty(), "{twice:#?}");
     });
 }
 
 #[test]
-fn jobs_that_are_not_due_take_no_slot_and_their_credentials_are_renewed() {
+fn parked_jobs_use_no_slot_and_their_credentials_are_renewed() {
     let moment = Moment::start(&plan(SPEC, "{}"));
     in_virtual_time(async {
         let (cloud, clock) = moment.go_on();
@@ -176,23 +176,23 @@ fn jobs_that_are_not_due_take_no_slot_and_their_credentials_are_renewed() {
                     return Ok(succeeded());
                 }
                 seen.lock().unwrap().push(cx.now());
-                Ok(rests_until(&cx, cx.now().plus(Duration::from_hours(1))))
+                Ok(continues_at(&cx, cx.now().plus(Duration::from_hours(1))))
             }
             .boxed()
         });
         let service = Service::with_runner(deps, Settings { slots: 1, ..draining() }, run);
-        let summary = to_the_end(service).await;
+        let summary = run_to_end(service).await;
         assert!(summary.unfinished.is_empty());
         let last = first_slices_done.lock().unwrap().iter().max().copied().unwrap();
         assert!(
             last.since(began) < Duration::from_mins(2),
-            "one slot served all at once: {:?}",
+            "one slot was enough for all first slices: {:?}",
             last.since(began)
         );
         for (_, execution) in &executions {
-            assert_eq!(bake_of(&cloud, execution), Some(ActionStatus::Succeeded));
+            assert_eq!(bake_status(&cloud, execution), Some(ActionStatus::Succeeded));
         }
-        assert!(called(&cloud, "GetJobDetails") >= 30, "credentials an hour old are not used");
+        assert!(called(&cloud, "GetJobDetails") >= 30, "old credentials are renewed");
         let polls = called(&cloud, "PollForJobs");
         assert!(polls < 1000, "{polls} polls in an hour");
     });
@@ -216,7 +216,7 @@ fn a_pipeline_with_many_jobs_does_not_starve_one_with_a_single_job() {
             }
             .boxed()
         });
-        to_the_end(Service::with_runner(deps, Settings { slots: 2, ..draining() }, run)).await;
+        run_to_end(Service::with_runner(deps, Settings { slots: 2, ..draining() }, run)).await;
         let order = order.lock().unwrap();
         let place = order.iter().position(|pipeline| pipeline == "quiet").unwrap();
         assert!(order.len() >= 46 && place <= 5, "{place} of {}", order.len());
@@ -224,13 +224,13 @@ fn a_pipeline_with_many_jobs_does_not_starve_one_with_a_single_job() {
 }
 
 #[test]
-fn a_queue_of_short_jobs_does_not_wait_for_the_next_poll() {
+fn short_jobs_do_not_wait_for_the_next_idle_poll() {
     let moment = Moment::start(&plan(SPEC, "{}"));
     in_virtual_time(async {
         let (cloud, clock) = moment.go_on();
         let deps = worker(&moment, &cloud, &clock, &[Stage::Bake]).await;
         let like = moment.founded.pipeline_arn.rsplit(':').next().unwrap();
-        // As many as a pipeline may have under way, and the one that the moment comes with.
+        // The maximum number of executions of a pipeline, and the one that exists already.
         pipelines(&deps, like, &[("busy", 49)]).await;
         let moments: Arc<Mutex<Vec<std::time::SystemTime>>> = Arc::default();
         let seen = Arc::clone(&moments);
@@ -238,7 +238,7 @@ fn a_queue_of_short_jobs_does_not_wait_for_the_next_poll() {
             seen.lock().unwrap().push(cx.clock.time_source().now());
             async { Ok(succeeded()) }.boxed()
         });
-        to_the_end(Service::with_runner(deps, Settings { slots: 4, ..draining() }, run)).await;
+        run_to_end(Service::with_runner(deps, Settings { slots: 4, ..draining() }, run)).await;
         let moments = moments.lock().unwrap();
         assert_eq!(moments.len(), 50);
         let took = moments[49].duration_since(moments[0]).unwrap();
@@ -262,16 +262,16 @@ fn a_panic_fails_its_own_action_and_no_other() {
             }
             .boxed()
         });
-        to_the_end(Service::with_runner(deps, draining(), run)).await;
+        run_to_end(Service::with_runner(deps, draining(), run)).await;
         for (pipeline, execution) in &executions {
             let expected = if pipeline == "bad" { ActionStatus::Failed } else { ActionStatus::Succeeded };
-            assert_eq!(bake_of(&cloud, execution), Some(expected), "{pipeline}");
+            assert_eq!(bake_status(&cloud, execution), Some(expected), "{pipeline}");
         }
     });
 }
 
 #[test]
-fn a_slice_that_hangs_is_cut_off_and_goes_on_later() {
+fn a_hanging_slice_is_aborted_and_continues_later() {
     let moment = Moment::start(&plan(SPEC, "{}"));
     in_virtual_time(async {
         let (cloud, clock) = moment.go_on();
@@ -279,20 +279,20 @@ fn a_slice_that_hangs_is_cut_off_and_goes_on_later() {
         let run = runner(|cx| {
             async move {
                 match cx.job.continuation_token.as_deref() {
-                    None => Ok(rests_until(&cx, cx.now())),
+                    None => Ok(continues_at(&cx, cx.now())),
                     Some(token) if token.contains("\"faults\":0") => std::future::pending().await,
                     Some(_) => Ok(succeeded()),
                 }
             }
             .boxed()
         });
-        let summary = to_the_end(Service::with_runner(deps, draining(), run)).await;
+        let summary = run_to_end(Service::with_runner(deps, draining(), run)).await;
         assert_eq!(summary.slices, 3);
-        assert_eq!(bake_of(&cloud, &moment.founded.execution), Some(ActionStatus::Succeeded));
+        assert_eq!(bake_status(&cloud, &moment.founded.execution), Some(ActionStatus::Succeeded));
     });
 }
 
-/// A worker with three slices under way and twenty jobs that are not due.
+/// A worker with three running slices and twenty parked jobs.
 async fn busy(
     moment: &Moment,
     cloud: &Cloud,
@@ -306,55 +306,55 @@ async fn busy(
             match (cx.job.key.pipeline.as_str(), &cx.job.continuation_token) {
                 ("running", Some(_)) => {
                     cx.clock.sleep(Duration::from_secs(30)).await;
-                    Ok(rests_until(&cx, cx.now().plus(Duration::from_secs(1))))
+                    Ok(continues_at(&cx, cx.now().plus(Duration::from_secs(1))))
                 }
-                ("running", None) => Ok(rests_until(&cx, cx.now())),
-                _ => Ok(rests_until(&cx, cx.now().plus(Duration::from_hours(1)))),
+                ("running", None) => Ok(continues_at(&cx, cx.now())),
+                _ => Ok(continues_at(&cx, cx.now().plus(Duration::from_hours(1)))),
             }
         }
         .boxed()
     });
-    let (stop, told) = watch::channel(Stop::No);
+    let (stop, receiver) = watch::channel(Stop::No);
     let service = Service::with_runner(deps, Settings { slots: 8, ..Settings::default() }, run);
-    let ended = tokio::spawn(async move { service.run(told).await.unwrap() });
+    let ended = tokio::spawn(async move { service.run(receiver).await.unwrap() });
     clock.sleep(Duration::from_secs(90)).await;
     (stop, ended)
 }
 
 #[test]
-fn a_stop_reports_what_runs_and_gives_back_what_waits() {
+fn a_graceful_stop_reports_running_slices_and_returns_parked_jobs() {
     let moment = Moment::start(&plan(SPEC, "{}"));
     in_virtual_time(async {
         let (cloud, clock) = moment.go_on();
         let (stop, ended) = busy(&moment, &cloud, &clock).await;
-        let told = clock.now();
+        let stopped = clock.now();
         let polls = called(&cloud, "PollForJobs");
         stop.send_replace(Stop::Graceful);
         let summary = ended.await.unwrap();
         assert_eq!(summary.unfinished, Vec::<String>::new());
-        assert!(clock.now().since(told) <= Duration::from_secs(31));
+        assert!(clock.now().since(stopped) <= Duration::from_secs(31));
         assert!(called(&cloud, "PollForJobs") <= polls + 1, "no new polls");
-        // Every claim was answered: nothing is left in progress in the dead worker's hands.
+        // Every claimed job has a result: no job stays in progress.
         assert_eq!(called(&cloud, "AcknowledgeJob"), called(&cloud, "PutJobSuccessResult"));
     });
 }
 
 #[test]
-fn a_second_signal_ends_at_once_and_names_what_is_left() {
+fn an_immediate_stop_ends_at_once_and_lists_the_unfinished_jobs() {
     let moment = Moment::start(&plan(SPEC, "{}"));
     in_virtual_time(async {
         let (cloud, clock) = moment.go_on();
         let (stop, ended) = busy(&moment, &cloud, &clock).await;
-        let told = clock.now();
+        let stopped = clock.now();
         stop.send_replace(Stop::Immediate);
         let summary = ended.await.unwrap();
         assert!(summary.unfinished.len() >= 20, "{}", summary.unfinished.len());
-        assert_eq!(clock.now(), told);
+        assert_eq!(clock.now(), stopped);
     });
 }
 
 #[test]
-fn an_expired_lease_is_taken_over_by_one_worker_that_finishes_the_job() {
+fn one_worker_takes_over_an_expired_lease_and_finishes_the_job() {
     let moment = Moment::start(&plan(SPEC, "{}"));
     in_virtual_time(async {
         let (cloud, clock) = moment.go_on();
@@ -374,8 +374,8 @@ fn an_expired_lease_is_taken_over_by_one_worker_that_finishes_the_job() {
             |name: &str| Arc::new(Journal::Bucket(BucketJournal::new(s3.clone(), "journal", "jobs", name)));
         let with = |name: &str| WorkerDeps { journal: journal(name), ..first.clone() };
         let hangs = runner(|_| std::future::pending().boxed());
-        let (stop, told) = watch::channel(Stop::No);
-        let dying = tokio::spawn(Service::with_runner(with("a"), Settings::default(), hangs).run(told));
+        let (stop, receiver) = watch::channel(Stop::No);
+        let dying = tokio::spawn(Service::with_runner(with("a"), Settings::default(), hangs).run(receiver));
         clock.sleep(Duration::from_secs(20)).await;
         stop.send_replace(Stop::Immediate);
         let left = dying.await.unwrap().unwrap().unfinished;
@@ -391,14 +391,14 @@ fn an_expired_lease_is_taken_over_by_one_worker_that_finishes_the_job() {
             Service::with_runner(with(name), Settings::default(), run)
         };
         let died = clock.now();
-        let (stop, told) = watch::channel(Stop::No);
-        let others = [tokio::spawn(took("b").run(told.clone())), tokio::spawn(took("c").run(told))];
+        let (stop, receiver) = watch::channel(Stop::No);
+        let others = [tokio::spawn(took("b").run(receiver.clone())), tokio::spawn(took("c").run(receiver))];
         clock.sleep(Duration::from_mins(4)).await;
         let ran = ran.lock().unwrap().clone();
-        assert_eq!(ran.len(), 1, "one of two took it: {ran:?}");
+        assert_eq!(ran.len(), 1, "one of two workers ran it: {ran:?}");
         assert_eq!(ran[0].1, left[0]);
-        assert!(ran[0].0.since(died) >= Duration::from_mins(1), "not while the lease stands");
-        assert_eq!(bake_of(&cloud, &moment.founded.execution), Some(ActionStatus::Succeeded));
+        assert!(ran[0].0.since(died) >= Duration::from_mins(1), "not before the lease expires");
+        assert_eq!(bake_status(&cloud, &moment.founded.execution), Some(ActionStatus::Succeeded));
         stop.send_replace(Stop::Graceful);
         for other in others {
             other.await.unwrap().unwrap();
@@ -408,15 +408,15 @@ fn an_expired_lease_is_taken_over_by_one_worker_that_finishes_the_job() {
     });
 }
 
-/// Abandons the execution so long after an instance was launched in staging; the instance must go.
-fn abandoned(after: Duration) {
+/// Abandons the execution some time after the test instance was launched, and checks that the instance is terminated.
+fn abandon_test(after: Duration) {
     let moment = Moment::before(&plan(SPEC, "{}"), Stage::Test);
     in_virtual_time(async {
         let (cloud, clock) = moment.go_on();
         let deps = worker(&moment, &cloud, &clock, &[Stage::Test]).await;
         let client = deps.aws.codepipeline.clone();
-        let (stop, told) = watch::channel(Stop::No);
-        let works = tokio::spawn(Service::new(deps, Settings::default()).run(told));
+        let (stop, receiver) = watch::channel(Stop::No);
+        let works = tokio::spawn(Service::new(deps, Settings::default()).run(receiver));
         while called(&cloud, "RunInstances") == 0 {
             clock.sleep(Duration::from_secs(1)).await;
         }
@@ -437,59 +437,59 @@ fn abandoned(after: Duration) {
         );
         assert!(
             called(&cloud, "TerminateInstances") >= 1,
-            "the instance is gone, {after:?} after its launch"
+            "the instance is terminated, abandoned {after:?} after its launch"
         );
-        assert_eq!(called(&cloud, "PutJobFailureResult"), 0, "an abandoned action is not answered");
+        assert_eq!(called(&cloud, "PutJobFailureResult"), 0, "an abandoned action gets no result");
         stop.send_replace(Stop::Graceful);
         assert!(works.await.unwrap().unwrap().unfinished.is_empty());
     });
 }
 
 #[test]
-fn an_abandoned_test_leaves_no_instance_in_staging() {
-    // While the job lies with CodePipeline, and while the worker has it.
+fn an_abandoned_test_terminates_its_instance() {
+    // While CodePipeline has the job, and while the worker has it.
     for after in [0, 4, 15] {
-        abandoned(Duration::from_secs(after));
+        abandon_test(Duration::from_secs(after));
     }
 }
 
-/// A worker acts in an action's first slice and is gone before anyone hears of it, the execution is abandoned, the inputs
-/// are deleted; only then another worker takes over its journal.
-fn recover_lost_first_slice(stage: Stage, input: &str, makes: &str, undoes: &str) {
+/// A worker crashes after the first slice and before its report, the execution is abandoned, and the inputs are deleted; then
+/// another worker takes over the journal.
+fn recover_lost_first_slice(stage: Stage, input: &str, creates: &str, undoes: &str) {
     let moment = Moment::before(&plan(SPEC, "{}"), stage);
     in_virtual_time(async {
         let (cloud, clock) = moment.go_on();
         let deps = worker(&moment, &cloud, &clock, &[stage]).await;
-        let gone: Runner = Arc::new(|stage, cx| {
+        let crashing: Runner = Arc::new(|stage, cx| {
             async move {
                 drop((stages())(stage, cx).await);
                 std::future::pending().await
             }
             .boxed()
         });
-        let (stop, told) = watch::channel(Stop::No);
+        let (stop, receiver) = watch::channel(Stop::No);
         let first =
-            tokio::spawn(Service::with_runner(deps.clone(), Settings::default(), gone).run(told.clone()));
-        while called(&cloud, makes) == 0 {
+            tokio::spawn(Service::with_runner(deps.clone(), Settings::default(), crashing).run(receiver.clone()));
+        while called(&cloud, creates) == 0 {
             clock.sleep(Duration::from_secs(1)).await;
         }
         first.abort();
-        assert_eq!(called(&cloud, "PutJobSuccessResult"), 0, "no one heard of it");
+        assert_eq!(called(&cloud, "PutJobSuccessResult"), 0, "the first slice was not reported");
         let pipeline = moment.founded.pipeline_arn.rsplit(':').next().unwrap();
         let stopped = deps.aws.codepipeline.stop_pipeline_execution().pipeline_name(pipeline);
         let stopped = stopped.pipeline_execution_id(&moment.founded.execution).abandon(true);
         stopped.send().await.unwrap();
         delete(&deps, &moment, input).await;
-        let second = tokio::spawn(Service::new(deps, Settings::default()).run(told));
+        let second = tokio::spawn(Service::new(deps, Settings::default()).run(receiver));
         clock.sleep(Duration::from_mins(20)).await;
-        assert_eq!((called(&cloud, makes), called(&cloud, undoes)), (1, 1), "{makes}, {undoes}");
+        assert_eq!((called(&cloud, creates), called(&cloud, undoes)), (1, 1), "{creates}, {undoes}");
         stop.send_replace(Stop::Graceful);
         assert!(second.await.unwrap().unwrap().unfinished.is_empty());
     });
 }
 
 #[test]
-fn what_an_abandoned_first_slice_made_unheard_is_undone() {
+fn an_unreported_first_slice_of_an_abandoned_action_is_undone() {
     recover_lost_first_slice(
         Stage::Bake,
         "SourceArtifact",

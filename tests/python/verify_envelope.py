@@ -4,8 +4,9 @@
 usage: verify_envelope.py ENVELOPE PUBLIC_KEY_PEM
 
 The DSSE envelope is verified by securesystemslib, the statement by in-toto-attestation, and the predicate,
-where a published schema exists for it, by that schema's message. Exits 0 if all accept, 1 if one refuses,
-2 if called wrongly. Needs: pip install securesystemslib cryptography in-toto-attestation
+where the package has its message, by that message. A predicate of the chain must have the link; the predicates
+in STANDALONE have none. Exits 0 if all accept, 1 if one refuses, 2 if called wrongly.
+Needs: pip install securesystemslib cryptography in-toto-attestation
 """
 
 import hashlib
@@ -16,6 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 from google.protobuf import json_format
 from in_toto_attestation.predicates.provenance.v1 import provenance_pb2
 from in_toto_attestation.predicates.test_result.v0 import test_result_pb2
+from in_toto_attestation.predicates.vsa.v1 import vsa_pb2
 from in_toto_attestation.v1 import statement_pb2
 from in_toto_attestation.v1.statement import Statement
 from securesystemslib.dsse import Envelope
@@ -26,7 +28,15 @@ CHAIN_FIELD = "bakeline_chain"
 PREDICATES = {
     "https://slsa.dev/provenance/v1": provenance_pb2.Provenance,
     "https://in-toto.io/attestation/test-result/v0.1": test_result_pb2.TestResult,
+    "https://slsa.dev/verification_summary/v1": vsa_pb2.VerificationSummary,
 }
+STANDALONE = {
+    "https://in-toto.io/attestation/vulns/v0.2",
+    "https://slsa.dev/verification_summary/v1",
+    "https://bakeline.dev/attestation/cleanup-plan/v1",
+}
+LINK = {"run", "service", "stage", "position", "issuedOn", "handOverExpiresOn"}
+RUN = {"system", "pipeline", "runId", "attemptId"}
 
 
 def verify(envelope_bytes: bytes, pem: bytes) -> dict:
@@ -48,13 +58,20 @@ def verify(envelope_bytes: bytes, pem: bytes) -> dict:
 
     statement = json.loads(envelope.payload)
     predicate = dict(statement["predicate"])
-    link = predicate.pop(CHAIN_FIELD)
+    link = predicate.pop(CHAIN_FIELD, None)
     schema = PREDICATES.get(statement["predicateType"])
     if schema is not None:
         # Without the extension field every other field must be one of the published message.
         json_format.ParseDict(predicate, schema())
-    if not {"pipeline_arn", "execution_id", "stage", "sequence", "issued", "expires"} <= link.keys():
-        raise ValueError(f"{CHAIN_FIELD} lacks members: has {sorted(link)}")
+    if statement["predicateType"] in STANDALONE:
+        if link is not None:
+            raise ValueError(f"a standalone statement has the member {CHAIN_FIELD}")
+        return statement
+    if link is None or not LINK <= link.keys() or not RUN <= link["run"].keys():
+        raise ValueError(f"{CHAIN_FIELD} lacks members: has {sorted(link or [])}")
+    for file in link.get("files", []):
+        if set(file) != {"name", "digest"} or len(file["digest"]["sha256"]) != 64:
+            raise ValueError(f"{CHAIN_FIELD} lists a file without name and digest: {file}")
     return statement
 
 
