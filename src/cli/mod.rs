@@ -61,6 +61,9 @@ enum Command {
     /// Run one release through all stages on an embedded AWS, in virtual time
     #[cfg(feature = "rehearsal")]
     Rehearse(rehearse::Args),
+    /// Serve the embedded AWS on a loopback address, for other clients
+    #[cfg(feature = "rehearsal")]
+    ServeAws(rehearse::serve_aws::Args),
     /// Poll CodePipeline for jobs and run them
     Work(work::Args),
     /// Run one job from a job document until its action ends
@@ -115,6 +118,8 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let ended = match args.command {
         #[cfg(feature = "rehearsal")]
         Command::Rehearse(args) => rehearse::main(args, output),
+        #[cfg(feature = "rehearsal")]
+        Command::ServeAws(args) => rehearse::serve_aws::main(&args),
         Command::Work(args) => work::main(args, format),
         Command::Run(args) => run::main(args),
         Command::Doctor(args) => doctor::main(args, output),

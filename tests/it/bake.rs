@@ -76,7 +76,7 @@ impl Baked {
         use base64::Engine as _;
         use std::io::Read as _;
         let bucket =
-            bakeline_rehearsal::services::s3::bucket(&self.after.world, &self.after.founded.bucket).unwrap();
+            bakeline_rehearsal::services::s3::bucket(&self.after.world, &self.after.provisioned.bucket).unwrap();
         let (_, object) = bucket
             .objects()
             .filter(|(key, _)| key.contains("BakedImag"))
@@ -104,7 +104,7 @@ pub fn bake(moment: &Moment) -> Baked {
 
 pub fn tell(moment: &Moment, cloud: &Cloud, status: ActionStatus) -> Baked {
     let after = moment.now(cloud);
-    let execution = codepipeline::execution(&after.world, &after.founded.execution).unwrap();
+    let execution = codepipeline::execution(&after.world, &after.provisioned.execution).unwrap();
     let failure = execution.runs.iter().rev().find_map(|run| run.failure.clone());
     Baked {
         status,
@@ -119,19 +119,19 @@ pub fn again(first: &Baked) -> Moment {
     let mut moment = first.after.clone();
     let mut world = moment.world.clone();
     let started = ask(&moment, &mut world, "codepipeline", "StartPipelineExecution", json!({"name": "web"}));
-    moment.founded.execution = started["pipelineExecutionId"].as_str().unwrap().into();
+    moment.provisioned.execution = started["pipelineExecutionId"].as_str().unwrap().into();
     moment.world = world;
     moment
 }
 
 /// Another scenario from here on.
 fn under(mut moment: Moment, scenario: &str) -> Moment {
-    bakeline_rehearsal::scenario::Scenario::parse(scenario, "scenario").unwrap().apply(&mut moment.world);
+    bakeline_rehearsal::scenario::Scenario::parse(&format!("version: 1\n{scenario}"), "scenario").unwrap().apply(&mut moment.world);
     moment
 }
 
 pub const REUSED: (&str, &str) = ("    volume:", "    reuse: same_parent\n    volume:");
-const GOOD: &str = "build: {minutes: 10}";
+const GOOD: &str = "build: {duration: 10m}";
 
 #[test]
 fn a_recipe_becomes_components_a_recipe_and_encrypted_images_in_two_regions() {
@@ -172,7 +172,7 @@ fn what_did_not_change_makes_no_component_and_no_recipe() {
 fn a_newer_parent_makes_a_recipe_and_no_component() {
     let first = bake(&release(&[], GOOD));
     let mut moment = again(&first);
-    let image = moment.founded.current_image.clone();
+    let image = moment.provisioned.current_image.clone();
     assert_eq!(image, None, "the fixture has no fleet");
     let other = first.images("eu-west-1")[0]["ImageId"].as_str().unwrap().to_owned();
     let name = "/aws/service/ami-amazon-linux-latest/al2023-ami-minimal-kernel-default-x86_64";
@@ -244,7 +244,7 @@ fn releases_that_ask_for_the_same_at_once_bake_once() {
         let started = cloud.with_world(|world| {
             ask(&moment, world, "codepipeline", "StartPipelineExecution", json!({"name": "web"}))
         });
-        other.founded.execution = started["pipelineExecutionId"].as_str().unwrap().into();
+        other.provisioned.execution = started["pipelineExecutionId"].as_str().unwrap().into();
         let journal = Arc::new(Journal::in_memory());
         let deps = moment.worker(&cloud, &clock, &journal, &[Stage::Bake], Telemetry::default()).await;
         let first = work(&moment, &cloud, &deps, Stage::Bake).await;
@@ -258,7 +258,7 @@ fn releases_that_ask_for_the_same_at_once_bake_once() {
 }
 
 fn finding(id: &str, severity: &str, more: &str) -> String {
-    format!("build: {{minutes: 10, scan: {{{more} findings: [{{id: {id}, severity: {severity}}}]}}}}")
+    format!("build: {{duration: 10m, scan: {{{more} findings: [{{id: {id}, severity: {severity}}}]}}}}")
 }
 
 /// Bakes that are refused: what is different, and words of the reason. Whatever was made is taken away again.
@@ -271,7 +271,7 @@ fn a_bake_that_is_refused_leaves_nothing_in_any_region() {
         (
             "more than are let through",
             vec![],
-            "build: {minutes: 10, scan: {findings: [{id: CVE-1, severity: HIGH}, {id: CVE-2, severity: HIGH}]}}".into(),
+            "build: {duration: 10m, scan: {findings: [{id: CVE-1, severity: high}, {id: CVE-2, severity: high}]}}".into(),
             &["2 HIGH, max 1", "CVE-1", "CVE-2"],
         ),
         (
@@ -283,13 +283,13 @@ fn a_bake_that_is_refused_leaves_nothing_in_any_region() {
         (
             "a scan that was abandoned",
             vec![],
-            "build: {minutes: 10, scan: {abandoned: true}}".into(),
+            "build: {duration: 10m, scan: {abandoned: true}}".into(),
             &["no completed vulnerability scan: it ended ABANDONED"],
         ),
         (
             "a scan that does not end",
             vec![("      high: 1\n", "      high: 1\n      wait: 10m\n")],
-            "build: {minutes: 10, scan: {lags_minutes: 300}}".into(),
+            "build: {duration: 10m, scan: {delay: 300m}}".into(),
             &["is collecting 10m after the image was available"],
         ),
         (
@@ -305,34 +305,34 @@ fn a_bake_that_is_refused_leaves_nothing_in_any_region() {
         (
             "a build that hangs",
             vec![],
-            "build: {minutes: 10, outcome: hangs}".into(),
+            "build: {duration: 10m, outcome: {hangs: {}}}".into(),
             &["made no progress for", "bake.stalled_after is 45m"],
         ),
         (
             "a build that takes too long",
             vec![("timeout: 2h", "timeout: 10m")],
-            "build: {minutes: 30}".into(),
+            "build: {duration: 30m}".into(),
             &["did not end by its deadline"],
         ),
         (
             "a deadline in the middle of the distribution",
             vec![("timeout: 2h", "timeout: 27m")],
-            "build: {minutes: 30}".into(),
+            "build: {duration: 30m}".into(),
             &["did not end by its deadline", "2 of the build's images were removed"],
         ),
         (
             "a component that fails",
             vec![],
-            "build: {minutes: 10, outcome: !failed {component: web-web, step: Download, message: no such key}}".into(),
+            "build: {duration: 10m, outcome: {failed: {component: web-web, step: Download, message: no such key}}}".into(),
             &["web-web", "Download", "no such key"],
         ),
         (
             "a distribution that fails for good",
             vec![],
-            "build: {minutes: 10, outcome: !distribution_failed {region: eu-central-1, message: quota}}".into(),
+            "build: {duration: 10m, outcome: {distribution_failed: {region: eu-central-1, message: quota}}}".into(),
             &["region eu-central-1", "quota", "2 of the build's images were removed"],
         ),
-        ("someone cancels it", vec![], "build: {minutes: 10, outcome: cancelled}".into(), &["ended CANCELLED"]),
+        ("someone cancels it", vec![], "build: {duration: 10m, outcome: {cancelled: {}}}".into(), &["ended CANCELLED"]),
     ];
     for (name, changes, scenario, words) in &cases {
         let baked = bake(&release(changes, scenario));
@@ -357,18 +357,18 @@ fn a_bake_gets_past_what_passes() {
         ("a finding someone answers for", vec![], finding("CVE-2026-1001", "CRITICAL", "")),
         ("as many as are let through", vec![], finding("CVE-2026-5", "HIGH", "")),
         ("a severity that is not counted", vec![], finding("CVE-2026-5", "MEDIUM", "")),
-        ("a scan that lags", vec![], "build: {minutes: 10, scan: {lags_minutes: 20}}".into()),
+        ("a scan that lags", vec![], "build: {duration: 10m, scan: {delay: 20m}}".into()),
         (
             "a finding without a fix",
             vec![("      high: 1\n", "      high: 1\n      only_fixable: true\n")],
-            "build: {minutes: 10, scan: {findings: [{id: CVE-9, severity: CRITICAL, fix: \"NO\"}]}}".into(),
+            "build: {duration: 10m, scan: {findings: [{id: CVE-9, severity: critical, fix: none}]}}".into(),
         ),
         (
             "a distribution that fails once",
             vec![],
-            "build: {minutes: 10, builds: 1, outcome: !distribution_failed {region: eu-central-1, message: quota}}".into(),
+            "build: {duration: 10m, times: 1, outcome: {distribution_failed: {region: eu-central-1, message: quota}}}".into(),
         ),
-        ("a long build that moves", vec![("timeout: 2h", "timeout: 8h")], "build: {minutes: 120}".into()),
+        ("a long build that moves", vec![("timeout: 2h", "timeout: 8h")], "build: {duration: 120m}".into()),
         ("no volume of its own", vec![("    volume: { size_gib: 10 }\n", ""), ("encrypted: true, boot", "boot")], GOOD.into()),
         ("no parameter", vec![("  parameter: /imagebuilder/web/candidate\n", "")], GOOD.into()),
         ("no gates on the scan", vec![("      critical: 0\n      high: 1\n", "      low: 0\n")], GOOD.into()),
@@ -385,7 +385,7 @@ fn a_bake_gets_past_what_passes() {
 
 #[test]
 fn a_distribution_that_failed_is_run_on_in_place() {
-    let scenario = "build: {minutes: 10, builds: 1, outcome: !distribution_failed {region: eu-central-1, message: quota}}";
+    let scenario = "build: {duration: 10m, times: 1, outcome: {distribution_failed: {region: eu-central-1, message: quota}}}";
     let baked = bake(&release(&[], scenario));
     assert_eq!(baked.status, ActionStatus::Succeeded, "{}", baked.why);
     assert_eq!((baked.calls("CreateImage").len(), baked.calls("RetryImage").len()), (1, 1));
@@ -412,10 +412,10 @@ fn in_the_hub(baked: &Baked) -> std::collections::BTreeMap<String, Value> {
 
 #[test]
 fn findings_go_to_security_hub_in_batches_whether_they_let_the_image_through_or_not() {
-    let many: Vec<String> = (0..150).map(|n| format!("{{id: CVE-2026-{n}, severity: LOW}}")).collect();
+    let many: Vec<String> = (0..150).map(|n| format!("{{id: CVE-2026-{n}, severity: low}}")).collect();
     let scenario = |more: &str| {
         format!(
-            "build: {{minutes: 10, scan: {{findings: [{{id: CVE-2026-1001, severity: CRITICAL}}{more}]}}}}"
+            "build: {{duration: 10m, scan: {{findings: [{{id: CVE-2026-1001, severity: critical}}{more}]}}}}"
         )
     };
     let baked = bake(&release(&[TO_THE_HUB], &scenario(&format!(", {}", many.join(", ")))));
@@ -432,7 +432,7 @@ fn findings_go_to_security_hub_in_batches_whether_they_let_the_image_through_or_
     assert_eq!(found["CVE-2026-7"]["FindingProviderFields"]["Severity"]["Label"], "LOW");
     assert_eq!(found["CVE-2026-7"]["Workflow"]["Status"], "NEW");
 
-    let refused = bake(&release(&[TO_THE_HUB], &scenario(", {id: CVE-2026-7, severity: CRITICAL}")));
+    let refused = bake(&release(&[TO_THE_HUB], &scenario(", {id: CVE-2026-7, severity: critical}")));
     assert_eq!(refused.status, ActionStatus::Failed);
     assert_eq!(in_the_hub(&refused).len(), 2, "what stopped the release is there to be worked on");
     assert_eq!(refused.images("eu-west-1"), Vec::<Value>::new());
@@ -443,8 +443,8 @@ fn findings_go_to_security_hub_in_batches_whether_they_let_the_image_through_or_
 
 #[test]
 fn findings_that_security_hub_does_not_take_are_told_and_stop_nothing() {
-    let scenario = "build: {minutes: 10, scan: {findings: [{id: CVE-1, severity: LOW}, {id: CVE-2, severity: LOW}]}}\n\
-                    security_hub: {refuses: {CVE-2: no such generator}}\n";
+    let scenario = "build: {duration: 10m, scan: {findings: [{id: CVE-1, severity: low}, {id: CVE-2, severity: low}]}}\n\
+                    aws: {securityhub: {rejects: {CVE-2: no such generator}}}\n";
     let baked = bake(&release(&[TO_THE_HUB], scenario));
     assert_eq!(baked.status, ActionStatus::Succeeded, "{}", baked.why);
     assert_eq!(in_the_hub(&baked).into_keys().collect::<Vec<_>>(), ["CVE-1"]);
@@ -457,7 +457,7 @@ fn findings_that_security_hub_does_not_take_are_told_and_stop_nothing() {
 
 #[test]
 fn a_security_hub_that_is_not_enabled_is_the_specs_mistake() {
-    let scenario = "build: {minutes: 10, scan: {findings: [{id: CVE-1, severity: LOW}]}}\nsecurity_hub: {enabled: false}\n";
+    let scenario = "build: {duration: 10m, scan: {findings: [{id: CVE-1, severity: low}]}}\naws: {securityhub: {enabled: false}}\n";
     let baked = bake(&release(&[TO_THE_HUB], scenario));
     assert_eq!(baked.status, ActionStatus::Failed);
     assert!(baked.why.contains("enable Security Hub in this account and region"), "{}", baked.why);

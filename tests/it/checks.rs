@@ -86,10 +86,10 @@ fn test(moment: &Moment) -> Tested {
         let deps = moment.worker(&cloud, &clock, &journal, &[Stage::Test], Telemetry::default()).await;
         let status = work(moment, &cloud, &deps, Stage::Test).await;
         let after = moment.now(&cloud);
-        let execution = codepipeline::execution(&after.world, &after.founded.execution).unwrap();
+        let execution = codepipeline::execution(&after.world, &after.provisioned.execution).unwrap();
         let failure = execution.runs.iter().rev().find_map(|run| run.failure.clone());
         let mut files = BTreeMap::new();
-        let bucket = bakeline_rehearsal::services::s3::bucket(&after.world, &after.founded.bucket).unwrap();
+        let bucket = bakeline_rehearsal::services::s3::bucket(&after.world, &after.provisioned.bucket).unwrap();
         if let Some((_, object)) = bucket.objects().find(|(key, _)| key.contains("TestedIma")) {
             let mut zip = zip::ZipArchive::new(std::io::Cursor::new(object.body.to_vec())).unwrap();
             for index in 0..zip.len() {
@@ -112,10 +112,10 @@ fn test(moment: &Moment) -> Tested {
 
 /// The image under behaviours of its commands.
 pub fn commands(rules: &str) -> String {
-    format!("build: {{minutes: 4}}\nbaked_image: {{commands: [{rules}]}}\n")
+    format!("build: {{duration: 4m}}\nimages: {{baked: {{instance: {{commands: [{rules}]}}}}}}\n")
 }
 
-static GOOD: LazyLock<Tested> = LazyLock::new(|| test(&baked(&[], "build: {minutes: 4}")));
+static GOOD: LazyLock<Tested> = LazyLock::new(|| test(&baked(&[], "build: {duration: 4m}")));
 
 #[test]
 fn checks_of_every_kind_pass_and_are_told_of() {
@@ -142,7 +142,7 @@ fn documents(scenario: &str) -> Moment {
 
 #[test]
 fn documents_are_run_and_their_steps_are_told_of() {
-    let scenario = commands("{contains: Operation=Scan, stdout: nothing is missing, seconds: 30}");
+    let scenario = commands("{contains: Operation=Scan, stdout: nothing is missing, duration: 30s}");
     let tested = test(&documents(&scenario));
     assert_eq!(tested.status, ActionStatus::Succeeded, "{}", tested.why);
     let told = |path: &str| String::from_utf8(tested.files[path].clone()).unwrap();
@@ -162,7 +162,7 @@ fn a_document_that_fails_says_which_step_and_one_that_hangs_is_cancelled() {
             "{contains: Operation=Scan, exit_code: 3, stdout: openssl is missing}",
             "check \"patched\" (AWS-RunPatchBaseline) failed: exit code 3; its last output: == PatchLinux: Failed",
         ),
-        ("{contains: web-smoke, seconds: 90000}", "check \"smoke\" (web-smoke) failed"),
+        ("{contains: web-smoke, duration: 90000s}", "check \"smoke\" (web-smoke) failed"),
     ];
     for (rule, why) in cases {
         let tested = test(&documents(&commands(rule)));
@@ -194,7 +194,7 @@ pub fn soaked(at_most: f64, scenario: &str) -> Moment {
 
 #[test]
 fn a_soak_watches_the_instance_after_its_checks() {
-    let tested = test(&soaked(50.0, "build: {minutes: 4}"));
+    let tested = test(&soaked(50.0, "build: {duration: 4m}"));
     assert_eq!(tested.status, ActionStatus::Succeeded, "{}", tested.why);
     let said = tested.statement();
     let passed = said["predicate"]["passedTests"].as_array().unwrap();
@@ -208,7 +208,7 @@ fn a_soak_watches_the_instance_after_its_checks() {
 
 #[test]
 fn a_soak_that_leaves_its_bounds_fails_the_test() {
-    let tested = test(&soaked(0.1, "build: {minutes: 4}"));
+    let tested = test(&soaked(0.1, "build: {duration: 4m}"));
     assert_eq!(tested.status, ActionStatus::Failed);
     assert!(tested.why.contains("check \"soak\" (soak) failed: cpu is"), "{}", tested.why);
     assert!(tested.why.contains("at most 0.1 passes"), "{}", tested.why);
@@ -226,7 +226,7 @@ fn nothing_is_watched_after_checks_that_failed() {
 
 #[test]
 fn independent_checks_run_side_by_side_and_the_others_wait() {
-    let tested = test(&baked(&[], &commands("{contains: cloud-init, seconds: 60}")));
+    let tested = test(&baked(&[], &commands("{contains: cloud-init, duration: 60s}")));
     assert_eq!(tested.status, ActionStatus::Succeeded, "{}", tested.why);
     let sent = tested.sent();
     // The package is looked at while cloud-init still runs, everything else after it.
@@ -304,7 +304,7 @@ fn a_test_that_fails_says_why_and_leaves_no_instance() {
         (
             "it does not come back from its reboot",
             vec![],
-            commands("{contains: boot_id, seconds: 3600}"),
+            commands("{contains: boot_id, duration: 3600s}"),
             &["\"reboot\" (reboot)", "ran longer than 600 s"],
         ),
         (
@@ -316,13 +316,13 @@ fn a_test_that_fails_says_why_and_leaves_no_instance() {
         (
             "a script hangs",
             vec![],
-            commands("{contains: /login, seconds: 36000}"),
+            commands("{contains: /login, duration: 36000s}"),
             &["ran longer than 120 s"],
         ),
         (
             "it does not boot",
             vec![],
-            "build: {minutes: 4}\nbaked_image: {boots: false}".into(),
+            "build: {duration: 4m}\nimages: {baked: {instance: {boot: never}}}".into(),
             &["was not up within 900 s"],
         ),
     ];
@@ -344,7 +344,7 @@ pub const OUTPUT: (&str, &str) =
 pub fn prints(lines: usize, more: &str) -> String {
     let text: String = (0..lines).map(|line| format!("line {line} of a long story\\n")).collect();
     let rule = format!("{{contains: healthz, stdout: \"{text}the end\"}}");
-    format!("build: {{minutes: 4}}\nbaked_image: {{commands: [{rule}]{more}}}\n")
+    format!("build: {{duration: 4m}}\nimages: {{baked: {{instance: {{commands: [{rule}]{more}}}}}}}\n")
 }
 
 #[test]
@@ -389,7 +389,7 @@ fn the_console_of_an_instance_that_failed_is_kept() {
 #[test]
 fn a_spot_instance_is_asked_for_first_and_an_on_demand_one_where_there_is_none() {
     let spot = ("  instance_type: t3.small\n", "  instance_type: t3.small\n  spot: true\n");
-    for (scenario, launches) in [("build: {minutes: 4}", 1), ("build: {minutes: 4}\nno_spot: true", 2)] {
+    for (scenario, launches) in [("build: {duration: 4m}", 1), ("build: {duration: 4m}\naws: {ec2: {spot_capacity: none}}", 2)] {
         let tested = test(&baked(&[spot], scenario));
         assert_eq!(tested.status, ActionStatus::Succeeded, "{}", tested.why);
         let asked: Vec<&Record> = tested.records.iter().filter(|r| r.operation == "RunInstances").collect();
@@ -404,7 +404,7 @@ fn a_spot_instance_is_asked_for_first_and_an_on_demand_one_where_there_is_none()
 fn a_planted_secret_is_nowhere_in_what_is_sent_or_left() {
     // The value that the instance would read, planted where the check's role would find it.
     const PLANTED: &str = "pl4nted-s3cret-value";
-    let mut moment = baked(&[], "build: {minutes: 4}");
+    let mut moment = baked(&[], "build: {duration: 4m}");
     let mut world = moment.world.clone();
     ask(
         &moment,
@@ -414,7 +414,7 @@ fn a_planted_secret_is_nowhere_in_what_is_sent_or_left() {
         json!({"Name": "web", "SecretString": PLANTED}),
     );
     moment.world = world;
-    Scenario::parse("build: {minutes: 4}", "s").unwrap().apply(&mut moment.world);
+    Scenario::parse("version: 1\nbuild: {duration: 4m}", "s").unwrap().apply(&mut moment.world);
     let tested = test(&moment);
     assert_eq!(tested.status, ActionStatus::Succeeded, "{}", tested.why);
     let sent: String = ssm::commands(&tested.after.world).map(|command| command.script.clone()).collect();

@@ -32,7 +32,7 @@ const DAY: u64 = 86_400;
 
 /// Refuses every call of one operation.
 fn denied(service: &str, operation: &str) -> FaultPlan {
-    FaultPlan::default().rule(When::nth(service, operation, 0), Fault::Deny)
+    FaultPlan::default().rule(When::every(service, operation), Fault::Deny)
 }
 
 #[test]

@@ -15,9 +15,9 @@ use crate::trail::ask;
 
 const SPEC: &str = "tests/it/fixtures/containers/bakeline.yaml";
 const REGIONS: [&str; 2] = ["eu-west-1", "eu-central-1"];
-const GOOD: &str = "build: {minutes: 10}";
+const GOOD: &str = "build: {duration: 10m}";
 const REUSED: (&str, &str) = ("    repository:", "    reuse: same_parent\n    repository:");
-const FINDING: &str = "build: {minutes: 10, scan: {findings: [{id: CVE-2026-7, severity: CRITICAL}]}}";
+const FINDING: &str = "build: {duration: 10m, scan: {findings: [{id: CVE-2026-7, severity: critical}]}}";
 
 fn release(changes: &[(&str, &str)], scenario: &str) -> Moment {
     Moment::start(&changed(SPEC, &["image/web.yaml", "image/Dockerfile"], changes, scenario))
@@ -116,28 +116,28 @@ fn a_container_that_is_refused_leaves_nothing_in_any_registry() {
         (
             "a scan that was abandoned",
             vec![],
-            "build: {minutes: 10, scan: {abandoned: true}}",
+            "build: {duration: 10m, scan: {abandoned: true}}",
             "no completed vulnerability scan",
         ),
         (
             "a component that fails",
             vec![],
-            "build: {minutes: 10, outcome: !failed {component: web-web, step: Download, message: no such key}}",
+            "build: {duration: 10m, outcome: {failed: {component: web-web, step: Download, message: no such key}}}",
             "no such key",
         ),
         (
             "a distribution that fails for good",
             vec![],
-            "build: {minutes: 10, outcome: !distribution_failed {region: eu-central-1, message: quota}}",
+            "build: {duration: 10m, outcome: {distribution_failed: {region: eu-central-1, message: quota}}}",
             "region eu-central-1",
         ),
         (
             "a deadline in the middle of the distribution",
             vec![("timeout: 2h", "timeout: 27m")],
-            "build: {minutes: 30}",
+            "build: {duration: 30m}",
             "did not end by its deadline",
         ),
-        ("someone cancels it", vec![], "build: {minutes: 10, outcome: cancelled}", "ended CANCELLED"),
+        ("someone cancels it", vec![], "build: {duration: 10m, outcome: {cancelled: {}}}", "ended CANCELLED"),
         (
             "a region that is expected and not distributed to",
             vec![(

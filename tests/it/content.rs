@@ -24,7 +24,7 @@ use crate::trail::ask;
 
 pub const HOME: (&str, &str) = ("  gates:\n", "  content: home\n  gates:\n");
 pub const ALL: (&str, &str) = ("  gates:\n", "  content: all\n  gates:\n");
-const GOOD: &str = "build: {minutes: 10}";
+const GOOD: &str = "build: {duration: 10m}";
 const DIGEST: &str = "bakeline_ebsContentV1";
 
 /// The digest as docs/predicates.md writes it down, over the volumes' names, sizes and written blocks.
@@ -50,7 +50,7 @@ fn image(moment: &mut Moment, name: &str, gib: u32, volumes: &[Blocks]) -> (Stri
         description: None,
         tags: std::collections::BTreeMap::new(),
         source_image: None,
-        behaviour: bakeline_rehearsal::behaviour::Behaviour::default(),
+        behavior: bakeline_rehearsal::instance_behavior::InstanceBehavior::default(),
         available_after: std::time::Duration::ZERO,
         snapshots: volumes.len(),
         disk: Disk { size: gib, encrypted: false },

@@ -262,7 +262,7 @@ pub fn crash_some(
 fn went_wrong(case: &Case<'_>, stage: Stage, expected: &Run) -> Vec<String> {
     let nth = case.call - case.rest.calls;
     let index = u64::try_from(nth).expect("fits") + 1;
-    let plan = FaultPlan::default().rule(When::Index(index), case.fault.clone());
+    let plan = FaultPlan::default().rule(When::index(index), case.fault.clone());
     let disturbed = run(&case.rest.moment, stage, plan);
     let mut wrong = Vec::new();
     // The fault met the call it was meant for, or the case says nothing.
@@ -333,8 +333,8 @@ fn every_call_of_cleanup_survives_every_fault() {
 /// Stages that have to undo what they did, each at the moment before it.
 pub fn backward() -> impl Iterator<Item = (Stage, Moment)> {
     [
-        (Stage::Test, "baked_image: {commands: [{contains: web, exit_code: 1, stderr: no}]}\n"),
-        (Stage::Promote, "baked_image: {error_rate: 0.2}\n"),
+        (Stage::Test, "images: {baked: {instance: {commands: [{contains: web, exit_code: 1, stderr: no}]}}}\n"),
+        (Stage::Promote, "images: {baked: {instance: {error_rate: 0.2}}}\n"),
     ]
     .into_iter()
     .map(|(stage, scenario)| {
@@ -358,7 +358,7 @@ fn every_call_on_the_way_back_survives_every_fault() {
 }
 
 /// A release that takes minutes: as few looks as show everything.
-pub const SHORT: &str = "build: {minutes: 4}\n";
+pub const SHORT: &str = "build: {duration: 4m}\n";
 
 pub fn report(failures: &[String]) {
     let shown: Vec<&String> = failures.iter().take(25).collect();

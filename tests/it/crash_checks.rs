@@ -9,14 +9,14 @@ use crate::{bake, checks, content};
 /// Bakes: forward, with a retried distribution, a shared build, and back from a finding.
 #[test]
 fn every_call_of_a_bake_by_recipe_survives_every_fault() {
-    let failing = "outcome: !distribution_failed {region: eu-central-1, message: quota}";
-    let finding = "scan: {findings: [{id: CVE-2026-7, severity: CRITICAL}]}";
+    let failing = "outcome: {distribution_failed: {region: eu-central-1, message: quota}}";
+    let finding = "scan: {findings: [{id: CVE-2026-7, severity: critical}]}";
     let cases = [
         ("recipe", vec![], SHORT.to_owned()),
-        ("distribution retried", vec![], format!("build: {{minutes: 4, builds: 1, {failing}}}")),
+        ("distribution retried", vec![], format!("build: {{duration: 4m, times: 1, {failing}}}")),
         ("content", vec![content::ALL], SHORT.to_owned()),
         ("shared build", vec![bake::REUSED], SHORT.to_owned()),
-        ("finding", vec![], format!("build: {{minutes: 4, {finding}}}")),
+        ("finding", vec![], format!("build: {{duration: 4m, {finding}}}")),
     ];
     let mut failures = Vec::new();
     for (name, changes, scenario) in cases {

@@ -27,12 +27,12 @@ fn examination(moment: &Moment, aws: Aws, now: bakeline::engine::Timestamp, spec
     Examination {
         aws,
         now,
-        pipeline: moment.founded.pipeline_arn.rsplit(':').next().unwrap().into(),
+        pipeline: moment.provisioned.pipeline_arn.rsplit(':').next().unwrap().into(),
         spec: Some((ReleaseSpec::parse(&text, spec).unwrap(), spec.into())),
-        signing_key: Some(format!("kms:{}", moment.founded.signing_key).parse().unwrap()),
+        signing_key: Some(format!("kms:{}", moment.provisioned.signing_key).parse().unwrap()),
         environments: Environments::default(),
-        trust: Some(TrustRoot::parse(&fixtures::trust_root(&moment.founded)).unwrap()),
-        journal: Some(moment.founded.bucket.clone()),
+        trust: Some(TrustRoot::parse(&fixtures::trust_root(&moment.provisioned)).unwrap()),
+        journal: Some(moment.provisioned.bucket.clone()),
     }
 }
 
@@ -52,13 +52,13 @@ fn disturbed(
     adjust: impl FnOnce(&mut Examination),
     faults: FaultPlan,
 ) -> Vec<Finding> {
-    let moment = Moment::start(&plan(spec, "{}"));
+    let moment = Moment::start(&plan(spec, ""));
     in_virtual_time(async {
         let (cloud, clock) = moment.go_on();
         // Half an hour of traffic: as long as a hold.
         clock.sleep(Duration::from_mins(30)).await;
-        let aws = Aws::new(&fixtures::sdk_config(&cloud, &moment.founded, &moment.region, &clock));
-        change(aws.clone(), moment.founded.signing_key.clone()).await;
+        let aws = Aws::new(&fixtures::sdk_config(&cloud, &moment.provisioned, &moment.region, &clock));
+        change(aws.clone(), moment.provisioned.signing_key.clone()).await;
         let mut examination = examination(&moment, aws, clock.now(), spec);
         adjust(&mut examination);
         let before = cloud.with_transcript(|transcript| transcript.records().len());
@@ -256,8 +256,8 @@ fn the_preflight_of_a_promotion_is_checked() {
 #[test]
 fn a_resource_that_cannot_be_read_is_never_ok() {
     let refused = |service: &str, operation: &str, code: &str, status: u16| {
-        let fault = Fault::FailBefore { status, code: code.to_owned() };
-        let plan = FaultPlan::default().rule(When::nth(service, operation, 0), fault);
+        let fault = Fault::error(status, code);
+        let plan = FaultPlan::default().rule(When::every(service, operation), fault);
         disturbed(SPEC, nothing, |_| {}, plan)
     };
     for (service, operation, code, check) in [

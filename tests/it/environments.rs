@@ -43,7 +43,7 @@ pub fn start(targets: &str) -> Moment {
     let text = std::fs::read_to_string(&spec).unwrap();
     std::fs::write(&spec, format!("{text}\ntargets: {targets}\n")).unwrap();
     let mut plan = Plan::read(&spec, None).unwrap();
-    plan.scenario = Scenario::parse("{}", "scenario").unwrap();
+    plan.scenario = Scenario::parse("version: 1", "scenario").unwrap();
     Moment::start(&plan)
 }
 

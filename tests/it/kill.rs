@@ -12,7 +12,7 @@ use crate::support::repository;
 
 pub const BAKELINE: &str = env!("CARGO_BIN_EXE_bakeline");
 
-/// `bakeline rehearse --listen`, and what it tells its clients to set.
+/// `bakeline serve-aws`, and the environment variables that it prints for its clients.
 pub struct Listening {
     process: Child,
     stdout: BufReader<ChildStdout>,
@@ -28,7 +28,7 @@ impl Listening {
     /// With the releases, the scenario and the speed that `say` gives.
     pub fn with(folder: &Path, say: impl FnOnce(&mut Command) -> &mut Command) -> Self {
         let mut command = Command::new(BAKELINE);
-        say(command.arg("rehearse"));
+        say(command.arg("serve-aws"));
         let mut process = command
             .args(["--listen", "127.0.0.1:0", "--out"])
             .arg(folder.join("out"))
@@ -209,6 +209,6 @@ fn a_job_that_is_killed_repeatedly_builds_one_image() {
 
 /// The source artifact of the release, as a rehearsal packs it.
 fn source() -> Vec<u8> {
-    let plan = crate::support::plan("tests/it/fixtures/crash/bakeline.yaml", "{}");
+    let plan = crate::support::plan("tests/it/fixtures/crash/bakeline.yaml", "");
     plan.setup.source.to_vec()
 }

@@ -61,7 +61,7 @@ struct End {
 
 /// The world in which the promote job of this release waits.
 fn before(spec: &str, scenario: &str) -> Moment {
-    Moment::before(&plan(spec, &format!("build: {{minutes: 4}}\n{scenario}")), Stage::Promote)
+    Moment::before(&plan(spec, &format!("build: {{duration: 4m}}\n{scenario}")), Stage::Promote)
 }
 
 fn play(moment: &Moment, meanwhile: Meanwhile) -> End {
@@ -125,7 +125,7 @@ fn play(moment: &Moment, meanwhile: Meanwhile) -> End {
 
 /// The files of the promotion's artifact.
 fn artifact(moment: &Moment, world: &World) -> BTreeMap<String, Vec<u8>> {
-    let bucket = s3::bucket(world, &moment.founded.bucket).unwrap();
+    let bucket = s3::bucket(world, &moment.provisioned.bucket).unwrap();
     let found = bucket
         .objects()
         .find(|(key, _)| key.split('/').nth(1).is_some_and(|cut| cut.starts_with("Promoted")));
@@ -180,7 +180,7 @@ fn fleet_of(group: &str, moment: &Moment, world: &mut World) -> BTreeMap<String,
         let found =
             ask(moment, world, "ec2", "DescribeInstances", json!({"InstanceIds": [instance["InstanceId"]]}));
         let image = &found["Reservations"][0]["Instances"][0]["ImageId"];
-        let old = moment.founded.current_image.as_deref() == image.as_str();
+        let old = moment.provisioned.current_image.as_deref() == image.as_str();
         *count.entry(if old { "old" } else { "new" }.to_owned()).or_default() += 1;
     }
     count

@@ -41,9 +41,9 @@ async fn production(deps: &WorkerDeps) -> FleetView {
 }
 
 fn stop(moment: &Moment, world: &mut World) {
-    let pipeline = moment.founded.pipeline_arn.rsplit(':').next();
+    let pipeline = moment.provisioned.pipeline_arn.rsplit(':').next();
     let input =
-        json!({"pipelineName": pipeline, "pipelineExecutionId": moment.founded.execution, "abandon": true});
+        json!({"pipelineName": pipeline, "pipelineExecutionId": moment.provisioned.execution, "abandon": true});
     ask(moment, world, "codepipeline", "StopPipelineExecution", input);
 }
 
@@ -81,10 +81,10 @@ pub fn abandoned(moment: &Moment, stage: Stage) -> Moment {
     let mut moment = dies_at(moment, stage);
     let mut world = moment.world.clone();
     stop(&moment, &mut world);
-    let pipeline = moment.founded.pipeline_arn.rsplit(':').next();
+    let pipeline = moment.provisioned.pipeline_arn.rsplit(':').next();
     let started =
         ask(&moment, &mut world, "codepipeline", "StartPipelineExecution", json!({"name": pipeline}));
-    started["pipelineExecutionId"].as_str().unwrap().clone_into(&mut moment.founded.execution);
+    started["pipelineExecutionId"].as_str().unwrap().clone_into(&mut moment.provisioned.execution);
     moment.world = world;
     moment
 }
@@ -105,10 +105,10 @@ async fn kinds(deps: &WorkerDeps) -> Vec<LeftoverKind> {
 #[test]
 fn leftovers_are_removable_once_their_run_has_ended() {
     let cases = [
-        (Moment::start(&example("{}")), Stage::Bake, vec![LeftoverKind::Build]),
-        (Moment::before(&example("{}"), Stage::Test), Stage::Test, vec![LeftoverKind::TestInstance]),
+        (Moment::start(&example("")), Stage::Bake, vec![LeftoverKind::Build]),
+        (Moment::before(&example(""), Stage::Test), Stage::Test, vec![LeftoverKind::TestInstance]),
         (
-            Moment::before(&plan(TRIAL, "{}"), Stage::Promote),
+            Moment::before(&plan(TRIAL, ""), Stage::Promote),
             Stage::Promote,
             vec![LeftoverKind::CanaryGroup; 2],
         ),
@@ -121,7 +121,7 @@ fn leftovers_are_removable_once_their_run_has_ended() {
             let before = production(&deps).await;
             let found: Vec<Leftover> = reap::find(&deps.aws, Builds::All).await.unwrap();
             assert_eq!(found.iter().map(|one| one.kind).collect::<Vec<_>>(), expected, "{stage}");
-            assert!(found.iter().all(|one| one.run.run_id == moment.founded.execution), "{found:?}");
+            assert!(found.iter().all(|one| one.run.run_id == moment.provisioned.execution), "{found:?}");
             let status = async || {
                 let run_statuses = reap::run_statuses(&deps.aws, &found).await.unwrap();
                 run_statuses.into_values().collect::<Vec<_>>()
@@ -159,7 +159,7 @@ fn leftovers_are_removable_once_their_run_has_ended() {
 
 #[test]
 fn a_run_that_no_pipeline_knows_does_not_count_as_ended() {
-    let moment = dies_at(&Moment::before(&example("{}"), Stage::Test), Stage::Test);
+    let moment = dies_at(&Moment::before(&example(""), Stage::Test), Stage::Test);
     in_virtual_time(async {
         let (cloud, clock) = moment.go_on();
         let deps = worker(&moment, &cloud, &clock, Stage::Cleanup).await;
@@ -174,7 +174,7 @@ fn a_run_that_no_pipeline_knows_does_not_count_as_ended() {
 
 #[test]
 fn a_later_cleanup_removes_the_leftovers_of_earlier_runs() {
-    let moment = after_two_that_died(TRIAL, "{}");
+    let moment = after_two_that_died(TRIAL, "");
     in_virtual_time(async {
         let (cloud, clock) = moment.go_on();
         let deps = worker(&moment, &cloud, &clock, Stage::Cleanup).await;
@@ -190,11 +190,11 @@ fn a_later_cleanup_removes_the_leftovers_of_earlier_runs() {
 
 #[test]
 fn records_of_builds_without_images_are_removed_with_recipe_and_components() {
-    let moment = Moment::start(&example("{}")).after(Stage::Bake);
+    let moment = Moment::start(&example("")).after(Stage::Bake);
     in_virtual_time(async {
         let (cloud, clock) = moment.go_on();
         let deps = worker(&moment, &cloud, &clock, Stage::Cleanup).await;
-        let account = moment.founded.pipeline_arn.split(':').nth(4).unwrap();
+        let account = moment.provisioned.pipeline_arn.split(':').nth(4).unwrap();
         let unused = async || {
             let read = records::read(&deps.aws, account, "web").await.unwrap();
             records::unused(&read, Duration::from_hours(24), clock.now())

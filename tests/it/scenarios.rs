@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use bakeline_rehearsal::scenario::Scenario;
+use bakeline_rehearsal::scenario::{RunResult, Scenario};
 
 use crate::support::repository;
 
@@ -57,15 +57,16 @@ fn judged(scenario: &Scenario, output: &Output) -> Option<String> {
         let stage = words.next()?;
         (words.next()? == "FAILED").then(|| stage.to_owned())
     });
-    let code = i32::from(expect.fails_in.is_some() || expect.is_stopped);
+    let code = i32::from(expect.result != RunResult::Success);
+    let stage = expect.stage.map(|stage| stage.name().to_owned());
     if output.status.code() != Some(code) {
         return Some(format!("exit code {:?} instead of {code}:\n{told}", output.status.code()));
     }
-    if failed != expect.fails_in {
-        return Some(format!("failed in {failed:?} instead of {:?}:\n{told}", expect.fails_in));
+    if failed != stage {
+        return Some(format!("failed in {failed:?} instead of {stage:?}:\n{told}"));
     }
-    let missing: Vec<&String> = expect.says.iter().filter(|text| !told.contains(text.as_str())).collect();
-    (!missing.is_empty()).then(|| format!("does not say {missing:?}:\n{told}"))
+    let missing: Vec<&String> = expect.report_contains.iter().filter(|text| !told.contains(text.as_str())).collect();
+    (!missing.is_empty()).then(|| format!("does not contain {missing:?}:\n{told}"))
 }
 
 #[test]
@@ -131,12 +132,17 @@ fn the_schema_admits_the_library_and_not_what_no_scenario_has() {
     }
     for wrong in [
         "sede: 1",
-        "happenings: [{at_minutes: 1, what: sleep}]",
-        "happenings: [{at_minutes: soon, what: cancel_build}]",
-        "outages: [{service: ec2, minutes: 1}]",
-        "faults: [{when: {call: {nth: 1}}, fault: {kind: perhaps}}]",
+        "build: {duration: 25}",
+        "build: {outcome: {hangs: {}}}",
+        "events: [{at: 1m, sleep: {}}]",
+        "events: [{at: soon, cancel_build: {}}]",
+        "events: [{cancel_build: {}}]",
+        "faults: [{fault: {perhaps: {}}}]",
+        "faults: [{fault: {deny: {}}, nth: 1, chance: 0.5}]",
+        "faults: [{fault: {deny: {}}, during: {from: 1m}}]",
     ] {
-        assert!(!schema.is_valid(&plain(wrong)), "{wrong}");
-        assert!(Scenario::parse(wrong, "s.yaml").is_err(), "{wrong}");
+        let wrong = format!("version: 1\n{wrong}\n");
+        assert!(!schema.is_valid(&plain(&wrong)), "{wrong}");
+        assert!(Scenario::parse(&wrong, "s.yaml").is_err(), "{wrong}");
     }
 }

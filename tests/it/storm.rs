@@ -150,15 +150,15 @@ fn many_releases_survive_kills_and_faults() {
     std::fs::write(
         &scenario,
         format!(
-            "seed: {seed}\nbuild: {{minutes: 5}}\nchaos:\n  seed: {seed}\n  probability: 0.02\n  \
-             kinds: [{{kind: throttle}}, {{kind: lose_reply}}, {{kind: fail_before}}]\n"
+            "version: 1\nseed: {seed}\nbuild: {{duration: 5m}}\nfaults:\n- {{chance: 0.007, fault: {{throttle: {{}}}}}}\n\
+             - {{chance: 0.007, fault: {{lose_reply: {{}}}}}}\n- {{chance: 0.007, fault: {{error: {{}}}}}}\n"
         ),
     )
     .unwrap();
     let aws = Listening::with(folder.path(), |command| {
         command.arg(&releases[0]).arg("--scenario").arg(&scenario).arg("--speed").arg(speed.to_string());
         for spec in &releases[1..] {
-            command.arg("--beside").arg(spec);
+            command.arg(spec);
         }
         command
     });

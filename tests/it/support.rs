@@ -14,7 +14,7 @@ use bakeline::worker::run_once::run_once;
 use bakeline_rehearsal::cloud::Cloud;
 use bakeline_rehearsal::scenario::Scenario;
 use bakeline_rehearsal::services::codepipeline::{self, ActionStatus};
-use bakeline_rehearsal::setup::{Provisioned, found};
+use bakeline_rehearsal::setup::{Provisioned, provision};
 use bakeline_rehearsal::time::Time;
 use bakeline_rehearsal::timeline::Timeline;
 use bakeline_rehearsal::world::World;
@@ -29,10 +29,10 @@ pub fn example(scenario: &str) -> Plan {
     plan("examples/web/bakeline.yaml", scenario)
 }
 
-/// A release under a scenario given as text.
+/// A release under a scenario given as text, without its version.
 pub fn plan(spec: &str, scenario: &str) -> Plan {
     let mut plan = Plan::read(&repository(spec), None).unwrap();
-    plan.scenario = Scenario::parse(scenario, "scenario").unwrap();
+    plan.scenario = Scenario::parse(&format!("version: 1\n{scenario}"), "scenario").unwrap();
     plan
 }
 
@@ -67,15 +67,15 @@ pub fn in_virtual_time<T>(future: impl Future<Output = T>) -> T {
 pub struct Moment {
     pub world: World,
     pub now: Time,
-    pub founded: Provisioned,
+    pub provisioned: Provisioned,
     pub region: String,
 }
 
 impl Moment {
     /// The start of a release.
     pub fn start(plan: &Plan) -> Self {
-        let (world, founded) = found(&plan.setup, &plan.scenario, EPOCH).unwrap();
-        Self { world, now: EPOCH, founded, region: plan.setup.region.clone() }
+        let (world, provisioned) = provision(&plan.setup, &plan.scenario, EPOCH).unwrap();
+        Self { world, now: EPOCH, provisioned, region: plan.setup.region.clone() }
     }
 
     /// An AWS that goes on from here, and its clock. Inside [`in_virtual_time`].
@@ -97,7 +97,7 @@ impl Moment {
         telemetry: Telemetry,
     ) -> WorkerDeps {
         let mut deps =
-            fixtures::worker_deps(cloud, &self.founded, &self.region, clock, Arc::clone(journal), telemetry)
+            fixtures::worker_deps(cloud, &self.provisioned, &self.region, clock, Arc::clone(journal), telemetry)
                 .await
                 .unwrap();
         deps.stages = stages.to_vec();
@@ -107,7 +107,7 @@ impl Moment {
     /// How the pipeline's action of a stage stands.
     pub fn action(&self, world: &World, stage: Stage) -> Option<ActionStatus> {
         let category = bakeline::worker::action::category(stage);
-        let execution = codepipeline::execution(world, &self.founded.execution)?;
+        let execution = codepipeline::execution(world, &self.provisioned.execution)?;
         execution.runs.iter().rev().find(|run| run.type_id.category == category).map(|run| run.status)
     }
 

@@ -97,7 +97,7 @@ fn the_help_text_of_every_command_is_the_golden_one() {
         golden(&format!("help/{name}.txt"), &help);
         names.push(format!("{name}.txt"));
     }
-    for top in ["rehearse", "work", "run", "doctor", "verify", "cleanup-plan", "reap", "judge-plan", "schema"] {
+    for top in ["rehearse", "serve-aws", "work", "run", "doctor", "verify", "cleanup-plan", "reap", "judge-plan", "schema"] {
         assert!(names.iter().any(|name| name.starts_with(&format!("bakeline-{top}"))), "{top}");
     }
     for file in std::fs::read_dir(repository("tests/golden/cli/help")).unwrap() {

@@ -19,7 +19,7 @@ use crate::support::{Moment, changed, in_virtual_time, repository, work};
 use crate::trail::ask;
 
 const SPEC: &str = "tests/it/fixtures/task/bakeline.yaml";
-const GOOD: &str = "build: {minutes: 4}\n";
+const GOOD: &str = "build: {duration: 4m}\n";
 const CHECKS: &str = "  checks:\n";
 
 /// The release of the fixture with passages of its spec replaced, its image baked under a scenario.
@@ -37,7 +37,7 @@ fn job(scenario: &str) -> Moment {
 
 /// The containers under a behaviour.
 fn behaves(how: &str) -> String {
-    format!("{GOOD}baked_container: {{{how}}}\n")
+    format!("{GOOD}images: {{baked: {{container: {{{how}}}}}}}\n")
 }
 
 /// How a test went.
@@ -82,9 +82,9 @@ fn test(moment: &Moment) -> Tested {
         let deps = moment.worker(&cloud, &clock, &journal, &[Stage::Test], Telemetry::default()).await;
         let status = work(moment, &cloud, &deps, Stage::Test).await;
         let after = moment.now(&cloud);
-        let execution = codepipeline::execution(&after.world, &after.founded.execution).unwrap();
+        let execution = codepipeline::execution(&after.world, &after.provisioned.execution).unwrap();
         let failure = execution.runs.iter().rev().find_map(|run| run.failure.clone());
-        let bucket = s3::bucket(&after.world, &after.founded.bucket).unwrap();
+        let bucket = s3::bucket(&after.world, &after.provisioned.bucket).unwrap();
         let artifact = bucket.objects().find(|(key, _)| key.contains("TestedIma"));
         Tested {
             status,
@@ -122,7 +122,7 @@ fn a_container_image_is_run_by_its_digest_asked_and_taken_away() {
 fn a_job_passes_with_its_exit_code_and_no_other() {
     for (code, status) in [(0, ActionStatus::Succeeded), (2, ActionStatus::Failed)] {
         let tested =
-            test(&job(&behaves(&format!("exits: [{{command: migrate, code: {code}, after_seconds: 90}}]"))));
+            test(&job(&behaves(&format!("exits: [{{contains: migrate, exit_code: {code}, after: 90s}}]"))));
         assert_eq!(tested.status, status, "{}", tested.why);
         let told = tested.text("reports/test/checks/task/stdout.txt");
         assert!(told.contains(&format!("exited with code {code}")), "{told}");
@@ -152,7 +152,7 @@ fn a_test_that_fails_says_why_and_leaves_nothing() {
         ),
         (
             "it exits at once",
-            behaves("exits: [{code: 127}]"),
+            behaves("exits: [{exit_code: 127}]"),
             &["EssentialContainerExited", "container app exited with code 127"],
         ),
         ("it is unhealthy", behaves("healthy: false"), &["its health check fails"]),
@@ -173,17 +173,17 @@ fn a_test_that_fails_says_why_and_leaves_nothing() {
         ),
         (
             "it dies while it is tested",
-            behaves("answers: [{path: /healthz, status: 503}], exits: [{code: 137, after_seconds: 30}]"),
+            behaves("answers: [{path: /healthz, status: 503}], exits: [{exit_code: 137, after: 30s}]"),
             &["it stopped during the test", "code 137", "not run: health"],
         ),
         (
             "its health is never known",
-            behaves("pull_seconds: 900"),
+            behaves("pull: 900s"),
             &["was not up within 300 s of its start; last status: pending"],
         ),
         (
             "there is no capacity",
-            format!("{GOOD}ecs: {{no_capacity: true}}\n"),
+            format!("{GOOD}aws: {{ecs: {{capacity: none}}}}\n"),
             &["did not start a task of ", "Capacity is unavailable"],
         ),
     ];
@@ -199,7 +199,7 @@ fn a_test_that_fails_says_why_and_leaves_nothing() {
 
 #[test]
 fn a_task_that_shows_late_is_waited_for() {
-    let tested = test(&baked(&[], &format!("{GOOD}ecs: {{visible_after_seconds: 40}}\n")));
+    let tested = test(&baked(&[], &format!("{GOOD}aws: {{ecs: {{visible_after: 40s}}}}\n")));
     assert_eq!(tested.status, ActionStatus::Succeeded, "{}", tested.why);
     assert_eq!(tested.applied("RunTask").len(), 1);
 }
@@ -217,7 +217,7 @@ fn what_a_dead_worker_left_is_found_by_its_tags_and_goes() {
         loop {
             let found = reap::find(&deps.aws, Builds::All).await.unwrap();
             let Some(first) = found.first() else { break };
-            assert_eq!(first.run.run_id, moment.founded.execution);
+            assert_eq!(first.run.run_id, moment.provisioned.execution);
             kinds.push(first.kind);
             reap::remove(&deps.aws, first).await.unwrap();
         }
@@ -233,15 +233,15 @@ fn what_a_dead_worker_left_is_found_by_its_tags_and_goes() {
 fn bereft(scenario: &str, made: &str) -> Moment {
     let mut moment =
         dies_when(&baked(&[], scenario), Stage::Test, |cloud| crate::unwinding::called(cloud, made) > 0);
-    let bucket = s3::bucket(&moment.world, &moment.founded.bucket).unwrap();
+    let bucket = s3::bucket(&moment.world, &moment.provisioned.bucket).unwrap();
     let input = bucket.objects().find(|(key, _)| key.contains("/BakedImage/")).unwrap().0.to_owned();
-    s3::delete(&mut moment.world, &moment.founded.bucket, &input);
+    s3::delete(&mut moment.world, &moment.provisioned.bucket, &input);
     moment
 }
 
 #[test]
 fn a_test_that_loses_its_inputs_takes_away_what_it_made() {
-    let no_capacity = format!("{GOOD}ecs: {{no_capacity: true}}\n");
+    let no_capacity = format!("{GOOD}aws: {{ecs: {{capacity: none}}}}\n");
     for (scenario, made, there) in [(no_capacity.as_str(), "RegisterTaskDefinition", 1), (GOOD, "RunTask", 2)]
     {
         let moment = bereft(scenario, made);
@@ -258,9 +258,9 @@ fn every_call_of_the_test_of_a_container_survives_every_fault() {
     let cases = [
         ("task", baked(&[], GOOD)),
         ("task that fails", baked(&[], &failing)),
-        ("task without capacity", baked(&[], &format!("{GOOD}ecs: {{no_capacity: true}}\n"))),
+        ("task without capacity", baked(&[], &format!("{GOOD}aws: {{ecs: {{capacity: none}}}}\n"))),
         ("task on its way back", bereft(GOOD, "RunTask")),
-        ("job", job(&behaves("exits: [{code: 0, after_seconds: 20}]"))),
+        ("job", job(&behaves("exits: [{exit_code: 0, after: 20s}]"))),
     ];
     let mut failures = Vec::new();
     for (name, moment) in cases {

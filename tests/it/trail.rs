@@ -20,7 +20,7 @@ pub fn ask(
     input: Value,
 ) -> Value {
     let Value::Object(input) = input else { panic!("an input is an object") };
-    let account = moment.founded.pipeline_arn.split(':').nth(4).unwrap().to_owned();
+    let account = moment.provisioned.pipeline_arn.split(':').nth(4).unwrap().to_owned();
     let call = Call {
         service,
         operation: operation.into(),
@@ -181,11 +181,11 @@ pub fn trail(moment: &Moment, world: &World) -> Trail {
         add(format!("command {} ended {}", text(command, "DocumentName"), text(command, "Status")));
     }
     let execution =
-        bakeline_rehearsal::services::codepipeline::execution(&world, &moment.founded.execution).unwrap();
+        bakeline_rehearsal::services::codepipeline::execution(&world, &moment.provisioned.execution).unwrap();
     for run in &execution.runs {
         add(format!("action {} is {}", run.action, run.status.name()));
     }
-    let bucket = bakeline_rehearsal::services::s3::bucket(&world, &moment.founded.bucket).unwrap();
+    let bucket = bakeline_rehearsal::services::s3::bucket(&world, &moment.provisioned.bucket).unwrap();
     for (key, object) in bucket.objects() {
         let mut parts: Vec<&str> = key.split('/').collect();
         if parts.len() > 1 {

@@ -37,7 +37,7 @@ pub async fn until(deps: &WorkerDeps, condition: impl AsyncFn() -> bool) {
 /// The S3 keys of an artifact; CodePipeline shortens its name to ten characters.
 async fn keys(deps: &WorkerDeps, moment: &Moment, artifact: &str) -> Vec<String> {
     let s3 = deps.aws.artifacts(None);
-    let listed = s3.list_objects_v2().bucket(&moment.founded.bucket).send().await.unwrap();
+    let listed = s3.list_objects_v2().bucket(&moment.provisioned.bucket).send().await.unwrap();
     let short = format!("/{}/", artifact.chars().take(10).collect::<String>());
     let keys: Vec<String> = listed.contents.unwrap().into_iter().filter_map(|object| object.key).collect();
     keys.into_iter().filter(|key| key.contains(&short)).collect()
@@ -47,12 +47,12 @@ pub async fn delete(deps: &WorkerDeps, moment: &Moment, artifact: &str) {
     let keys = keys(deps, moment, artifact).await;
     assert_eq!(keys.len(), 1, "{keys:?}");
     let s3 = deps.aws.artifacts(None);
-    s3.delete_object().bucket(&moment.founded.bucket).key(&keys[0]).send().await.unwrap();
+    s3.delete_object().bucket(&moment.provisioned.bucket).key(&keys[0]).send().await.unwrap();
 }
 
 async fn replace(deps: &WorkerDeps, moment: &Moment, artifact: &str) {
     for key in keys(deps, moment, artifact).await {
-        let call = deps.aws.artifacts(None).put_object().bucket(&moment.founded.bucket).key(key);
+        let call = deps.aws.artifacts(None).put_object().bucket(&moment.provisioned.bucket).key(key);
         let call = call.server_side_encryption(aws_sdk_s3::types::ServerSideEncryption::AwsKms);
         call.body(b"not what it was".to_vec().into()).send().await.unwrap();
     }
@@ -73,7 +73,7 @@ pub fn called(cloud: &Cloud, operation: &str) -> usize {
 fn the_build_is_cancelled() {
     // Of an image pipeline, and of a recipe.
     for spec in ["tests/it/fixtures/crash/bakeline.yaml", "examples/web/bakeline.yaml"] {
-        let moment = Moment::start(&plan(spec, "{}"));
+        let moment = Moment::start(&plan(spec, ""));
         in_virtual_time(async {
             let (cloud, clock) = moment.go_on();
             let deps = worker(&moment, &cloud, &clock, Stage::Bake).await;
@@ -103,7 +103,7 @@ pub async fn test_instances(deps: &WorkerDeps) -> Vec<String> {
 #[test]
 fn the_test_instance_is_terminated() {
     for gone in [true, false] {
-        let moment = Moment::before(&example("{}"), Stage::Test);
+        let moment = Moment::before(&example(""), Stage::Test);
         in_virtual_time(async {
             let (cloud, clock) = moment.go_on();
             let deps = worker(&moment, &cloud, &clock, Stage::Test).await;
@@ -124,7 +124,7 @@ fn the_test_instance_is_terminated() {
 
 #[test]
 fn a_partial_rollout_is_rolled_back() {
-    let moment = Moment::before(&example("{}"), Stage::Promote);
+    let moment = Moment::before(&example(""), Stage::Promote);
     in_virtual_time(async {
         let (cloud, clock) = moment.go_on();
         let deps = worker(&moment, &cloud, &clock, Stage::Promote).await;
@@ -154,7 +154,7 @@ fn a_partial_rollout_in_an_environment_is_rolled_back_there() {
 }
 
 async fn check_rollback(moment: &Moment, cloud: &Cloud, deps: &WorkerDeps, look: &WorkerDeps) {
-    let old = moment.founded.current_image.clone().unwrap();
+    let old = moment.provisioned.current_image.clone().unwrap();
     until(deps, async || {
         let census = FleetView::read(&look.aws, GROUP).await.unwrap();
         census.images.values().any(|image| *image != old)
@@ -170,7 +170,7 @@ async fn check_rollback(moment: &Moment, cloud: &Cloud, deps: &WorkerDeps, look:
 
 #[test]
 fn the_weights_of_two_groups_are_restored() {
-    let moment = Moment::before(&plan("tests/it/fixtures/turns/bakeline.yaml", "{}"), Stage::Promote);
+    let moment = Moment::before(&plan("tests/it/fixtures/turns/bakeline.yaml", ""), Stage::Promote);
     in_virtual_time(async {
         let (cloud, clock) = moment.go_on();
         let deps = worker(&moment, &cloud, &clock, Stage::Promote).await;
@@ -182,14 +182,14 @@ fn the_weights_of_two_groups_are_restored() {
         clock.sleep(std::time::Duration::from_mins(10)).await;
         let green = FleetView::read(&deps.aws, "web-green").await.unwrap();
         assert!(green.images.is_empty(), "the group is empty again");
-        let old = moment.founded.current_image.clone().unwrap();
+        let old = moment.provisioned.current_image.clone().unwrap();
         assert_eq!(FleetView::read(&deps.aws, GROUP).await.unwrap().not_ready(&old), None);
     });
 }
 
 #[test]
 fn the_groups_of_all_waves_are_rolled_back() {
-    let moment = Moment::before(&plan("tests/it/fixtures/waves/bakeline.yaml", "{}"), Stage::Promote);
+    let moment = Moment::before(&plan("tests/it/fixtures/waves/bakeline.yaml", ""), Stage::Promote);
     in_virtual_time(async {
         let (cloud, clock) = moment.go_on();
         let deps = worker(&moment, &cloud, &clock, Stage::Promote).await;
@@ -199,7 +199,7 @@ fn the_groups_of_all_waves_are_rolled_back() {
         assert_eq!(work(&moment, &cloud, &deps, Stage::Promote).await, ActionStatus::Failed);
         assert!(failure_details(&cloud).contains("the inputs cannot be read again"), "{}", failure_details(&cloud));
         clock.sleep(std::time::Duration::from_mins(10)).await;
-        let old = moment.founded.current_image.clone().unwrap();
+        let old = moment.provisioned.current_image.clone().unwrap();
         for group in [GROUP, "web-a", "web-b", "web-c", "web-d", "web-e"] {
             assert_eq!(FleetView::read(&deps.aws, group).await.unwrap().not_ready(&old), None, "{group}");
         }

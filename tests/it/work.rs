@@ -98,7 +98,7 @@ fn called(cloud: &Cloud, operation: &str) -> usize {
 
 #[test]
 fn a_draining_worker_runs_a_whole_release_and_ends() {
-    let moment = Moment::start(&plan(SPEC, "{}"));
+    let moment = Moment::start(&plan(SPEC, ""));
     in_virtual_time(async {
         let (cloud, clock) = moment.go_on();
         let service = Service::new(worker(&moment, &cloud, &clock, &Stage::ALL).await, draining());
@@ -118,7 +118,7 @@ fn a_draining_worker_runs_a_whole_release_and_ends() {
 
 #[test]
 fn a_draining_worker_without_jobs_ends_soon() {
-    let moment = Moment::start(&plan(SPEC, "{}"));
+    let moment = Moment::start(&plan(SPEC, ""));
     in_virtual_time(async {
         let (cloud, clock) = moment.go_on();
         let began = clock.now();
@@ -134,7 +134,7 @@ fn a_draining_worker_without_jobs_ends_soon() {
 #[test]
 fn two_workers_on_the_same_jobs_make_each_call_once() {
     // CodePipeline offers every acknowledged job again after a second.
-    let moment = Moment::start(&plan(SPEC, "codepipeline: {redeliver_acknowledged_seconds: 1}"));
+    let moment = Moment::start(&plan(SPEC, "aws: {codepipeline: {redelivery_delay: 1s}}"));
     in_virtual_time(async {
         let (cloud, clock) = moment.go_on();
         let one = Service::new(worker(&moment, &cloud, &clock, &Stage::ALL).await, draining());
@@ -160,12 +160,12 @@ fn two_workers_on_the_same_jobs_make_each_call_once() {
 
 #[test]
 fn parked_jobs_use_no_slot_and_their_credentials_are_renewed() {
-    let moment = Moment::start(&plan(SPEC, "{}"));
+    let moment = Moment::start(&plan(SPEC, ""));
     in_virtual_time(async {
         let (cloud, clock) = moment.go_on();
         let deps = worker(&moment, &cloud, &clock, &[Stage::Bake]).await;
         let executions =
-            pipelines(&deps, moment.founded.pipeline_arn.rsplit(':').next().unwrap(), &[("many", 30)]).await;
+            pipelines(&deps, moment.provisioned.pipeline_arn.rsplit(':').next().unwrap(), &[("many", 30)]).await;
         let began = clock.now();
         let first_slices_done: Arc<Mutex<Vec<Timestamp>>> = Arc::default();
         let seen = Arc::clone(&first_slices_done);
@@ -200,11 +200,11 @@ fn parked_jobs_use_no_slot_and_their_credentials_are_renewed() {
 
 #[test]
 fn a_pipeline_with_many_jobs_does_not_starve_one_with_a_single_job() {
-    let moment = Moment::start(&plan(SPEC, "{}"));
+    let moment = Moment::start(&plan(SPEC, ""));
     in_virtual_time(async {
         let (cloud, clock) = moment.go_on();
         let deps = worker(&moment, &cloud, &clock, &[Stage::Bake]).await;
-        let like = moment.founded.pipeline_arn.rsplit(':').next().unwrap();
+        let like = moment.provisioned.pipeline_arn.rsplit(':').next().unwrap();
         pipelines(&deps, like, &[("busy", 45), ("quiet", 1)]).await;
         let order: Arc<Mutex<Vec<String>>> = Arc::default();
         let seen = Arc::clone(&order);
@@ -225,11 +225,11 @@ fn a_pipeline_with_many_jobs_does_not_starve_one_with_a_single_job() {
 
 #[test]
 fn short_jobs_do_not_wait_for_the_next_idle_poll() {
-    let moment = Moment::start(&plan(SPEC, "{}"));
+    let moment = Moment::start(&plan(SPEC, ""));
     in_virtual_time(async {
         let (cloud, clock) = moment.go_on();
         let deps = worker(&moment, &cloud, &clock, &[Stage::Bake]).await;
-        let like = moment.founded.pipeline_arn.rsplit(':').next().unwrap();
+        let like = moment.provisioned.pipeline_arn.rsplit(':').next().unwrap();
         // The maximum number of executions of a pipeline, and the one that exists already.
         pipelines(&deps, like, &[("busy", 49)]).await;
         let moments: Arc<Mutex<Vec<std::time::SystemTime>>> = Arc::default();
@@ -248,11 +248,11 @@ fn short_jobs_do_not_wait_for_the_next_idle_poll() {
 
 #[test]
 fn a_panic_fails_its_own_action_and_no_other() {
-    let moment = Moment::start(&plan(SPEC, "{}"));
+    let moment = Moment::start(&plan(SPEC, ""));
     in_virtual_time(async {
         let (cloud, clock) = moment.go_on();
         let deps = worker(&moment, &cloud, &clock, &[Stage::Bake]).await;
-        let like = moment.founded.pipeline_arn.rsplit(':').next().unwrap();
+        let like = moment.provisioned.pipeline_arn.rsplit(':').next().unwrap();
         let executions = pipelines(&deps, like, &[("bad", 2), ("good", 5)]).await;
         let run = runner(|cx| {
             async move {
@@ -272,7 +272,7 @@ fn a_panic_fails_its_own_action_and_no_other() {
 
 #[test]
 fn a_hanging_slice_is_aborted_and_continues_later() {
-    let moment = Moment::start(&plan(SPEC, "{}"));
+    let moment = Moment::start(&plan(SPEC, ""));
     in_virtual_time(async {
         let (cloud, clock) = moment.go_on();
         let deps = worker(&moment, &cloud, &clock, &[Stage::Bake]).await;
@@ -288,7 +288,7 @@ fn a_hanging_slice_is_aborted_and_continues_later() {
         });
         let summary = run_to_end(Service::with_runner(deps, draining(), run)).await;
         assert_eq!(summary.slices, 3);
-        assert_eq!(bake_status(&cloud, &moment.founded.execution), Some(ActionStatus::Succeeded));
+        assert_eq!(bake_status(&cloud, &moment.provisioned.execution), Some(ActionStatus::Succeeded));
     });
 }
 
@@ -299,7 +299,7 @@ async fn busy(
     clock: &Clock,
 ) -> (watch::Sender<Stop>, tokio::task::JoinHandle<Summary>) {
     let deps = worker(moment, cloud, clock, &[Stage::Bake]).await;
-    let like = moment.founded.pipeline_arn.rsplit(':').next().unwrap();
+    let like = moment.provisioned.pipeline_arn.rsplit(':').next().unwrap();
     pipelines(&deps, like, &[("parked", 20), ("running", 3)]).await;
     let run = runner(|cx| {
         async move {
@@ -323,7 +323,7 @@ async fn busy(
 
 #[test]
 fn a_graceful_stop_reports_running_slices_and_returns_parked_jobs() {
-    let moment = Moment::start(&plan(SPEC, "{}"));
+    let moment = Moment::start(&plan(SPEC, ""));
     in_virtual_time(async {
         let (cloud, clock) = moment.go_on();
         let (stop, ended) = busy(&moment, &cloud, &clock).await;
@@ -341,7 +341,7 @@ fn a_graceful_stop_reports_running_slices_and_returns_parked_jobs() {
 
 #[test]
 fn an_immediate_stop_ends_at_once_and_lists_the_unfinished_jobs() {
-    let moment = Moment::start(&plan(SPEC, "{}"));
+    let moment = Moment::start(&plan(SPEC, ""));
     in_virtual_time(async {
         let (cloud, clock) = moment.go_on();
         let (stop, ended) = busy(&moment, &cloud, &clock).await;
@@ -355,7 +355,7 @@ fn an_immediate_stop_ends_at_once_and_lists_the_unfinished_jobs() {
 
 #[test]
 fn one_worker_takes_over_an_expired_lease_and_finishes_the_job() {
-    let moment = Moment::start(&plan(SPEC, "{}"));
+    let moment = Moment::start(&plan(SPEC, ""));
     in_virtual_time(async {
         let (cloud, clock) = moment.go_on();
         let first = worker(&moment, &cloud, &clock, &[Stage::Bake]).await;
@@ -398,7 +398,7 @@ fn one_worker_takes_over_an_expired_lease_and_finishes_the_job() {
         assert_eq!(ran.len(), 1, "one of two workers ran it: {ran:?}");
         assert_eq!(ran[0].1, left[0]);
         assert!(ran[0].0.since(died) >= Duration::from_mins(1), "not before the lease expires");
-        assert_eq!(bake_status(&cloud, &moment.founded.execution), Some(ActionStatus::Succeeded));
+        assert_eq!(bake_status(&cloud, &moment.provisioned.execution), Some(ActionStatus::Succeeded));
         stop.send_replace(Stop::Graceful);
         for other in others {
             other.await.unwrap().unwrap();
@@ -410,7 +410,7 @@ fn one_worker_takes_over_an_expired_lease_and_finishes_the_job() {
 
 /// Abandons the execution some time after the test instance was launched, and checks that the instance is terminated.
 fn abandon_test(after: Duration) {
-    let moment = Moment::before(&plan(SPEC, "{}"), Stage::Test);
+    let moment = Moment::before(&plan(SPEC, ""), Stage::Test);
     in_virtual_time(async {
         let (cloud, clock) = moment.go_on();
         let deps = worker(&moment, &cloud, &clock, &[Stage::Test]).await;
@@ -421,11 +421,11 @@ fn abandon_test(after: Duration) {
             clock.sleep(Duration::from_secs(1)).await;
         }
         clock.sleep(after).await;
-        let pipeline = moment.founded.pipeline_arn.rsplit(':').next().unwrap();
+        let pipeline = moment.provisioned.pipeline_arn.rsplit(':').next().unwrap();
         client
             .stop_pipeline_execution()
             .pipeline_name(pipeline)
-            .pipeline_execution_id(&moment.founded.execution)
+            .pipeline_execution_id(&moment.provisioned.execution)
             .abandon(true)
             .send()
             .await
@@ -456,7 +456,7 @@ fn an_abandoned_test_terminates_its_instance() {
 /// A worker crashes after the first slice and before its report, the execution is abandoned, and the inputs are deleted; then
 /// another worker takes over the journal.
 fn recover_lost_first_slice(stage: Stage, input: &str, creates: &str, undoes: &str) {
-    let moment = Moment::before(&plan(SPEC, "{}"), stage);
+    let moment = Moment::before(&plan(SPEC, ""), stage);
     in_virtual_time(async {
         let (cloud, clock) = moment.go_on();
         let deps = worker(&moment, &cloud, &clock, &[stage]).await;
@@ -475,9 +475,9 @@ fn recover_lost_first_slice(stage: Stage, input: &str, creates: &str, undoes: &s
         }
         first.abort();
         assert_eq!(called(&cloud, "PutJobSuccessResult"), 0, "the first slice was not reported");
-        let pipeline = moment.founded.pipeline_arn.rsplit(':').next().unwrap();
+        let pipeline = moment.provisioned.pipeline_arn.rsplit(':').next().unwrap();
         let stopped = deps.aws.codepipeline.stop_pipeline_execution().pipeline_name(pipeline);
-        let stopped = stopped.pipeline_execution_id(&moment.founded.execution).abandon(true);
+        let stopped = stopped.pipeline_execution_id(&moment.provisioned.execution).abandon(true);
         stopped.send().await.unwrap();
         delete(&deps, &moment, input).await;
         let second = tokio::spawn(Service::new(deps, Settings::default()).run(receiver));

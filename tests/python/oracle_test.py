@@ -21,7 +21,7 @@ import urllib.request
 from oracle import scripts
 from oracle.differences import DIFFERENCES
 from oracle.recorder import Recorder
-from tour.ground import Ground
+from tour.embedded_aws import EmbeddedAws
 
 BIN = pathlib.Path(sys.executable).parent
 
@@ -77,8 +77,8 @@ def main():
         if wanted and name not in wanted:
             continue
         for script in plan:
-            with Ground(binary) as ground, Emulator(name) as emulator:
-                mine = played(script, ground.settings)
+            with EmbeddedAws(binary) as aws, Emulator(name) as emulator:
+                mine = played(script, aws.settings)
                 ours, theirs = mine.seen, played(script, emulator.settings).seen
             for service, operation in mine.called:
                 compared.setdefault(service, {}).setdefault(operation, set()).add(name)

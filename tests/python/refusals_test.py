@@ -14,7 +14,7 @@ import botocore
 import botocore.exceptions
 
 from refusals.samples import Samples
-from tour.ground import Ground
+from tour.embedded_aws import EmbeddedAws
 from tour_test import SERVICES, offered
 from wire import models
 
@@ -38,7 +38,7 @@ DENIED = {"json": ("AccessDeniedException", 400), "rest-json": ("AccessDeniedExc
           "ec2": ("UnauthorizedOperation", 403), "rest-xml": ("AccessDenied", 403)}
 FAMILY = {"autoscaling": "query", "elbv2": "query", "sts": "query", "cloudwatch": "smithy-rpc-v2-cbor", "ec2": "ec2",
           "ebs": "rest-json", "imagebuilder": "rest-json", "lambda": "rest-json", "securityhub": "rest-json", "s3": "rest-xml"}
-ALLOWED_ALL = "faults:\n- when: {call: {nth: 0}}\n  fault: {kind: deny}\n"
+DENY_ALL = "version: 1\nfaults: [{fault: {deny: {}}}]\n"
 
 
 def answered(call, params):
@@ -72,11 +72,11 @@ def method(client, operation):
     return getattr(client, botocore.xform_name(operation))
 
 
-def broken(ground, wrong, counts):
+def broken(aws, wrong, counts):
     for service in SERVICES:
         if service == "s3":
             continue
-        client, model = ground.client(service), models.service(service)
+        client, model = aws.client(service), models.service(service)
         family, samples = FAMILY.get(service, "json"), Samples(model)
         for operation in sorted(offered(service)):
             shape = model.operation_model(operation).input_shape
@@ -111,9 +111,9 @@ def broken(ground, wrong, counts):
                 wrong.append(f"{service} {operation}: unknown member: {got} {message:.120}")
 
 
-def callers(ground, wrong, counts, key, expected, what):
+def callers(aws, wrong, counts, key, expected, what):
     for service in SERVICES:
-        client, model = ground.client(service, key), models.service(service)
+        client, model = aws.client(service, key), models.service(service)
         samples, family = Samples(model), FAMILY.get(service, "json")
         for operation in sorted(offered(service)):
             shape = model.operation_model(operation).input_shape
@@ -133,17 +133,17 @@ def callers(ground, wrong, counts, key, expected, what):
 def main():
     binary = sys.argv[1]
     wrong, counts = [], collections.Counter()
-    with Ground(binary) as ground:
-        broken(ground, wrong, counts)
-        callers(ground, wrong, counts, "AKIANOTISSUEDBYANYONE", UNKNOWN_KEY, "unknown key")
-        key = ground.client("sts").assume_role(RoleArn="arn:aws:iam::123456789012:role/short", RoleSessionName="short",
+    with EmbeddedAws(binary) as aws:
+        broken(aws, wrong, counts)
+        callers(aws, wrong, counts, "AKIANOTISSUEDBYANYONE", UNKNOWN_KEY, "unknown key")
+        key = aws.client("sts").assume_role(RoleArn="arn:aws:iam::123456789012:role/short", RoleSessionName="short",
                                                DurationSeconds=900)["Credentials"]["AccessKeyId"]
-        sts = ground.client("sts", key)
+        sts = aws.client("sts", key)
         while answered(sts.get_caller_identity, {})[0][0] == "answered":
             pass
-        callers(ground, wrong, counts, key, EXPIRED, "expired key")
-    with Ground(binary, scenario=ALLOWED_ALL) as ground:
-        callers(ground, wrong, counts, None, DENIED, "denied")
+        callers(aws, wrong, counts, key, EXPIRED, "expired key")
+    with EmbeddedAws(binary, scenario=DENY_ALL) as aws:
+        callers(aws, wrong, counts, None, DENIED, "denied")
     print(", ".join(f"{what} {times}" for what, times in sorted(counts.items())))
     print(f"{sum(counts.values())} refusals tried, {len(wrong)} wrong")
     sys.exit("\n".join(wrong) if wrong else 0)

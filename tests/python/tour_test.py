@@ -9,7 +9,7 @@ import pathlib
 import re
 import sys
 
-from tour.ground import Ground
+from tour.embedded_aws import EmbeddedAws
 
 SERVICES = ("kms", "secretsmanager", "securityhub", "sts", "ssm", "s3", "cloudwatch", "ec2", "ebs", "ecr", "ecs", "elbv2", "lambda", "autoscaling",
             "imagebuilder", "codepipeline")
@@ -29,17 +29,17 @@ def main():
     failed = []
     for service in wanted or (*SERVICES, "cli"):
         module = importlib.import_module(f"tour.{service}")
-        with Ground(binary, scenario=getattr(module, "SCENARIO", None)) as ground:
+        with EmbeddedAws(binary, scenario=getattr(module, "SCENARIO", None)) as aws:
             try:
-                module.tour(ground)
-                missed = offered(service) - {name for of, name in ground.called if of == service} if service != "cli" else ()
+                module.tour(aws)
+                missed = offered(service) - {name for of, name in aws.called if of == service} if service != "cli" else ()
                 if missed:
                     raise AssertionError(f"the tour leaves out {sorted(missed)}")
-                print(f"{service}: {len(ground.called)} operations")
+                print(f"{service}: {len(aws.called)} operations")
             except Exception as error:  # noqa: BLE001 - the next service is toured all the same
                 import traceback
                 where = traceback.extract_tb(error.__traceback__)
-                line = next((f for f in reversed(where) if "/tour" in f.filename and "ground.py" not in f.filename), where[-1])
+                line = next((f for f in reversed(where) if "/tour" in f.filename and "embedded_aws.py" not in f.filename), where[-1])
                 failed.append(service)
                 print(f"{service}: FAILED at {pathlib.Path(line.filename).name}:{line.lineno}: {type(error).__name__}: {error!s:.800}")
     sys.exit(f"failed: {failed}" if failed else 0)

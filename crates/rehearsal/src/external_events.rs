@@ -1,84 +1,103 @@
-//! What happens to a rehearsal from outside: what people do by hand, and what AWS loses.
+//! External events of a rehearsal: what people do to the account, and what AWS loses.
 
-use std::time::Duration;
+mod format;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::call::{ApiError, Call};
+use super::one_of;
 use super::services::ec2::{self, CapacityShortage};
 use super::services::{autoscaling, codepipeline, imagebuilder};
+use super::span::Span;
 use super::time::Time;
 use super::world::{self, World};
 
-/// Something that happens at a moment of the rehearsal.
-#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq)]
-#[serde(deny_unknown_fields)]
-pub struct Happening {
-    /// Virtual minutes since the rehearsal began.
-    pub at_minutes: u64,
-    pub what: What,
+/// An event at a moment of the rehearsal: `at`, and one key that names the event.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ScheduledEvent {
+    /// Time since the rehearsal began.
+    pub at: Span,
+    pub event: ExternalEvent,
 }
 
-/// What happens.
+/// What people do and what AWS loses.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub enum What {
-    /// Someone stops the pipeline's executions under way.
+pub enum ExternalEvent {
+    /// Someone stops the pipeline executions that are in progress.
     StopExecution {
-        /// Abandon actions under way instead of waiting for them.
+        /// Abandon the actions in progress instead of waiting for them.
         #[serde(default)]
         abandon: bool,
     },
     /// Someone retries the failed actions of a stage in the newest execution.
     RetryStage { stage: String },
-    /// Someone sets a group's desired capacity.
-    SetDesiredCapacity { group: String, capacity: usize },
-    /// Someone terminates instances of a group by hand.
+    /// Someone sets the desired capacity of a group.
+    SetDesiredCapacity { target: EventTarget, capacity: usize },
+    /// Someone terminates instances of a group.
     TerminateInstances {
-        group: String,
+        target: EventTarget,
         #[serde(default = "one")]
         count: usize,
     },
     /// Someone suspends processes of a group: `Launch`, `Terminate`, `HealthCheck`, …
-    SuspendProcesses { group: String, processes: Vec<String> },
-    /// Someone resumes them.
-    ResumeProcesses { group: String, processes: Vec<String> },
+    SuspendProcesses { target: EventTarget, processes: Vec<String> },
+    /// Someone resumes processes of a group.
+    ResumeProcesses { target: EventTarget, processes: Vec<String> },
     /// Someone protects every instance of a group from scale-in.
-    ProtectInstances { group: String },
-    /// Someone takes an instance of a group into standby.
-    EnterStandby { group: String },
-    /// Someone starts an instance refresh of a group to the newest version of its template.
-    StartRefresh { group: String },
-    /// Someone cancels a group's refresh.
-    CancelRefresh { group: String },
-    /// Someone sets an alarm's state; CloudWatch sets it back when it next looks at its metric.
+    ProtectInstances { target: EventTarget },
+    /// Someone puts one instance of a group into standby.
+    EnterStandby { target: EventTarget },
+    /// Someone starts an instance refresh of a group to the newest version of its launch template.
+    StartRefresh { target: EventTarget },
+    /// Someone cancels the instance refresh of a group.
+    CancelRefresh { target: EventTarget },
+    /// Someone sets the state of an alarm. CloudWatch sets it back when it next evaluates the metric.
     SetAlarm { alarm: String, state: AlarmState },
     /// Someone deletes an alarm.
     DeleteAlarm { alarm: String },
-    /// Someone deregisters the image that was baked last.
+    /// Someone deregisters the newest baked image.
+    #[serde(deserialize_with = "one_of::unit::deserialize")]
+    #[schemars(with = "one_of::Empty")]
     DeregisterBakedImage,
-    /// Someone cancels the image build under way.
+    /// Someone cancels the image build in progress.
+    #[serde(deserialize_with = "one_of::unit::deserialize")]
+    #[schemars(with = "one_of::Empty")]
     CancelBuild,
-    /// An Availability Zone is lost: its instances fail, and nothing is launched there for a while.
+    /// An Availability Zone fails: its instances fail, and launches there fail for a while.
     ZoneOutage {
         zone: String,
         #[serde(default = "hour")]
-        minutes: u64,
+        duration: Span,
     },
-    /// Launches fail for want of capacity for a while, in one zone or of one type, or all.
+    /// Launches fail for lack of capacity for a while: in one zone, of one instance type, or all.
     CapacityShortage {
         #[serde(default)]
         zone: Option<String>,
         #[serde(default)]
         instance_type: Option<String>,
         #[serde(default = "hour")]
-        minutes: u64,
+        duration: Span,
     },
 }
 
-/// States an alarm can be set to.
+/// What an event concerns.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Eq)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum EventTarget {
+    AutoScalingGroup { name: String },
+}
+
+impl EventTarget {
+    fn group(&self) -> &str {
+        let Self::AutoScalingGroup { name } = self;
+        name
+    }
+}
+
+/// The state that an alarm is set to.
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq, Eq)]
 #[serde(rename_all = "snake_case")]
 pub enum AlarmState {
@@ -101,160 +120,158 @@ fn one() -> usize {
     1
 }
 
-fn hour() -> u64 {
-    60
+fn hour() -> Span {
+    Span::from_mins(60)
 }
 
-/// A happening that is due, as the world's agenda knows it.
+/// An event as the world's schedule keeps it.
 #[derive(Clone, Debug)]
 pub enum Event {
-    Happens(Box<What>),
-    /// Capacity is back.
-    Restored(CapacityShortage),
+    External(Box<ExternalEvent>),
+    /// A capacity shortage ends.
+    CapacityRestored(CapacityShortage),
 }
 
-/// How a happening went.
+/// An event that took place, or that AWS refused.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Happened {
+pub struct PastEvent {
     pub at: Time,
-    pub what: What,
-    /// AWS's refusal, when someone tried what was not possible then.
+    pub event: ExternalEvent,
+    /// AWS's refusal of what someone tried to do.
     pub refused: Option<ApiError>,
 }
 
-/// Enters happenings into the agenda, counted from the world's present moment.
-pub(super) fn enter(world: &mut World, happenings: &[Happening]) {
-    for happening in happenings {
-        let at = world.now + minutes(happening.at_minutes);
-        world.agenda.enter(at, world::Event::Happening(Event::Happens(Box::new(happening.what.clone()))));
+/// Schedules events, counted from the world's present moment.
+pub(super) fn schedule(world: &mut World, events: &[ScheduledEvent]) {
+    for scheduled in events {
+        let at = world.now + scheduled.at.duration();
+        let event = Event::External(Box::new(scheduled.event.clone()));
+        world.schedule.add(at, world::Event::External(event));
     }
 }
 
-/// Whether someone is still to retry a stage: until then a failed release is not over.
+/// Whether someone is still going to retry a stage: until then a failed release can continue.
 #[must_use]
-pub fn awaits_retry(world: &World) -> bool {
-    world.agenda.holds(|event| match event {
-        world::Event::Happening(Event::Happens(what)) => matches!(**what, What::RetryStage { .. }),
+pub fn has_scheduled_retry(world: &World) -> bool {
+    world.schedule.contains(|event| match event {
+        world::Event::External(Event::External(event)) => matches!(**event, ExternalEvent::RetryStage { .. }),
         _ => false,
     })
 }
 
-fn minutes(minutes: u64) -> Duration {
-    Duration::from_secs(minutes.saturating_mul(60).min(super::scenario::LONGEST))
-}
-
-/// Lets it happen.
+/// Applies an event that is due.
 pub(super) fn on_event(world: &mut World, at: Time, event: Event) {
     match event {
-        Event::Restored(shortage) => {
+        Event::CapacityRestored(shortage) => {
             let shortages = &mut world.ec2.capacity_shortages;
             if let Some(index) = shortages.iter().position(|s| *s == shortage) {
                 shortages.remove(index);
             }
         }
-        Event::Happens(what) => {
-            let refused = happen(world, at, &what).err();
-            world.happened.push(Happened { at, what: *what, refused });
+        Event::External(event) => {
+            let refused = apply(world, at, &event).err();
+            world.past_events.push(PastEvent { at, event: *event, refused });
         }
     }
 }
 
-fn happen(world: &mut World, at: Time, what: &What) -> Result<(), ApiError> {
+fn apply(world: &mut World, at: Time, event: &ExternalEvent) -> Result<(), ApiError> {
     let by_name = |group: &str| json!({ "AutoScalingGroupName": group });
-    let on_group = |world: &mut World, operation: &str, group: &str, more: Value| {
-        let mut input = by_name(group);
+    let on_group = |world: &mut World, operation: &str, target: &EventTarget, more: Value| {
+        let mut input = by_name(target.group());
         if let (Some(input), Value::Object(more)) = (input.as_object_mut(), more) {
             input.extend(more);
         }
-        By::hand(world, at).call(world, "autoscaling", operation, input)
+        Administrator::of(world, at).call(world, "autoscaling", operation, input)
     };
-    match what {
-        What::StopExecution { abandon } => {
+    match event {
+        ExternalEvent::StopExecution { abandon } => {
             for (pipeline, execution) in codepipeline::under_way(world) {
                 let input = json!({ "pipelineName": pipeline, "pipelineExecutionId": execution, "abandon": abandon,
                                     "reason": "stopped by hand" });
-                By::hand(world, at).call(world, "codepipeline", "StopPipelineExecution", input)?;
+                Administrator::of(world, at).call(world, "codepipeline", "StopPipelineExecution", input)?;
             }
         }
-        What::RetryStage { stage } => {
+        ExternalEvent::RetryStage { stage } => {
             let Some((pipeline, execution)) = codepipeline::newest(world) else { return Ok(()) };
             let input = json!({ "pipelineName": pipeline, "pipelineExecutionId": execution, "stageName": stage,
                                 "retryMode": "FAILED_ACTIONS" });
-            By::hand(world, at).call(world, "codepipeline", "RetryStageExecution", input)?;
+            Administrator::of(world, at).call(world, "codepipeline", "RetryStageExecution", input)?;
         }
-        What::SetDesiredCapacity { group, capacity } => {
-            on_group(world, "SetDesiredCapacity", group, json!({ "DesiredCapacity": capacity }))?;
+        ExternalEvent::SetDesiredCapacity { target, capacity } => {
+            on_group(world, "SetDesiredCapacity", target, json!({ "DesiredCapacity": capacity }))?;
         }
-        What::TerminateInstances { group, count } => {
-            let ids: Vec<String> = autoscaling::in_service(world, group).into_iter().take(*count).collect();
-            By::hand(world, at).call(world, "ec2", "TerminateInstances", json!({ "InstanceIds": ids }))?;
+        ExternalEvent::TerminateInstances { target, count } => {
+            let ids: Vec<String> = autoscaling::in_service(world, target.group()).into_iter().take(*count).collect();
+            Administrator::of(world, at).call(world, "ec2", "TerminateInstances", json!({ "InstanceIds": ids }))?;
         }
-        What::SuspendProcesses { group, processes } => {
-            on_group(world, "SuspendProcesses", group, json!({ "ScalingProcesses": processes }))?;
+        ExternalEvent::SuspendProcesses { target, processes } => {
+            on_group(world, "SuspendProcesses", target, json!({ "ScalingProcesses": processes }))?;
         }
-        What::ResumeProcesses { group, processes } => {
-            on_group(world, "ResumeProcesses", group, json!({ "ScalingProcesses": processes }))?;
+        ExternalEvent::ResumeProcesses { target, processes } => {
+            on_group(world, "ResumeProcesses", target, json!({ "ScalingProcesses": processes }))?;
         }
-        What::ProtectInstances { group } => {
-            let ids = autoscaling::in_service(world, group);
+        ExternalEvent::ProtectInstances { target } => {
+            let ids = autoscaling::in_service(world, target.group());
             let input = json!({ "InstanceIds": ids, "ProtectedFromScaleIn": true });
-            on_group(world, "SetInstanceProtection", group, input)?;
+            on_group(world, "SetInstanceProtection", target, input)?;
         }
-        What::EnterStandby { group } => {
-            let ids: Vec<String> = autoscaling::in_service(world, group).into_iter().take(1).collect();
+        ExternalEvent::EnterStandby { target } => {
+            let ids: Vec<String> = autoscaling::in_service(world, target.group()).into_iter().take(1).collect();
             let input = json!({ "InstanceIds": ids, "ShouldDecrementDesiredCapacity": true });
-            on_group(world, "EnterStandby", group, input)?;
+            on_group(world, "EnterStandby", target, input)?;
         }
-        What::StartRefresh { group } => {
-            on_group(world, "StartInstanceRefresh", group, json!({}))?;
+        ExternalEvent::StartRefresh { target } => {
+            on_group(world, "StartInstanceRefresh", target, json!({}))?;
         }
-        What::CancelRefresh { group } => {
-            on_group(world, "CancelInstanceRefresh", group, json!({}))?;
+        ExternalEvent::CancelRefresh { target } => {
+            on_group(world, "CancelInstanceRefresh", target, json!({}))?;
         }
-        What::SetAlarm { alarm, state } => {
+        ExternalEvent::SetAlarm { alarm, state } => {
             let input =
                 json!({ "AlarmName": alarm, "StateValue": state.name(), "StateReason": "set by hand" });
-            By::hand(world, at).call(world, "cloudwatch", "SetAlarmState", input)?;
+            Administrator::of(world, at).call(world, "cloudwatch", "SetAlarmState", input)?;
         }
-        What::DeleteAlarm { alarm } => {
+        ExternalEvent::DeleteAlarm { alarm } => {
             let input = json!({ "AlarmNames": [alarm] });
-            By::hand(world, at).call(world, "cloudwatch", "DeleteAlarms", input)?;
+            Administrator::of(world, at).call(world, "cloudwatch", "DeleteAlarms", input)?;
         }
-        What::DeregisterBakedImage => {
+        ExternalEvent::DeregisterBakedImage => {
             let Some(ami) = imagebuilder::newest_output(world) else { return Ok(()) };
-            By::hand(world, at).call(world, "ec2", "DeregisterImage", json!({ "ImageId": ami }))?;
+            Administrator::of(world, at).call(world, "ec2", "DeregisterImage", json!({ "ImageId": ami }))?;
         }
-        What::CancelBuild => {
+        ExternalEvent::CancelBuild => {
             let Some(image) = imagebuilder::building(world) else { return Ok(()) };
             let input = json!({ "imageBuildVersionArn": image, "clientToken": "by-hand" });
-            By::hand(world, at).call(world, "imagebuilder", "CancelImageCreation", input)?;
+            Administrator::of(world, at).call(world, "imagebuilder", "CancelImageCreation", input)?;
         }
-        What::ZoneOutage { zone, minutes } => {
-            shortage(world, at, Some(zone.clone()), None, *minutes);
+        ExternalEvent::ZoneOutage { zone, duration } => {
+            shortage(world, at, Some(zone.clone()), None, *duration);
             ec2::lose_zone(world, zone);
         }
-        What::CapacityShortage { zone, instance_type, minutes } => {
-            shortage(world, at, zone.clone(), instance_type.clone(), *minutes);
+        ExternalEvent::CapacityShortage { zone, instance_type, duration } => {
+            shortage(world, at, zone.clone(), instance_type.clone(), *duration);
         }
     }
     Ok(())
 }
 
-fn shortage(world: &mut World, at: Time, zone: Option<String>, instance_type: Option<String>, lasting: u64) {
+fn shortage(world: &mut World, at: Time, zone: Option<String>, instance_type: Option<String>, duration: Span) {
     let shortage = CapacityShortage { region: None, zone, instance_type };
     world.ec2.capacity_shortages.push(shortage.clone());
-    world.agenda.enter(at + minutes(lasting), world::Event::Happening(Event::Restored(shortage)));
+    let until = at + duration.duration();
+    world.schedule.add(until, world::Event::External(Event::CapacityRestored(shortage)));
 }
 
 /// The administrator of the account in which the pipeline runs.
-struct By {
+struct Administrator {
     account: String,
     region: String,
     at: Time,
 }
 
-impl By {
-    fn hand(world: &World, at: Time) -> Self {
+impl Administrator {
+    fn of(world: &World, at: Time) -> Self {
         let (account, region) = codepipeline::home(world).unwrap_or_default();
         Self { account, region, at }
     }

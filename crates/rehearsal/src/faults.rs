@@ -1,219 +1,275 @@
-//! What goes wrong: which call meets which fault.
+//! Faults: which calls fail, and how.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::call::ApiError;
 use super::ids::Ids;
+use super::one_of;
 use super::time::Time;
+use super::wire::model;
 
-/// One way for a call to go wrong.
+/// One way for a call to fail.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Eq, Serialize)]
-#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Fault {
-    /// Refused with a server error; nothing was done.
-    FailBefore {
-        #[serde(default = "internal_status")]
-        status: u16,
-        #[serde(default = "internal_code")]
-        code: String,
-    },
-    /// Done, but the answer is lost on the way.
+    /// The service answers with a server error and does nothing.
+    Error(ServerError),
+    /// The service carries the call out, and the connection breaks before the response arrives.
+    #[serde(with = "one_of::unit")]
+    #[schemars(with = "one_of::Empty")]
     LoseReply,
-    /// Refused with the service's own throttling code; nothing was done.
+    /// The service answers with its own throttling error and does nothing.
+    #[serde(with = "one_of::unit")]
+    #[schemars(with = "one_of::Empty")]
     Throttle,
-    /// Refused for want of a permission, with the service's own code; nothing was done.
+    /// The service answers with its own error for a missing permission and does nothing.
+    #[serde(with = "one_of::unit")]
+    #[schemars(with = "one_of::Empty")]
     Deny,
-    /// A read that does not yet see the last write. Means nothing for a mutating call.
+    /// A read that does not see the last write yet. Has no effect on a mutating call.
+    #[serde(with = "one_of::unit")]
+    #[schemars(with = "one_of::Empty")]
     StaleRead,
-    /// The caller dies before the call arrives.
+    /// The caller dies before the service receives the call.
+    #[serde(with = "one_of::unit")]
+    #[schemars(with = "one_of::Empty")]
     KillBefore,
-    /// The caller dies after the call was carried out, before it hears of it.
+    /// The caller dies after the service carried the call out, before the response arrives.
+    #[serde(with = "one_of::unit")]
+    #[schemars(with = "one_of::Empty")]
     KillAfter,
 }
 
-fn internal_status() -> u16 {
-    500
-}
-
-fn internal_code() -> String {
-    "InternalFailure".to_owned()
+/// A server error of a service. Default: the first one that the operation's model has, otherwise InternalFailure.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Eq, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ServerError {
+    /// The error code, such as `KeyUnavailableException`.
+    pub code: Option<String>,
+    /// The HTTP status. Default: the one that the service's model has for the code, otherwise 500.
+    pub status: Option<u16>,
 }
 
 impl Fault {
-    /// A refusal with `500 InternalFailure`.
+    /// The operation's first modeled server error, otherwise `500 InternalFailure`.
     #[must_use]
-    pub fn fail_before() -> Self {
-        Self::FailBefore { status: internal_status(), code: internal_code() }
+    pub fn server_error() -> Self {
+        Self::Error(ServerError::default())
+    }
+
+    /// An error with this status and code.
+    #[must_use]
+    pub fn error(status: u16, code: &str) -> Self {
+        Self::Error(ServerError { code: Some(code.to_owned()), status: Some(status) })
+    }
+
+    /// Every error that an operation's model marks as worth retrying: server errors and throttling.
+    #[must_use]
+    pub fn modeled_errors(service: &str, operation: &str) -> Vec<Self> {
+        let errors = model::retryable_errors(service, operation);
+        errors
+            .into_iter()
+            .map(|(code, status)| Self::Error(ServerError { code: Some(code.to_owned()), status: Some(status) }))
+            .collect()
     }
 }
 
-/// Which calls a rule is about.
-#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub enum When {
-    /// The nth call, of those that match, since the plan was set. Absent names match any.
-    Call {
-        #[serde(default)]
-        service: Option<String>,
-        #[serde(default)]
-        operation: Option<String>,
-        /// Counted from one; zero is every one of them.
-        nth: u64,
-    },
-    /// The nth call of all, counted from one since the plan was set.
-    Index(u64),
+impl ServerError {
+    /// The error as an operation of a service answers with it.
+    #[must_use]
+    pub fn answer(&self, service: &str, operation: &str) -> ApiError {
+        const MESSAGE: &str = "We encountered an internal error. Please try again.";
+        let modeled = model::retryable_errors(service, operation);
+        let (code, status) = match &self.code {
+            Some(code) => {
+                let known = modeled.iter().find(|(name, _)| name == code).map(|(_, status)| *status);
+                (code.as_str(), known)
+            }
+            None => modeled
+                .iter()
+                .find(|(_, status)| *status >= 500)
+                .map_or(("InternalFailure", None), |(name, status)| (*name, Some(*status))),
+        };
+        ApiError::new(code, MESSAGE).with_status(self.status.or(status).unwrap_or(500))
+    }
+}
+
+/// The calls that a rule is about.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Eq)]
+#[serde(default, deny_unknown_fields)]
+pub struct CallMatch {
+    /// botocore's name of the service: `autoscaling`, `ec2`, `elbv2`, … Default: any service.
+    pub service: Option<String>,
+    /// Default: any operation of the service.
+    pub operation: Option<String>,
+}
+
+impl CallMatch {
+    #[must_use]
+    pub fn operation(service: &str, operation: &str) -> Self {
+        Self { service: Some(service.to_owned()), operation: Some(operation.to_owned()) }
+    }
+
+    fn admits(&self, service: &str, operation: &str) -> bool {
+        self.service.as_deref().is_none_or(|wanted| wanted == service)
+            && self.operation.as_deref().is_none_or(|wanted| wanted == operation)
+    }
+}
+
+/// Which of the matching calls meet a fault.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Trigger {
+    Every,
+    /// The nth matching call since the plan was set, counted from one.
+    Nth(u64),
+    /// Calls from one moment until just before another.
+    During { from: Time, until: Time },
+    /// Each call with a probability; the same calls for one seed.
+    Chance { seed: u64, probability: f64 },
+}
+
+/// Matching calls and the trigger that selects among them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct When {
+    pub calls: CallMatch,
+    pub trigger: Trigger,
 }
 
 impl When {
-    /// The nth call of one operation.
+    /// The nth call of one operation, counted from one.
     #[must_use]
     pub fn nth(service: &str, operation: &str, nth: u64) -> Self {
-        Self::Call { service: Some(service.to_owned()), operation: Some(operation.to_owned()), nth }
+        Self { calls: CallMatch::operation(service, operation), trigger: Trigger::Nth(nth) }
+    }
+
+    /// Every call of one operation.
+    #[must_use]
+    pub fn every(service: &str, operation: &str) -> Self {
+        Self { calls: CallMatch::operation(service, operation), trigger: Trigger::Every }
+    }
+
+    /// The nth call of all, counted from one.
+    #[must_use]
+    pub fn index(nth: u64) -> Self {
+        Self { calls: CallMatch::default(), trigger: Trigger::Nth(nth) }
+    }
+
+    /// Any call with a probability.
+    #[must_use]
+    pub fn chance(seed: u64, probability: f64) -> Self {
+        Self { calls: CallMatch::default(), trigger: Trigger::Chance { seed, probability } }
     }
 }
 
-/// A fault for the calls it is about.
-#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Eq, Serialize)]
+/// A request rate limit of one operation, as AWS enforces it: a token bucket that refills over time.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq)]
 #[serde(deny_unknown_fields)]
-pub struct Rule {
-    pub when: When,
-    pub fault: Fault,
-}
-
-/// Chaos, the same every time for one seed.
-#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
-#[serde(deny_unknown_fields)]
-pub struct Random {
-    pub seed: u64,
-    /// Of each call to meet a fault, 0 to 1.
-    pub probability: f64,
-    pub kinds: Vec<Fault>,
-}
-
-/// A request limit for one operation, as AWS keeps it: a bucket of tokens refilled over time.
-#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
-#[serde(deny_unknown_fields)]
-pub struct Limit {
+pub struct RateLimit {
+    /// botocore's name of the service.
     pub service: String,
     pub operation: String,
+    /// How many calls the full bucket allows at once.
     pub capacity: f64,
-    /// Tokens a virtual second.
-    pub refill: f64,
+    /// Calls that become possible again in a second of virtual time.
+    pub refill_per_second: f64,
 }
 
-/// A time in which a service, or one operation of it, answers with an error only.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Outage {
-    pub service: String,
-    /// All of the service's without it.
-    pub operation: Option<String>,
-    pub from: Time,
-    /// From here on it answers again.
-    pub until: Time,
-    pub fault: Fault,
-}
-
-/// Everything that is to go wrong, and how far it has come.
+/// Every fault and rate limit of a rehearsal, with the calls counted so far.
 #[derive(Clone, Debug, Default)]
 pub struct FaultPlan {
-    rules: Vec<(Rule, u64)>,
-    random: Option<Random>,
-    limits: Vec<Bucket>,
-    outages: Vec<Outage>,
+    rules: Vec<Rule>,
+    rate_limits: Vec<Bucket>,
     calls: u64,
 }
 
 #[derive(Clone, Debug)]
+struct Rule {
+    when: When,
+    fault: Fault,
+    /// Matching calls so far.
+    matched: u64,
+}
+
+#[derive(Clone, Debug)]
 struct Bucket {
-    limit: Limit,
+    limit: RateLimit,
     tokens: f64,
     filled: Option<Time>,
 }
 
 impl FaultPlan {
+    /// Adds a rule. Of several rules that match one call, the first one counts.
     #[must_use]
     pub fn rule(mut self, when: When, fault: Fault) -> Self {
-        self.rules.push((Rule { when, fault }, 0));
+        self.rules.push(Rule { when, fault, matched: 0 });
         self
     }
 
+    /// Adds one of several faults by chance: each call meets any of them with the given probability.
     #[must_use]
-    pub fn random(mut self, random: Random) -> Self {
-        self.random = Some(random);
+    pub fn chance(self, seed: u64, probability: f64, faults: &[Fault]) -> Self {
+        #[allow(clippy::cast_precision_loss, reason = "a plan has few faults")]
+        let each = probability / faults.len().max(1) as f64;
+        faults.iter().zip(0..).fold(self, |plan, (fault, number)| {
+            plan.rule(When::chance(seed.wrapping_add(number), each), fault.clone())
+        })
+    }
+
+    #[must_use]
+    pub fn rate_limit(mut self, limit: RateLimit) -> Self {
+        self.rate_limits.push(Bucket { tokens: limit.capacity, limit, filled: None });
         self
     }
 
+    /// Whether a stale read is possible, so that the world before each write must be kept.
     #[must_use]
-    pub fn limit(mut self, limit: Limit) -> Self {
-        self.limits.push(Bucket { tokens: limit.capacity, limit, filled: None });
-        self
+    pub fn has_stale_reads(&self) -> bool {
+        self.rules.iter().any(|rule| rule.fault == Fault::StaleRead)
     }
 
-    #[must_use]
-    pub fn outage(mut self, outage: Outage) -> Self {
-        self.outages.push(outage);
-        self
-    }
-
-    /// Whether a stale read can come up, so that the world before each write must be kept.
-    #[must_use]
-    pub fn wants_past(&self) -> bool {
-        self.rules.iter().any(|(rule, _)| rule.fault == Fault::StaleRead)
-            || self.random.as_ref().is_some_and(|random| random.kinds.contains(&Fault::StaleRead))
-    }
-
-    /// The fault the next call meets. The first rule that matches counts, then outages, limits and chance.
+    /// The fault that the next call meets: of the first matching rule, otherwise of a rate limit.
     pub fn meet(&mut self, service: &str, operation: &str, now: Time) -> Option<Fault> {
         self.calls += 1;
         let mut met = None;
-        for (rule, seen) in &mut self.rules {
-            let hit = match &rule.when {
-                When::Index(index) => *index == self.calls,
-                When::Call { service: s, operation: o, nth } => {
-                    let matches = s.as_deref().is_none_or(|s| s == service)
-                        && o.as_deref().is_none_or(|o| o == operation);
-                    *seen += u64::from(matches);
-                    matches && (*nth == 0 || nth == seen)
-                }
+        for rule in &mut self.rules {
+            if !rule.when.calls.admits(service, operation) {
+                continue;
+            }
+            rule.matched += 1;
+            let hit = match rule.when.trigger {
+                Trigger::Every => true,
+                Trigger::Nth(nth) => nth == rule.matched,
+                Trigger::During { from, until } => (from..until).contains(&now),
+                Trigger::Chance { seed, probability } => drawn(seed, self.calls) < probability,
             };
             if hit && met.is_none() {
                 met = Some(rule.fault.clone());
             }
         }
-        let out = self.outages.iter().find(|outage| {
-            outage.service == service
-                && outage.operation.as_deref().is_none_or(|o| o == operation)
-                && (outage.from..outage.until).contains(&now)
-        });
-        met = met.or_else(|| out.map(|outage| outage.fault.clone()));
         let enough_tokens = self
-            .limits
+            .rate_limits
             .iter_mut()
             .filter(|bucket| bucket.limit.service == service && bucket.limit.operation == operation)
             .map(|bucket| bucket.take(now))
-            // Every bucket gives its token, also after one was found empty.
+            // Every bucket gives a token, even after another one was empty.
             .fold(true, |enough, took| enough & took);
-        met.or_else(|| (!enough_tokens).then_some(Fault::Throttle)).or_else(|| self.chance())
+        met.or_else(|| (!enough_tokens).then_some(Fault::Throttle))
     }
+}
 
-    fn chance(&self) -> Option<Fault> {
-        let random = self.random.as_ref()?;
-        let mut ids = Ids::new(random.seed ^ self.calls.wrapping_mul(0xD6E8_FEB8_6659_FD93));
-        #[allow(clippy::cast_precision_loss, reason = "32 bits are exact")]
-        let drawn = (ids.next() >> 32) as f64 / f64::from(u32::MAX);
-        if drawn >= random.probability {
-            return None;
-        }
-        let kinds = u64::try_from(random.kinds.len()).ok().filter(|kinds| *kinds > 0)?;
-        random.kinds.get(usize::try_from(ids.next() % kinds).ok()?).cloned()
-    }
+/// A number from 0 to 1 for one call.
+fn drawn(seed: u64, call: u64) -> f64 {
+    let mut ids = Ids::new(seed ^ call.wrapping_mul(0xD6E8_FEB8_6659_FD93));
+    #[allow(clippy::cast_precision_loss, reason = "32 bits are exact")]
+    let drawn = (ids.next() >> 32) as f64 / f64::from(u32::MAX);
+    drawn
 }
 
 impl Bucket {
     fn take(&mut self, now: Time) -> bool {
         if let Some(filled) = self.filled {
-            let gained = (now - filled).as_secs_f64() * self.limit.refill;
+            let gained = (now - filled).as_secs_f64() * self.limit.refill_per_second;
             self.tokens = (self.tokens + gained).min(self.limit.capacity);
         }
         self.filled = Some(now);
@@ -225,7 +281,7 @@ impl Bucket {
     }
 }
 
-/// The refusal a service throttles with.
+/// The throttling error of a service.
 #[must_use]
 pub fn throttled(service: &str) -> ApiError {
     let (code, status, message) = match service {
@@ -239,7 +295,7 @@ pub fn throttled(service: &str) -> ApiError {
     ApiError::new(code, message).with_status(status)
 }
 
-/// The refusal a service answers a caller with who lacks the permission.
+/// The error of a service for a caller without the permission.
 #[must_use]
 pub fn denied(service: &str, operation: &str) -> ApiError {
     let (code, status) = match service {
@@ -254,8 +310,7 @@ pub fn denied(service: &str, operation: &str) -> ApiError {
     ApiError::new(code, message).with_status(status)
 }
 
-/// Whether an operation changes what later calls see. `PollForJobs` hands out a job but does not take it: the
-/// acknowledgement does.
+/// Whether an operation changes what later calls read. `PollForJobs` only offers a job; `AcknowledgeJob` claims it.
 #[must_use]
 pub fn is_mutating(service: &str, operation: &str) -> bool {
     const READS: [&str; 6] = ["BatchGet", "Describe", "Get", "Head", "List", "Poll"];

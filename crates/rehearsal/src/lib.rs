@@ -1,21 +1,23 @@
-//! The embedded AWS: real wire protocols in front of a world that moves in virtual time.
+//! An embedded AWS: real wire protocols in front of a simulated AWS that runs in virtual time.
 //!
-//! Nothing here uses another module of this crate: shared code would share the bug.
+//! Shares no code with the program that it tests: shared code would hide shared mistakes.
 
-pub mod agenda;
-pub mod behaviour;
 pub mod call;
 pub mod cloud;
-pub mod container;
-pub mod estate;
+pub mod container_behavior;
 pub mod external_events;
 pub mod faults;
 pub mod ids;
+pub mod instance_behavior;
 pub mod listen;
+mod one_of;
+pub mod other_resources;
+pub mod recording;
 pub mod scenario;
+pub mod schedule;
 pub mod services;
 pub mod setup;
-pub mod tape;
+pub mod span;
 pub mod time;
 pub mod timeline;
 pub mod transcript;

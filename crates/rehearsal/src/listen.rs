@@ -180,7 +180,7 @@ mod tests {
         let (cloud, address) = listening().await;
         let unsigned = "GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
         assert!(exchange(address, unsigned).await.contains("MissingAuthenticationToken"));
-        cloud.set_faults(FaultPlan::default().rule(When::Index(1), Fault::LoseReply));
+        cloud.set_faults(FaultPlan::default().rule(When::index(1), Fault::LoseReply));
         let key = cloud.with_world(super::super::cloud::test_key);
         let signed = &format!(
             "GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\nauthorization: AWS4-HMAC-SHA256 \

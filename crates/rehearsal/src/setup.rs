@@ -1,9 +1,9 @@
 //! The world a rehearsal starts in: a service in production, its image pipeline, and a release pipeline of up to four actions.
 
 mod fleet;
-mod further;
+mod waves;
 mod image_builder;
-mod turns;
+mod alternate_group;
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::call::{ApiError, Call};
-use super::estate;
+use super::other_resources;
 use super::scenario::Scenario;
 use super::services::s3::{self, Bucket, Encryption};
 use super::services::sts::{self, Credentials};
@@ -19,8 +19,8 @@ use super::services::{ec2, securityhub, ssm};
 use super::time::Time;
 use super::world::World;
 
-pub use fleet::{Fleet, Further};
-pub use image_builder::RecipeGround;
+pub use fleet::{Fleet, WaveGroups};
+pub use image_builder::RecipeFixtures;
 
 /// What the world is to hold, in plain words.
 #[derive(Clone, Debug)]
@@ -37,10 +37,10 @@ pub struct Setup {
     /// ARN of the Image Builder pipeline; no image pipeline without it.
     pub image_pipeline: Option<String>,
     /// What a recipe of the spec's own needs; nothing without it.
-    pub recipe: Option<RecipeGround>,
+    pub recipe: Option<RecipeFixtures>,
     /// Regions and accounts the image is distributed to.
     pub distribution: Vec<(String, String)>,
-    pub staging: Option<Staging>,
+    pub test_environment: Option<TestEnvironment>,
     pub fleet: Option<Fleet>,
     /// Which of the four actions the pipeline has.
     pub actions: [bool; 4],
@@ -48,7 +48,7 @@ pub struct Setup {
 
 /// Where images are tested.
 #[derive(Clone, Debug)]
-pub struct Staging {
+pub struct TestEnvironment {
     pub subnets: Vec<String>,
     pub security_groups: Vec<String>,
     /// Documents of Systems Manager that the account has, and the names of their parameters.
@@ -85,7 +85,7 @@ pub struct SetupError {
 ///
 /// # Errors
 /// A name or number in the set-up is one AWS refuses.
-pub fn found(setup: &Setup, scenario: &Scenario, at: Time) -> Result<(World, Provisioned), SetupError> {
+pub fn provision(setup: &Setup, scenario: &Scenario, at: Time) -> Result<(World, Provisioned), SetupError> {
     let mut world = World::new(at, scenario.seed);
     scenario.apply(&mut world);
     let credentials = sts::issue_long_term(
@@ -93,31 +93,32 @@ pub fn found(setup: &Setup, scenario: &Scenario, at: Time) -> Result<(World, Pro
         &setup.account,
         &format!("arn:aws:iam::{}:role/bakeline-worker", setup.account),
     );
-    let mut ground = Ground { world, setup };
-    let (signing_key, public_key) = ground.signing_key()?;
-    let bucket = ground.bucket()?;
+    let mut fixtures = Fixtures { world, setup };
+    let (signing_key, public_key) = fixtures.signing_key()?;
+    let bucket = fixtures.bucket()?;
     if let Some(arn) = &setup.image_pipeline {
-        ground.image_pipeline(arn)?;
+        fixtures.image_pipeline(arn)?;
     }
     if let Some(recipe) = &setup.recipe {
-        ground.recipe(recipe)?;
+        fixtures.recipe(recipe)?;
     }
-    if scenario.security_hub.enabled {
-        securityhub::enable(&mut ground.world, &setup.account, &setup.region);
+    if scenario.aws.securityhub.enabled {
+        securityhub::enable(&mut fixtures.world, &setup.account, &setup.region);
     }
-    ground.staging()?;
+    fixtures.test_environment()?;
     let current_image = match &setup.fleet {
-        Some(fleet) => Some(ground.fleet(fleet, scenario)?),
+        Some(fleet) => Some(fixtures.fleet(fleet, scenario)?),
         None => None,
     };
-    if let Some(estate) = &scenario.estate {
-        let owner = estate::Owner { account: &setup.account, region: &setup.region, service: &setup.service };
-        estate::build(&mut ground.world, estate, owner).map_err(|refused| refusal("the estate", refused))?;
+    if let Some(other) = &scenario.other_resources {
+        let owner = other_resources::Owner { account: &setup.account, region: &setup.region, service: &setup.service };
+        other_resources::create(&mut fixtures.world, other, owner)
+            .map_err(|refused| refusal("creation of the other resources", refused))?;
     }
-    ground.action_types()?;
-    let execution = ground.pipeline(&bucket)?;
-    scenario.begin(&mut ground.world);
-    let founded = Provisioned {
+    fixtures.action_types()?;
+    let execution = fixtures.pipeline(&bucket)?;
+    scenario.apply_after_setup(&mut fixtures.world);
+    let provisioned = Provisioned {
         pipeline_arn: format!("arn:aws:codepipeline:{}:{}:{}", setup.region, setup.account, setup.pipeline),
         execution,
         credentials,
@@ -126,28 +127,28 @@ pub fn found(setup: &Setup, scenario: &Scenario, at: Time) -> Result<(World, Pro
         bucket,
         current_image,
     };
-    Ok((ground.world, founded))
+    Ok((fixtures.world, provisioned))
 }
 
-/// Puts a further service with its release pipeline beside the one that was [`found`], and starts an execution; its id.
+/// Puts a further service with its release pipeline beside the one that [`provision`] made, and starts an execution; its id.
 ///
 /// # Errors
 /// A name or number in the set-up is one AWS refuses, or is taken.
-pub fn found_beside(world: World, setup: &Setup, scenario: &Scenario) -> Result<(World, String), SetupError> {
-    let mut ground = Ground { world, setup };
-    let bucket = ground.bucket()?;
+pub fn provision_another(world: World, setup: &Setup, scenario: &Scenario) -> Result<(World, String), SetupError> {
+    let mut fixtures = Fixtures { world, setup };
+    let bucket = fixtures.bucket()?;
     if let Some(arn) = &setup.image_pipeline {
-        ground.image_pipeline(arn)?;
+        fixtures.image_pipeline(arn)?;
     }
     if let Some(recipe) = &setup.recipe {
-        ground.recipe(recipe)?;
+        fixtures.recipe(recipe)?;
     }
-    ground.staging()?;
+    fixtures.test_environment()?;
     if let Some(fleet) = &setup.fleet {
-        ground.fleet(fleet, scenario)?;
+        fixtures.fleet(fleet, scenario)?;
     }
-    let execution = ground.pipeline(&bucket)?;
-    Ok((ground.world, execution))
+    let execution = fixtures.pipeline(&bucket)?;
+    Ok((fixtures.world, execution))
 }
 
 /// The categories of the four action types with the names of stage, action and output artifact.
@@ -158,12 +159,12 @@ const STAGES: [(&str, &str, &str); 4] = [
     ("Invoke", "Cleanup", "CleanedUp"),
 ];
 
-struct Ground<'a> {
+struct Fixtures<'a> {
     world: World,
     setup: &'a Setup,
 }
 
-impl Ground<'_> {
+impl Fixtures<'_> {
     /// Calls as the account's administrator does.
     fn ask(&mut self, service: &'static str, operation: &str, input: Value) -> Result<Value, SetupError> {
         let region = &self.setup.region;
@@ -220,24 +221,24 @@ impl Ground<'_> {
         Ok(name)
     }
 
-    fn staging(&mut self) -> Result<(), SetupError> {
-        let Some(staging) = &self.setup.staging else { return Ok(()) };
+    fn test_environment(&mut self) -> Result<(), SetupError> {
+        let Some(test) = &self.setup.test_environment else { return Ok(()) };
         let (account, region) = (&self.setup.account, &self.setup.region);
-        for (subnet, zone) in staging.subnets.iter().zip(["a", "b", "c"].into_iter().cycle()) {
+        for (subnet, zone) in test.subnets.iter().zip(["a", "b", "c"].into_iter().cycle()) {
             let zone = format!("{region}{zone}");
             ec2::place_subnet(&mut self.world, account, region, subnet, &zone, "vpc-staging");
         }
-        for group in &staging.security_groups {
+        for group in &test.security_groups {
             ec2::place_security_group(&mut self.world, account, region, group, "vpc-staging", "staging");
         }
-        for (name, parameters) in &staging.documents {
+        for (name, parameters) in &test.documents {
             ssm::write_document(&mut self.world, account, region, name, parameters);
         }
-        if let Some(bucket) = &staging.output_bucket {
+        if let Some(bucket) = &test.output_bucket {
             let now = self.world.now;
             s3::create_bucket(&mut self.world, bucket, Bucket::new(account, region, now));
         }
-        if let Some(cluster) = &staging.cluster {
+        if let Some(cluster) = &test.cluster {
             let name = cluster.rsplit('/').next().unwrap_or(cluster);
             self.ask("ecs", "CreateCluster", json!({ "clusterName": name }))?;
         }

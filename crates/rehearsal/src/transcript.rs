@@ -61,7 +61,6 @@ pub struct Record {
 /// A fault that met a call.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct FaultRecord {
-    #[serde(flatten)]
     pub fault: Fault,
     /// False when the fault has no meaning for this call, such as a stale read of a mutating one.
     pub took_effect: bool,

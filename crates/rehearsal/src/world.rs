@@ -1,6 +1,6 @@
 //! The whole state of the embedded AWS, and how it moves.
 
-use super::agenda::Agenda;
+use super::schedule::Schedule;
 use super::call::{Answer, ApiError, Call};
 use super::external_events;
 use super::ids::Ids;
@@ -15,9 +15,9 @@ use super::time::Time;
 pub struct World {
     /// The moment being lived: of the call under way, or of the event happening.
     pub now: Time,
-    pub agenda: Agenda<Event>,
-    /// What happened from outside so far.
-    pub happened: Vec<external_events::Happened>,
+    pub schedule: Schedule<Event>,
+    /// External events that took place so far.
+    pub past_events: Vec<external_events::PastEvent>,
     pub ids: Ids,
     pub autoscaling: autoscaling::State,
     pub cloudwatch: cloudwatch::State,
@@ -47,7 +47,7 @@ pub enum Event {
     Elbv2(elbv2::Event),
     ImageBuilder(imagebuilder::Event),
     Ssm(ssm::Event),
-    Happening(external_events::Event),
+    External(external_events::Event),
 }
 
 impl World {
@@ -55,8 +55,8 @@ impl World {
     pub fn new(now: Time, seed: u64) -> Self {
         Self {
             now,
-            agenda: Agenda::default(),
-            happened: Vec::new(),
+            schedule: Schedule::default(),
+            past_events: Vec::new(),
             ids: Ids::new(seed),
             autoscaling: autoscaling::State::default(),
             cloudwatch: cloudwatch::State::default(),
@@ -78,7 +78,7 @@ impl World {
 
     /// Lives through everything due up to `now`, in order.
     pub fn advance(&mut self, now: Time) {
-        while let Some((at, event)) = self.agenda.due(now) {
+        while let Some((at, event)) = self.schedule.due(now) {
             self.now = at;
             match event {
                 Event::AutoScaling(e) => autoscaling::on_event(self, at, e),
@@ -89,7 +89,7 @@ impl World {
                 Event::Elbv2(e) => elbv2::on_event(self, at, e),
                 Event::ImageBuilder(e) => imagebuilder::on_event(self, at, e),
                 Event::Ssm(e) => ssm::on_event(self, at, e),
-                Event::Happening(e) => external_events::on_event(self, at, e),
+                Event::External(e) => external_events::on_event(self, at, e),
             }
         }
         self.now = self.now.max(now);

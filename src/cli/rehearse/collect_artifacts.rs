@@ -48,26 +48,26 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), CliError> {
 }
 
 /// Writes the trust root.
-pub fn keys(founded: &Provisioned, folder: &Path) -> Result<(), CliError> {
-    write(&folder.join(TRUST), fixtures::trust_root(founded).as_bytes())
+pub fn write_trust_root(provisioned: &Provisioned, folder: &Path) -> Result<(), CliError> {
+    write(&folder.join(TRUST), fixtures::trust_root(provisioned).as_bytes())
 }
 
 /// Fetches every artifact of the execution from S3.
 pub async fn artifacts(
     deps: &WorkerDeps,
-    founded: &Provisioned,
+    provisioned: &Provisioned,
     setup: &Setup,
     folder: &Path,
 ) -> Result<Kept, CliError> {
-    keys(founded, folder)?;
+    write_trust_root(provisioned, folder)?;
     write(&folder.join("source.zip"), &setup.source)?;
     let mut kept = Kept { folder: folder.to_owned(), artifacts: BTreeMap::new() };
     let s3 = deps.aws.artifacts(None);
-    let mut pages = s3.list_objects_v2().bucket(&founded.bucket).into_paginator().send();
+    let mut pages = s3.list_objects_v2().bucket(&provisioned.bucket).into_paginator().send();
     let unfetched = |error: AwsError| CliError::bug(with_causes(&error));
     let mut keys = Vec::new();
     while let Some(page) = pages.next().await {
-        let page = page.map_err(|e| unfetched(AwsError::new("s3:ListBucket", &founded.bucket, e)))?;
+        let page = page.map_err(|e| unfetched(AwsError::new("s3:ListBucket", &provisioned.bucket, e)))?;
         keys.extend(page.contents.unwrap_or_default().into_iter().filter_map(|object| object.key));
     }
     for stage in Stage::ALL {
@@ -82,7 +82,7 @@ pub async fn artifacts(
             key.split('/').nth(1).is_some_and(|cut| !cut.is_empty() && output_name(stage).starts_with(cut))
         };
         let Some(key) = keys.iter().find(of_stage) else { continue };
-        let object = s3.get_object().bucket(&founded.bucket).key(key).send().await;
+        let object = s3.get_object().bucket(&provisioned.bucket).key(key).send().await;
         let object = object.map_err(|e| unfetched(AwsError::new("s3:GetObject", key, e)))?;
         let body = object.body.collect().await.map_err(|error| CliError::bug(error.to_string()))?;
         write(&file, &body.into_bytes())?;
@@ -122,14 +122,14 @@ pub fn one_job(
         environments: fixtures::environments(&release),
     };
     runtime.block_on(async {
-        let (world, founded) = super::found_world(&plan)?;
+        let (world, provisioned) = super::provision(&plan)?;
         let cloud = Cloud::new(world, Timeline::tokio(EPOCH));
         let clock = virtual_clock();
         let telemetry =
             Telemetry::with_observer(|now, label, event| crate::cli::job_output::print_progress(now, label.stage.name(), event));
         let mut deps = fixtures::worker_deps(
             &cloud,
-            &founded,
+            &provisioned,
             &plan.setup.region,
             &clock,
             Arc::new(Journal::in_memory()),
@@ -139,7 +139,7 @@ pub fn one_job(
         deps.environments = plan.environments.clone();
         let outcome = until(&deps, stage).await?;
         let folder = output.unwrap_or_else(|| PathBuf::from(".bakeline/job"));
-        artifacts(&deps, &founded, &plan.setup, &folder).await?;
+        artifacts(&deps, &provisioned, &plan.setup, &folder).await?;
         crate::cli::say(&format!("artifacts and trust root: {}", folder.display()))?;
         print_outcome(outcome)
     })
@@ -175,7 +175,7 @@ async fn until(deps: &WorkerDeps, last: Stage) -> Result<Outcome, CliError> {
                 return Ok(outcome);
             }
         }
-        deps.clock.sleep(super::IDLE).await;
+        deps.clock.sleep(super::POLL_INTERVAL).await;
     }
 }
 

@@ -25,7 +25,7 @@ use crate::worker::WorkerDeps;
 use crate::worker::journal::Journal;
 use bakeline_rehearsal::cloud::Cloud;
 use bakeline_rehearsal::services::cloudwatch::{Measure, Published};
-use bakeline_rehearsal::setup::{Fleet, Further, Provisioned, RecipeGround, Setup, Staging};
+use bakeline_rehearsal::setup::{Fleet, WaveGroups, Provisioned, RecipeFixtures, Setup, TestEnvironment};
 
 /// Instances of a service in production, unless the spec's world says otherwise.
 const INSTANCES: usize = 8;
@@ -60,7 +60,7 @@ pub fn setup(spec: &ReleaseSpec, source: Bytes, spec_path: &str) -> Setup {
         image_pipeline: spec.bake.as_ref().and_then(|bake| bake.image_pipeline.clone()),
         recipe: spec.bake.as_ref().and_then(recipe),
         distribution,
-        staging: spec.test.as_ref().map(|test| Staging {
+        test_environment: spec.test.as_ref().map(|test| TestEnvironment {
             subnets: test
                 .subnet
                 .iter()
@@ -79,11 +79,11 @@ pub fn setup(spec: &ReleaseSpec, source: Bytes, spec_path: &str) -> Setup {
         }),
         fleet: spec.promote.as_ref().map(|promote| Fleet {
             group: promote.group.clone(),
-            turns_with: promote.turns_with.clone(),
-            further: promote
+            alternate: promote.turns_with.clone(),
+            waves: promote
                 .waves
                 .iter()
-                .map(|wave| Further {
+                .map(|wave| WaveGroups {
                     region: wave.region.clone().filter(|other| *other != region),
                     groups: wave.groups.clone(),
                     alarms: wave.alarms.clone().unwrap_or_default(),
@@ -117,16 +117,16 @@ fn actions(spec: &ReleaseSpec) -> [bool; 4] {
 }
 
 /// What the recipe of a machine image or of a container needs to find.
-fn recipe(bake: &crate::spec::Bake) -> Option<RecipeGround> {
+fn recipe(bake: &crate::spec::Bake) -> Option<RecipeFixtures> {
     if let Some(container) = &bake.container {
-        return Some(RecipeGround {
+        return Some(RecipeFixtures {
             parent_image: container.parent_image.clone(),
             repository: Some(container.repository.clone()),
             infrastructure: container.infrastructure.clone(),
             distribution: container.distribution.clone(),
         });
     }
-    bake.recipe.as_ref().map(|recipe| RecipeGround {
+    bake.recipe.as_ref().map(|recipe| RecipeFixtures {
         parent_image: recipe.parent_image.clone(),
         repository: None,
         infrastructure: recipe.infrastructure.clone(),
@@ -198,11 +198,11 @@ fn dimension(spec: &ReleaseSpec, name: &str) -> Option<String> {
 
 /// SDK configuration that reaches the embedded AWS without a socket, on its clock.
 #[must_use]
-pub fn sdk_config(cloud: &Cloud, founded: &Provisioned, region: &str, clock: &Clock) -> SdkConfig {
+pub fn sdk_config(cloud: &Cloud, provisioned: &Provisioned, region: &str, clock: &Clock) -> SdkConfig {
     let credentials = Credentials::new(
-        founded.credentials.access_key_id.clone(),
-        founded.credentials.secret_access_key.clone(),
-        founded.credentials.session_token.clone(),
+        provisioned.credentials.access_key_id.clone(),
+        provisioned.credentials.secret_access_key.clone(),
+        provisioned.credentials.session_token.clone(),
         None,
         "rehearsal",
     );
@@ -218,8 +218,8 @@ pub fn sdk_config(cloud: &Cloud, founded: &Provisioned, region: &str, clock: &Cl
 
 /// A trust root that believes the rehearsal's signing key, and no other.
 #[must_use]
-pub fn trust_root(founded: &Provisioned) -> String {
-    let pem: String = founded.public_key.lines().flat_map(|line| ["      ", line, "\n"]).collect();
+pub fn trust_root(provisioned: &Provisioned) -> String {
+    let pem: String = provisioned.public_key.lines().flat_map(|line| ["      ", line, "\n"]).collect();
     format!(
         "version: 1\nkeys:\n  - name: rehearsal\n    public_key: |\n{pem}    may_sign: [bake, test, promote, cleanup, cleanup_plan]\n"
     )
@@ -251,17 +251,17 @@ fn network(cloud: &Cloud) -> Network {
 /// A worker in the embedded AWS: the same one that works in production.
 pub async fn worker_deps(
     cloud: &Cloud,
-    founded: &Provisioned,
+    provisioned: &Provisioned,
     region: &str,
     clock: &Clock,
     journal: Arc<Journal>,
     telemetry: Telemetry,
 ) -> Result<WorkerDeps, CliError> {
-    let aws = Aws::new(&sdk_config(cloud, founded, region, clock));
-    let signer = Signer::kms(&aws.kms, &founded.signing_key)
+    let aws = Aws::new(&sdk_config(cloud, provisioned, region, clock));
+    let signer = Signer::kms(&aws.kms, &provisioned.signing_key)
         .await
         .map_err(|error| CliError::bug(with_causes(&error)))?;
-    let trust = TrustRoot::parse(&trust_root(founded)).map_err(|error| CliError::bug(with_causes(&error)))?;
+    let trust = TrustRoot::parse(&trust_root(provisioned)).map_err(|error| CliError::bug(with_causes(&error)))?;
     Ok(WorkerDeps {
         aws,
         clock: clock.clone(),

@@ -322,9 +322,9 @@ fn of_index(contents: &[&str]) -> ImageKey {
 
 /// Before a cleanup: an image to delete, one to restore, and one to archive.
 fn before_a_cleanup() -> Moment {
-    let mut moment = Moment::before(&plan(CONTAINERS, "build: {minutes: 4}\n"), Stage::Cleanup);
+    let mut moment = Moment::before(&plan(CONTAINERS, "build: {duration: 4m}\n"), Stage::Cleanup);
     let (mut world, now) = (moment.world.clone(), moment.world.now);
-    let account = moment.founded.pipeline_arn.split(':').nth(4).unwrap().to_owned();
+    let account = moment.provisioned.pipeline_arn.split(':').nth(4).unwrap().to_owned();
     let region = moment.region.clone();
     let here = (account.as_str(), region.as_str());
     push(&mut world, here, 1, &ecr::sample_manifest("two"), &["2.0"]);

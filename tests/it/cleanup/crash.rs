@@ -22,7 +22,7 @@ const ONE: &str = "tests/it/fixtures/cleanup-one/bakeline.yaml";
 
 #[test]
 fn every_call_of_a_removal_and_of_reaping_survives_every_fault() {
-    let moment = after_two_that_died(ONE, "build: {minutes: 4}\n");
+    let moment = after_two_that_died(ONE, "build: {duration: 4m}\n");
     let removes = |records: &[Record]| {
         let of = |operation: &'static str| {
             records.iter().filter(move |call| call.operation == operation && call.applied)
@@ -45,8 +45,8 @@ fn every_call_of_a_removal_and_of_reaping_survives_every_fault() {
 /// deletes the first.
 #[test]
 fn every_call_of_a_removal_that_leaves_a_snapshot_survives_every_fault() {
-    let mut moment = Moment::before(&plan(ONE, "build: {minutes: 4}\n"), Stage::Cleanup);
-    let (mut world, current) = (moment.world.clone(), moment.founded.current_image.clone().unwrap());
+    let mut moment = Moment::before(&plan(ONE, "build: {duration: 4m}\n"), Stage::Cleanup);
+    let (mut world, current) = (moment.world.clone(), moment.provisioned.current_image.clone().unwrap());
     let input = json!({"Owners": ["self"], "Filters": [{"Name": "tag:bakeline:service", "Values": ["web"]}]});
     let all = trail::ask(&moment, &mut world, "ec2", "DescribeImages", input);
     for id in all["Images"].as_array().unwrap().iter().map(|image| image["ImageId"].as_str().unwrap()) {
@@ -107,7 +107,7 @@ fn undo_under_every_fault(prepare: fn(&mut World, &Fixture), out: impl AsyncFn(&
                     continue;
                 }
                 cases += 1;
-                let plan = FaultPlan::default().rule(When::Index(call), fault.clone());
+                let plan = FaultPlan::default().rule(When::index(call), fault.clone());
                 let (state, records) = fixture
                     .at(&moment, async |fixture| {
                         let first = fixture.called();

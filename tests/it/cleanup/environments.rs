@@ -31,7 +31,7 @@ fn copy(world: &mut World, fixture: &Fixture, days: i64) -> String {
         description: None,
         tags: tags.map(|(k, v)| (k.to_owned(), v.to_owned())).into(),
         source_image: None,
-        behaviour: bakeline_rehearsal::behaviour::Behaviour::default(),
+        behavior: bakeline_rehearsal::instance_behavior::InstanceBehavior::default(),
         available_after: Duration::ZERO,
         snapshots: 1,
         disk: ec2::Disk::default(),

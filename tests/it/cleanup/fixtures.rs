@@ -75,7 +75,7 @@ fn run(spec: &str, prepare: impl FnOnce(&mut World, &Fixture), test: impl AsyncF
         let fixture = Fixture {
             account: release.setup.account.clone(),
             region: release.setup.region.clone(),
-            subnet: release.setup.staging.as_ref().unwrap().subnets[0].clone(),
+            subnet: release.setup.test_environment.as_ref().unwrap().subnets[0].clone(),
             spec: ReleaseSpec::parse(&std::fs::read(crate::support::repository(spec)).unwrap(), spec)
                 .unwrap(),
             candidates: 4,

@@ -50,7 +50,7 @@ pub fn template(world: &mut World, fixture: &Fixture, name: &str, image: &str) -
 pub fn older_version(world: &mut World, fixture: &Fixture, image: &str) {
     let name = of("other", image);
     template(world, fixture, &name, image);
-    let current = fixture.moment.founded.current_image.clone().unwrap();
+    let current = fixture.moment.provisioned.current_image.clone().unwrap();
     // Twelve versions: by default, DescribeImageReferences searches the ten newest.
     for _ in 0..12 {
         version(world, fixture, &name, &current);
@@ -94,7 +94,7 @@ pub fn by_parameter(world: &mut World, fixture: &Fixture, image: &str) {
     let name = of("golden", image);
     parameter(world, fixture, &name, image);
     template(world, fixture, &of("resolving", image), &format!("resolve:ssm:{name}:1"));
-    let current = fixture.moment.founded.current_image.clone().unwrap();
+    let current = fixture.moment.provisioned.current_image.clone().unwrap();
     // The parameter is updated; the launch template names the old version.
     let input = json!({"Name": name, "Value": current, "Type": "String", "Overwrite": true});
     fixture.ask(world, "ssm", "PutParameter", input);
@@ -109,7 +109,7 @@ pub fn configuration(world: &mut World, fixture: &Fixture, image: &str) {
 pub fn node_group(world: &mut World, fixture: &Fixture, image: &str) {
     let name = of("eks-node-group", image);
     let id = template(world, fixture, &name, image);
-    let current = fixture.moment.founded.current_image.clone().unwrap();
+    let current = fixture.moment.provisioned.current_image.clone().unwrap();
     version(world, fixture, &name, &current);
     let group = autoscaling::NewGroup::new(
         &fixture.account,
@@ -212,12 +212,12 @@ fn disk_of_older_version(world: &mut World, fixture: &Fixture, snapshot: &str) {
     let name = on("data", snapshot);
     let data = json!({"InstanceType": "t3.small", "BlockDeviceMappings": disks(snapshot)});
     ec2::seed_launch_template(world, &fixture.account, &fixture.region, &name, data);
-    let current = fixture.moment.founded.current_image.clone().unwrap();
+    let current = fixture.moment.provisioned.current_image.clone().unwrap();
     version(world, fixture, &name, &current);
 }
 
 fn disk_of_configuration(world: &mut World, fixture: &Fixture, snapshot: &str) {
-    let current = fixture.moment.founded.current_image.clone().unwrap();
+    let current = fixture.moment.provisioned.current_image.clone().unwrap();
     let one = json!({"LaunchConfigurationName": on("data", snapshot), "ImageId": current, "InstanceType": "t3.small",
         "CreatedTime": 1_700_000_000, "BlockDeviceMappings": disks(snapshot)});
     autoscaling::seed_launch_configuration(world, &fixture.account, &fixture.region, one);
@@ -238,7 +238,7 @@ fn disk_of_spot_request(world: &mut World, fixture: &Fixture, snapshot: &str) {
 
 fn disk_of_recipe(world: &mut World, fixture: &Fixture, snapshot: &str) {
     let disks = json!([{"deviceName": "/dev/sdf", "ebs": {"snapshotId": snapshot}}]);
-    let parent = fixture.moment.founded.current_image.clone().unwrap();
+    let parent = fixture.moment.provisioned.current_image.clone().unwrap();
     let name = on("data", snapshot);
     let recipe = json!({"name": name, "semanticVersion": "1.0.0", "parentImage": parent, "components": [],
         "blockDeviceMappings": disks, "clientToken": name});

@@ -9,7 +9,7 @@ use std::time::Duration;
 use bakeline::stage::cleanup::machine_images::apply::apply;
 use bakeline::stage::cleanup::machine_images::plan::make_plan;
 use bakeline::stage::cleanup::machine_images::survey::Inspect;
-use bakeline_rehearsal::faults::{Fault, FaultPlan, Random};
+use bakeline_rehearsal::faults::{Fault, FaultPlan};
 use bakeline_rehearsal::services::ec2;
 use bakeline_rehearsal::time::Time;
 use bakeline_rehearsal::world::World;
@@ -76,7 +76,7 @@ fn images(world: &mut World, fixture: &Fixture, drawn: &[Drawn]) -> Vec<String> 
                 description: None,
                 tags: tags.map(|(k, v)| (k.to_owned(), v.to_owned())).into(),
                 source_image: None,
-                behaviour: bakeline_rehearsal::behaviour::Behaviour::default(),
+                behavior: bakeline_rehearsal::instance_behavior::InstanceBehavior::default(),
                 available_after: Duration::ZERO,
                 snapshots: 2,
                 disk: ec2::Disk::default(),
@@ -89,11 +89,10 @@ fn images(world: &mut World, fixture: &Fixture, drawn: &[Drawn]) -> Vec<String> 
 }
 
 fn faults(round: &Round) -> FaultPlan {
-    let kinds = vec![Fault::LoseReply, Fault::Throttle, Fault::fail_before(), Fault::StaleRead, Fault::Deny];
-    let random = Random { seed: round.seed, probability: f64::from(round.percent) / 100.0, kinds };
-    let plan = FaultPlan::default().random(random);
+    let faults = [Fault::LoseReply, Fault::Throttle, Fault::server_error(), Fault::StaleRead, Fault::Deny];
+    let plan = FaultPlan::default().chance(round.seed, f64::from(round.percent) / 100.0, &faults);
     match round.dies {
-        Some(call) => plan.rule(bakeline_rehearsal::faults::When::Index(call), Fault::KillAfter),
+        Some(call) => plan.rule(bakeline_rehearsal::faults::When::index(call), Fault::KillAfter),
         None => plan,
     }
 }

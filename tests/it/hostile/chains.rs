@@ -201,7 +201,7 @@ fn a_chain_signed_again_without_changes_verifies() {
                 assert_eq!(payload(bytes), payload(&again[path]), "{path}");
             }
         }
-        let trust = TrustRoot::parse(&fixtures::trust_root(&pending.moment.founded)).unwrap();
+        let trust = TrustRoot::parse(&fixtures::trust_root(&pending.moment.provisioned)).unwrap();
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), body).unwrap();
         let at = pending.moment.now.0 / 1000;
@@ -221,7 +221,7 @@ fn a_chain_signed_again_without_changes_verifies() {
 fn a_key_may_sign_only_for_its_stages_and_its_time() {
     let all = "[bake, test, promote, cleanup]";
     for pending in PendingJob::after_bake() {
-        let good = fixtures::trust_root(&pending.moment.founded);
+        let good = fixtures::trust_root(&pending.moment.provisioned);
         let stranger =
             std::fs::read_to_string(crate::support::repository("tests/golden/evidence/keys/p256-public.pem"))
                 .unwrap();

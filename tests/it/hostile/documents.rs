@@ -434,7 +434,7 @@ fn rehearse_refuses_an_invalid_spec_and_an_invalid_scenario() {
     let spec = repository("tests/it/fixtures/crash/bakeline.yaml");
     let scenario = folder.path().join("scenario.yaml");
     for (name, bytes) in [
-        ("a scenario with an unknown key", b"descripton: x\n".to_vec()),
+        ("a scenario with an unknown key", b"version: 1\ndescripton: x\n".to_vec()),
         ("a scenario that is no YAML", b"build: [\n".to_vec()),
         ("a scenario that is not text", vec![0xff; 9]),
         ("a deeply nested scenario", b"[".repeat(100_000)),
@@ -453,15 +453,15 @@ fn extreme_numbers_in_a_scenario_cause_no_panic() {
     let scenario = folder.path().join("scenario.yaml");
     let out = folder.path().join("out");
     for text in [
-        "build: {minutes: 18446744073709551615}",
-        "codepipeline: {credentials_minutes: 18446744073709551615}",
-        "codepipeline: {reoffer_seconds: 4000000}",
+        "build: {duration: 18446744073709551615m}",
+        "aws: {codepipeline: {credentials_lifetime: 3650d}}",
+        "aws: {codepipeline: {continuation_delay: 4000000s}}",
         "traffic: {requests_per_minute: 4294967295}",
-        "baked_image: {error_rate: .nan}",
-        "baked_image: {error_rate: -1e300, latency_ms: .inf}",
+        "images: {baked: {instance: {error_rate: .nan}}}",
+        "images: {baked: {instance: {error_rate: -1e300, slow_share: .inf}}}",
         "seed: 18446744073709551615",
     ] {
-        fs::write(&scenario, text).unwrap();
+        fs::write(&scenario, format!("version: 1\n{text}")).unwrap();
         let flags = ["rehearse", "--out", out.to_str().unwrap(), "--scenario", scenario.to_str().unwrap()];
         let output = bakeline(&flags, &[&spec]);
         let stderr = String::from_utf8_lossy(&output.stderr);

@@ -40,7 +40,7 @@ impl PendingJob {
     pub fn of_each_stage() -> &'static [Self] {
         static JOBS_OF_STAGES: OnceLock<Vec<PendingJob>> = OnceLock::new();
         JOBS_OF_STAGES.get_or_init(|| {
-            let release = plan("tests/it/fixtures/crash/bakeline.yaml", "build: {minutes: 4}\n");
+            let release = plan("tests/it/fixtures/crash/bakeline.yaml", "build: {duration: 4m}\n");
             Moment::before_each_stage(&release)
                 .iter()
                 .map(|(stage, moment)| Self::at(*stage, moment))
@@ -58,7 +58,7 @@ impl PendingJob {
             let (cloud, clock) = moment.go_on();
             loop {
                 let found = cloud.with_world(|world| {
-                    let execution = codepipeline::execution(world, &moment.founded.execution)?;
+                    let execution = codepipeline::execution(world, &moment.provisioned.execution)?;
                     let waits = |run: &&codepipeline::ActionRun| {
                         run.type_id.category == action::category(stage)
                             && run.status == ActionStatus::InProgress
@@ -110,7 +110,7 @@ impl PendingJob {
                 .unwrap();
             let mut deps = self.worker(&cloud, &clock).await;
             if let Some(trust) = trust {
-                let signer = bakeline::evidence::Signer::kms(&deps.aws.kms, &moment.founded.signing_key)
+                let signer = bakeline::evidence::Signer::kms(&deps.aws.kms, &moment.provisioned.signing_key)
                     .await
                     .unwrap();
                 deps.authority = Arc::new(Authority { signer, trust });

@@ -102,7 +102,7 @@ fn a_good_image_takes_its_turn_and_the_next_release_goes_the_other_way() {
     let mut next = end.moment.clone();
     let started =
         ask(&end.moment, &mut end.world, "codepipeline", "StartPipelineExecution", json!({"name": "web"}));
-    next.founded.execution = started["pipelineExecutionId"].as_str().unwrap().into();
+    next.provisioned.execution = started["pipelineExecutionId"].as_str().unwrap().into();
     next.now = end.world.now;
     next.world = end.world;
     let next = next.after(bakeline::evidence::Stage::Bake).after(bakeline::evidence::Stage::Test);
@@ -113,7 +113,7 @@ fn a_good_image_takes_its_turn_and_the_next_release_goes_the_other_way() {
 
 #[test]
 fn a_bad_image_loses_its_share_again() {
-    let bad = before(SPEC, "baked_image: {error_rate: 0.2}\n");
+    let bad = before(SPEC, "images: {baked: {instance: {error_rate: 0.2}}}\n");
     check("errors", &mut play(&bad, Meanwhile::Nothing), "rolled_back", "errors", OLD, 1000.0);
 }
 
@@ -175,7 +175,7 @@ fn groups_that_are_not_free_are_left_alone() {
 fn a_stopped_execution_gives_the_traffic_back() {
     let happens: fn(&Moment, &mut World) = |moment, world| {
         let input =
-            json!({"pipelineName": "web", "pipelineExecutionId": moment.founded.execution, "abandon": false});
+            json!({"pipelineName": "web", "pipelineExecutionId": moment.provisioned.execution, "abandon": false});
         ask(moment, world, "codepipeline", "StopPipelineExecution", input);
     };
     let mut end = play(&before(SPEC, ""), Meanwhile::When(shared, happens));
@@ -231,7 +231,7 @@ fn a_good_image_climbs_the_ladder_rung_by_rung() {
 
 #[test]
 fn a_bad_image_falls_from_the_first_rung_and_harms_few() {
-    let mut end = play(&before(&ladder(), "baked_image: {error_rate: 0.3}\n"), Meanwhile::Nothing);
+    let mut end = play(&before(&ladder(), "images: {baked: {instance: {error_rate: 0.3}}}\n"), Meanwhile::Nothing);
     check("off the ladder", &mut end, "rolled_back", "errors", OLD, 200.0);
     assert_eq!(ascent(&mut end), [1, 0], "1 % of the requests met it, and no more ever did");
 }

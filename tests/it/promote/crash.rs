@@ -49,7 +49,7 @@ fn every_call_of_a_trial_survives_every_fault() {
 
 #[test]
 fn every_call_of_a_trial_that_fails_survives_every_fault() {
-    survives("a trial that fails", &before(SPEC, "baked_image: {error_rate: 0.2}\n"), whole);
+    survives("a trial that fails", &before(SPEC, "images: {baked: {instance: {error_rate: 0.2}}}\n"), whole);
 }
 
 #[test]
@@ -59,7 +59,7 @@ fn every_call_of_two_groups_that_take_turns_survives_every_fault() {
 
 #[test]
 fn every_call_that_takes_the_weights_back_survives_every_fault() {
-    survives("weights taken back", &before(TURNS, "baked_image: {error_rate: 0.2}\n"), whole);
+    survives("weights taken back", &before(TURNS, "images: {baked: {instance: {error_rate: 0.2}}}\n"), whole);
 }
 
 /// The calls before the second refresh are those of a promotion of one group.

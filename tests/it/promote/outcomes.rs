@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use bakeline_rehearsal::behaviour::Behaviour;
+use bakeline_rehearsal::instance_behavior::InstanceBehavior;
 use bakeline_rehearsal::services::cloudwatch::{AlarmState, hold_alarm};
 use bakeline_rehearsal::services::codepipeline::ActionStatus;
 use bakeline_rehearsal::services::ec2;
@@ -59,7 +59,7 @@ fn a_refresh_that_goes_on_by_itself_ends_safe() {
 #[test]
 fn an_execution_stopped_during_the_trial_changes_nothing() {
     fn stop(abandon: bool, moment: &Moment, world: &mut World) {
-        let input = json!({"pipelineName": "web", "pipelineExecutionId": moment.founded.execution, "abandon": abandon});
+        let input = json!({"pipelineName": "web", "pipelineExecutionId": moment.provisioned.execution, "abandon": abandon});
         ask(moment, world, "codepipeline", "StopPipelineExecution", input);
     }
     // Stop and wait: what is under way goes on to its end.
@@ -79,7 +79,7 @@ fn overtaken() -> Moment {
     let mut moment = before(SPEC, "");
     let told = moment.clone();
     let world = &mut moment.world;
-    let account = told.founded.pipeline_arn.split(':').nth(4).unwrap();
+    let account = told.provisioned.pipeline_arn.split(':').nth(4).unwrap();
     let newer = ec2::register_image(
         world,
         ec2::NewImage {
@@ -89,7 +89,7 @@ fn overtaken() -> Moment {
             description: None,
             tags: BTreeMap::from([("bakeline:service".to_owned(), "web".to_owned())]),
             source_image: None,
-            behaviour: Behaviour::default(),
+            behavior: InstanceBehavior::default(),
             available_after: std::time::Duration::ZERO,
             snapshots: 1,
             disk: ec2::Disk::default(),
@@ -104,7 +104,7 @@ fn overtaken() -> Moment {
         json!({"AutoScalingGroupName": GROUP, "DesiredConfiguration": desired,
                "Preferences": {"MinHealthyPercentage": 100, "MaxHealthyPercentage": 200, "InstanceWarmup": 30}}),
     );
-    moment.founded.current_image = Some(newer);
+    moment.provisioned.current_image = Some(newer);
     in_virtual_time(async {
         let (cloud, clock) = moment.go_on();
         clock.sleep(std::time::Duration::from_hours(2)).await;
@@ -116,7 +116,7 @@ fn overtaken() -> Moment {
 fn an_older_image_is_promoted_as_any_other() {
     let end = check("an older image", play(&overtaken(), Meanwhile::Nothing), &PROMOTED);
     let previous = end.record()["previous"].to_string();
-    assert!(previous.contains(end.moment.founded.current_image.as_deref().unwrap()), "{previous}");
+    assert!(previous.contains(end.moment.provisioned.current_image.as_deref().unwrap()), "{previous}");
 }
 
 /// A composite alarm over an alarm that the spec does not name.
@@ -138,7 +138,7 @@ fn composite(state: AlarmState) -> Moment {
 }
 
 fn disk(moment: &Moment, world: &mut World, state: AlarmState) {
-    let account = moment.founded.pipeline_arn.split(':').nth(4).unwrap();
+    let account = moment.provisioned.pipeline_arn.split(':').nth(4).unwrap();
     hold_alarm(world, account, &moment.region, "web-disk", Some(state));
 }
 

@@ -11,7 +11,7 @@ use crate::trail::ask;
 
 /// What another pipeline's promotion does to the group: a version that says whose it is, and a refresh that brings it.
 fn second_pipeline(moment: &Moment, world: &mut World) {
-    let old = moment.founded.current_image.clone().unwrap();
+    let old = moment.provisioned.current_image.clone().unwrap();
     let theirs = format!("bakeline 00000000-0000-5000-8000-000000000001 after version 1 ({old})");
     let desired = json!({"LaunchTemplate": version_by_hand(moment, world, &old, Some(&theirs))});
     let preferences = json!({"MinHealthyPercentage": 100, "MaxHealthyPercentage": 110, "AutoRollback": true});

@@ -104,7 +104,7 @@ fn replays(story: &str, end: &End, expected: &Expected) {
 }
 
 pub(super) fn alarm(moment: &Moment, world: &mut World, state: AlarmState) {
-    let account = moment.founded.pipeline_arn.split(':').nth(4).unwrap();
+    let account = moment.provisioned.pipeline_arn.split(':').nth(4).unwrap();
     hold_alarm(world, account, &moment.region, "web-5xx", Some(state));
 }
 
@@ -135,7 +135,7 @@ fn the_sides_may_be_told_apart_by_instance() {
 
 #[test]
 fn a_bad_image_never_touches_production() {
-    let bad = "baked_image: {error_rate: 0.06}\n";
+    let bad = "images: {baked: {instance: {error_rate: 0.06}}}\n";
     let end = check(
         "errors",
         play(&before(SPEC, bad), Meanwhile::Nothing),
@@ -143,7 +143,7 @@ fn a_bad_image_never_touches_production() {
     );
     assert!(end.minutes < 20, "{}", end.minutes);
     // Three times as many errors, and below the rate that nobody minds: nothing is proved either way.
-    let mild = "baked_image: {error_rate: 0.0045}\n";
+    let mild = "images: {baked: {instance: {error_rate: 0.0045}}}\n";
     let end = play(&before(SPEC, mild), Meanwhile::Nothing);
     check("a mild regression", end, &rolled_back("errors", Some("fail"), 400.0));
 }
@@ -154,7 +154,7 @@ fn a_slow_image_is_rolled_back() {
         "        tempering: 1.0\n",
         "        tempering: 1.0\n      - name: slow\n        kind: latency\n        thresholds: [0.06]\n        source: {namespace: Web, metric: Seconds, dimensions: {AutoScalingGroupName: $group}}\n      - name: errors again\n        kind: counts\n        weight: 0.0\n        role: informational\n        source: {namespace: Web, metric: Errors, dimensions: {AutoScalingGroupName: $group}}\n",
     )]);
-    let end = play(&before(&spec, "baked_image: {latency_ms: 80}\n"), Meanwhile::Nothing);
+    let end = play(&before(&spec, "images: {baked: {instance: {latency: 80ms}}}\n"), Meanwhile::Nothing);
     check("slow", end, &rolled_back("slow", Some("fail"), 5.0));
 }
 
@@ -271,7 +271,7 @@ fn while_every_worker_is_dead_nothing_is_promoted() {
     assert_eq!(end.while_dead, Some(BTreeMap::from([("old".to_owned(), 8)])));
     check("dead for a while", end, &PROMOTED);
     // Nor is harm: the canary does what it does, and production nothing.
-    let bad = before(SPEC, "baked_image: {error_rate: 0.02}\n");
+    let bad = before(SPEC, "images: {baked: {instance: {error_rate: 0.02}}}\n");
     let end = play(&bad, Meanwhile::Dead(4, 60));
     check("dead beside a bad canary", end, &rolled_back("errors", Some("fail"), 1000.0));
 }
@@ -353,7 +353,7 @@ fn faults_change_nothing_but_the_time_it_takes() {
         for (what, fault) in [
             ("reply lost", Fault::LoseReply),
             ("throttled", Fault::Throttle),
-            ("failed", Fault::fail_before()),
+            ("failed", Fault::server_error()),
         ] {
             let faults = FaultPlan::default().rule(When::nth(name, operation, 1), fault);
             check(
@@ -381,6 +381,6 @@ fn metrics_that_are_forbidden_after_the_preflight_pass_nothing() {
 fn a_rolling_promotion_asks_for_no_trial() {
     let promoted = Expected { verdict: None, ..PROMOTED };
     check("rolling", play(&before(ROLLING, ""), Meanwhile::Nothing), &promoted);
-    let bad = before(ROLLING, "baked_image: {error_rate: 0.06}\n");
+    let bad = before(ROLLING, "images: {baked: {instance: {error_rate: 0.06}}}\n");
     check("rolling and bad", play(&bad, Meanwhile::Nothing), &rolled_back("error-share", None, 2000.0));
 }

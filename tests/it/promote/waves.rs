@@ -205,7 +205,7 @@ fn a_group_of_a_wave_that_cannot_be_taken_back_stops_everything_before_it_begins
 fn a_group_changed_by_hand_after_its_wave_is_left_as_the_hand_left_it() {
     // web-a is done; someone gives it another version while wave 2 is under way, and then the alarm rings.
     let happens: Happens = |moment, world| {
-        let image = moment.founded.current_image.clone().unwrap();
+        let image = moment.provisioned.current_image.clone().unwrap();
         let launches = version_by_hand(moment, world, &image, None);
         let input = json!({"AutoScalingGroupName": "web-a", "LaunchTemplate": launches});
         ask(moment, world, "autoscaling", "UpdateAutoScalingGroup", input);
@@ -228,7 +228,7 @@ fn the_next_release_finds_every_group_where_the_last_one_left_it() {
     let started_before = started(&end.records).len();
     let execution =
         ask(&end.moment, &mut end.world, "codepipeline", "StartPipelineExecution", json!({"name": "web"}));
-    again.founded.execution = execution["pipelineExecutionId"].as_str().unwrap().into();
+    again.provisioned.execution = execution["pipelineExecutionId"].as_str().unwrap().into();
     again.now = end.world.now;
     again.world = end.world;
     let again = again.after(bakeline::evidence::Stage::Bake).after(bakeline::evidence::Stage::Test);

@@ -1,10 +1,10 @@
 """Auto Scaling: groups that keep their capacity, and refreshes that roll through them."""
 
-from .ground import pages, refused, until
+from .embedded_aws import pages, refused, until
 
 
-def tour(ground):
-    groups, ec2 = ground.client("autoscaling"), ground.client("ec2")
+def tour(aws):
+    groups, ec2 = aws.client("autoscaling"), aws.client("ec2")
     image = ec2.describe_images(Owners=["self"])["Images"][0]["ImageId"]
     subnet = ec2.describe_subnets()["Subnets"][0]["SubnetId"]
     ec2.create_launch_template(LaunchTemplateName="fleet",
@@ -78,12 +78,12 @@ def configurations(groups, image):
     assert groups.describe_lifecycle_hooks(AutoScalingGroupName="tour")["LifecycleHooks"] == []
     refused("ValidationError", 400, groups.describe_lifecycle_hooks, AutoScalingGroupName="none")
     assert groups.describe_warm_pool(AutoScalingGroupName="tour")["Instances"] == []
-    balanced = ground_target(groups)
+    balanced = target_behind(groups)
     groups.attach_load_balancer_target_groups(AutoScalingGroupName="tour", TargetGroupARNs=[balanced])
     assert balanced in group(groups)["TargetGroupARNs"]
 
 
-def ground_target(groups):
+def target_behind(groups):
     production = groups.describe_auto_scaling_groups(AutoScalingGroupNames=["web-production"])
     return production["AutoScalingGroups"][0]["TargetGroupARNs"][0]
 

@@ -23,12 +23,12 @@ sts get-caller-identity --query Account
 """
 
 
-def tour(ground):
-    aws = [sys.executable, str(pathlib.Path(sys.executable).with_name("aws"))]
-    environment = ground.environment()
+def tour(aws):
+    cli = [sys.executable, str(pathlib.Path(sys.executable).with_name("aws"))]
+    environment = aws.environment()
 
     def run(*arguments):
-        return subprocess.run([*aws, *arguments, "--output", "json"], env=environment, capture_output=True, text=True)
+        return subprocess.run([*cli, *arguments, "--output", "json"], env=environment, capture_output=True, text=True)
     for line in LINES.strip().splitlines():
         done = run(*line.split())
         assert done.returncode == 0 and json.loads(done.stdout), f"aws {line}: {done.stdout}{done.stderr}"
@@ -38,5 +38,5 @@ def tour(ground):
     bucket = json.loads(run("s3api", "list-buckets", "--query", "Buckets[0].Name").stdout)
     for arguments in (("cp", str(source), f"s3://{bucket}/cli/a.py", "--sse", "aws:kms"), ("ls", f"s3://{bucket}/cli/"),
                       ("rm", f"s3://{bucket}/cli/a.py")):
-        done = subprocess.run([*aws, "s3", *arguments], env=environment, capture_output=True, text=True)
+        done = subprocess.run([*cli, "s3", *arguments], env=environment, capture_output=True, text=True)
         assert done.returncode == 0, f"aws s3 {arguments}: {done.stderr}"

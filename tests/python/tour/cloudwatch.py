@@ -2,7 +2,7 @@
 
 import datetime
 
-from .ground import pages, refused, until
+from .embedded_aws import pages, refused, until
 
 ALARM = {
     "AlarmName": "tour", "Namespace": "Tour", "MetricName": "Errors", "Statistic": "Sum", "Period": 60,
@@ -11,8 +11,8 @@ ALARM = {
 }
 
 
-def tour(ground):
-    watch = ground.client("cloudwatch")
+def tour(aws):
+    watch = aws.client("cloudwatch")
     metrics(watch)
     alarms(watch)
 

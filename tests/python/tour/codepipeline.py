@@ -2,15 +2,15 @@
 
 import uuid
 
-from .ground import pages, refused, until
+from .embedded_aws import pages, refused, until
 
 TYPE = {"category": "Test", "provider": "Tour", "version": "1"}
 WHOLE_TYPE = {**TYPE, "owner": "Custom"}
 
 
-def tour(ground):
-    pipelines = ground.client("codepipeline")
-    declarations(ground, pipelines)
+def tour(aws):
+    pipelines = aws.client("codepipeline")
+    declarations(aws, pipelines)
     jobs(pipelines)
     control(pipelines)
     for name in ("tour", "tour-2"):
@@ -20,7 +20,7 @@ def tour(ground):
     refused("ActionTypeNotFoundException", 400, pipelines.poll_for_jobs, actionTypeId=WHOLE_TYPE)
 
 
-def declarations(ground, pipelines):
+def declarations(aws, pipelines):
     asked = {**TYPE, "inputArtifactDetails": {"minimumCount": 0, "maximumCount": 5},
              "outputArtifactDetails": {"minimumCount": 0, "maximumCount": 5},
              "configurationProperties": [

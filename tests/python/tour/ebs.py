@@ -3,11 +3,11 @@
 import base64
 import hashlib
 
-from .ground import refused
+from .embedded_aws import refused
 
 
-def tour(ground):
-    ec2, ebs = ground.client("ec2"), ground.client("ebs")
+def tour(aws):
+    ec2, ebs = aws.client("ec2"), aws.client("ebs")
     image = sorted(ec2.describe_images(Owners=["self"])["Images"], key=lambda i: i["CreationDate"])[-1]
     snapshot = image["BlockDeviceMappings"][0]["Ebs"]["SnapshotId"]
     listed = ebs.list_snapshot_blocks(SnapshotId=snapshot)

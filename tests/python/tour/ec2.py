@@ -1,13 +1,13 @@
 """EC2: images and their lives, templates, instances."""
 
-from .ground import pages, refused, until
+from .embedded_aws import pages, refused, until
 
 # A retention rule, so that what is removed can be brought back.
-SCENARIO = "recycle_bin_days: 7\n"
+SCENARIO = "version: 1\naws: {ec2: {recycle_bin: 7d}}\n"
 
 
-def tour(ground):
-    ec2 = ground.client("ec2")
+def tour(aws):
+    ec2 = aws.client("ec2")
     places(ec2)
     instance = instances(ec2)
     images(ec2, instance)

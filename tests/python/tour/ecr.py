@@ -3,7 +3,7 @@
 import hashlib
 import json
 
-from .ground import pages, refused, until
+from .embedded_aws import pages, refused, until
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 INDEX = "application/vnd.oci.image.index.v1+json"
@@ -19,8 +19,8 @@ def image(content, **more):
                        "layers": [blob("l", "layer.v1.tar+gzip")], **more})
 
 
-def tour(ground):
-    ecr = ground.client("ecr")
+def tour(aws):
+    ecr = aws.client("ecr")
     made = ecr.create_repository(repositoryName="tour/app", tags=[{"Key": "of", "Value": "tour"}])["repository"]
     assert made["repositoryUri"].endswith("/tour/app") and made["imageTagMutability"] == "MUTABLE", made
     assert ecr.list_tags_for_resource(resourceArn=made["repositoryArn"])["tags"] == [{"Key": "of", "Value": "tour"}]

@@ -1,13 +1,13 @@
 """ECS: a task's life on Fargate, and a service that keeps its tasks."""
 
-from .ground import pages, refused, until
+from .embedded_aws import pages, refused, until
 
 IMAGE = "public.ecr.aws/docker/library/busybox:1"
 
 
-def tour(ground):
-    ecs = ground.client("ecs")
-    subnet = ground.client("ec2").describe_subnets()["Subnets"][0]["SubnetId"]
+def tour(aws):
+    ecs = aws.client("ecs")
+    subnet = aws.client("ec2").describe_subnets()["Subnets"][0]["SubnetId"]
     network = {"awsvpcConfiguration": {"subnets": [subnet]}}
     cluster = ecs.create_cluster(clusterName="tour", tags=[{"key": "of", "value": "tour"}])["cluster"]["clusterArn"]
     assert cluster in pages(ecs, "list_clusters", "clusterArns", 1)

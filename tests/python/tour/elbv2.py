@@ -1,10 +1,10 @@
 """Elastic Load Balancing: target groups, listeners, rules, weights."""
 
-from .ground import pages, refused, until
+from .embedded_aws import pages, refused, until
 
 
-def tour(ground):
-    elb, ec2 = ground.client("elbv2"), ground.client("ec2")
+def tour(aws):
+    elb, ec2 = aws.client("elbv2"), aws.client("ec2")
     subnet = ec2.describe_subnets()["Subnets"][0]
     vpc = subnet["VpcId"]
     groups = [

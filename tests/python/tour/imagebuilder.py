@@ -1,10 +1,11 @@
 """Image Builder: what builds are made from, and builds."""
 
-from .ground import pages, refused, until
+from .embedded_aws import pages, refused, until
 
 # The first build fails in its test phase, so that it can be retried.
-SCENARIO = """build:
-  builds: 1
+SCENARIO = """version: 1
+build:
+  times: 1
   outcome:
     failed: {component: tour, phase: test, step: Nothing, message: as the tour wants it}
 """
@@ -19,16 +20,16 @@ phases:
 """
 
 
-def tour(ground):
-    builder = ground.client("imagebuilder")
-    arns = resources(ground, builder)
+def tour(aws):
+    builder = aws.client("imagebuilder")
+    arns = resources(aws, builder)
     image = builds(builder, arns)
     workflows(builder, image)
     ends(builder, arns, image)
-    containers(ground, builder, arns)
+    containers(aws, builder, arns)
 
 
-def containers(ground, builder, arns):
+def containers(aws, builder, arns):
     """A container recipe, the image it is pushed as, and the end of both."""
     recipe = {"containerType": "DOCKER", "name": "tour-container", "semanticVersion": "1.0.0",
               "parentImage": "amazonlinux:2023", "platformOverride": "Linux", "clientToken": "cr",
@@ -46,7 +47,7 @@ def containers(ground, builder, arns):
     builder.delete_container_recipe(containerRecipeArn=spare["containerRecipeArn"])
     refused("ResourceNotFoundException", 404, builder.delete_container_recipe,
             containerRecipeArn=spare["containerRecipeArn"])
-    ecr = ground.client("ecr")
+    ecr = aws.client("ecr")
     ecr.create_repository(repositoryName="tour-container")
     refused("InvalidRequestException", 400, builder.create_image, containerRecipeArn=made, imageRecipeArn=arns["recipe"],
             infrastructureConfigurationArn=arns["infrastructure"], clientToken="two")
@@ -62,8 +63,8 @@ def containers(ground, builder, arns):
     refused("ResourceDependencyException", 400, builder.delete_container_recipe, containerRecipeArn=made)
 
 
-def resources(ground, builder):
-    parent = ground.client("ec2").describe_images(Owners=["self"])["Images"][0]["ImageId"]
+def resources(aws, builder):
+    parent = aws.client("ec2").describe_images(Owners=["self"])["Images"][0]["ImageId"]
     component = {"name": "tour", "semanticVersion": "1.0.0", "platform": "Linux", "data": DATA, "clientToken": "c"}
     made = builder.create_component(**component)["componentBuildVersionArn"]
     assert builder.create_component(**component)["componentBuildVersionArn"] == made

@@ -7,11 +7,11 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
-from .ground import pages, refused
+from .embedded_aws import pages, refused
 
 
-def tour(ground):
-    kms = ground.client("kms")
+def tour(aws):
+    kms = aws.client("kms")
     key = kms.create_key(KeySpec="ECC_NIST_P256", KeyUsage="SIGN_VERIFY", Description="tour")["KeyMetadata"]
     assert (key["KeyState"], key["SigningAlgorithms"]) == ("Enabled", ["ECDSA_SHA_256"])
     symmetric = kms.create_key()["KeyMetadata"]

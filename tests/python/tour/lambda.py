@@ -5,11 +5,11 @@ import hashlib
 import json
 
 from .ecr import image
-from .ground import pages, refused, until
+from .embedded_aws import pages, refused, until
 
 
-def tour(ground):
-    functions, ecr = ground.client("lambda"), ground.client("ecr")
+def tour(aws):
+    functions, ecr = aws.client("lambda"), aws.client("ecr")
     uri = ecr.create_repository(repositoryName="tour/fn")["repository"]["repositoryUri"]
     first = ecr.put_image(repositoryName="tour/fn", imageManifest=image("1"), imageTag="v1")["image"]["imageId"]["imageDigest"]
     role = "arn:aws:iam::123456789012:role/run"

@@ -6,17 +6,17 @@ import urllib.request
 
 import boto3.s3.transfer
 
-from .ground import ROOT, pages, refused
+from .embedded_aws import ROOT, pages, refused
 
 
-def tour(ground):
-    s3 = ground.client("s3", s3={"addressing_style": "path"}, signature_version="s3v4")
-    tour_of(ground, s3, "tour")
+def tour(aws):
+    s3 = aws.client("s3", s3={"addressing_style": "path"}, signature_version="s3v4")
+    tour_of(aws, s3, "tour")
     assert {"tour"} <= {b["Name"] for b in s3.list_buckets()["Buckets"]}
 
 
-def tour_of(ground, s3, bucket):
-    where = {"LocationConstraint": ground.settings["AWS_REGION"]}
+def tour_of(aws, s3, bucket):
+    where = {"LocationConstraint": aws.settings["AWS_REGION"]}
     s3.create_bucket(Bucket=bucket, CreateBucketConfiguration=where)
     refused("BucketAlreadyOwnedByYou", 409, s3.create_bucket, Bucket=bucket, CreateBucketConfiguration=where)
     s3.head_bucket(Bucket=bucket)

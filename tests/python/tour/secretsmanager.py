@@ -1,10 +1,10 @@
 """Secrets Manager: versions, their stages, secrets that are gone and come back."""
 
-from .ground import pages, refused
+from .embedded_aws import pages, refused
 
 
-def tour(ground):
-    secrets = ground.client("secretsmanager")
+def tour(aws):
+    secrets = aws.client("secretsmanager")
     first = secrets.create_secret(Name="tour/key", SecretString="one", ClientRequestToken="1" * 32,
                                   Tags=[{"Key": "of", "Value": "tour"}])
     assert first["VersionId"] == "1" * 32

@@ -1,8 +1,8 @@
 """Security Hub: findings, each taken or refused by itself, and updated by a later import."""
 
-from .ground import pages, refused
+from .embedded_aws import pages, refused
 
-SCENARIO = "security_hub: {enabled: false}\n"
+SCENARIO = "version: 1\naws: {securityhub: {enabled: false}}\n"
 
 def finding(number, **more):
     account = "123456789012"
@@ -16,8 +16,8 @@ def finding(number, **more):
                                  "VulnerablePackages": [{"Name": "openssl", "Version": "3.0.1"}]}], **more}
 
 
-def tour(ground):
-    hub = ground.client("securityhub")
+def tour(aws):
+    hub = aws.client("securityhub")
     refused("InvalidAccessException", 401, hub.batch_import_findings, Findings=[finding(1)])
     hub.enable_security_hub(EnableDefaultStandards=False)
     refused("ResourceConflictException", 409, hub.enable_security_hub)

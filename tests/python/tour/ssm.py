@@ -1,12 +1,12 @@
 """Systems Manager: parameters with their versions and labels, and commands."""
 
-from .ground import pages, refused, until
+from .embedded_aws import pages, refused, until
 
 
-def tour(ground):
-    ssm = ground.client("ssm")
+def tour(aws):
+    ssm = aws.client("ssm")
     parameters(ssm)
-    commands(ground, ssm)
+    commands(aws, ssm)
 
 
 def parameters(ssm):
@@ -60,7 +60,7 @@ def parameters(ssm):
     assert gone["DeletedParameters"] == ["/tour/b"] and gone["InvalidParameters"] == ["/tour/a"]
 
 
-def commands(ground, ssm):
+def commands(aws, ssm):
     nodes = until(lambda: pages(ssm, "describe_instance_information", "InstanceInformationList", 5),
                   "instances register")
     instance = nodes[0]["InstanceId"]

@@ -1,21 +1,21 @@
 """STS: who asks, and keys for a while."""
 
-from .ground import refused, until
+from .embedded_aws import refused, until
 
 
-def tour(ground):
-    sts = ground.client("sts")
+def tour(aws):
+    sts = aws.client("sts")
     me = sts.get_caller_identity()
     assert me["Arn"].startswith("arn:aws:iam::123456789012:role/"), me
     role = "arn:aws:iam::123456789012:role/deploy"
     assumed = sts.assume_role(RoleArn=role, RoleSessionName="tour", DurationSeconds=900)
     assert assumed["AssumedRoleUser"]["Arn"] == "arn:aws:sts::123456789012:assumed-role/deploy/tour"
     key = assumed["Credentials"]["AccessKeyId"]
-    assert ground.client("sts", key).get_caller_identity()["Arn"] == assumed["AssumedRoleUser"]["Arn"]
+    assert aws.client("sts", key).get_caller_identity()["Arn"] == assumed["AssumedRoleUser"]["Arn"]
     refused("ValidationError", 400, sts.assume_role, RoleArn=role, RoleSessionName="tour", DurationSeconds=899)
     refused("ValidationError", 400, sts.assume_role, RoleArn=role, RoleSessionName="t")
     refused("ValidationError", 400, sts.assume_role, RoleSessionName="tour")
-    refused("InvalidClientTokenId", 403, ground.client("sts", "AKIANOTISSUED").get_caller_identity)
+    refused("InvalidClientTokenId", 403, aws.client("sts", "AKIANOTISSUED").get_caller_identity)
     for service, call, code, status in (
         ("sts", "get_caller_identity", "ExpiredToken", 403),
         ("ec2", "describe_images", "RequestExpired", 400),
@@ -24,8 +24,8 @@ def tour(ground):
     ):
         def late():
             try:
-                getattr(ground.client(service, key), call)()
+                getattr(aws.client(service, key), call)()
             except Exception:  # noqa: BLE001 - whatever it is, the assertion below names it
                 return True
         until(late, "the key expires")
-        refused(code, status, getattr(ground.client(service, key), call))
+        refused(code, status, getattr(aws.client(service, key), call))

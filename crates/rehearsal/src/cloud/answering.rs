@@ -14,7 +14,7 @@ use super::super::faults::{self, Fault};
 use super::super::ids::Ids;
 use super::super::services::s3;
 use super::super::services::sts::{self, Principal};
-use super::super::tape::Tape;
+use super::super::recording::Recording;
 use super::super::time::Time;
 use super::super::transcript::{FaultRecord, Keep, Record, redacted};
 use super::super::wire::model::{self, Model};
@@ -54,7 +54,7 @@ impl Cloud {
     /// Answers one request, as the service its signature names.
     pub async fn handle(&self, request: Request<Bytes>) -> Reply {
         let (parts, body) = request.into_parts();
-        let tape = Tape::of_process().map(|tape| (tape, parts.clone(), body.clone()));
+        let recording = Recording::of_process().map(|recording| (recording, parts.clone(), body.clone()));
         let now = self.now();
         let reply = match Scope::of(&parts) {
             None => Reply::Answer(unsigned()),
@@ -64,8 +64,8 @@ impl Cloud {
                 None => Reply::Answer(unknown_service(&scope.service)),
             },
         };
-        if let (Some((tape, parts, body)), Reply::Answer(response)) = (tape, &reply) {
-            tape.enter(&parts, &body, response);
+        if let (Some((recording, parts, body)), Reply::Answer(response)) = (recording, &reply) {
+            recording.enter(&parts, &body, response);
         }
         if matches!(reply, Reply::Killed) {
             self.inner.kills.send_modify(|kills| *kills += 1);
@@ -151,14 +151,11 @@ impl State {
                 Some(Fault::KillBefore) => Gate::Killed,
                 Some(Fault::Deny) => Gate::Refuse(faults::denied(door.service, door.operation)),
                 Some(Fault::Throttle) => Gate::Refuse(faults::throttled(door.service)),
-                Some(Fault::FailBefore { status, code }) => {
-                    let message = "We encountered an internal error. Please try again.";
-                    Gate::Refuse(ApiError::new(code.clone(), message).with_status(*status))
-                }
+                Some(Fault::Error(error)) => Gate::Refuse(error.answer(door.service, door.operation)),
                 _ => Gate::Pass(principal),
             },
         };
-        if mutating && matches!(gate, Gate::Pass(_)) && self.faults.wants_past() {
+        if mutating && matches!(gate, Gate::Pass(_)) && self.faults.has_stale_reads() {
             self.past.insert(door.service.to_owned(), self.world.clone());
         }
         let record = Record {

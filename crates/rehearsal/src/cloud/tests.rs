@@ -8,7 +8,7 @@ use aws_sdk_s3::error::ProvideErrorMetadata;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_smithy_types::retry::RetryConfig;
 
-use super::super::faults::{Fault, Limit, When};
+use super::super::faults::{CallMatch, Fault, RateLimit, Trigger, When};
 use super::super::services::s3::{self, Bucket};
 use super::super::services::sts;
 use super::*;
@@ -51,9 +51,9 @@ async fn put(s3: &Client) -> Result<(), String> {
 #[tokio::test(start_paused = true)]
 async fn each_fault_leaves_its_own_mark() {
     for (fault, outcome, applied) in [
-        (Fault::fail_before(), Err("InternalFailure".to_owned()), false),
+        (Fault::server_error(), Err("InternalFailure".to_owned()), false),
         (
-            Fault::FailBefore { status: 409, code: "ConditionalRequestConflict".into() },
+            Fault::error(409, "ConditionalRequestConflict"),
             Err("ConditionalRequestConflict".to_owned()),
             false,
         ),
@@ -74,7 +74,7 @@ async fn each_fault_leaves_its_own_mark() {
 
 #[tokio::test(start_paused = true)]
 async fn the_sdk_tries_again_after_transient_faults() {
-    for fault in [Fault::fail_before(), Fault::LoseReply, Fault::Throttle] {
+    for fault in [Fault::server_error(), Fault::LoseReply, Fault::Throttle] {
         let cloud = cloud();
         cloud.set_faults(plan("PutObject", 1, fault));
         assert_eq!(put(&client(&cloud, 3)).await, Ok(()));
@@ -113,8 +113,13 @@ async fn a_stale_read_does_not_see_the_last_write() {
 #[tokio::test(start_paused = true)]
 async fn a_limit_is_felt_and_passes() {
     let cloud = cloud();
-    let limit = Limit { service: "s3".into(), operation: "PutObject".into(), capacity: 1.0, refill: 0.1 };
-    cloud.set_faults(FaultPlan::default().limit(limit));
+    let limit = RateLimit {
+        service: "s3".into(),
+        operation: "PutObject".into(),
+        capacity: 1.0,
+        refill_per_second: 0.1,
+    };
+    cloud.set_faults(FaultPlan::default().rate_limit(limit));
     let s3 = client(&cloud, 1);
     assert_eq!(put(&s3).await, Ok(()));
     assert_eq!(put(&s3).await, Err("SlowDown".to_owned()));
@@ -212,9 +217,8 @@ async fn a_service_refuses_in_its_own_protocol() {
     let error = acknowledge.send().await.unwrap_err();
     assert_eq!(error.into_service_error().code(), Some("ValidationException"));
 
-    cloud.set_faults(
-        FaultPlan::default().rule(When::Call { service: None, operation: None, nth: 0 }, Fault::Throttle),
-    );
+    let every = When { calls: CallMatch::default(), trigger: Trigger::Every };
+    cloud.set_faults(FaultPlan::default().rule(every, Fault::Throttle));
     let ec2 = aws_sdk_ec2::Client::new(&config).describe_images().send().await.unwrap_err();
     assert_eq!(ec2.raw_response().unwrap().status().as_u16(), 503);
     assert_eq!(ec2.into_service_error().code(), Some("RequestLimitExceeded"));

@@ -13,15 +13,16 @@ fn met(plan: &mut FaultPlan, calls: &[(&str, &str)]) -> Vec<Option<Fault>> {
 #[test]
 fn the_nth_matching_call_meets_the_fault() {
     let calls = [("ec2", "A"), ("s3", "A"), ("ec2", "A"), ("ec2", "B"), ("ec2", "A")];
-    let any =
-        |service: Option<&str>, nth| When::Call { service: service.map(Into::into), operation: None, nth };
+    let any = |service: &str, nth| When {
+        calls: CallMatch { service: Some(service.into()), operation: None },
+        trigger: Trigger::Nth(nth),
+    };
     for (when, hits) in [
         (When::nth("ec2", "A", 2), vec![2]),
         (When::nth("ec2", "A", 9), vec![]),
-        (When::nth("ec2", "A", 0), vec![0, 2, 4]),
-        (any(Some("ec2"), 3), vec![3]),
-        (any(None, 2), vec![1]),
-        (When::Index(4), vec![3]),
+        (When::every("ec2", "A"), vec![0, 2, 4]),
+        (any("ec2", 3), vec![3]),
+                (When::index(4), vec![3]),
     ] {
         let mut plan = FaultPlan::default().rule(when.clone(), Fault::LoseReply);
         let hit: Vec<usize> = met(&mut plan, &calls)
@@ -45,8 +46,9 @@ fn the_first_rule_counts_and_later_ones_still_count_calls() {
 
 #[test]
 fn a_limit_throttles_when_its_bucket_is_empty_and_refills() {
-    let limit = Limit { service: "ec2".into(), operation: "A".into(), capacity: 2.0, refill: 0.5 };
-    let mut plan = FaultPlan::default().limit(limit);
+    let limit =
+        RateLimit { service: "ec2".into(), operation: "A".into(), capacity: 2.0, refill_per_second: 0.5 };
+    let mut plan = FaultPlan::default().rate_limit(limit);
     let at = |plan: &mut FaultPlan, ms| plan.meet("ec2", "A", Time(ms)).is_some();
     assert_eq!([at(&mut plan, 0), at(&mut plan, 0), at(&mut plan, 0)], [false, false, true]);
     assert!(at(&mut plan, 1_000), "half a token");
@@ -76,34 +78,56 @@ fn reads_are_told_from_writes() {
 }
 
 #[test]
-fn a_rule_is_readable_from_a_file() {
-    let rule: Rule = serde_json::from_value(serde_json::json!({
-        "when": {"call": {"service": "ec2", "nth": 2}},
-        "fault": {"kind": "fail_before"},
-    }))
-    .unwrap();
-    assert_eq!(rule.fault, Fault::fail_before());
-    assert!(serde_json::from_str::<Fault>("{\"kind\":\"explode\"}").is_err());
+fn a_fault_is_one_key_with_a_mapping() {
+    let read = serde_json::from_str::<Fault>;
+    assert_eq!(read(r#"{"error": {}}"#).unwrap(), Fault::server_error());
+    assert_eq!(read(r#"{"error": {"status": 503, "code": "X"}}"#).unwrap(), Fault::error(503, "X"));
+    assert_eq!(read(r#"{"throttle": {}}"#).unwrap(), Fault::Throttle);
+    for wrong in [r#"{"explode": {}}"#, r#""throttle""#, r#"{"throttle": {"code": "X"}}"#, r#"{"throttle": null}"#] {
+        assert!(read(wrong).is_err(), "{wrong}");
+    }
+}
+
+#[test]
+fn a_server_error_is_the_operations_own() {
+    for (service, operation, code, status) in [
+        ("elbv2", "DescribeTargetHealth", "HealthUnavailable", 500),
+        ("ebs", "GetSnapshotBlock", "InternalServerException", 500),
+        ("kms", "Sign", "DependencyTimeoutException", 500),
+        ("ec2", "DescribeImages", "InternalFailure", 500),
+    ] {
+        let answer = ServerError::default().answer(service, operation);
+        assert_eq!((answer.code.as_str(), answer.status), (code, Some(status)), "{service}:{operation}");
+    }
+    let code = Some("KeyUnavailableException".to_owned());
+    assert_eq!(ServerError { code, status: None }.answer("kms", "Sign").status, Some(500));
+}
+
+#[test]
+fn modeled_errors_are_server_errors_and_throttling() {
+    let faults = Fault::modeled_errors("ebs", "GetSnapshotBlock");
+    assert!(faults.contains(&Fault::error(500, "InternalServerException")), "{faults:?}");
+    assert!(faults.contains(&Fault::error(400, "RequestThrottledException")), "{faults:?}");
+    assert!(!faults.iter().any(|fault| *fault == Fault::error(400, "ValidationException")), "{faults:?}");
+    assert_eq!(Fault::modeled_errors("ec2", "DescribeImages"), []);
 }
 
 proptest! {
     #[test]
-    fn chance_is_the_same_for_one_seed_and_stays_within_its_kinds(seed: u64, probability in 0.0..=1.0_f64) {
-        let random = Random { seed, probability, kinds: vec![Fault::Throttle, Fault::LoseReply] };
-        let mut one = FaultPlan::default().random(random.clone());
+    fn chance_is_the_same_for_one_seed_and_stays_within_its_faults(seed: u64, probability in 0.0..=1.0_f64) {
+        let faults = [Fault::Throttle, Fault::LoseReply];
+        let mut one = FaultPlan::default().chance(seed, probability, &faults);
         let mut other = one.clone();
         for _ in 0..50 {
             let fault = one.meet("a", "B", NOW);
             prop_assert_eq!(&fault, &other.meet("a", "B", NOW));
-            prop_assert!(fault.is_none_or(|f| random.kinds.contains(&f)));
+            prop_assert!(fault.is_none_or(|f| faults.contains(&f)));
         }
     }
 
     #[test]
-    fn chance_keeps_to_its_extremes(seed: u64) {
-        let plan = |probability| {
-            FaultPlan::default().random(Random { seed, probability, kinds: vec![Fault::Throttle] })
-        };
+    fn a_chance_of_zero_never_fails_and_of_one_always(seed: u64) {
+        let plan = |probability| FaultPlan::default().chance(seed, probability, &[Fault::Throttle]);
         prop_assert_eq!(plan(0.0).meet("a", "B", NOW), None);
         prop_assert_eq!(plan(1.1).meet("a", "B", NOW), Some(Fault::Throttle));
     }

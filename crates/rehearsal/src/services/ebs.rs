@@ -128,26 +128,26 @@ fn get(world: &World, call: &Call) -> Answer {
 mod tests {
     use serde_json::{Value, json};
 
-    use super::super::super::behaviour::Behaviour;
+    use super::super::super::instance_behavior::InstanceBehavior;
     use super::super::ec2::{Blocks, Fill};
-    use super::super::trial::{ACCOUNT, Trial};
+    use super::super::test_aws::{ACCOUNT, TestAws};
     use super::*;
 
-    fn snapshot_with(blocks: Blocks) -> (Trial, String) {
-        let mut trial = Trial::new();
-        let image = trial.image("web", Behaviour::default());
-        let id = trial.world.ec2.images[&image].snapshots[0].clone();
-        trial.world.ec2.snapshots.get_mut(&id).unwrap().blocks = blocks;
-        (trial, id)
+    fn snapshot_with(blocks: Blocks) -> (TestAws, String) {
+        let mut aws = TestAws::new();
+        let image = aws.image("web", InstanceBehavior::default());
+        let id = aws.world.ec2.images[&image].snapshots[0].clone();
+        aws.world.ec2.snapshots.get_mut(&id).unwrap().blocks = blocks;
+        (aws, id)
     }
 
     #[test]
     fn only_written_blocks_are_listed_page_by_page_and_each_is_read_with_its_token() {
-        let (mut trial, id) = snapshot_with((0..250).map(|n| (n * 2, Fill::Noise(u64::from(n)))).collect());
+        let (mut aws, id) = snapshot_with((0..250).map(|n| (n * 2, Fill::Noise(u64::from(n)))).collect());
         let (mut page, mut found): (Value, Vec<Value>) =
             (json!({"SnapshotId": id, "MaxResults": 100}), vec![]);
         loop {
-            let answer = trial.ok("ebs", "ListSnapshotBlocks", page.clone());
+            let answer = aws.ok("ebs", "ListSnapshotBlocks", page.clone());
             assert_eq!((&answer["VolumeSize"], &answer["BlockSize"]), (&json!(8), &json!(BLOCK_SIZE)));
             found.extend(answer["Blocks"].as_array().unwrap().iter().cloned());
             if answer["NextToken"].is_null() {
@@ -159,48 +159,48 @@ mod tests {
         assert_eq!(indices, (0..250).map(|n| n * 2).collect::<Vec<u64>>());
 
         let read = json!({"SnapshotId": id, "BlockIndex": 4, "BlockToken": found[2]["BlockToken"]});
-        let block = trial.ok("ebs", "GetSnapshotBlock", read.clone());
+        let block = aws.ok("ebs", "GetSnapshotBlock", read.clone());
         let bytes = STANDARD.decode(block["BlockData"].as_str().unwrap()).unwrap();
         assert_eq!(bytes, Fill::Noise(2).bytes());
         assert_eq!(block["Checksum"], STANDARD.encode(sha2::Sha256::digest(&bytes)));
 
         let other = json!({"SnapshotId": id, "BlockIndex": 6, "BlockToken": found[2]["BlockToken"]});
-        assert_eq!(trial.refused("ebs", "GetSnapshotBlock", other), "ValidationException");
-        trial.pass(8 * 24 * 3600);
-        assert_eq!(trial.refused("ebs", "GetSnapshotBlock", read), "ValidationException");
+        assert_eq!(aws.refused("ebs", "GetSnapshotBlock", other), "ValidationException");
+        aws.pass(8 * 24 * 3600);
+        assert_eq!(aws.refused("ebs", "GetSnapshotBlock", read), "ValidationException");
     }
 
     #[test]
     fn a_list_begins_where_it_is_told_and_strangers_see_nothing() {
-        let (mut trial, id) = snapshot_with([(3, Fill::Zeros), (9, Fill::Zeros)].into_iter().collect());
+        let (mut aws, id) = snapshot_with([(3, Fill::Zeros), (9, Fill::Zeros)].into_iter().collect());
         let from = json!({"SnapshotId": id, "StartingBlockIndex": 4});
-        let answer = trial.ok("ebs", "ListSnapshotBlocks", from);
+        let answer = aws.ok("ebs", "ListSnapshotBlocks", from);
         assert_eq!(answer["Blocks"].as_array().unwrap().len(), 1);
         assert_eq!(answer["Blocks"][0]["BlockIndex"], 9);
         let beyond = json!({"SnapshotId": id, "StartingBlockIndex": 8 * 2048});
-        assert_eq!(trial.refused("ebs", "ListSnapshotBlocks", beyond), "ValidationException");
+        assert_eq!(aws.refused("ebs", "ListSnapshotBlocks", beyond), "ValidationException");
         let of_others = json!({"SnapshotId": id});
-        trial.world.ec2.snapshots.get_mut(&id).unwrap().account = "444455556666".into();
-        assert_eq!(trial.refused("ebs", "ListSnapshotBlocks", of_others), "ResourceNotFoundException");
-        trial.world.ec2.snapshots.get_mut(&id).unwrap().account = ACCOUNT.into();
-        trial.region = "eu-central-1";
+        aws.world.ec2.snapshots.get_mut(&id).unwrap().account = "444455556666".into();
+        assert_eq!(aws.refused("ebs", "ListSnapshotBlocks", of_others), "ResourceNotFoundException");
+        aws.world.ec2.snapshots.get_mut(&id).unwrap().account = ACCOUNT.into();
+        aws.region = "eu-central-1";
         let abroad = json!({"SnapshotId": id});
-        assert_eq!(trial.refused("ebs", "ListSnapshotBlocks", abroad), "ResourceNotFoundException");
+        assert_eq!(aws.refused("ebs", "ListSnapshotBlocks", abroad), "ResourceNotFoundException");
     }
 
     #[test]
     fn a_copy_has_its_sources_blocks_whatever_key_encrypts_it() {
-        let (mut trial, id) = snapshot_with([(3, Fill::Noise(1))].into_iter().collect());
-        let source = trial.world.ec2.images.values().find(|i| i.snapshots.contains(&id)).unwrap().id.clone();
-        let copied = trial.ok(
+        let (mut aws, id) = snapshot_with([(3, Fill::Noise(1))].into_iter().collect());
+        let source = aws.world.ec2.images.values().find(|i| i.snapshots.contains(&id)).unwrap().id.clone();
+        let copied = aws.ok(
             "ec2",
             "CopyImage",
             json!({"Name": "copy", "SourceImageId": source, "SourceRegion": "eu-west-1", "Encrypted": true}),
         );
-        trial.pass(600);
-        let copy = &trial.world.ec2.images[copied["ImageId"].as_str().unwrap()];
-        let theirs = trial.world.ec2.snapshots[&copy.snapshots[0]].clone();
+        aws.pass(600);
+        let copy = &aws.world.ec2.images[copied["ImageId"].as_str().unwrap()];
+        let theirs = aws.world.ec2.snapshots[&copy.snapshots[0]].clone();
         assert!(theirs.disk.encrypted);
-        assert_eq!(theirs.blocks, trial.world.ec2.snapshots[&id].blocks);
+        assert_eq!(theirs.blocks, aws.world.ec2.snapshots[&id].blocks);
     }
 }

@@ -19,4 +19,4 @@ pub mod ssm;
 pub mod sts;
 mod support;
 #[cfg(test)]
-mod trial;
+mod test_aws;

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::super::scenario::Scenario;
 use super::super::services::{autoscaling, cloudwatch, ec2, elbv2};
 use super::super::time::Time;
-use super::{Ground, SetupError, refusal, turns};
+use super::{Fixtures, SetupError, refusal, alternate_group};
 
 /// The age in days of the image that production runs.
 const CURRENT_IMAGE_DAYS: u64 = 9;
@@ -17,9 +17,9 @@ const CURRENT_IMAGE_DAYS: u64 = 9;
 pub struct Fleet {
     pub group: String,
     /// An empty group that takes turns with it, if there is one.
-    pub turns_with: Option<String>,
+    pub alternate: Option<String>,
     /// Groups that run the service beside it, and the alarms that watch those in another region.
-    pub further: Vec<Further>,
+    pub waves: Vec<WaveGroups>,
     pub instances: usize,
     /// `app/NAME/ID` and `targetgroup/NAME/ID`, as CloudWatch's dimensions spell them.
     pub load_balancer: String,
@@ -35,22 +35,22 @@ impl Fleet {
     /// Every group that runs the service in its own region.
     #[must_use]
     pub fn groups(&self) -> Vec<&str> {
-        let here = self.further.iter().filter(|further| further.region.is_none());
-        let further = here.flat_map(|further| further.groups.iter().map(String::as_str));
-        [self.group.as_str()].into_iter().chain(self.turns_with.as_deref()).chain(further).collect()
+        let here = self.waves.iter().filter(|wave| wave.region.is_none());
+        let waves = here.flat_map(|wave| wave.groups.iter().map(String::as_str));
+        [self.group.as_str()].into_iter().chain(self.alternate.as_deref()).chain(waves).collect()
     }
 }
 
-/// Further groups of the service, in one region.
+/// Further groups of the service that one wave promotes to, in one Region.
 #[derive(Clone, Debug)]
-pub struct Further {
+pub struct WaveGroups {
     /// Another region than the service's own, if it is one.
     pub region: Option<String>,
     pub groups: Vec<String>,
     pub alarms: Vec<String>,
 }
 
-impl Ground<'_> {
+impl Fixtures<'_> {
     /// The service in production on its current image, with images of earlier releases beside it.
     pub(super) fn fleet(&mut self, fleet: &Fleet, scenario: &Scenario) -> Result<String, SetupError> {
         let region = self.setup.region.clone();
@@ -66,14 +66,14 @@ impl Ground<'_> {
         self.world.now = now;
         let group = self.group_on(&image, &region, fleet, scenario);
         autoscaling::seed_group(&mut self.world, group.clone());
-        for further in &fleet.further {
-            self.further(further, &group, (fleet, scenario))?;
+        for further in &fleet.waves {
+            self.create_wave_groups(further, &group, (fleet, scenario))?;
         }
-        if let Some(name) = &fleet.turns_with {
+        if let Some(name) = &fleet.alternate {
             let target_group = group.target_groups.first().cloned().unwrap_or_default();
             let first =
-                turns::First { group, target_group: &target_group, load_balancer: &fleet.load_balancer };
-            self.takes_turns(name, first)?;
+                alternate_group::First { group, target_group: &target_group, load_balancer: &fleet.load_balancer };
+            self.create_alternate_group(name, first)?;
         }
         cloudwatch::publish(&mut self.world, fleet.published.clone());
         for alarm in &fleet.alarms {
@@ -93,7 +93,7 @@ impl Ground<'_> {
             description: Some("an earlier release".into()),
             tags: tags.map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
             source_image: None,
-            behaviour: scenario.current_image.clone(),
+            behavior: scenario.images.current.instance.clone(),
             available_after: Duration::ZERO,
             snapshots: 1,
             disk: ec2::Disk::default(),

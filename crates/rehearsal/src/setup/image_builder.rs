@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use super::super::behaviour::Behaviour;
+use super::super::instance_behavior::InstanceBehavior;
 use super::super::services::{ec2, ecr, ssm};
-use super::{Ground, SetupError, refusal, text};
+use super::{Fixtures, SetupError, refusal, text};
 
 /// What a recipe needs to find: its parent image, the configurations it is built by, a container's repository.
 #[derive(Clone, Debug)]
-pub struct RecipeGround {
+pub struct RecipeFixtures {
     /// An AMI's id, `ssm:` and a parameter's name, an image's ARN, or what a container is built FROM.
     pub parent_image: String,
     /// The repository that a container image is pushed to, in every region of the distribution.
@@ -23,7 +23,7 @@ pub struct RecipeGround {
     pub distribution: Option<String>,
 }
 
-impl Ground<'_> {
+impl Fixtures<'_> {
     /// The image pipeline by its ARN, with a recipe of two components.
     pub(super) fn image_pipeline(&mut self, arn: &str) -> Result<(), SetupError> {
         let name = arn.rsplit('/').next().unwrap_or(arn).to_owned();
@@ -108,7 +108,7 @@ impl Ground<'_> {
     }
 
     /// What a recipe starts from: an image, and where the recipe names it by a parameter, the parameter.
-    pub(super) fn recipe(&mut self, recipe: &RecipeGround) -> Result<(), SetupError> {
+    pub(super) fn recipe(&mut self, recipe: &RecipeFixtures) -> Result<(), SetupError> {
         let last = |arn: &str| arn.rsplit('/').next().unwrap_or(arn).to_owned();
         self.infrastructure(&last(&recipe.infrastructure))?;
         if let Some(arn) = &recipe.distribution {
@@ -156,7 +156,7 @@ impl Ground<'_> {
                 description: Some("the parent image".into()),
                 tags: BTreeMap::new(),
                 source_image: None,
-                behaviour: Behaviour::default(),
+                behavior: InstanceBehavior::default(),
                 available_after: Duration::ZERO,
                 snapshots: 1,
                 disk: ec2::Disk::default(),

@@ -93,11 +93,8 @@ fn message_member(known: Option<(&str, &Shape)>) -> &'static str {
 
 /// The model's status; for errors without one, what the services commonly use.
 fn status_of(code: &str, known: Option<&Shape>, protocol: Protocol) -> u16 {
-    if let Some(status) = known.and_then(|shape| shape.error.as_ref()?.http_status_code) {
+    if let Some(status) = known.and_then(Model::status) {
         return status;
-    }
-    if known.is_some_and(|shape| shape.fault) {
-        return 500;
     }
     match code {
         "InternalFailure" | "InternalError" | "InternalServerError" => 500,

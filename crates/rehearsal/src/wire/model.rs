@@ -149,7 +149,7 @@ pub struct ErrorTrait {
 #[serde(from = "String")]
 pub struct Pattern {
     pub source: String,
-    compiled: OnceLock<Option<Regex>>,
+    compiled: OnceLock<(Option<Regex>, Option<Regex>)>,
 }
 
 impl From<String> for Pattern {
@@ -162,13 +162,15 @@ impl Pattern {
     /// Whether the whole text matches. Services match the whole value, anchored in the model or not.
     #[must_use]
     pub fn admits(&self, text: &str) -> bool {
-        // The one look around that keeps a whole pattern from being read: what a text must not end in.
-        let not_at_end = self.source.strip_suffix(')').and_then(|source| source.rsplit_once("(?<!"));
-        let (source, ending) = not_at_end.map_or((self.source.as_str(), None), |(s, e)| (s, Some(e)));
-        let compiled = self.compiled.get_or_init(|| Regex::new(&format!("^(?:{source})$")).ok());
-        let ends = ending.and_then(|ending| Regex::new(&format!("(?:{ending})$")).ok());
-        compiled.as_ref().is_none_or(|regex| regex.is_match(text))
-            && ends.is_none_or(|ending| !ending.is_match(text))
+        // The only look-around in the models: what a text must not end in.
+        let (whole, ending) = self.compiled.get_or_init(|| {
+            let not_at_end = self.source.strip_suffix(')').and_then(|source| source.rsplit_once("(?<!"));
+            let (source, ending) = not_at_end.map_or((self.source.as_str(), None), |(s, e)| (s, Some(e)));
+            let whole = Regex::new(&format!("^(?:{source})$")).ok();
+            (whole, ending.and_then(|ending| Regex::new(&format!("(?:{ending})$")).ok()))
+        });
+        whole.as_ref().is_none_or(|regex| regex.is_match(text))
+            && ending.as_ref().is_none_or(|ending| !ending.is_match(text))
     }
 }
 
@@ -209,6 +211,13 @@ impl Model {
     #[must_use]
     pub fn signing_name(&self) -> &str {
         self.metadata.signing_name.as_deref().unwrap_or(&self.metadata.endpoint_prefix)
+    }
+
+    /// The HTTP status of an error, where the model has one: its own, or 500 for an error that blames the service.
+    #[must_use]
+    pub fn status(shape: &Shape) -> Option<u16> {
+        let own = shape.error.as_ref().and_then(|error| error.http_status_code);
+        own.or_else(|| shape.fault.then_some(500))
     }
 
     #[must_use]
@@ -259,6 +268,29 @@ pub fn of(service: &str) -> Option<&'static Model> {
 #[must_use]
 pub fn signed_as(name: &str) -> Option<&'static Model> {
     all().iter().find(|model| model.signing_name() == name)
+}
+
+/// Codes of throttling errors in the models, which have no trait for them: those that the AWS SDKs retry as throttling.
+const THROTTLING: [&str; 4] =
+    ["RequestThrottledException", "ThrottlingException", "TooManyRequestsException", "LimitExceededException"];
+
+/// The errors of an operation that its model marks as the service's fault, and throttling, as code and status.
+#[must_use]
+pub fn retryable_errors(service: &str, operation: &str) -> Vec<(&'static str, u16)> {
+    let Some(model) = of(service) else { return Vec::new() };
+    let Some(operation) = model.operations.get(operation) else { return Vec::new() };
+    let named = operation.errors.iter().filter_map(|name| Some((name.as_str(), model.shape(name)?)));
+    named
+        .filter_map(|(name, shape)| {
+            let code = shape.error.as_ref().and_then(|error| error.code.as_deref()).unwrap_or(name);
+            let status = Model::status(shape);
+            match status {
+                Some(status) if status >= 500 => Some((code, status)),
+                _ if THROTTLING.contains(&code) => Some((code, status.unwrap_or(400))),
+                _ => None,
+            }
+        })
+        .collect()
 }
 
 #[cfg(test)]

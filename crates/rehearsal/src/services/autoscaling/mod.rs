@@ -21,6 +21,8 @@ mod tests;
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
+use serde::Deserialize;
 use serde_json::Value;
 
 use super::super::call::{Answer, Call};
@@ -37,16 +39,17 @@ pub use seed::{NewGroup, group, seed_group, seed_launch_configuration, seed_warm
 /// A group's place and name.
 type Key = (Place, String);
 
-/// What a refresh makes of an alarm that is in ALARM when it starts; AWS does not say.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// What an instance refresh does about an alarm that is in ALARM when it starts. AWS does not document it.
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
 pub enum AlarmAtStart {
     /// The refresh fails at once.
     #[default]
-    Fails,
+    Fail,
     /// Only a later change to ALARM counts.
-    Excused,
-    /// The refresh is refused.
-    Refused,
+    Ignore,
+    /// `StartInstanceRefresh` is refused.
+    Refuse,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -174,7 +177,7 @@ fn wake(world: &mut World, key: &Key, at: Time) {
     world.autoscaling.wakes.insert(key.clone(), at);
     let event =
         Event::Wake { account: key.0.account.clone(), region: key.0.region.clone(), group: key.1.clone() };
-    world.agenda.enter(at, world::Event::AutoScaling(event));
+    world.schedule.add(at, world::Event::AutoScaling(event));
 }
 
 fn place(call: &Call) -> Place {

@@ -64,7 +64,7 @@ pub(super) fn start(world: &mut World, call: &Call) -> Answer {
     }
     let rings = |name: &&String| alarm_state(world, &here, name) == Some(AlarmState::Alarm);
     let ringing: BTreeSet<String> = preferences.alarms.iter().filter(rings).cloned().collect();
-    if let (AlarmAtStart::Refused, Some(alarm)) = (at_start, ringing.first()) {
+    if let (AlarmAtStart::Refuse, Some(alarm)) = (at_start, ringing.first()) {
         return Err(invalid(format!("The alarm {alarm} is in the ALARM state.")));
     }
     let id = world.ids.uuid();
@@ -82,7 +82,7 @@ pub(super) fn start(world: &mut World, call: &Call) -> Answer {
         completed: 0,
         rollback: None,
         preferences,
-        excused: if at_start == AlarmAtStart::Excused { ringing } else { BTreeSet::new() },
+        excused: if at_start == AlarmAtStart::Ignore { ringing } else { BTreeSet::new() },
         next_checkpoint: 0,
         hold_until: None,
         bake_until: None,

@@ -89,7 +89,7 @@ fn add(measure: Measure, minute: &Minute, at: usize, samples: &mut Samples) {
     match measure {
         Measure::Requests => samples.add(requests, 1.0),
         Measure::Errors => samples.add(errors, 1.0),
-        Measure::Memory => samples.add(one.memory_mb, 1.0),
+        Measure::Memory => samples.add(one.memory_mib, 1.0),
         Measure::Time { unit } => {
             let class = minute.mix.classes.get(one.class);
             for (seconds, count) in class.into_iter().flat_map(|class| class.answers(requests)) {

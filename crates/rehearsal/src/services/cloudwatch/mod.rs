@@ -102,7 +102,7 @@ pub(super) fn wake(world: &mut World) {
     }
     world.cloudwatch.ticking = true;
     let next = Time((world.now.0.div_euclid(MINUTE_MS) + 1) * MINUTE_MS);
-    world.agenda.enter(next, world::Event::CloudWatch(Event::Tick));
+    world.schedule.add(next, world::Event::CloudWatch(Event::Tick));
 }
 
 fn place(call: &Call) -> Place {

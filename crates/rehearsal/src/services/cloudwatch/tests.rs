@@ -3,8 +3,8 @@
 
 use serde_json::{Value, json};
 
-use super::super::super::behaviour::Behaviour;
-use super::super::trial::{ACCOUNT, REGION, START, Trial};
+use super::super::super::instance_behavior::InstanceBehavior;
+use super::super::test_aws::{ACCOUNT, REGION, START, TestAws};
 use super::alarms::AlarmState::{self, Alarm, InsufficientData};
 use super::alarms::{Missing, judge};
 use super::composite::Rule;
@@ -25,14 +25,14 @@ fn metric(id: &str, arn: &str, name: &str, stat: &str, period: u64) -> Value {
     })
 }
 
-fn data(trial: &mut Trial, queries: Vec<Value>, more: &Value) -> Value {
+fn data(aws: &mut TestAws, queries: Vec<Value>, more: &Value) -> Value {
     let mut input = json!({
         "MetricDataQueries": queries,
         "StartTime": START.epoch_seconds(),
-        "EndTime": trial.world.now.epoch_seconds(),
+        "EndTime": aws.world.now.epoch_seconds(),
     });
     input.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-    trial.ok("cloudwatch", "GetMetricData", input)
+    aws.ok("cloudwatch", "GetMetricData", input)
 }
 
 fn sum(result: &Value) -> f64 {
@@ -43,18 +43,18 @@ fn near(a: f64, b: f64) -> bool {
     (a - b).abs() < 1e-9
 }
 
-fn custom_alarm(trial: &mut Trial, name: &str, more: &Value) {
+fn custom_alarm(aws: &mut TestAws, name: &str, more: &Value) {
     let mut members = json!({
         "AlarmName": name, "Namespace": "App", "MetricName": "Errors", "Statistic": "Sum", "Period": 60,
         "EvaluationPeriods": 2, "Threshold": 5.0, "ComparisonOperator": "GreaterThanThreshold",
     });
     members.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-    seed_alarm(&mut trial.world, ACCOUNT, REGION, members.as_object().unwrap().clone()).unwrap();
+    seed_alarm(&mut aws.world, ACCOUNT, REGION, members.as_object().unwrap().clone()).unwrap();
 }
 
-fn state(trial: &mut Trial, name: &str) -> String {
+fn state(aws: &mut TestAws, name: &str) -> String {
     let input = json!({ "AlarmNames": [name], "AlarmTypes": ["MetricAlarm", "CompositeAlarm"] });
-    let answer = trial.ok("cloudwatch", "DescribeAlarms", input);
+    let answer = aws.ok("cloudwatch", "DescribeAlarms", input);
     let found = answer["MetricAlarms"]
         .as_array()
         .unwrap()
@@ -63,18 +63,18 @@ fn state(trial: &mut Trial, name: &str) -> String {
     found.map(|a| a["StateValue"].as_str().unwrap().to_owned()).next().unwrap()
 }
 
-fn put(trial: &mut Trial, value: f64) {
+fn put(aws: &mut TestAws, value: f64) {
     let data = json!([{ "MetricName": "Errors", "Value": value }]);
-    trial.ok("cloudwatch", "PutMetricData", json!({ "Namespace": "App", "MetricData": data }));
+    aws.ok("cloudwatch", "PutMetricData", json!({ "Namespace": "App", "MetricData": data }));
 }
 
 #[test]
 fn requests_and_errors_add_up_exactly() {
-    let mut trial = Trial::new();
-    let fleet = trial.fleet(10, Behaviour::default());
-    trial.pass(6 * 3600);
+    let mut aws = TestAws::new();
+    let fleet = aws.fleet(10, InstanceBehavior::default());
+    aws.pass(6 * 3600);
     let answer = data(
-        &mut trial,
+        &mut aws,
         vec![
             metric("requests", &fleet.target_group, "RequestCount", "Sum", 60),
             metric("errors", &fleet.target_group, "HTTPCode_Target_5XX_Count", "Sum", 60),
@@ -94,11 +94,11 @@ fn requests_and_errors_add_up_exactly() {
 
 #[test]
 fn the_metric_is_found_by_group_by_load_balancer_and_by_both() {
-    let mut trial = Trial::new();
-    let fleet = trial.fleet(2, Behaviour::default());
-    trial.pass(180);
+    let mut aws = TestAws::new();
+    let fleet = aws.fleet(2, InstanceBehavior::default());
+    aws.pass(180);
     let group = fleet.target_group.rsplit(':').next().unwrap().to_owned();
-    let balancers = trial.ok("elbv2", "DescribeLoadBalancers", json!({}));
+    let balancers = aws.ok("elbv2", "DescribeLoadBalancers", json!({}));
     let arn = balancers["LoadBalancers"][0]["LoadBalancerArn"].as_str().unwrap().to_owned();
     let balancer = arn.split_once("loadbalancer/").unwrap().1.to_owned();
     let (by_group, by_balancer) = (
@@ -114,12 +114,12 @@ fn the_metric_is_found_by_group_by_load_balancer_and_by_both() {
         (json!([by_group, wrong]), 0.0),
         (json!([]), 0.0),
     ] {
-        let answer = trial.ok(
+        let answer = aws.ok(
             "cloudwatch",
             "GetMetricStatistics",
             json!({
                 "Namespace": "AWS/ApplicationELB", "MetricName": "RequestCount", "Dimensions": dimensions,
-                "StartTime": START.epoch_seconds(), "EndTime": trial.world.now.epoch_seconds(),
+                "StartTime": START.epoch_seconds(), "EndTime": aws.world.now.epoch_seconds(),
                 "Period": 60, "Statistics": ["Sum"],
             }),
         );
@@ -131,15 +131,15 @@ fn the_metric_is_found_by_group_by_load_balancer_and_by_both() {
 
 #[test]
 fn response_times_spread_around_their_mean() {
-    let mut trial = Trial::new();
-    let fleet = trial.fleet(2, Behaviour::default());
-    trial.pass(300);
+    let mut aws = TestAws::new();
+    let fleet = aws.fleet(2, InstanceBehavior::default());
+    aws.pass(300);
     let stats = ["Average", "p50", "p90", "p99", "SampleCount"];
     let queries = stats
         .iter()
         .enumerate()
         .map(|(i, s)| metric(&format!("q{i}"), &fleet.target_group, "TargetResponseTime", s, 300));
-    let answer = data(&mut trial, queries.collect(), &json!({}));
+    let answer = data(&mut aws, queries.collect(), &json!({}));
     let value = |i: usize| answer["MetricDataResults"][i]["Values"][0].as_f64().unwrap();
     assert!((value(0) - 0.042).abs() < 1e-6, "{}", value(0));
     assert!(value(1) < value(0) && value(0) < value(2) && value(2) < value(3));
@@ -148,16 +148,16 @@ fn response_times_spread_around_their_mean() {
 
 #[test]
 fn newest_first_unless_asked_otherwise_and_in_pages() {
-    let mut trial = Trial::new();
-    let fleet = trial.fleet(1, Behaviour::default());
-    trial.pass(600);
+    let mut aws = TestAws::new();
+    let fleet = aws.fleet(1, InstanceBehavior::default());
+    aws.pass(600);
     let query = vec![metric("m", &fleet.target_group, "RequestCount", "Sum", 60)];
     let times = |answer: &Value| -> Vec<f64> {
         let list = answer["MetricDataResults"][0]["Timestamps"].as_array().unwrap();
         list.iter().map(|t| t.as_f64().unwrap()).collect()
     };
-    let newest = times(&data(&mut trial, query.clone(), &json!({})));
-    let oldest = times(&data(&mut trial, query.clone(), &json!({ "ScanBy": "TimestampAscending" })));
+    let newest = times(&data(&mut aws, query.clone(), &json!({})));
+    let oldest = times(&data(&mut aws, query.clone(), &json!({ "ScanBy": "TimestampAscending" })));
     assert_eq!(newest.len(), 10);
     assert!(newest.iter().rev().eq(oldest.iter()) && newest[0] > newest[1]);
     let (mut gathered, mut token, mut pages) = (Vec::new(), Value::Null, 0);
@@ -167,7 +167,7 @@ fn newest_first_unless_asked_otherwise_and_in_pages() {
         } else {
             json!({ "MaxDatapoints": 4, "NextToken": token })
         };
-        let answer = data(&mut trial, query.clone(), &more);
+        let answer = data(&mut aws, query.clone(), &more);
         gathered.extend(times(&answer));
         pages += 1;
         token = answer["NextToken"].clone();
@@ -206,7 +206,7 @@ fn math_is_done_where_every_series_has_a_point() {
 
 #[test]
 fn queries_that_make_no_sense_are_refused() {
-    let mut trial = Trial::new();
+    let mut aws = TestAws::new();
     for bad in [
         json!([{ "Id": "e", "Expression": "e + 1" }]),
         json!([{ "Id": "e", "Expression": "f" }, { "Id": "f", "Expression": "e" }]),
@@ -216,7 +216,7 @@ fn queries_that_make_no_sense_are_refused() {
         json!([{ "Id": "e" }]),
     ] {
         let input = json!({ "MetricDataQueries": bad, "StartTime": 0, "EndTime": START.epoch_seconds() });
-        assert_eq!(trial.refused("cloudwatch", "GetMetricData", input), "ValidationError", "{bad}");
+        assert_eq!(aws.refused("cloudwatch", "GetMetricData", input), "ValidationError", "{bad}");
     }
 }
 
@@ -254,31 +254,31 @@ fn missing_data_counts_as_the_alarm_says() {
 
 #[test]
 fn an_alarm_follows_its_metric() {
-    let mut trial = Trial::new();
-    custom_alarm(&mut trial, "errors", &json!({ "TreatMissingData": "notBreaching" }));
-    assert_eq!(state(&mut trial, "errors"), "INSUFFICIENT_DATA");
+    let mut aws = TestAws::new();
+    custom_alarm(&mut aws, "errors", &json!({ "TreatMissingData": "notBreaching" }));
+    assert_eq!(state(&mut aws, "errors"), "INSUFFICIENT_DATA");
     let mut seen = Vec::new();
     for value in [1.0, 9.0, 9.0, 9.0, 0.0, 0.0] {
-        put(&mut trial, value);
-        trial.pass(60);
-        seen.push(state(&mut trial, "errors"));
+        put(&mut aws, value);
+        aws.pass(60);
+        seen.push(state(&mut aws, "errors"));
     }
     assert_eq!(seen, ["OK", "OK", "ALARM", "ALARM", "OK", "OK"]);
-    trial.ok(
+    aws.ok(
         "cloudwatch",
         "SetAlarmState",
         json!({ "AlarmName": "errors", "StateValue": "ALARM", "StateReason": "drill" }),
     );
-    assert_eq!(state(&mut trial, "errors"), "ALARM");
-    trial.pass(60);
-    assert_eq!(state(&mut trial, "errors"), "OK", "the next evaluation has the last word");
+    assert_eq!(state(&mut aws, "errors"), "ALARM");
+    aws.pass(60);
+    assert_eq!(state(&mut aws, "errors"), "OK", "the next evaluation has the last word");
 }
 
 #[test]
 fn an_alarm_on_the_error_rate_rings_for_a_bad_release() {
     for (error_rate, expected) in [(0.0005, "OK"), (0.08, "ALARM")] {
-        let mut trial = Trial::new();
-        let fleet = trial.fleet(4, Behaviour { error_rate, ..Behaviour::default() });
+        let mut aws = TestAws::new();
+        let fleet = aws.fleet(4, InstanceBehavior { error_rate, ..InstanceBehavior::default() });
         let members = json!({
             "AlarmName": "rate", "EvaluationPeriods": 2, "Threshold": 1.0, "ComparisonOperator": "GreaterThanThreshold",
             "TreatMissingData": "notBreaching",
@@ -288,14 +288,14 @@ fn an_alarm_on_the_error_rate_rings_for_a_bad_release() {
                 with_no_data(metric("requests", &fleet.target_group, "RequestCount", "Sum", 60)),
             ],
         });
-        trial.ok("cloudwatch", "PutMetricAlarm", members);
-        trial.pass(300);
-        assert_eq!(state(&mut trial, "rate"), "OK");
-        trial.start_refresh(
+        aws.ok("cloudwatch", "PutMetricAlarm", members);
+        aws.pass(300);
+        assert_eq!(state(&mut aws, "rate"), "OK");
+        aws.start_refresh(
             json!({ "MinHealthyPercentage": 100, "MaxHealthyPercentage": 200, "InstanceWarmup": 30 }),
         );
-        trial.pass(1800);
-        assert_eq!(state(&mut trial, "rate"), expected, "at {error_rate}");
+        aws.pass(1800);
+        assert_eq!(state(&mut aws, "rate"), expected, "at {error_rate}");
     }
 }
 
@@ -306,32 +306,32 @@ fn with_no_data(mut query: Value) -> Value {
 
 #[test]
 fn a_composite_follows_its_children() {
-    let mut trial = Trial::new();
+    let mut aws = TestAws::new();
     for name in ["a", "b"] {
-        custom_alarm(&mut trial, name, &json!({}));
+        custom_alarm(&mut aws, name, &json!({}));
     }
-    let set = |trial: &mut Trial, name: &str, state: &str| {
+    let set = |aws: &mut TestAws, name: &str, state: &str| {
         let input = json!({ "AlarmName": name, "StateValue": state, "StateReason": "test" });
-        trial.ok("cloudwatch", "SetAlarmState", input);
+        aws.ok("cloudwatch", "SetAlarmState", input);
     };
-    trial.ok(
+    aws.ok(
         "cloudwatch",
         "PutCompositeAlarm",
         json!({ "AlarmName": "both", "AlarmRule": "ALARM(a) AND NOT OK(\"b\")" }),
     );
     let mut seen = Vec::new();
     for (name, to) in [("a", "ALARM"), ("b", "OK"), ("b", "ALARM"), ("a", "OK")] {
-        set(&mut trial, name, to);
-        seen.push(state(&mut trial, "both"));
+        set(&mut aws, name, to);
+        seen.push(state(&mut aws, "both"));
     }
     assert_eq!(seen, ["ALARM", "OK", "ALARM", "OK"]);
-    let answer = trial.ok("cloudwatch", "DescribeAlarms", json!({ "AlarmNames": ["both", "a", "nothing"] }));
+    let answer = aws.ok("cloudwatch", "DescribeAlarms", json!({ "AlarmNames": ["both", "a", "nothing"] }));
     assert_eq!(answer["MetricAlarms"].as_array().unwrap().len(), 1, "unknown names are left out");
     assert_eq!(answer["CompositeAlarms"].as_array().unwrap().len(), 0, "composites only on request");
     let bad = json!({ "AlarmName": "c", "AlarmRule": "ALARM(nothing)" });
-    assert_eq!(trial.refused("cloudwatch", "PutCompositeAlarm", bad), "ValidationError");
+    assert_eq!(aws.refused("cloudwatch", "PutCompositeAlarm", bad), "ValidationError");
     assert_eq!(
-        trial.refused("cloudwatch", "DeleteAlarms", json!({ "AlarmNames": ["a", "nothing"] })),
+        aws.refused("cloudwatch", "DeleteAlarms", json!({ "AlarmNames": ["a", "nothing"] })),
         "ResourceNotFound"
     );
 }
@@ -358,7 +358,7 @@ fn rules_read_as_they_are_written() {
 
 #[test]
 fn numbers_beyond_reason_are_refused_or_harmless() {
-    let mut trial = Trial::new();
+    let mut aws = TestAws::new();
     let query = |period: i64| {
         json!([{ "Id": "m", "MetricStat": {
         "Metric": { "Namespace": "App", "MetricName": "Errors" }, "Period": period, "Stat": "Sum" } }])
@@ -372,15 +372,15 @@ fn numbers_beyond_reason_are_refused_or_harmless() {
         (0, 0.0, 1e12, false),
     ] {
         let input = json!({ "MetricDataQueries": query(period), "StartTime": start, "EndTime": end });
-        assert_eq!(trial.call("cloudwatch", "GetMetricData", input).is_ok(), fine, "{period} {start} {end}");
+        assert_eq!(aws.call("cloudwatch", "GetMetricData", input).is_ok(), fine, "{period} {start} {end}");
     }
     for at in [-1e300, 1e300] {
         let data = json!([{ "MetricName": "Errors", "Value": 1.0, "Timestamp": at }]);
-        trial.ok("cloudwatch", "PutMetricData", json!({ "Namespace": "App", "MetricData": data }));
+        aws.ok("cloudwatch", "PutMetricData", json!({ "Namespace": "App", "MetricData": data }));
     }
     let alarm = json!({
         "AlarmName": "a", "Namespace": "App", "MetricName": "Errors", "Statistic": "Sum", "Period": 60,
         "EvaluationPeriods": u64::MAX, "Threshold": 5.0, "ComparisonOperator": "GreaterThanThreshold",
     });
-    assert_eq!(trial.refused("cloudwatch", "PutMetricAlarm", alarm), "ValidationError");
+    assert_eq!(aws.refused("cloudwatch", "PutMetricAlarm", alarm), "ValidationError");
 }

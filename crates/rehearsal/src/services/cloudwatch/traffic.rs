@@ -59,7 +59,7 @@ pub(super) struct Serving {
     pub(super) group: Option<String>,
     /// Its place among the classes.
     pub(super) class: usize,
-    pub(super) memory_mb: f64,
+    pub(super) memory_mib: f64,
 }
 
 #[derive(Clone, Debug)]
@@ -170,9 +170,9 @@ fn work_out(world: &mut World) {
             let instance = world.ec2.instances.get(id).filter(|i| i.serves());
             match (target.health, instance) {
                 (Health::Healthy, Some(instance)) => {
-                    let behaviour = &instance.behaviour;
-                    let (error_rate, seconds) = (behaviour.error_rate, behaviour.latency_ms / 1000.0);
-                    let slow = (behaviour.slow_share.clamp(0.0, 1.0), behaviour.slow_ms / 1000.0);
+                    let behavior = &instance.behavior;
+                    let (error_rate, seconds) = (behavior.error_rate, behavior.latency.duration().as_secs_f64());
+                    let slow = (behavior.slow_share.clamp(0.0, 1.0), behavior.slow_latency.duration().as_secs_f64());
                     let alike = |c: &Class| {
                         [
                             (c.error_rate, error_rate),
@@ -192,7 +192,7 @@ fn work_out(world: &mut World) {
                         id: id.clone(),
                         group: instance.tags.get("aws:autoscaling:groupName").cloned(),
                         class,
-                        memory_mb: instance.behaviour.memory_mb * (1.0 + unlike(id)),
+                        memory_mib: instance.behavior.memory_mib * (1.0 + unlike(id)),
                     });
                 }
                 (Health::Unhealthy | Health::Healthy, _) => mix.unhealthy += 1,

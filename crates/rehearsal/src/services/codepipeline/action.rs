@@ -72,10 +72,10 @@ pub(super) fn start(world: &mut World, at: Time, execution_id: &str, name: &str)
         job::queue(world, at, &execution, &run, None);
     } else if type_id.category == "Source" {
         let due = at + world.codepipeline.options.source_takes;
-        world.agenda.enter(due, world::Event::CodePipeline(Event::Source { execution, run }));
+        world.schedule.add(due, world::Event::CodePipeline(Event::Source { execution, run }));
         return;
     }
-    world.agenda.enter(at + limit, world::Event::CodePipeline(Event::Timeout { execution, run }));
+    world.schedule.add(at + limit, world::Event::CodePipeline(Event::Timeout { execution, run }));
 }
 
 /// Inputs and resolved configuration of an action, or why it cannot start.

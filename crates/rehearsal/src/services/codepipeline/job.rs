@@ -87,7 +87,7 @@ pub(super) fn queue(world: &mut World, at: Time, execution: &str, run: &str, tok
     let query_value = action_type::find(world, &home.account, &home.region, &type_id)
         .and_then(|t| action_run.resolved.get(t.queryable()?).cloned());
     let wait =
-        if token.is_some() { world.codepipeline.options.reoffer_after } else { std::time::Duration::ZERO };
+        if token.is_some() { world.codepipeline.options.continuation_delay } else { std::time::Duration::ZERO };
     let job = Job {
         id: id.clone(),
         execution: execution.to_owned(),

@@ -65,7 +65,7 @@ pub const OPERATIONS: &[&str] = &[
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
     /// From a success result with a continuation token until the next job is offered.
-    pub reoffer_after: Duration,
+    pub continuation_delay: Duration,
     /// From an offer nobody acknowledged until the job is offered again, with a new nonce; `None` is never.
     pub visibility: Option<Duration>,
     /// From an acknowledgement until a job without a result is offered again; `None` is never.
@@ -83,7 +83,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
-            reoffer_after: Duration::from_secs(1),
+            continuation_delay: Duration::from_secs(1),
             visibility: Some(Duration::from_mins(1)),
             redeliver_acknowledged_after: None,
             repeat_acknowledgement: true,

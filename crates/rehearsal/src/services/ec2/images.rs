@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::super::super::behaviour::Behaviour;
+use super::super::super::instance_behavior::InstanceBehavior;
 use super::super::super::call::{Answer, ApiError, Call};
 use super::super::super::time::Time;
 use super::super::super::world::World;
@@ -80,7 +80,7 @@ pub struct Image {
     pub(super) imds_v2: bool,
     pub(super) disk: Disk,
     pub(super) ended: Option<Time>,
-    pub(super) behaviour: Arc<Behaviour>,
+    pub(super) behavior: Arc<InstanceBehavior>,
 }
 
 impl Image {
@@ -104,7 +104,7 @@ pub struct NewImage {
     pub description: Option<String>,
     pub tags: Tags,
     pub source_image: Option<String>,
-    pub behaviour: Behaviour,
+    pub behavior: InstanceBehavior,
     /// How long it stays `pending`.
     pub available_after: Duration,
     /// How many snapshots stand behind it.
@@ -153,7 +153,7 @@ pub fn register_image(world: &mut World, new: NewImage) -> String {
         imds_v2: false,
         disk: new.disk,
         ended: None,
-        behaviour: Arc::new(new.behaviour),
+        behavior: Arc::new(new.behavior),
     };
     world.ec2.images.insert(id.clone(), image);
     if new.available_after.is_zero() {
@@ -286,7 +286,7 @@ pub(super) fn create(world: &mut World, call: &Call) -> Answer {
             format!("The instance '{}' is not in the 'running' or 'stopped' state.", input.instance_id),
         ));
     }
-    let (behaviour, source_image) = (instance.behaviour.as_ref().clone(), instance.image_id.clone());
+    let (behavior, source_image) = (instance.behavior.as_ref().clone(), instance.image_id.clone());
     free_name(world, call, &input.name)?;
     let id = register_image(
         world,
@@ -297,7 +297,7 @@ pub(super) fn create(world: &mut World, call: &Call) -> Answer {
             description: input.description,
             tags: tags_for(&input.tag_specifications, "image"),
             source_image: Some(source_image),
-            behaviour,
+            behavior,
             available_after: CREATE_TAKES,
             snapshots: 1,
             disk: Disk::default(),
@@ -344,7 +344,7 @@ pub(super) fn copy(world: &mut World, call: &Call) -> Answer {
         description: input.description,
         tags,
         source_image: Some(source.id.clone()),
-        behaviour: source.behaviour.as_ref().clone(),
+        behavior: source.behavior.as_ref().clone(),
         available_after: COPY_TAKES,
         snapshots: source.snapshots.len(),
         // What is encrypted stays so.

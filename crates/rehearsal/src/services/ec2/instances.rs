@@ -6,8 +6,9 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::super::super::behaviour::Behaviour;
+use super::super::super::instance_behavior::InstanceBehavior;
 use super::super::super::call::{Answer, ApiError, Call};
+use super::super::super::span::SpanOrNever;
 use super::super::super::time::Time;
 use super::super::super::world::World;
 use super::super::support::{Tags, refuse};
@@ -25,8 +26,6 @@ const LINGERS: Duration = Duration::from_hours(1);
 const REBOOT: Duration = Duration::from_secs(10);
 /// How long ago the set-up's instances were launched.
 const SETTLED_FOR_MS: i64 = 24 * 3_600_000;
-/// A century: longer is as good as never.
-const MOST_MINUTES: u64 = 100 * 365 * 1440;
 /// How long an instance that does not boot stays `initializing` beyond the time a boot would have taken.
 const GIVES_UP_AFTER: Duration = Duration::from_mins(3);
 
@@ -110,7 +109,7 @@ pub struct Instance {
     pub(super) transition_reason: String,
     /// Launched on the Spot market.
     pub(super) spot: bool,
-    pub(in super::super) behaviour: Arc<Behaviour>,
+    pub(in super::super) behavior: Arc<InstanceBehavior>,
 }
 
 impl Instance {
@@ -122,17 +121,15 @@ impl Instance {
 }
 
 /// Enters what a new instance will live through.
-pub(super) fn begin(world: &mut World, id: &str, at: Time, behaviour: &Behaviour) {
+pub(super) fn begin(world: &mut World, id: &str, at: Time, behavior: &InstanceBehavior) {
     enter(world, at + RUNNING_AFTER, Event::Running(id.to_owned()));
-    enter_checks(world, id, at, behaviour);
+    enter_checks(world, id, at, behavior);
 }
 
-fn enter_checks(world: &mut World, id: &str, at: Time, behaviour: &Behaviour) {
-    let booted = at + RUNNING_AFTER.max(Duration::from_secs(behaviour.boot_seconds));
-    if behaviour.boots {
-        enter(world, booted, Event::StatusOk(id.to_owned()));
-    } else {
-        enter(world, booted + GIVES_UP_AFTER, Event::StatusImpaired(id.to_owned()));
+fn enter_checks(world: &mut World, id: &str, at: Time, behavior: &InstanceBehavior) {
+    match behavior.boot.duration() {
+        Some(boot) => enter(world, at + RUNNING_AFTER.max(boot), Event::StatusOk(id.to_owned())),
+        None => enter(world, at + RUNNING_AFTER + GIVES_UP_AFTER, Event::StatusImpaired(id.to_owned())),
     }
 }
 
@@ -151,9 +148,9 @@ pub(super) fn on_event(world: &mut World, at: Time, event: Event) {
                 instance.status_ok |= passes;
                 passes
             });
-            let memory = world.ec2.instances.get(&id).and_then(|i| i.behaviour.out_of_memory_after_minutes);
-            if let (Some(_), Some(minutes)) = (&passed, memory) {
-                enter(world, at + Duration::from_mins(minutes.min(MOST_MINUTES)), Event::OutOfMemory(id));
+            let memory = world.ec2.instances.get(&id).and_then(|i| i.behavior.out_of_memory_after);
+            if let (Some(_), Some(after)) = (&passed, memory) {
+                enter(world, at + after.duration(), Event::OutOfMemory(id));
             }
             passed
         }
@@ -170,8 +167,8 @@ pub(super) fn on_event(world: &mut World, at: Time, event: Event) {
         }),
         Event::Rebooted(id) => {
             if let Some(instance) = world.ec2.instances.get(&id) {
-                let behaviour = Arc::clone(&instance.behaviour);
-                enter_checks(world, &id, at, &behaviour);
+                let behavior = Arc::clone(&instance.behavior);
+                enter_checks(world, &id, at, &behavior);
             }
             None
         }
@@ -234,7 +231,7 @@ pub fn lose_zone(world: &mut World, zone: &str) {
 pub(in super::super) fn settle(world: &mut World, id: &str) {
     if let Some(instance) = world.ec2.instances.get_mut(id) {
         instance.state = InstanceState::Running;
-        instance.status_ok = instance.behaviour.boots;
+        instance.status_ok = instance.behavior.boot != SpanOrNever::Never;
         instance.launched = Time(instance.launched.0 - SETTLED_FOR_MS);
     }
 }

@@ -225,7 +225,7 @@ pub fn launch(
         return Err(refuse("MissingParameter", "The request must contain the parameter ImageId"));
     };
     let image_id = resolve_image(world, here, image_id)?;
-    let behaviour = usable_image(world, here, &image_id)?;
+    let behavior = usable_image(world, here, &image_id)?;
     let instance_type = spec.instance_type.clone().unwrap_or_else(|| "m1.small".into());
     if !instance_types::exists(&instance_type) {
         return Err(refuse(
@@ -299,10 +299,10 @@ pub fn launch(
             ended: None,
             transition_reason: String::new(),
             spot,
-            behaviour: Arc::clone(&behaviour),
+            behavior: Arc::clone(&behavior),
         };
         world.ec2.instances.insert(id.clone(), instance);
-        instances::begin(world, &id, now, &behaviour);
+        instances::begin(world, &id, now, &behavior);
         ids.push(id);
     }
     note_launch(world, &image_id, now);
@@ -327,7 +327,7 @@ pub(super) fn resolve_image(world: &World, here: &Place, image_id: &str) -> Resu
 }
 
 /// An image of this Region the account may launch now.
-fn usable_image(world: &World, here: &Place, image_id: &str) -> Result<Arc<super::Behaviour>, ApiError> {
+fn usable_image(world: &World, here: &Place, image_id: &str) -> Result<Arc<super::InstanceBehavior>, ApiError> {
     let Some(image) =
         world.ec2.images.get(image_id).filter(|i| i.region == here.region && i.launchable_by(&here.account))
     else {
@@ -343,7 +343,7 @@ fn usable_image(world: &World, here: &Place, image_id: &str) -> Result<Arc<super
             format!("The image ID '{image_id}' is no longer available (state {}).", image.state.name()),
         ));
     }
-    Ok(Arc::clone(&image.behaviour))
+    Ok(Arc::clone(&image.behavior))
 }
 
 impl Profile {

@@ -25,7 +25,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::super::behaviour::Behaviour;
+use super::super::instance_behavior::InstanceBehavior;
 use super::super::call::{Answer, ApiError, Call};
 use super::super::time::Time;
 use super::super::world::{self, World};
@@ -62,8 +62,8 @@ pub struct CapacityShortage {
 
 #[derive(Clone, Debug, Default)]
 pub struct State {
-    /// How long a new resource stays hidden from describe calls, in virtual milliseconds.
-    pub visible_after_ms: u64,
+    /// From the creation of a resource until describe calls show it.
+    pub visible_after: Duration,
     /// Launches these match fail with `InsufficientInstanceCapacity`.
     pub capacity_shortages: Vec<CapacityShortage>,
     /// There is no capacity on the Spot market.
@@ -84,7 +84,7 @@ pub struct State {
 impl State {
     /// Whether something made at `created` shows in describe calls at `now`.
     fn visible(&self, created: Time, now: Time) -> bool {
-        created + Duration::from_millis(self.visible_after_ms) <= now
+        created + self.visible_after <= now
     }
 }
 
@@ -240,8 +240,8 @@ pub fn on_event(world: &mut World, at: Time, event: Event) {
 
 /// How instances of a registered image behave.
 #[must_use]
-pub fn behaviour<'a>(world: &'a World, ami: &str) -> Option<&'a Behaviour> {
-    world.ec2.images.get(ami).map(|image| image.behaviour.as_ref())
+pub fn behavior<'a>(world: &'a World, ami: &str) -> Option<&'a InstanceBehavior> {
+    world.ec2.images.get(ami).map(|image| image.behavior.as_ref())
 }
 
 /// An instance by id, terminated ones included while EC2 still describes them.
@@ -251,7 +251,7 @@ pub fn instance<'a>(world: &'a World, id: &str) -> Option<&'a Instance> {
 }
 
 fn enter(world: &mut World, at: Time, event: Event) {
-    world.agenda.enter(at, world::Event::Ec2(event));
+    world.schedule.add(at, world::Event::Ec2(event));
 }
 
 /// Where a call is made.

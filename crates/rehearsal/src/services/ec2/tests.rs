@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::super::super::behaviour::Behaviour;
+use super::super::super::instance_behavior::InstanceBehavior;
 use super::super::ssm;
-use super::super::trial::{ACCOUNT, REGION, Trial};
+use super::super::test_aws::{ACCOUNT, REGION, TestAws};
 use super::{CapacityShortage, seed_security_group, seed_subnet, share_snapshots};
 
 fn run(image: &str) -> Value {
@@ -22,84 +22,84 @@ fn first_id(answer: &Value) -> String {
     answer["Instances"][0]["InstanceId"].as_str().unwrap().to_owned()
 }
 
-fn state(trial: &mut Trial, id: &str) -> String {
-    let answer = trial.ok("ec2", "DescribeInstances", json!({ "InstanceIds": [id] }));
+fn state(aws: &mut TestAws, id: &str) -> String {
+    let answer = aws.ok("ec2", "DescribeInstances", json!({ "InstanceIds": [id] }));
     answer["Reservations"][0]["Instances"][0]["State"]["Name"].as_str().unwrap().to_owned()
 }
 
-fn status(trial: &mut Trial, id: &str) -> String {
+fn status(aws: &mut TestAws, id: &str) -> String {
     let input = json!({ "InstanceIds": [id], "IncludeAllInstances": true });
-    let answer = trial.ok("ec2", "DescribeInstanceStatus", input);
+    let answer = aws.ok("ec2", "DescribeInstanceStatus", input);
     answer["InstanceStatuses"][0]["InstanceStatus"]["Status"].as_str().unwrap().to_owned()
 }
 
-fn image_state(trial: &mut Trial, id: &str) -> Option<String> {
-    let answer = trial.ok("ec2", "DescribeImages", json!({ "ImageIds": [id], "IncludeDisabled": true }));
+fn image_state(aws: &mut TestAws, id: &str) -> Option<String> {
+    let answer = aws.ok("ec2", "DescribeImages", json!({ "ImageIds": [id], "IncludeDisabled": true }));
     answer["Images"][0]["State"].as_str().map(str::to_owned)
 }
 
 #[test]
 fn an_instance_lives_from_pending_to_forgotten() {
-    let mut trial = Trial::new();
-    let image = trial.image("release", Behaviour::default());
-    let id = first_id(&trial.ok("ec2", "RunInstances", run(&image)));
-    assert_eq!((state(&mut trial, &id), status(&mut trial, &id)), ("pending".into(), "initializing".into()));
-    trial.pass(6);
-    assert_eq!((state(&mut trial, &id), status(&mut trial, &id)), ("running".into(), "initializing".into()));
-    trial.pass(40);
-    assert_eq!(status(&mut trial, &id), "ok");
-    let answer = trial.ok("ec2", "TerminateInstances", json!({ "InstanceIds": [id] }));
+    let mut aws = TestAws::new();
+    let image = aws.image("release", InstanceBehavior::default());
+    let id = first_id(&aws.ok("ec2", "RunInstances", run(&image)));
+    assert_eq!((state(&mut aws, &id), status(&mut aws, &id)), ("pending".into(), "initializing".into()));
+    aws.pass(6);
+    assert_eq!((state(&mut aws, &id), status(&mut aws, &id)), ("running".into(), "initializing".into()));
+    aws.pass(40);
+    assert_eq!(status(&mut aws, &id), "ok");
+    let answer = aws.ok("ec2", "TerminateInstances", json!({ "InstanceIds": [id] }));
     assert_eq!(answer["TerminatingInstances"][0]["PreviousState"]["Name"], "running");
-    assert_eq!(state(&mut trial, &id), "shutting-down");
-    trial.pass(1800);
-    assert_eq!(state(&mut trial, &id), "terminated");
-    trial.pass(2000);
-    let gone = trial.refused("ec2", "DescribeInstances", json!({ "InstanceIds": [id] }));
+    assert_eq!(state(&mut aws, &id), "shutting-down");
+    aws.pass(1800);
+    assert_eq!(state(&mut aws, &id), "terminated");
+    aws.pass(2000);
+    let gone = aws.refused("ec2", "DescribeInstances", json!({ "InstanceIds": [id] }));
     assert_eq!(gone, "InvalidInstanceID.NotFound");
 }
 
 #[test]
 fn an_image_that_does_not_boot_is_impaired_and_says_why() {
-    let mut trial = Trial::new();
-    let image = trial.image("broken", Behaviour { boots: false, ..Behaviour::default() });
-    let id = first_id(&trial.ok("ec2", "RunInstances", run(&image)));
-    trial.pass(3600);
-    assert_eq!((state(&mut trial, &id), status(&mut trial, &id)), ("running".into(), "impaired".into()));
-    let answer = trial.ok("ec2", "GetConsoleOutput", json!({ "InstanceId": id }));
+    let mut aws = TestAws::new();
+    let image = aws.image("broken", InstanceBehavior::never_boots());
+    let id = first_id(&aws.ok("ec2", "RunInstances", run(&image)));
+    aws.pass(3600);
+    assert_eq!((state(&mut aws, &id), status(&mut aws, &id)), ("running".into(), "impaired".into()));
+    let answer = aws.ok("ec2", "GetConsoleOutput", json!({ "InstanceId": id }));
     assert!(answer["Output"].as_str().unwrap().len().is_multiple_of(4));
 }
 
 #[test]
 fn a_client_token_launches_once() {
-    let mut trial = Trial::new();
-    let image = trial.image("release", Behaviour::default());
+    let mut aws = TestAws::new();
+    let image = aws.image("release", InstanceBehavior::default());
     let input = with(run(&image), &json!({ "ClientToken": "slice-1" }));
-    let first = first_id(&trial.ok("ec2", "RunInstances", input.clone()));
-    trial.pass(60);
-    let again = trial.ok("ec2", "RunInstances", input.clone());
+    let first = first_id(&aws.ok("ec2", "RunInstances", input.clone()));
+    aws.pass(60);
+    let again = aws.ok("ec2", "RunInstances", input.clone());
     assert_eq!(
         (first_id(&again), &again["Instances"][0]["State"]["Name"]),
         (first.clone(), &json!("running"))
     );
     let other = with(input.clone(), &json!({ "InstanceType": "t3.small" }));
-    assert_eq!(trial.refused("ec2", "RunInstances", other), "IdempotentParameterMismatch");
-    trial.ok("ec2", "TerminateInstances", json!({ "InstanceIds": [first] }));
-    trial.pass(7200);
-    let late = trial.ok("ec2", "RunInstances", input);
+    assert_eq!(aws.refused("ec2", "RunInstances", other), "IdempotentParameterMismatch");
+    aws.ok("ec2", "TerminateInstances", json!({ "InstanceIds": [first] }));
+    aws.pass(7200);
+    let late = aws.ok("ec2", "RunInstances", input);
     assert_eq!((first_id(&late), &late["Instances"][0]["State"]["Name"]), (first, &json!("terminated")));
-    assert_eq!(trial.world.ec2.instances.len(), 0, "nothing new was launched");
+    assert_eq!(aws.world.ec2.instances.len(), 0, "nothing new was launched");
     let long = with(run(&image), &json!({ "ClientToken": "x".repeat(65) }));
-    assert_eq!(trial.refused("ec2", "RunInstances", long), "InvalidParameterValue");
+    assert_eq!(aws.refused("ec2", "RunInstances", long), "InvalidParameterValue");
 }
 
 #[test]
 fn a_launch_names_what_is_wrong_with_it() {
-    let mut trial = Trial::new();
-    let image = trial.image("release", Behaviour::default());
-    let gone = trial.image("gone", Behaviour::default());
-    let disabled = trial.image("disabled", Behaviour::default());
-    trial.ok("ec2", "DeregisterImage", json!({ "ImageId": gone }));
-    trial.ok("ec2", "DisableImage", json!({ "ImageId": disabled }));
+    let mut aws = TestAws::new();
+    let image = aws.image("release", InstanceBehavior::default());
+    let gone = aws.image("gone", InstanceBehavior::default());
+    let disabled = aws.image("disabled", InstanceBehavior::default());
+    aws.ok("ec2", "DeregisterImage", json!({ "ImageId": gone }));
+    aws.ok("ec2", "DisableImage", json!({ "ImageId": disabled }));
     for (input, code) in [
         (run("ami-00000000000000000"), "InvalidAMIID.NotFound"),
         (run("release"), "InvalidAMIID.Malformed"),
@@ -117,57 +117,57 @@ fn a_launch_names_what_is_wrong_with_it() {
             "InvalidLaunchTemplateName.NotFoundException",
         ),
     ] {
-        assert_eq!(trial.refused("ec2", "RunInstances", input.clone()), code, "{input}");
+        assert_eq!(aws.refused("ec2", "RunInstances", input.clone()), code, "{input}");
     }
-    let dry = trial.call("ec2", "RunInstances", with(run(&image), &json!({ "DryRun": true }))).unwrap_err();
+    let dry = aws.call("ec2", "RunInstances", with(run(&image), &json!({ "DryRun": true }))).unwrap_err();
     assert_eq!(dry.status, Some(412), "it would have succeeded");
-    trial.region = "us-east-1";
-    assert_eq!(trial.refused("ec2", "RunInstances", run(&image)), "InvalidAMIID.NotFound", "another Region");
+    aws.region = "us-east-1";
+    assert_eq!(aws.refused("ec2", "RunInstances", run(&image)), "InvalidAMIID.NotFound", "another Region");
 }
 
 #[test]
 fn a_parameter_names_the_image_by_version_or_label() {
-    let mut trial = Trial::new();
+    let mut aws = TestAws::new();
     let (first, second) =
-        (trial.image("first", Behaviour::default()), trial.image("second", Behaviour::default()));
+        (aws.image("first", InstanceBehavior::default()), aws.image("second", InstanceBehavior::default()));
     for image in [&first, &second] {
-        let now = trial.world.now;
-        ssm::write_parameter(&mut trial.world, now, ACCOUNT, REGION, "/golden", "aws:ec2:image", image);
+        let now = aws.world.now;
+        ssm::write_parameter(&mut aws.world, now, ACCOUNT, REGION, "/golden", "aws:ec2:image", image);
     }
     for (reference, expected) in [("resolve:ssm:/golden", &second), ("resolve:ssm:/golden:1", &first)] {
-        let answer = trial.ok("ec2", "RunInstances", run(reference));
+        let answer = aws.ok("ec2", "RunInstances", run(reference));
         assert_eq!(answer["Instances"][0]["ImageId"], expected.as_str(), "{reference}");
     }
 }
 
 #[test]
 fn capacity_runs_out_by_zone_and_type() {
-    let mut trial = Trial::new();
-    let image = trial.image("release", Behaviour::default());
-    let subnet = seed_subnet(&mut trial.world, ACCOUNT, REGION, "eu-west-1a", "vpc-1");
-    let other = seed_subnet(&mut trial.world, ACCOUNT, REGION, "eu-west-1b", "vpc-1");
-    trial.world.ec2.capacity_shortages = vec![CapacityShortage {
+    let mut aws = TestAws::new();
+    let image = aws.image("release", InstanceBehavior::default());
+    let subnet = seed_subnet(&mut aws.world, ACCOUNT, REGION, "eu-west-1a", "vpc-1");
+    let other = seed_subnet(&mut aws.world, ACCOUNT, REGION, "eu-west-1b", "vpc-1");
+    aws.world.ec2.capacity_shortages = vec![CapacityShortage {
         zone: Some("eu-west-1a".into()),
         instance_type: Some("t3.micro".into()),
         region: None,
     }];
     let input = with(run(&image), &json!({ "SubnetId": subnet }));
-    assert_eq!(trial.refused("ec2", "RunInstances", input.clone()), "InsufficientInstanceCapacity");
-    trial.ok("ec2", "RunInstances", with(input.clone(), &json!({ "SubnetId": other })));
-    trial.ok("ec2", "RunInstances", with(input, &json!({ "InstanceType": "t3.small" })));
+    assert_eq!(aws.refused("ec2", "RunInstances", input.clone()), "InsufficientInstanceCapacity");
+    aws.ok("ec2", "RunInstances", with(input.clone(), &json!({ "SubnetId": other })));
+    aws.ok("ec2", "RunInstances", with(input, &json!({ "InstanceType": "t3.small" })));
 }
 
 #[test]
 fn a_template_gives_what_the_call_does_not() {
-    let mut trial = Trial::new();
-    let image = trial.image("release", Behaviour::default());
-    let group = seed_security_group(&mut trial.world, ACCOUNT, REGION, "vpc-1", "web");
+    let mut aws = TestAws::new();
+    let image = aws.image("release", InstanceBehavior::default());
+    let group = seed_security_group(&mut aws.world, ACCOUNT, REGION, "vpc-1", "web");
     let data = json!({
         "ImageId": image, "InstanceType": "m7g.large", "SecurityGroupIds": [group],
         "IamInstanceProfile": { "Name": "web" }, "MetadataOptions": { "HttpTokens": "required" },
         "TagSpecifications": [{ "ResourceType": "instance", "Tags": [{ "Key": "from", "Value": "template" }] }],
     });
-    trial.ok(
+    aws.ok(
         "ec2",
         "CreateLaunchTemplate",
         json!({ "LaunchTemplateName": "web", "LaunchTemplateData": data }),
@@ -175,7 +175,7 @@ fn a_template_gives_what_the_call_does_not() {
     let input = json!({
         "LaunchTemplate": { "LaunchTemplateName": "web" }, "InstanceType": "t3.micro", "MinCount": 1, "MaxCount": 2,
     });
-    let answer = trial.ok("ec2", "RunInstances", input);
+    let answer = aws.ok("ec2", "RunInstances", input);
     let instances = answer["Instances"].as_array().unwrap();
     assert_eq!(instances.len(), 2);
     let first = &instances[0];
@@ -188,28 +188,28 @@ fn a_template_gives_what_the_call_does_not() {
 
 #[test]
 fn a_new_resource_may_stay_hidden_for_a_while() {
-    let mut trial = Trial::new();
-    trial.world.ec2.visible_after_ms = 2000;
-    let image = trial.image("release", Behaviour::default());
-    let hidden = trial.refused("ec2", "DescribeImages", json!({ "ImageIds": [image] }));
+    let mut aws = TestAws::new();
+    aws.world.ec2.visible_after = Duration::from_secs(2);
+    let image = aws.image("release", InstanceBehavior::default());
+    let hidden = aws.refused("ec2", "DescribeImages", json!({ "ImageIds": [image] }));
     assert_eq!(hidden, "InvalidAMIID.NotFound");
-    let id = first_id(&trial.ok("ec2", "RunInstances", run(&image)));
-    let hidden = trial.refused("ec2", "DescribeInstances", json!({ "InstanceIds": [id] }));
+    let id = first_id(&aws.ok("ec2", "RunInstances", run(&image)));
+    let hidden = aws.refused("ec2", "DescribeInstances", json!({ "InstanceIds": [id] }));
     assert_eq!(hidden, "InvalidInstanceID.NotFound");
-    trial.pass(2);
+    aws.pass(2);
     assert_eq!(
-        (state(&mut trial, &id), image_state(&mut trial, &image)),
+        (state(&mut aws, &id), image_state(&mut aws, &image)),
         ("pending".into(), Some("available".into()))
     );
 }
 
 #[test]
 fn instances_are_found_by_filters_and_in_pages() {
-    let mut trial = Trial::new();
-    let image = trial.image("release", Behaviour::default());
+    let mut aws = TestAws::new();
+    let image = aws.image("release", InstanceBehavior::default());
     for n in 0..7 {
         let tags = json!([{ "ResourceType": "instance", "Tags": [{ "Key": "run", "Value": format!("run-{}", n % 2) }] }]);
-        trial.ok("ec2", "RunInstances", with(run(&image), &json!({ "TagSpecifications": tags })));
+        aws.ok("ec2", "RunInstances", with(run(&image), &json!({ "TagSpecifications": tags })));
     }
     let filters = |list: Value| json!({ "Filters": list });
     for (list, expected) in [
@@ -219,49 +219,49 @@ fn instances_are_found_by_filters_and_in_pages() {
         (json!([{ "Name": "tag-key", "Values": ["run"] }]), 7),
         (json!([{ "Name": "instance-state-name", "Values": ["running", "pending"] }]), 7),
     ] {
-        let answer = trial.ok("ec2", "DescribeInstances", filters(list.clone()));
+        let answer = aws.ok("ec2", "DescribeInstances", filters(list.clone()));
         assert_eq!(answer["Reservations"].as_array().unwrap().len(), expected, "{list}");
     }
     let wrong = filters(json!([{ "Name": "colour", "Values": ["red"] }]));
-    assert_eq!(trial.refused("ec2", "DescribeInstances", wrong), "InvalidParameterValue");
-    let page = trial.ok("ec2", "DescribeInstances", json!({ "MaxResults": 5 }));
+    assert_eq!(aws.refused("ec2", "DescribeInstances", wrong), "InvalidParameterValue");
+    let page = aws.ok("ec2", "DescribeInstances", json!({ "MaxResults": 5 }));
     let rest =
-        trial.ok("ec2", "DescribeInstances", json!({ "MaxResults": 5, "NextToken": page["NextToken"] }));
+        aws.ok("ec2", "DescribeInstances", json!({ "MaxResults": 5, "NextToken": page["NextToken"] }));
     let sizes = [&page, &rest].map(|p| p["Reservations"].as_array().unwrap().len());
     assert_eq!((sizes, rest["NextToken"].is_null()), ([5, 2], true));
 }
 
 #[test]
 fn template_versions_follow_their_rules() {
-    let mut trial = Trial::new();
-    let image = trial.image("release", Behaviour::default());
+    let mut aws = TestAws::new();
+    let image = aws.image("release", InstanceBehavior::default());
     let mapping = json!([{ "DeviceName": "/dev/xvda", "Ebs": { "SnapshotId": "snap-1", "VolumeSize": 8 } }]);
     let data = json!({ "ImageId": image, "InstanceType": "t3.micro", "BlockDeviceMappings": mapping });
     let create = json!({ "LaunchTemplateName": "web", "LaunchTemplateData": data });
-    trial.ok("ec2", "CreateLaunchTemplate", create.clone());
+    aws.ok("ec2", "CreateLaunchTemplate", create.clone());
     assert_eq!(
-        trial.refused("ec2", "CreateLaunchTemplate", create),
+        aws.refused("ec2", "CreateLaunchTemplate", create),
         "InvalidLaunchTemplateName.AlreadyExistsException"
     );
     let version = json!({
         "LaunchTemplateName": "web", "SourceVersion": "1", "ClientToken": "t", "VersionDescription": "two",
         "LaunchTemplateData": { "ImageId": "ami-2" },
     });
-    let made = trial.ok("ec2", "CreateLaunchTemplateVersion", version.clone());
+    let made = aws.ok("ec2", "CreateLaunchTemplateVersion", version.clone());
     let data = &made["LaunchTemplateVersion"]["LaunchTemplateData"];
     assert_eq!((&data["ImageId"], &data["InstanceType"]), (&json!("ami-2"), &json!("t3.micro")));
     assert!(data["BlockDeviceMappings"][0]["Ebs"]["SnapshotId"].is_null(), "snapshots are not inherited");
-    let again = trial.ok("ec2", "CreateLaunchTemplateVersion", version.clone());
+    let again = aws.ok("ec2", "CreateLaunchTemplateVersion", version.clone());
     assert_eq!(again["LaunchTemplateVersion"]["VersionNumber"], 2, "the same token makes no second version");
     let other = with(version, &json!({ "VersionDescription": "three" }));
-    assert_eq!(trial.refused("ec2", "CreateLaunchTemplateVersion", other), "IdempotentParameterMismatch");
+    assert_eq!(aws.refused("ec2", "CreateLaunchTemplateVersion", other), "IdempotentParameterMismatch");
     let bare = json!({ "LaunchTemplateName": "web", "LaunchTemplateData": { "ImageId": "ami-3" } });
-    let bare = trial.ok("ec2", "CreateLaunchTemplateVersion", bare);
+    let bare = aws.ok("ec2", "CreateLaunchTemplateVersion", bare);
     assert!(bare["LaunchTemplateVersion"]["LaunchTemplateData"]["InstanceType"].is_null());
 
-    let numbers = |trial: &mut Trial, more: Value| -> Vec<u64> {
+    let numbers = |aws: &mut TestAws, more: Value| -> Vec<u64> {
         let input = with(json!({ "LaunchTemplateName": "web" }), &more);
-        let answer = trial.ok("ec2", "DescribeLaunchTemplateVersions", input);
+        let answer = aws.ok("ec2", "DescribeLaunchTemplateVersions", input);
         let list = answer["LaunchTemplateVersions"].as_array().unwrap();
         list.iter().map(|v| v["VersionNumber"].as_u64().unwrap()).collect()
     };
@@ -275,16 +275,16 @@ fn template_versions_follow_their_rules() {
         (json!({ "Filters": [{ "Name": "image-id", "Values": ["ami-2"] }] }), vec![2]),
         (json!({ "MaxResults": 2 }), vec![3, 2]),
     ] {
-        assert_eq!(numbers(&mut trial, more.clone()), expected, "{more}");
+        assert_eq!(numbers(&mut aws, more.clone()), expected, "{more}");
     }
-    let answer = trial.ok(
+    let answer = aws.ok(
         "ec2",
         "ModifyLaunchTemplate",
         json!({ "LaunchTemplateName": "web", "DefaultVersion": "2" }),
     );
     assert_eq!(answer["LaunchTemplate"]["DefaultVersionNumber"], 2);
     let input = json!({ "LaunchTemplateName": "web", "Versions": ["2", "3", "9"] });
-    let answer = trial.ok("ec2", "DeleteLaunchTemplateVersions", input);
+    let answer = aws.ok("ec2", "DeleteLaunchTemplateVersions", input);
     assert_eq!(answer["SuccessfullyDeletedLaunchTemplateVersions"][0]["VersionNumber"], 3);
     let kept: Vec<&Value> = answer["UnsuccessfullyDeletedLaunchTemplateVersions"]
         .as_array()
@@ -294,120 +294,120 @@ fn template_versions_follow_their_rules() {
         .collect();
     assert_eq!(kept, [&json!(2), &json!(9)], "the default and the unknown stay");
     let next = json!({ "LaunchTemplateName": "web", "LaunchTemplateData": { "ImageId": "ami-4" } });
-    let next = trial.ok("ec2", "CreateLaunchTemplateVersion", next);
+    let next = aws.ok("ec2", "CreateLaunchTemplateVersion", next);
     assert_eq!(next["LaunchTemplateVersion"]["VersionNumber"], 4, "numbers are never given twice");
 }
 
 #[test]
 fn deregistering_spares_snapshots_that_others_stand_on() {
-    let mut trial = Trial::new();
+    let mut aws = TestAws::new();
     let (first, second) =
-        (trial.image("first", Behaviour::default()), trial.image("second", Behaviour::default()));
-    let own = trial.world.ec2.images[&second].snapshots[0].clone();
-    let shared = trial.world.ec2.images[&first].snapshots[0].clone();
-    share_snapshots(&mut trial.world, &second, &first);
-    assert_eq!(trial.refused("ec2", "DeleteSnapshot", json!({ "SnapshotId": own })), "InvalidSnapshot.InUse");
+        (aws.image("first", InstanceBehavior::default()), aws.image("second", InstanceBehavior::default()));
+    let own = aws.world.ec2.images[&second].snapshots[0].clone();
+    let shared = aws.world.ec2.images[&first].snapshots[0].clone();
+    share_snapshots(&mut aws.world, &second, &first);
+    assert_eq!(aws.refused("ec2", "DeleteSnapshot", json!({ "SnapshotId": own })), "InvalidSnapshot.InUse");
     let input = json!({ "ImageId": second, "DeleteAssociatedSnapshots": true });
-    let answer = trial.ok("ec2", "DeregisterImage", input.clone());
+    let answer = aws.ok("ec2", "DeregisterImage", input.clone());
     assert_eq!(
         answer["DeleteSnapshotResults"],
         json!([{ "SnapshotId": own, "ReturnCode": "success" }, { "SnapshotId": shared, "ReturnCode": "skipped" }])
     );
-    assert_eq!(trial.refused("ec2", "DeregisterImage", input), "InvalidAMIID.Unavailable");
-    assert_eq!(image_state(&mut trial, &second).as_deref(), Some("deregistered"), "it shows for a while");
-    trial.pass(61);
-    let gone = trial.refused("ec2", "DescribeImages", json!({ "ImageIds": [second] }));
+    assert_eq!(aws.refused("ec2", "DeregisterImage", input), "InvalidAMIID.Unavailable");
+    assert_eq!(image_state(&mut aws, &second).as_deref(), Some("deregistered"), "it shows for a while");
+    aws.pass(61);
+    let gone = aws.refused("ec2", "DescribeImages", json!({ "ImageIds": [second] }));
     assert_eq!(gone, "InvalidAMIID.NotFound");
-    trial.ok("ec2", "DeregisterImage", json!({ "ImageId": first }));
-    trial.ok("ec2", "DeleteSnapshot", json!({ "SnapshotId": shared }));
+    aws.ok("ec2", "DeregisterImage", json!({ "ImageId": first }));
+    aws.ok("ec2", "DeleteSnapshot", json!({ "SnapshotId": shared }));
 }
 
 #[test]
 fn protection_with_cooldown_outlives_its_end_by_a_day() {
-    let mut trial = Trial::new();
-    let image = trial.image("release", Behaviour::default());
+    let mut aws = TestAws::new();
+    let image = aws.image("release", InstanceBehavior::default());
     let of = json!({ "ImageId": image });
-    let on = trial.ok(
+    let on = aws.ok(
         "ec2",
         "EnableImageDeregistrationProtection",
         with(of.clone(), &json!({ "WithCooldown": true })),
     );
     assert_eq!(on["Return"], "enabled-with-cooldown");
-    let told = |trial: &mut Trial| {
-        let found = trial.ok("ec2", "DescribeImages", json!({ "ImageIds": [image] }));
+    let told = |aws: &mut TestAws| {
+        let found = aws.ok("ec2", "DescribeImages", json!({ "ImageIds": [image] }));
         found["Images"][0]["DeregistrationProtection"].clone()
     };
-    assert_eq!(told(&mut trial), "enabled-with-cooldown");
-    assert_eq!(trial.refused("ec2", "DeregisterImage", of.clone()), "OperationNotPermitted");
-    trial.ok("ec2", "DisableImageDeregistrationProtection", of.clone());
-    trial.pass(23 * 3600);
-    assert_ne!(told(&mut trial), "disabled");
-    assert_eq!(trial.refused("ec2", "DeregisterImage", of.clone()), "OperationNotPermitted");
-    trial.pass(3600);
-    assert_eq!(told(&mut trial), "disabled");
-    trial.ok("ec2", "DeregisterImage", of);
+    assert_eq!(told(&mut aws), "enabled-with-cooldown");
+    assert_eq!(aws.refused("ec2", "DeregisterImage", of.clone()), "OperationNotPermitted");
+    aws.ok("ec2", "DisableImageDeregistrationProtection", of.clone());
+    aws.pass(23 * 3600);
+    assert_ne!(told(&mut aws), "disabled");
+    assert_eq!(aws.refused("ec2", "DeregisterImage", of.clone()), "OperationNotPermitted");
+    aws.pass(3600);
+    assert_eq!(told(&mut aws), "disabled");
+    aws.ok("ec2", "DeregisterImage", of);
 }
 
 #[test]
 fn disabling_hides_an_image_and_takes_its_shares_for_good() {
-    let mut trial = Trial::new();
-    let image = trial.image("release", Behaviour::default());
+    let mut aws = TestAws::new();
+    let image = aws.image("release", InstanceBehavior::default());
     let share = json!({ "ImageId": image, "LaunchPermission": { "Add": [{ "UserId": "444455556666" }] } });
-    trial.ok("ec2", "ModifyImageAttribute", share.clone());
-    let permissions = |trial: &mut Trial| {
+    aws.ok("ec2", "ModifyImageAttribute", share.clone());
+    let permissions = |aws: &mut TestAws| {
         let input = json!({ "ImageId": image, "Attribute": "launchPermission" });
-        trial.ok("ec2", "DescribeImageAttribute", input)["LaunchPermissions"].clone()
+        aws.ok("ec2", "DescribeImageAttribute", input)["LaunchPermissions"].clone()
     };
-    assert_eq!(permissions(&mut trial), json!([{ "UserId": "444455556666" }]));
-    trial.ok("ec2", "DisableImage", json!({ "ImageId": image }));
-    let answer = trial.ok("ec2", "DescribeImages", json!({ "Owners": ["self"] }));
+    assert_eq!(permissions(&mut aws), json!([{ "UserId": "444455556666" }]));
+    aws.ok("ec2", "DisableImage", json!({ "ImageId": image }));
+    let answer = aws.ok("ec2", "DescribeImages", json!({ "Owners": ["self"] }));
     assert_eq!(answer["Images"], json!([]));
-    let answer = trial.ok("ec2", "DescribeImages", json!({ "Owners": ["self"], "IncludeDisabled": true }));
+    let answer = aws.ok("ec2", "DescribeImages", json!({ "Owners": ["self"], "IncludeDisabled": true }));
     assert_eq!(answer["Images"][0]["State"], "disabled");
-    trial.ok("ec2", "EnableImage", json!({ "ImageId": image }));
-    assert_eq!(permissions(&mut trial), json!([]));
+    aws.ok("ec2", "EnableImage", json!({ "ImageId": image }));
+    assert_eq!(permissions(&mut aws), json!([]));
     let bad = json!({ "ImageId": image, "LaunchPermission": { "Add": [{ "UserId": "me" }] } });
-    assert_eq!(trial.refused("ec2", "ModifyImageAttribute", bad), "InvalidAMIAttributeItemValue");
+    assert_eq!(aws.refused("ec2", "ModifyImageAttribute", bad), "InvalidAMIAttributeItemValue");
 }
 
 #[test]
 fn references_are_found_within_their_limits() {
-    let mut trial = Trial::new();
-    let fleet = trial.fleet(1, Behaviour::default());
+    let mut aws = TestAws::new();
+    let fleet = aws.fleet(1, InstanceBehavior::default());
     let container = json!({
         "containerType": "DOCKER", "name": "web", "semanticVersion": "1.0.0", "parentImage": "amazonlinux:2023",
         "dockerfileTemplateData": "FROM x", "clientToken": "c", "instanceConfiguration": { "image": fleet.old },
         "targetRepository": { "service": "ECR", "repositoryName": "web" },
     });
-    trial.ok("imagebuilder", "CreateContainerRecipe", container);
-    let now = trial.world.now;
-    ssm::write_parameter(&mut trial.world, now, ACCOUNT, REGION, "/golden", "aws:ec2:image", &fleet.old);
+    aws.ok("imagebuilder", "CreateContainerRecipe", container);
+    let now = aws.world.now;
+    ssm::write_parameter(&mut aws.world, now, ACCOUNT, REGION, "/golden", "aws:ec2:image", &fleet.old);
     let recipe = json!({
         "name": "web", "semanticVersion": "1.0.0", "parentImage": fleet.old, "clientToken": "t", "components": [],
     });
-    trial.ok("imagebuilder", "CreateImageRecipe", recipe);
+    aws.ok("imagebuilder", "CreateImageRecipe", recipe);
     // Version 1 names the old image; nine newer ones do not.
     for _ in 0..8 {
         let input = json!({ "LaunchTemplateName": "web", "LaunchTemplateData": { "ImageId": fleet.new } });
-        trial.ok("ec2", "CreateLaunchTemplateVersion", input);
+        aws.ok("ec2", "CreateLaunchTemplateVersion", input);
     }
-    let count = |trial: &mut Trial, input: Value| {
+    let count = |aws: &mut TestAws, input: Value| {
         let answer =
-            trial.ok("ec2", "DescribeImageReferences", with(json!({ "ImageIds": [fleet.old] }), &input));
+            aws.ok("ec2", "DescribeImageReferences", with(json!({ "ImageIds": [fleet.old] }), &input));
         answer["ImageReferences"].as_array().unwrap().len()
     };
     let templates = |options: Value| json!({ "ResourceTypes": [{ "ResourceType": "ec2:LaunchTemplate", "ResourceTypeOptions": options }] });
     let depth = |depth: &str| json!([{ "OptionName": "version-depth", "OptionValues": [depth] }]);
-    assert_eq!(count(&mut trial, json!({ "IncludeAllResourceTypes": true })), 5);
-    assert_eq!(count(&mut trial, templates(json!([]))), 1, "version 1 is the tenth");
+    assert_eq!(count(&mut aws, json!({ "IncludeAllResourceTypes": true })), 5);
+    assert_eq!(count(&mut aws, templates(json!([]))), 1, "version 1 is the tenth");
     let input = json!({ "LaunchTemplateName": "web", "LaunchTemplateData": { "ImageId": fleet.new } });
-    trial.ok("ec2", "CreateLaunchTemplateVersion", input);
-    assert_eq!(count(&mut trial, templates(json!([]))), 0, "now it is the eleventh");
-    assert_eq!(count(&mut trial, templates(depth("10000"))), 1);
+    aws.ok("ec2", "CreateLaunchTemplateVersion", input);
+    assert_eq!(count(&mut aws, templates(json!([]))), 0, "now it is the eleventh");
+    assert_eq!(count(&mut aws, templates(depth("10000"))), 1);
     let running = json!([{ "OptionName": "state-name", "OptionValues": ["stopped"] }]);
     let instances =
         json!({ "ResourceTypes": [{ "ResourceType": "ec2:Instance", "ResourceTypeOptions": running }] });
-    assert_eq!(count(&mut trial, instances), 0);
+    assert_eq!(count(&mut aws, instances), 0);
     for bad in [
         json!({ "ImageIds": [], "IncludeAllResourceTypes": true }),
         json!({ "ImageIds": vec!["ami-1"; 11], "IncludeAllResourceTypes": true }),
@@ -415,104 +415,104 @@ fn references_are_found_within_their_limits() {
         json!({ "ImageIds": ["ami-1"], "IncludeAllResourceTypes": true, "MaxResults": 4 }),
         with(json!({ "ImageIds": ["ami-1"] }), &templates(depth("10001"))),
     ] {
-        trial.refused("ec2", "DescribeImageReferences", bad);
+        aws.refused("ec2", "DescribeImageReferences", bad);
     }
 }
 
 #[test]
 fn a_copy_behaves_as_its_source() {
-    let mut trial = Trial::new();
-    let bad = Behaviour { error_rate: 0.5, ..Behaviour::default() };
-    let source = trial.image("release", bad.clone());
-    trial.region = "us-east-1";
+    let mut aws = TestAws::new();
+    let bad = InstanceBehavior { error_rate: 0.5, ..InstanceBehavior::default() };
+    let source = aws.image("release", bad.clone());
+    aws.region = "us-east-1";
     let input =
         json!({ "Name": "copy", "SourceImageId": source, "SourceRegion": REGION, "ClientToken": "c" });
-    let copy = trial.ok("ec2", "CopyImage", input.clone())["ImageId"].as_str().unwrap().to_owned();
-    assert_eq!(trial.ok("ec2", "CopyImage", input)["ImageId"], copy.as_str(), "once per token");
-    assert_eq!(image_state(&mut trial, &copy).as_deref(), Some("pending"));
-    assert_eq!(trial.refused("ec2", "RunInstances", run(&copy)), "InvalidAMIID.Unavailable");
-    trial.pass(400);
-    assert_eq!(super::behaviour(&trial.world, &copy), Some(&bad));
-    trial.ok("ec2", "RunInstances", run(&copy));
+    let copy = aws.ok("ec2", "CopyImage", input.clone())["ImageId"].as_str().unwrap().to_owned();
+    assert_eq!(aws.ok("ec2", "CopyImage", input)["ImageId"], copy.as_str(), "once per token");
+    assert_eq!(image_state(&mut aws, &copy).as_deref(), Some("pending"));
+    assert_eq!(aws.refused("ec2", "RunInstances", run(&copy)), "InvalidAMIID.Unavailable");
+    aws.pass(400);
+    assert_eq!(super::behavior(&aws.world, &copy), Some(&bad));
+    aws.ok("ec2", "RunInstances", run(&copy));
 }
 
 #[test]
 fn an_image_of_an_instance_takes_the_name_only_once() {
-    let mut trial = Trial::new();
-    let image = trial.image("release", Behaviour::default());
-    let id = first_id(&trial.ok("ec2", "RunInstances", run(&image)));
-    trial.pass(60);
+    let mut aws = TestAws::new();
+    let image = aws.image("release", InstanceBehavior::default());
+    let id = first_id(&aws.ok("ec2", "RunInstances", run(&image)));
+    aws.pass(60);
     let input = json!({ "InstanceId": id, "Name": "from-instance" });
-    let made = trial.ok("ec2", "CreateImage", input.clone())["ImageId"].as_str().unwrap().to_owned();
-    assert_eq!(trial.refused("ec2", "CreateImage", input), "InvalidAMIName.Duplicate");
-    let answer = trial.ok("ec2", "DescribeImages", json!({ "ImageIds": [made] }));
+    let made = aws.ok("ec2", "CreateImage", input.clone())["ImageId"].as_str().unwrap().to_owned();
+    assert_eq!(aws.refused("ec2", "CreateImage", input), "InvalidAMIName.Duplicate");
+    let answer = aws.ok("ec2", "DescribeImages", json!({ "ImageIds": [made] }));
     assert_eq!(answer["Images"][0]["SourceInstanceId"], id.as_str());
 }
 
 #[test]
 fn the_last_launch_is_reported_a_day_late() {
-    let mut trial = Trial::new();
-    let image = trial.image("release", Behaviour::default());
-    trial.ok("ec2", "RunInstances", run(&image));
-    let launched = |trial: &mut Trial| {
-        trial.ok("ec2", "DescribeImages", json!({ "ImageIds": [image] }))["Images"][0]["LastLaunchedTime"]
+    let mut aws = TestAws::new();
+    let image = aws.image("release", InstanceBehavior::default());
+    aws.ok("ec2", "RunInstances", run(&image));
+    let launched = |aws: &mut TestAws| {
+        aws.ok("ec2", "DescribeImages", json!({ "ImageIds": [image] }))["Images"][0]["LastLaunchedTime"]
             .clone()
     };
-    trial.pass(24 * 3600 - 1);
-    assert!(launched(&mut trial).is_null());
-    trial.pass(1);
-    assert_eq!(launched(&mut trial), "2026-01-01T00:00:00.000Z");
+    aws.pass(24 * 3600 - 1);
+    assert!(launched(&mut aws).is_null());
+    aws.pass(1);
+    assert_eq!(launched(&mut aws), "2026-01-01T00:00:00.000Z");
 }
 
 #[test]
 fn deprecation_is_neither_past_nor_too_far() {
-    let mut trial = Trial::new();
-    let image = trial.image("release", Behaviour::default());
-    let now = trial.world.now;
+    let mut aws = TestAws::new();
+    let image = aws.image("release", InstanceBehavior::default());
+    let now = aws.world.now;
     for (at, fine) in [
         (now + Duration::from_secs(90), true),
         (super::super::super::time::Time(now.0 - 60_000), false),
         (now + Duration::from_hours(24 * 366 * 11), false),
     ] {
         let input = json!({ "ImageId": image, "DeprecateAt": at.epoch_seconds() });
-        assert_eq!(trial.call("ec2", "EnableImageDeprecation", input).is_ok(), fine);
+        assert_eq!(aws.call("ec2", "EnableImageDeprecation", input).is_ok(), fine);
     }
-    let answer = trial.ok("ec2", "DescribeImages", json!({ "ImageIds": [image] }));
+    let answer = aws.ok("ec2", "DescribeImages", json!({ "ImageIds": [image] }));
     assert_eq!(answer["Images"][0]["DeprecationTime"], "2026-01-01T00:02:00.000Z", "rounded to the minute");
 }
 
 #[test]
 fn tags_change_only_where_everything_exists() {
-    let mut trial = Trial::new();
-    let image = trial.image("release", Behaviour::default());
+    let mut aws = TestAws::new();
+    let image = aws.image("release", InstanceBehavior::default());
     let tags = json!([{ "Key": "run", "Value": "1" }]);
     let input = json!({ "Resources": [image, "i-00000000000000000"], "Tags": tags });
-    assert_eq!(trial.refused("ec2", "CreateTags", input), "InvalidInstanceID.NotFound");
+    assert_eq!(aws.refused("ec2", "CreateTags", input), "InvalidInstanceID.NotFound");
     let found =
-        |trial: &mut Trial| trial.ok("ec2", "DescribeTags", json!({}))["Tags"].as_array().unwrap().len();
-    assert_eq!(found(&mut trial), 0);
-    trial.ok("ec2", "CreateTags", json!({ "Resources": [image], "Tags": tags }));
-    trial.ok("ec2", "DeleteTags", json!({ "Resources": [image], "Tags": [{ "Key": "run", "Value": "2" }] }));
-    assert_eq!(found(&mut trial), 1, "another value is another tag");
-    trial.ok("ec2", "DeleteTags", json!({ "Resources": [image], "Tags": [{ "Key": "run" }] }));
-    assert_eq!(found(&mut trial), 0);
+        |aws: &mut TestAws| aws.ok("ec2", "DescribeTags", json!({}))["Tags"].as_array().unwrap().len();
+    assert_eq!(found(&mut aws), 0);
+    aws.ok("ec2", "CreateTags", json!({ "Resources": [image], "Tags": tags }));
+    aws.ok("ec2", "DeleteTags", json!({ "Resources": [image], "Tags": [{ "Key": "run", "Value": "2" }] }));
+    assert_eq!(found(&mut aws), 1, "another value is another tag");
+    aws.ok("ec2", "DeleteTags", json!({ "Resources": [image], "Tags": [{ "Key": "run" }] }));
+    assert_eq!(found(&mut aws), 0);
     let reserved = json!({ "Resources": [image], "Tags": [{ "Key": "aws:x", "Value": "1" }] });
-    assert_eq!(trial.refused("ec2", "CreateTags", reserved), "InvalidParameterValue");
+    assert_eq!(aws.refused("ec2", "CreateTags", reserved), "InvalidParameterValue");
 }
 
 #[test]
 fn what_the_account_has_is_described() {
-    let mut trial = Trial::new();
-    seed_subnet(&mut trial.world, ACCOUNT, REGION, "eu-west-1a", "vpc-1");
-    seed_subnet(&mut trial.world, "999988887777", REGION, "eu-west-1a", "vpc-9");
+    let mut aws = TestAws::new();
+    seed_subnet(&mut aws.world, ACCOUNT, REGION, "eu-west-1a", "vpc-1");
+    seed_subnet(&mut aws.world, "999988887777", REGION, "eu-west-1a", "vpc-9");
     let filter = json!({ "Filters": [{ "Name": "vpc-id", "Values": ["vpc-*"] }] });
-    let answer = trial.ok("ec2", "DescribeSubnets", filter);
+    let answer = aws.ok("ec2", "DescribeSubnets", filter);
     assert_eq!(answer["Subnets"].as_array().unwrap().len(), 1, "only the caller's");
     let answer =
-        trial.ok("ec2", "DescribeInstanceTypes", json!({ "InstanceTypes": ["t4g.small", "m7i.large"] }));
+        aws.ok("ec2", "DescribeInstanceTypes", json!({ "InstanceTypes": ["t4g.small", "m7i.large"] }));
     let kinds = answer["InstanceTypes"].as_array().unwrap();
     assert_eq!(kinds.len(), 2);
     assert!(kinds.iter().any(|k| k["ProcessorInfo"]["SupportedArchitectures"][0] == "arm64"));
-    assert_eq!(trial.ok("ec2", "DescribeFleets", json!({}))["Fleets"], json!([]));
-    assert!(trial.ok("ec2", "DescribeRegions", json!({}))["Regions"].as_array().unwrap().len() > 10);
+    assert_eq!(aws.ok("ec2", "DescribeFleets", json!({}))["Fleets"], json!([]));
+    assert!(aws.ok("ec2", "DescribeRegions", json!({}))["Regions"].as_array().unwrap().len() > 10);
 }

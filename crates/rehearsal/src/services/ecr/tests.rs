@@ -2,36 +2,36 @@
 
 use serde_json::{Value, json};
 
-use super::super::trial::{ACCOUNT, REGION, Trial};
+use super::super::test_aws::{ACCOUNT, REGION, TestAws};
 use super::{push, sample_index, sample_manifest};
 
-fn trial() -> Trial {
-    let mut trial = Trial::new();
-    trial.ok("ecr", "CreateRepository", json!({ "repositoryName": "app" }));
-    trial
+fn aws() -> TestAws {
+    let mut aws = TestAws::new();
+    aws.ok("ecr", "CreateRepository", json!({ "repositoryName": "app" }));
+    aws
 }
 
-fn pushed(trial: &mut Trial, content: &str, tags: &[&str]) -> String {
-    push(&mut trial.world, (ACCOUNT, REGION), "app", tags, &sample_manifest(content)).unwrap()
+fn pushed(aws: &mut TestAws, content: &str, tags: &[&str]) -> String {
+    push(&mut aws.world, (ACCOUNT, REGION), "app", tags, &sample_manifest(content)).unwrap()
 }
 
 /// An index of what is there already.
-fn index(trial: &mut Trial, children: &[&str], tags: &[&str]) -> String {
-    push(&mut trial.world, (ACCOUNT, REGION), "app", tags, &sample_index(children)).unwrap()
+fn index(aws: &mut TestAws, children: &[&str], tags: &[&str]) -> String {
+    push(&mut aws.world, (ACCOUNT, REGION), "app", tags, &sample_index(children)).unwrap()
 }
 
-fn delete(trial: &mut Trial, ids: Value) -> Value {
-    trial.ok("ecr", "BatchDeleteImage", json!({ "repositoryName": "app", "imageIds": ids }))
+fn delete(aws: &mut TestAws, ids: Value) -> Value {
+    aws.ok("ecr", "BatchDeleteImage", json!({ "repositoryName": "app", "imageIds": ids }))
 }
 
-fn detail(trial: &mut Trial, digest: &str) -> Value {
+fn detail(aws: &mut TestAws, digest: &str) -> Value {
     let input = json!({ "repositoryName": "app", "imageIds": [{ "imageDigest": digest }] });
-    trial.ok("ecr", "DescribeImages", input)["imageDetails"][0].clone()
+    aws.ok("ecr", "DescribeImages", input)["imageDetails"][0].clone()
 }
 
-fn listed(trial: &mut Trial, filter: Value) -> usize {
+fn listed(aws: &mut TestAws, filter: Value) -> usize {
     let input = json!({ "repositoryName": "app", "filter": filter });
-    trial.ok("ecr", "DescribeImages", input)["imageDetails"].as_array().unwrap().len()
+    aws.ok("ecr", "DescribeImages", input)["imageDetails"].as_array().unwrap().len()
 }
 
 fn codes(answer: &Value) -> Vec<&str> {
@@ -40,7 +40,7 @@ fn codes(answer: &Value) -> Vec<&str> {
 
 #[test]
 fn a_tag_moves_and_leaves_its_image_without_one() {
-    let mut t = trial();
+    let mut t = aws();
     let first = pushed(&mut t, "one", &["latest"]);
     let second = pushed(&mut t, "two", &["latest"]);
     assert_eq!(detail(&mut t, &second)["imageTags"], json!(["latest"]));
@@ -50,7 +50,7 @@ fn a_tag_moves_and_leaves_its_image_without_one() {
 
 #[test]
 fn an_immutable_tag_stays_where_it_is() {
-    let mut t = Trial::new();
+    let mut t = TestAws::new();
     t.ok(
         "ecr",
         "CreateRepository",
@@ -69,7 +69,7 @@ fn an_immutable_tag_stays_where_it_is() {
 
 #[test]
 fn deleting_by_tag_takes_the_tag_and_the_image_with_the_last_one() {
-    let mut t = trial();
+    let mut t = aws();
     let digest = pushed(&mut t, "one", &["v1", "v1.0"]);
     delete(&mut t, json!([{ "imageTag": "v1" }]));
     assert_eq!(detail(&mut t, &digest)["imageTags"], json!(["v1.0"]));
@@ -79,7 +79,7 @@ fn deleting_by_tag_takes_the_tag_and_the_image_with_the_last_one() {
 
 #[test]
 fn what_cannot_be_deleted_is_a_failure_of_an_answer_that_succeeds() {
-    let mut t = trial();
+    let mut t = aws();
     let child = pushed(&mut t, "child", &[]);
     let other = pushed(&mut t, "other", &["v1"]);
     let list = index(&mut t, &[&child], &["multi"]);
@@ -108,7 +108,7 @@ fn what_cannot_be_deleted_is_a_failure_of_an_answer_that_succeeds() {
 
 #[test]
 fn an_index_needs_its_images() {
-    let mut t = trial();
+    let mut t = aws();
     let missing = format!("sha256:{}", "0".repeat(64));
     let input = json!({ "repositoryName": "app", "imageManifest": sample_index(&[&missing]) });
     assert_eq!(t.refused("ecr", "PutImage", input), "ReferencedImagesNotFoundException");
@@ -116,7 +116,7 @@ fn an_index_needs_its_images() {
 
 #[test]
 fn what_is_in_the_archive_is_not_shown_unasked_nor_pulled_and_comes_back_later() {
-    let mut t = trial();
+    let mut t = aws();
     let digest = pushed(&mut t, "one", &["v1"]);
     let class = |class: &str| json!({ "repositoryName": "app", "imageId": { "imageDigest": digest }, "targetStorageClass": class });
     assert_eq!(t.ok("ecr", "UpdateImageStorageClass", class("ARCHIVE"))["imageStatus"], "ARCHIVED");
@@ -131,7 +131,7 @@ fn what_is_in_the_archive_is_not_shown_unasked_nor_pulled_and_comes_back_later()
 
 #[test]
 fn a_push_brings_an_image_back_from_the_archive_at_once() {
-    let mut t = trial();
+    let mut t = aws();
     let digest = pushed(&mut t, "one", &["v1"]);
     t.ok(
         "ecr",
@@ -144,7 +144,7 @@ fn a_push_brings_an_image_back_from_the_archive_at_once() {
 
 #[test]
 fn an_image_of_an_active_index_is_not_archived() {
-    let mut t = trial();
+    let mut t = aws();
     let child = pushed(&mut t, "child", &[]);
     let list = index(&mut t, &[&child], &["multi"]);
     let archive = |digest: &str| json!({ "repositoryName": "app", "imageId": { "imageDigest": digest }, "targetStorageClass": "ARCHIVE" });
@@ -158,7 +158,7 @@ fn an_image_of_an_active_index_is_not_archived() {
 
 #[test]
 fn a_pull_is_recorded_at_least_once_a_day() {
-    let mut t = trial();
+    let mut t = aws();
     let digest = pushed(&mut t, "one", &["v1"]);
     let mut seen = Vec::new();
     for hours in [0, 1, 23] {
@@ -171,7 +171,7 @@ fn a_pull_is_recorded_at_least_once_a_day() {
 
 #[test]
 fn pages_end_and_a_repository_with_images_stays() {
-    let mut t = trial();
+    let mut t = aws();
     for number in 0..5 {
         pushed(&mut t, &format!("image {number}"), &[]);
     }

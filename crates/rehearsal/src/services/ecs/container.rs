@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::super::super::call::ApiError;
-use super::super::super::container::{ContainerBehaviour, ExitRule};
+use super::super::super::container_behavior::{ContainerBehavior, ExitRule};
 use super::super::super::time::Time;
 use super::{client, invalid};
 
@@ -97,14 +97,14 @@ impl HealthCheck {
 
     /// When checks of a container that behaves so come to a result, since its start: the command fails until the
     /// container serves, and counts as failed after the start period and the retries.
-    pub(super) fn results(&self, behaviour: &ContainerBehaviour) -> Vec<(Duration, bool)> {
+    pub(super) fn results(&self, behavior: &ContainerBehavior) -> Vec<(Duration, bool)> {
         let fails_at = self.start_period + self.retries * self.interval;
-        let first_good = behaviour.start_seconds.div_ceil(self.interval).max(1) * self.interval;
+        let first_good = behavior.start.duration().as_secs().div_ceil(self.interval).max(1) * self.interval;
         let mut results = Vec::new();
-        if !behaviour.healthy || first_good > fails_at {
+        if !behavior.healthy || first_good > fails_at {
             results.push((Duration::from_secs(fails_at), false));
         }
-        if behaviour.healthy {
+        if behavior.healthy {
             results.push((Duration::from_secs(first_good), true));
         }
         results
@@ -165,7 +165,7 @@ pub(super) struct Container {
     pub reason: Option<String>,
     pub health: Health,
     pub started: Option<Time>,
-    pub behaviour: ContainerBehaviour,
+    pub behavior: ContainerBehavior,
 }
 
 impl Container {
@@ -197,7 +197,7 @@ impl Container {
                 reason: None,
                 health: Health::Unknown,
                 started: None,
-                behaviour: ContainerBehaviour::default(),
+                behavior: ContainerBehavior::default(),
             }
         });
         Ok(made.collect())
@@ -209,7 +209,7 @@ impl Container {
 
     /// How it ends by itself, if it does.
     pub(super) fn exit(&self) -> Option<&ExitRule> {
-        self.behaviour.exits.iter().find(|rule| self.line.contains(&rule.command))
+        self.behavior.exits.iter().find(|rule| self.line.contains(&rule.contains))
     }
 
     pub(super) fn end(&mut self, code: Option<i32>) {

@@ -91,17 +91,17 @@ fn pulled(world: &mut World, at: Time, arn: &str) {
     let pairs = task.containers.iter_mut().zip(images.into_iter().flatten()).enumerate();
     for (number, (container, image)) in pairs {
         container.digest = Some(image.digest);
-        container.behaviour = image.behaviour;
+        container.behavior = image.behavior;
         container.runtime_id = Some(format!("{runtime}-{number:010}"));
         container.status = "RUNNING";
         container.started = Some(at);
         let task = || arn.to_owned();
         if let Some(exit) = container.exit() {
-            let event = Event::Exited { task: task(), container: number, code: exit.code };
-            events.push((at + Duration::from_secs(exit.after_seconds), event));
+            let event = Event::Exited { task: task(), container: number, code: exit.exit_code };
+            events.push((at + exit.after.duration(), event));
         }
         for (after, healthy) in
-            container.declared.health_check.iter().flat_map(|check| check.results(&container.behaviour))
+            container.declared.health_check.iter().flat_map(|check| check.results(&container.behavior))
         {
             events.push((at + after, Event::Checked { task: task(), container: number, healthy }));
         }
@@ -169,7 +169,7 @@ pub(super) fn stop(world: &mut World, at: Time, arn: &str, code: &'static str, r
     }
     task.status = Status::Stopping;
     let running = task.containers.iter().filter(|container| container.is_running());
-    let longest = running.map(|container| Duration::from_secs(container.behaviour.stop_seconds)).max();
+    let longest = running.map(|container| container.behavior.stop.duration()).max();
     enter(world, at + longest.unwrap_or_default().min(GRACE), Event::Killed(arn.to_owned()));
 }
 
@@ -179,7 +179,7 @@ fn killed(world: &mut World, at: Time, arn: &str) {
     };
     for container in task.containers.iter_mut().filter(|container| container.is_running()) {
         // SIGTERM ends it, or SIGKILL.
-        let late = Duration::from_secs(container.behaviour.stop_seconds) >= GRACE;
+        let late = container.behavior.stop.duration() >= GRACE;
         container.end(Some(if late { 137 } else { 143 }));
     }
     deprovision(world, at, arn);

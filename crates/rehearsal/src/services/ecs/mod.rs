@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::super::call::{Answer, ApiError, Call};
-use super::super::container::ContainerBehaviour;
+use super::super::container_behavior::ContainerBehavior;
 use super::super::time::Time;
 use super::super::world::{self, World};
 use super::support::Place;
@@ -64,7 +64,7 @@ pub const OPERATIONS: &[&str] = &[
 #[derive(Clone, Debug, Default)]
 pub struct Options {
     /// How containers behave.
-    pub container: ContainerBehaviour,
+    pub container: ContainerBehavior,
     /// How long a new task stays hidden from list and describe calls.
     pub visible_after: Duration,
     /// There is no Fargate capacity: `RunTask` lists failures instead of tasks.
@@ -153,7 +153,7 @@ pub fn on_event(world: &mut World, at: Time, event: Event) {
 }
 
 fn enter(world: &mut World, at: Time, event: Event) {
-    world.agenda.enter(at, world::Event::Ecs(event));
+    world.schedule.add(at, world::Event::Ecs(event));
 }
 
 fn place(call: &Call) -> Place {

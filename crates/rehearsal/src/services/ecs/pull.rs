@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use sha2::{Digest as _, Sha256};
 
-use super::super::super::container::ContainerBehaviour;
+use super::super::super::container_behavior::ContainerBehavior;
 use super::super::super::world::World;
 use super::super::ecr;
 
@@ -12,7 +12,7 @@ use super::super::ecr;
 pub(super) struct Pulled {
     /// `sha256:` and 64 digits.
     pub digest: String,
-    pub behaviour: ContainerBehaviour,
+    pub behavior: ContainerBehavior,
 }
 
 /// Pulls an image: of ECR one that is there and active, of other registries any.
@@ -20,8 +20,8 @@ pub(super) struct Pulled {
 /// # Errors
 /// Why it cannot be pulled, as ECS words it.
 pub(super) fn pull(world: &World, image: &str) -> Result<Pulled, String> {
-    let behaviour = world.ecs.options.container.clone();
-    if let Some(error) = &behaviour.pull_error {
+    let behavior = world.ecs.options.container.clone();
+    if let Some(error) = &behavior.pull_error {
         return Err(format!("CannotPullContainerError: {error}"));
     }
     let named = if image.contains(".dkr.ecr.") {
@@ -39,12 +39,12 @@ pub(super) fn pull(world: &World, image: &str) -> Result<Pulled, String> {
         // Another registry's answer for a tag; the same one for as long as the tag stays where it is.
         None => format!("sha256:{}", hex(&Sha256::digest(image))),
     };
-    Ok(Pulled { digest, behaviour })
+    Ok(Pulled { digest, behavior })
 }
 
 /// How long the pull of an image takes, in seconds.
 pub(super) fn seconds(world: &World, _image: &str) -> u64 {
-    world.ecs.options.container.pull_seconds
+    world.ecs.options.container.pull.duration().as_secs()
 }
 
 fn hex(bytes: &[u8]) -> String {

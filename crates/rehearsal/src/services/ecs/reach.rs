@@ -1,5 +1,7 @@
 //! A task from outside: what its containers say to whoever connects to its address.
 
+use std::time::Duration;
+
 use super::super::super::time::Time;
 use super::super::super::world::World;
 use super::container::Container;
@@ -30,10 +32,10 @@ pub fn knock(world: &World, address: &str, port: u16, path: &str) -> Reached {
     };
     let Some(container) = task.containers.iter().find(listens) else { return Reached::Refused };
     let since = since(container, world.now).unwrap_or_default();
-    let rule = container.behaviour.answers.iter().find(|rule| {
+    let rule = container.behavior.answers.iter().find(|rule| {
         rule.port.is_none_or(|wanted| wanted == port)
             && path.starts_with(&rule.path)
-            && rule.seconds.is_none_or(|seconds| since < seconds)
+            && rule.duration.is_none_or(|duration| since < duration.duration())
     });
     match rule {
         Some(rule) => Reached::Answer { status: rule.status, body: rule.body.clone() },
@@ -41,9 +43,9 @@ pub fn knock(world: &World, address: &str, port: u16, path: &str) -> Reached {
     }
 }
 
-/// For how many seconds a container has listened; `None` while it does not.
-fn since(container: &Container, now: Time) -> Option<u64> {
-    let runs = (now - container.started.filter(|_| container.is_running())?).as_secs();
-    container.behaviour.listens.then_some(())?;
-    runs.checked_sub(container.behaviour.start_seconds)
+/// How long a container has listened; `None` while it does not.
+fn since(container: &Container, now: Time) -> Option<Duration> {
+    let runs = now - container.started.filter(|_| container.is_running())?;
+    container.behavior.listens.then_some(())?;
+    runs.checked_sub(container.behavior.start.duration())
 }

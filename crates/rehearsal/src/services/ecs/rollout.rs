@@ -27,7 +27,7 @@ pub(super) fn look_after(world: &mut World, at: Time, group: &str, cluster: &str
     };
     if !is_idle {
         count_failures(world, &service);
-        let waits = world.agenda.holds(
+        let waits = world.schedule.contains(
             |event| matches!(event, super::world::Event::Ecs(Event::Scheduled(known)) if *known == service),
         );
         if !waits {

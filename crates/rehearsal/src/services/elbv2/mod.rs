@@ -110,7 +110,7 @@ pub fn on_event(world: &mut World, _at: Time, event: Event) {
 }
 
 fn enter(world: &mut World, at: Time, event: Event) {
-    world.agenda.enter(at, world::Event::Elbv2(event));
+    world.schedule.add(at, world::Event::Elbv2(event));
 }
 
 fn place(call: &Call) -> Place {

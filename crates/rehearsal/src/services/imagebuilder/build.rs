@@ -16,7 +16,7 @@ use super::phase::Phase;
 use super::resource::{self, Kind};
 use super::workflow::Workflow;
 use super::{
-    ComponentFault, DistributionFault, Event, Happening, Outcome, containers, distribute, invalid, not_found,
+    ComponentFault, DistributionFault, Event, ScheduledEvent, Outcome, containers, distribute, invalid, not_found,
 };
 
 /// Characters of `ImageState.reason`.
@@ -136,7 +136,7 @@ fn next_outcome(world: &mut World) -> Outcome {
     }
 }
 
-/// An image enters a phase; what ends the phase is put on the agenda.
+/// An image enters a phase; what ends the phase is put on the schedule.
 pub(super) fn enter(world: &mut World, at: Time, arn: &str, phase: Phase) {
     let whole = world.imagebuilder.options.duration;
     let Some(image) = world.imagebuilder.images.get_mut(arn) else { return };
@@ -156,11 +156,11 @@ pub(super) fn enter(world: &mut World, at: Time, arn: &str, phase: Phase) {
     };
     let next = match &image.outcome {
         Outcome::Failed(_) | Outcome::DistributionFailed(_) if fails_here => {
-            Some((takes * 2 / 5, Happening::Fail))
+            Some((takes * 2 / 5, ScheduledEvent::Fail))
         }
-        Outcome::Cancelled if phase == Phase::Building => Some((takes / 2, Happening::Cancel)),
+        Outcome::Cancelled if phase == Phase::Building => Some((takes / 2, ScheduledEvent::Cancel)),
         Outcome::Hangs if phase == Phase::Building => None,
-        _ => phase.next(image.runs_tests()).map(|next| (takes, Happening::Enter(next))),
+        _ => phase.next(image.runs_tests()).map(|next| (takes, ScheduledEvent::Enter(next))),
     };
     if let Some((after, happening)) = next {
         schedule(world, at + after, arn, happening);
@@ -170,7 +170,7 @@ pub(super) fn enter(world: &mut World, at: Time, arn: &str, phase: Phase) {
         Phase::Distributing => distribute::register(world, at, arn, takes),
         Phase::Integrating => distribute::put_parameters(world, at, arn),
         Phase::Available => {
-            let lags = world.imagebuilder.options.scan_lags;
+            let lags = world.imagebuilder.options.scan_delay;
             if let Some(image) = world.imagebuilder.images.get_mut(arn) {
                 image.scanned_at = at + lags;
             }
@@ -184,10 +184,10 @@ fn failing_phase(fault: &ComponentFault, tests: bool) -> Phase {
     if fault.phase == "test" && tests { Phase::Testing } else { Phase::Building }
 }
 
-pub(super) fn schedule(world: &mut World, at: Time, arn: &str, happening: Happening) {
+pub(super) fn schedule(world: &mut World, at: Time, arn: &str, happening: ScheduledEvent) {
     let Some(attempt) = world.imagebuilder.images.get(arn).map(|image| image.attempt) else { return };
     let event = Event { image: arn.to_owned(), attempt, happening };
-    world.agenda.enter(at, world::Event::ImageBuilder(event));
+    world.schedule.add(at, world::Event::ImageBuilder(event));
 }
 
 /// What the outcome names fails in the workflow under way.
@@ -278,7 +278,7 @@ pub(super) fn cancel(world: &mut World, call: &Call) -> Answer {
         return Err(invalid(format!("{arn} is {} and cannot be cancelled", image.phase.name())));
     }
     let takes = world.imagebuilder.options.cancel_takes;
-    schedule(world, call.now + takes, &arn, Happening::Cancel);
+    schedule(world, call.now + takes, &arn, ScheduledEvent::Cancel);
     Ok(json!({ "imageBuildVersionArn": arn }))
 }
 

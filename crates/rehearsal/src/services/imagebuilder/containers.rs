@@ -10,7 +10,7 @@ use super::super::ecr;
 use super::build::schedule;
 use super::distribute::distributions;
 use super::image::{Image, OutputContainer};
-use super::{DistributionFault, Happening, Outcome};
+use super::{DistributionFault, ScheduledEvent, Outcome};
 
 /// A repository the image is pushed to, and the tags it gets there.
 struct Target {
@@ -41,7 +41,7 @@ pub(super) fn push(world: &mut World, at: Time, arn: &str) {
                     let fault = DistributionFault { region: target.region, message: refusal.message };
                     image.outcome = Outcome::DistributionFailed(fault);
                 }
-                schedule(world, at + Duration::from_secs(30), arn, Happening::Fail);
+                schedule(world, at + Duration::from_secs(30), arn, ScheduledEvent::Fail);
                 return;
             }
         }
@@ -91,19 +91,19 @@ fn targets(image: &Image) -> Vec<Target> {
 mod tests {
     use serde_json::{Value, json};
 
-    use super::super::super::trial::Trial;
+    use super::super::super::test_aws::TestAws;
 
     const BUILD: u64 = 25 * 60;
 
     /// A container recipe with a distribution to two Regions, whose repositories are there.
-    fn trial(repositories: &[&'static str]) -> Trial {
-        let mut trial = Trial::new();
-        let home = trial.region;
+    fn aws(repositories: &[&'static str]) -> TestAws {
+        let mut aws = TestAws::new();
+        let home = aws.region;
         for region in repositories {
-            trial.region = region;
-            trial.ok("ecr", "CreateRepository", json!({ "repositoryName": "web" }));
+            aws.region = region;
+            aws.ok("ecr", "CreateRepository", json!({ "repositoryName": "web" }));
         }
-        trial.region = home;
+        aws.region = home;
         let target = json!({ "service": "ECR", "repositoryName": "web" });
         let there = |region: &str| {
             json!({ "region": region, "containerDistributionConfiguration":
@@ -111,45 +111,45 @@ mod tests {
         };
         let distribution = json!({ "name": "web", "clientToken": "d",
             "distributions": [there("eu-west-1"), there("eu-central-1")] });
-        trial.ok("imagebuilder", "CreateDistributionConfiguration", distribution);
+        aws.ok("imagebuilder", "CreateDistributionConfiguration", distribution);
         let infrastructure = json!({ "name": "web", "instanceProfileName": "b", "clientToken": "i" });
-        trial.ok("imagebuilder", "CreateInfrastructureConfiguration", infrastructure);
+        aws.ok("imagebuilder", "CreateInfrastructureConfiguration", infrastructure);
         let recipe = json!({ "containerType": "DOCKER", "name": "web", "semanticVersion": "1.0.0",
             "parentImage": "amazonlinux:2023", "dockerfileTemplateData": "FROM x", "targetRepository": target,
             "clientToken": "r" });
-        trial.ok("imagebuilder", "CreateContainerRecipe", recipe);
-        trial
+        aws.ok("imagebuilder", "CreateContainerRecipe", recipe);
+        aws
     }
 
     fn arn(kind: &str) -> String {
         format!("arn:aws:imagebuilder:eu-west-1:111122223333:{kind}")
     }
 
-    fn build(trial: &mut Trial) -> String {
+    fn build(aws: &mut TestAws) -> String {
         let input = json!({ "containerRecipeArn": arn("container-recipe/web/1.0.0"), "clientToken": "b",
             "infrastructureConfigurationArn": arn("infrastructure-configuration/web"),
             "distributionConfigurationArn": arn("distribution-configuration/web") });
-        let started = trial.ok("imagebuilder", "CreateImage", input);
-        trial.pass(BUILD + 60);
+        let started = aws.ok("imagebuilder", "CreateImage", input);
+        aws.pass(BUILD + 60);
         started["imageBuildVersionArn"].as_str().unwrap().to_owned()
     }
 
-    fn get(trial: &mut Trial, build: &str) -> Value {
-        trial.ok("imagebuilder", "GetImage", json!({ "imageBuildVersionArn": build }))["image"].clone()
+    fn get(aws: &mut TestAws, build: &str) -> Value {
+        aws.ok("imagebuilder", "GetImage", json!({ "imageBuildVersionArn": build }))["image"].clone()
     }
 
-    fn tags(trial: &mut Trial, region: &'static str) -> Value {
-        let home = std::mem::replace(&mut trial.region, region);
-        let found = trial.ok("ecr", "DescribeImages", json!({ "repositoryName": "web" }));
-        trial.region = home;
+    fn tags(aws: &mut TestAws, region: &'static str) -> Value {
+        let home = std::mem::replace(&mut aws.region, region);
+        let found = aws.ok("ecr", "DescribeImages", json!({ "repositoryName": "web" }));
+        aws.region = home;
         found["imageDetails"].clone()
     }
 
     #[test]
     fn a_build_pushes_to_every_region_under_its_own_tag_and_those_of_the_distribution() {
-        let mut trial = trial(&["eu-west-1", "eu-central-1"]);
-        let build = build(&mut trial);
-        let image = get(&mut trial, &build);
+        let mut aws = aws(&["eu-west-1", "eu-central-1"]);
+        let build = build(&mut aws);
+        let image = get(&mut aws, &build);
         assert_eq!((&image["state"]["status"], &image["type"]), (&json!("AVAILABLE"), &json!("DOCKER")));
         assert_eq!(image["containerRecipe"]["targetRepository"]["repositoryName"], "web");
         assert_eq!(image.get("imageRecipe"), None);
@@ -162,38 +162,38 @@ mod tests {
                   "imageUris": [uri("eu-central-1", "latest"), uri("eu-central-1", "1.0.0-1")] },
             ])
         );
-        let (here, there) = (tags(&mut trial, "eu-west-1"), tags(&mut trial, "eu-central-1"));
+        let (here, there) = (tags(&mut aws, "eu-west-1"), tags(&mut aws, "eu-central-1"));
         assert_eq!(here[0]["imageDigest"], there[0]["imageDigest"]);
         assert_eq!(here[0]["imageTags"].as_array().unwrap().len(), 2);
     }
 
     #[test]
     fn a_region_without_the_repository_fails_the_build_and_a_retry_goes_on_with_the_rest() {
-        let mut trial = trial(&["eu-west-1"]);
-        let build = build(&mut trial);
-        let failed = get(&mut trial, &build);
+        let mut aws = aws(&["eu-west-1"]);
+        let build = build(&mut aws);
+        let failed = get(&mut aws, &build);
         assert_eq!(failed["state"]["status"], "FAILED");
         let failure = &failed["state"]["failureContext"]["distributionFailure"]["regionFailures"][0];
         assert_eq!(failure["region"], "eu-central-1");
-        trial.region = "eu-central-1";
-        trial.ok("ecr", "CreateRepository", json!({ "repositoryName": "web" }));
-        trial.region = "eu-west-1";
-        trial.ok("imagebuilder", "RetryImage", json!({ "imageBuildVersionArn": build, "clientToken": "z" }));
-        trial.pass(BUILD);
-        let image = get(&mut trial, &build);
+        aws.region = "eu-central-1";
+        aws.ok("ecr", "CreateRepository", json!({ "repositoryName": "web" }));
+        aws.region = "eu-west-1";
+        aws.ok("imagebuilder", "RetryImage", json!({ "imageBuildVersionArn": build, "clientToken": "z" }));
+        aws.pass(BUILD);
+        let image = get(&mut aws, &build);
         assert_eq!(image["state"]["status"], "AVAILABLE");
         assert_eq!(image["outputResources"]["containers"].as_array().unwrap().len(), 2);
     }
 
     #[test]
     fn a_build_is_of_one_recipe_and_a_recipe_has_one_dockerfile() {
-        let mut trial = trial(&[]);
+        let mut aws = aws(&[]);
         let infrastructure = arn("infrastructure-configuration/web");
         let none = json!({ "infrastructureConfigurationArn": infrastructure, "clientToken": "n" });
-        assert_eq!(trial.refused("imagebuilder", "CreateImage", none), "InvalidRequestException");
+        assert_eq!(aws.refused("imagebuilder", "CreateImage", none), "InvalidRequestException");
         let recipe = json!({ "containerType": "DOCKER", "name": "none", "semanticVersion": "1.0.0",
             "parentImage": "amazonlinux:2023", "clientToken": "two",
             "targetRepository": { "service": "ECR", "repositoryName": "web" } });
-        assert_eq!(trial.refused("imagebuilder", "CreateContainerRecipe", recipe), "InvalidRequestException");
+        assert_eq!(aws.refused("imagebuilder", "CreateContainerRecipe", recipe), "InvalidRequestException");
     }
 }

@@ -34,7 +34,7 @@ pub(super) fn register(world: &mut World, at: Time, arn: &str, takes: Duration) 
         .and_then(Value::as_array)
         .map_or(1, |mappings| mappings.iter().filter(|m| m.get("ebs").is_some()).count().max(1));
     let disk = disk(image);
-    let behaviour = world.imagebuilder.options.baked.clone();
+    let behavior = world.imagebuilder.options.baked.clone();
     let mut amis: Vec<OutputAmi> = Vec::new();
     for target in targets {
         let id = ec2::register_image(
@@ -46,7 +46,7 @@ pub(super) fn register(world: &mut World, at: Time, arn: &str, takes: Duration) 
                 description: Some(target.description.clone()).filter(|text| !text.is_empty()),
                 tags: target.tags,
                 source_image: amis.first().map(|first| first.image.clone()),
-                behaviour: behaviour.clone(),
+                behavior: behavior.clone(),
                 available_after: takes * 9 / 10,
                 snapshots,
                 disk,

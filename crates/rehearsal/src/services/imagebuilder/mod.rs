@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::super::behaviour::Behaviour;
+use super::super::instance_behavior::InstanceBehavior;
 use super::super::call::{Answer, ApiError, Call};
 use super::super::time::Time;
 use super::super::world::World;
@@ -72,7 +72,7 @@ pub const OPERATIONS: &[&str] = &[
 #[derive(Clone, Debug)]
 pub struct Options {
     /// What instances of the images built here do.
-    pub baked: Behaviour,
+    pub baked: InstanceBehavior,
     /// From start to AVAILABLE.
     pub duration: Duration,
     pub outcome: Outcome,
@@ -83,7 +83,7 @@ pub struct Options {
     /// Whether a scan ends as ABANDONED although the image becomes AVAILABLE.
     pub scan_abandoned: bool,
     /// How long after AVAILABLE a scan is still collecting its findings.
-    pub scan_lags: Duration,
+    pub scan_delay: Duration,
     /// What scans find.
     pub findings: Vec<Finding>,
 }
@@ -91,13 +91,13 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
-            baked: Behaviour::default(),
+            baked: InstanceBehavior::default(),
             duration: Duration::from_mins(25),
             outcome: Outcome::Available,
             outcome_builds: None,
             cancel_takes: Duration::from_secs(30),
             scan_abandoned: false,
-            scan_lags: Duration::ZERO,
+            scan_delay: Duration::ZERO,
             findings: Vec::new(),
         }
     }
@@ -158,11 +158,11 @@ pub struct State {
 pub struct Event {
     image: String,
     attempt: u32,
-    happening: Happening,
+    happening: ScheduledEvent,
 }
 
 #[derive(Clone, Debug)]
-enum Happening {
+enum ScheduledEvent {
     Enter(Phase),
     Fail,
     Cancel,
@@ -239,9 +239,9 @@ pub fn on_event(world: &mut World, at: Time, event: Event) {
         return;
     }
     match event.happening {
-        Happening::Enter(phase) => build::enter(world, at, &event.image, phase),
-        Happening::Fail => build::fail(world, at, &event.image),
-        Happening::Cancel => build::cancelled(world, at, &event.image),
+        ScheduledEvent::Enter(phase) => build::enter(world, at, &event.image, phase),
+        ScheduledEvent::Fail => build::fail(world, at, &event.image),
+        ScheduledEvent::Cancel => build::cancelled(world, at, &event.image),
     }
 }
 

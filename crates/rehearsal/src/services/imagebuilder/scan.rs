@@ -16,25 +16,73 @@ const PAGE: usize = 25;
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Eq)]
 #[serde(deny_unknown_fields)]
 pub struct Finding {
-    /// The vulnerability's id.
+    /// The vulnerability's id, such as `CVE-2026-1001`.
     pub id: String,
-    /// CRITICAL, HIGH, MEDIUM, LOW, INFORMATIONAL or UNTRIAGED.
-    pub severity: String,
-    /// YES, NO or PARTIAL.
-    #[serde(default = "Finding::fixable")]
-    pub fix: String,
-    /// Name and version of the package it is in.
-    #[serde(default = "Finding::in_openssl")]
-    pub package: (String, String),
+    pub severity: Severity,
+    /// Whether a version of the package fixes the vulnerability.
+    #[serde(default)]
+    pub fix: Fix,
+    /// The package that has the vulnerability.
+    #[serde(default)]
+    pub package: Package,
 }
 
-impl Finding {
-    fn fixable() -> String {
-        "YES".to_owned()
-    }
+/// Amazon Inspector's severities.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub enum Severity {
+    Critical,
+    High,
+    Medium,
+    Low,
+    Informational,
+    Untriaged,
+}
 
-    fn in_openssl() -> (String, String) {
-        ("openssl-libs".to_owned(), "3.0.8".to_owned())
+/// Whether a fix is available.
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub enum Fix {
+    #[default]
+    Available,
+    Partial,
+    None,
+}
+
+/// A package of the image.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Eq)]
+#[serde(default, deny_unknown_fields)]
+pub struct Package {
+    pub name: String,
+    pub version: String,
+}
+
+impl Default for Package {
+    fn default() -> Self {
+        Self { name: "openssl-libs".to_owned(), version: "3.0.8".to_owned() }
+    }
+}
+
+impl Severity {
+    fn value(self) -> &'static str {
+        match self {
+            Self::Critical => "CRITICAL",
+            Self::High => "HIGH",
+            Self::Medium => "MEDIUM",
+            Self::Low => "LOW",
+            Self::Informational => "INFORMATIONAL",
+            Self::Untriaged => "UNTRIAGED",
+        }
+    }
+}
+
+impl Fix {
+    fn value(self) -> &'static str {
+        match self {
+            Self::Available => "YES",
+            Self::Partial => "PARTIAL",
+            Self::None => "NO",
+        }
     }
 }
 
@@ -68,14 +116,14 @@ pub(super) fn list(world: &World, call: &Call) -> Answer {
     let all: Vec<Value> = findings
         .iter()
         .map(|finding| {
-            let (package, version) = &finding.package;
+            let Package { name: package, version } = &finding.package;
             json!({
                 "awsAccountId": image.account,
                 "imageBuildVersionArn": arn,
                 "type": "PACKAGE_VULNERABILITY",
                 "title": format!("{} - {package}", finding.id),
-                "severity": finding.severity,
-                "fixAvailable": finding.fix,
+                "severity": finding.severity.value(),
+                "fixAvailable": finding.fix.value(),
                 "packageVulnerabilityDetails": {
                     "vulnerabilityId": finding.id,
                     "source": "NVD",

@@ -3,21 +3,21 @@
 use serde_json::{Value, json};
 
 use super::super::ecr;
-use super::super::trial::{ACCOUNT, REGION, Trial};
+use super::super::test_aws::{ACCOUNT, REGION, TestAws};
 
 const URI: &str = "111122223333.dkr.ecr.eu-west-1.amazonaws.com/app";
 
-/// A trial with the repository `app` whose tag `v1` is an image; its digest.
-fn trial() -> (Trial, String) {
-    let mut trial = Trial::new();
-    ecr::seed_repository(&mut trial.world, ACCOUNT, REGION, "app");
+/// A aws with the repository `app` whose tag `v1` is an image; its digest.
+fn aws() -> (TestAws, String) {
+    let mut aws = TestAws::new();
+    ecr::seed_repository(&mut aws.world, ACCOUNT, REGION, "app");
     let digest =
-        ecr::push(&mut trial.world, (ACCOUNT, REGION), "app", &["v1"], &ecr::sample_manifest("one")).unwrap();
-    (trial, digest)
+        ecr::push(&mut aws.world, (ACCOUNT, REGION), "app", &["v1"], &ecr::sample_manifest("one")).unwrap();
+    (aws, digest)
 }
 
-fn create(trial: &mut Trial, name: &str) -> Value {
-    trial.ok(
+fn create(aws: &mut TestAws, name: &str) -> Value {
+    aws.ok(
         "lambda",
         "CreateFunction",
         json!({ "FunctionName": name, "Role": "arn:aws:iam::111122223333:role/run", "PackageType": "Image",
@@ -25,14 +25,14 @@ fn create(trial: &mut Trial, name: &str) -> Value {
     )
 }
 
-fn resolved(trial: &mut Trial, qualifier: &str) -> String {
-    let got = trial.ok("lambda", "GetFunction", json!({ "FunctionName": "web", "Qualifier": qualifier }));
+fn resolved(aws: &mut TestAws, qualifier: &str) -> String {
+    let got = aws.ok("lambda", "GetFunction", json!({ "FunctionName": "web", "Qualifier": qualifier }));
     got["Code"]["ResolvedImageUri"].as_str().unwrap().to_owned()
 }
 
 #[test]
 fn a_tag_is_looked_up_once_and_a_version_keeps_what_it_meant() {
-    let (mut t, first) = trial();
+    let (mut t, first) = aws();
     create(&mut t, "web");
     t.pass(60);
     let published = t.ok("lambda", "PublishVersion", json!({ "FunctionName": "web" }));
@@ -47,7 +47,7 @@ fn a_tag_is_looked_up_once_and_a_version_keeps_what_it_meant() {
 
 #[test]
 fn publishing_what_has_not_changed_makes_no_version() {
-    let (mut t, _) = trial();
+    let (mut t, _) = aws();
     create(&mut t, "web");
     t.pass(60);
     for _ in 0..2 {
@@ -60,7 +60,7 @@ fn publishing_what_has_not_changed_makes_no_version() {
 
 #[test]
 fn a_function_that_is_pending_or_updated_is_not_changed() {
-    let (mut t, _) = trial();
+    let (mut t, _) = aws();
     assert_eq!(create(&mut t, "web")["State"], "Pending");
     assert_eq!(
         t.refused("lambda", "PublishVersion", json!({ "FunctionName": "web" })),
@@ -74,7 +74,7 @@ fn a_function_that_is_pending_or_updated_is_not_changed() {
 
 #[test]
 fn an_image_that_is_not_there_is_refused() {
-    let (mut t, _) = trial();
+    let (mut t, _) = aws();
     let input = json!({ "FunctionName": "web", "Role": "arn:aws:iam::111122223333:role/run",
         "PackageType": "Image", "Code": { "ImageUri": format!("{URI}:v9") } });
     assert_eq!(t.refused("lambda", "CreateFunction", input), "InvalidParameterValueException");
@@ -82,7 +82,7 @@ fn an_image_that_is_not_there_is_refused() {
 
 #[test]
 fn pages_hold_fifty_at_most() {
-    let (mut t, _) = trial();
+    let (mut t, _) = aws();
     for number in 0..51 {
         create(&mut t, &format!("f{number}"));
     }

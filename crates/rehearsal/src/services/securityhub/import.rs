@@ -74,7 +74,7 @@ fn judge(finding: &Map<String, Value>, place: &Place, state: &State) -> Result<(
     }
     let vulnerabilities = finding.get("Vulnerabilities").and_then(Value::as_array).into_iter().flatten();
     let mut ids = vulnerabilities.filter_map(|one| one.get("Id").and_then(Value::as_str));
-    ids.find_map(|id| state.refused.get(id)).map_or(Ok(()), |why| Err(why.clone()))
+    ids.find_map(|id| state.rejected.get(id)).map_or(Ok(()), |why| Err(why.clone()))
 }
 
 fn keep(state: &mut State, place: &Place, mut finding: Map<String, Value>) {

@@ -25,8 +25,8 @@ pub struct State {
     enabled: BTreeSet<Place>,
     /// By place, product and id.
     findings: BTreeMap<(Place, String, String), Map<String, Value>>,
-    /// Vulnerabilities whose findings are refused, and what is said of them: for whoever wants to see a part refused.
-    pub refused: BTreeMap<String, String>,
+    /// Vulnerabilities whose findings are rejected, with the error message.
+    pub rejected: BTreeMap<String, String>,
 }
 
 /// Answers one call.

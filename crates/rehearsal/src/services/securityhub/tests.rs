@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::super::trial::{ACCOUNT, Trial};
+use super::super::test_aws::{ACCOUNT, TestAws};
 
 fn finding(id: &str, updated: &str) -> Value {
     json!({
@@ -20,18 +20,18 @@ fn finding(id: &str, updated: &str) -> Value {
     })
 }
 
-fn trial() -> Trial {
-    let mut trial = Trial::new();
+fn aws() -> TestAws {
+    let mut aws = TestAws::new();
     let early = json!({ "Findings": [finding("1", "2026-01-01T00:00:00Z")] });
-    assert_eq!(trial.refused("securityhub", "BatchImportFindings", early), "InvalidAccessException");
-    trial.ok("securityhub", "EnableSecurityHub", json!({}));
-    assert_eq!(trial.refused("securityhub", "EnableSecurityHub", json!({})), "ResourceConflictException");
-    trial
+    assert_eq!(aws.refused("securityhub", "BatchImportFindings", early), "InvalidAccessException");
+    aws.ok("securityhub", "EnableSecurityHub", json!({}));
+    assert_eq!(aws.refused("securityhub", "EnableSecurityHub", json!({})), "ResourceConflictException");
+    aws
 }
 
 #[test]
 fn each_finding_is_taken_or_refused_by_itself() {
-    let mut trial = trial();
+    let mut aws = aws();
     let changed = |member: &str, value: Value| {
         let mut finding = finding(member, "2026-01-01T00:00:00Z");
         finding[member] = value;
@@ -55,7 +55,7 @@ fn each_finding_is_taken_or_refused_by_itself() {
         }
         findings.push(finding);
     }
-    let answer = trial.ok("securityhub", "BatchImportFindings", json!({ "Findings": findings }));
+    let answer = aws.ok("securityhub", "BatchImportFindings", json!({ "Findings": findings }));
     assert_eq!((&answer["SuccessCount"], &answer["FailedCount"]), (&json!(1), &json!(wrong.len())));
     for ((member, _), failed) in wrong.iter().zip(answer["FailedFindings"].as_array().unwrap()) {
         assert!(failed["ErrorMessage"].as_str().unwrap().contains(member), "{failed}");
@@ -64,42 +64,42 @@ fn each_finding_is_taken_or_refused_by_itself() {
 
 #[test]
 fn an_import_updates_what_is_its_own_and_nothing_older() {
-    let mut trial = trial();
-    let import = |trial: &mut Trial, finding: Value| {
-        let answer = trial.ok("securityhub", "BatchImportFindings", json!({ "Findings": [finding] }));
+    let mut aws = aws();
+    let import = |aws: &mut TestAws, finding: Value| {
+        let answer = aws.ok("securityhub", "BatchImportFindings", json!({ "Findings": [finding] }));
         assert_eq!(answer["SuccessCount"], 1, "{answer}");
-        let found = trial.ok("securityhub", "GetFindings", json!({}));
+        let found = aws.ok("securityhub", "GetFindings", json!({}));
         assert_eq!(found["Findings"].as_array().unwrap().len(), 1);
         found["Findings"][0].clone()
     };
-    let first = import(&mut trial, finding("1", "2026-01-02T00:00:00Z"));
+    let first = import(&mut aws, finding("1", "2026-01-02T00:00:00Z"));
     assert_eq!((&first["Workflow"]["Status"], &first["RecordState"]), (&json!("NEW"), &json!("ACTIVE")));
     let mut newer = finding("1", "2026-01-03T00:00:00Z");
     newer["Title"] = "newer".into();
     newer["Workflow"] = json!({ "Status": "SUPPRESSED" });
-    let newer = import(&mut trial, newer);
+    let newer = import(&mut aws, newer);
     assert_eq!((&newer["Title"], &newer["Workflow"]["Status"]), (&json!("newer"), &json!("NEW")));
-    let older = import(&mut trial, finding("1", "2026-01-01T00:00:00Z"));
+    let older = import(&mut aws, finding("1", "2026-01-01T00:00:00Z"));
     assert_eq!(older["Title"], "newer");
 }
 
 #[test]
 fn findings_are_found_by_texts() {
-    let mut trial = trial();
+    let mut aws = aws();
     let all: Vec<Value> = ["a/1", "a/2", "b/1"].map(|id| finding(id, "2026-01-01T00:00:00Z")).into();
-    trial.ok("securityhub", "BatchImportFindings", json!({ "Findings": all }));
+    aws.ok("securityhub", "BatchImportFindings", json!({ "Findings": all }));
     for (filters, found) in [
         (json!({ "Id": [{ "Value": "a/", "Comparison": "PREFIX" }] }), 2),
         (json!({ "Id": [{ "Value": "b/1", "Comparison": "EQUALS" }] }), 1),
         (json!({ "Title": [{ "Value": "x", "Comparison": "EQUALS" }] }), 0),
     ] {
-        let answer = trial.ok("securityhub", "GetFindings", json!({ "Filters": filters }));
+        let answer = aws.ok("securityhub", "GetFindings", json!({ "Filters": filters }));
         assert_eq!(answer["Findings"].as_array().unwrap().len(), found, "{filters}");
     }
-    let page = trial.ok("securityhub", "GetFindings", json!({ "MaxResults": 2 }));
+    let page = aws.ok("securityhub", "GetFindings", json!({ "MaxResults": 2 }));
     let rest =
-        trial.ok("securityhub", "GetFindings", json!({ "MaxResults": 2, "NextToken": page["NextToken"] }));
+        aws.ok("securityhub", "GetFindings", json!({ "MaxResults": 2, "NextToken": page["NextToken"] }));
     assert_eq!(rest["Findings"].as_array().unwrap().len(), 1);
     let odd = json!({ "Filters": { "Id": [{ "Value": "a", "Comparison": "NOT_EQUALS" }] } });
-    assert_eq!(trial.refused("securityhub", "GetFindings", odd), "InvalidInputException");
+    assert_eq!(aws.refused("securityhub", "GetFindings", odd), "InvalidInputException");
 }

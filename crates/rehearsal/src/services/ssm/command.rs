@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::super::super::behaviour::CommandRule;
+use super::super::super::instance_behavior::CommandRule;
 use super::super::super::call::{Answer, ApiError, Call};
 use super::super::super::time::Time;
 use super::super::super::world::World;
@@ -239,10 +239,10 @@ pub(super) fn deliver(world: &mut World, at: Time, id: &str, instance: &str) {
         script.contains(&rule.contains) && rule.times.is_none_or(|times| before(&rule.contains) < times)
     };
     let rule = ec2::instance(world, instance)
-        .and_then(|found| ec2::behaviour(world, &found.image_id))
-        .and_then(|behaviour| behaviour.commands.iter().find(holds))
+        .and_then(|found| ec2::behavior(world, &found.image_id))
+        .and_then(|behavior| behavior.commands.iter().find(holds))
         .cloned();
-    let takes = Duration::from_secs(rule.as_ref().map_or(0, |rule| rule.seconds)).max(Duration::from_secs(1));
+    let takes = rule.as_ref().map_or(Duration::ZERO, |rule| rule.duration.duration()).max(Duration::from_secs(1));
     let Some(invocation) = invocation_mut(world, id, instance).filter(|i| i.status == "Pending") else {
         return;
     };

@@ -149,7 +149,7 @@ pub fn on_event(world: &mut World, at: Time, event: Event) {
 }
 
 fn enter(world: &mut World, at: Time, event: Event) {
-    world.agenda.enter(at, world::Event::Ssm(event));
+    world.schedule.add(at, world::Event::Ssm(event));
 }
 
 fn validation(message: impl Into<String>) -> ApiError {

@@ -1,7 +1,5 @@
 //! Managed nodes: the instances whose agent has come online.
 
-use std::time::Duration;
-
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -22,8 +20,9 @@ pub(super) enum Ping {
 /// When the agent of an instance came online; `None` while it has not, or has no instance profile to do it with.
 fn registered(world: &mut World, id: &str, now: Time) -> Option<Time> {
     let instance = ec2::instance(world, id)?;
-    let boot = ec2::behaviour(world, &instance.image_id).map_or(0, |behaviour| behaviour.boot_seconds);
-    let online = instance.launched + Duration::from_secs(boot) + world.ssm.options.agent_after;
+    let behavior = ec2::behavior(world, &instance.image_id);
+    let boot = behavior.and_then(|behavior| behavior.boot.duration()).unwrap_or_default();
+    let online = instance.launched + boot + world.ssm.options.agent_after;
     let passed = instance.status_ok || instance.state == InstanceState::Stopped;
     (passed && online <= now && has_profile(world, id, now)).then_some(online)
 }

@@ -41,8 +41,8 @@ pub(super) fn write(world: &mut World, id: &str, instance: &str) {
     let Some(command) = world.ssm.commands.get(id) else { return };
     let Some(target) = command.output.clone() else { return };
     let may = ec2::instance(world, instance)
-        .and_then(|found| ec2::behaviour(world, &found.image_id))
-        .is_some_and(|behaviour| behaviour.writes_output);
+        .and_then(|found| ec2::behavior(world, &found.image_id))
+        .is_some_and(|behavior| behavior.writes_output);
     let Some(invocation) = command.invocations.iter().find(|one| one.instance == instance).filter(|_| may)
     else {
         return;

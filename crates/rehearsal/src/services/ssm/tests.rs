@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::super::super::behaviour::{Behaviour, CommandRule};
+use super::super::super::instance_behavior::{InstanceBehavior, CommandRule};
 use super::super::super::call::{ApiError, Call};
 use super::super::super::time::Time;
 use super::super::super::world::World;
@@ -44,7 +44,7 @@ fn new_world() -> World {
     World::new(Time(1_700_000_000_000), 5)
 }
 
-fn image(world: &mut World, behaviour: Behaviour, available_after: u64) -> String {
+fn image(world: &mut World, behavior: InstanceBehavior, available_after: u64) -> String {
     let image = ec2::NewImage {
         name: format!("image-{}", world.ids.next()),
         account: ACCOUNT.into(),
@@ -52,7 +52,7 @@ fn image(world: &mut World, behaviour: Behaviour, available_after: u64) -> Strin
         description: None,
         tags: BTreeMap::new(),
         source_image: None,
-        behaviour,
+        behavior,
         available_after: Duration::from_secs(available_after),
         snapshots: 1,
         disk: ec2::Disk::default(),
@@ -75,7 +75,7 @@ fn launch(world: &mut World, image: &str, profile: Option<&str>) -> String {
 /// An instance whose agent is online; its image ends commands by these rules.
 fn online(rules: Vec<CommandRule>) -> (World, String) {
     let mut world = new_world();
-    let image = image(&mut world, Behaviour { commands: rules, ..Behaviour::default() }, 0);
+    let image = image(&mut world, InstanceBehavior { commands: rules, ..InstanceBehavior::default() }, 0);
     let id = launch(&mut world, &image, Some("Staging"));
     wait(&mut world, 60);
     (world, id)

@@ -1,5 +1,6 @@
 //! Commands and managed nodes.
 
+use super::super::super::super::span::Span;
 use super::*;
 
 fn rule(contains: &str, exit_code: i32, stdout: &str, seconds: u64) -> CommandRule {
@@ -8,7 +9,7 @@ fn rule(contains: &str, exit_code: i32, stdout: &str, seconds: u64) -> CommandRu
         exit_code,
         stdout: stdout.into(),
         stderr: format!("{contains} said so\n"),
-        seconds,
+        duration: Span::from_secs(seconds),
         times: None,
     }
 }
@@ -177,7 +178,7 @@ fn an_instance_is_online_some_seconds_after_its_checks_and_only_with_a_profile()
         (None, true, 3600, 0),
     ] {
         let mut world = new_world();
-        let image = image(&mut world, Behaviour { boots, ..Behaviour::default() }, 0);
+        let image = image(&mut world, if boots { InstanceBehavior::default() } else { InstanceBehavior::never_boots() }, 0);
         let id = launch(&mut world, &image, profile);
         wait(&mut world, seconds);
         let filter = json!({ "Filters": [{ "Key": "InstanceIds", "Values": [id] }] });

@@ -43,8 +43,8 @@ fn a_name_with_a_selector_finds_a_version() {
 #[test]
 fn an_image_is_looked_at_after_the_answer() {
     let mut world = new_world();
-    let ready = image(&mut world, Behaviour::default(), 0);
-    let pending = image(&mut world, Behaviour::default(), 600);
+    let ready = image(&mut world, InstanceBehavior::default(), 0);
+    let pending = image(&mut world, InstanceBehavior::default(), 600);
     for (ami, stored) in [(ready.as_str(), true), (pending.as_str(), false), ("ami-00000000000000bad", false)]
     {
         let name = format!("/images/{}", &ami[4..]);
@@ -60,7 +60,7 @@ fn an_image_is_looked_at_after_the_answer() {
 #[test]
 fn a_bad_image_leaves_the_last_good_one_in_place() {
     let mut world = new_world();
-    let ready = image(&mut world, Behaviour::default(), 0);
+    let ready = image(&mut world, InstanceBehavior::default(), 0);
     for ami in [ready.as_str(), "ami-00000000000000bad"] {
         let input = json!({ "Name": "/image", "Value": ami, "Type": "String", "DataType": "aws:ec2:image",
             "Overwrite": true });

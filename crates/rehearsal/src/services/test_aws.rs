@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::super::behaviour::Behaviour;
+use super::super::instance_behavior::InstanceBehavior;
 use super::super::call::{Answer, Call};
 use super::super::time::Time;
 use super::super::world::World;
@@ -17,12 +17,12 @@ pub const REGION: &str = "eu-west-1";
 pub const START: Time = Time(1_767_225_600_000);
 
 #[derive(Debug)]
-pub struct Trial {
+pub struct TestAws {
     pub world: World,
     pub region: &'static str,
 }
 
-impl Trial {
+impl TestAws {
     pub fn new() -> Self {
         Self { world: World::new(START, 7), region: REGION }
     }
@@ -72,7 +72,7 @@ impl Trial {
         panic!("nothing happened in {most} seconds");
     }
 
-    pub fn image(&mut self, name: &str, behaviour: Behaviour) -> String {
+    pub fn image(&mut self, name: &str, behavior: InstanceBehavior) -> String {
         let new = ec2::NewImage {
             name: name.into(),
             account: ACCOUNT.into(),
@@ -80,7 +80,7 @@ impl Trial {
             description: None,
             tags: std::collections::BTreeMap::new(),
             source_image: None,
-            behaviour,
+            behavior,
             available_after: Duration::ZERO,
             snapshots: 1,
             disk: ec2::Disk::default(),
@@ -90,8 +90,8 @@ impl Trial {
 
     /// A group `web` of some size from version 1 of the template `web`, behind the target group `web`, and
     /// version 2 of the template with another image.
-    pub fn fleet(&mut self, size: usize, next: Behaviour) -> Fleet {
-        let old = self.image("release-1", Behaviour::default());
+    pub fn fleet(&mut self, size: usize, next: InstanceBehavior) -> Fleet {
+        let old = self.image("release-1", InstanceBehavior::default());
         let new = self.image("release-2", next);
         let template = ec2::seed_launch_template(
             &mut self.world,

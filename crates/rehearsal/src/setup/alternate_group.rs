@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::super::services::autoscaling;
-use super::{Ground, SetupError, text};
+use super::{Fixtures, SetupError, text};
 
 /// The group in production, as the second one is made to match.
 pub(super) struct First<'a> {
@@ -14,9 +14,9 @@ pub(super) struct First<'a> {
     pub load_balancer: &'a str,
 }
 
-impl Ground<'_> {
+impl Fixtures<'_> {
     /// An empty group of the same template, whose own target group stands beside the first one's with the weight 0.
-    pub(super) fn takes_turns(&mut self, name: &str, first: First<'_>) -> Result<(), SetupError> {
+    pub(super) fn create_alternate_group(&mut self, name: &str, first: First<'_>) -> Result<(), SetupError> {
         let made = self.ask(
             "elbv2",
             "CreateTargetGroup",

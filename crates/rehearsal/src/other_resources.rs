@@ -6,25 +6,25 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::behaviour::Behaviour;
+use super::instance_behavior::InstanceBehavior;
 use super::call::{ApiError, Call};
 use super::services::{autoscaling, ec2};
 use super::time::Time;
 use super::world::World;
 
-/// How much there is. Every image has the tag `estate:used-by` if something uses it, which says what.
+/// How much there is. Every image has the tag `rehearsal:used-by` if something uses it, which says what.
 #[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema, PartialEq, Eq)]
 #[serde(default, deny_unknown_fields)]
-pub struct Estate {
+pub struct OtherResources {
     pub images: usize,
     pub snapshots_per_image: usize,
-    pub templates: usize,
-    pub versions_per_template: usize,
+    pub launch_templates: usize,
+    pub versions_per_launch_template: usize,
     pub instances: usize,
     /// Parameters that name an image.
     pub parameters: usize,
     /// Templates whose image lies in a parameter.
-    pub resolving_templates: usize,
+    pub resolving_launch_templates: usize,
     pub launch_configurations: usize,
     pub shared_images: usize,
     pub fleets: usize,
@@ -58,21 +58,21 @@ struct Builder<'a> {
 ///
 /// # Errors
 /// A number is one AWS refuses.
-pub fn build(world: &mut World, estate: &Estate, owner: Owner<'_>) -> Result<(), ApiError> {
-    let free = images(world, estate, owner);
+pub fn create(world: &mut World, resources: &OtherResources, owner: Owner<'_>) -> Result<(), ApiError> {
+    let free = images(world, resources, owner);
     let mut builder = Builder { world, owner, free };
-    for number in 0..estate.instances.div_ceil(GROUP) {
-        let size = GROUP.min(estate.instances - number * GROUP);
+    for number in 0..resources.instances.div_ceil(GROUP) {
+        let size = GROUP.min(resources.instances - number * GROUP);
         builder.group(number, size);
     }
-    for number in 0..estate.templates {
-        builder.template(number, estate.versions_per_template)?;
+    for number in 0..resources.launch_templates {
+        builder.template(number, resources.versions_per_launch_template)?;
     }
-    for number in 0..estate.parameters {
+    for number in 0..resources.parameters {
         let image = builder.take("parameter");
-        builder.parameter(&format!("/estate/{number}"), &image)?;
+        builder.parameter(&format!("/other/{number}"), &image)?;
     }
-    for number in 0..estate.resolving_templates {
+    for number in 0..resources.resolving_launch_templates {
         let image = builder.take("template by parameter");
         builder.parameter(&format!("/resolved/{number}"), &image)?;
         let data =
@@ -80,18 +80,18 @@ pub fn build(world: &mut World, estate: &Estate, owner: Owner<'_>) -> Result<(),
         let name = format!("resolving-{number}");
         ec2::seed_launch_template(builder.world, owner.account, owner.region, &name, data);
     }
-    for number in 0..estate.launch_configurations {
+    for number in 0..resources.launch_configurations {
         let image = builder.take("launch configuration");
-        let one = json!({ "LaunchConfigurationName": format!("estate-{number}"), "ImageId": image,
+        let one = json!({ "LaunchConfigurationName": format!("other-{number}"), "ImageId": image,
             "InstanceType": "t3.small", "CreatedTime": 1_600_000_000 });
         autoscaling::seed_launch_configuration(builder.world, owner.account, owner.region, one);
     }
-    for _ in 0..estate.shared_images {
+    for _ in 0..resources.shared_images {
         let image = builder.take("other account");
         let add = json!({ "Add": [{ "UserId": PARTNER }] });
         builder.ask("ec2", "ModifyImageAttribute", json!({ "ImageId": image, "LaunchPermission": add }))?;
     }
-    for number in 0..estate.fleets {
+    for number in 0..resources.fleets {
         let image = builder.take("fleet");
         let fleet = json!({ "FleetId": format!("fleet-{number}"), "FleetState": "active",
             "LaunchTemplateConfigs": [{ "Overrides": [{ "ImageId": image }] }] });
@@ -101,31 +101,31 @@ pub fn build(world: &mut World, estate: &Estate, owner: Owner<'_>) -> Result<(),
 }
 
 /// All images, spread evenly over the days; the newest tenth is left alone, so that every use below is of an old one.
-fn images(world: &mut World, estate: &Estate, owner: Owner<'_>) -> Vec<String> {
+fn images(world: &mut World, resources: &OtherResources, owner: Owner<'_>) -> Vec<String> {
     let now = world.now;
-    let count = i64::try_from(estate.images).unwrap_or(i64::MAX).max(1);
+    let count = i64::try_from(resources.images).unwrap_or(i64::MAX).max(1);
     let mut all = Vec::new();
-    for number in 0..estate.images {
+    for number in 0..resources.images {
         let nth = i64::try_from(number).unwrap_or(0);
         world.now = Time(now.0 - DAYS * 86_400_000 + nth * DAYS * 86_400_000 / count);
-        let tags = [("bakeline:service", owner.service), ("Name", "estate")];
+        let tags = [("bakeline:service", owner.service), ("Name", "other")];
         let new = ec2::NewImage {
-            name: format!("estate-{number}"),
+            name: format!("other-{number}"),
             account: owner.account.into(),
             region: owner.region.into(),
             description: None,
             tags: tags.map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
             source_image: None,
-            behaviour: Behaviour::default(),
+            behavior: InstanceBehavior::default(),
             available_after: Duration::ZERO,
-            snapshots: estate.snapshots_per_image,
+            snapshots: resources.snapshots_per_image,
             disk: ec2::Disk::default(),
         };
         all.push(ec2::register_image(world, new));
     }
     world.now = now;
     // Every use takes another one, far from the one before: a page of a list holds used and unused ones.
-    let old = estate.images * 9 / 10;
+    let old = resources.images * 9 / 10;
     all.truncate(old);
     let mut spread = Vec::with_capacity(old);
     for offset in 0..7 {
@@ -139,7 +139,7 @@ impl Builder<'_> {
     fn take(&mut self, user: &str) -> String {
         let image = self.free.pop().unwrap_or_default();
         if let Some(image) = self.world.ec2.images.get_mut(&image) {
-            image.tags.insert("estate:used-by".into(), user.into());
+            image.tags.insert("rehearsal:used-by".into(), user.into());
         }
         image
     }
@@ -165,10 +165,10 @@ impl Builder<'_> {
     fn group(&mut self, number: usize, size: usize) {
         let image = self.take("instance");
         let (account, region) = (self.owner.account, self.owner.region);
-        let name = format!("estate-{number}");
+        let name = format!("other-{number}");
         let data = json!({ "ImageId": image, "InstanceType": "t3.small" });
         let template = ec2::seed_launch_template(self.world, account, region, &name, data);
-        let subnet = ec2::seed_subnet(self.world, account, region, &format!("{region}a"), "vpc-estate");
+        let subnet = ec2::seed_subnet(self.world, account, region, &format!("{region}a"), "vpc-other");
         let mut group = autoscaling::NewGroup::new(account, region, &name, &template, "1", size);
         group.subnets = vec![subnet];
         autoscaling::seed_group(self.world, group);

@@ -32,27 +32,27 @@ const LEFT_OUT: [&str; 6] = [
 
 /// A file of exchanges.
 #[derive(Debug)]
-pub struct Tape {
+pub struct Recording {
     inner: Mutex<Inner>,
 }
 
 #[derive(Debug)]
 struct Inner {
     file: File,
-    /// Exchanges that are on the tape. The crash test lives through the same ones thousands of times.
+    /// Exchanges that are on the recording. The crash test lives through the same ones thousands of times.
     seen: HashSet<u64>,
 }
 
-impl Tape {
-    /// This process's tape, when [`FOLDER`] asks for one.
+impl Recording {
+    /// This process's recording, when [`FOLDER`] asks for one.
     #[must_use]
     pub fn of_process() -> Option<&'static Self> {
-        static TAPE: OnceLock<Option<Tape>> = OnceLock::new();
-        TAPE.get_or_init(|| {
+        static RECORDING: OnceLock<Option<Recording>> = OnceLock::new();
+        RECORDING.get_or_init(|| {
             let folder = std::env::var_os(FOLDER).filter(|folder| !folder.is_empty())?;
             let opened = Self::open(&Path::new(&folder).join(format!("{}.jsonl", std::process::id())));
             match opened {
-                Ok(tape) => Some(tape),
+                Ok(recording) => Some(recording),
                 Err(error) => {
                     tracing::error!(%error, "the wire is not recorded");
                     None
@@ -62,7 +62,7 @@ impl Tape {
         .as_ref()
     }
 
-    /// A tape that goes on at the end of a file.
+    /// A recording that goes on at the end of a file.
     ///
     /// # Errors
     /// The file cannot be opened.
@@ -168,10 +168,10 @@ mod tests {
     fn an_exchange_is_a_line_without_secrets_and_the_same_one_is_written_once() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("1.jsonl");
-        let tape = Tape::open(&path).unwrap();
+        let recording = Recording::open(&path).unwrap();
         for (body, id) in [("Action=A", "id-1"), ("Action=A", "id-2"), ("Action=B", "id-3")] {
             let (parts, body, response) = exchange(body, id);
-            tape.enter(&parts, &body, &response);
+            recording.enter(&parts, &body, &response);
         }
         let text = std::fs::read_to_string(&path).unwrap();
         let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();

@@ -15,12 +15,12 @@ ROOT = pathlib.Path(__file__).resolve().parents[3]
 SPEED = "3600"
 
 
-class Ground:
+class EmbeddedAws:
     """The embedded AWS in a process of its own."""
 
     def __init__(self, binary, speed=SPEED, scenario=None):
         self.folder = tempfile.TemporaryDirectory()
-        command = [binary, "rehearse", str(ROOT / "tests/it/fixtures/crash/bakeline.yaml"), "--listen", "127.0.0.1:0",
+        command = [binary, "serve-aws", str(ROOT / "tests/it/fixtures/crash/bakeline.yaml"), "--listen", "127.0.0.1:0",
                    "--speed", speed, "--out", self.folder.name]
         if scenario:
             file = pathlib.Path(self.folder.name, "scenario.yaml")

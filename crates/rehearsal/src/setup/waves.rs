@@ -1,18 +1,18 @@
-//! Further groups of a service, which a release reaches wave by wave.
+//! Further Auto Scaling groups of a service, which a release promotes to wave by wave.
 
 use super::super::scenario::Scenario;
 use super::super::services::autoscaling;
-use super::{Fleet, Further, Ground, SetupError};
+use super::{Fleet, WaveGroups, Fixtures, SetupError};
 
 /// Instances of each of them.
 const INSTANCES: usize = 2;
 
-impl Ground<'_> {
+impl Fixtures<'_> {
     /// Groups on the current image. In the service's own region they stand behind its load balancer; in another one they
     /// have one of their own, with its alarms.
-    pub(super) fn further(
+    pub(super) fn create_wave_groups(
         &mut self,
-        further: &Further,
+        further: &WaveGroups,
         first: &autoscaling::NewGroup,
         (fleet, scenario): (&Fleet, &Scenario),
     ) -> Result<(), SetupError> {
