@@ -14,7 +14,7 @@ use bakeline_rehearsal::cloud::Cloud;
 use bakeline_rehearsal::services::codepipeline::ActionStatus;
 
 use crate::support::{Moment, example, in_virtual_time, plan, work};
-use crate::target;
+use crate::environments;
 
 const GROUP: &str = "web-production";
 
@@ -141,10 +141,10 @@ fn a_partial_rollout_is_rolled_back() {
 
 #[test]
 fn a_partial_rollout_in_an_environment_is_rolled_back_there() {
-    let moment = target::start("{promote: production}");
+    let moment = environments::start("{promote: production}");
     in_virtual_time(async {
         let (cloud, clock) = moment.go_on();
-        let mut deps = target::deps(&moment, &cloud, &clock, &[Stage::Bake, Stage::Test]).await;
+        let mut deps = environments::deps(&moment, &cloud, &clock, &[Stage::Bake, Stage::Test]).await;
         assert_eq!(work(&moment, &cloud, &deps, Stage::Test).await, ActionStatus::Succeeded);
         deps.stages = vec![Stage::Promote];
         check_rollback(&moment, &cloud, &deps, &deps).await;
