@@ -370,7 +370,8 @@ mod tests {
         assert!(matches!(environments.named("other"), Err(EnvironmentError::Unknown(_))));
     }
 
-    const SCHEMA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/evidence/environments.schema.json");
+    const SCHEMA: &str =
+        concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/evidence/environments.schema.json");
 
     #[test]
     fn the_schema_is_the_golden_one() {
@@ -401,9 +402,6 @@ mod tests {
             let error = Environments::parse(&GOOD.replace(passage, replacement)).unwrap_err().to_string();
             assert!(error.contains(message), "{replacement}: {error}");
         }
-        assert!(matches!(
-            Environments::parse(&" ".repeat(MAX_BYTES + 1)),
-            Err(EnvironmentError::TooLong)
-        ));
+        assert!(matches!(Environments::parse(&" ".repeat(MAX_BYTES + 1)), Err(EnvironmentError::TooLong)));
     }
 }

@@ -34,10 +34,11 @@ fn the_example_is_read() {
     let spec = parse(EXAMPLE).unwrap_or_else(|errors| panic!("{errors}"));
     assert_eq!(spec.service, "web");
     let promote = spec.promote().expect("the example promotes");
-    assert_eq!(promote.checkpoints, [10, 25, 50, 100]);
-    assert_eq!(promote.metrics[0].queries[0].dimensions["LoadBalancer"], "app/web/50dc6c495c0c9188");
-    assert_eq!(spec.bake().expect("the example bakes").expect[0].account, "123456789012");
-    assert_eq!(spec.test().expect("the example tests").checks[0].delivery_timeout, Span::from_secs(120));
+    let steps = &promote.rolling.as_ref().expect("it is rolling").steps;
+    assert_eq!(steps.iter().map(|step| step.percent).collect::<Vec<_>>(), [10, 25, 50]);
+    assert_eq!(promote.analysis.limits[0].cloudwatch.queries()[0].dimensions["LoadBalancer"], "app/web/50dc6c495c0c9188");
+    assert_eq!(spec.bake().expect("the example bakes").gates.copies[0].account, "123456789012");
+    assert_eq!(spec.test().expect("the example tests").checks[0].delivery_timeout(), Span::from_secs(120));
     assert_eq!(spec.evidence.valid_for, Span::from_secs(7 * 86_400));
 }
 
@@ -46,13 +47,13 @@ fn the_scripts_of_the_example_are_there() {
     let release = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/web");
     let spec = parse(RELEASE).unwrap_or_else(|errors| panic!("{errors}"));
     for check in &spec.test().expect("the example tests").checks {
-        let Some(path) = &check.script else { continue };
+        let Some(path) = check.script.as_ref().map(|script| &script.path) else { continue };
         let script = std::fs::read_to_string(release.join(path)).expect("the script is a file");
         assert!(script.starts_with("#!/bin/sh\n"), "{path} names its interpreter");
     }
-    let recipe = spec.bake().expect("the example bakes").recipe.as_ref().expect("by a recipe");
+    let recipe = spec.bake().expect("the example bakes").recipe().expect("by a recipe");
     let documents: Vec<_> =
-        recipe.components.iter().filter_map(|component| component.document.as_ref()).collect();
+        recipe.components.iter().filter_map(|component| component.path.as_ref()).collect();
     assert!(!documents.is_empty() && documents.into_iter().all(|path| release.join(path).is_file()));
     assert_eq!(parse(&serde_json::to_string(&spec).expect("a spec is JSON")), Ok(spec), "it survives");
 }
@@ -67,7 +68,7 @@ fn a_spec_survives_being_written_and_read() {
 #[test]
 fn a_stage_without_its_section_is_told_so() {
     let spec =
-        parse("{version: 1, service: web, cleanup: {keep_last: 1, keep_younger_than: 1d}}").expect("right");
+        parse("{version: 2, service: web, cleanup: {machine_images: {keep: {last: 1, younger_than: 1d}}}}").expect("right");
     let missing = spec.promote().expect_err("there is none");
     assert_eq!(
         missing.to_string(),
@@ -336,7 +337,7 @@ fn with_trial(edit: (&str, &str)) -> Result<ReleaseSpec, super::SpecErrors> {
 fn a_trial_is_read_with_its_defaults() {
     let spec =
         with_trial(("strategy: canary", "strategy: canary")).unwrap_or_else(|errors| panic!("{errors}"));
-    let judge = spec.promote().expect("it promotes").judge.clone().expect("it has a judge");
+    let judge = spec.promote().expect("it promotes").analysis.judge.clone().expect("it has a judge");
     assert_eq!((judge.window, judge.min_requests), (Span::from_secs(60), 1000));
     assert!((judge.false_rollback - 0.01).abs() < 1e-12);
 }
@@ -393,19 +394,6 @@ fn with_waves(edit: (&str, &str)) -> Result<ReleaseSpec, super::SpecErrors> {
     let text = example_with("  timeout: 8h\n", waves);
     assert_eq!(text.matches(edit.0).count(), 1, "{}", edit.0);
     parse(&text.replacen(edit.0, edit.1, 1))
-}
-
-#[test]
-fn the_group_of_a_wave_has_what_its_wave_names() {
-    let spec = with_waves(("[web-b, web-c]", "[web-b, web-c]")).unwrap_or_else(|errors| panic!("{errors}"));
-    let promote = spec.promote().expect("it promotes");
-    assert_eq!((promote.groups(), promote.at_once), (4, 10));
-    let [near, far] = &promote.waves[..] else { panic!("two waves") };
-    let of = promote.of(near, "web-b");
-    assert_eq!((of.group.as_str(), &of.alarms, &of.metrics), ("web-b", &promote.alarms, &promote.metrics));
-    assert_eq!(of.strategy, crate::spec::Strategy::Rolling);
-    let of = promote.of(far, "web-d");
-    assert_eq!((of.alarms, of.metrics.len(), of.waves.len()), (vec!["web-d-5xx".to_owned()], 0, 0));
 }
 
 #[test]

@@ -96,7 +96,8 @@ impl Source {
 /// The files of the source that a spec names, each with a description for messages.
 fn named_files(spec: &ReleaseSpec) -> Vec<(&str, &'static str)> {
     let checks = spec.test.iter().flat_map(|test| &test.checks);
-    let scripts = checks.filter_map(|check| Some((check.script.as_deref()?, "a script that the spec names")));
+    let script = "a script that the spec names";
+    let scripts = checks.filter_map(|check| Some((check.script.as_ref()?.path.as_str(), script)));
     scripts.chain(spec.bake.iter().flat_map(Bake::documents)).collect()
 }
 

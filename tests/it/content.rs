@@ -22,8 +22,8 @@ use crate::bake::{Baked, bake, release, tell};
 use crate::support::{Moment, in_virtual_time, work};
 use crate::trail::ask;
 
-pub const HOME: (&str, &str) = ("  gates:\n", "  content: home\n  gates:\n");
-pub const ALL: (&str, &str) = ("  gates:\n", "  content: all\n  gates:\n");
+pub const HOME: (&str, &str) = ("  gates:\n", "  content_digest: one_copy\n  gates:\n");
+pub const ALL: (&str, &str) = ("  gates:\n", "  content_digest: every_copy\n  gates:\n");
 const GOOD: &str = "build: {duration: 10m}";
 const DIGEST: &str = "bakeline_ebsContentV1";
 

@@ -25,7 +25,7 @@ test:
 fn a_test_in_a_task_is_read_and_survives_being_written() {
     let spec = parse(TASK).unwrap_or_else(|errors| panic!("{errors}"));
     let test = spec.test().expect("the spec tests");
-    assert!(test.instance().is_none());
+    assert!(test.instance.is_none());
     assert_eq!(test.task.as_ref().map(|task| task.ports.as_slice()), Some(&[8080][..]));
     assert_eq!(parse(&serde_json::to_string(&spec).expect("a spec is JSON")), Ok(spec));
 }

@@ -137,7 +137,7 @@ pub async fn read_group(
     }
     // Missing access to a metric must show now, not as missing data in the middle of the deployment.
     for metric in &settings.limits {
-        let from = Timestamp(now.0.saturating_sub(3 * i64::from(metric.period.as_secs()) + 600));
+        let from = Timestamp(now.0.saturating_sub(3 * i64::from(metric.period().as_secs()) + 600));
         metric_data::read(aws, metric, from, now).await?;
     }
     world.group = Some(group);
