@@ -375,15 +375,11 @@ mod tests {
 
     #[test]
     fn the_schema_is_the_golden_one() {
+        if std::env::var("BAKELINE_TEST_GOLDEN").as_deref() == Ok("write") {
+            std::fs::write(SCHEMA, serde_json::to_vec_pretty(&schema()).unwrap()).unwrap();
+        }
         let golden: serde_json::Value = serde_json::from_slice(&std::fs::read(SCHEMA).unwrap()).unwrap();
         assert_eq!(schema(), golden);
-    }
-
-    /// Writes the golden schema again after an intended change: `cargo test --lib environment -- --ignored`.
-    #[test]
-    #[ignore = "writes a golden file"]
-    fn write() {
-        std::fs::write(SCHEMA, serde_json::to_vec_pretty(&schema()).unwrap()).unwrap();
     }
 
     #[test]
