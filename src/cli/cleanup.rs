@@ -11,9 +11,9 @@ use super::Output;
 use super::exit::{CliError, Message};
 use crate::engine::{FailureKind, StageError};
 use crate::spec::{Cleanup as Rules, ReleaseSpec};
-use crate::stage::cleanup::container_images;
 use crate::stage::cleanup::machine_images::retention::KeepReasons;
 use crate::stage::cleanup::machine_images::survey::Scope;
+use crate::stage::cleanup::{container_images, groups};
 
 /// Arguments of `bakeline cleanup`.
 #[derive(Debug, clap::Args)]
@@ -52,16 +52,25 @@ pub(super) fn spec(path: &Path) -> Result<ReleaseSpec, CliError> {
 
 /// The machine images that a spec's rules cover in an environment. Nothing is known of a release here: the images' tags
 /// say which were promoted last. In a named environment, the spec's targets count only if the spec promotes there.
-fn scope<'a>(spec: &'a ReleaseSpec, environment: Option<&str>) -> Result<Scope<'a>, CliError> {
-    let rules = spec.cleanup().map_err(|missing| CliError::data(missing.to_string(), ""))?;
-    let promotes_here = environment.is_none() || spec.targets.promote.as_deref() == environment;
-    let groups = spec.promote.iter().filter(|_| promotes_here).map(|promote| promote.group.as_str());
-    Ok(Scope { service: &spec.service, rules, groups: groups.collect(), known: KeepReasons::new() })
+///
+/// `None` if the spec has no rules for machine images.
+fn scope<'a>(spec: &'a ReleaseSpec, rules: &'a Rules, environment: Option<&str>) -> Option<Scope<'a>> {
+    let promotes_in = spec.promote.as_ref().and_then(|promote| promote.environment.as_deref());
+    let promotes_here = environment.is_none() || promotes_in == environment;
+    let groups = spec.promote.iter().filter(|_| promotes_here).flat_map(groups);
+    let rules = rules.machine_images.as_ref()?;
+    Some(Scope { service: &spec.service, rules, groups: groups.collect(), known: KeepReasons::new() })
+}
+
+/// The `cleanup` section of a spec.
+fn rules(spec: &ReleaseSpec) -> Result<&Rules, CliError> {
+    spec.cleanup()
+        .map_err(|missing| CliError::data(Message::of(&missing), "add the section `cleanup` to the spec"))
 }
 
 /// The container images that a spec's rules cover, if any.
 fn containers<'a>(rules: &'a Rules, account: &'a str) -> Option<container_images::survey::Scope<'a>> {
-    let rules = rules.containers.as_ref()?;
+    let rules = rules.container_images.as_ref()?;
     let known = container_images::retention::KeepReasons::new();
     Some(container_images::survey::Scope { rules, account, known })
 }

@@ -103,33 +103,35 @@ impl Examination {
     }
 
     async fn release(&self, spec: &ReleaseSpec, findings: &mut Vec<Finding>) {
-        let (now, targets) = (self.now, &spec.targets);
+        let now = self.now;
         if let Some(bake) = &spec.bake
-            && let Some(aws) = &self.acting(Stage::Bake, targets.bake.as_deref(), findings).await
+            && let Some(aws) = &self.acting(Stage::Bake, bake.environment.as_deref(), findings).await
         {
-            if let Some(arn) = &bake.image_pipeline {
+            if let Some(arn) = bake.image_pipeline() {
                 findings.push(checks::image_pipeline(
                     arn,
                     &read::image_pipeline(aws, arn).await,
                     aws.region(),
                 ));
             }
-            if let Some(name) = &bake.parameter {
-                let needed = if bake.container.is_some() { "text" } else { "aws:ec2:image" };
+            if let Some(name) = bake.parameter() {
+                let needed = if bake.container_recipe.is_some() { "text" } else { "aws:ec2:image" };
                 findings.push(checks::parameter(name, &read::parameter(aws, name).await, needed));
             }
-            if let Some(container) = &bake.container {
+            if let Some(container) = &bake.container_recipe {
                 let name = &container.repository;
                 findings.push(checks::repository(name, &read::repository(aws, name).await));
             }
         }
         if let Some(test) = &spec.test
-            && let Some(aws) = &self.acting(Stage::Test, targets.test.as_deref(), findings).await
+            && let Some(aws) = &self.acting(Stage::Test, test.environment.as_deref(), findings).await
         {
-            if let Some(instance) = test.instance() {
-                let network = read::network(aws, instance.subnet, instance.security_groups).await;
-                findings.push(checks::network(instance.subnet, instance.security_groups, &network));
-                let name = instance.kind;
+            if let Some(instance) = &test.instance {
+                for subnet in &instance.subnets {
+                    let network = read::network(aws, subnet, &instance.security_groups).await;
+                    findings.push(checks::network(subnet, &instance.security_groups, &network));
+                }
+                let name = &instance.instance_type;
                 findings.push(checks::instance_type(name, &read::instance_type(aws, name).await));
             }
             if let Some(task) = &test.task {
@@ -141,10 +143,10 @@ impl Examination {
             }
         }
         if let Some(promote) = &spec.promote
-            && let Some(aws) = &self.acting(Stage::Promote, targets.promote.as_deref(), findings).await
+            && let Ok(settings) = &Settings::of(promote)
+            && let Some(aws) = &self.acting(Stage::Promote, promote.environment.as_deref(), findings).await
         {
-            let settings = Settings::of(promote);
-            let checks = preflight::examine(aws, &settings, now).await.map_err(ReadError::from);
+                        let checks = preflight::examine(aws, settings, now).await.map_err(ReadError::from);
             findings.extend(checks::promotion(&settings.group, &checks));
             let since = Timestamp(now.0.saturating_sub(i64::from(settings.hold)));
             for metric in &settings.limits {
@@ -153,8 +155,8 @@ impl Examination {
                 findings.push(checks::metric(&metric.name, &samples, metric.min_datapoints));
             }
         }
-        if spec.cleanup.is_some()
-            && let Some(aws) = &self.acting(Stage::Cleanup, targets.cleanup.as_deref(), findings).await
+        if let Some(cleanup) = &spec.cleanup
+            && let Some(aws) = &self.acting(Stage::Cleanup, cleanup.environment.as_deref(), findings).await
         {
             let images = cleanup::images(aws, &spec.service).await;
             let images = images.map(|images| images.len()).map_err(ReadError::from);

@@ -1,43 +1,53 @@
-//! The release spec, `bakeline.yaml`: its types, how a file becomes them, and what is wrong with one that does not.
+//! The release spec, `bakeline.yaml`: its types, its JSON Schema, and the reader that reports every mistake in a file.
 //!
-//! The types are the one source: the JSON Schema is derived from them ([`schema`]), a file is read with the place
-//! of each value (`yaml`), held against that schema (`shape`), and then against the rules between values (`rules`).
+//! The types are the single source: the JSON Schema is derived from them ([`schema`]). A file is read with the
+//! position of each value (`yaml`), validated against that schema (`shape`), and then against the rules between
+//! values (`rules`).
 
+#[macro_use]
+mod choice;
 pub mod bake;
-pub mod check;
 pub mod cleanup;
-pub mod container;
-pub mod gates;
+pub mod evidence;
+mod moved;
+mod names;
+mod one_of;
 mod parse;
 pub mod problem;
 pub mod promote;
-pub mod recipe;
 pub mod release;
 mod rules;
 pub mod schema;
 mod shape;
 pub mod span;
-pub mod task;
 pub mod test;
-pub mod trial;
-pub mod wave;
+mod words;
 mod yaml;
 
-pub use bake::{Bake, Content, ImageCopy};
-pub use check::Check;
-pub use cleanup::{Cleanup, Containers, Exception, Limits, Shared};
-pub use container::Container;
-pub use gates::{Architecture, BootMode, Facts, Gates, Scan, ScanException};
+pub use bake::component::{Component, Reuse};
+pub use bake::container_recipe::ContainerRecipe;
+pub use bake::gates::{Architecture, BootMode, Gates, ImageCopy, ImageRequirements};
+pub use bake::image_recipe::{ImageRecipe, RootVolume};
+pub use bake::scan::{AcceptedFinding, Scan};
+pub use bake::{Bake, ContentDigest};
+pub use cleanup::Cleanup;
+pub use cleanup::container_images::ContainerImages;
+pub use cleanup::machine_images::{MachineImages, SharedImages};
+pub use evidence::Evidence;
 pub use problem::{Position, SpecErrors, SpecProblem};
-pub use promote::{Metric, Promote, Query};
-pub use recipe::{Component, Recipe, Reuse, Volume};
-pub use release::{Evidence, MissingSection, ReleaseSpec, Targets};
+pub use promote::Promote;
+pub use promote::cloudwatch::Query;
+pub use promote::judge::Judge;
+pub use promote::limit::Limit;
+pub use release::{MissingSection, ReleaseSpec};
 pub use schema::schema;
 pub use span::{Span, SpanError};
-pub use task::Task;
-pub use test::{Output, Soak, Test};
-pub use trial::{Compared, Judge, Strategy};
-pub use wave::Wave;
+pub use test::Test;
+pub use test::check::Check;
+pub use test::instance::Instance;
+pub use test::output::Output;
+pub use test::soak::Soak;
+pub use test::task::Task;
 pub use yaml::MAX_BYTES;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Rules between the values of a spec, which a JSON Schema cannot say. One file a section, all pure.
+//! Rules between the values of a spec, which a JSON Schema cannot state: a file for each section.
 
 use std::collections::HashMap;
 
@@ -11,10 +11,11 @@ use super::{
 
 mod bake;
 mod cleanup;
+mod judge;
+mod limit;
 mod promote;
 mod task;
 mod test;
-mod trial;
 mod waves;
 
 /// Collects the problems of one document.
@@ -24,9 +25,6 @@ pub(super) struct Rules<'d> {
 }
 
 impl<'d> Rules<'d> {
-    /// The keys at the top that describe no stage.
-    const OF_NO_STAGE: [&'static str; 4] = ["version", "service", "evidence", "targets"];
-
     pub fn new(document: &'d Document) -> Self {
         Self { document, problems: Vec::new() }
     }
@@ -45,55 +43,55 @@ impl<'d> Rules<'d> {
         });
     }
 
-    /// A spec describes at least one stage.
-    pub fn whole(&mut self) {
+    /// A spec has the section of at least one stage.
+    pub fn stages(&mut self) {
+        const OF_NO_STAGE: [&str; 4] = ["version", "service", "channel", "evidence"];
         let sections = self.document.value.as_object();
-        // An unknown key may be a misspelt stage, and has been told.
-        if sections
-            .is_some_and(|sections| sections.keys().all(|key| Self::OF_NO_STAGE.contains(&key.as_str())))
-        {
+        // An unknown key may be a misspelled stage, which is reported already.
+        if sections.is_some_and(|sections| sections.keys().all(|key| OF_NO_STAGE.contains(&key.as_str()))) {
             self.broken(
                 "",
-                "the spec describes no stage".to_owned(),
+                "the spec has no stage".to_owned(),
                 "at least one of the sections bake, test, promote and cleanup",
-                "bakeline schema prints what each section holds",
+                "bakeline schema prints the keys of each section",
             );
         }
     }
 
-    /// A container image is tested in a task, a machine image on an instance. An image pipeline may make either.
-    pub fn tested_as_baked(&mut self) {
+    /// The test and the target take the kind of image that the recipe makes. An image pipeline may make either.
+    pub fn kinds_of_images(&mut self) {
         let given =
             |pointer: &str| self.document.value.pointer(pointer).is_some_and(|value| !value.is_null());
-        if given("/bake/container") && given("/test") && !given("/test/task") {
+        let (image, container) = (given("/bake/image_recipe"), given("/bake/container_recipe"));
+        let group = given("/promote/target/auto_scaling_group");
+        let (instance, task) = (given("/test/instance"), given("/test/task"));
+        if container && instance {
             self.broken(
-                "/test",
-                "bake.container makes a container image, and test has no task".to_owned(),
+                "/test/instance",
+                "bake.container_recipe makes a container image, and test has an instance".to_owned(),
                 "test.task",
-                "a container image is tested in a task of ECS",
+                "a container image is tested in an ECS task",
             );
-        } else if given("/bake/recipe") && given("/test/task") {
+        }
+        if image && task {
             self.broken(
                 "/test/task",
-                "bake makes a machine image, and test has a task".to_owned(),
-                "subnet, security_groups, instance_profile and instance_type",
-                "a machine image is tested on an instance",
+                "bake.image_recipe makes a machine image, and test has a task".to_owned(),
+                "test.instance",
+                "a machine image is tested on an EC2 instance",
+            );
+        }
+        if container && group {
+            self.broken(
+                "/promote/target/auto_scaling_group",
+                "bake.container_recipe makes a container image, and the target is an Auto Scaling group".to_owned(),
+                "a target that takes container images",
+                "an Auto Scaling group takes machine images only",
             );
         }
     }
 
-    /// Exactly one of several keys is there.
-    fn one_of<const N: usize>(&mut self, pointer: &str, of: &str, keys: [(&str, bool); N], hint: &str) {
-        let given: Vec<&str> = keys.iter().filter(|(_, given)| *given).map(|(key, _)| *key).collect();
-        let names = keys.map(|(key, _)| key);
-        let what = match given.len() {
-            1 => return,
-            0 => format!("{of} has none of {}", names.join(", ")),
-            _ => format!("{of} has {}", given.join(" and ")),
-        };
-        self.broken(pointer, what, format!("exactly one of {}", names.join(", ")), hint);
-    }
-
+    /// Names that are given once each. False if one is given again.
     fn unique(&mut self, list: &str, part: &str, thing: &str, names: impl Iterator<Item = String>) -> bool {
         let before = self.problems.len();
         let mut first = HashMap::new();
@@ -104,15 +102,15 @@ impl<'d> Rules<'d> {
                 continue;
             };
             let line = self.document.position(before).line;
-            let what = format!("the {thing} {} stands here again", quoted(&name));
-            self.broken(&pointer, what, "every one once", format!("the first one stands in line {line}"));
+            let what = format!("the {thing} {} is given twice", quoted(&name));
+            self.broken(&pointer, what, "each one once", format!("the first one is in line {line}"));
         }
         self.problems.len() == before
     }
 }
 
 impl ReleaseSpec {
-    /// The sections whose values are judged by rules between them.
+    /// The sections that have rules between their values.
     pub(super) const SECTIONS: [&'static str; 4] = ["bake", "test", "promote", "cleanup"];
 }
 

@@ -5,20 +5,20 @@ use serde_json::Value;
 
 use super::release::ReleaseSpec;
 
-/// The schema's own name. It is not an address: the schema comes from `bakeline schema`.
-pub const ID: &str = "urn:bakeline:schema:release:1";
+/// Id of the schema. `bakeline schema` prints it; nothing is served at this address.
+pub const ID: &str = "https://bakeline.dev/schema/release/v2";
 
 /// The JSON Schema (draft 2020-12) of `bakeline.yaml`, the same at every call.
 ///
-/// Two keywords of our own, `x-at-least` and `x-at-most`, give the bounds of a duration; other validators
-/// take them as annotations.
+/// Two keywords of our own, `x-min` and `x-max`, are the bounds of a duration; other validators take them as
+/// annotations.
 #[must_use]
 pub fn schema() -> Value {
     let derived = SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<ReleaseSpec>();
     let mut derived = derived.to_value();
     remove_backticks(&mut derived);
     let Value::Object(mut members) = derived else {
-        // A derived schema of a struct is an object; `true` would be what is neither.
+        // The derived schema of a struct is always an object.
         return Value::Bool(true);
     };
     members.insert("$id".to_owned(), Value::from(ID));
@@ -31,7 +31,7 @@ pub fn schema() -> Value {
     Value::Object(ordered)
 }
 
-/// Descriptions are doc comments, and show their marks where they are shown as plain text.
+/// Descriptions are doc comments; editors show them as plain text, without backticks.
 fn remove_backticks(schema: &mut Value) {
     match schema {
         Value::Object(members) => {

@@ -1,4 +1,4 @@
-//! What the JSON Schema says about a document, told in the words of the release spec.
+//! Validation of a document against the JSON Schema, with messages in the words of the release spec.
 
 use std::sync::LazyLock;
 
@@ -6,26 +6,26 @@ use jsonschema::{Keyword, ValidationError, Validator, error::ValidationErrorKind
 use serde_json::{Map, Value};
 
 use super::{
+    names::NAME,
+    one_of,
     problem::{Position, SpecProblem, nearest, quoted},
-    schema::schema,
     span::{Span, SpanError},
+    words::{SCHEMA, as_name, description, dotted, example, schemas_of},
     yaml::{Document, member},
 };
 
-static SCHEMA: LazyLock<Value> = LazyLock::new(schema);
-
 static VALIDATOR: LazyLock<Result<Validator, String>> = LazyLock::new(|| {
     jsonschema::options()
-        .with_keyword("x-at-least", |_, bound, _| SpanBound::keyword(bound, true))
-        .with_keyword("x-at-most", |_, bound, _| SpanBound::keyword(bound, false))
+        .with_keyword("x-min", |_, bound, _| SpanBound::keyword(bound, true))
+        .with_keyword("x-max", |_, bound, _| SpanBound::keyword(bound, false))
         .build(&SCHEMA)
         .map_err(|error| error.to_string())
 });
 
-/// The keywords `x-at-least` and `x-at-most`: a bound of a duration. What is no duration is not theirs to judge.
+/// The keywords `x-min` and `x-max`: a bound of a duration. Values that are no duration pass.
 struct SpanBound {
     bound: Span,
-    /// The bound is a lower one.
+    /// Whether the bound is a lower one.
     bounds_below: bool,
 }
 
@@ -59,11 +59,11 @@ impl<'i> Keyword<'i> for SpanBound {
     }
 }
 
-/// Every way in which the document is not of the spec's shape.
-pub(super) fn problems(document: &Document) -> Vec<SpecProblem> {
+/// Every violation of the schema in the document. `answered` are problems that keys of version 1 have been answered by.
+pub(super) fn problems(document: &Document, answered: &[SpecProblem]) -> Vec<SpecProblem> {
     let validator = match &*VALIDATOR {
         Ok(validator) => validator,
-        // The schema is a constant of the build, and a test builds the validator.
+        // The schema is a constant of the build, and a test builds its validator.
         Err(error) => {
             let what = format!("this build cannot check a spec: {error}");
             return vec![SpecProblem {
@@ -77,45 +77,66 @@ pub(super) fn problems(document: &Document) -> Vec<SpecProblem> {
     };
     let mut found = Vec::new();
     let mut missing = Vec::new();
-    let mut meant = Vec::new();
+    let mut intended = Vec::new();
     for error in validator.iter_errors(&document.value) {
         let pointer = error.instance_path().as_str();
         if document.is_unread(pointer) {
             continue;
         }
-        let place = Place::of(document, pointer);
+        let is_answered = |pointer: &str| answered.iter().any(|problem| problem.pointer == pointer);
+        let checked = CheckedValue::of(document, pointer);
         match error.kind() {
             Kind::AdditionalProperties { unexpected } => {
-                for key in unexpected {
-                    let (problem, near) = place.unknown(key);
-                    meant.extend(near.map(|near| member(pointer, near)));
+                for key in unexpected.iter().filter(|key| !is_answered(&member(pointer, key))) {
+                    let (problem, near) = checked.unknown(key);
+                    intended.extend(near.map(|near| member(pointer, near)));
                     found.push(problem);
                 }
             }
+            // What is missing here may be what a key of version 1 says in its old place.
+            Kind::Required { .. }
+            | Kind::OneOfNotValid { .. }
+            | Kind::AnyOf { .. }
+            | Kind::MinProperties { .. }
+                if answered.iter().any(|problem| is_inside(&problem.pointer, pointer)) => {}
             Kind::Required { property } => {
                 let key = property.as_str().unwrap_or_default();
-                missing.push((member(pointer, key), place.missing(key)));
+                missing.push((vec![member(pointer, key)], checked.missing(key)));
             }
-            // A duration beyond all durations breaks two bounds; the tighter one is told.
-            Kind::Custom { message, .. } if *message == Span::MAX.to_string() && place.bounds_its_span() => {}
-            kind => found.push(place.wrong(kind, &error)),
+            // A value of another type has its own message.
+            Kind::OneOfNotValid { .. } | Kind::OneOfMultipleValid { .. } | Kind::AnyOf { .. }
+                if !checked.value.is_object() => {}
+            Kind::OneOfNotValid { .. } | Kind::OneOfMultipleValid { .. } | Kind::AnyOf { .. } => {
+                let keys: Vec<String> = checked.alternatives().iter().map(|key| member(pointer, key)).collect();
+                missing.push((keys, checked.one_of()));
+            }
+            _ if is_answered(pointer) => {}
+            // A duration above every bound violates two; the tighter one is reported.
+            Kind::Custom { message, .. } if *message == Span::MAX.to_string() && checked.bounds_its_span() => {}
+            kind => found.push(checked.violation(kind, &error)),
         }
     }
-    // A misspelt key is one mistake, not also a missing one.
-    found.extend(missing.into_iter().filter(|(key, _)| !meant.contains(key)).map(|(_, problem)| problem));
+    // A misspelled key is one mistake, not also a missing one.
+    let missing = missing.into_iter().filter(|(keys, _)| !keys.iter().any(|key| intended.contains(key)));
+    found.extend(missing.map(|(_, problem)| problem));
     found
 }
 
-/// A value, and what the schema says about it.
-struct Place<'d> {
+/// Whether a pointer names a value inside of another one.
+fn is_inside(pointer: &str, around: &str) -> bool {
+    pointer.strip_prefix(around).is_some_and(|rest| rest.starts_with('/'))
+}
+
+/// A value, and its schemas.
+struct CheckedValue<'d> {
     document: &'d Document,
     pointer: &'d str,
     value: &'d Value,
-    /// The schemas of the value, from the outermost collection that it is an item of to its own definition.
+    /// Schemas of the value, from the outermost collection that it is an item of to its own definition.
     schemas: Vec<&'static Map<String, Value>>,
 }
 
-impl<'d> Place<'d> {
+impl<'d> CheckedValue<'d> {
     fn of(document: &'d Document, pointer: &'d str) -> Self {
         let value = document.value.pointer(pointer).unwrap_or(&Value::Null);
         Self { document, pointer, value, schemas: schemas_of(pointer) }
@@ -136,6 +157,11 @@ impl<'d> Place<'d> {
         properties.into_iter().flat_map(Map::keys).map(String::as_str)
     }
 
+    fn known_list(&self) -> String {
+        let known: Vec<_> = self.known_keys().collect();
+        if known.is_empty() { "the keys it may have".to_owned() } else { known.join(", ") }
+    }
+
     fn unknown(&self, key: &str) -> (SpecProblem, Option<&'static str>) {
         let near = nearest(key, self.known_keys().filter(|known| self.value.get(known).is_none()));
         let elsewhere = || {
@@ -148,21 +174,20 @@ impl<'d> Place<'d> {
             })
         };
         let hint = if key == "<<" {
-            Some("merge keys are not read: write the values out".to_owned())
+            Some("merge keys are not supported: repeat the values".to_owned())
         } else if let Some(near) = near {
             Some(format!("did you mean {near:?}?"))
         } else if let Some(section) = elsewhere() {
-            Some(format!("{key:?} stands in the section {section:?}"))
+            Some(format!("{key:?} is a key of the section {section:?}"))
         } else {
             let top = SCHEMA.get("properties").and_then(|sections| sections.get(key));
-            top.map(|_| format!("{key:?} stands at the top of the file"))
+            top.map(|_| format!("{key:?} is a key at the top of the file"))
         };
         let pointer = member(self.pointer, key);
-        let known: Vec<_> = self.known_keys().collect();
         let problem = SpecProblem {
             at: self.document.key_position(&pointer),
             what: format!("unknown key {}", quoted(key)),
-            expected: Some(format!("one of {}", known.join(", "))),
+            expected: Some(format!("one of {}", self.known_list())),
             hint,
             pointer,
         };
@@ -178,7 +203,33 @@ impl<'d> Place<'d> {
         SpecProblem { at: self.document.position(self.pointer), what, expected, hint, pointer }
     }
 
-    fn wrong(&self, kind: &Kind, error: &ValidationError<'_>) -> SpecProblem {
+    /// The keys of which exactly one, or at least one, is needed here.
+    fn alternatives(&self) -> Vec<&'static str> {
+        let Some(schema) = self.schemas.last() else { return Vec::new() };
+        let any = schema.get("anyOf").and_then(Value::as_array).into_iter().flatten();
+        let any = any.filter_map(|one| one.get("required")?.get(0)?.as_str()).collect();
+        one_of::keys(schema).unwrap_or(any)
+    }
+
+    fn one_of(&self) -> SpecProblem {
+        let keys = self.alternatives();
+        let name = self.name();
+        let given: Vec<&str> =
+            keys.iter().copied().filter(|key| self.value.get(key).is_some()).collect();
+        let what = if given.is_empty() {
+            format!("{name} has none of {}", keys.join(", "))
+        } else {
+            format!("{name} has {}", given.join(" and "))
+        };
+        let exactly = self.schemas.last().is_some_and(|schema| schema.contains_key("oneOf"));
+        let expected = if exactly { "exactly one of them" } else { "at least one of them" };
+        let hint = given.split_first().map(|(first, others)| {
+            format!("keep {first}, or remove it and keep {}", others.join(" or "))
+        });
+        self.problem(self.document.position(self.pointer), what, Some(expected.to_owned()), hint)
+    }
+
+    fn violation(&self, kind: &Kind, error: &ValidationError<'_>) -> SpecProblem {
         let mut at = self.document.position(self.pointer);
         if let (Kind::UniqueItems, Some(items)) = (kind, self.value.as_array())
             && let Some(again) = (1..)
@@ -188,7 +239,7 @@ impl<'d> Place<'d> {
             at = self.document.position(&format!("{}/{}", self.pointer, again.0));
         }
         let name = self.name();
-        let shown = self.shown();
+        let shown = self.quoted_value();
         let items = self.value.as_array().map_or(0, Vec::len);
         let is = format!("{name} is {shown}");
         let (what, expected) = match kind {
@@ -209,6 +260,9 @@ impl<'d> Place<'d> {
             }
             Kind::MinItems { limit } => (format!("{name} has {items}"), Some(format!("at least {limit}"))),
             Kind::MaxItems { limit } => (format!("{name} has {items}"), Some(format!("at most {limit}"))),
+            Kind::MinProperties { limit: 1 } => {
+                (format!("{name} is empty"), Some(format!("at least one of {}", self.known_list())))
+            }
             Kind::MaxProperties { limit } => {
                 (format!("{name} has too many keys"), Some(format!("at most {limit}")))
             }
@@ -220,10 +274,10 @@ impl<'d> Place<'d> {
             Kind::UniqueItems => {
                 (format!("{name} has the same item twice"), Some("every item once".to_owned()))
             }
-            Kind::Custom { keyword, message } if keyword == "x-at-least" => {
+            Kind::Custom { keyword, message } if keyword == "x-min" => {
                 (is, Some(format!("at least {message}")))
             }
-            Kind::Custom { keyword, message } if keyword == "x-at-most" => {
+            Kind::Custom { keyword, message } if keyword == "x-max" => {
                 (is, Some(format!("at most {message}")))
             }
             _ => (format!("{name}: {error}"), None),
@@ -232,15 +286,15 @@ impl<'d> Place<'d> {
         self.problem(at, what, expected, hint)
     }
 
-    /// The value's name in a message, such as `promote.checkpoints[1]`.
+    /// Name of the value in messages, such as `promote.rolling.steps[1].percent`.
     fn name(&self) -> String {
         dotted(self.pointer)
     }
 
-    fn shown(&self) -> String {
+    fn quoted_value(&self) -> String {
         match self.value {
             Value::Null => "empty".to_owned(),
-            Value::Bool(value) => format!("the truth value {value}"),
+            Value::Bool(value) => format!("the boolean {value}"),
             Value::Number(number) => format!("the number {number}"),
             Value::String(text) => quoted(text),
             Value::Array(_) => "a list".to_owned(),
@@ -265,7 +319,7 @@ impl<'d> Place<'d> {
         }
     }
 
-    /// Whether the collection around the value must have it.
+    /// Whether the value is required.
     fn is_required(&self) -> bool {
         let Some((around, key)) = self.pointer.rsplit_once('/') else { return true };
         let schemas = schemas_of(around);
@@ -277,11 +331,16 @@ impl<'d> Place<'d> {
         self.schemas.last().and_then(|schema| schema.get("pattern")?.as_str()) == Some(Span::PATTERN)
     }
 
-    /// Whether the key bounds its duration more tightly than [`Span`] does.
+    /// Whether the key has a tighter upper bound on its duration than [`Span`] has.
     fn bounds_its_span(&self) -> bool {
         self.schemas
             .split_last()
-            .is_some_and(|(_, outer)| outer.iter().any(|schema| schema.contains_key("x-at-most")))
+            .is_some_and(|(_, outer)| outer.iter().any(|schema| schema.contains_key("x-max")))
+    }
+
+    /// Whether the value is one of the names that people give.
+    fn wants_name(&self) -> bool {
+        self.schemas.iter().any(|schema| schema.get("pattern").is_some_and(|pattern| pattern == NAME))
     }
 
     fn hint(&self, kind: &Kind) -> Option<String> {
@@ -314,117 +373,44 @@ impl<'d> Place<'d> {
         }
         if let (Kind::Pattern { .. }, Some(text)) = (kind, self.value.as_str()) {
             let lower = text.to_lowercase();
-            if self.pointer == "/service" {
-                let name: String = lower.replace(['_', '.', ' ', '/'], "-").chars().take(40).collect();
-                let allowed =
-                    |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '-';
-                if !name.is_empty() && name.chars().all(allowed) {
-                    return Some(format!("write it as {name}"));
-                }
-            }
             if self.pointer.ends_with("/statistic") {
                 const STATISTICS: [&str; 6] = ["Average", "Sum", "Minimum", "Maximum", "SampleCount", "IQM"];
                 return nearest(text, STATISTICS).map(|near| format!("did you mean {near}?"));
             }
-            if self.pointer == "/bake/image_pipeline"
+            if self.pointer == "/bake/image_pipeline/arn"
                 && text.starts_with("arn:")
                 && !text.contains(":image-pipeline/")
             {
-                return Some("this ARN names something else than an image pipeline".to_owned());
+                return Some("this ARN is not one of an image pipeline".to_owned());
+            }
+            if self.wants_name()
+                && let Some(name) = as_name(&lower)
+            {
+                return Some(format!("write it as {name}"));
             }
             let compact: String = lower.split_whitespace().collect();
             if is_span && compact != text && compact.parse::<Span>().is_ok() {
                 return Some(format!("write it as {compact}"));
             }
         }
-        if self.pointer == "/version" && matches!(kind, Kind::Maximum { .. }) {
-            return Some("a newer bakeline may read it".to_owned());
+        if self.pointer == "/version" {
+            match kind {
+                Kind::Maximum { .. } => return Some("a newer bakeline may read it".to_owned()),
+                Kind::Minimum { .. } => {
+                    return Some("write version: 2, and move each key as the messages below say".to_owned());
+                }
+                _ => {}
+            }
         }
         match kind {
+            Kind::Enum { options } => {
+                let words = options.as_array().into_iter().flatten().filter_map(Value::as_str);
+                nearest(self.value.as_str()?, words).map(|near| format!("did you mean {near}?"))
+            }
             Kind::Type { .. } | Kind::Pattern { .. } => {
                 example(&self.schemas).map(|example| format!("for example {example}"))
             }
             _ => None,
         }
     }
-}
-
-/// The schemas that the value at this pointer is held against, references followed: one at every step, the last
-/// being its own definition.
-fn schemas_of(pointer: &str) -> Vec<&'static Map<String, Value>> {
-    let mut chain = Vec::new();
-    let mut schema = SCHEMA.as_object();
-    let mut steps = pointer.split('/').skip(1);
-    while let Some(at) = schema {
-        chain.push(at);
-        let reference = at.get("$ref").and_then(Value::as_str).and_then(|name| name.strip_prefix('#'));
-        let resolved =
-            match reference.and_then(|reference| SCHEMA.pointer(reference)).and_then(Value::as_object) {
-                Some(resolved) => {
-                    chain.push(resolved);
-                    resolved
-                }
-                None => at,
-            };
-        let Some(step) = steps.next() else { return chain };
-        schema = if let Some(items) = resolved.get("items") {
-            items.as_object()
-        } else {
-            // What describes a mapping does not describe the values of its keys.
-            chain.clear();
-            let known = resolved.get("properties").and_then(|properties| properties.get(step));
-            known.or_else(|| resolved.get("additionalProperties")).and_then(Value::as_object)
-        };
-    }
-    Vec::new()
-}
-
-/// The schema's words for a value, those of the key before those of its type.
-fn description(schemas: &[&Map<String, Value>]) -> Option<String> {
-    let text = schemas.iter().find_map(|schema| schema.get("description")?.as_str())?;
-    let paragraph = text.split("\n\n").next().unwrap_or_default();
-    let text = paragraph.split_whitespace().collect::<Vec<_>>().join(" ");
-    let text = text.trim_end_matches('.');
-    let mut letters = text.chars();
-    let first = letters.next()?;
-    // An abbreviation keeps its capitals.
-    if letters.next().is_some_and(|second| second.is_lowercase() || second == ' ') {
-        return Some(format!("{}{}", first.to_lowercase(), text.get(first.len_utf8()..).unwrap_or_default()));
-    }
-    Some(text.to_owned())
-}
-
-/// An example of the value, in YAML's flow style.
-fn example(schemas: &[&Map<String, Value>]) -> Option<String> {
-    let example = schemas.iter().rev().find_map(|schema| schema.get("examples")?.get(0))?;
-    let of_a_list =
-        schemas.last().is_some_and(|schema| schema.get("type").is_some_and(|kind| kind == "array"));
-    let shown = |example: &Value| match example {
-        Value::String(text) if text.parse::<f64>().is_err() => text.clone(),
-        other => other.to_string(),
-    };
-    Some(match example {
-        Value::Array(items) if of_a_list => {
-            format!("[{}]", items.iter().map(shown).collect::<Vec<_>>().join(", "))
-        }
-        // The list's example shows what an item of it may be.
-        Value::Array(items) => shown(items.first()?),
-        example => shown(example),
-    })
-}
-
-/// A pointer as a person reads it: `promote.checkpoints[1]`; the root is "the spec".
-pub(super) fn dotted(pointer: &str) -> String {
-    let mut name = String::new();
-    for step in pointer.split('/').skip(1) {
-        if !step.is_empty() && step.bytes().all(|byte| byte.is_ascii_digit()) {
-            name.extend(["[", step, "]"]);
-            continue;
-        }
-        if !name.is_empty() {
-            name.push('.');
-        }
-        name.extend(step.replace("~1", "/").replace("~0", "~").chars().take(80).flat_map(char::escape_debug));
-    }
-    if name.is_empty() { "the spec".to_owned() } else { name }
 }

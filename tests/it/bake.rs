@@ -130,7 +130,7 @@ fn under(mut moment: Moment, scenario: &str) -> Moment {
     moment
 }
 
-pub const REUSED: (&str, &str) = ("    volume:", "    reuse: same_parent\n    volume:");
+pub const REUSED: (&str, &str) = ("    root_volume:", "    reuse: unchanged\n    root_volume:");
 const GOOD: &str = "build: {duration: 10m}";
 
 #[test]
@@ -288,7 +288,7 @@ fn a_bake_that_is_refused_leaves_nothing_in_any_region() {
         ),
         (
             "a scan that does not end",
-            vec![("      high: 1\n", "      high: 1\n      wait: 10m\n")],
+            vec![("high: 1 }\n", "high: 1 }\n      timeout: 10m\n")],
             "build: {duration: 10m, scan: {delay: 300m}}".into(),
             &["is collecting 10m after the image was available"],
         ),
@@ -306,7 +306,7 @@ fn a_bake_that_is_refused_leaves_nothing_in_any_region() {
             "a build that hangs",
             vec![],
             "build: {duration: 10m, outcome: {hangs: {}}}".into(),
-            &["made no progress for", "bake.stalled_after is 45m"],
+            &["made no progress for", "bake.progress_timeout is 45m"],
         ),
         (
             "a build that takes too long",
@@ -360,7 +360,7 @@ fn a_bake_gets_past_what_passes() {
         ("a scan that lags", vec![], "build: {duration: 10m, scan: {delay: 20m}}".into()),
         (
             "a finding without a fix",
-            vec![("      high: 1\n", "      high: 1\n      only_fixable: true\n")],
+            vec![("high: 1 }\n", "high: 1 }\n      count: fixable\n")],
             "build: {duration: 10m, scan: {findings: [{id: CVE-9, severity: critical, fix: none}]}}".into(),
         ),
         (
@@ -369,9 +369,9 @@ fn a_bake_gets_past_what_passes() {
             "build: {duration: 10m, times: 1, outcome: {distribution_failed: {region: eu-central-1, message: quota}}}".into(),
         ),
         ("a long build that moves", vec![("timeout: 2h", "timeout: 8h")], "build: {duration: 120m}".into()),
-        ("no volume of its own", vec![("    volume: { size_gib: 10 }\n", ""), ("encrypted: true, boot", "boot")], GOOD.into()),
-        ("no parameter", vec![("  parameter: /imagebuilder/web/candidate\n", "")], GOOD.into()),
-        ("no gates on the scan", vec![("      critical: 0\n      high: 1\n", "      low: 0\n")], GOOD.into()),
+        ("no volume of its own", vec![("    root_volume: { size_gib: 10 }\n", ""), ("volume_encryption: required, boot", "boot")], GOOD.into()),
+        ("no parameter", vec![("  publish: { parameter: /bakeline/images/web/candidate }\n", "")], GOOD.into()),
+        ("no gates on the scan", vec![("critical: 0, high: 1", "low: 0")], GOOD.into()),
     ];
     for (name, changes, scenario) in &cases {
         let baked = bake(&release(changes, scenario));
@@ -391,7 +391,7 @@ fn a_distribution_that_failed_is_run_on_in_place() {
     assert_eq!((baked.calls("CreateImage").len(), baked.calls("RetryImage").len()), (1, 1));
 }
 
-const TO_THE_HUB: (&str, &str) = ("      critical: 0\n", "      critical: 0\n      security_hub: true\n");
+const TO_THE_HUB: (&str, &str) = ("high: 1 }\n", "high: 1 }\n      report_to: [security_hub]\n");
 
 /// What Security Hub has of the release, by the vulnerability.
 fn in_the_hub(baked: &Baked) -> std::collections::BTreeMap<String, Value> {

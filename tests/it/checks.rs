@@ -72,7 +72,7 @@ const MARKS: [(&str, &str); 9] = [
     ("/healthz", "health"),
     ("/login", "login"),
     ("boot_id", "reboot"),
-    ("/again", "health again"),
+    ("/again", "health-again"),
 ];
 
 fn check_of(script: &str) -> &'static str {
@@ -131,7 +131,7 @@ fn checks_of_every_kind_pass_and_are_told_of() {
 
 /// The fixture with two documents after its checks: one of AWS's with several steps, one of the account's own.
 fn documents(scenario: &str) -> Moment {
-    let last = "    - { name: health again, http: { url: \"http://127.0.0.1:8080/again\" }, timeout: 2m }\n";
+    let last = "    - { name: health-again, http: { url: \"http://127.0.0.1:8080/again\" }, timeout: 2m }\n";
     let more = format!(
         "{last}    - {{ name: patched, document: {{ name: AWS-RunPatchBaseline, parameters: {{ Operation: [Scan] }} }}, \
          timeout: 10m }}
@@ -173,23 +173,21 @@ fn a_document_that_fails_says_which_step_and_one_that_hangs_is_cancelled() {
 }
 
 /// A soak on the instance's processor, which idles at three percent.
-fn soak(at_most: f64) -> String {
+fn soak(max: f64) -> String {
     format!(
         "  soak:
-    for: 10m
-    metrics:
+    duration: 10m
+    limits:
       - name: cpu
-        queries:
-          - {{ id: cpu, namespace: AWS/EC2, metric: CPUUtilization, dimensions: {{ InstanceId: $instance }}, statistic: Average }}
-        period: 1m
-        at_most: {at_most}
+        cloudwatch: {{ namespace: AWS/EC2, metric: CPUUtilization, dimensions: {{ InstanceId: $instance }}, statistic: Average, period: 1m }}
+        max: {max}
         min_datapoints: 5
   checks:\n"
     )
 }
 
-pub fn soaked(at_most: f64, scenario: &str) -> Moment {
-    baked(&[("  checks:\n", soak(at_most).as_str())], scenario)
+pub fn soaked(max: f64, scenario: &str) -> Moment {
+    baked(&[("  checks:\n", soak(max).as_str())], scenario)
 }
 
 #[test]
@@ -236,7 +234,7 @@ fn independent_checks_run_side_by_side_and_the_others_wait() {
     let order: Vec<bool> = looks.map(|record| record.operation == "SendCommand").collect();
     let second = order.iter().enumerate().filter(|(_, send)| **send).nth(1).unwrap().0;
     assert!(second <= 3, "the second was sent without waiting for the first: {order:?}");
-    assert_eq!(sent[6..], ["login", "reboot", "health again"]);
+    assert_eq!(sent[6..], ["login", "reboot", "health-again"]);
 }
 
 #[test]
@@ -311,7 +309,7 @@ fn a_test_that_fails_says_why_and_leaves_no_instance() {
             "it does not serve after its reboot",
             vec![],
             commands("{contains: /again, exit_code: 7}"),
-            &["\"health again\" (http)", "exit code 7"],
+            &["\"health-again\" (http)", "exit code 7"],
         ),
         (
             "a script hangs",
@@ -338,7 +336,7 @@ fn a_test_that_fails_says_why_and_leaves_no_instance() {
 }
 
 pub const OUTPUT: (&str, &str) =
-    ("  boot_timeout: 15m\n", "  output: { bucket: web-output, prefix: web/checks }\n  boot_timeout: 15m\n");
+    ("  start_timeout: 15m\n", "  output: s3://web-output/web/checks\n  start_timeout: 15m\n");
 
 /// A health check that prints so many lines.
 pub fn prints(lines: usize, more: &str) -> String {
@@ -388,7 +386,7 @@ fn the_console_of_an_instance_that_failed_is_kept() {
 
 #[test]
 fn a_spot_instance_is_asked_for_first_and_an_on_demand_one_where_there_is_none() {
-    let spot = ("  instance_type: t3.small\n", "  instance_type: t3.small\n  spot: true\n");
+    let spot = ("    instance_type: t3.small\n", "    instance_type: t3.small\n    capacity: prefer_spot\n");
     for (scenario, launches) in [("build: {duration: 4m}", 1), ("build: {duration: 4m}\naws: {ec2: {spot_capacity: none}}", 2)] {
         let tested = test(&baked(&[spot], scenario));
         assert_eq!(tested.status, ActionStatus::Succeeded, "{}", tested.why);

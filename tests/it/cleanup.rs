@@ -14,7 +14,7 @@ use bakeline::evidence::predicate::PlannedAction;
 use bakeline::stage::cleanup::list_lengths;
 use bakeline::stage::cleanup::machine_images::advance::advance;
 use bakeline::stage::cleanup::machine_images::apply::{Applied, ApplyError, apply};
-use bakeline::stage::cleanup::machine_images::plan::{Refusal, make_plan};
+use bakeline::stage::cleanup::machine_images::plan::Refusal;
 use bakeline::stage::cleanup::machine_images::quarantine::{RECORD_TAG, RemovalStep};
 use bakeline::stage::cleanup::machine_images::queue::QueuedImage;
 use bakeline::stage::cleanup::machine_images::retention::Disposition;
@@ -158,8 +158,7 @@ fn images_of_running_nodes_and_tagged_images_are_not_deprecated() {
                 let before = fixture.describe(&image);
                 let survey = fixture.survey(Inspect::Oldest(100)).await.unwrap();
                 let here = (fixture.account.as_str(), fixture.region.as_str());
-                let plan =
-                    make_plan(&survey, &fixture.scope(), here, std::time::Duration::from_secs(DAY), None);
+                let plan = fixture.make_plan(&survey, None);
                 let scope = fixture.scope();
                 let mut done = 0;
                 apply(&fixture.aws, &fixture.clock, &scope, &plan, here, |_, _| done += 1).await.unwrap();
@@ -207,9 +206,7 @@ fn a_referenced_snapshot_stays_and_the_plan_gives_the_reason() {
                 let [free, named] = &snapshots[..] else { panic!("{snapshots:?}") };
                 fixture.cloud.with_world(|world| name(world, fixture, named));
                 let survey = fixture.survey(Inspect::Oldest(100)).await.unwrap();
-                let here = (fixture.account.as_str(), fixture.region.as_str());
-                let plan =
-                    make_plan(&survey, &fixture.scope(), here, std::time::Duration::from_secs(DAY), None);
+                let plan = fixture.make_plan(&survey, None);
                 let planned = plan.images.iter().find(|planned| planned.image.image_id == image).unwrap();
                 let said = format!("its snapshot {named} stays, referenced by {by} ");
                 assert!(
@@ -337,8 +334,7 @@ fn a_plan_is_applied_exactly_and_once() {
         async |fixture| {
             let survey = fixture.survey(Inspect::Oldest(2)).await.unwrap();
             let here = (fixture.account.as_str(), fixture.region.as_str());
-            let valid = std::time::Duration::from_secs(DAY);
-            let plan = make_plan(&survey, &fixture.scope(), here, valid, Some(0.05));
+            let plan = fixture.make_plan(&survey, Some(0.05));
             let acting: BTreeSet<&str> = plan
                 .images
                 .iter()
@@ -377,7 +373,7 @@ fn a_plan_is_refused_if_one_of_its_images_is_in_use() {
         async |fixture| {
             let survey = fixture.survey(Inspect::Oldest(2)).await.unwrap();
             let here = (fixture.account.as_str(), fixture.region.as_str());
-            let plan = make_plan(&survey, &fixture.scope(), here, std::time::Duration::from_secs(DAY), None);
+            let plan = fixture.make_plan(&survey, None);
             let used = plan
                 .images
                 .iter()

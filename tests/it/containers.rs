@@ -10,13 +10,13 @@ use serde_json::{Value, json};
 
 use crate::bake::{Baked, again, bake, tell};
 use crate::crash::{crash_some, report};
-use crate::support::{Moment, changed, in_virtual_time, work_resting};
+use crate::support::{Moment, changed, in_virtual_time, work_until};
 use crate::trail::ask;
 
 const SPEC: &str = "tests/it/fixtures/containers/bakeline.yaml";
 const REGIONS: [&str; 2] = ["eu-west-1", "eu-central-1"];
 const GOOD: &str = "build: {duration: 10m}";
-const REUSED: (&str, &str) = ("    repository:", "    reuse: same_parent\n    repository:");
+const REUSED: (&str, &str) = ("    repository:", "    reuse: unchanged\n    repository:");
 const FINDING: &str = "build: {duration: 10m, scan: {findings: [{id: CVE-2026-7, severity: critical}]}}";
 
 fn release(changes: &[(&str, &str)], scenario: &str) -> Moment {
@@ -63,7 +63,7 @@ fn a_container_recipe_becomes_an_image_in_two_regions_bound_by_its_digest() {
     let base = base["imageDetails"][0]["imageDigest"].as_str().unwrap().to_owned();
     assert_eq!(format!("sha256:{}", parent["digest"]["sha256"].as_str().unwrap()), base);
     // The parameter and the output variable have what it is pulled by.
-    let parameter = baked.ask("ssm", "GetParameter", json!({"Name": "/imagebuilder/web/candidate"}));
+    let parameter = baked.ask("ssm", "GetParameter", json!({"Name": "/bakeline/images/web/candidate"}));
     let ended = &baked.calls("PutJobSuccessResult").last().unwrap().input["outputVariables"];
     assert_eq!(parameter["Parameter"]["Value"], ended["ImageURI"]);
     assert_eq!(parameter["Parameter"]["DataType"], "text");
@@ -183,7 +183,7 @@ fn an_image_that_someone_else_tagged_loses_the_tag_of_its_build_and_stays() {
         let (cloud, clock) = moment.go_on();
         let journal = Arc::new(Journal::in_memory());
         let deps = moment.worker(&cloud, &clock, &journal, &[Stage::Bake], Telemetry::default()).await;
-        let status = work_resting(&moment, &cloud, &deps, Stage::Bake, || {
+        let status = work_until(&moment, &cloud, &deps, Stage::Bake, || {
             cloud.with_world(|world| {
                 let all = json!({"repositoryName": "team/web"});
                 let found = ask(&moment, world, "ecr", "DescribeImages", all);
@@ -197,8 +197,10 @@ fn an_image_that_someone_else_tagged_loses_the_tag_of_its_build_and_stays() {
                 let tagged = json!({"repositoryName": "team/web", "imageTag": "kept", "imageManifest": manifest});
                 ask(&moment, world, "ecr", "PutImage", tagged);
             });
+            false
         })
-        .await;
+        .await
+        .unwrap();
         tell(&moment, &cloud, status)
     });
     assert_eq!(baked.status, ActionStatus::Failed);

@@ -12,7 +12,8 @@ use bakeline::aws::{Aws, Environments};
 use bakeline::cli::rehearse::fixtures;
 use bakeline::doctor::{Examination, Finding, Status, worst};
 use bakeline::evidence::TrustRoot;
-use bakeline::spec::ReleaseSpec;
+use bakeline::spec::promote::target::{AutoScalingGroup, Target};
+use bakeline::spec::{Instance, ReleaseSpec};
 use bakeline_rehearsal::faults::{Fault, FaultPlan, When};
 
 use crate::kill::{BAKELINE, Listening};
@@ -192,6 +193,10 @@ fn buckets_must_exist_in_the_region() {
     assert_eq!(not_ok(&far), [("journal_bucket_exists", Status::Failed)].into());
 }
 
+fn instance(spec: &mut ReleaseSpec) -> &mut Instance {
+    spec.test.as_mut().unwrap().instance.as_mut().unwrap()
+}
+
 #[test]
 fn resources_of_the_spec_must_exist() {
     let spec = |change: fn(&mut ReleaseSpec)| {
@@ -200,26 +205,29 @@ fn resources_of_the_spec_must_exist() {
     type Change = fn(&mut ReleaseSpec);
     let cases: [(&str, Change); 6] = [
         ("image_pipeline_exists", |spec| {
-            spec.bake.as_mut().unwrap().image_pipeline.as_mut().unwrap().push_str("-other");
+            spec.bake.as_mut().unwrap().image_pipeline.as_mut().unwrap().arn.push_str("-other");
         }),
         ("test_network_exists", |spec| {
-            spec.test.as_mut().unwrap().subnet = Some("subnet-0000000000000000f".into());
+            instance(spec).subnets = vec!["subnet-0000000000000000f".into()];
         }),
         ("test_network_exists", |spec| {
-            spec.test.as_mut().unwrap().security_groups.push("sg-0000000000000000f".into());
+            instance(spec).security_groups.push("sg-0000000000000000f".into());
         }),
         ("instance_type_is_offered", |spec| {
-            spec.test.as_mut().unwrap().instance_type = Some("z9.nano".into());
+            instance(spec).instance_type = "z9.nano".into();
         }),
-        ("group_exists", |spec| spec.promote.as_mut().unwrap().group = "nobody".into()),
-        ("alarms_are_ok", |spec| spec.promote.as_mut().unwrap().alarms.push("silent".into())),
+        ("group_exists", |spec| {
+            let nobody = AutoScalingGroup { name: "nobody".into(), alternate: None };
+            spec.promote.as_mut().unwrap().target = Target::AutoScalingGroup(nobody);
+        }),
+        ("alarms_are_ok", |spec| spec.promote.as_mut().unwrap().analysis.alarms.push("silent".into())),
     ];
     for (check, change) in cases {
         let findings = spec(change);
         assert_eq!(not_ok(&findings), [(check, Status::Failed)].into(), "{findings:#?}");
     }
     let blind = spec(|spec| {
-        let query = &mut spec.promote.as_mut().unwrap().metrics[0].queries[1];
+        let query = &mut spec.promote.as_mut().unwrap().analysis.limits[0].cloudwatch.queries[1];
         query.dimensions.insert("LoadBalancer".into(), "app/other/1".into());
     });
     assert_eq!(not_ok(&blind), [("metric_has_data", Status::Warning)].into(), "{blind:#?}");
@@ -245,7 +253,7 @@ fn the_preflight_of_a_promotion_is_checked() {
     assert_eq!(not_ok(&alarmed), [("alarms_are_ok", Status::Failed)].into());
     let parameter = examined(
         async |aws: Aws, _: String| {
-            let call = aws.ssm.put_parameter().name("/imagebuilder/web/candidate").value("text");
+            let call = aws.ssm.put_parameter().name("/bakeline/images/web/candidate").value("text");
             call.r#type(ParameterType::String).send().await.unwrap();
         },
         |_| {},

@@ -32,7 +32,7 @@ fn job(scenario: &str) -> Moment {
     let spec = std::fs::read_to_string(repository(SPEC)).unwrap();
     let checks = &spec[spec.find(CHECKS).unwrap()..];
     let health = spec.lines().find(|line| line.contains("health_check:")).unwrap();
-    baked(&[(checks, ""), (health, "    command: [bin/migrate, --check]\n    exits: 0")], scenario)
+    baked(&[(checks, ""), (health, "    command: [bin/migrate, --check]\n    expect_exit_code: 0")], scenario)
 }
 
 /// The containers under a behaviour.

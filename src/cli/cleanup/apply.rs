@@ -15,6 +15,7 @@ use crate::evidence::{Envelope, Purpose, TrustRoot, dsse};
 use crate::spec::Cleanup as Rules;
 use crate::stage::cleanup::container_images::{self, references::Definitions};
 use crate::stage::cleanup::machine_images::apply::{Applied, ApplyError, apply};
+use crate::stage::cleanup::machine_images::plan::{Refusal, check_validity};
 use crate::stage::cleanup::machine_images::removal::Snapshot;
 use crate::stage::cleanup::machine_images::retention::KeepReasons;
 use crate::stage::cleanup::machine_images::survey::Scope;
@@ -73,12 +74,10 @@ pub async fn main(args: Args, output: Output) -> Result<(), CliError> {
         PlanTarget::AutoScalingGroup { name } => name.clone(),
     };
     let groups: Vec<String> = plan.targets.iter().map(group).collect();
-    let scope = Scope {
-        service: &plan.service,
-        rules: &rules,
-        groups: groups.iter().map(String::as_str).collect(),
-        known: KeepReasons::new(),
-    };
+    let here = (account.as_str(), aws.region());
+    let refused =
+        |error: &Refusal| CliError::failed(Message::of(error), "nothing was changed; make a new plan");
+    check_validity(&plan, clock.now(), here).map_err(|error| refused(&error))?;
     let containers = super::containers(&rules, &account).filter(|_| !plan.containers.is_empty());
     let definitions = Definitions::default();
     // All of the plan or nothing: its container images are checked before the first machine image changes.
@@ -86,24 +85,28 @@ pub async fn main(args: Args, output: Output) -> Result<(), CliError> {
         let check = container_images::apply::check(&aws, &clock, scope, &definitions, &plan.containers).await;
         check.map_err(|error| container_error(&error))?;
     }
-    let mut reported = Ok(());
-    let ended = apply(&aws, &clock, &scope, &plan, (&account, aws.region()), |image, applied| {
-        if reported.is_ok() {
-            reported = report(output, image, applied);
-        }
-    })
-    .await;
-    match ended {
-        Ok(()) => reported?,
-        Err(ApplyError::Stage(error)) => return Err(failed(&error)),
-        Err(error @ ApplyError::Refused(_)) => {
-            return Err(CliError::failed(Message::of(&error), "nothing was changed; make a new plan"));
-        }
-        Err(error @ ApplyError::Stuck { .. }) => {
-            return Err(CliError::failed(
-                Message::of(&error),
-                "check whether something else changes the image",
-            ));
+    if let Some(rules) = &rules.machine_images {
+        let scope = Scope {
+            service: &plan.service,
+            rules,
+            groups: groups.iter().map(String::as_str).collect(),
+            known: KeepReasons::new(),
+        };
+        let mut reported = Ok(());
+        let ended = apply(&aws, &clock, &scope, &plan, here, |image, applied| {
+            if reported.is_ok() {
+                reported = report(output, image, applied);
+            }
+        });
+        let ended = ended.await;
+        match ended {
+            Ok(()) => reported?,
+            Err(ApplyError::Stage(error)) => return Err(failed(&error)),
+            Err(ApplyError::Refused(error)) => return Err(refused(&error)),
+            Err(error @ ApplyError::Stuck { .. }) => {
+                let hint = "check whether something else changes the image";
+                return Err(CliError::failed(Message::of(&error), hint));
+            }
         }
     }
     let Some(scope) = containers else { return Ok(()) };

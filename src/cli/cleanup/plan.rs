@@ -1,6 +1,6 @@
 //! `bakeline cleanup plan`.
 
-use std::io::IsTerminal as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use comfy_table::presets::NOTHING;
@@ -9,18 +9,19 @@ use futures::{StreamExt as _, stream};
 use serde::Serialize;
 
 use super::environments::{AT_ONCE, Environment};
-use super::{failed, scope, spec};
+use super::{failed, rules, scope, spec};
 use crate::cli::exit::CliError;
 use crate::cli::identity::{Identity, Keys};
 use crate::cli::{Output, json_line, say};
+use crate::engine::Timestamp;
 use crate::evidence::predicate::{CLEANUP_PLAN, CleanupPlan, PlannedAction, PlannedContainer};
 use crate::evidence::{ContainerIdentity, ResourceDescriptor, Statement, seal};
 use crate::spec::{ReleaseSpec, Span};
 use crate::stage::Authority;
 use crate::stage::cleanup::container_images::{self, references::Definitions};
 use crate::stage::cleanup::list_lengths;
-use crate::stage::cleanup::machine_images::plan::make_plan;
 use crate::stage::cleanup::machine_images::survey::{Inspect, Scope, Survey};
+use crate::stage::cleanup::plan::{Header, make_plan};
 use crate::stage::cleanup::plan_page::{
     container_name, container_pushed, cost, first_reasons, megabytes, page,
 };
@@ -78,7 +79,7 @@ fn price(text: &str) -> Result<f64, String> {
 
 pub async fn main(args: Args, output: Output) -> Result<(), CliError> {
     let spec = spec(&args.spec)?;
-    scope(&spec, None)?;
+    rules(&spec)?;
     let home = Identity::aws(&args.identity.clock()).await;
     let authority = args.keys.authority(&home).await?;
     let environments = Environment::all(&args.identity, &args.environment).await?;
@@ -98,7 +99,8 @@ pub async fn main(args: Args, output: Output) -> Result<(), CliError> {
         match (written, &environment.name) {
             (Ok(()), _) => {}
             (Err(error), Some(name)) => {
-                eprintln!("{name}: {error}");
+                // With standard error closed, the exit code remains.
+                let _ = writeln!(std::io::stderr(), "{name}: {error}");
                 last_error = Some(error);
             }
             (Err(error), None) => last_error = Some(error),
@@ -109,34 +111,53 @@ pub async fn main(args: Args, output: Output) -> Result<(), CliError> {
 
 /// Makes the plan for one environment.
 async fn plan(environment: &Environment, args: &Args, spec: &ReleaseSpec) -> Result<CleanupPlan, CliError> {
-    let (aws, scope) = (&environment.aws, scope(spec, environment.name.as_deref())?);
-    let max = usize::try_from(scope.rules.at_most).unwrap_or(usize::MAX);
-    let now = args.identity.clock().now();
-    let survey = Survey::take(aws, &scope, Inspect::Oldest(max), now).await.map_err(|e| failed(&e))?;
+    let (aws, account) = (&environment.aws, environment.account.as_str());
+    let (rules, now) = (rules(spec)?, args.identity.clock().now());
+    let scope = scope(spec, rules, environment.name.as_deref());
+    let survey = match &scope {
+        Some(scope) => Some(survey(environment, scope, now).await?),
+        None => None,
+    };
+    let container_scope = super::containers(rules, account);
+    let container_survey = match &container_scope {
+        Some(scope) => Some(survey_containers(environment, scope, now).await?),
+        None => None,
+    };
+    let header = Header {
+        service: &spec.service,
+        rules,
+        account,
+        region: aws.region(),
+        now,
+        valid_for: args.valid_for.as_duration(),
+        price_per_gib_month: args.price_per_gib_month,
+    };
+    let machine = survey.as_ref().zip(scope.as_ref());
+    Ok(make_plan(&header, machine, container_survey.as_ref().zip(container_scope.as_ref())))
+}
+
+async fn survey(environment: &Environment, scope: &Scope<'_>, now: Timestamp) -> Result<Survey, CliError> {
+    let aws = &environment.aws;
+    let max = usize::try_from(scope.rules.max_per_run).unwrap_or(usize::MAX);
+    let survey = Survey::take(aws, scope, Inspect::Oldest(max), now).await.map_err(|e| failed(&e))?;
     if let Some(lengths) = &survey.changed_lengths {
         let saved = list_lengths::save(aws, list_lengths::MACHINE_IMAGES, lengths).await;
         saved.map_err(|e| failed(&e))?;
     }
     survey.check_lengths().map_err(|e| failed(&e.into()))?;
-    let here = (environment.account.as_str(), aws.region());
-    let plan = make_plan(&survey, &scope, here, args.valid_for.as_duration(), args.price_per_gib_month);
-    let containers = plan_containers(environment, args, &scope).await?;
-    Ok(CleanupPlan { containers, ..plan })
+    Ok(survey)
 }
 
-/// Plans for container images, if the spec has rules for them.
-async fn plan_containers(
+async fn survey_containers(
     environment: &Environment,
-    args: &Args,
-    scope: &Scope<'_>,
-) -> Result<Vec<PlannedContainer>, CliError> {
-    let Some(scope) = super::containers(scope.rules, &environment.account) else { return Ok(Vec::new()) };
-    let (aws, now) = (&environment.aws, args.identity.clock().now());
-    let definitions = Definitions::default();
-    let survey = container_images::survey::Survey::take(aws, &scope, &definitions, now).await;
+    scope: &container_images::survey::Scope<'_>,
+    now: Timestamp,
+) -> Result<container_images::survey::Survey, CliError> {
+    let (aws, definitions) = (&environment.aws, Definitions::default());
+    let survey = container_images::survey::Survey::take(aws, scope, &definitions, now).await;
     let survey = survey.map_err(|e| failed(&e))?;
     survey.save_lengths(aws).await.map_err(|e| failed(&e))?;
-    Ok(container_images::plan::make_plan(&survey, &scope, aws.region()))
+    Ok(survey)
 }
 
 /// Signs the plan for one environment, writes it and prints it.

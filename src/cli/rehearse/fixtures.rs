@@ -17,8 +17,10 @@ use crate::engine::network::Connection;
 use crate::engine::{Clock, Network};
 use crate::evidence::{Signer, Stage, TrustRoot};
 use crate::spec::ReleaseSpec;
-use crate::spec::trial::{Kind, Source};
+use crate::spec::promote::cloudwatch::SideMetric;
+use crate::spec::promote::judge::Measured;
 use crate::stage::Authority;
+use crate::stage::promote::settings::Settings;
 use crate::stage::handover::{SPEC_FILE, SPEC_PROPERTY};
 use crate::telemetry::Telemetry;
 use crate::worker::WorkerDeps;
@@ -41,7 +43,7 @@ pub fn setup(spec: &ReleaseSpec, source: Bytes, spec_path: &str) -> Setup {
     let mut distribution: Vec<(String, String)> = spec
         .bake
         .iter()
-        .flat_map(|bake| &bake.expect)
+        .flat_map(|bake| &bake.gates.copies)
         .map(|copy| (copy.region.clone(), copy.account.clone()))
         .collect();
     if distribution.is_empty() {
@@ -57,19 +59,21 @@ pub fn setup(spec: &ReleaseSpec, source: Bytes, spec_path: &str) -> Setup {
         pipeline: spec.service.clone(),
         source,
         configuration,
-        image_pipeline: spec.bake.as_ref().and_then(|bake| bake.image_pipeline.clone()),
+        image_pipeline: spec.bake.as_ref().and_then(|bake| bake.image_pipeline()).map(str::to_owned),
         recipe: spec.bake.as_ref().and_then(recipe),
         distribution,
         test_environment: spec.test.as_ref().map(|test| TestEnvironment {
             subnets: test
-                .subnet
+                .instance
                 .iter()
+                .flat_map(|instance| &instance.subnets)
                 .chain(test.task.iter().flat_map(|task| &task.subnets))
                 .cloned()
                 .collect(),
             security_groups: test
-                .security_groups
+                .instance
                 .iter()
+                .flat_map(|instance| &instance.security_groups)
                 .chain(test.task.iter().flat_map(|task| &task.security_groups))
                 .cloned()
                 .collect(),
@@ -77,16 +81,16 @@ pub fn setup(spec: &ReleaseSpec, source: Bytes, spec_path: &str) -> Setup {
             output_bucket: test.output.as_ref().map(|output| output.bucket.clone()),
             cluster: test.task.as_ref().map(|task| task.cluster.clone()),
         }),
-        fleet: spec.promote.as_ref().map(|promote| Fleet {
+        fleet: spec.promote.as_ref().and_then(|promote| Settings::of(promote).ok()).map(|promote| Fleet {
             group: promote.group.clone(),
-            alternate: promote.turns_with.clone(),
+            alternate: promote.alternate.clone(),
             waves: promote
                 .waves
                 .iter()
                 .map(|wave| WaveGroups {
                     region: wave.region.clone().filter(|other| *other != region),
                     groups: wave.groups.clone(),
-                    alarms: wave.alarms.clone().unwrap_or_default(),
+                    alarms: wave.alarms.clone(),
                 })
                 .collect(),
             instances: INSTANCES,
@@ -118,19 +122,11 @@ fn actions(spec: &ReleaseSpec) -> [bool; 4] {
 
 /// What the recipe of a machine image or of a container needs to find.
 fn recipe(bake: &crate::spec::Bake) -> Option<RecipeFixtures> {
-    if let Some(container) = &bake.container {
-        return Some(RecipeFixtures {
-            parent_image: container.parent_image.clone(),
-            repository: Some(container.repository.clone()),
-            infrastructure: container.infrastructure.clone(),
-            distribution: container.distribution.clone(),
-        });
-    }
-    bake.recipe.as_ref().map(|recipe| RecipeFixtures {
-        parent_image: recipe.parent_image.clone(),
-        repository: None,
-        infrastructure: recipe.infrastructure.clone(),
-        distribution: recipe.distribution.clone(),
+    bake.recipe().map(|recipe| RecipeFixtures {
+        parent_image: recipe.parent_image.to_owned(),
+        repository: bake.container_recipe.as_ref().map(|recipe| recipe.repository.clone()),
+        infrastructure: recipe.infrastructure_configuration.to_owned(),
+        distribution: recipe.distribution_configuration.map(str::to_owned),
     })
 }
 
@@ -147,24 +143,24 @@ fn documents(test: &crate::spec::Test) -> BTreeMap<String, Vec<String>> {
 
 /// What the instances must publish for the judge of a trial to have numbers.
 fn published(judge: &crate::spec::Judge) -> Vec<Published> {
-    let publish = |source: &Source, measure| Published {
+    let publish = |source: &SideMetric, measure| Published {
         namespace: source.namespace.clone(),
         name: source.metric.clone(),
         dimensions: source.dimensions.clone(),
         measure,
     };
-    let mut all = vec![publish(&judge.requests, Measure::Requests)];
+    let mut all = vec![publish(&judge.requests.cloudwatch, Measure::Requests)];
     for metric in &judge.metrics {
-        let measure = match metric.kind {
-            Kind::Counts => Measure::Errors,
-            Kind::Gauge => Measure::Memory,
-            Kind::Latency => {
+        let measure = match metric.measured() {
+            Measured::Count(_) => Measure::Errors,
+            Measured::Gauge(_) => Measure::Memory,
+            Measured::Latency(latency) => {
                 // Limits of so many seconds are no limits: those are milliseconds.
-                let milliseconds = metric.thresholds.iter().any(|threshold| *threshold >= 30.0);
+                let milliseconds = latency.thresholds.iter().any(|threshold| *threshold >= 30.0);
                 Measure::Time { unit: if milliseconds { 1000.0 } else { 1.0 } }
             }
         };
-        all.push(publish(&metric.source, measure));
+        all.push(publish(&metric.cloudwatch, measure));
     }
     // AWS publishes its own.
     all.retain(|metric| !metric.namespace.starts_with("AWS/"));
@@ -175,7 +171,7 @@ fn published(judge: &crate::spec::Judge) -> Vec<Published> {
 fn home(spec: &ReleaseSpec) -> (String, String) {
     let of = |bake: &'_ crate::spec::Bake| {
         let built_by = || Some(recipe(bake)?.infrastructure);
-        bake.image_pipeline.clone().or_else(built_by)
+        bake.image_pipeline().map(str::to_owned).or_else(built_by)
     };
     let arn = spec.bake.as_ref().and_then(of).unwrap_or_default();
     let mut parts = arn.split(':').skip(3);
@@ -186,14 +182,12 @@ fn home(spec: &ReleaseSpec) -> (String, String) {
 
 /// The value the spec's metrics give a dimension.
 fn dimension(spec: &ReleaseSpec, name: &str) -> Option<String> {
-    let promote = spec.promote.as_ref()?;
-    let queries = promote.metrics.iter().flat_map(|metric| &metric.queries).map(|query| &query.dimensions);
-    let judge = promote.judge.iter();
-    let judged =
-        judge.flat_map(|judge| judge.metrics.iter().map(|metric| &metric.source).chain([&judge.requests]));
-    let mut all = queries.chain(judged.map(|source| &source.dimensions));
-    // A name that each side fills in for itself is none of the load balancer's.
-    all.find_map(|dimensions| dimensions.get(name).filter(|value| !value.contains('$')).cloned())
+    let analysis = &spec.promote.as_ref()?.analysis;
+    let limits = analysis.limits.iter().flat_map(|limit| limit.cloudwatch.dimension_values());
+    let judged = analysis.judge.iter().flat_map(|judge| judge.side_metrics());
+    let mut all = limits.chain(judged.flat_map(|metric| &metric.dimensions));
+    // A value with a placeholder is not the name of one load balancer.
+    all.find_map(|(key, value)| (key == name && !value.contains('$')).then(|| value.clone()))
 }
 
 /// SDK configuration that reaches the embedded AWS without a socket, on its clock.
@@ -236,7 +230,7 @@ pub fn environments(spec: &ReleaseSpec) -> Environments {
         region: None,
         allow: Allow { pipelines: vec!["*".to_owned()], stages: Stage::ALL.to_vec() },
     };
-    Environments::new(spec.targets.names().map(environment).collect())
+    Environments::new(spec.environments().map(environment).collect())
 }
 
 /// The network inside the embedded AWS.

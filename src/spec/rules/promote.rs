@@ -1,223 +1,220 @@
-//! Rules between the values of the `promote` section.
+//! Rules between the values of the `promote` section: its target, its way and its times.
 
 use super::{Rules, clock, seconds};
-use crate::spec::problem::{nearest, quoted};
-use crate::spec::promote::{Metric, Promote};
-use crate::spec::shape::dotted;
+use crate::spec::promote::Promote;
+use crate::spec::promote::target::Target;
 use crate::spec::span::Span;
+use crate::spec::words::dotted;
 use crate::spec::yaml::member;
 
-impl Rules<'_> {
-    pub fn promote(&mut self, promote: &Promote) {
-        self.strategy(promote);
-        self.checkpoints(&promote.checkpoints);
-        self.waves(promote);
-        let (least, most) = (promote.min_healthy_percent, promote.max_healthy_percent);
-        // `InstanceRefresh` preferences: MaxHealthyPercentage - MinHealthyPercentage is at most 100.
-        if most.saturating_sub(least) > 100 {
-            self.broken(
-                "/promote/max_healthy_percent",
-                format!(
-                    "promote.max_healthy_percent is {most}, {} above min_healthy_percent ({least})",
-                    most - least
-                ),
-                "at most 100 above it",
-                format!(
-                    "raise min_healthy_percent to {} or lower this to {}",
-                    most - 100,
-                    least.saturating_add(100)
-                ),
-            );
-        }
-        let holds = seconds(promote.hold) * promote.checkpoints.len() as u64;
-        let needed = holds + seconds(promote.bake_time);
-        if needed >= seconds(promote.timeout) {
-            self.broken(
-                "/promote/timeout",
-                format!(
-                    "promote.timeout is {}, and holding and baking alone take {}",
-                    promote.timeout,
-                    clock(needed)
-                ),
-                "more than hold x checkpoints + bake_time, with room for replacing instances",
-                format!("raise it well above {} or hold shorter", clock(needed)),
-            );
-        }
-        if promote.alarms.is_empty() && promote.metrics.is_empty() {
-            self.broken(
-                "/promote",
-                "promote has neither alarms nor metrics: nothing would be judged at its checkpoints"
-                    .to_owned(),
-                "at least one alarm or metric",
-                "name a CloudWatch alarm: alarms: [web-5xx]",
-            );
-        }
-        let names = promote.metrics.iter().map(|metric| metric.name.clone());
-        self.unique("/promote/metrics", "/name", "metric", names);
-        for (index, metric) in promote.metrics.iter().enumerate() {
-            let room = ("a checkpoint holds for", "a hold has time for", "promote.hold", promote.hold);
-            self.metric(&format!("/promote/metrics/{index}"), metric, room);
-        }
-    }
+/// The way of a promotion, as the rules see it.
+pub(in crate::spec) struct Way {
+    /// Key of the way.
+    pub key: &'static str,
+    /// Shares in percent, in the order of the spec, without the last one of 100.
+    pub steps: Vec<u8>,
+    /// All holds together, in seconds.
+    pub holds: u64,
+    /// The shortest hold.
+    pub shortest: Span,
+}
 
-    fn checkpoints(&mut self, checkpoints: &[u8]) {
-        for (index, pair) in checkpoints.windows(2).enumerate() {
-            if let &[before, after] = pair
-                && after <= before
-            {
-                let pointer = format!("/promote/checkpoints/{}", index + 1);
-                let what = format!("{} is {after}, after {before}", dotted(&pointer));
-                self.broken(
-                    &pointer,
-                    what,
-                    "every checkpoint above the one before it",
-                    "sort them, each once",
-                );
-            }
+impl Way {
+    fn of(promote: &Promote) -> Option<Self> {
+        if let Some(rolling) = &promote.rolling {
+            let steps: Vec<u8> = rolling.steps.iter().map(|step| step.percent).collect();
+            let holds = seconds(rolling.hold) * (steps.len() as u64 + 1);
+            return Some(Self { key: "rolling", steps, holds, shortest: rolling.hold });
         }
-        if let Some(&last) = checkpoints.last()
-            && last != 100
-        {
-            let pointer = format!("/promote/checkpoints/{}", checkpoints.len() - 1);
-            let what = format!("the last checkpoint is {last}");
-            self.broken(
-                &pointer,
-                what,
-                "100 as the last checkpoint",
-                "a refresh that ends lower leaves a mixed fleet",
-            );
-        }
-    }
-
-    /// `room` is the time there is for its datapoints: what has it, the same in other words, what sets it, and how long it is.
-    pub fn metric(&mut self, pointer: &str, metric: &Metric, room: (&str, &str, &str, Span)) {
-        let (has, time, setting, hold) = room;
-        let name = dotted(pointer);
-        match (metric.at_least, metric.at_most) {
-            (None, None) => self.broken(
-                pointer,
-                format!("{name} ({}) has no bound", metric.name),
-                "at_most or at_least, or both",
-                "for example at_most: 1.0",
-            ),
-            (Some(least), Some(most)) if least > most => self.broken(
-                &member(pointer, "at_least"),
-                format!("{name}.at_least is {least}, above at_most ({most})"),
-                "a value not above at_most",
-                "are the two swapped?",
-            ),
-            _ => {}
-        }
-        let period = seconds(metric.period);
-        // `MetricStat` of GetMetricData, member Period.
-        if !matches!(period, 1 | 5 | 10 | 20 | 30) && !period.is_multiple_of(60) {
-            let what = format!("{name}.period is {}", metric.period);
-            let expected = "1s, 5s, 10s, 20s, 30s or whole minutes, as CloudWatch keeps datapoints";
-            self.broken(
-                &member(pointer, "period"),
-                what,
-                expected,
-                format!("round it to {}m", period.div_ceil(60)),
-            );
-        }
-        let needed = period * u64::from(metric.min_datapoints);
-        if needed > seconds(hold) {
-            self.broken(
-                &member(pointer, "min_datapoints"),
-                format!(
-                    "{name} needs {} datapoints of {}, which take {}, and {has} {hold}",
-                    metric.min_datapoints,
-                    metric.period,
-                    clock(needed)
-                ),
-                format!("no more datapoints than {time}"),
-                format!("raise {setting} to {} or ask for fewer", clock(needed)),
-            );
-        }
-        let queries = member(pointer, "queries");
-        let ids_are_unique =
-            self.unique(&queries, "/id", "query", metric.queries.iter().map(|query| query.id.clone()));
-        for (index, query) in metric.queries.iter().enumerate() {
-            for (key, value) in &query.dimensions {
-                // `Dimension`: Name 1-255 characters, Value 1-1024.
-                if key.is_empty() || key.len() > 255 || value.is_empty() || value.len() > 1024 {
-                    let at = member(&format!("{queries}/{index}/dimensions"), key);
-                    let expected = "a name of 1 to 255 characters with a value of 1 to 1024";
-                    self.broken(
-                        &at,
-                        format!("{} is empty or too long", dotted(&at)),
-                        expected,
-                        "see the metric in CloudWatch",
-                    );
-                }
-            }
-        }
-        if ids_are_unique {
-            self.expression(pointer, metric);
-        }
-    }
-
-    fn expression(&mut self, pointer: &str, metric: &Metric) {
-        let name = dotted(pointer);
-        let Some(expression) = &metric.expression else {
-            if metric.queries.len() > 1 {
-                let what = format!(
-                    "{name} ({}) has {} queries and no expression",
-                    metric.name,
-                    metric.queries.len()
-                );
-                self.broken(
-                    pointer,
-                    what,
-                    "an expression over their ids",
-                    "for example expression: 100 * errors / requests",
-                );
-            }
-            return;
-        };
-        let at = member(pointer, "expression");
-        let used = identifiers(expression);
-        let before = self.problems.len();
-        for &identifier in &used {
-            if !metric.queries.iter().any(|query| query.id == identifier) {
-                let near = nearest(identifier, metric.queries.iter().map(|query| query.id.as_str()));
-                let hint = near.map_or_else(
-                    || "metric math calls a query by its id, and writes functions in capitals".to_owned(),
-                    |near| format!("did you mean {near}?"),
-                );
-                let what =
-                    format!("the expression uses {}, which no query has as its id", quoted(identifier));
-                self.broken(&at, what, "ids of the queries beside it", hint);
-            }
-        }
-        if self.problems.len() > before {
-            // A misspelt id is one mistake, not also an unused query.
-            return;
-        }
-        for (index, query) in metric.queries.iter().enumerate() {
-            if !used.contains(&query.id.as_str()) {
-                let at = format!("{pointer}/queries/{index}/id");
-                let what = format!("the query {} is not used in the expression", quoted(&query.id));
-                self.broken(&at, what, "every query in the expression", "use it there or remove it");
-            }
-        }
+        let blue_green = promote.blue_green.as_ref()?;
+        let holds = blue_green.steps.iter().map(|step| step.hold.unwrap_or(blue_green.hold));
+        let holds = holds.chain([blue_green.hold]);
+        Some(Self {
+            key: "blue_green",
+            steps: blue_green.steps.iter().map(|step| step.percent).collect(),
+            holds: holds.clone().map(seconds).sum(),
+            shortest: holds.min().unwrap_or(blue_green.hold),
+        })
     }
 }
 
-/// The names a metric math expression uses for queries: words that begin in lower case, outside of quotes.
-/// Functions and keywords of metric math are written in capitals.
-fn identifiers(expression: &str) -> Vec<&str> {
-    let mut found = Vec::new();
-    let in_word = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
-    for (index, part) in expression.split(['"', '\'']).enumerate() {
-        if index % 2 == 1 {
-            continue;
+impl Rules<'_> {
+    pub fn promote(&mut self, promote: &Promote) {
+        if !self.supported(promote) {
+            return;
         }
-        for word in part.split(|letter| !in_word(letter)) {
-            if word.starts_with(|first: char| first.is_ascii_lowercase()) && !found.contains(&word) {
-                found.push(word);
+        // The schema has refused a promotion without a way.
+        let Some(way) = Way::of(promote) else { return };
+        self.target(promote);
+        self.steps(&way);
+        self.capacity(promote);
+        self.canary(promote);
+        self.analysis(promote, &way);
+        self.judge_of(promote, &way);
+        self.waves(promote, &way);
+    }
+
+    /// Whether this version promotes to every target of the spec.
+    fn supported(&mut self, promote: &Promote) -> bool {
+        let in_waves = promote.waves.iter().enumerate().flat_map(|(wave, targets)| {
+            let targets = targets.targets.iter().enumerate();
+            targets.map(move |(at, target)| (format!("/promote/waves/{wave}/targets/{at}"), target))
+        });
+        let mut all = std::iter::once(("/promote/target".to_owned(), &promote.target)).chain(in_waves);
+        // One message: the other targets are of the same kind, or wrong for the same reason.
+        let unsupported = all.find_map(|(pointer, target)| {
+            target.auto_scaling_group().err().map(|unsupported| (pointer, unsupported))
+        });
+        let Some((pointer, unsupported)) = unsupported else { return true };
+        let at = member(&pointer, unsupported.kind);
+        self.broken(
+            &at,
+            format!("{} is not supported yet", dotted(&at)),
+            "auto_scaling_group, the only kind of target that this version promotes to",
+            "the other keys of this section are valid; until the kind is supported, remove the section",
+        );
+        false
+    }
+
+    fn target(&mut self, promote: &Promote) {
+        const ALTERNATE: &str = "/promote/target/auto_scaling_group/alternate";
+        let Target::AutoScalingGroup(group) = &promote.target else { return };
+        match (&promote.blue_green, &group.alternate) {
+            (Some(_), None) => self.broken(
+                "/promote/target/auto_scaling_group",
+                "promote.target.auto_scaling_group has no alternate, and the way is blue_green".to_owned(),
+                "the name of the second group",
+                "for example alternate: web-green",
+            ),
+            (Some(_), Some(other)) if *other == group.name => self.broken(
+                ALTERNATE,
+                format!("promote.target.auto_scaling_group.alternate is {other}, as its name is"),
+                "another group",
+                "a group cannot alternate with itself",
+            ),
+            (None, Some(_)) => self.broken(
+                ALTERNATE,
+                "promote.target.auto_scaling_group.alternate is given, and the way is rolling".to_owned(),
+                "alternate only with blue_green",
+                "remove it, or write blue_green in place of rolling",
+            ),
+            _ => {}
+        }
+        let steps = promote.blue_green.iter().flat_map(|way| way.steps.iter().enumerate());
+        for (index, _) in steps.filter(|(_, step)| step.hold.is_some()) {
+            let pointer = format!("/promote/blue_green/steps/{index}/hold");
+            self.broken(
+                &pointer,
+                format!("{} is not supported yet for an auto_scaling_group", dotted(&pointer)),
+                "blue_green.hold for every step",
+                "remove it, or set blue_green.hold to the longest hold",
+            );
+        }
+    }
+
+    fn steps(&mut self, way: &Way) {
+        for (index, pair) in way.steps.windows(2).enumerate() {
+            if let &[before, after] = pair
+                && after <= before
+            {
+                let pointer = format!("/promote/{}/steps/{}/percent", way.key, index + 1);
+                let what = format!("{} is {after}, after {before}", dotted(&pointer));
+                self.broken(&pointer, what, "every step above the one before it", "sort the steps");
             }
         }
     }
-    found
+
+    /// How much of an Auto Scaling group is replaced at a time.
+    fn capacity(&mut self, promote: &Promote) {
+        let Some(rolling) = &promote.rolling else { return };
+        let keys = [
+            ("min_healthy_percent", rolling.min_healthy_percent.is_some()),
+            ("max_healthy_percent", rolling.max_healthy_percent.is_some()),
+            ("warmup", rolling.warmup.is_some()),
+        ];
+        let missing: Vec<&str> = keys.iter().filter(|(_, given)| !given).map(|(key, _)| *key).collect();
+        if !missing.is_empty() {
+            self.broken(
+                "/promote/rolling",
+                format!("promote.rolling has no {}", missing.join(", no ")),
+                "min_healthy_percent, max_healthy_percent and warmup for an auto_scaling_group",
+                "for example min_healthy_percent: 100, max_healthy_percent: 125, warmup: 2m",
+            );
+        }
+        let (Some(min), Some(max)) = (rolling.min_healthy_percent, rolling.max_healthy_percent) else {
+            return;
+        };
+        // `InstanceRefresh` preferences: MaxHealthyPercentage - MinHealthyPercentage is at most 100.
+        if max.saturating_sub(min) > 100 {
+            self.broken(
+                "/promote/rolling/max_healthy_percent",
+                format!(
+                    "promote.rolling.max_healthy_percent is {max}, {} above min_healthy_percent ({min})",
+                    max - min
+                ),
+                "at most 100 above min_healthy_percent",
+                format!(
+                    "raise min_healthy_percent to {}, or lower max_healthy_percent to {}",
+                    max - 100,
+                    min.saturating_add(100)
+                ),
+            );
+        }
+    }
+
+    fn canary(&mut self, promote: &Promote) {
+        if promote.canary.is_none() {
+            return;
+        }
+        if promote.blue_green.is_some() {
+            self.broken(
+                "/promote/canary",
+                "promote.canary is given, and the way is blue_green".to_owned(),
+                "canary only with rolling",
+                "remove it: the first steps of blue_green expose the image to a small share of the traffic",
+            );
+        }
+        if promote.analysis.alarms.is_empty() {
+            self.broken(
+                "/promote/analysis",
+                "promote.analysis has no alarm: without a running worker, nothing would stop the refresh after the \
+                 canary phase"
+                    .to_owned(),
+                "at least one CloudWatch alarm, which AWS itself watches during the refresh",
+                "for example alarms: [web-5xx]",
+            );
+        }
+    }
+
+    fn analysis(&mut self, promote: &Promote, way: &Way) {
+        let needed = way.holds + seconds(promote.soak.duration);
+        if needed >= seconds(promote.timeout) {
+            self.broken(
+                "/promote/timeout",
+                format!("promote.timeout is {}, and holds and soak alone take {}", promote.timeout, clock(needed)),
+                "more than all holds and the soak, with time to replace instances",
+                format!("raise it well above {}, or shorten the holds", clock(needed)),
+            );
+        }
+        let analysis = &promote.analysis;
+        if analysis.alarms.is_empty() && analysis.limits.is_empty() {
+            self.broken(
+                "/promote",
+                "promote.analysis has neither alarms nor limits: nothing would decide at its steps".to_owned(),
+                "at least one alarm or limit",
+                "for example analysis: { alarms: [web-5xx] }",
+            );
+        }
+        let names = analysis.limits.iter().map(|limit| limit.name.clone());
+        self.unique("/promote/analysis/limits", "/name", "limit", names);
+        for (index, limit) in analysis.limits.iter().enumerate() {
+            let time = self.hold_of(way);
+            self.limit(&format!("/promote/analysis/limits/{index}"), limit, (&time, way.shortest), &[]);
+        }
+    }
+
+    /// The key that sets the holds of a way.
+    pub(super) fn hold_of(&self, way: &Way) -> String {
+        format!("promote.{}.hold", way.key)
+    }
 }

@@ -7,7 +7,7 @@ use aws_sdk_cloudwatch::types::{
 
 use crate::aws::{Aws, AwsError};
 use crate::engine::{StageError, Timestamp};
-use crate::spec::Metric;
+use crate::spec::Limit;
 
 /// The value of a metric: the mean of its datapoints, to six digits. This very number is judged and recorded.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -41,9 +41,9 @@ pub fn window(from: Timestamp, to: Timestamp, period: u32) -> Option<(i64, i64)>
 ///
 /// # Errors
 /// The call failed. A result that `CloudWatch` calls partial or forbidden is no error: it has no value.
-pub async fn read(aws: &Aws, metric: &Metric, from: Timestamp, to: Timestamp) -> Result<MetricValue, StageError> {
+pub async fn read(aws: &Aws, metric: &Limit, from: Timestamp, to: Timestamp) -> Result<MetricValue, StageError> {
     let none = MetricValue { value: None, samples: 0 };
-    let Some((start, end)) = window(from, to, metric.period.as_secs()) else { return Ok(none) };
+    let Some((start, end)) = window(from, to, metric.period().as_secs()) else { return Ok(none) };
     let (queries, id) = queries(metric);
     let pages = aws
         .cloudwatch
@@ -76,9 +76,9 @@ pub fn mean(values: &[f64]) -> MetricValue {
 
 /// How a value leaves the bounds of its metric; none if it is within them. A value that is not a number is outside.
 #[must_use]
-pub fn breach(metric: &Metric, value: f64) -> Option<String> {
+pub fn breach(metric: &Limit, value: f64) -> Option<String> {
     let name = &metric.name;
-    match (metric.at_most, metric.at_least) {
+    match (metric.max, metric.min) {
         (Some(max), _) if value.is_nan() || value > max => Some(format!("{name} is {value}, above the limit of {max}")),
         (_, Some(min)) if value.is_nan() || value < min => Some(format!("{name} is {value}, below the limit of {min}")),
         _ => None,
@@ -86,24 +86,25 @@ pub fn breach(metric: &Metric, value: f64) -> Option<String> {
 }
 
 /// The queries of a metric, and the id of the query whose data are returned.
-fn queries(metric: &Metric) -> (Vec<MetricDataQuery>, String) {
-    let period = i32::try_from(metric.period.as_secs()).unwrap_or(i32::MAX);
-    let mut queries: Vec<MetricDataQuery> = Vec::with_capacity(metric.queries.len() + 1);
-    for query in &metric.queries {
+fn queries(metric: &Limit) -> (Vec<MetricDataQuery>, String) {
+    let period = i32::try_from(metric.period().as_secs()).unwrap_or(i32::MAX);
+    let (wanted, expression) = (metric.cloudwatch.queries(), &metric.cloudwatch.expression);
+    let mut queries: Vec<MetricDataQuery> = Vec::with_capacity(wanted.len() + 1);
+    for query in &wanted {
         let mut stored = Stored::builder().namespace(&query.namespace).metric_name(&query.metric);
         for (name, value) in &query.dimensions {
             stored = stored.dimensions(Dimension::builder().name(name).value(value).build());
         }
         let stat = MetricStat::builder().metric(stored.build()).period(period).stat(&query.statistic).build();
-        let asked = metric.expression.is_none();
+        let asked = expression.is_none();
         queries.push(MetricDataQuery::builder().id(&query.id).metric_stat(stat).return_data(asked).build());
     }
-    let Some(expression) = &metric.expression else {
-        let id = metric.queries.first().map(|query| query.id.clone()).unwrap_or_default();
+    let Some(expression) = expression else {
+        let id = wanted.first().map(|query| query.id.clone()).unwrap_or_default();
         return (queries, id);
     };
     let mut id = "value".to_owned();
-    while metric.queries.iter().any(|query| query.id == id) {
+    while wanted.iter().any(|query| query.id == id) {
         id.push('_');
     }
     queries.push(

@@ -3,6 +3,7 @@
 use super::arn;
 use super::build::calls;
 use super::build::status::{self, Build, BuildPhase};
+use super::error::BakeError;
 use super::images::output::BuildOutput;
 use super::recipe::plan::RecipePlan;
 use crate::engine::{StageError, Timestamp};
@@ -39,17 +40,15 @@ impl Inputs {
     /// The source cannot be read, the spec has mistakes, or its resources are not in the worker's region.
     pub async fn load(cx: &mut Cx, began: Timestamp) -> Result<Self, StageError> {
         let source = Source::open(cx).await?;
-        cx.act_in(Stage::Bake, source.spec.targets.bake.as_deref()).await?;
         let bake = source.spec.bake().map_err(StageError::config)?.clone();
+        cx.act_in(Stage::Bake, bake.environment.as_deref()).await?;
         let build_from = BuildFrom::read(&source, &bake)?;
         let arn = build_from.arn();
         let (account, region) = arn::account_and_region(arn)
-            .ok_or_else(|| StageError::Config(format!("`{arn}` in bake is not an ARN")))?;
+            .ok_or_else(|| BakeError::NotAnArn { arn: arn.to_owned() })?;
         if region != cx.aws.region() {
-            return Err(StageError::Config(format!(
-                "`{arn}` in bake is in {region}; this worker works in {}",
-                cx.aws.region()
-            )));
+            let (arn, found, region) = (arn.to_owned(), region.to_owned(), cx.aws.region().to_owned());
+            return Err(BakeError::OtherRegion { arn, found, region }.into());
         }
         let account = account.to_owned();
         Ok(Self { source, bake, build_from, account, began })
@@ -59,13 +58,13 @@ impl Inputs {
 impl BuildFrom {
     fn read(source: &Source, bake: &spec::Bake) -> Result<Self, StageError> {
         let service = &source.spec.service;
-        let plan = match (&bake.image_pipeline, &bake.recipe, &bake.container) {
-            (Some(arn), None, None) => return Ok(Self::ImagePipeline(arn.clone())),
+        let plan = match (bake.image_pipeline(), &bake.image_recipe, &bake.container_recipe) {
+            (Some(arn), None, None) => return Ok(Self::ImagePipeline(arn.to_owned())),
             (None, Some(recipe), None) => RecipePlan::of(service, recipe, &source.files),
             (None, None, Some(container)) => RecipePlan::of_container(service, container, &source.files),
-            _ => Err("bake has not exactly one of image_pipeline, recipe and container".to_owned()),
+            _ => return Err(BakeError::NoSource.into()),
         };
-        plan.map(|plan| Self::Recipe(Box::new(plan))).map_err(StageError::Config)
+        Ok(Self::Recipe(Box::new(plan?)))
     }
 
     /// The ARN of the image pipeline, or of the recipe's infrastructure configuration.
@@ -99,10 +98,11 @@ pub fn output_of_available(
     match BuildPhase::of(&build.status) {
         BuildPhase::Available => expected_output(inputs, cx, build, image),
         BuildPhase::Ended if status::ends_after_available(&build.status) => {
-            Err(StageError::Rejected(status::failure_summary(image, build)))
+            Err(BakeError::BuildFailed { summary: status::failure_summary(image, build) }.into())
         }
         BuildPhase::Running | BuildPhase::Ended => {
-            Err(StageError::NotYet(format!("image build {image} was available and is {}", build.status)))
+            let (build, status) = (image.to_owned(), build.status.clone());
+            Err(BakeError::NoLongerAvailable { build, status }.into())
         }
     }
 }
@@ -115,9 +115,8 @@ pub fn expected_output(
     image: &str,
 ) -> Result<BuildOutput, StageError> {
     let output =
-        BuildOutput::of(&build.images, &build.containers, image, &inputs.bake.expect, &inputs.account)
-            .map_err(StageError::Rejected)?;
-    if let Some(name) = &inputs.bake.parameter {
+        BuildOutput::of(&build.images, &build.containers, image, &inputs.bake.gates.copies, &inputs.account)?;
+    if let Some(name) = inputs.bake.parameter() {
         output.reaches(cx.aws.region(), name)?;
     }
     Ok(output)

@@ -3,6 +3,7 @@
 
 mod arn;
 mod build;
+mod error;
 mod gates;
 mod images;
 mod inputs;
@@ -138,7 +139,7 @@ impl Machine for Bake {
                 undo::confirm_cancellation(&inputs.account, cx, image, reason).await
             }
             Self::UndoRemovingImages { image, empty_reads, removed, reason } => {
-                let expected = &inputs.bake.expect;
+                let expected = &inputs.bake.gates.copies;
                 undo::remove_images(&inputs.account, expected, cx, image, empty_reads, removed, reason).await
             }
             Self::UndoKeepingImages { image, reason } => {

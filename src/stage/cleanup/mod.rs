@@ -6,6 +6,7 @@
 pub mod container_images;
 pub mod list_lengths;
 pub mod machine_images;
+pub mod plan;
 pub mod plan_page;
 mod reaping;
 mod record;
@@ -100,6 +101,8 @@ pub struct Inputs {
 /// Why a cleanup does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
+    #[error("the release spec has no cleanup.machine_images")]
+    NoMachineRules,
     #[error("cleanup removes nothing after a failed promotion: {reason}")]
     FailedPromotion { reason: String },
     #[error("the promotion statement cannot be read")]
@@ -108,31 +111,55 @@ pub enum StartError {
 
 impl ModuleError for StartError {
     fn class(&self) -> ErrorClass {
-        ErrorClass::Rejected
+        match self {
+            Self::NoMachineRules => ErrorClass::Config,
+            Self::FailedPromotion { .. } | Self::Promotion(_) => ErrorClass::Rejected,
+        }
     }
 }
 
 impl Inputs {
-    fn scope(&self) -> Scope<'_> {
-        Scope {
+    /// The scope for machine images, if the spec has rules for them.
+    fn scope(&self) -> Option<Scope<'_>> {
+        Some(Scope {
             service: &self.release.spec.service,
-            rules: &self.rules,
-            groups: self.release.spec.promote.iter().map(|promote| promote.group.as_str()).collect(),
+            rules: self.rules.machine_images.as_ref()?,
+            groups: self.release.spec.promote.iter().flat_map(groups).collect(),
             known: self.known.clone(),
-        }
+        })
+    }
+
+    /// The scope for machine images, in states that only exist with rules for them.
+    fn machine_scope(&self) -> Result<Scope<'_>, StartError> {
+        self.scope().ok_or(StartError::NoMachineRules)
     }
 
     /// The scope for container images, if the spec has rules for them.
     fn container_scope(&self, region: &str) -> Option<container_images::survey::Scope<'_>> {
-        let rules = self.rules.containers.as_ref()?;
+        let rules = self.rules.container_images.as_ref()?;
         let known = container_images::steps::release_images(&self.release, region);
         Some(container_images::survey::Scope { rules, account: &self.account, known })
     }
 
     /// How many machine images this action changes at most.
     fn max_per_run(&self) -> usize {
-        usize::try_from(self.rules.at_most).unwrap_or(MAX_IMAGES).min(MAX_IMAGES)
+        let max = self.rules.machine_images.as_ref().map_or(0, |rules| rules.max_per_run);
+        usize::try_from(max).unwrap_or(MAX_IMAGES).min(MAX_IMAGES)
     }
+}
+
+/// The Auto Scaling groups of a promotion in its own environment and region: its target, and those of waves beside it.
+#[must_use]
+pub fn groups(promote: &spec::Promote) -> Vec<&str> {
+    let mut groups: Vec<&str> = promote.auto_scaling_group().into_iter().collect();
+    for wave in &promote.waves {
+        let is_beside = wave.region.is_none()
+            && wave.environment.as_ref().is_none_or(|name| Some(name) == promote.environment.as_ref());
+        for target in wave.targets.iter().filter(|_| is_beside) {
+            groups.extend(target.auto_scaling_group().ok().map(|group| group.name.as_str()));
+        }
+    }
+    groups
 }
 
 impl StageMachine for Cleanup {
@@ -140,7 +167,8 @@ impl StageMachine for Cleanup {
 
     async fn load(cx: &mut Cx, at: Timestamp) -> Result<Inputs, StageError> {
         let release = Release::open(cx, Stage::Cleanup, at).await?;
-        cx.act_in(Stage::Cleanup, release.spec.targets.cleanup.as_deref()).await?;
+        let rules = release.spec.cleanup().map_err(StageError::config)?.clone();
+        cx.act_in(Stage::Cleanup, rules.environment.as_deref()).await?;
         let promotion = promotion(&release)?;
         if let Some(Promotion {
             outcome: PromotionOutcome::RolledBack | PromotionOutcome::Indeterminate,
@@ -150,7 +178,6 @@ impl StageMachine for Cleanup {
         {
             return Err(StartError::FailedPromotion { reason: reason.clone() }.into());
         }
-        let rules = release.spec.cleanup().map_err(StageError::config)?.clone();
         let region = cx.aws.region();
         let account = match release.chain.containers() {
             [] => release.image_in(region)?.account.clone(),

@@ -37,7 +37,7 @@ pub fn cleanup(
         let retained = survey.map(|survey| survey.retained_snapshots_of(removal)).unwrap_or_default();
         RemovedImage {
             image: removal.identity(&inputs.account, region),
-            reason: retention::removal_reason(&inputs.rules),
+            reason: inputs.rules.machine_images.as_ref().map(retention::removal_reason).unwrap_or_default(),
             deregistered: removal.deregistered,
             snapshots: removal.outcomes(&retained),
         }

@@ -37,8 +37,13 @@ struct Counts {
 
 /// Signs and hands over what stays and what was removed.
 pub async fn seal(done: Vec<PendingRemoval>, inputs: &Inputs, cx: &Cx) -> Result<Step<Cleanup>, StageError> {
-    let inspect = Inspect::Oldest(inputs.max_per_run());
-    let survey = Survey::take(&cx.aws, &inputs.scope(), inspect, cx.now()).await?;
+    let survey = match inputs.scope() {
+        Some(scope) => {
+            let inspect = Inspect::Oldest(inputs.max_per_run());
+            Survey::take(&cx.aws, &scope, inspect, cx.now()).await?
+        }
+        None => Survey::empty(cx.now()),
+    };
     if let Some(removal) = done.iter().find(|done| done.deregistered && survey.image(&done.id).is_some()) {
         return Err(StillListed { image: removal.id.clone() }.into());
     }

@@ -42,8 +42,11 @@ pub async fn tag_release(inputs: &Inputs, cx: &Cx) -> Result<Step<Cleanup>, Stag
 
 /// Surveys the images and queues those that are due. Changed list lengths are saved first.
 pub async fn survey(inputs: &Inputs, cx: &Cx) -> Result<Step<Cleanup>, StageError> {
+    let Some(scope) = inputs.scope() else {
+        return Ok(Step::Next(Cleanup::ContainerImages { done: Vec::new(), calls: 0 }));
+    };
     let inspect = Inspect::Oldest(inputs.max_per_run());
-    let survey = Survey::take(&cx.aws, &inputs.scope(), inspect, cx.now()).await?;
+    let survey = Survey::take(&cx.aws, &scope, inspect, cx.now()).await?;
     if let Some(lengths) = &survey.changed_lengths {
         list_lengths::save(&cx.aws, list_lengths::MACHINE_IMAGES, lengths).await?;
     }
@@ -89,7 +92,7 @@ pub async fn quarantine(
     };
     let queued = queue.remove(at);
     let only = [queued.image.clone()];
-    let survey = Survey::take(&cx.aws, &inputs.scope(), Inspect::Only(&only), cx.now()).await?;
+    let survey = Survey::take(&cx.aws, &inputs.machine_scope()?, Inspect::Only(&only), cx.now()).await?;
     survey.check_lengths()?;
     if let Some(queued) = advance(&cx.aws, &survey, queued, cx.now()).await? {
         queue.insert(at, queued);
@@ -100,7 +103,7 @@ pub async fn quarantine(
 /// Waits for quarantines that end soon, and stores in the token what is about to be removed.
 pub async fn wait(images: Vec<String>, inputs: &Inputs, cx: &Cx) -> Result<Step<Cleanup>, StageError> {
     let now = cx.now();
-    let survey = Survey::take(&cx.aws, &inputs.scope(), Inspect::Only(&images), now).await?;
+    let survey = Survey::take(&cx.aws, &inputs.machine_scope()?, Inspect::Only(&images), now).await?;
     survey.check_lengths()?;
     let (mut due, mut longest_wait) = (Vec::new(), None);
     for id in &images {
@@ -162,7 +165,7 @@ pub async fn remove(
     }
     let next = queue.remove(0);
     let only = [next.id.clone()];
-    let survey = Survey::take(&cx.aws, &inputs.scope(), Inspect::Only(&only), cx.now()).await?;
+    let survey = Survey::take(&cx.aws, &inputs.machine_scope()?, Inspect::Only(&only), cx.now()).await?;
     survey.check_lengths()?;
     let retained = survey.retained_snapshots_of(&next);
     let removal = if next.deregistered {

@@ -3,6 +3,7 @@
 pub mod chain;
 pub mod cost;
 mod digest;
+pub mod error;
 pub mod read;
 
 pub use chain::{ALGORITHM, Chain, Position};

@@ -9,6 +9,7 @@ use futures::{StreamExt, TryStreamExt};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::cost::{BlockCount, PIECE};
+use super::error::ContentError;
 use super::chain::{BLOCK_SIZE, BLOCKS_PER_GIB, BlockDigest, BlockHasher, Chain, Position};
 use crate::aws::{AwsError, Class, ServiceError};
 use crate::digest::Sha256;
@@ -34,18 +35,18 @@ pub async fn volumes(ec2: &aws_sdk_ec2::Client, image: &str) -> Result<Vec<Volum
     let answer = ec2.describe_images().image_ids(image).send().await;
     let answer = answer.map_err(|error| stale_if_missing(AwsError::new("ec2:DescribeImages", image, error)))?;
     let found = answer.images.unwrap_or_default().into_iter().next();
-    let found = found.ok_or_else(|| StageError::NotYet(format!("{image} is not found")))?;
+    let found = found.ok_or_else(|| ContentError::NotFound { image: image.to_owned() })?;
     let mut volumes = Vec::new();
     for mapping in found.block_device_mappings.unwrap_or_default() {
         let Some(ebs) = mapping.ebs else { continue };
         let gib = ebs.volume_size.and_then(|size| u32::try_from(size).ok());
         let (Some(device), Some(snapshot), Some(gib)) = (mapping.device_name, ebs.snapshot_id, gib) else {
-            return Err(StageError::NotYet(format!("EC2 reports a volume of {image} without name, snapshot or size")));
+            return Err(ContentError::IncompleteVolume { image: image.to_owned() }.into());
         };
         volumes.push(Volume { device, snapshot, gib });
     }
     if volumes.is_empty() {
-        return Err(StageError::Rejected(format!("{image} has no EBS volume: there is no content to read")));
+        return Err(ContentError::NoVolume { image: image.to_owned() }.into());
     }
     volumes.sort_by(|a, b| a.device.cmp(&b.device));
     Ok(volumes)
@@ -53,7 +54,7 @@ pub async fn volumes(ec2: &aws_sdk_ec2::Client, image: &str) -> Result<Vec<Volum
 
 /// An object that was found before and is missing now: a stale read.
 fn stale_if_missing(error: AwsError) -> StageError {
-    if error.class == Class::Missing { StageError::NotYet(error.to_string()) } else { error.into() }
+    if error.class == Class::Missing { StageError::RetryLater(error) } else { error.into() }
 }
 
 /// Counts the written blocks of an image.
@@ -133,7 +134,7 @@ impl Listed {
 
 /// Lists the next piece of a volume's blocks, and says whether more follow. Skips empty pages.
 async fn listed(ebs: &Ebs, volume: &Volume, from: u32) -> Result<(Vec<Listed>, bool), StageError> {
-    let inconsistent = |what: &str| StageError::NotYet(format!("EBS lists {what} of {}", volume.snapshot));
+    let inconsistent = |what| ContentError::InconsistentList { what, snapshot: volume.snapshot.clone() };
     let start = i32::try_from(from).map_err(|_| inconsistent("a block beyond the end of a volume"))?;
     // EBS refuses a start index at the end of the volume.
     if u64::from(from) >= u64::from(volume.gib).saturating_mul(BLOCKS_PER_GIB) {
@@ -145,21 +146,19 @@ async fn listed(ebs: &Ebs, volume: &Volume, from: u32) -> Result<(Vec<Listed>, b
     while let Some(page) = pages.next().await {
         let page = page.map_err(|error| list_error(volume, error))?;
         if page.block_size.is_some_and(|size| usize::try_from(size) != Ok(BLOCK_SIZE)) {
-            return Err(StageError::Rejected(format!(
-                "the blocks of {} do not have {BLOCK_SIZE} bytes; the content digest is defined for that size only",
-                volume.snapshot
-            )));
+            let snapshot = volume.snapshot.clone();
+            return Err(ContentError::BlockSize { snapshot, expected: BLOCK_SIZE }.into());
         }
         let more = page.next_token.is_some();
         let mut blocks = Vec::new();
         for block in page.blocks.unwrap_or_default() {
             let index = block.block_index.and_then(|index| u32::try_from(index).ok());
             let (Some(index), Some(token)) = (index, block.block_token) else {
-                return Err(inconsistent("a block without index or token"));
+                return Err(inconsistent("a block without index or token").into());
             };
             let least = blocks.last().map_or(from, |last: &Listed| last.index.saturating_add(1));
             if index < least {
-                return Err(inconsistent("blocks out of order"));
+                return Err(inconsistent("blocks out of order").into());
             }
             blocks.push(Listed { index, token });
         }
@@ -187,7 +186,7 @@ where
             async move {
                 let sum = task
                     .await
-                    .map_err(|_| StageError::NotYet(format!("the task that read block {index} ended early")))?;
+                    .map_err(|source| ContentError::Aborted { index, source })?;
                 Ok((index, sum?))
             }
         })
@@ -205,13 +204,13 @@ async fn fetch(ebs: Ebs, snapshot: String, block: Listed) -> Result<BlockDigest,
         answer.map_err(|error| stale_if_missing(AwsError::new("ebs:GetSnapshotBlock", name(), error)))?;
     let mut hasher = BlockHasher::default();
     while let Some(chunk) = answer.block_data.next().await {
-        let chunk = chunk.map_err(|_| StageError::NotYet(format!("the response with {} was cut off", name())))?;
+        let chunk = chunk.map_err(|source| ContentError::CutOff { block: name(), source })?;
         hasher.update(&chunk);
     }
     let (digest, sum) =
-        hasher.finish().ok_or_else(|| StageError::NotYet(format!("{} is incomplete", name())))?;
+        hasher.finish().ok_or_else(|| ContentError::Incomplete { block: name() })?;
     if answer.checksum.as_deref() != Some(STANDARD.encode(digest.as_bytes()).as_str()) {
-        return Err(StageError::NotYet(format!("{} does not have the checksum that EBS reports", name())));
+        return Err(ContentError::Checksum { block: name() }.into());
     }
     Ok(sum)
 }

@@ -13,7 +13,6 @@ use super::log::Entry;
 use super::target::{DeploymentTarget, Ended, Hold};
 use crate::engine::{Progress, StageError, Timestamp};
 use crate::evidence::predicate::DecisionAction;
-use crate::spec::trial::Inconclusive;
 use crate::stage::context::Cx;
 
 /// What was decided at a hold.
@@ -111,9 +110,9 @@ async fn compare<D: DeploymentTarget>(
     let input = AnalysisInput { judge, sides, periods: history.periods.clone() };
     let windows = input.windows(&cx.aws).await?;
     let look = input.judge(&windows)?;
-    let approval = match (judge.inconclusive, &judge.approval) {
-        (Inconclusive::Ask, Some(action)) => Some(approval::read(cx, action).await?),
-        _ => None,
+    let approval = match judge.on_inconclusive.approval_action() {
+        Some(action) => Some(approval::read(cx, action).await?),
+        None => None,
     };
     let elapsed = now.since(hold.since).as_secs();
     let mut decision =
@@ -125,7 +124,10 @@ async fn compare<D: DeploymentTarget>(
     if decision == Decision::Continue && history.periods.last().is_none_or(|period| period.1 == 0) {
         decision = Decision::Wait("no window of this step is complete".to_owned());
     }
-    history.analysis = Some(input.result(&look, &windows));
+    // A comparison that has no verdict at all yet is not recorded.
+    if history.periods.len() > 1 || !matches!(decision, Decision::Wait(_)) {
+        history.analysis = Some(input.result(&look, &windows));
+    }
     let seen = &look.exposure;
     Ok(match decision {
         Decision::Wait(why) => Decision::Wait(format!(

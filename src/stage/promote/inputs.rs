@@ -22,11 +22,11 @@ pub struct Inputs {
     pub at: Timestamp,
     /// The Region of the first target.
     pub home: String,
-    /// The Regions of the waves.
-    pub regions: BTreeMap<String, RegionContext>,
+    /// The environments and Regions of the waves. None is that of the first target.
+    pub regions: BTreeMap<(Option<String>, Option<String>), RegionContext>,
 }
 
-/// A Region of a wave.
+/// The environment and Region of a wave.
 #[derive(Debug)]
 pub struct RegionContext {
     pub aws: Aws,
@@ -41,17 +41,19 @@ impl Inputs {
     /// The input artifact cannot be read or does not verify, or it has no image in a Region of the spec.
     pub async fn load(cx: &mut Cx, at: Timestamp) -> Result<Self, StageError> {
         let release = Release::open(cx, Stage::Promote, at).await?;
-        cx.act_in(Stage::Promote, release.spec.targets.promote.as_deref()).await?;
         let promote = release.spec.promote().map_err(|missing| StageError::Config(missing.to_string()))?;
-        let settings = Settings::of(promote);
+        cx.act_in(Stage::Promote, promote.environment.as_deref()).await?;
+        let settings =
+            Settings::of(promote).map_err(|unsupported| StageError::Config(unsupported.to_string()))?;
         let home = cx.aws.region().to_owned();
         let subject = Subject::MachineImage(release.image_in(&home)?.clone());
         let mut regions = BTreeMap::new();
         for wave in &settings.waves {
-            let region = wave.region.as_ref().unwrap_or(&home);
-            if !regions.contains_key(region) {
-                let image = release.image_in(region)?.clone();
-                regions.insert(region.clone(), RegionContext { aws: cx.aws.in_region(region), image });
+            let key = (wave.environment.clone(), wave.region.clone());
+            if !regions.contains_key(&key) {
+                let aws = clients_of(wave, cx).await?;
+                let image = release.image_in(aws.region())?.clone();
+                regions.insert(key, RegionContext { aws, image });
             }
         }
         Ok(Self { release, settings, subject, at, home, regions })
@@ -81,8 +83,18 @@ impl Inputs {
     /// # Errors
     /// [`StageError::Bug`] when there are none.
     pub fn region_of(&self, wave: &WaveSettings) -> Result<&RegionContext, StageError> {
-        let region = wave.region.as_deref().unwrap_or(&self.home);
-        let found = self.regions.get(region);
-        found.ok_or_else(|| StageError::Bug(format!("there are no clients for {region}")))
+        let found = self.regions.get(&(wave.environment.clone(), wave.region.clone()));
+        found.ok_or_else(|| StageError::Bug(format!("there are no clients for the wave {}", wave.name)))
     }
+}
+
+/// The clients of a wave: under the role of its own environment, if it has one, and in its own Region.
+async fn clients_of(wave: &WaveSettings, cx: &Cx) -> Result<Aws, StageError> {
+    let mut acting = cx.clone();
+    if wave.environment.is_some() {
+        // A role is assumed by the worker, not by the role of another environment.
+        acting.aws = cx.home.clone();
+        acting.act_in(Stage::Promote, wave.environment.as_deref()).await?;
+    }
+    Ok(wave.region.as_deref().map_or_else(|| acting.aws.clone(), |region| acting.aws.in_region(region)))
 }

@@ -10,7 +10,7 @@ use crate::engine::Timestamp;
 use crate::evidence::predicate::{
     AlarmReading, Decision, DecisionAction, Measurement, Preflight, Promotion, PromotionOutcome,
 };
-use crate::spec::Metric;
+use crate::spec::Limit;
 
 /// The path of the report in the artifact.
 pub const REPORT: &str = crate::evidence::layout::PROMOTE_REPORT;
@@ -109,8 +109,8 @@ fn decision(settings: &Settings, began: Timestamp, entry: &Entry) -> Decision {
 }
 
 /// One measurement for each limit of a metric.
-fn measurements(metric: &Metric, value: Option<f64>, samples: u32) -> Vec<Measurement> {
-    let statistic = match (&metric.expression, metric.queries.as_slice()) {
+fn measurements(metric: &Limit, value: Option<f64>, samples: u32) -> Vec<Measurement> {
+    let statistic = match (&metric.cloudwatch.expression, metric.cloudwatch.queries().as_slice()) {
         (None, [query]) => query.statistic.clone(),
         (expression, _) => expression.clone().unwrap_or_default(),
     };
@@ -124,7 +124,7 @@ fn measurements(metric: &Metric, value: Option<f64>, samples: u32) -> Vec<Measur
         samples: u64::from(samples),
         holds: enough && is_within,
     };
-    let max = metric.at_most.map(|limit| measure("max", limit, value.is_some_and(|value| value <= limit)));
-    let min = metric.at_least.map(|limit| measure("min", limit, value.is_some_and(|value| value >= limit)));
+    let max = metric.max.map(|limit| measure("max", limit, value.is_some_and(|value| value <= limit)));
+    let min = metric.min.map(|limit| measure("min", limit, value.is_some_and(|value| value >= limit)));
     max.into_iter().chain(min).collect()
 }

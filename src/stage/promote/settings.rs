@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use crate::spec::{self, Judge, Metric};
+use crate::spec::promote::target::UnsupportedTarget;
+use crate::spec::promote::wave::Wave;
+use crate::spec::{self, Judge, Limit, Span};
 
 /// The way in which a target takes the new version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,57 +40,79 @@ pub struct Settings {
     /// `CloudWatch` alarms of which none may go off.
     pub alarms: Vec<String>,
     /// Metrics with bounds.
-    pub limits: Vec<Metric>,
+    pub limits: Vec<Limit>,
     /// What canary and baseline are compared on.
     pub judge: Option<Judge>,
+    /// Instances of the canary and of the baseline; for blue/green, the fewest of each side.
+    pub size: u32,
     pub waves: Vec<WaveSettings>,
-    /// Groups of a wave that are refreshed at a time.
-    pub max_concurrent: u16,
     pub timeout: Duration,
 }
 
 /// A wave: groups that follow together.
 #[derive(Clone, Debug, PartialEq)]
 pub struct WaveSettings {
+    /// Name of the wave in reports.
+    pub name: String,
     /// Names of the Auto Scaling groups, in the order in which they begin.
     pub groups: Vec<String>,
+    /// The environment of the groups; none for that of the first group.
+    pub environment: Option<String>,
     /// The Region of the groups; none for that of the first group.
     pub region: Option<String>,
+    /// Groups of the wave that are refreshed at a time.
+    pub max_concurrent: u16,
     pub alarms: Vec<String>,
-    pub limits: Vec<Metric>,
+    pub limits: Vec<Limit>,
 }
 
 impl Settings {
     /// Reads the settings from the spec.
-    #[must_use]
-    pub fn of(promote: &spec::Promote) -> Self {
-        let wave = |wave: &spec::Wave| WaveSettings {
-            groups: wave.groups.clone(),
-            region: wave.region.clone(),
-            alarms: wave.alarms.as_ref().unwrap_or(&promote.alarms).clone(),
-            limits: wave.metrics.as_ref().unwrap_or(&promote.metrics).clone(),
+    ///
+    /// # Errors
+    /// [`UnsupportedTarget`] when a target is not an Auto Scaling group.
+    pub fn of(promote: &spec::Promote) -> Result<Self, UnsupportedTarget> {
+        let (target, analysis) = (promote.target.auto_scaling_group()?, &promote.analysis);
+        let wave = |wave: &Wave| {
+            let groups = wave.targets.iter().map(|target| Ok(target.auto_scaling_group()?.name.clone()));
+            let own = wave.analysis.clone().unwrap_or_default();
+            Ok(WaveSettings {
+                name: wave.name.clone(),
+                groups: groups.collect::<Result<_, UnsupportedTarget>>()?,
+                environment: wave.environment.clone(),
+                region: wave.region.clone(),
+                max_concurrent: wave.max_concurrent,
+                alarms: own.alarms.unwrap_or_else(|| analysis.alarms.clone()),
+                limits: own.limits.unwrap_or_else(|| analysis.limits.clone()),
+            })
         };
-        Self {
-            group: promote.group.clone(),
-            alternate: promote.turns_with.clone(),
-            way: match promote.strategy {
-                spec::Strategy::Canary => Way::CanaryThenRolling,
-                spec::Strategy::BlueGreen => Way::BlueGreen,
-                spec::Strategy::Rolling => Way::Rolling,
+        let (rolling, blue_green) = (promote.rolling.as_ref(), promote.blue_green.as_ref());
+        let replaced = rolling.iter().flat_map(|way| &way.steps).map(|step| step.percent);
+        let shifted = blue_green.iter().flat_map(|way| &way.steps).map(|step| step.percent);
+        // A spec without a way has been refused; the shortest hold would be its hold.
+        let hold = rolling.map(|way| way.hold).or_else(|| blue_green.map(|way| way.hold));
+        let min_size = blue_green.map_or(1, |way| way.min_size);
+        Ok(Self {
+            group: target.name.clone(),
+            alternate: target.alternate.clone(),
+            way: match (blue_green, promote.canary) {
+                (Some(_), _) => Way::BlueGreen,
+                (None, Some(_)) => Way::CanaryThenRolling,
+                (None, None) => Way::Rolling,
             },
-            steps: promote.checkpoints.clone(),
-            hold: promote.hold.as_secs(),
-            min_healthy_percent: promote.min_healthy_percent,
-            max_healthy_percent: promote.max_healthy_percent,
-            warmup: promote.instance_warmup.as_secs(),
-            soak: promote.bake_time.as_secs(),
-            alarms: promote.alarms.clone(),
-            limits: promote.metrics.clone(),
-            judge: promote.judge.clone(),
-            waves: promote.waves.iter().map(wave).collect(),
-            max_concurrent: promote.at_once,
+            steps: replaced.chain(shifted).chain([100]).collect(),
+            hold: hold.map_or(60, Span::as_secs),
+            min_healthy_percent: rolling.and_then(|way| way.min_healthy_percent).unwrap_or(100),
+            max_healthy_percent: rolling.and_then(|way| way.max_healthy_percent).unwrap_or(100),
+            warmup: rolling.and_then(|way| way.warmup).map_or(0, Span::as_secs),
+            soak: promote.soak.duration.as_secs(),
+            alarms: analysis.alarms.clone(),
+            limits: analysis.limits.clone(),
+            judge: analysis.judge.clone(),
+            size: promote.canary.map_or(min_size, |canary| canary.size),
+            waves: promote.waves.iter().map(wave).collect::<Result<_, UnsupportedTarget>>()?,
             timeout: promote.timeout.as_duration(),
-        }
+        })
     }
 
     /// The settings of one group of a wave: a rolling deployment, guarded by the wave's alarms and limits.
@@ -111,6 +135,12 @@ impl Settings {
     #[must_use]
     pub fn groups(&self) -> usize {
         1 + self.waves.iter().map(|wave| wave.groups.len()).sum::<usize>()
+    }
+
+    /// Groups of any wave that are rolled back at a time: the fewest that a wave allows.
+    #[must_use]
+    pub fn max_concurrent(&self) -> u16 {
+        self.waves.iter().map(|wave| wave.max_concurrent).min().unwrap_or(1)
     }
 
     /// The percentage of a step; 100 for every step past the last.

@@ -12,7 +12,8 @@ use super::analysis::guards::{Due, Finding, Readings, action, find};
 use super::settings::{Settings, Way};
 use crate::engine::Timestamp;
 use crate::evidence::predicate::DecisionAction;
-use crate::spec::{Metric, Query, Span};
+use crate::spec::promote::cloudwatch::CloudWatch;
+use crate::spec::{Limit, Query, Span};
 use crate::stage::aws_view::alarms::AlarmState;
 use crate::stage::aws_view::metric_data::MetricValue;
 
@@ -20,20 +21,26 @@ pub const OLD: &str = "ami-00000000000000001";
 pub const NEW: &str = "ami-00000000000000002";
 pub const TEMPLATE: &str = "lt-00000000000000001";
 
-fn metric(name: &str) -> Metric {
-    Metric {
+fn metric(name: &str) -> Limit {
+    Limit {
         name: name.into(),
-        queries: vec![Query {
+        cloudwatch: CloudWatch {
+            period: Span::from_secs(60),
+            namespace: None,
+            metric: None,
+            dimensions: BTreeMap::new(),
+            statistic: None,
+            queries: vec![Query {
             id: "errors".into(),
             namespace: "AWS/ApplicationELB".into(),
             metric: "HTTPCode_Target_5XX_Count".into(),
             dimensions: BTreeMap::new(),
             statistic: "Sum".into(),
-        }],
-        expression: None,
-        period: Span::from_secs(60),
-        at_most: Some(1.0),
-        at_least: None,
+            }],
+            expression: None,
+        },
+        max: Some(1.0),
+        min: None,
         min_datapoints: 5,
     }
 }
@@ -54,7 +61,7 @@ pub fn settings() -> Settings {
         limits: vec![metric("errors")],
         judge: None,
         waves: Vec::new(),
-        max_concurrent: 10,
+        size: 1,
         timeout: Duration::from_hours(8),
     }
 }
@@ -112,7 +119,7 @@ fn readings_with_fewer_values_than_the_spec_are_unknown() {
 #[test]
 fn a_value_must_be_a_number_within_both_limits() {
     let mut settings = settings();
-    settings.limits[0].at_least = Some(0.2);
+    settings.limits[0].min = Some(0.2);
     for (value, healthy) in [(0.1, false), (0.2, true), (1.0, true), (1.1, false), (f64::NAN, false)] {
         let finding = found(&settings, &readings(AlarmState::Ok, Some(value), 5));
         assert_eq!(finding == Finding::Healthy, healthy, "{value}");

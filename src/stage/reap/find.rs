@@ -10,9 +10,9 @@ use super::{Leftover, LeftoverKind, Run, tasks};
 use crate::aws::{Aws, AwsError};
 use crate::engine::StageError;
 use crate::engine::key::tag;
-use crate::spec::ReleaseSpec;
-use crate::stage::aws_view::image_references::Inventory;
+use crate::spec::{Bake, ReleaseSpec};
 use crate::stage::aws_view::canary_groups::is_canary_group;
+use crate::stage::aws_view::image_references::Inventory;
 
 /// Prefix of the name of every test instance.
 const TEST_INSTANCES: &str = "bakeline-test-";
@@ -35,8 +35,8 @@ impl<'a> Builds<'a> {
     pub fn of(spec: &'a ReleaseSpec) -> Self {
         let bake = spec.bake.as_ref();
         Self::Of {
-            image_pipeline: bake.and_then(|bake| bake.image_pipeline.as_deref()),
-            recipe: bake.and_then(|bake| bake.recipe.as_ref()).map(|_| spec.service.as_str()),
+            image_pipeline: bake.and_then(Bake::image_pipeline),
+            recipe: bake.and_then(|bake| bake.image_recipe.as_ref()).map(|_| spec.service.as_str()),
         }
     }
 }

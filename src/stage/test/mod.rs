@@ -33,8 +33,8 @@ impl StageMachine for Test {
 
     async fn load(cx: &mut Cx, at: Timestamp) -> Result<Inputs, StageError> {
         let release = Release::open(cx, Stage::Test, at).await?;
-        cx.act_in(Stage::Test, release.spec.targets.test.as_deref()).await?;
         let test = release.spec.test().map_err(StageError::config)?.clone();
+        cx.act_in(Stage::Test, test.environment.as_deref()).await?;
         if let Some(task) = test.task.clone() {
             let image = release.container_in(cx.aws.region())?.clone();
             return Ok(Inputs::Task(Box::new(TaskInputs { release, test, task, image })));
@@ -60,8 +60,8 @@ impl StageMachine for Test {
                 instance::undo::confirm_termination(cx, instance, reason).await
             }
             Self::Task { task } => task::unwind_without_inputs(task, cx).await,
-            forward @ (Self::Launching
-            | Self::LaunchingOnDemand
+            forward @ (Self::Launching { .. }
+            | Self::LaunchingOnDemand { .. }
             | Self::Booting { .. }
             | Self::SendingChecks { .. }
             | Self::RunningChecks { .. }
@@ -81,7 +81,7 @@ impl Machine for Test {
 
     fn start(inputs: &Inputs) -> Self {
         match inputs {
-            Inputs::Instance(_) => Self::Launching,
+            Inputs::Instance(_) => Self::Launching { subnet: 0 },
             Inputs::Task(_) => TaskTest::Registering.into(),
         }
     }

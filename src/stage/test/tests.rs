@@ -19,8 +19,9 @@ fn states() -> Vec<(&'static str, Test)> {
     let reason = || Failure::new(FailureKind::JobFailed, "the stage was not done by its deadline");
     let since = Timestamp(1_767_229_200);
     vec![
-        ("launching", Test::Launching),
-        ("launching_on_demand", Test::LaunchingOnDemand),
+        ("launching", Test::Launching { subnet: 0 }),
+        ("launching_in_the_second_subnet", Test::Launching { subnet: 1 }),
+        ("launching_on_demand", Test::LaunchingOnDemand { subnet: 0 }),
         ("booting", Test::Booting { instance: instance(), since }),
         ("sending_checks", Test::SendingChecks { instance: instance(), commands: commands()[..1].to_vec() }),
         ("running_checks", Test::RunningChecks { instance: instance(), commands: commands(), since }),
@@ -66,8 +67,8 @@ fn the_commands_of_20_checks_fit_in_a_token() {
         let instance = INSTANCE.to_owned();
         let commands = commands.clone();
         let grown = match state {
-            Test::Launching => Test::Launching,
-            Test::LaunchingOnDemand => Test::LaunchingOnDemand,
+            Test::Launching { .. } => Test::Launching { subnet: u8::MAX },
+            Test::LaunchingOnDemand { .. } => Test::LaunchingOnDemand { subnet: u8::MAX },
             Test::Booting { .. } => Test::Booting { instance, since },
             Test::SendingChecks { .. } => Test::SendingChecks { instance, commands },
             Test::RunningChecks { .. } => Test::RunningChecks { instance, commands, since },
@@ -97,7 +98,7 @@ fn undo_terminates_the_instance_from_every_state() {
     for (name, state) in states() {
         let undo = state.clone().undo(reason.clone());
         let expected = match name {
-            "launching" | "launching_on_demand" => Test::UndoFindingInstances { empty_reads: 0, reason: reason.clone() },
+            "launching" | "launching_in_the_second_subnet" | "launching_on_demand" => Test::UndoFindingInstances { empty_reads: 0, reason: reason.clone() },
             "sealing" | "sealing_after_soak" | "undo_finding_instances" | "undo_terminating" | "undo_confirming_termination" => state.clone(),
             _ => Test::UndoTerminating { instance: INSTANCE.into(), empty_reads: 0, reason: reason.clone() },
         };

@@ -10,7 +10,7 @@ use bakeline::evidence::Stage;
 use bakeline::evidence::predicate::{PlannedAction, PlannedContainer};
 use bakeline::stage::cleanup::container_images::apply::{Applied, ApplyError, apply};
 use bakeline::stage::cleanup::container_images::image::{ImageKey, Status};
-use bakeline::stage::cleanup::container_images::plan::{Refusal, make_plan};
+use bakeline::stage::cleanup::container_images::plan::{Refusal, planned_images};
 use bakeline::stage::cleanup::container_images::references::Definitions;
 use bakeline::stage::cleanup::container_images::retention::{Disposition, KeepReasons};
 use bakeline::stage::cleanup::container_images::survey::{Scope, Survey};
@@ -71,7 +71,7 @@ fn two(world: &mut World, fixture: &Fixture) {
 
 impl Fixture {
     fn container_scope(&self) -> Scope<'_> {
-        let rules = self.scope().rules.containers.as_ref().unwrap();
+        let rules = self.rules().container_images.as_ref().unwrap();
         Scope { rules, account: &self.account, known: KeepReasons::new() }
     }
 
@@ -81,7 +81,7 @@ impl Fixture {
     }
 
     async fn plan(&self) -> Vec<PlannedContainer> {
-        make_plan(&self.container_survey().await.unwrap(), &self.container_scope(), &self.region)
+        planned_images(&self.container_survey().await.unwrap(), &self.container_scope(), &self.region)
     }
 
     async fn apply(&self, plan: &[PlannedContainer]) -> Result<Vec<(ImageKey, Applied)>, ApplyError> {

@@ -6,7 +6,8 @@ use std::time::Duration;
 use bakeline::aws::Aws;
 use bakeline::engine::{Clock, StageError};
 use bakeline::evidence::Stage;
-use bakeline::spec::ReleaseSpec;
+use bakeline::evidence::predicate::CleanupPlan;
+use bakeline::spec::{self, ReleaseSpec};
 use bakeline::stage::cleanup::machine_images::advance::advance;
 use bakeline::stage::cleanup::machine_images::quarantine::{Next, RemovalStep};
 use bakeline::stage::cleanup::machine_images::queue::QueuedImage;
@@ -15,6 +16,7 @@ use bakeline::stage::cleanup::machine_images::removal::{
 };
 use bakeline::stage::cleanup::machine_images::retention::{Disposition, KeepReasons};
 use bakeline::stage::cleanup::machine_images::survey::{Inspect, Scope, Survey};
+use bakeline::stage::cleanup::plan::{Header, make_plan};
 use bakeline::telemetry::Telemetry;
 use bakeline::worker::journal::Journal;
 use bakeline_rehearsal::cloud::Cloud;
@@ -91,12 +93,30 @@ fn run(spec: &str, prepare: impl FnOnce(&mut World, &Fixture), test: impl AsyncF
 
 impl Fixture {
     pub fn scope(&self) -> Scope<'_> {
-        let (rules, group) = (self.spec.cleanup().unwrap(), self.group());
+        let (rules, group) = (self.rules().machine_images.as_ref().unwrap(), self.group());
         Scope { service: &self.spec.service, rules, groups: vec![group], known: KeepReasons::new() }
     }
 
+    pub fn rules(&self) -> &spec::Cleanup {
+        self.spec.cleanup().unwrap()
+    }
+
+    /// The plan that follows from a survey, valid for a day.
+    pub fn make_plan(&self, survey: &Survey, price_per_gib_month: Option<f64>) -> CleanupPlan {
+        let header = Header {
+            service: &self.spec.service,
+            rules: self.rules(),
+            account: &self.account,
+            region: &self.region,
+            now: survey.at,
+            valid_for: Duration::from_hours(24),
+            price_per_gib_month,
+        };
+        make_plan(&header, Some((survey, &self.scope())), None)
+    }
+
     pub fn group(&self) -> &str {
-        &self.spec.promote.as_ref().unwrap().group
+        self.spec.promote.as_ref().unwrap().auto_scaling_group().unwrap()
     }
 
     pub async fn survey(&self, focus: Inspect<'_>) -> Result<Survey, StageError> {

@@ -7,7 +7,6 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bakeline::stage::cleanup::machine_images::apply::apply;
-use bakeline::stage::cleanup::machine_images::plan::make_plan;
 use bakeline::stage::cleanup::machine_images::survey::Inspect;
 use bakeline_rehearsal::faults::{Fault, FaultPlan};
 use bakeline_rehearsal::services::ec2;
@@ -103,7 +102,7 @@ async fn clean_up(fixture: &Fixture, round: Option<&Round>, meanwhile: impl FnOn
     let scope = fixture.scope();
     let here = (fixture.account.as_str(), fixture.region.as_str());
     let survey = fixture.survey(Inspect::Oldest(100)).await.unwrap();
-    let plan = make_plan(&survey, &scope, here, DAY, None);
+    let plan = fixture.make_plan(&survey, None);
     fixture.cloud.with_world(meanwhile);
     if let Some(round) = round {
         fixture.cloud.set_faults(faults(round));

@@ -197,7 +197,7 @@ fn an_invalid_source_is_a_configuration_error() {
     let pending = &PendingJob::of_each_stage()[0];
     let place = pending.uri();
     let good = String::from_utf8(unpack(&pending.body).remove(SPEC).unwrap()).unwrap();
-    let broken = good.replacen("version: 1", "version: 2", 1).replacen("service: web", "servise: web", 1);
+    let broken = good.replacen("version: 2", "version: 3", 1).replacen("service: web", "servise: web", 1);
     let huge = format!("{good}# {}\n", "x".repeat(256 << 10));
     let elsewhere = good.replacen("imagebuilder:eu-west-1", "imagebuilder:eu-west-2", 1);
     let with = |spec: &str| and_files(&pending.body, [(SPEC.to_owned(), spec.as_bytes().to_vec())]);
@@ -215,7 +215,7 @@ fn an_invalid_source_is_a_configuration_error() {
             with(&broken),
             wrong_kind,
             &[
-                "bakeline.yaml:2:10: version is the number 2",
+                "bakeline.yaml:2:10: version is the number 3",
                 "bakeline.yaml:3:1: unknown key \"servise\"",
                 "did you mean",
             ],
@@ -227,7 +227,7 @@ fn an_invalid_source_is_a_configuration_error() {
             &["bakeline.yaml:1:1"],
         ),
         ("an empty spec", with(""), wrong_kind, &["bakeline.yaml:1:1"]),
-        ("no bake section", with("version: 1\nservice: web\n"), wrong_kind, &["bake"]),
+        ("no bake section", with("version: 2\nservice: web\n"), wrong_kind, &["bake"]),
         ("another region", with(&elsewhere), wrong_kind, &["eu-west-2", "this worker works in eu-west-1"]),
         (
             "a huge spec",

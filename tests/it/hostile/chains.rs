@@ -159,7 +159,7 @@ fn cases() -> Vec<Case> {
         case("an unknown test result", AFTER_TEST, Signed(|draft| draft.said.get_mut(TEST).unwrap()["predicate"]["result"] = json!("MOSTLY")), &["test result cannot be read", "MOSTLY"]).is("JobFailed"),
         case("no spec", LATER, Signed(|draft| draft.rewrite("source/bakeline.yaml", None)), &["the input artifact has no source/bakeline.yaml"]).is("ConfigurationError"),
         case("a malformed spec", LATER, Signed(|draft| draft.rewrite("source/bakeline.yaml", Some(b"version: one\nservice: web\nbakery: {}\n"))), &["bakeline.yaml:1:10: version is \"one\"", "bakeline.yaml:3:1: unknown key \"bakery\""]).is("ConfigurationError"),
-        case("a spec without the stage", LATER, Signed(|draft| draft.rewrite("source/bakeline.yaml", Some(b"version: 1\nservice: web\n"))), &["bakeline.yaml", "section"]).is("ConfigurationError"),
+        case("a spec without the stage", LATER, Signed(|draft| draft.rewrite("source/bakeline.yaml", Some(b"version: 2\nservice: web\n"))), &["bakeline.yaml", "section"]).is("ConfigurationError"),
     ]
 }
 

@@ -151,8 +151,8 @@ fn a_bad_image_never_touches_production() {
 #[test]
 fn a_slow_image_is_rolled_back() {
     let spec = variant(&[(
-        "        tempering: 1.0\n",
-        "        tempering: 1.0\n      - name: slow\n        kind: latency\n        thresholds: [0.06]\n        source: {namespace: Web, metric: Seconds, dimensions: {AutoScalingGroupName: $group}}\n      - name: errors again\n        kind: counts\n        weight: 0.0\n        role: informational\n        source: {namespace: Web, metric: Errors, dimensions: {AutoScalingGroupName: $group}}\n",
+        "      metrics:\n",
+        "      metrics:\n        - name: slow\n          latency: { thresholds: [0.06] }\n          cloudwatch: {namespace: Web, metric: Seconds, dimensions: {AutoScalingGroupName: $group}}\n        - name: errors-again\n          count: {}\n          effect: none\n          cloudwatch: {namespace: Web, metric: Errors, dimensions: {AutoScalingGroupName: $group}}\n",
     )]);
     let end = play(&before(&spec, "images: {baked: {instance: {latency: 80ms}}}\n"), Meanwhile::Nothing);
     check("slow", end, &rolled_back("slow", Some("fail"), 5.0));
@@ -167,7 +167,7 @@ fn an_image_that_does_not_boot_is_taken_back_before_it_serves() {
             world.ec2.capacity_shortages.push(CapacityShortage::default());
         }),
     );
-    check("no capacity", end, &rolled_back("did not come up", None, 5.0));
+    check("no capacity", end, &rolled_back("did not come into service", None, 5.0));
 }
 
 #[test]
@@ -194,7 +194,7 @@ fn what_is_wrong_before_the_start_stops_it_there() {
         "StartInstanceRefresh",
         json!({"AutoScalingGroupName": GROUP}),
     );
-    let expected = refused("not this action's");
+    let expected = refused("another process started it");
     // Someone else's refresh brings the old image again: how many are in service is its own affair.
     let end = play(&moment, Meanwhile::Nothing);
     assert_eq!(end.record()["outcome"], "indeterminate");
@@ -282,12 +282,12 @@ fn without_numbers_nothing_passes() {
     check(
         "no requests",
         play(&before(&none, ""), Meanwhile::Nothing),
-        &rolled_back("BROKEN", Some("broken"), 5.0),
+        &rolled_back("ERROR", Some("error"), 5.0),
     );
     let few = before(SPEC, "traffic: {requests_per_minute: 60}\n");
     let end = play(&few, Meanwhile::Nothing);
     check("too few requests", end, &rolled_back("INCONCLUSIVE", Some("inconclusive"), 100.0));
-    let wait = variant(&[("    longest: 1h\n", "    longest: 1h\n    inconclusive: wait\n")]);
+    let wait = variant(&[("      timeout: 1h\n      min_requests", "      timeout: 1h\n      on_inconclusive: { wait: {} }\n      min_requests")]);
     // At this rate the requests come together, later than the rollback would have.
     let end = play(&before(&wait, "traffic: {requests_per_minute: 60}\n"), Meanwhile::Nothing);
     assert!(end.minutes > 60, "{}", end.minutes);
@@ -310,7 +310,7 @@ fn a_side_that_is_hurt_proves_nothing() {
         );
     };
     let end = play(&before(SPEC, ""), Meanwhile::At(6, happens));
-    check("no baseline", end, &rolled_back("baseline", Some("broken"), 5.0));
+    check("no baseline", end, &rolled_back("baseline", Some("error"), 5.0));
     let happens = |moment: &Moment, world: &mut World| {
         let name = group_of("canary", moment, world);
         let groups = ask(
@@ -382,5 +382,5 @@ fn a_rolling_promotion_asks_for_no_trial() {
     let promoted = Expected { verdict: None, ..PROMOTED };
     check("rolling", play(&before(ROLLING, ""), Meanwhile::Nothing), &promoted);
     let bad = before(ROLLING, "images: {baked: {instance: {error_rate: 0.06}}}\n");
-    check("rolling and bad", play(&bad, Meanwhile::Nothing), &rolled_back("error-share", None, 2000.0));
+    check("rolling and bad", play(&bad, Meanwhile::Nothing), &rolled_back("error-percent", None, 2000.0));
 }

@@ -139,7 +139,7 @@ fn what_goes_wrong_in_a_wave_takes_the_image_back_from_every_group() {
                 let input = json!({"AutoScalingGroupName": "web-e", "ScalingProcesses": ["Launch"]});
                 ask(moment, world, "autoscaling", "SuspendProcesses", input);
             },
-            "web-e cannot follow: suspended: Launch",
+            "web-e cannot take the image: suspended: Launch",
         ),
         (
             "the instance type is nowhere to be had",
@@ -259,7 +259,7 @@ fn a_group_that_turns_out_unfit_at_its_turn_takes_the_image_back_from_every_grou
     let mut moment = before(SPEC, "");
     unfit(&mut moment);
     let mut end = play(&moment, Meanwhile::Nothing);
-    check("unfit", &mut end, "rolled_back", "web-d cannot follow", &ALL_OLD, 5.0);
+    check("unfit", &mut end, "rolled_back", "web-d cannot take the image", &ALL_OLD, 5.0);
 }
 
 /// What CodePipeline's answer ends: calls between two of them are one slice's.
@@ -291,10 +291,16 @@ fn a_minute(records: &[Record]) -> BTreeMap<String, u64> {
 /// The waves of a spec of so many groups, in four waves, and a quarter of them at a time at most.
 fn two_hundred() -> String {
     let names: Vec<String> = (1..200).map(|number| format!("web-{number:03}")).collect();
-    let waves: String =
-        names.chunks(50).map(|wave| format!("    - groups: [{}]\n", wave.join(", "))).collect();
-    let old = "    - groups: [web-a, web-b]\n    - groups: [web-c, web-d, web-e]\n    - region: eu-central-1\n      groups: [web-f]\n      alarms: [web-f-5xx]\n  at_once: 2\n";
-    variant_of(SPEC, &[(old, &format!("{waves}  at_once: 10\n")), ("timeout: 8h", "timeout: 20h")])
+    let wave = |(number, groups): (usize, &[String])| {
+        let targets: Vec<String> =
+            groups.iter().map(|name| format!("{{ auto_scaling_group: {{ name: {name} }} }}")).collect();
+        format!("    - {{ name: wave-{number}, targets: [{}] }}\n", targets.join(", "))
+    };
+    let waves: String = (1..).zip(names.chunks(50)).map(wave).collect();
+    let spec = std::fs::read_to_string(crate::support::repository(SPEC)).unwrap();
+    let (_, old) = spec.split_once("  waves:\n").unwrap();
+    let (old, _) = old.split_once("  timeout:").unwrap();
+    variant_of(SPEC, &[(old, &waves), ("timeout: 8h", "timeout: 20h")])
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use aws_sdk_imagebuilder::types::{self as wire, Image, ImageScanningConfiguration};
 
+use super::super::error::BakeError;
 use super::super::images::availability::BuiltImage;
 use super::super::images::container;
 use super::super::recipe::plan::{RecipeKind, RecipePlan};
@@ -32,7 +33,11 @@ pub async fn start_pipeline(cx: &Cx, pipeline: &str, service: &str) -> Result<St
         .map_err(|error| AwsError::new("imagebuilder:StartImagePipelineExecution", pipeline, error))?;
     answer
         .image_build_version_arn
-        .ok_or_else(|| StageError::NotYet(format!("{pipeline} gave no ARN for its build")))
+        .ok_or_else(|| no_arn("imagebuilder:StartImagePipelineExecution", pipeline))
+}
+
+fn no_arn(operation: &'static str, target: &str) -> StageError {
+    BakeError::IncompleteResponse { operation, target: target.to_owned(), member: "ARN of a build" }.into()
 }
 
 /// What a build of a recipe is started with.
@@ -63,7 +68,7 @@ pub async fn start_recipe(cx: &Cx, plan: &RecipePlan, recipe: &str, request: Bui
         .map_err(|error| AwsError::new("imagebuilder:CreateImage", recipe, error))?;
     answer
         .image_build_version_arn
-        .ok_or_else(|| StageError::NotYet(format!("{recipe} gave no ARN for its build")))
+        .ok_or_else(|| no_arn("imagebuilder:CreateImage", recipe))
 }
 
 /// Describes a build by the full ARN of its version. Image Builder reads a shorter ARN as the latest available version.
@@ -73,11 +78,14 @@ pub async fn get(cx: &Cx, arn: &str) -> Result<Image, StageError> {
     match cx.aws.imagebuilder.get_image().image_build_version_arn(arn).send().await {
         Ok(answer) => answer
             .image
-            .ok_or_else(|| StageError::NotYet(format!("imagebuilder:GetImage of {arn} gave no image"))),
+            .ok_or_else(|| {
+            let (operation, target) = ("imagebuilder:GetImage", arn.to_owned());
+            BakeError::IncompleteResponse { operation, target, member: "image" }.into()
+        }),
         Err(error) => {
             let error = AwsError::new("imagebuilder:GetImage", arn, error);
             Err(if error.class == Class::Missing {
-                StageError::NotYet(error.to_string())
+                StageError::RetryLater(error)
             } else {
                 error.into()
             })
@@ -208,6 +216,6 @@ pub async fn cancel(cx: &Cx, arn: &str) -> Result<(), StageError> {
         | Class::Missing
         | Class::Conflict
         | Class::Invalid
-        | Class::Other => Err(StageError::NotYet(error.to_string())),
+        | Class::Other => Err(StageError::RetryLater(error)),
     }
 }

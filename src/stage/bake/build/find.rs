@@ -73,7 +73,7 @@ async fn any_recipe_build(cx: &Cx) -> Result<Option<String>, AwsError> {
 pub async fn earlier_builds(cx: &Cx, plan: &RecipePlan, parent: &str) -> Result<Vec<EarlierBuild>, AwsError> {
     let version = plan.version_on(parent);
     let mut images = vec![version.image_arn.clone()];
-    if plan.reuse == Reuse::Always {
+    if plan.reuse == Reuse::UnchangedExceptParent {
         images.extend(other_parents(cx, plan, &version.image_arn).await?);
     }
     let mut builds = Vec::new();

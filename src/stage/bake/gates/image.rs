@@ -1,7 +1,8 @@
 //! The gate on the images' properties: encryption, metadata service, boot mode, architecture and size. Pure.
 
 use super::super::images::availability::BuiltImage;
-use crate::spec::{Architecture, BootMode, Facts};
+use super::error::GateError;
+use crate::spec::{Architecture, BootMode, ImageRequirements as Gate};
 
 /// The properties of an image that the gate checks, as EC2 describes them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -26,17 +27,17 @@ impl ImageProperties {
 ///
 /// # Errors
 /// Properties differ; names all of them.
-pub fn check_properties(gate: Option<&Facts>, image: &BuiltImage, properties: &ImageProperties) -> Result<(), String> {
+pub fn check_properties(gate: Option<&Gate>, image: &BuiltImage, properties: &ImageProperties) -> Result<(), GateError> {
     let mut wrong = Vec::new();
     if properties.public {
         wrong.push("it is public".to_owned());
     }
     if let Some(gate) = gate {
         let unencrypted = properties.volumes.iter().filter(|(_, encrypted)| !encrypted).count();
-        if gate.encrypted && (unencrypted > 0 || properties.volumes.is_empty()) {
+        if gate.requires_encryption() && (unencrypted > 0 || properties.volumes.is_empty()) {
             wrong.push(format!("{unencrypted} of its {} volumes are not encrypted", properties.volumes.len()));
         }
-        if gate.imds_v2 && properties.imds.as_deref() != Some("v2.0") {
+        if gate.requires_imds_v2() && properties.imds.as_deref() != Some("v2.0") {
             wrong.push("it does not require IMDSv2 (ImdsSupport is not v2.0)".to_owned());
         }
         let mut check = |what: &str, wanted: Option<&str>, found: Option<&str>| {
@@ -54,17 +55,21 @@ pub fn check_properties(gate: Option<&Facts>, image: &BuiltImage, properties: &I
     if wrong.is_empty() {
         return Ok(());
     }
-    Err(format!("image {} in {} does not pass the gate: {}", image.id, image.region, wrong.join("; ")))
+    Err(GateError::Properties {
+        image: image.id.clone(),
+        region: image.region.clone(),
+        differences: wrong.join("; "),
+    })
 }
 
 /// Checks that all copies of an image have the same properties.
 ///
 /// # Errors
 /// Two copies differ; says in what.
-pub fn check_copies_equal(copies: &[(&BuiltImage, ImageProperties)]) -> Result<(), String> {
+pub fn check_copies_equal(copies: &[(&BuiltImage, ImageProperties)]) -> Result<(), GateError> {
     let Some(((first, expected), rest)) = copies.split_first() else { return Ok(()) };
     for (other, properties) in rest {
-        let member = if properties.architecture != expected.architecture {
+        let property = if properties.architecture != expected.architecture {
             "architecture"
         } else if properties.boot_mode != expected.boot_mode {
             "boot mode"
@@ -75,10 +80,8 @@ pub fn check_copies_equal(copies: &[(&BuiltImage, ImageProperties)]) -> Result<(
         } else {
             continue;
         };
-        return Err(format!(
-            "the copies {} in {} and {} in {} differ in their {member}",
-            first.id, first.region, other.id, other.region
-        ));
+        let name = |image: &BuiltImage| format!("{} in {}", image.id, image.region);
+        return Err(GateError::CopiesDiffer { first: name(first), second: name(other), property });
     }
     Ok(())
 }
@@ -86,6 +89,7 @@ pub fn check_copies_equal(copies: &[(&BuiltImage, ImageProperties)]) -> Result<(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::spec::bake::gates::{Imds, VolumeEncryption};
 
     fn image() -> BuiltImage {
         BuiltImage { region: "eu-west-1".into(), account: "1".into(), id: "ami-1".into() }
@@ -103,15 +107,15 @@ mod tests {
 
     #[test]
     fn every_property_in_the_gate_is_checked() {
-        let gate = Facts {
-            encrypted: true,
-            imds_v2: true,
+        let gate = Gate {
+            volume_encryption: VolumeEncryption::Required,
+            imds: Imds::V2,
             boot_mode: Some(BootMode::UefiPreferred),
             architecture: Some(Architecture::X86_64),
             max_size_gib: Some(28),
         };
-        assert_eq!(check_properties(Some(&gate), &image(), &properties()), Ok(()));
-        assert_eq!(check_properties(None, &image(), &ImageProperties::default()), Ok(()));
+        assert!(check_properties(Some(&gate), &image(), &properties()).is_ok());
+        assert!(check_properties(None, &image(), &ImageProperties::default()).is_ok());
         for (changed, words) in [
             (ImageProperties { public: true, ..properties() }, "it is public"),
             (
@@ -124,7 +128,7 @@ mod tests {
             (ImageProperties { architecture: "arm64".into(), ..properties() }, "its architecture is arm64, not x86_64"),
             (ImageProperties { volumes: vec![(29, true)], ..properties() }, "have 29 GiB, max 28"),
         ] {
-            let refused = check_properties(Some(&gate), &image(), &changed).unwrap_err();
+            let refused = check_properties(Some(&gate), &image(), &changed).unwrap_err().to_string();
             assert!(refused.contains(words), "{refused}");
         }
         assert!(
@@ -137,7 +141,7 @@ mod tests {
     fn copies_with_different_properties_are_refused() {
         let (here, there) =
             (image(), BuiltImage { region: "eu-central-1".into(), id: "ami-2".into(), ..image() });
-        assert_eq!(check_copies_equal(&[(&here, properties()), (&there, properties())]), Ok(()));
+        assert!(check_copies_equal(&[(&here, properties()), (&there, properties())]).is_ok());
         for (other, member) in [
             (ImageProperties { architecture: "arm64".into(), ..properties() }, "architecture"),
             (ImageProperties { boot_mode: None, ..properties() }, "boot mode"),
@@ -145,7 +149,7 @@ mod tests {
             (ImageProperties { volumes: vec![(8, true)], ..properties() }, "volumes"),
             (ImageProperties { volumes: vec![(8, true), (20, false)], ..properties() }, "volumes"),
         ] {
-            let refused = check_copies_equal(&[(&here, properties()), (&there, other)]).unwrap_err();
+            let refused = check_copies_equal(&[(&here, properties()), (&there, other)]).unwrap_err().to_string();
             assert!(refused.contains(member) && refused.contains("ami-2 in eu-central-1"), "{refused}");
         }
     }

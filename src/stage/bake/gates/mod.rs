@@ -1,5 +1,6 @@
 //! The gates an image must pass before it counts as baked.
 
+pub mod error;
 pub mod image;
 pub mod read;
 pub mod sarif;

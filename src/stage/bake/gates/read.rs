@@ -3,6 +3,7 @@
 use aws_sdk_imagebuilder::types::{Image, ImageScanFinding, ImageScanFindingsFilter, ImageScanStatus};
 
 use super::super::images::availability::{BuiltImage, Copies};
+use super::error::GateError;
 use super::image::ImageProperties;
 use super::scan::Finding;
 use crate::aws::{AwsError, Class};
@@ -46,7 +47,7 @@ fn finding(found: ImageScanFinding) -> Finding {
 
 /// An object that was found before and is missing now: a stale read.
 fn stale_if_missing(error: AwsError) -> StageError {
-    if error.class == Class::Missing { StageError::NotYet(error.to_string()) } else { error.into() }
+    if error.class == Class::Missing { StageError::RetryLater(error) } else { error.into() }
 }
 
 /// The properties of each copy in this account.
@@ -63,7 +64,7 @@ async fn properties_of(cx: &Cx, copy: &BuiltImage) -> Result<ImageProperties, St
     let answer = cx.aws.ec2_in(&copy.region).describe_images().image_ids(&copy.id).send().await;
     let answer = answer.map_err(|error| stale_if_missing(AwsError::new("ec2:DescribeImages", &place, error)))?;
     let found = answer.images.unwrap_or_default().into_iter().next();
-    let found = found.ok_or_else(|| StageError::NotYet(format!("{place} is not found")))?;
+    let found = found.ok_or_else(|| GateError::NotFound { image: place.clone() })?;
     let mut mappings = found.block_device_mappings.unwrap_or_default();
     mappings.sort_by(|a, b| a.device_name.cmp(&b.device_name));
     let volumes = mappings.into_iter().filter_map(|mapping| mapping.ebs);

@@ -75,8 +75,8 @@ mod tests {
     #[test]
     fn every_finding_is_a_result_and_an_accepted_one_is_suppressed() {
         let scan: Scan = serde_json::from_value(json!({
-            "high": 0,
-            "exceptions": [{"id": "CVE-1", "owner": "web", "reason": "not reachable", "until": "2026-03-01"}],
+            "max_findings": {"high": 0},
+            "accepted": [{"id": "CVE-1", "owner": "web", "reason": "not reachable", "until": "2026-03-01"}],
         }))
         .unwrap();
         let finding = |id: &str, severity: &str| Finding {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use time::Date;
 
-use crate::spec::{Scan, ScanException};
+use crate::spec::{AcceptedFinding, Scan};
 
 /// Findings of one severity that the message quotes.
 const QUOTED: usize = 5;
@@ -55,38 +55,38 @@ pub enum FindingStatus<'s> {
     /// The spec has no limit on the severity, or counts only findings with a fix.
     NotCounted,
     /// The finding is accepted: someone answers for it.
-    Accepted(&'s ScanException),
+    Accepted(&'s AcceptedFinding),
     /// The acceptance has expired: the finding counts.
-    AcceptanceExpired(&'s ScanException),
+    AcceptanceExpired(&'s AcceptedFinding),
 }
 
 /// Whether a finding counts on a day.
 #[must_use]
 pub fn finding_status<'s>(scan: &'s Scan, finding: &Finding, today: Date) -> FindingStatus<'s> {
-    if limit(scan, &finding.severity).is_none() || (scan.only_fixable && finding.fix == "NO") {
+    if limit(scan, &finding.severity).is_none() || (scan.counts_only_fixable() && finding.fix == "NO") {
         return FindingStatus::NotCounted;
     }
-    match scan.exceptions.iter().find(|exception| exception.id == finding.id) {
+    match scan.accepted.iter().find(|accepted| accepted.id == finding.id) {
         None => FindingStatus::Counted,
         // The spec refuses a day that cannot be parsed; here it accepts nothing.
-        Some(exception) if last_day(exception).is_some_and(|last| today <= last) => {
-            FindingStatus::Accepted(exception)
+        Some(accepted) if last_day(accepted).is_some_and(|last| today <= last) => {
+            FindingStatus::Accepted(accepted)
         }
-        Some(exception) => FindingStatus::AcceptanceExpired(exception),
+        Some(accepted) => FindingStatus::AcceptanceExpired(accepted),
     }
 }
 
-fn last_day(exception: &ScanException) -> Option<Date> {
-    Date::parse(&exception.until, time::macros::format_description!("[year]-[month]-[day]")).ok()
+fn last_day(accepted: &AcceptedFinding) -> Option<Date> {
+    Date::parse(&accepted.until, time::macros::format_description!("[year]-[month]-[day]")).ok()
 }
 
 fn limit(scan: &Scan, severity: &str) -> Option<u32> {
     match severity {
         // Inspector has not triaged the finding yet: it counts as critical.
-        "CRITICAL" | "UNTRIAGED" => scan.critical,
-        "HIGH" => scan.high,
-        "MEDIUM" => scan.medium,
-        "LOW" => scan.low,
+        "CRITICAL" | "UNTRIAGED" => scan.max_findings.critical,
+        "HIGH" => scan.max_findings.high,
+        "MEDIUM" => scan.max_findings.medium,
+        "LOW" => scan.max_findings.low,
         _ => None,
     }
 }
@@ -102,9 +102,9 @@ pub fn check_findings(scan: &Scan, findings: &[Finding], today: Date) -> Result<
         match finding_status(scan, finding, today) {
             FindingStatus::NotCounted | FindingStatus::Accepted(_) => continue,
             FindingStatus::Counted => {}
-            FindingStatus::AcceptanceExpired(exception) => expired.push(format!(
+            FindingStatus::AcceptanceExpired(accepted) => expired.push(format!(
                 "{} was accepted by {} until {}",
-                exception.id, exception.owner, exception.until
+                accepted.id, accepted.owner, accepted.until
             )),
         }
         let severity = if finding.severity == "UNTRIAGED" { "CRITICAL" } else { finding.severity.as_str() };
@@ -137,6 +137,7 @@ mod tests {
     use time::macros::date;
 
     use super::*;
+    use crate::spec::bake::scan::Count;
 
     fn scan(text: &str) -> Scan {
         serde_json::from_str(text).unwrap()
@@ -161,7 +162,7 @@ mod tests {
 
     #[test]
     fn each_severity_has_its_own_limit_and_a_severity_without_one_does_not_count() {
-        let gate = scan(r#"{"critical": 0, "high": 1}"#);
+        let gate = scan(r#"{"max_findings": {"critical": 0, "high": 1}}"#);
         let (high, critical) = (finding("CVE-1", "HIGH", "YES"), finding("CVE-2", "CRITICAL", "NO"));
         for (found, ok) in [
             (vec![], true),
@@ -174,7 +175,7 @@ mod tests {
         ] {
             assert_eq!(check_findings(&gate, &found, TODAY).is_ok(), ok, "{found:?}");
         }
-        let fixable = Scan { only_fixable: true, ..gate };
+        let fixable = Scan { count: Count::Fixable, ..gate };
         assert!(check_findings(&fixable, &[critical], TODAY).is_ok());
         assert!(check_findings(&fixable, &[finding("CVE-2", "CRITICAL", "PARTIAL")], TODAY).is_err());
     }
@@ -182,7 +183,7 @@ mod tests {
     #[test]
     fn an_accepted_finding_does_not_count_until_its_last_day_is_over() {
         let gate = scan(
-            r#"{"critical": 0, "exceptions": [{"id": "CVE-1", "owner": "team-web", "reason": "r", "until": "2026-03-01"}]}"#,
+            r#"{"max_findings": {"critical": 0}, "accepted": [{"id": "CVE-1", "owner": "team-web", "reason": "r", "until": "2026-03-01"}]}"#,
         );
         let found = [finding("CVE-1", "CRITICAL", "YES")];
         assert!(check_findings(&gate, &found, TODAY).is_ok());
@@ -194,7 +195,7 @@ mod tests {
     #[test]
     fn the_message_quotes_the_first_findings_and_counts_the_rest() {
         let many: Vec<Finding> = (0..7).map(|n| finding(&format!("CVE-{n}"), "HIGH", "YES")).collect();
-        let refused = check_findings(&scan(r#"{"high": 2}"#), &many, TODAY).unwrap_err();
+        let refused = check_findings(&scan(r#"{"max_findings": {"high": 2}}"#), &many, TODAY).unwrap_err();
         assert_eq!(refused, "7 HIGH, max 2: CVE-0, CVE-1, CVE-2, CVE-3, CVE-4 and 2 more");
     }
 }

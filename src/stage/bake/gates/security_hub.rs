@@ -5,6 +5,7 @@ use aws_sdk_securityhub::types::{
     SoftwarePackage, Vulnerability, VulnerabilityFixAvailable, Workflow, WorkflowStatus,
 };
 
+use super::error::GateError;
 use super::scan::{Finding, FindingStatus, finding_status};
 use crate::aws::{AwsError, Class};
 use crate::digest::Sha256;
@@ -27,12 +28,10 @@ pub struct Import<'a> {
 /// The error of a failed import: the spec's if Security Hub is not enabled, transient if it is throttled.
 pub fn import_error(error: AwsError) -> StageError {
     if error.is("InvalidAccessException") {
-        return StageError::Config(format!(
-            "{error}: enable Security Hub in this account and region, or remove gates.scan.security_hub"
-        ));
+        return GateError::SecurityHubDisabled(error).into();
     }
     if error.is("LimitExceededException") || error.class == Class::Throttled {
-        return StageError::NotYet(error.to_string());
+        return StageError::RetryLater(error);
     }
     error.into()
 }
@@ -153,7 +152,7 @@ mod tests {
 
     #[test]
     fn a_finding_has_the_same_id_whenever_it_is_sent() {
-        let scan: Scan = serde_json::from_str(r#"{"critical": 0}"#).unwrap();
+        let scan: Scan = serde_json::from_str(r#"{"max_findings": {"critical": 0}}"#).unwrap();
         let first = import(1_700_000_100).finding(&scan, &finding());
         let again = import(1_700_000_900).finding(&scan, &finding());
         assert_eq!((&first.id, &first.created_at), (&again.id, &again.created_at));
@@ -178,7 +177,7 @@ mod tests {
     #[test]
     fn an_accepted_finding_is_suppressed_and_names_its_owner() {
         let scan: Scan = serde_json::from_str(
-            r#"{"critical": 0, "acceptances": [{"id": "CVE-2026-1", "owner": "web", "reason": "not loaded", "until": "2099-01-01"}]}"#,
+            r#"{"max_findings": {"critical": 0}, "accepted": [{"id": "CVE-2026-1", "owner": "web", "reason": "not loaded", "until": "2099-01-01"}]}"#,
         )
         .unwrap();
         let sent = import(1_700_000_100).finding(&scan, &finding());

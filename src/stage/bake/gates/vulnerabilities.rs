@@ -55,8 +55,8 @@ mod tests {
     #[test]
     fn every_finding_has_its_severity_and_packages() {
         let scan: Scan = serde_json::from_value(json!({
-            "high": 0,
-            "exceptions": [{"id": "CVE-1", "owner": "web", "reason": "not reachable", "until": "2026-03-01"}],
+            "max_findings": { "high": 0 },
+            "accepted": [{"id": "CVE-1", "owner": "web", "reason": "not reachable", "until": "2026-03-01"}],
         }))
         .unwrap();
         let finding = Finding {

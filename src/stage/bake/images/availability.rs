@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::error::ImageError;
 use crate::evidence::ImageIdentity;
 use crate::spec::ImageCopy;
 
@@ -37,19 +38,18 @@ impl Copies {
 /// Checks the images of a build against the copies that the spec expects.
 ///
 /// # Errors
-/// Nothing came out, two images in one place, one that was expected did not come out, or none is `account`'s own;
-/// in words.
-pub fn copies(images: &[BuiltImage], expect: &[ImageCopy], account: &str) -> Result<Copies, String> {
+/// There is no image, there are two in one place, an expected copy is missing, or none is in `account`.
+pub fn copies(images: &[BuiltImage], expect: &[ImageCopy], account: &str) -> Result<Copies, ImageError> {
     if images.is_empty() {
-        return Err("the build is available and has no image".into());
+        return Err(ImageError::NoImage);
     }
     let mut places = BTreeSet::new();
     for image in images {
         if !places.insert((image.region.as_str(), image.account.as_str())) {
-            return Err(format!(
-                "the build has two images in {} of account {}; one is expected",
-                image.region, image.account
-            ));
+            return Err(ImageError::TwoImages {
+                region: image.region.clone(),
+                account: image.account.clone(),
+            });
         }
     }
     check_places(&places, expect)?;
@@ -57,7 +57,7 @@ pub fn copies(images: &[BuiltImage], expect: &[ImageCopy], account: &str) -> Res
     sorted.sort();
     let (own, in_other_accounts): (Vec<_>, Vec<_>) = sorted.into_iter().partition(|image| image.account == account);
     if own.is_empty() {
-        return Err(format!("none of the images is account {account}'s own, which is the image pipeline's"));
+        return Err(ImageError::NoOwnCopy { account: account.to_owned() });
     }
     Ok(Copies { own, in_other_accounts })
 }
@@ -66,7 +66,7 @@ pub fn copies(images: &[BuiltImage], expect: &[ImageCopy], account: &str) -> Res
 ///
 /// # Errors
 /// A place is missing; says which.
-pub fn check_places(places: &BTreeSet<(&str, &str)>, expect: &[ImageCopy]) -> Result<(), String> {
+pub fn check_places(places: &BTreeSet<(&str, &str)>, expect: &[ImageCopy]) -> Result<(), ImageError> {
     let missing: Vec<String> = expect
         .iter()
         .filter(|copy| !places.contains(&(copy.region.as_str(), copy.account.as_str())))
@@ -77,11 +77,7 @@ pub fn check_places(places: &BTreeSet<(&str, &str)>, expect: &[ImageCopy]) -> Re
     }
     let found: Vec<String> =
         places.iter().map(|(region, account)| format!("{region} of account {account}")).collect();
-    Err(format!(
-        "the build has no image in {}; it has images in {}: compare bake.expect with the distribution configuration",
-        missing.join(", "),
-        found.join(", ")
-    ))
+    Err(ImageError::MissingCopies { missing: missing.join(", "), found: found.join(", ") })
 }
 
 /// A machine image, as EC2 describes it.
@@ -125,8 +121,11 @@ pub fn of_image(image: &BuiltImage, found: Option<&Described>) -> Availability {
 ///
 /// # Errors
 /// EC2 reports no creation date or no name.
-pub fn identity(image: &BuiltImage, found: &Described) -> Result<ImageIdentity, String> {
-    let missing = |member| format!("EC2 reports no {member} of {} in {}", image.id, image.region);
+pub fn identity(image: &BuiltImage, found: &Described) -> Result<ImageIdentity, ImageError> {
+    let missing = |member| ImageError::NoIdentity {
+        member,
+        image: format!("{} in {}", image.id, image.region),
+    };
     Ok(ImageIdentity {
         account: image.account.clone(),
         creation_date: found.creation_date.clone().ok_or_else(|| missing("CreationDate"))?,

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::availability::Availability;
+use super::error::ImageError;
 use crate::aws::ecr::Reference;
 use crate::digest::Sha256;
 use crate::evidence::ContainerIdentity;
@@ -64,15 +65,14 @@ pub fn build_tag(build: &str) -> Option<String> {
 ///
 /// # Errors
 /// An image lacks the tag; says which.
-pub fn check_build_tag(containers: &[BuiltContainer], build_tag: &str) -> Result<(), String> {
+pub fn check_build_tag(containers: &[BuiltContainer], build_tag: &str) -> Result<(), ImageError> {
     match containers.iter().find(|container| !container.tags.contains(build_tag)) {
         None => Ok(()),
-        Some(other) => Err(format!(
-            "the image in repository {} was not pushed with the tag {build_tag}, which only this build has; its tags {} \
-             may name the image of another build",
-            other.place(),
-            other.tags.iter().map(String::as_str).collect::<Vec<_>>().join(", "),
-        )),
+        Some(other) => Err(ImageError::NoBuildTag {
+            place: other.place(),
+            build_tag: build_tag.to_owned(),
+            tags: other.tags.iter().map(String::as_str).collect::<Vec<_>>().join(", "),
+        }),
     }
 }
 
@@ -103,11 +103,9 @@ pub fn availability(container: &BuiltContainer, found: Option<&Described>) -> Av
 ///
 /// # Errors
 /// `imageDigest` is not a SHA-256 digest.
-pub fn digest(container: &BuiltContainer, found: &Described) -> Result<Sha256, String> {
+pub fn digest(container: &BuiltContainer, found: &Described) -> Result<Sha256, ImageError> {
     let hex = found.digest.strip_prefix("sha256:").and_then(|hex| hex.parse().ok());
-    hex.ok_or_else(|| {
-        format!("the image in {} has the digest `{}`, which is not a sha256 digest", container.place(), found.digest)
-    })
+    hex.ok_or_else(|| ImageError::NotSha256 { place: container.place(), digest: found.digest.clone() })
 }
 
 #[cfg(test)]
@@ -146,6 +144,7 @@ mod tests {
         assert!(
             refused
                 .unwrap_err()
+                .to_string()
                 .contains("web in eu-west-3 of account 123456789012 was not pushed with the tag 1.0.3-2")
         );
     }

@@ -6,10 +6,12 @@ use aws_sdk_ec2::config::retry::RetryConfig;
 use aws_sdk_ec2::types::Tag;
 
 use super::availability::{self, Availability, BuiltImage, Copies, Described};
+use super::error::ImageError;
 use crate::aws::{AwsError, Class};
 use crate::engine::StageError;
 use crate::engine::key::tag;
 use crate::evidence::{ImageIdentity, Stage};
+use crate::spec::ReleaseSpec;
 use crate::stage::Cx;
 
 /// Describes an image in its region; none if EC2 does not find it.
@@ -55,11 +57,17 @@ pub async fn availability(cx: &Cx, copies: &Copies) -> Result<Availability, Stag
 /// Adds the missing tags to an image. The SDK does not retry the call: the next slice reads the tags first.
 ///
 /// On an image that several releases share, existing tags keep their values.
-pub async fn tag(cx: &Cx, image: &BuiltImage, service: &str, shared: bool) -> Result<(), StageError> {
+pub async fn tag(
+    cx: &Cx,
+    image: &BuiltImage,
+    release: &ReleaseSpec,
+    shared: bool,
+) -> Result<(), StageError> {
     let found = describe(cx, image).await?;
-    let found = found.ok_or_else(|| StageError::NotYet(format!("{} is not found", place(image))))?;
+    let found = found.ok_or_else(|| ImageError::NotFound { image: place(image) })?;
     let mut wanted = cx.key().tags(Stage::Bake);
-    wanted.insert(tag::SERVICE.to_owned(), service.to_owned());
+    wanted.insert(tag::SERVICE.to_owned(), release.service.clone());
+    wanted.extend(release.channel.clone().map(|channel| (tag::CHANNEL.to_owned(), channel)));
     if shared {
         wanted.retain(|key, _| !found.tags.contains_key(key));
     }
@@ -80,8 +88,8 @@ pub async fn identities(cx: &Cx, copies: &Copies) -> Result<Vec<ImageIdentity>, 
     let mut identities = Vec::with_capacity(copies.own.len());
     for image in &copies.own {
         let found = describe(cx, image).await?;
-        let found = found.ok_or_else(|| StageError::NotYet(format!("{} is not found", place(image))))?;
-        identities.push(availability::identity(image, &found).map_err(StageError::NotYet)?);
+        let found = found.ok_or_else(|| ImageError::NotFound { image: place(image) })?;
+        identities.push(availability::identity(image, &found)?);
     }
     Ok(identities)
 }

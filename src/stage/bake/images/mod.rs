@@ -3,5 +3,6 @@
 pub mod availability;
 pub mod container;
 pub mod copies;
+pub mod error;
 pub mod output;
 pub mod registry;

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::availability::{self, Availability, BuiltImage, Copies};
 use super::container::{self, BuiltContainer};
+use super::error::ImageError;
 use super::{copies, registry};
 use crate::engine::StageError;
 use crate::spec::ImageCopy;
@@ -29,7 +30,7 @@ impl BuildOutput {
         arn: &str,
         expect: &[ImageCopy],
         account: &str,
-    ) -> Result<Self, String> {
+    ) -> Result<Self, ImageError> {
         if containers.is_empty() || !machines.is_empty() {
             return availability::copies(machines, expect, account).map(Self::MachineImages);
         }
@@ -37,7 +38,7 @@ impl BuildOutput {
         let places: BTreeSet<_> = images.iter().map(|at| (at.region.as_str(), at.account.as_str())).collect();
         availability::check_places(&places, expect)?;
         let build_tag =
-            container::build_tag(arn).ok_or_else(|| format!("`{arn}` is not the ARN of a build"))?;
+            container::build_tag(arn).ok_or_else(|| ImageError::NotABuild { arn: arn.to_owned() })?;
         container::check_build_tag(&images, &build_tag)?;
         Ok(Self::ContainerImages { images, build_tag })
     }
@@ -56,12 +57,10 @@ impl BuildOutput {
     ///
     /// # Errors
     /// The build made a container image.
-    pub fn into_machine_images(self) -> Result<Copies, StageError> {
+    pub fn into_machine_images(self) -> Result<Copies, ImageError> {
         match self {
             Self::MachineImages(copies) => Ok(copies),
-            Self::ContainerImages { build_tag, .. } => Err(StageError::Rejected(format!(
-                "the build made the container image {build_tag}, not a machine image"
-            ))),
+            Self::ContainerImages { build_tag, .. } => Err(ImageError::NotAMachineImage { build_tag }),
         }
     }
 
@@ -89,7 +88,7 @@ impl BuildOutput {
     ///
     /// # Errors
     /// There is none.
-    pub fn reaches(&self, region: &str, parameter: &str) -> Result<(), StageError> {
+    pub fn reaches(&self, region: &str, parameter: &str) -> Result<(), ImageError> {
         let has_image = match self {
             Self::MachineImages(copies) => copies.in_region(region).is_some(),
             Self::ContainerImages { images, .. } => images.iter().any(|image| image.region == region),
@@ -122,10 +121,8 @@ impl BuildOutput {
     }
 }
 
-fn absent(region: &str, parameter: &str) -> StageError {
-    StageError::Rejected(format!(
-        "SSM parameter {parameter} is in {region}, where the build has no image: distribute the image to {region}"
-    ))
+fn absent(region: &str, parameter: &str) -> ImageError {
+    ImageError::NotInRegion { region: region.to_owned(), parameter: parameter.to_owned() }
 }
 
 /// The value that the parameter gets.

@@ -2,8 +2,9 @@
 
 use aws_sdk_ecr::types::{ImageDetail, ImageFailureCode, ImageIdentifier};
 
-use super::container::{self, BuiltContainer, Described};
 use super::availability::Availability;
+use super::container::{self, BuiltContainer, Described};
+use super::error::ImageError;
 use crate::aws::ecr::Reference;
 use crate::aws::{AwsError, Class};
 use crate::engine::StageError;
@@ -69,8 +70,8 @@ pub async fn identity(
 ) -> Result<ContainerIdentity, StageError> {
     let found = describe(cx, place, build_tag).await?;
     let found =
-        found.ok_or_else(|| StageError::NotYet(format!("the image in {} is not found", place.place())))?;
-    let digest = container::digest(place, &found).map_err(StageError::Rejected)?;
+        found.ok_or_else(|| ImageError::NotFound { image: format!("the image in {}", place.place()) })?;
+    let digest = container::digest(place, &found)?;
     Ok(place.identity(build_tag, digest))
 }
 
@@ -89,8 +90,8 @@ pub async fn digest_of(cx: &Cx, uri: &str) -> Result<Option<String>, StageError>
     };
     let found = describe(cx, &place, &tag)
         .await?
-        .ok_or_else(|| StageError::Config(format!("the parent image {uri} does not exist in ECR")))?;
-    let digest = container::digest(&place, &found).map_err(StageError::Rejected)?;
+        .ok_or_else(|| ImageError::NoParent { uri: uri.to_owned() })?;
+    let digest = container::digest(&place, &found)?;
     Ok(Some(digest.to_string()))
 }
 

@@ -7,13 +7,14 @@ use aws_sdk_imagebuilder::types::{
 };
 
 use super::super::images::registry;
+use super::error::RecipeError;
 use super::plan::{Component, RecipeKind, RecipePlan};
 use super::version::{ComponentDocument, RecipeVersion};
 use crate::aws::{AwsError, Class};
 use crate::engine::StageError;
 use crate::engine::key::tag;
 use crate::evidence::Stage;
-use crate::spec::Volume;
+use crate::spec::RootVolume;
 use crate::stage::Cx;
 
 /// Resolves the parent image to a name that does not change its meaning: an AMI id, an exact version or a digest.
@@ -47,9 +48,7 @@ async fn parameter(cx: &Cx, name: &str) -> Result<String, StageError> {
     if value.starts_with("ami-") {
         return Ok(value);
     }
-    Err(StageError::Config(format!(
-        "SSM parameter {name}, the parent image, holds `{value}`, which is not the id of an AMI"
-    )))
+    Err(RecipeError::ParentParameter { name: name.to_owned(), value }.into())
 }
 
 /// The newest image of an ARN with `x` in its version: its AMI in this region, or its exact version if it has none here.
@@ -64,7 +63,7 @@ async fn version(cx: &Cx, arn: &str, region: &str) -> Result<String, StageError>
         build.map(|build| build.rsplit_once('/').map_or(build, |(version, _)| version).to_owned())
     };
     here.or_else(exact)
-        .ok_or_else(|| StageError::NotYet(format!("imagebuilder:GetImage of {arn} returned no image")))
+        .ok_or_else(|| RecipeError::NoParentVersion { arn: arn.to_owned() }.into())
 }
 
 /// Creates a component unless it exists. An existing one must have the content that its version is derived from.
@@ -74,10 +73,11 @@ pub async fn ensure_component(cx: &Cx, plan: &RecipePlan, component: &Component)
         if data.trim_end() == document.data.trim_end() {
             return Ok(());
         }
-        return Err(StageError::Rejected(format!(
-            "component {} exists and its content is not {}: someone created it by hand; delete it",
-            component.arn, document.path
-        )));
+        return Err(RecipeError::ComponentDiffers {
+            arn: component.arn.clone(),
+            path: document.path.clone(),
+        }
+        .into());
     }
     create_component(cx, plan, document).await
 }
@@ -161,9 +161,7 @@ fn check_same(recipe: &str, is_same: bool) -> Result<(), StageError> {
     if is_same {
         return Ok(());
     }
-    Err(StageError::Rejected(format!(
-        "recipe {recipe} exists and is not the recipe of the spec: someone created it by hand; delete it"
-    )))
+    Err(RecipeError::RecipeDiffers { arn: recipe.to_owned() }.into())
 }
 
 fn none_if_missing<A>(answer: Result<A, AwsError>) -> Result<Option<A>, StageError> {
@@ -187,7 +185,7 @@ impl NewRecipe<'_> {
         format!("service {}, from its release spec", self.plan.service)
     }
 
-    async fn image_recipe(self, volume: Option<&Volume>, version: &RecipeVersion) -> Result<(), StageError> {
+    async fn image_recipe(self, volume: Option<&RootVolume>, version: &RecipeVersion) -> Result<(), StageError> {
         let Self { cx, plan, parent, .. } = self;
         let mut call = cx
             .aws
@@ -255,7 +253,7 @@ impl NewRecipe<'_> {
 }
 
 fn bug(error: aws_sdk_imagebuilder::error::BuildError) -> StageError {
-    StageError::Bug(error.to_string())
+    StageError::bug(error)
 }
 
 fn configuration(component: &Component) -> Result<ComponentConfiguration, StageError> {
@@ -267,7 +265,7 @@ fn configuration(component: &Component) -> Result<ComponentConfiguration, StageE
     configuration.build().map_err(bug)
 }
 
-fn root(volume: &Volume) -> InstanceBlockDeviceMapping {
+fn root(volume: &RootVolume) -> InstanceBlockDeviceMapping {
     let ebs = EbsInstanceBlockDeviceSpecification::builder()
         .volume_size(i32::try_from(volume.size_gib).unwrap_or(i32::MAX))
         .volume_type(EbsVolumeType::Gp3)
@@ -281,7 +279,7 @@ fn root(volume: &Volume) -> InstanceBlockDeviceMapping {
 /// A conflict means that another release creates the same resource now: the next slice finds it.
 fn unless_exists(answer: Result<(), AwsError>) -> Result<(), StageError> {
     match answer {
-        Err(error) if error.class == Class::Conflict => Err(StageError::NotYet(error.to_string())),
+        Err(error) if error.class == Class::Conflict => Err(StageError::RetryLater(error)),
         other => Ok(other?),
     }
 }

@@ -1,6 +1,7 @@
 //! The Dockerfile template of a container recipe, which Image Builder fills in. Pure.
 
 use super::document;
+use super::error::RecipeError;
 
 /// The template of a recipe without a Dockerfile: the parent image and the components.
 ///
@@ -11,16 +12,17 @@ pub const DEFAULT: &str = "FROM {{{ imagebuilder:parentImage }}}\n{{{ imagebuild
 ///
 /// # Errors
 /// Image Builder would refuse it, or it lacks the parent image or the components of the recipe; says which.
-pub fn read(path: &str, bytes: &[u8], has_components: bool) -> Result<String, String> {
+pub fn read(path: &str, bytes: &[u8], has_components: bool) -> Result<String, RecipeError> {
     let text = document::text(path, "a Dockerfile template", bytes)?;
     let mut needed = vec!["parentImage"];
     needed.extend(has_components.then_some("components"));
     match needed.into_iter().find(|variable| !names(text, variable)) {
         None => Ok(text.to_owned()),
-        Some(variable) => Err(format!(
-            "{path} has no {{{{{{ imagebuilder:{variable} }}}}}}: write it {}",
-            if variable == "parentImage" { "after FROM" } else { "where the components run" }
-        )),
+        Some(variable) => Err(RecipeError::NoVariable {
+            path: path.to_owned(),
+            variable,
+            place: if variable == "parentImage" { "after FROM" } else { "where the components run" },
+        }),
     }
 }
 
@@ -49,12 +51,12 @@ mod tests {
         ] {
             let read = read("Dockerfile", text.as_bytes(), has_components);
             match words {
-                None => assert_eq!(read.as_deref(), Ok(text)),
+                None => assert_eq!(read.unwrap(), text),
                 Some(words) => {
-                    assert!(read.as_ref().is_err_and(|why| why.contains(words)), "{text:?}: {read:?}");
+                    assert!(read.as_ref().is_err_and(|error| error.to_string().contains(words)), "{text:?}: {read:?}");
                 }
             }
         }
-        assert!(super::read("d", &[b'F', 0xff], false).unwrap_err().contains("byte 1 is not UTF-8"));
+        assert!(super::read("d", &[b'F', 0xff], false).unwrap_err().to_string().contains("byte 1 is not UTF-8"));
     }
 }

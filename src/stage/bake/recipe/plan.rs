@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use serde_json::json;
 
 use super::dockerfile;
+use super::error::RecipeError;
 use super::version::{ArnScope, ComponentDocument, RecipeVersion, component_document, scope_of, version_numbers};
 use crate::digest::Sha256;
 use crate::evidence::layout;
-use crate::spec::{self, Reuse, Volume};
+use crate::spec::{self, Reuse, RootVolume};
 use crate::stage::store::Files;
 
 /// A recipe of the spec, with everything that Image Builder needs for it.
@@ -32,7 +33,7 @@ pub struct RecipePlan {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RecipeKind {
     MachineImage {
-        volume: Option<Volume>,
+        volume: Option<RootVolume>,
     },
     ContainerImage {
         /// The text of the Dockerfile template.
@@ -56,17 +57,17 @@ impl RecipePlan {
     ///
     /// # Errors
     /// A document is missing, or Image Builder would refuse it; says which and why.
-    pub fn of(service: &str, recipe: &spec::Recipe, files: &Files) -> Result<Self, String> {
-        let scope = scope_of(&recipe.infrastructure, "recipe")?;
+    pub fn of(service: &str, recipe: &spec::ImageRecipe, files: &Files) -> Result<Self, RecipeError> {
+        let scope = scope_of(&recipe.infrastructure_configuration, "image_recipe")?;
         Ok(Self {
             service: service.to_owned(),
             parent_image: recipe.parent_image.clone(),
             components: components(&scope, service, &recipe.components, files)?,
-            kind: RecipeKind::MachineImage { volume: recipe.volume.clone() },
-            infrastructure: recipe.infrastructure.clone(),
-            distribution: recipe.distribution.clone(),
+            kind: RecipeKind::MachineImage { volume: recipe.root_volume.clone() },
+            infrastructure: recipe.infrastructure_configuration.clone(),
+            distribution: recipe.distribution_configuration.clone(),
             reuse: recipe.reuse,
-            sources: recipe.sources.clone(),
+            sources: recipe.source_paths.clone(),
             scope,
         })
     }
@@ -75,15 +76,15 @@ impl RecipePlan {
     ///
     /// # Errors
     /// A document or the template is missing, or Image Builder would refuse it; says which and why.
-    pub fn of_container(service: &str, container: &spec::Container, files: &Files) -> Result<Self, String> {
-        let scope = scope_of(&container.infrastructure, "container")?;
+    pub fn of_container(service: &str, container: &spec::ContainerRecipe, files: &Files) -> Result<Self, RecipeError> {
+        let scope = scope_of(&container.infrastructure_configuration, "container_recipe")?;
         let has_components = !container.components.is_empty();
         let dockerfile = match &container.dockerfile {
             None => dockerfile::DEFAULT.to_owned(),
             Some(path) => {
                 let bytes = files.get(&layout::source(path));
                 let bytes = bytes
-                    .ok_or_else(|| format!("the source artifact has no {path}, the Dockerfile template"))?;
+                    .ok_or_else(|| RecipeError::NoFile { path: path.clone(), what: "the Dockerfile template" })?;
                 dockerfile::read(path, bytes, has_components)?
             }
         };
@@ -92,10 +93,10 @@ impl RecipePlan {
             parent_image: container.parent_image.clone(),
             components: components(&scope, service, &container.components, files)?,
             kind: RecipeKind::ContainerImage { dockerfile, repository: container.repository.clone() },
-            infrastructure: container.infrastructure.clone(),
-            distribution: container.distribution.clone(),
+            infrastructure: container.infrastructure_configuration.clone(),
+            distribution: container.distribution_configuration.clone(),
             reuse: container.reuse,
-            sources: container.sources.clone(),
+            sources: container.source_paths.clone(),
             scope,
         })
     }
@@ -131,7 +132,7 @@ impl RecipePlan {
     /// image. Two bakes with the same key make the same image.
     #[must_use]
     pub fn bake_key(&self, parent: &str, sources: &Sha256) -> Sha256 {
-        let parent = if self.reuse == Reuse::Always { None } else { Some(parent) };
+        let parent = if self.reuse == Reuse::UnchangedExceptParent { None } else { Some(parent) };
         let key = json!({
             "recipe": self.content().to_string(),
             "infrastructure": self.infrastructure,
@@ -171,9 +172,9 @@ fn components(
     service: &str,
     given: &[spec::Component],
     files: &Files,
-) -> Result<Vec<Component>, String> {
+) -> Result<Vec<Component>, RecipeError> {
     let component = |given: &spec::Component| {
-        let (document, arn) = match (&given.document, &given.arn) {
+        let (document, arn) = match (&given.path, &given.arn) {
             (Some(path), None) => {
                 let document = component_document(service, path, files)?;
                 let arn = scope.arn("component", &document.name, &document.version) + "/1";
@@ -181,7 +182,7 @@ fn components(
             }
             (None, Some(arn)) => (None, arn.clone()),
             (Some(_), Some(_)) | (None, None) => {
-                return Err("a component of the recipe needs exactly one of document and arn".into());
+                return Err(RecipeError::ComponentSource);
             }
         };
         Ok(Component { document, arn, parameters: given.parameters.clone() })
@@ -211,15 +212,15 @@ mod tests {
 
     use super::*;
 
-    fn spec() -> spec::Recipe {
+    fn spec() -> spec::ImageRecipe {
         serde_json::from_value(json!({
             "parent_image": "ami-0123456789abcdef0",
             "components": [
-                { "document": "image/Web_Server.yaml", "parameters": { "Port": "8080" } },
+                { "path": "image/Web_Server.yaml", "parameters": { "Port": "8080" } },
                 { "arn": "arn:aws:imagebuilder:eu-west-1:aws:component/update-linux/1.0.2" },
             ],
-            "volume": { "size_gib": 8 },
-            "infrastructure": "arn:aws:imagebuilder:eu-west-1:123456789012:infrastructure-configuration/web",
+            "root_volume": { "size_gib": 8 },
+            "infrastructure_configuration": "arn:aws:imagebuilder:eu-west-1:123456789012:infrastructure-configuration/web",
         }))
         .unwrap()
     }
@@ -228,18 +229,18 @@ mod tests {
         Files::from([("source/image/Web_Server.yaml".to_owned(), document.as_bytes().to_vec())])
     }
 
-    fn container() -> spec::Container {
+    fn container() -> spec::ContainerRecipe {
         serde_json::from_value(json!({
             "parent_image": "123456789012.dkr.ecr.eu-west-1.amazonaws.com/base:1",
-            "components": [{ "document": "image/Web_Server.yaml" }],
+            "components": [{ "path": "image/Web_Server.yaml" }],
             "dockerfile": "image/Dockerfile",
             "repository": "web",
-            "infrastructure": "arn:aws:imagebuilder:eu-west-1:123456789012:infrastructure-configuration/web",
+            "infrastructure_configuration": "arn:aws:imagebuilder:eu-west-1:123456789012:infrastructure-configuration/web",
         }))
         .unwrap()
     }
 
-    fn plan(recipe: &spec::Recipe, document: &str) -> RecipePlan {
+    fn plan(recipe: &spec::ImageRecipe, document: &str) -> RecipePlan {
         RecipePlan::of("web", recipe, &files(document)).unwrap()
     }
 
@@ -259,7 +260,7 @@ mod tests {
     #[test]
     fn every_change_of_a_recipe_changes_its_version_and_the_parent_changes_the_last_number() {
         let base = plan(&spec(), "a").version_on("ami-1");
-        let other = |change: fn(&mut spec::Recipe)| {
+        let other = |change: fn(&mut spec::ImageRecipe)| {
             let mut changed = spec();
             change(&mut changed);
             plan(&changed, "a").version_on("ami-1").version
@@ -269,8 +270,8 @@ mod tests {
             plan(&spec(), "b").version_on("ami-1").version,
             other(|r| r.components[0].parameters.clear()),
             other(|r| r.components.reverse()),
-            other(|r| r.volume = None),
-            other(|r| r.volume.as_mut().unwrap().encrypted = false),
+            other(|r| r.root_volume = None),
+            other(|r| r.root_volume.as_mut().unwrap().encrypted = false),
         ] {
             assert!(!version.starts_with(prefix), "{version}");
         }
@@ -278,13 +279,13 @@ mod tests {
         assert!(on_another.starts_with(prefix) && on_another != base.version, "{on_another}");
         assert!(plan(&spec(), "a").is_version(&on_another) && !plan(&spec(), "b").is_version(&on_another));
         // The infrastructure configuration is no part of the recipe, only of the bake key.
-        let elsewhere = other(|r| r.infrastructure.push('2'));
+        let elsewhere = other(|r| r.infrastructure_configuration.push('2'));
         assert_eq!(elsewhere, base.version);
     }
 
     #[test]
     fn the_version_of_a_container_recipe_follows_from_components_dockerfile_and_repository() {
-        let version = |container: &spec::Container, dockerfile: &str| {
+        let version = |container: &spec::ContainerRecipe, dockerfile: &str| {
             let mut files = files("a");
             files.insert("source/image/Dockerfile".into(), dockerfile.as_bytes().to_vec());
             RecipePlan::of_container("web", container, &files).map(|plan| plan.version_on("base@sha256:1"))
@@ -292,31 +293,31 @@ mod tests {
         let base = version(&container(), dockerfile::DEFAULT).unwrap();
         assert!(base.recipe_arn.ends_with(&format!(":container-recipe/web/{}", base.version)), "{base:?}");
         assert!(base.image_arn.ends_with(&format!(":image/web/{}", base.version)), "{base:?}");
-        assert_eq!(version(&spec::Container { dockerfile: None, ..container() }, "").unwrap(), base);
+        assert_eq!(version(&spec::ContainerRecipe { dockerfile: None, ..container() }, "").unwrap(), base);
         let commented = format!("# web\n{}", dockerfile::DEFAULT);
         for other in [
             version(&container(), &commented),
-            version(&spec::Container { repository: "team/web".into(), ..container() }, dockerfile::DEFAULT),
-            version(&spec::Container { components: Vec::new(), ..container() }, dockerfile::DEFAULT),
+            version(&spec::ContainerRecipe { repository: "team/web".into(), ..container() }, dockerfile::DEFAULT),
+            version(&spec::ContainerRecipe { components: Vec::new(), ..container() }, dockerfile::DEFAULT),
         ] {
             assert_ne!(other.unwrap().version, base.version);
         }
-        let missing = RecipePlan::of_container("web", &container(), &files("a")).unwrap_err();
+        let missing = RecipePlan::of_container("web", &container(), &files("a")).unwrap_err().to_string();
         assert!(missing.contains("has no image/Dockerfile"), "{missing}");
-        assert!(version(&container(), "FROM x\n").unwrap_err().contains("imagebuilder:parentImage"));
+        assert!(version(&container(), "FROM x\n").unwrap_err().to_string().contains("imagebuilder:parentImage"));
     }
 
     #[test]
     fn the_bake_key_depends_on_the_parent_unless_reuse_ignores_it() {
         let sources = Sha256::of(b"s");
         let key = |reuse, parent: &str, sources: &Sha256| {
-            let plan = plan(&spec::Recipe { reuse, ..spec() }, "a");
+            let plan = plan(&spec::ImageRecipe { reuse, ..spec() }, "a");
             plan.bake_key(parent, sources)
         };
-        assert_eq!(key(Reuse::SameParent, "ami-1", &sources), key(Reuse::SameParent, "ami-1", &sources));
-        assert_ne!(key(Reuse::SameParent, "ami-1", &sources), key(Reuse::SameParent, "ami-2", &sources));
-        assert_eq!(key(Reuse::Always, "ami-1", &sources), key(Reuse::Always, "ami-2", &sources));
-        assert_ne!(key(Reuse::Always, "ami-1", &sources), key(Reuse::Always, "ami-1", &Sha256::of(b"t")));
+        assert_eq!(key(Reuse::Unchanged, "ami-1", &sources), key(Reuse::Unchanged, "ami-1", &sources));
+        assert_ne!(key(Reuse::Unchanged, "ami-1", &sources), key(Reuse::Unchanged, "ami-2", &sources));
+        assert_eq!(key(Reuse::UnchangedExceptParent, "ami-1", &sources), key(Reuse::UnchangedExceptParent, "ami-2", &sources));
+        assert_ne!(key(Reuse::UnchangedExceptParent, "ami-1", &sources), key(Reuse::UnchangedExceptParent, "ami-1", &Sha256::of(b"t")));
     }
 
     #[test]
@@ -326,11 +327,11 @@ mod tests {
             ("x".repeat(super::super::document::LIMIT + 1), "has 16001 characters"),
             ("a\0b".into(), "none of them NUL"),
         ] {
-            let error = RecipePlan::of("web", &spec(), &files(&document)).unwrap_err();
+            let error = RecipePlan::of("web", &spec(), &files(&document)).unwrap_err().to_string();
             assert!(error.contains(words), "{error}");
         }
         assert!(
-            RecipePlan::of("web", &spec(), &Files::new()).unwrap_err().contains("has no image/Web_Server.yaml")
+            RecipePlan::of("web", &spec(), &Files::new()).unwrap_err().to_string().contains("has no image/Web_Server.yaml")
         );
     }
 

@@ -6,6 +6,7 @@
 //! nothing is created twice.
 
 use super::document;
+use super::error::RecipeError;
 use crate::digest::Sha256;
 use crate::evidence::layout;
 use crate::stage::store::Files;
@@ -49,16 +50,16 @@ impl ArnScope {
 }
 
 /// The scope of a recipe's resources: that of its infrastructure configuration.
-pub fn scope_of(infrastructure: &str, section: &str) -> Result<ArnScope, String> {
+pub fn scope_of(infrastructure: &str, section: &'static str) -> Result<ArnScope, RecipeError> {
     scope(infrastructure)
-        .ok_or_else(|| format!("bake.{section}.infrastructure `{infrastructure}` is not an ARN"))
+        .ok_or_else(|| RecipeError::NotAnArn { section, arn: infrastructure.to_owned() })
 }
 
 /// Reads the document of a component at `path`.
-pub fn component_document(service: &str, path: &str, files: &Files) -> Result<ComponentDocument, String> {
+pub fn component_document(service: &str, path: &str, files: &Files) -> Result<ComponentDocument, RecipeError> {
     let bytes = files
         .get(&layout::source(path))
-        .ok_or_else(|| format!("the source artifact has no {path}, a component's document"))?;
+        .ok_or_else(|| RecipeError::NoFile { path: path.to_owned(), what: "a component's document" })?;
     let data = document::text(path, "a component's document", bytes)?;
     let digest = Sha256::of(bytes);
     let [first, second, third] = version_numbers(&digest);

@@ -1,6 +1,7 @@
 //! Checks the gates: the properties of the images, and the findings of their vulnerability scan.
 
 use super::super::build::calls;
+use super::super::gates::error::GateError;
 use super::super::gates::scan::{self, Finding, ScanState};
 use super::super::gates::{image as image_gate, read};
 use super::super::images::output::BuildOutput;
@@ -8,7 +9,7 @@ use super::super::inputs::{Inputs, output_of_available};
 use super::super::state::Bake;
 use super::BUILD_POLL_INTERVAL;
 use crate::engine::{Progress, StageError, Step, Timestamp};
-use crate::spec::Scan;
+use crate::spec::{ContentDigest, Scan};
 use crate::stage::Cx;
 
 /// Checks the images' properties, and waits for the scan if there is a gate on it.
@@ -24,36 +25,28 @@ pub async fn check_gates(
         BuildOutput::MachineImages(copies) => {
             let properties = read::properties(cx, &copies).await?;
             for (copy, properties) in &properties {
-                image_gate::check_properties(gates.image.as_ref(), copy, properties)
-                    .map_err(StageError::Rejected)?;
+                image_gate::check_properties(gates.image.as_ref(), copy, properties)?;
             }
-            image_gate::check_copies_equal(&properties).map_err(StageError::Rejected)?;
+            image_gate::check_copies_equal(&properties)?;
         }
-        BuildOutput::ContainerImages { .. } if gates.image.is_some() || inputs.bake.content.is_some() => {
-            return Err(StageError::Rejected(format!(
-                "image build {image} made a container image; bake.gates.image and bake.content need a machine image"
-            )));
+        BuildOutput::ContainerImages { .. } if gates.image.is_some() || inputs.bake.content_digest != ContentDigest::None =>
+        {
+            return Err(GateError::NeedsMachineImage { build: image }.into());
         }
         BuildOutput::ContainerImages { .. } => {}
     }
     let Some(scan) = &gates.scan else { return Ok(Step::Next(after_gates(image))) };
     match scan::scan_state(read::scan_status(&found)) {
         ScanState::Completed => {
-            if scan.security_hub {
+            if scan.reports_to_security_hub() {
                 return Ok(Step::Next(Bake::ReportingFindings { image, since, done: 0 }));
             }
             let findings = read::findings(cx, &image).await?;
             check_findings(scan, &findings, cx, image)
         }
-        ScanState::Unusable(why) => Err(StageError::Rejected(format!(
-            "image build {image} has no completed vulnerability scan: {why}; without a scan, no findings does not mean \
-             no vulnerabilities"
-        ))),
-        ScanState::Running(status) if cx.now().since(since) > scan.wait.as_duration() => {
-            Err(StageError::Rejected(format!(
-                "the vulnerability scan of image build {image} is {status} {} after the image was available",
-                scan.wait
-            )))
+        ScanState::Unusable(reason) => Err(GateError::NoScan { build: image, reason }.into()),
+        ScanState::Running(status) if cx.now().since(since) > scan.timeout.as_duration() => {
+            Err(GateError::ScanTimeout { build: image, status, timeout: scan.timeout.to_string() }.into())
         }
         ScanState::Running(status) => {
             let progress = Progress {
@@ -75,7 +68,7 @@ pub fn check_findings(
     image: String,
 ) -> Result<Step<Bake>, StageError> {
     scan::check_findings(scan, findings, cx.now().date_time().date())
-        .map_err(|why| StageError::Rejected(format!("the scan of image build {image} found {why}")))?;
+        .map_err(|findings| GateError::Findings { build: image.clone(), findings })?;
     Ok(Step::Next(after_gates(image)))
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::super::error::BakeError;
 use super::super::images::copies;
 use super::super::images::output::BuildOutput;
 use super::super::inputs::{Inputs, current_output};
@@ -30,7 +31,7 @@ pub async fn tag_image(
     let Some(copy) = own.get(usize::from(done)) else {
         return Ok(Step::Next(Bake::Publishing { image, content }));
     };
-    copies::tag(cx, copy, &inputs.source.spec.service, inputs.build_from.is_shared()).await?;
+    copies::tag(cx, copy, &inputs.source.spec, inputs.build_from.is_shared()).await?;
     Ok(Step::Next(Bake::Tagging { image, done: done.saturating_add(1), content }))
 }
 
@@ -41,7 +42,7 @@ pub async fn publish(
     image: String,
     content: Option<Sha256>,
 ) -> Result<Step<Bake>, StageError> {
-    let Some(name) = inputs.bake.parameter.as_deref() else {
+    let Some(name) = inputs.bake.parameter() else {
         return Ok(Step::Next(Bake::Sealing { image, content }));
     };
     let candidate = current_output(inputs, cx, &image).await?.candidate(cx, name).await?;
@@ -60,7 +61,7 @@ pub async fn confirm_parameter(
     since: Timestamp,
     content: Option<Sha256>,
 ) -> Result<Step<Bake>, StageError> {
-    let Some(name) = inputs.bake.parameter.as_deref() else {
+    let Some(name) = inputs.bake.parameter() else {
         return Ok(Step::Next(Bake::Sealing { image, content }));
     };
     let candidate = current_output(inputs, cx, &image).await?.candidate(cx, name).await?;
@@ -69,13 +70,13 @@ pub async fn confirm_parameter(
         return Ok(Step::Next(Bake::Sealing { image, content }));
     }
     if cx.now().since(since) > VALIDATION_TIMEOUT {
-        return Err(StageError::Rejected(format!(
-            "SSM parameter {name} was not set to {} within {} s; it holds {}: Systems Manager rejects an image that \
-             the caller may not describe, and reports it in an EventBridge event only",
-            candidate.value,
-            VALIDATION_TIMEOUT.as_secs(),
-            value.as_deref().unwrap_or("nothing")
-        )));
+        return Err(BakeError::ParameterNotSet {
+            name: name.to_owned(),
+            value: candidate.value,
+            found: value.unwrap_or_else(|| "nothing".to_owned()),
+            seconds: VALIDATION_TIMEOUT.as_secs(),
+        }
+        .into());
     }
     let progress = Progress {
         percent: 98,

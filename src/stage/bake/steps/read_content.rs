@@ -2,33 +2,35 @@
 
 use std::time::Duration;
 
+use super::super::error::BakeError;
 use super::super::images::availability::{BuiltImage, Copies};
 use super::super::inputs::{Inputs, current_output};
 use super::super::state::Bake;
 use crate::digest::Sha256;
 use crate::engine::{Progress, StageError, Step};
 use crate::evidence::Binding;
-use crate::spec::Content;
+use crate::spec::ContentDigest;
 use crate::stage::Cx;
 use crate::stage::content::{Position, ReadProgress, count_blocks, percent, read_piece, volumes};
 
 /// The copies whose content is read.
-fn copies_to_read(requested: Content, copies: &Copies, region: &str) -> Vec<BuiltImage> {
+fn copies_to_read(requested: ContentDigest, copies: &Copies, region: &str) -> Vec<BuiltImage> {
     let here = copies.own.iter().filter(|copy| copy.region == region);
     match requested {
-        Content::Home => here.chain(&copies.own).take(1).cloned().collect(),
-        Content::All => copies.own.clone(),
+        ContentDigest::None => Vec::new(),
+        ContentDigest::OneCopy => here.chain(&copies.own).take(1).cloned().collect(),
+        ContentDigest::EveryCopy => copies.own.clone(),
     }
 }
 
 /// What the statement binds of each of the account's own copies, in their order.
 pub fn bound(
-    requested: Option<Content>,
+    requested: ContentDigest,
     copies: &Copies,
     region: &str,
     content: Option<Sha256>,
 ) -> Vec<Binding> {
-    let read = requested.map(|requested| copies_to_read(requested, copies, region)).unwrap_or_default();
+    let read = copies_to_read(requested, copies, region);
     let of = |copy: &BuiltImage| match content {
         None => Binding::Identity,
         Some(content) if read.contains(copy) => Binding::Content(content),
@@ -47,9 +49,10 @@ pub async fn read_content(
     position: Option<Position>,
     content: Option<Sha256>,
 ) -> Result<Step<Bake>, StageError> {
-    let Some(requested) = inputs.bake.content else {
+    let requested = inputs.bake.content_digest;
+    if requested == ContentDigest::None {
         return Ok(Step::Next(Bake::Tagging { image, done: 0, content: None }));
-    };
+    }
     let output = current_output(inputs, cx, &image).await?;
     let copies = copies_to_read(requested, &output.into_machine_images()?, cx.aws.region());
     let Some(built) = copies.get(usize::from(copy)) else {
@@ -68,11 +71,13 @@ pub async fn read_content(
             Ok(wait(image, copy, position, content, summary))
         }
         ReadProgress::Complete(digest) => match content {
-            Some(first) if first != digest => Err(StageError::Rejected(format!(
-                "the copies of the image have different content: the digest of {name} is {digest}, the digest of {} is \
-                 {first}",
-                copies.first().map_or("another copy", |first| first.id.as_str())
-            ))),
+            Some(first) if first != digest => Err(BakeError::ContentDiffers {
+                copy: name,
+                digest: digest.to_string(),
+                first: copies.first().map_or_else(String::new, |first| first.id.clone()),
+                expected: first.to_string(),
+            }
+            .into()),
             Some(_) | None => {
                 let copy = copy.saturating_add(1);
                 Ok(Step::Next(Bake::ReadingContent { image, copy, position: None, content: Some(digest) }))
@@ -99,9 +104,9 @@ mod tests {
     fn the_copy_in_this_region_or_every_copy_is_read() {
         let both = Copies { own: vec![built("a"), built("b")], in_other_accounts: vec![built("c")] };
         for (requested, region, expected) in [
-            (Content::Home, "b", vec![built("b")]),
-            (Content::Home, "elsewhere", vec![built("a")]),
-            (Content::All, "b", vec![built("a"), built("b")]),
+            (ContentDigest::OneCopy, "b", vec![built("b")]),
+            (ContentDigest::OneCopy, "elsewhere", vec![built("a")]),
+            (ContentDigest::EveryCopy, "b", vec![built("a"), built("b")]),
         ] {
             assert_eq!(copies_to_read(requested, &both, region), expected, "{requested:?} {region}");
         }
@@ -113,9 +118,9 @@ mod tests {
         let content = Sha256::of(b"content");
         let (read, of_another) = (Binding::Content(content), Binding::ContentOfAnotherCopy(content));
         for (requested, content, expected) in [
-            (None, None, [Binding::Identity; 2]),
-            (Some(Content::Home), Some(content), [of_another, read]),
-            (Some(Content::All), Some(content), [read; 2]),
+            (ContentDigest::None, None, [Binding::Identity; 2]),
+            (ContentDigest::OneCopy, Some(content), [of_another, read]),
+            (ContentDigest::EveryCopy, Some(content), [read; 2]),
         ] {
             assert_eq!(bound(requested, &both, "b", content), expected, "{requested:?}");
         }

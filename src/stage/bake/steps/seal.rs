@@ -119,7 +119,7 @@ async fn describe(
     match output {
         BuildOutput::MachineImages(copies) => {
             let identities = copies::identities(cx, copies).await?;
-            let bound = bound(inputs.bake.content, copies, region, content);
+            let bound = bound(inputs.bake.content_digest, copies, region, content);
             let subjects =
                 identities.iter().zip(bound).map(|(identity, bound)| identity.subject_binding(bound));
             let variables = variables::of_machine_images(copies, region, build);

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::super::build::calls::BuildRequest;
 use super::super::build::reuse::{Choice, choose};
 use super::super::build::{calls, find};
+use super::super::error::BakeError;
 use super::super::images::availability::Availability;
 use super::super::inputs::{BuildFrom, Inputs, expected_output};
 use super::super::recipe::create;
@@ -107,7 +108,7 @@ fn plan(inputs: &Inputs) -> Result<&RecipePlan, StageError> {
     match &inputs.build_from {
         BuildFrom::Recipe(plan) => Ok(plan.as_ref()),
         BuildFrom::ImagePipeline(arn) => {
-            Err(StageError::Config(format!("the action started with a recipe, but the spec names {arn}")))
+            Err(BakeError::NotARecipe { arn: arn.clone() }.into())
         }
     }
 }

@@ -4,6 +4,7 @@ use aws_sdk_imagebuilder::types as wire;
 
 use super::super::build::status::{self, Build, BuildPhase};
 use super::super::build::{calls, log_link};
+use super::super::error::BakeError;
 use super::super::images::availability::{Availability, CONFIRMING_READS};
 use super::super::inputs::{Inputs, current_output, expected_output};
 use super::super::provenance;
@@ -35,8 +36,7 @@ pub async fn wait_for_build(
             if retries > 0 {
                 let now = calls::read(&calls::get(cx, &image).await?, &inputs.account);
                 if BuildPhase::of(&now.status) != BuildPhase::Ended {
-                    let message = format!("image build {image} was retried and is {}", now.status);
-                    return Err(StageError::NotYet(message));
+                    return Err(BakeError::RetryNotVisible { build: image, status: now.status }.into());
                 }
             }
             ended(inputs, cx, image, &found, &build, last_progress, retries)
@@ -63,12 +63,14 @@ async fn running(
         .filter(|last| last.fingerprint == fingerprint)
         .unwrap_or(LastProgress { fingerprint, since: cx.now() });
     let stalled = cx.now().since(last_progress.since);
-    if let Some(limit) = inputs.bake.stalled_after.filter(|limit| stalled > limit.as_duration()) {
-        return Err(StageError::Rejected(format!(
-            "image build {image} made no progress for {} s ({}); bake.stalled_after is {limit}",
-            stalled.as_secs(),
-            progress.summary
-        )));
+    if let Some(limit) = inputs.bake.progress_timeout.filter(|limit| stalled > limit.as_duration()) {
+        return Err(BakeError::NoProgress {
+            build: image,
+            seconds: stalled.as_secs(),
+            last: progress.summary,
+            limit: limit.to_string(),
+        }
+        .into());
     }
     if let Some(link) = log_link::log_link(&image, found.name.as_deref()) {
         progress.summary = format!("{}\nlog: {link}", progress.summary);
@@ -91,9 +93,7 @@ fn ended(
             last.fingerprint == 0 && cx.now().since(last.since) < status::RETRY_VISIBLE_AFTER
         };
         if retries > 0 && last_progress.is_some_and(is_stale) {
-            return Err(StageError::NotYet(format!(
-                "image build {image} was retried and Image Builder still reports it as failed"
-            )));
+            return Err(BakeError::RetryNotVisible { build: image, status: build.status.clone() }.into());
         }
         if retries < status::MAX_RETRIES {
             return Ok(Step::Next(Bake::Retrying { image, retries }));
@@ -112,7 +112,7 @@ fn ended(
     }
     let log = log_link::log_link(&image, found.name.as_deref());
     let log = log.map(|link| format!("; log: {link}")).unwrap_or_default();
-    Err(StageError::Rejected(format!("{}{log}", status::failure_summary(&image, build))))
+    Err(BakeError::BuildFailed { summary: format!("{}{log}", status::failure_summary(&image, build)) }.into())
 }
 
 /// Retries the failed distribution of a build. Each retry has a client token of its own, so a repeated call retries
@@ -145,8 +145,8 @@ pub async fn confirm_images(
         Availability::Available => {
             (seen + 1, format!("images available, read {} of {CONFIRMING_READS}", seen + 1))
         }
-        Availability::Pending(why) => (0, why),
-        Availability::Unusable(why) => return Err(StageError::Rejected(why)),
+        Availability::Pending(reason) => (0, reason),
+        Availability::Unusable(reason) => return Err(BakeError::ImageUnusable { reason }.into()),
     };
     let progress = Progress { percent: 97, summary, external_id: Some(image.clone()) };
     Ok(Step::Wait { state: Bake::Confirming { image, seen }, again_in: POLL_INTERVAL, progress })

@@ -29,8 +29,8 @@ fn in_use(images: &BTreeMap<ImageKey, Vec<KeepReason>>) -> String {
 
 /// The planned images that follow from a survey, oldest first.
 #[must_use]
-pub fn make_plan(survey: &Survey, scope: &Scope<'_>, region: &str) -> Vec<PlannedContainer> {
-    let max = usize::try_from(scope.rules.at_most).unwrap_or(usize::MAX);
+pub fn planned_images(survey: &Survey, scope: &Scope<'_>, region: &str) -> Vec<PlannedContainer> {
+    let max = usize::try_from(scope.rules.max_per_run).unwrap_or(usize::MAX);
     let chosen = images_to_archive(survey, max);
     let planned = survey.images.iter().map(|image| PlannedContainer {
         image: identity(image, scope.account, region),

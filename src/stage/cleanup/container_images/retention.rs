@@ -9,7 +9,7 @@ use super::image::{Image, ImageKey, Manifest, Status, short};
 use super::quarantine::{self, Next};
 use super::relations::Relations;
 use crate::engine::Timestamp;
-use crate::spec::{Containers as Rules, Span};
+use crate::spec::{ContainerImages as Rules, Span};
 
 /// How long images wait for an index of their repository that ECR restores: it takes up to twenty minutes.
 const RESTORE_WAIT: Duration = Duration::from_mins(30);
@@ -118,7 +118,7 @@ pub fn dispositions(
         if !relations.is_dependent(image) {
             own.extend(recent_reasons(rules, image, &relations, now));
             if newest.contains(&image.key) {
-                own.insert(KeepReason::Newest { of: rules.keep_last });
+                own.insert(KeepReason::Newest { of: rules.keep.last });
             }
         }
     }
@@ -159,7 +159,7 @@ fn newest(rules: &Rules, images: &[Image], relations: &Relations) -> BTreeSet<Im
     for image in images.iter().filter(|image| !image.tags.is_empty() && !relations.is_dependent(image)) {
         repositories.entry(&image.key.repository).or_default().push(image);
     }
-    let last = usize::try_from(rules.keep_last).unwrap_or(usize::MAX);
+    let last = usize::try_from(rules.keep.last).unwrap_or(usize::MAX);
     let mut newest = BTreeSet::new();
     for mut images in repositories.into_values() {
         images.sort_by_key(|image| (Reverse(image.pushed_on), image.key.clone()));
@@ -171,7 +171,7 @@ fn newest(rules: &Rules, images: &[Image], relations: &Relations) -> BTreeSet<Im
 /// Reasons that do not depend on the image's age.
 fn ageless_reasons(rules: &Rules, image: &Image, marked: &MarkTimes) -> Vec<KeepReason> {
     let mut reasons = Vec::new();
-    let is_kept = |tag: &&String| rules.keep_tags.iter().any(|pattern| matches_pattern(pattern, tag));
+    let is_kept = |tag: &&String| rules.keep.tags.iter().any(|pattern| matches_pattern(pattern, tag));
     reasons.extend(image.tags.iter().find(is_kept).map(|tag| KeepReason::Tagged { tag: tag.clone() }));
     match image.status {
         Status::Archived if !quarantine::is_ours(image, marked.get(&image.key).copied()) => {
@@ -192,8 +192,8 @@ fn recent_reasons(rules: &Rules, image: &Image, relations: &Relations, now: Time
     let is_within =
         |at: Option<Timestamp>, span: Span| at.is_some_and(|at| now.since(at) < span.as_duration());
     let mut reasons = Vec::new();
-    if is_within(image.pushed_on.max(image.activated_on), rules.keep_younger_than) {
-        reasons.push(KeepReason::Younger { than: rules.keep_younger_than.to_string() });
+    if is_within(image.pushed_on.max(image.activated_on), rules.keep.younger_than) {
+        reasons.push(KeepReason::Younger { than: rules.keep.younger_than.to_string() });
     }
     // Each survey reads the indexes, and ECR counts that as a pull. A client that pulls an index also pulls an image
     // that it lists.
@@ -201,8 +201,8 @@ fn recent_reasons(rules: &Rules, image: &Image, relations: &Relations, now: Time
         Manifest::Single => image.pulled_on,
         Manifest::Index(_) | Manifest::UnreadIndex => relations.child_pulled_on(&image.key),
     };
-    if is_within(pulled_on, rules.keep_pulled_within) {
-        reasons.push(KeepReason::Pulled { within: rules.keep_pulled_within.to_string() });
+    if is_within(pulled_on, rules.keep.pulled_within) {
+        reasons.push(KeepReason::Pulled { within: rules.keep.pulled_within.to_string() });
     }
     reasons
 }
@@ -286,7 +286,7 @@ fn matches_pattern(pattern: &str, tag: &str) -> bool {
 pub fn removal_reason(rules: &Rules) -> String {
     format!(
         "not among the newest {}, older than {}, and nothing uses it",
-        rules.keep_last, rules.keep_younger_than
+        rules.keep.last, rules.keep.younger_than
     )
 }
 

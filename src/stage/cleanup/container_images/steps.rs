@@ -8,7 +8,7 @@ use super::marks::{self, Trim};
 use super::retention::{KeepReason, KeepReasons};
 use super::survey::Survey;
 use crate::engine::{Progress, StageError, Step};
-use crate::spec::Containers as Rules;
+use crate::spec::ContainerImages as Rules;
 use crate::stage::cleanup::machine_images::removal::PendingRemoval;
 use crate::stage::cleanup::{Cleanup, Inputs};
 use crate::stage::context::Cx;
@@ -45,7 +45,7 @@ pub fn decide(survey: &Survey, rules: &Rules, calls: u8) -> Option<NextAction> {
     {
         return Some(NextAction::Trim(trim));
     }
-    let max_marked = usize::try_from(rules.at_most).unwrap_or(usize::MAX);
+    let max_marked = usize::try_from(rules.max_per_run).unwrap_or(usize::MAX);
     calls::due_calls(survey, max_marked, 1, |_| true).pop().map(NextAction::Call)
 }
 

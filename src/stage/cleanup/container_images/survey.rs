@@ -12,7 +12,7 @@ use super::references::{self, Definitions};
 use super::retention::{self, Disposition, KeepReason, KeepReasons, MarkTimes};
 use crate::aws::Aws;
 use crate::engine::{StageError, Timestamp};
-use crate::spec::Containers as Rules;
+use crate::spec::ContainerImages as Rules;
 use crate::stage::cleanup::list_lengths::{self, ListLengths, ShortList};
 
 /// The images that a survey covers, and the reasons to keep them that are known beforehand.

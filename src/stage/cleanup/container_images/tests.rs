@@ -5,7 +5,7 @@ mod worlds;
 
 use super::image::{Image, ImageKey, Manifest, Status};
 use crate::engine::Timestamp;
-use crate::spec::Containers as Rules;
+use crate::spec::ContainerImages as Rules;
 
 pub const NOW: Timestamp = Timestamp(1_800_000_000);
 pub const DAY: i64 = 86_400;
@@ -32,7 +32,7 @@ pub fn image(number: u32, days: i64) -> Image {
 /// Rules that keep one image, and those younger than ten days.
 pub fn rules() -> Rules {
     let text = format!(
-        r#"{{"repositories": ["{REPOSITORY}"], "keep_last": 1, "keep_younger_than": "10d", "keep_tags": ["keep-*"]}}"#
+        r#"{{"repositories": ["{REPOSITORY}"], "keep": {{"last": 1, "younger_than": "10d", "tags": ["keep-*"]}}}}"#
     );
     serde_json::from_str(&text).unwrap()
 }

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use super::quarantine::{QuarantineRecord, RecordError};
 use crate::engine::Timestamp;
 use crate::engine::key::tag;
 use crate::evidence::ImageIdentity;
@@ -123,13 +122,5 @@ impl Image {
     #[must_use]
     pub fn evidence_until(&self) -> Option<Timestamp> {
         self.tags.get(tag::EVIDENCE_UNTIL).and_then(|value| dates::parse(value))
-    }
-
-    /// How the image was before its quarantine; `None` if it is not in quarantine.
-    ///
-    /// # Errors
-    /// The quarantine tags are damaged.
-    pub fn quarantine_record(&self) -> Result<Option<QuarantineRecord>, RecordError> {
-        QuarantineRecord::parse(&self.tags)
     }
 }

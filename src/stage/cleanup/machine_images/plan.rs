@@ -1,7 +1,6 @@
 //! A plan for machine images that a person approves, and whether it may still be applied. Pure.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use super::image::Image;
 use super::quarantine::{Next, RECORD_TAG, RemovalStep};
@@ -9,7 +8,7 @@ use super::retention::{self, Disposition, KeepReason};
 use super::snapshots;
 use super::survey::{Scope, Survey};
 use crate::engine::Timestamp;
-use crate::evidence::predicate::{CleanupPlan, PlanTarget, PlannedAction, PlannedImage};
+use crate::evidence::predicate::{CleanupPlan, PlannedAction, PlannedImage};
 
 /// Why a plan is not applied.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -49,35 +48,17 @@ pub fn planned_action(survey: &Survey, image: &Image) -> PlannedAction {
     }
 }
 
-/// The plan that follows from a survey of an account and region.
+/// The planned images that follow from a survey, oldest first.
 #[must_use]
-pub fn make_plan(
-    survey: &Survey,
-    scope: &Scope<'_>,
-    (account, region): (&str, &str),
-    valid_for: Duration,
-    price_per_gib_month: Option<f64>,
-) -> CleanupPlan {
-    let images = survey.by_age().into_iter().map(|image| PlannedImage {
+pub fn planned_images(survey: &Survey, scope: &Scope<'_>) -> Vec<PlannedImage> {
+    let planned = |image: &Image| PlannedImage {
         image: image.identity.clone(),
         action: planned_action(survey, image),
         reasons: reasons(survey, scope, image),
         snapshots: image.snapshots.clone(),
         gib: image.gib,
-    });
-    let target = |name: &&str| PlanTarget::AutoScalingGroup { name: (*name).to_owned() };
-    CleanupPlan {
-        service: scope.service.to_owned(),
-        account: account.to_owned(),
-        region: region.to_owned(),
-        policy: serde_json::to_value(scope.rules).unwrap_or_default(),
-        targets: scope.groups.iter().map(target).collect(),
-        planned_on: survey.at.date_time(),
-        expires_on: survey.at.plus(valid_for).date_time(),
-        price_per_gib_month,
-        images: images.collect(),
-        containers: Vec::new(),
-    }
+    };
+    survey.by_age().into_iter().map(planned).collect()
 }
 
 fn reasons(survey: &Survey, scope: &Scope<'_>, image: &Image) -> Vec<String> {
@@ -100,16 +81,16 @@ fn reasons(survey: &Survey, scope: &Scope<'_>, image: &Image) -> Vec<String> {
     }
 }
 
-/// The actions of a plan that remain to be done, given a new survey: image ids with their actions.
+/// Checks that a plan has not expired and is for this account and region.
 ///
 /// # Errors
-/// The plan expired or is for another account or region, or an image that it changes is in use by now.
-pub fn remaining_actions(
+/// It has expired, or is for another account or region.
+pub fn check_validity(
     plan: &CleanupPlan,
-    survey: &Survey,
+    now: Timestamp,
     (account, region): (&str, &str),
-) -> Result<Vec<(String, PlannedAction)>, Refusal> {
-    if survey.at.date_time() >= plan.expires_on {
+) -> Result<(), Refusal> {
+    if now.date_time() >= plan.expires_on {
         let at = Timestamp(plan.expires_on.unix_timestamp()).to_string();
         return Err(Refusal::Expired { at });
     }
@@ -121,6 +102,19 @@ pub fn remaining_actions(
             here,
         });
     }
+    Ok(())
+}
+
+/// The actions of a plan that remain to be done, given a new survey: image ids with their actions.
+///
+/// # Errors
+/// As [`check_validity`]; or an image that the plan changes is in use by now.
+pub fn remaining_actions(
+    plan: &CleanupPlan,
+    survey: &Survey,
+    here: (&str, &str),
+) -> Result<Vec<(String, PlannedAction)>, Refusal> {
+    check_validity(plan, survey.at, here)?;
     let (mut remaining, mut in_use) = (Vec::new(), BTreeMap::new());
     for planned in plan.images.iter().filter(|planned| planned.action.changes_image()) {
         let id = planned.image.image_id.as_str();

@@ -198,6 +198,16 @@ pub fn next_undo(image: &Image, record: &QuarantineRecord, now: Timestamp) -> Un
     }
 }
 
+impl Image {
+    /// How the image was before its quarantine; `None` if it is not in quarantine.
+    ///
+    /// # Errors
+    /// The quarantine tags are damaged.
+    pub fn quarantine_record(&self) -> Result<Option<QuarantineRecord>, RecordError> {
+        QuarantineRecord::parse(&self.tags)
+    }
+}
+
 impl QuarantineRecord {
     /// The record to write: how the image is now, or how its existing record says it was.
     ///

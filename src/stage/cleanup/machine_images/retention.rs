@@ -7,7 +7,7 @@ use std::fmt;
 use super::image::{Image, KeepTag, Protection};
 use super::quarantine::{self, Next, QuarantineRecord, RecordError};
 use crate::engine::Timestamp;
-use crate::spec::{Cleanup as Rules, Shared, Span};
+use crate::spec::{MachineImages as Rules, SharedImages, Span};
 
 /// Images per channel that stay because they were promoted last: the current one and the one to roll back to.
 const PROMOTED_LAST: usize = 2;
@@ -185,7 +185,7 @@ fn newest<'a>(rules: &Rules, images: &'a [Image]) -> BTreeMap<&'a str, u32> {
     for ((region, account, channel), mut images) in channels {
         // Ids decide between images of the same moment: the same images always give the same result.
         images.sort_by_cached_key(|image| (Reverse(image.created()), image.id()));
-        let last = rules.limits(region, account, channel).last;
+        let last = rules.keep_of(region, account, channel).last;
         let count = usize::try_from(last).unwrap_or(usize::MAX);
         newest.extend(images.into_iter().take(count).map(|image| (image.id(), last)));
     }
@@ -228,7 +228,7 @@ fn ageless_reasons(rules: &Rules, image: &Image, now: Timestamp) -> Vec<KeepReas
     // EC2 ended the shares of an image in quarantine: the record lists them.
     let recorded = image.quarantine_record().ok().flatten().map_or(0, |record| record.shared_with.len());
     let with = image.shared_with.as_ref().map_or(0, Vec::len).max(recorded);
-    if with > 0 && rules.shared == Shared::Keep {
+    if with > 0 && rules.shared_images == SharedImages::Keep {
         reasons.push(KeepReason::Shared { with });
     }
     if image.state == "pending" {
@@ -246,19 +246,19 @@ fn ageless_reasons(rules: &Rules, image: &Image, now: Timestamp) -> Vec<KeepReas
 /// Reasons that end as the image ages.
 fn recent_reasons(rules: &Rules, image: &Image, now: Timestamp) -> Vec<KeepReason> {
     let identity = &image.identity;
-    let limits = rules.limits(&identity.region, &identity.account, image.channel());
+    let keep = rules.keep_of(&identity.region, &identity.account, image.channel());
     let is_within =
         |at: Option<Timestamp>, span: Span| at.is_some_and(|at| now.since(at) < span.as_duration());
     let mut reasons = Vec::new();
-    if is_within(image.created(), limits.younger_than) {
-        reasons.push(KeepReason::Younger { than: limits.younger_than.to_string() });
+    if is_within(image.created(), keep.younger_than) {
+        reasons.push(KeepReason::Younger { than: keep.younger_than.to_string() });
     }
-    if is_within(image.promoted_on(), limits.promoted_within) {
-        reasons.push(KeepReason::Promoted { within: limits.promoted_within.to_string() });
+    if is_within(image.promoted_on(), keep.promoted_within) {
+        reasons.push(KeepReason::Promoted { within: keep.promoted_within.to_string() });
     }
     // A missing date proves nothing: only a recent launch is a reason, and only one to keep.
-    if is_within(image.launched_on, rules.keep_launched_within) {
-        reasons.push(KeepReason::Launched { within: rules.keep_launched_within.to_string() });
+    if is_within(image.launched_on, keep.launched_within) {
+        reasons.push(KeepReason::Launched { within: keep.launched_within.to_string() });
     }
     reasons
 }
@@ -268,6 +268,6 @@ fn recent_reasons(rules: &Rules, image: &Image, now: Timestamp) -> Vec<KeepReaso
 pub fn removal_reason(rules: &Rules) -> String {
     format!(
         "not among the newest {}, older than {}, and nothing uses it",
-        rules.keep_last, rules.keep_younger_than
+        rules.keep.last, rules.keep.younger_than
     )
 }

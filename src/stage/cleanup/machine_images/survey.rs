@@ -16,7 +16,7 @@ use super::usage_report;
 use crate::aws::Aws;
 use crate::engine::error::{ErrorClass, ModuleError};
 use crate::engine::{StageError, Timestamp};
-use crate::spec::{Cleanup as Rules, Shared};
+use crate::spec::{MachineImages as Rules, SharedImages};
 use crate::stage::aws_view::image_references::graph::{References, Resource, ResourceKind};
 use crate::stage::aws_view::image_references::{AT_ONCE, Inventory};
 use crate::stage::cleanup::list_lengths::{self, ListLengths, ShortList};
@@ -125,6 +125,20 @@ impl Survey {
         Ok(builder.survey)
     }
 
+    /// A survey of no images, for a spec without rules for machine images.
+    #[must_use]
+    pub fn empty(at: Timestamp) -> Self {
+        Self {
+            images: Vec::new(),
+            dispositions: BTreeMap::new(),
+            snapshots: References::new(),
+            inspected: BTreeSet::new(),
+            changed_lengths: None,
+            short_list: None,
+            at,
+        }
+    }
+
     #[must_use]
     pub fn image(&self, id: &str) -> Option<&Image> {
         self.images.iter().find(|image| image.id() == id)
@@ -212,7 +226,7 @@ impl SurveyBuilder<'_> {
     async fn inspect(&mut self, ids: &[String]) -> Result<(), StageError> {
         self.ask_ec2(ids).await?;
         let (aws, now) = (self.aws, self.now);
-        let by_usage = self.scope.rules.shared == Shared::ByUsage;
+        let by_usage = self.scope.rules.shared_images == SharedImages::KeepWhileUsed;
         // A disabled image is not shared; its record lists whom it was shared with.
         let wanted: BTreeSet<&str> = ids.iter().map(String::as_str).collect();
         let (disabled, enabled): (Vec<&Image>, Vec<&Image>) = self

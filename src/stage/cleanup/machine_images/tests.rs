@@ -31,8 +31,8 @@ const ON: Protection = Protection::On { with_cooldown: false };
 const REMOVED: Disposition = Disposition::Remove(Next::Step(RemovalStep::Mark));
 const NOW: Timestamp = Timestamp(1_800_000_000);
 
-fn rules(keep_last: u32, days: u32) -> spec::Cleanup {
-    let text = format!(r#"{{"keep_last": {keep_last}, "keep_younger_than": "{days}d"}}"#);
+fn rules(keep_last: u32, days: u32) -> spec::MachineImages {
+    let text = format!(r#"{{"keep": {{"last": {keep_last}, "younger_than": "{days}d"}}}}"#);
     serde_json::from_str(&text).unwrap()
 }
 
@@ -58,7 +58,7 @@ fn image(id: u32, days: i64) -> Image {
     }
 }
 
-fn decide(rules: &spec::Cleanup, images: &[Image], uses: &KeepReasons) -> Vec<Disposition> {
+fn decide(rules: &spec::MachineImages, images: &[Image], uses: &KeepReasons) -> Vec<Disposition> {
     let all = dispositions(rules, images, uses, NOW);
     images.iter().map(|image| all[image.id()].clone()).collect()
 }
@@ -167,7 +167,7 @@ proptest! {
             let newer = images.iter().filter(|other| usable(other) && (other.created() > image.created()
                 || (other.created() == image.created() && other.id() < image.id()))).count();
             let needed = uses.contains_key(image.id()) || (usable(image) && newer < keep_last as usize)
-                || age < rules.keep_younger_than.as_duration() || image.state == "pending" || image.protection == ON;
+                || age < rules.keep.younger_than.as_duration() || image.state == "pending" || image.protection == ON;
             match &decided[image.id()] {
                 Disposition::Remove(_) => prop_assert!(!needed, "{} was needed", image.id()),
                 Disposition::Restore(_) => prop_assert!(false, "no image was in quarantine"),

@@ -28,7 +28,7 @@ pub async fn read(cx: &Cx, action: &str) -> Result<Approval, StageError> {
         .find(|state| state.action_name() == Some(action));
     let Some(found) = found else {
         return Err(StageError::Config(format!(
-            "promote.judge.approval names {action}, and the stage {} of {} has no such action",
+            "promote.analysis.judge names the approval {action}, and the stage {} of {} has no such action",
             key.pipeline_stage, key.pipeline
         )));
     };

@@ -11,7 +11,8 @@ use super::windows::{Series, SeriesId, Side};
 use crate::aws::{Aws, AwsError, Class};
 use crate::engine::{StageError, Timestamp};
 use crate::spec::Judge;
-use crate::spec::trial::{Kind, Source};
+use crate::spec::promote::cloudwatch::SideMetric;
+use crate::spec::promote::judge::Measured;
 
 /// The most queries of one `GetMetricData`.
 const MAX_QUERIES: usize = 500;
@@ -38,8 +39,7 @@ pub struct Requested {
 /// Whether a source has a series for each instance, so that the instance ids are needed.
 #[must_use]
 pub fn needs_instances(judge: &Judge) -> bool {
-    let sources = judge.metrics.iter().map(|metric| &metric.source).chain([&judge.requests]);
-    sources.flat_map(|source| source.dimensions.values()).any(|value| value.contains("$instance"))
+    judge.side_metrics().any(|metric| metric.names("instance"))
 }
 
 /// Every series of both sides, in a fixed order.
@@ -47,38 +47,35 @@ pub fn needs_instances(judge: &Judge) -> bool {
 pub fn requests(judge: &Judge, sides: &BTreeMap<Side, SideNames>) -> Vec<Requested> {
     let mut all = Vec::new();
     for (&side, named) in sides {
-        let mut ask = |metric: Option<usize>, threshold: usize, source: &Source, statistic: &str| {
-            let apart = source.dimensions.values().any(|value| value.contains("$instance"));
+        let mut ask = |metric: Option<usize>, threshold: usize, source: &SideMetric, statistic: &str| {
+            let apart = source.names("instance");
             let instances: Vec<Option<&String>> =
                 if apart { named.instances.iter().map(Some).collect() } else { vec![None] };
             for instance in instances {
-                let fill = |value: &String| {
-                    let value = value.replace("$group", &named.group);
-                    let value = value.replace("$target_group", &named.target_group);
-                    instance.map_or(value.clone(), |id| value.replace("$instance", id))
+                let known = |word: &str| match word {
+                    "group" => Some(named.group.as_str()),
+                    "target_group" => Some(named.target_group.as_str()),
+                    "instance" => instance.map(String::as_str),
+                    _ => None,
                 };
                 all.push(Requested {
                     id: SeriesId { side, metric, threshold, instance: instance.cloned() },
                     namespace: source.namespace.clone(),
                     metric: source.metric.clone(),
-                    dimensions: source
-                        .dimensions
-                        .iter()
-                        .map(|(name, value)| (name.clone(), fill(value)))
-                        .collect(),
+                    dimensions: source.dimensions_of(known),
                     statistic: statistic.to_owned(),
                 });
             }
         };
-        ask(None, 0, &judge.requests, "Sum");
+        ask(None, 0, &judge.requests.cloudwatch, "Sum");
         for (at, metric) in judge.metrics.iter().enumerate() {
-            match metric.kind {
-                Kind::Counts => ask(Some(at), 0, &metric.source, "Sum"),
-                Kind::Gauge => ask(Some(at), 0, &metric.source, "Average"),
-                Kind::Latency => {
-                    for (index, threshold) in metric.thresholds.iter().enumerate() {
+            match metric.measured() {
+                Measured::Count(_) => ask(Some(at), 0, &metric.cloudwatch, "Sum"),
+                Measured::Gauge(_) => ask(Some(at), 0, &metric.cloudwatch, "Average"),
+                Measured::Latency(latency) => {
+                    for (index, threshold) in latency.thresholds.iter().enumerate() {
                         // The trimmed count: samples above the threshold.
-                        ask(Some(at), index, &metric.source, &format!("TC({threshold}:)"));
+                        ask(Some(at), index, &metric.cloudwatch, &format!("TC({threshold}:)"));
                     }
                 }
             }

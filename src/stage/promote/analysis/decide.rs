@@ -3,7 +3,7 @@
 use super::guards::Finding;
 use crate::judge::{Look, Verdict};
 use crate::spec::Judge;
-use crate::spec::trial::Inconclusive;
+use crate::spec::promote::judge::OnInconclusive;
 
 /// The state of the manual approval that decides when the judge is inconclusive.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,7 +46,7 @@ pub fn decide(
     }
     let mut open: Vec<String> = match look.verdict {
         Verdict::Pass | Verdict::Fail => Vec::new(),
-        Verdict::Inconclusive | Verdict::Broken => {
+        Verdict::Inconclusive | Verdict::Error => {
             vec![format!("{}: {}", look.verdict.name(), look.reasons.join("; "))]
         }
     };
@@ -58,19 +58,18 @@ pub fn decide(
         return Decision::Continue;
     }
     let why = open.join("; ");
-    if elapsed < u64::from(judge.longest.as_secs()) {
+    if elapsed < u64::from(judge.timeout.as_secs()) {
         return Decision::Wait(why);
     }
-    match (judge.inconclusive, approval) {
-        (Inconclusive::Rollback, _) => Decision::RollBack(format!(
+    match (&judge.on_inconclusive, approval) {
+        (OnInconclusive::RollBack(_), _) => Decision::RollBack(format!(
             "the judge is inconclusive after {}, and the spec says roll_back: {why}",
-            judge.longest
+            judge.timeout
         )),
-        (Inconclusive::Ask, Some(Approval::Approved)) => Decision::Continue,
-        (Inconclusive::Ask, _) => Decision::Wait(format!(
-            "waiting for the manual approval {}: {why}",
-            judge.approval.as_deref().unwrap_or_default()
-        )),
-        (Inconclusive::Wait, _) => Decision::Wait(why),
+        (OnInconclusive::Ask(_), Some(Approval::Approved)) => Decision::Continue,
+        (OnInconclusive::Ask(ask), _) => {
+            Decision::Wait(format!("waiting for the manual approval {}: {why}", ask.approval_action))
+        }
+        (OnInconclusive::Wait(_), _) => Decision::Wait(why),
     }
 }

@@ -3,7 +3,7 @@
 use crate::aws::Aws;
 use crate::engine::Timestamp;
 use crate::evidence::predicate::DecisionAction;
-use crate::spec::Metric;
+use crate::spec::Limit;
 use crate::stage::aws_view::alarms::{self, AlarmState};
 use crate::stage::aws_view::metric_data::{self, MetricValue, breach};
 
@@ -12,7 +12,7 @@ use crate::stage::aws_view::metric_data::{self, MetricValue, breach};
 pub struct Guards {
     pub aws: Aws,
     pub alarms: Vec<String>,
-    pub limits: Vec<Metric>,
+    pub limits: Vec<Limit>,
 }
 
 /// The alarm states and metric values of one poll, in the order of the spec.
@@ -65,7 +65,7 @@ pub async fn read(guards: &Guards, since: Timestamp, now: Timestamp) -> Readings
 
 /// Compares readings with the alarms and limits of the spec.
 #[must_use]
-pub fn find(alarms: &[String], limits: &[Metric], readings: &Readings) -> Finding {
+pub fn find(alarms: &[String], limits: &[Limit], readings: &Readings) -> Finding {
     let (mut breached, mut unknown) = (Vec::new(), Vec::new());
     for (index, name) in alarms.iter().enumerate() {
         match readings.alarms.get(index).copied().unwrap_or(AlarmState::Unread) {

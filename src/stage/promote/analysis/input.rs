@@ -19,6 +19,8 @@ use super::windows::{Period, Side, windows};
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sides {
     pub names: BTreeMap<Side, SideNames>,
+    /// Instances of each side, or the fewest of them.
+    pub size: u32,
     /// The planned share of the new version in each step.
     pub shares: Vec<f64>,
 }
@@ -42,7 +44,7 @@ pub struct AnalysisInput<'a> {
 
 /// The windows since a moment that `CloudWatch` had time to complete.
 pub fn settled(judge: &Judge, since: Timestamp, now: Timestamp) -> Period {
-    let until = Timestamp(now.0 - i64::from(judge.settle.as_secs()));
+    let until = Timestamp(now.0 - i64::from(judge.evaluation_delay.as_secs()));
     Period::between(judge, since, until)
 }
 
@@ -68,7 +70,7 @@ impl AnalysisInput<'_> {
         };
         let asked = cloudwatch::requests(self.judge, &self.sides.names);
         let series = cloudwatch::read(aws, self.judge, &asked, first.0, last.until(self.judge)).await?;
-        Ok(windows(self.judge, &self.periods, &series))
+        Ok(windows(self.judge, self.sides.size, &self.periods, &series))
     }
 
     /// The judge's verdict on windows.
@@ -76,7 +78,7 @@ impl AnalysisInput<'_> {
     /// # Errors
     /// [`StageError::Config`] when the rules of the spec cannot hold.
     pub fn judge(&self, shown: &[Window]) -> Result<Look, StageError> {
-        judge(&rules(self.judge, &self.sides.shares), shown)
+        judge(&rules(self.judge, self.sides.size, &self.sides.shares), shown)
             .map_err(|wrong| StageError::Config(format!("promote.analysis.judge: {wrong}")))
     }
 
@@ -88,8 +90,8 @@ impl AnalysisInput<'_> {
 
     /// The recording of windows, as `bakeline judge replay` reads it.
     fn recording(&self, shown: &[Window]) -> Vec<u8> {
-        let rules = Line::Rules(Box::new(rules(self.judge, &self.sides.shares)));
-        let lines = std::iter::once(rules).chain(shown.iter().cloned().map(Line::Window));
+        let header = Line::header(rules(self.judge, self.sides.size, &self.sides.shares));
+        let lines = std::iter::once(header).chain(shown.iter().cloned().map(Line::window));
         let mut bytes = Vec::new();
         for line in lines {
             // A line cannot fail to become JSON. If it did, it would be missing, and the CRC would differ.
@@ -123,7 +125,7 @@ pub async fn record(
 ) -> Result<Recorded, StageError> {
     let windows = input.windows(aws).await?;
     let recording = input.recording(&windows);
-    let mut judge = crate::judge::Judge::new(&rules(input.judge, &input.sides.shares))
+    let mut judge = crate::judge::Judge::new(&rules(input.judge, input.sides.size, &input.sides.shares))
         .map_err(|wrong| StageError::Config(format!("promote.analysis.judge: {wrong}")))?;
     let mut looks = Vec::with_capacity(windows.len());
     for window in &windows {
@@ -139,11 +141,11 @@ pub async fn record(
     let canary = predicate::Canary {
         started_on: first.date_time(),
         finished_on: until.date_time(),
-        size: input.judge.instances,
+        size: input.sides.size,
         verdict: match ended.verdict {
             Verdict::Pass => CanaryVerdict::Pass,
             Verdict::Inconclusive => CanaryVerdict::Inconclusive,
-            Verdict::Broken => CanaryVerdict::Error,
+            Verdict::Error => CanaryVerdict::Error,
             Verdict::Fail => CanaryVerdict::Fail,
         },
         reasons: last.map(|look| look.reasons.clone()).unwrap_or_default(),
@@ -151,7 +153,7 @@ pub async fn record(
         baseline_requests: requests(|window| window.control.requests),
         recording: RECORDING.to_owned(),
         recording_matches: matches,
-        kayenta: Some(kayenta(&crate::judge::kayenta::show(&rules(input.judge, &input.sides.shares), &windows))),
+        kayenta: Some(kayenta(&crate::judge::kayenta::show(&rules(input.judge, input.sides.size, &input.sides.shares), &windows))),
     };
     Ok(Recorded { recording, looks, canary })
 }

@@ -8,7 +8,7 @@ use crate::engine::Timestamp;
 use crate::judge::Window;
 use crate::judge::window::{Arm, Counted, Reading, Slow};
 use crate::spec::Judge;
-use crate::spec::trial::{Absent, Compared, Kind};
+use crate::spec::promote::judge::{JudgeMetric, Measured, MissingData};
 use crate::stage::aws_view::canary_groups::ROLES;
 
 /// Consecutive windows that the judge compares as one step: the start of the first, and their number.
@@ -82,7 +82,7 @@ pub enum Series {
 /// A window without a request count, or with an incomplete series, stays in the result: the judge treats it as a
 /// measurement error. A missing datapoint is never zero, unless the spec says so.
 #[must_use]
-pub fn windows(judge: &Judge, periods: &[Period], series: &BTreeMap<SeriesId, Series>) -> Vec<Window> {
+pub fn windows(judge: &Judge, size: u32, periods: &[Period], series: &BTreeMap<SeriesId, Series>) -> Vec<Window> {
     let length = i64::from(judge.window.as_secs());
     let first = periods.first().map_or(0, |period| period.0.0);
     let starts = (0..).zip(periods).flat_map(|(stage, Period(since, count))| {
@@ -91,7 +91,7 @@ pub fn windows(judge: &Judge, periods: &[Period], series: &BTreeMap<SeriesId, Se
     starts
         .map(|(stage, start)| {
             let reader = Reader { series, start };
-            let arm = |side| Arm { requests: reader.sum(side, None, 0).value(), instances: judge.instances };
+            let arm = |side| Arm { requests: reader.sum(side, None, 0).value(), instances: size };
             let metrics = judge.metrics.iter().enumerate();
             Window {
                 id: start.to_string(),
@@ -163,9 +163,9 @@ impl Reader<'_> {
     }
 
     /// The count of a side; a missing datapoint is what the spec says it is.
-    fn count(&self, side: Side, at: usize, threshold: usize, metric: &Compared) -> Sum {
+    fn count(&self, side: Side, at: usize, threshold: usize, metric: &JudgeMetric) -> Sum {
         match self.sum(side, Some(at), threshold) {
-            Sum::Missing if metric.absent == Absent::Zero && self.sum(side, None, 0).value().is_some() => {
+            Sum::Missing if metric.missing_data() == MissingData::Zero && self.sum(side, None, 0).value().is_some() => {
                 Sum::Is(0.0)
             }
             other => other,
@@ -173,17 +173,17 @@ impl Reader<'_> {
     }
 
     /// The reading of a metric; none when a side has no datapoint.
-    fn reading(&self, at: usize, metric: &Compared) -> Option<Reading> {
-        match metric.kind {
-            Kind::Counts => {
+    fn reading(&self, at: usize, metric: &JudgeMetric) -> Option<Reading> {
+        match metric.measured() {
+            Measured::Count(_) => {
                 let [control, canary] = Side::BOTH.map(|side| self.count(side, at, 0, metric));
                 let counted = |sum: Sum| Counted { events: sum.value(), total: None };
                 (control != Sum::Missing && canary != Sum::Missing)
                     .then_some(Reading::Counts { control: counted(control), canary: counted(canary) })
             }
-            Kind::Latency => {
+            Measured::Latency(latency) => {
                 let [control, canary] = Side::BOTH.map(|side| {
-                    let each = (0..metric.thresholds.len()).map(|at_| self.count(side, at, at_, metric));
+                    let each = (0..latency.thresholds.len()).map(|at_| self.count(side, at, at_, metric));
                     each.collect::<Vec<Sum>>()
                 });
                 let missing = control.iter().chain(&canary).any(|sum| *sum == Sum::Missing);
@@ -191,7 +191,7 @@ impl Reader<'_> {
                     |sums: Vec<Sum>| Slow { over: sums.into_iter().map(Sum::value).collect(), total: None };
                 (!missing).then(|| Reading::Latency { control: slow(control), canary: slow(canary) })
             }
-            Kind::Gauge => {
+            Measured::Gauge(_) => {
                 let [control, canary] = Side::BOTH.map(|side| self.gauge(side, at));
                 (!control.is_empty() && !canary.is_empty()).then_some(Reading::Gauge { control, canary })
             }

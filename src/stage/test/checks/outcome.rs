@@ -46,7 +46,7 @@ impl Deadlines {
     /// The deadlines of a check.
     #[must_use]
     pub fn of(check: &Check) -> Self {
-        Self { delivery: check.delivery_timeout.as_duration(), execution: check.timeout.as_duration() }
+        Self { delivery: check.delivery_timeout().as_duration(), execution: check.timeout().as_duration() }
     }
 }
 

@@ -37,7 +37,7 @@ pub fn results(checks: &[Check], invocations: Vec<Invocation>, attempts: &[u8]) 
                 .as_ref()
                 .map_or(CheckOutcome::NotRun, |found| outcome_of(found, Deadlines::of(check)));
             let attempts = attempts.get(index).copied().unwrap_or(1);
-            let limit = check.timeout.as_duration();
+            let limit = check.timeout().as_duration();
             CheckResult { name: check.name.clone(), subject: what(check), outcome, limit, attempts, invocation }
         })
         .collect()
@@ -45,8 +45,9 @@ pub fn results(checks: &[Check], invocations: Vec<Invocation>, attempts: &[u8]) 
 
 /// What a check runs: the path of its script, the name of its document, or its kind.
 fn what(check: &Check) -> String {
-    let kind = check.kinds().into_iter().find(|(_, given)| *given).map_or("", |(kind, _)| kind);
-    let named = check.script.as_ref().or_else(|| Some(&check.document.as_ref()?.name));
+    let kind = check.kinds().first().copied().unwrap_or_default();
+    let script = check.script.as_ref().map(|script| &script.path);
+    let named = script.or_else(|| Some(&check.document.as_ref()?.name));
     named.cloned().unwrap_or_else(|| kind.to_owned())
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::outcome::{CommandState, Deadlines, Invocation, command_state, instance_answered};
-use crate::spec::check::Check;
+use crate::spec::Check;
 
 /// A check that was sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -195,7 +195,7 @@ mod tests {
     fn nothing_runs_in_parallel_with_a_reboot() {
         let checks = [
             check("a", json!({ "needs": [] })),
-            check("reboot", json!({ "reboot": "comes_back", "needs": [] })),
+            check("reboot", json!({ "reboot": {}, "needs": [] })),
             check("b", json!({ "needs": [] })),
         ];
         assert_eq!(next(&checks, &[runs()]), waits(0));

@@ -106,7 +106,7 @@ fn the_last_lines_are_of_standard_error_unless_it_is_empty() {
 
 fn check(name: &str, script: &str) -> Check {
     serde_json::from_value(serde_json::json!({
-        "name": name, "script": script, "delivery_timeout": "120s", "timeout": "300s",
+        "name": name, "script": { "path": script, "delivery_timeout": "120s" }, "timeout": "300s",
     }))
     .unwrap()
 }

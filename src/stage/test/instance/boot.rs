@@ -1,5 +1,6 @@
 //! Whether the image is the one the chain names, and whether its instance is up. Pure.
 
+use super::error::InstanceError;
 use crate::evidence::ImageIdentity;
 
 /// An image, as EC2 describes it now.
@@ -15,7 +16,7 @@ pub struct DescribedImage {
 ///
 /// # Errors
 /// A property differs; says which.
-pub fn same_image(identity: &ImageIdentity, found: &DescribedImage) -> Result<(), String> {
+pub fn same_image(identity: &ImageIdentity, found: &DescribedImage) -> Result<(), InstanceError> {
     let members = [
         ("owner", found.owner.as_deref(), identity.account.as_str()),
         ("name", found.name.as_deref(), identity.name.as_str()),
@@ -24,12 +25,12 @@ pub fn same_image(identity: &ImageIdentity, found: &DescribedImage) -> Result<()
     ];
     for (member, found, expected) in members {
         if found != Some(expected) {
-            return Err(format!(
-                "image {} in {} has the {member} {}; the image of the release has {expected}",
-                identity.image_id,
-                identity.region,
-                found.unwrap_or("none")
-            ));
+            return Err(InstanceError::OtherImage {
+                image: format!("{} in {}", identity.image_id, identity.region),
+                member,
+                found: found.unwrap_or("none").to_owned(),
+                expected: expected.to_owned(),
+            });
         }
     }
     Ok(())

@@ -5,6 +5,7 @@
 
 use super::super::checks::outcome::Invocation;
 use super::document_run::DocumentRun;
+use super::error::InstanceError;
 use super::output;
 use crate::aws::{AwsError, Class};
 use crate::engine::{StageError, Timestamp};
@@ -63,7 +64,7 @@ pub fn find(listed: &[Listed], comment: &str) -> Option<String> {
 pub fn attempt(cx: &Cx, listed: &[Listed], index: usize, command: &str) -> u8 {
     let of = |attempt: u8| find(listed, &comment(cx, index, attempt));
     let mut attempt = 0;
-    while attempt < spec::check::Check::MOST_RETRIES {
+    while attempt < Check::MAX_RETRIES {
         match of(attempt) {
             Some(found) if found != command => attempt += 1,
             Some(_) | None => break,
@@ -82,7 +83,7 @@ pub async fn send(
     output: Option<&spec::Output>,
 ) -> Result<String, StageError> {
     // A span is at most ten years, whose seconds fit.
-    let delivery = i32::try_from(check.delivery_timeout.as_secs()).unwrap_or(i32::MAX);
+    let delivery = i32::try_from(check.delivery_timeout().as_secs()).unwrap_or(i32::MAX);
     let call = cx
         .aws
         .once
@@ -104,7 +105,10 @@ pub async fn send(
     answer
         .command
         .and_then(|command| command.command_id)
-        .ok_or_else(|| StageError::NotYet(format!("ssm:SendCommand of {} returned no command", check.name)))
+        .ok_or_else(|| {
+            let (operation, target) = ("ssm:SendCommand", check.name.clone());
+            InstanceError::IncompleteResponse { operation, target, member: "command" }.into()
+        })
 }
 
 /// The command on the instance; none if Systems Manager does not find it, as right after sending it.

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use super::error::InstanceError;
 use super::script;
-use crate::engine::StageError;
 use crate::evidence::layout;
 use crate::spec::Check;
 use crate::stage::store::Files;
@@ -24,11 +24,11 @@ pub struct DocumentRun {
 ///
 /// # Errors
 /// A script is missing, or is not text.
-pub fn all(checks: &[Check], files: &Files) -> Result<Vec<DocumentRun>, StageError> {
+pub fn all(checks: &[Check], files: &Files) -> Result<Vec<DocumentRun>, InstanceError> {
     checks.iter().map(|check| of(check, files)).collect()
 }
 
-fn of(check: &Check, files: &Files) -> Result<DocumentRun, StageError> {
+fn of(check: &Check, files: &Files) -> Result<DocumentRun, InstanceError> {
     if let Some(document) = &check.document {
         // A document need not have a parameter for its timeout: the stage cancels it.
         return Ok(DocumentRun {
@@ -37,7 +37,7 @@ fn of(check: &Check, files: &Files) -> Result<DocumentRun, StageError> {
             parameters: document.parameters.clone(),
         });
     }
-    let text = check.script.as_deref().map_or(Ok(""), |path| script_text(check, path, files))?;
+    let text = check.script.as_ref().map_or(Ok(""), |script| script_text(check, &script.path, files))?;
     let (document, command) = if check.is_powershell() {
         (POWERSHELL, text.strip_prefix('\u{feff}').unwrap_or(text).to_owned())
     } else {
@@ -45,20 +45,18 @@ fn of(check: &Check, files: &Files) -> Result<DocumentRun, StageError> {
     };
     let parameters = BTreeMap::from([
         ("commands".to_owned(), command.lines().map(str::to_owned).collect()),
-        ("executionTimeout".to_owned(), vec![check.timeout.as_secs().to_string()]),
+        ("executionTimeout".to_owned(), vec![check.timeout().as_secs().to_string()]),
     ]);
     Ok(DocumentRun { document: document.to_owned(), version: None, parameters })
 }
 
 /// The text of a script file.
-fn script_text<'f>(check: &Check, path: &str, files: &'f Files) -> Result<&'f str, StageError> {
-    let script = files.get(&layout::source(path)).ok_or_else(|| {
-        StageError::Rejected(format!("the input artifact has no {path}, the script of check {}", check.name))
+fn script_text<'f>(check: &Check, path: &str, files: &'f Files) -> Result<&'f str, InstanceError> {
+    let script = files.get(&layout::source(path)).ok_or_else(|| InstanceError::NoScript {
+        path: path.to_owned(),
+        check: check.name.clone(),
     })?;
-    std::str::from_utf8(script).map_err(|error| {
-        let at = error.valid_up_to();
-        StageError::Config(format!("{path} is not a script: byte {at} is not UTF-8 text"))
-    })
+    std::str::from_utf8(script).map_err(|source| InstanceError::NotText { path: path.to_owned(), source })
 }
 
 #[cfg(test)]
@@ -70,7 +68,7 @@ mod tests {
     }
 
     fn script(path: &str) -> Check {
-        check(&format!(r#"{{"name": "a", "script": "{path}", "timeout": "2m"}}"#))
+        check(&format!(r#"{{"name": "a", "script": {{"path": "{path}"}}, "timeout": "2m"}}"#))
     }
 
     fn parameters(lines: &[&str]) -> BTreeMap<String, Vec<String>> {
@@ -100,7 +98,7 @@ mod tests {
         let files = Files::from([("source/b.sh".into(), b"ok\xff".to_vec())]);
         let binary = of(&script("b.sh"), &files).unwrap_err();
         assert_eq!(binary.to_string(), "b.sh is not a script: byte 2 is not UTF-8 text");
-        assert!(matches!(of(&script("c.sh"), &files), Err(StageError::Rejected(_))));
+        assert!(matches!(of(&script("c.sh"), &files), Err(InstanceError::NoScript { .. })));
     }
 
     #[test]

@@ -2,11 +2,12 @@
 
 use aws_sdk_ec2::types::{
     Filter, HttpTokensState, IamInstanceProfileSpecification, Instance, InstanceInterruptionBehavior,
-    InstanceMarketOptionsRequest, InstanceMetadataOptionsRequest, InstanceType, MarketType, ResourceType,
+    InstanceMarketOptionsRequest, InstanceMetadataOptionsRequest, InstanceNetworkInterfaceSpecification, InstanceType, MarketType, ResourceType,
     ShutdownBehavior, SpotInstanceType, SpotMarketOptions, Tag, TagSpecification,
 };
 use aws_sdk_ssm::types::InstanceInformationStringFilter;
 
+use super::error::InstanceError;
 use super::boot::{self, DescribedImage, InstanceHealth};
 use crate::aws::{AwsError, Class};
 use crate::engine::StageError;
@@ -21,73 +22,92 @@ pub async fn verify_image(cx: &Cx, identity: &ImageIdentity) -> Result<(), Stage
     let answer = cx.aws.ec2.describe_images().image_ids(&identity.image_id).send().await;
     let answer = answer.map_err(|error| AwsError::new("ec2:DescribeImages", &place, error))?;
     let found = answer.images.unwrap_or_default().into_iter().next();
-    let found = found.ok_or_else(|| StageError::NotYet(format!("{place} is not found")))?;
+    let found = found.ok_or_else(|| InstanceError::ImageNotFound { image: place })?;
     let found = DescribedImage {
         state: found.state.map(|state| state.as_str().to_owned()).unwrap_or_default(),
         owner: found.owner_id,
         name: found.name,
         creation_date: found.creation_date,
     };
-    boot::same_image(identity, &found).map_err(StageError::Rejected)
+    Ok(boot::same_image(identity, &found)?)
 }
 
-/// Launches the instance, or finds the one of this attempt: the client token launches one instance only. EC2 also returns
-/// the id of an instance that has been terminated since. None: there is no Spot capacity.
+/// The result of a launch.
+#[derive(Debug)]
+pub enum Launch {
+    /// The id of the instance. EC2 also returns the id of an instance that has been terminated since.
+    Launched(String),
+    /// EC2 has no capacity in the subnet, or no Spot capacity.
+    NoCapacity(AwsError),
+}
+
+/// Launches the instance in a subnet, or finds the one of this attempt: the client token launches one instance only.
 pub async fn launch(
     cx: &Cx,
-    test: &spec::Test,
+    wanted: &spec::Instance,
     image: &str,
     service: &str,
+    subnet: u8,
     spot: bool,
-) -> Result<Option<String>, StageError> {
-    let Some(wanted) = test.instance() else {
-        return Err(StageError::Bug(
-            "the spec has no test instance".to_owned(),
-        ));
-    };
+) -> Result<Launch, StageError> {
     let profile = IamInstanceProfileSpecification::builder();
-    let profile = if wanted.profile.starts_with("arn:") {
-        profile.arn(wanted.profile)
+    let profile = if wanted.instance_profile.starts_with("arn:") {
+        profile.arn(&wanted.instance_profile)
     } else {
-        profile.name(wanted.profile)
+        profile.name(&wanted.instance_profile)
     };
+    let step = if spot { "launch-spot" } else { "launch" };
     let call = cx
         .aws
         .ec2
         .run_instances()
         .image_id(image)
-        .instance_type(InstanceType::from(wanted.kind))
+        .instance_type(InstanceType::from(wanted.instance_type.as_str()))
         .min_count(1)
         .max_count(1)
-        .subnet_id(wanted.subnet)
-        .set_security_group_ids(Some(wanted.security_groups.to_vec()))
         .iam_instance_profile(profile.build())
         .metadata_options(
             InstanceMetadataOptionsRequest::builder().http_tokens(HttpTokensState::Required).build(),
         )
         .instance_initiated_shutdown_behavior(ShutdownBehavior::Terminate)
         .set_instance_market_options(spot.then(one_time))
-        .client_token(cx.key().client_token(if spot { "launch-spot" } else { "launch" }))
+        .client_token(cx.key().client_token(&format!("{step}-{subnet}")))
         .tag_specifications(tags(cx, service, ResourceType::Instance))
         .tag_specifications(tags(cx, service, ResourceType::Volume));
+    let subnet = wanted.subnets.get(usize::from(subnet)).cloned();
+    let groups = Some(wanted.security_groups.clone());
+    // EC2 takes the public address of an instance with its network interface only, and then subnet and groups too.
+    let call = match wanted.assign_public_ip {
+        None => call.set_subnet_id(subnet).set_security_group_ids(groups),
+        Some(assign) => call.network_interfaces(
+            InstanceNetworkInterfaceSpecification::builder()
+                .device_index(0)
+                .set_subnet_id(subnet)
+                .set_groups(groups)
+                .associate_public_ip_address(assign)
+                .delete_on_termination(true)
+                .build(),
+        ),
+    };
     let answer = match call.send().await.map_err(|error| AwsError::new("ec2:RunInstances", image, error)) {
         Ok(answer) => answer,
-        Err(error) if spot && NO_SPOT.iter().any(|code| error.is(code)) => {
-            tracing::info!(%error, "there is no Spot capacity; launching an on-demand instance");
-            return Ok(None);
+        Err(error) if error.is(NO_CAPACITY) || (spot && NO_SPOT.iter().any(|code| error.is(code))) => {
+            return Ok(Launch::NoCapacity(error));
         }
         Err(error) => return Err(error.into()),
     };
     let launched = answer.instances.unwrap_or_default().into_iter().next();
-    launched
-        .and_then(|instance| instance.instance_id)
-        .map(Some)
-        .ok_or_else(|| StageError::NotYet(format!("ec2:RunInstances of {image} returned no instance")))
+    launched.and_then(|instance| instance.instance_id).map(Launch::Launched).ok_or_else(|| {
+        let (operation, target) = ("ec2:RunInstances", image.to_owned());
+        InstanceError::IncompleteResponse { operation, target, member: "instance" }.into()
+    })
 }
 
+/// EC2's error code for missing capacity in a subnet's zone.
+const NO_CAPACITY: &str = "InsufficientInstanceCapacity";
+
 /// EC2's error codes for missing Spot capacity or support.
-const NO_SPOT: [&str; 5] = [
-    "InsufficientInstanceCapacity",
+const NO_SPOT: [&str; 4] = [
     "MaxSpotInstanceCountExceeded",
     "SpotMaxPriceTooLow",
     "SpotInstanceCountLimitExceeded",
@@ -185,7 +205,7 @@ pub async fn health(cx: &Cx, id: &str) -> Result<InstanceHealth, StageError> {
 
 async fn ping(cx: &Cx, id: &str) -> Result<String, StageError> {
     let filter = InstanceInformationStringFilter::builder().key("InstanceIds").values(id).build();
-    let filter = filter.map_err(|error| StageError::Bug(error.to_string()))?;
+    let filter = filter.map_err(StageError::bug)?;
     let call = cx.aws.ssm.describe_instance_information().filters(filter);
     let all = call.into_paginator().items().send().try_collect().await;
     let all = all.map_err(|error| AwsError::new("ssm:DescribeInstanceInformation", id, error))?;

@@ -4,6 +4,7 @@ mod boot;
 mod command;
 mod document_run;
 mod ec2;
+mod error;
 mod output;
 mod run_checks;
 mod script;
@@ -25,6 +26,8 @@ use crate::stage::{Cx, not_unwinding};
 
 /// Reads in a row that must find nothing before the stage relies on there being nothing: EC2 is eventually consistent.
 const EMPTY_READS: u8 = 3;
+/// Interval between two attempts to launch an instance without capacity in any subnet.
+const CAPACITY_POLL_INTERVAL: Duration = Duration::from_secs(30);
 /// Interval between two polls of a booting instance.
 const BOOT_POLL_INTERVAL: Duration = Duration::from_secs(15);
 /// Interval between two polls of the metrics of a soak.
@@ -57,8 +60,8 @@ impl InstanceInputs {
 /// Runs the step of a state.
 pub async fn step(state: Test, inputs: &InstanceInputs, cx: &Cx) -> Result<Step<Test>, StageError> {
     match state {
-        Test::Launching => steps::launch(inputs, cx, inputs.test.spot).await,
-        Test::LaunchingOnDemand => steps::launch(inputs, cx, false).await,
+        Test::Launching { subnet } => steps::launch(inputs, cx, subnet, false).await,
+        Test::LaunchingOnDemand { subnet } => steps::launch(inputs, cx, subnet, true).await,
         Test::Booting { instance, since } => steps::wait_for_boot(inputs, cx, instance, since).await,
         Test::SendingChecks { instance, commands } => {
             let since = cx.now();

@@ -3,6 +3,7 @@
 
 use super::super::checks::outcome::Invocation;
 use super::super::checks::report::READ_BYTES;
+use super::error::InstanceError;
 use crate::aws::{AwsError, Class};
 use crate::engine::StageError;
 use crate::spec::Output;
@@ -66,7 +67,7 @@ pub async fn end_of(
     let mut end = Vec::new();
     // A server without range support would send everything.
     while let Some(chunk) = body.next().await {
-        let chunk = chunk.map_err(|error| StageError::NotYet(format!("the response with {place} was cut off: {error}")))?;
+        let chunk = chunk.map_err(|source| InstanceError::CutOff { object: place.clone(), source })?;
         end.extend_from_slice(&chunk);
         end.drain(..end.len().saturating_sub(READ_BYTES));
     }

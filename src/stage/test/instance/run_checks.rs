@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::super::checks::outcome::{Invocation, is_terminal};
 use super::super::checks::schedule::{self, NextStep, SentCheck};
 use super::super::state::Test;
+use super::error::InstanceError;
 use super::{InstanceInputs, POLL_INTERVAL, command, output, progress};
 use crate::engine::{StageError, Step, Timestamp};
 use crate::stage::Cx;
@@ -35,7 +36,7 @@ pub async fn run_checks(
     match schedule::next(checks, &sent) {
         NextStep::Send { check: index, attempt } => {
             let (Some(check), Some(document)) = (checks.get(index), inputs.documents.get(index)) else {
-                return Err(StageError::bug(format!("there is no check {index}")));
+                return Err(InstanceError::NoCheck { index }.into());
             };
             let comment = command::comment(cx, index, attempt);
             let id = match command::find(&listed, &comment) {
@@ -145,9 +146,8 @@ pub async fn invocations(
                 invocations.push(Invocation { status: "Pending".into(), ..Invocation::default() });
             }
             Some(_) | None => {
-                return Err(StageError::not_yet(format!(
-                    "command {command} on {instance} has ended, but Systems Manager still reports it as running"
-                )));
+                let (command, instance) = (command.clone(), instance.to_owned());
+                return Err(InstanceError::StillRunning { command, instance }.into());
             }
         }
     }

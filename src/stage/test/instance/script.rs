@@ -4,24 +4,30 @@
 //! them, and a rotated secret is read with its new value. The check finds them in its environment, never on a command line.
 //! A filter replaces their values in the output of the check; it too reads them from its environment.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use crate::spec::check::{Check, File, Http, Package, Secret, Service, Tcp};
+use crate::spec::Check;
+use crate::spec::test::kinds::{File, Http, Package, SystemdUnit, Tcp};
+use crate::spec::test::secret::Secret;
 
 /// The script of a check. `own` is the text of its script file, if it has one.
 #[must_use]
 pub fn of(check: &Check, own: &str) -> String {
     let body = body(check, own);
-    if check.secrets.is_empty() { body } else { with_secrets(check, &body) }
+    match &check.script {
+        Some(script) if !script.secrets.is_empty() => with_secrets(&script.secrets, &body),
+        _ => body,
+    }
 }
 
 fn body(check: &Check, own: &str) -> String {
     if let Some(probe) = &check.http {
-        http(probe)
+        http(probe, retry_seconds(check))
     } else if let Some(probe) = &check.tcp {
-        tcp(probe)
-    } else if let Some(service) = &check.service {
-        unit(service)
+        tcp(probe, retry_seconds(check))
+    } else if let Some(expected) = &check.systemd_unit {
+        unit(expected)
     } else if let Some(fact) = &check.file {
         file(fact)
     } else if let Some(fact) = &check.package {
@@ -35,6 +41,11 @@ fn body(check: &Check, own: &str) -> String {
     }
 }
 
+/// How long a request is repeated, in seconds. The rest of the timeout is for the last request and its message.
+fn retry_seconds(check: &Check) -> u32 {
+    check.timeout().as_secs() * 4 / 5
+}
+
 /// Quotes a text as one word of a shell.
 #[must_use]
 pub fn quoted(text: &str) -> String {
@@ -43,7 +54,7 @@ pub fn quoted(text: &str) -> String {
 
 const FAIL: &str = "#!/bin/sh\nset -u\nfail() { echo \"FAIL: $*\" >&2; exit 1; }\n";
 
-fn http(probe: &Http) -> String {
+fn http(probe: &Http, within: u32) -> String {
     let contains = probe.contains.as_deref().unwrap_or_default();
     let url = quoted(&probe.url);
     format!(
@@ -62,11 +73,10 @@ done
 ",
         status = probe.status,
         text = quoted(contains),
-        within = probe.within.as_secs(),
     )
 }
 
-fn tcp(probe: &Tcp) -> String {
+fn tcp(probe: &Tcp, within: u32) -> String {
     // Bash's own /dev/tcp: nothing has to be installed for it.
     format!(
         "{FAIL}host={host}; port={port}; until=$(( $(date +%s) + {within} ))
@@ -80,12 +90,11 @@ done
 ",
         host = quoted(&probe.host),
         port = probe.port,
-        within = probe.within.as_secs(),
     )
 }
 
-fn unit(service: &Service) -> String {
-    let mut script = format!("{FAIL}unit={}\n", quoted(&service.name));
+fn unit(expected: &SystemdUnit) -> String {
+    let mut script = format!("{FAIL}unit={}\n", quoted(&expected.name));
     script.push_str("systemctl cat \"$unit\" >/dev/null 2>&1 || fail \"there is no unit $unit\"\n");
     let mut ask = |verb: &str, want: Option<bool>, is: &str| {
         let Some(want) = want else { return };
@@ -93,8 +102,8 @@ fn unit(service: &Service) -> String {
         // Writing to a string cannot fail.
         let _ = writeln!(script, "systemctl {verb} --quiet \"$unit\" {test} fail \"$unit {not} {is}\"");
     };
-    ask("is-enabled", service.enabled, "enabled");
-    ask("is-active", service.running, "running");
+    ask("is-enabled", expected.enabled, "enabled");
+    ask("is-active", expected.active, "active");
     script.push_str("echo \"ok: $unit\"\n");
     script
 }
@@ -165,9 +174,9 @@ echo \"ok: rebooted\"
 /// The end marker of the here-document. The script loses any line with it.
 const END: &str = "BAKELINE_CHECK_7f3a9c";
 
-fn with_secrets(check: &Check, body: &str) -> String {
+fn with_secrets(secrets: &BTreeMap<String, Secret>, body: &str) -> String {
     let mut script = format!("{FAIL}umask 077\n");
-    for (variable, secret) in &check.secrets {
+    for (variable, secret) in secrets {
         // Writing to a string cannot fail.
         let _ = writeln!(
             script,
@@ -175,7 +184,7 @@ fn with_secrets(check: &Check, body: &str) -> String {
             fetch(secret)
         );
     }
-    let names: Vec<&str> = check.secrets.keys().map(String::as_str).collect();
+    let names: Vec<&str> = secrets.keys().map(String::as_str).collect();
     let body = body.replace(END, "");
     let _ = write!(
         script,
@@ -216,17 +225,16 @@ BEGIN { n = split(ENVIRON["BAKELINE_SECRETS"], names, " ")
 "#;
 
 fn fetch(secret: &Secret) -> String {
-    match (&secret.secret, &secret.parameter) {
-        (Some(arn), _) => format!(
+    match secret {
+        Secret::SecretsManager(arn) => format!(
             "aws secretsmanager get-secret-value --secret-id {} --query SecretString --output text --region {}",
             quoted(arn),
             quoted(arn.split(':').nth(3).unwrap_or_default())
         ),
-        (None, Some(name)) => format!(
+        Secret::Parameter(name) => format!(
             "aws ssm get-parameter --with-decryption --name {} --query Parameter.Value --output text",
             quoted(name)
         ),
-        (None, None) => "false".to_owned(),
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::super::checks::outcome::{CheckOutcome, Invocation};
 use super::super::checks::result::CheckResult;
 use super::super::state::SoakResult;
-use crate::spec::{Metric, Soak};
+use crate::spec::{Limit, Soak};
 use crate::stage::aws_view::metric_data::{MetricValue, breach};
 
 /// The state of a soak.
@@ -21,7 +21,7 @@ pub enum SoakState {
 /// The state of a soak `elapsed` after its start. A metric out of its bounds ends the soak at once. Missing data does not
 /// pass.
 #[must_use]
-pub fn state(soak: &Soak, values: &[(Metric, MetricValue)], elapsed: Duration) -> SoakState {
+pub fn state(soak: &Soak, values: &[(Limit, MetricValue)], elapsed: Duration) -> SoakState {
     let (mut breaches, mut incomplete) = (Vec::new(), Vec::new());
     for (metric, number) in values {
         match number.value {
@@ -32,7 +32,7 @@ pub fn state(soak: &Soak, values: &[(Metric, MetricValue)], elapsed: Duration) -
             )),
         }
     }
-    let duration = soak.lasts.as_duration();
+    let duration = soak.duration.as_duration();
     if !breaches.is_empty() {
         SoakState::Ended(Some(breaches.join("; ")))
     } else if elapsed < duration {
@@ -48,7 +48,7 @@ pub fn state(soak: &Soak, values: &[(Metric, MetricValue)], elapsed: Duration) -
 
 /// The soak as one more check result, with the values of its metrics. Not run if a check failed before.
 #[must_use]
-pub fn result(soak: &Soak, run: Option<(&SoakResult, &[(Metric, MetricValue)])>) -> CheckResult {
+pub fn result(soak: &Soak, run: Option<(&SoakResult, &[(Limit, MetricValue)])>) -> CheckResult {
     let outcome = match run {
         None => CheckOutcome::NotRun,
         Some((SoakResult { failure: None, .. }, _)) => CheckOutcome::Passed,
@@ -64,7 +64,7 @@ pub fn result(soak: &Soak, run: Option<(&SoakResult, &[(Metric, MetricValue)])>)
         let elapsed = format!("PT{}S", run.until.since(run.since).as_secs());
         Invocation { stdout, elapsed, ..Invocation::default() }
     });
-    let limit = soak.lasts.as_duration();
+    let limit = soak.duration.as_duration();
     CheckResult {
         name: Soak::NAME.into(),
         subject: Soak::NAME.into(),
@@ -83,16 +83,16 @@ mod tests {
     use crate::engine::Timestamp;
 
     fn soak() -> Soak {
-        serde_json::from_value(json!({"for": "10m", "metrics": [{
-            "name": "cpu", "period": "1m", "at_most": 50.0, "min_datapoints": 5,
-            "queries": [{"id": "cpu", "namespace": "AWS/EC2", "metric": "CPUUtilization", "statistic": "Average",
-                "dimensions": {"InstanceId": "$instance"}}],
+        serde_json::from_value(json!({"duration": "10m", "limits": [{
+            "name": "cpu", "max": 50.0, "min_datapoints": 5,
+            "cloudwatch": {"period": "1m", "namespace": "AWS/EC2", "metric": "CPUUtilization",
+                "statistic": "Average", "dimensions": {"InstanceId": "$instance"}},
         }]}))
         .unwrap()
     }
 
-    fn seen(value: Option<f64>, samples: u32) -> Vec<(Metric, MetricValue)> {
-        soak().metrics_of("i-1").map(|metric| (metric, MetricValue { value, samples })).collect()
+    fn seen(value: Option<f64>, samples: u32) -> Vec<(Limit, MetricValue)> {
+        soak().limits_of("i-1").map(|metric| (metric, MetricValue { value, samples })).collect()
     }
 
     #[test]
@@ -119,7 +119,7 @@ mod tests {
     #[test]
     fn the_metric_has_the_id_of_the_instance() {
         let (metric, _) = &seen(None, 0)[0];
-        assert_eq!(metric.queries[0].dimensions["InstanceId"], "i-1");
+        assert_eq!(metric.cloudwatch.queries()[0].dimensions["InstanceId"], "i-1");
     }
 
     #[test]

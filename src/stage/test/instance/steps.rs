@@ -7,23 +7,52 @@ use super::super::checks::page::{self, About};
 use super::super::checks::report;
 use super::super::state::{SoakResult, Test};
 use super::boot::{self, BootState};
+use super::ec2::Launch;
+use super::error::InstanceError;
 use super::soak::{self, SoakState};
-use super::{BOOT_POLL_INTERVAL, InstanceInputs, POLL_INTERVAL, SOAK_POLL_INTERVAL, ec2, progress, run_checks};
-use crate::engine::{Failure, FailureKind, Outcome, StageError, Step, Timestamp};
+use super::{BOOT_POLL_INTERVAL, CAPACITY_POLL_INTERVAL, InstanceInputs, POLL_INTERVAL, SOAK_POLL_INTERVAL, ec2, progress, run_checks};
+use crate::engine::{Failure, FailureKind, Outcome, Progress, StageError, Step, Timestamp};
 use crate::evidence::Stage;
-use crate::spec::{Metric, Soak};
+use crate::spec::test::instance::Capacity;
+use crate::spec::{Limit, Soak};
 use crate::stage::Cx;
 use crate::stage::aws_view::metric_data::{self, MetricValue};
 use crate::stage::handover::hand_over;
 
 /// Launches the instance, or finds the one of this attempt.
-pub async fn launch(inputs: &InstanceInputs, cx: &Cx, spot: bool) -> Result<Step<Test>, StageError> {
+///
+/// Without capacity in a subnet the next subnet is tried; without Spot capacity in any subnet, an on-demand instance.
+pub async fn launch(
+    inputs: &InstanceInputs,
+    cx: &Cx,
+    subnet: u8,
+    on_demand: bool,
+) -> Result<Step<Test>, StageError> {
+    let wanted = inputs.test.instance.as_ref().ok_or(InstanceError::NoInstance)?;
     ec2::verify_image(cx, &inputs.image).await?;
     let service = &inputs.release.spec.service;
-    Ok(match ec2::launch(cx, &inputs.test, &inputs.image.image_id, service, spot).await? {
-        Some(instance) => Step::Next(Test::Booting { instance, since: cx.now() }),
-        None => Step::Next(Test::LaunchingOnDemand),
-    })
+    let spot = !on_demand && wanted.capacity == Capacity::PreferSpot;
+    let launching = |subnet| if on_demand { Test::LaunchingOnDemand { subnet } } else { Test::Launching { subnet } };
+    let error = match ec2::launch(cx, wanted, &inputs.image.image_id, service, subnet, spot).await? {
+        Launch::Launched(instance) => {
+            return Ok(Step::Next(Test::Booting { instance, since: cx.now() }));
+        }
+        Launch::NoCapacity(error) => error,
+    };
+    let next = subnet.saturating_add(1);
+    if usize::from(next) < wanted.subnets.len() {
+        tracing::info!(%error, "EC2 has no capacity in this subnet; trying the next one");
+        return Ok(Step::Next(launching(next)));
+    }
+    if spot {
+        tracing::info!(%error, "there is no Spot capacity; launching an on-demand instance");
+        return Ok(Step::Next(Test::LaunchingOnDemand { subnet: 0 }));
+    }
+    if subnet == 0 {
+        return Err(error.into());
+    }
+    let progress = Progress { summary: format!("no subnet has capacity: {error}"), ..Progress::default() };
+    Ok(Step::Wait { state: launching(0), again_in: CAPACITY_POLL_INTERVAL, progress })
 }
 
 /// Waits until the instance is up.
@@ -39,20 +68,15 @@ pub async fn wait_for_boot(
         BootState::Ended => {
             // A launch can fail after RunInstances has succeeded. The client token also finds a terminated instance.
             let (state, reason) = ec2::state(cx, &instance).await?.unwrap_or_default();
-            return Err(StageError::rejected(format!(
-                "instance {instance} of image {} ended before the checks: {state}: {reason}",
-                inputs.image.image_id
-            )));
+            let image = inputs.image.image_id.clone();
+            return Err(InstanceError::Ended { instance, image, state, reason }.into());
         }
     };
-    let limit = inputs.test.boot_timeout.as_duration();
+    let limit = inputs.test.start_timeout.as_duration();
     let elapsed = cx.now().since(since);
     if elapsed > limit {
-        return Err(StageError::rejected(format!(
-            "instance {instance} of image {} was not up within {} s of its launch; missing: {missing}",
-            inputs.image.image_id,
-            limit.as_secs()
-        )));
+        let (image, seconds) = (inputs.image.image_id.clone(), limit.as_secs());
+        return Err(InstanceError::NotUp { instance, image, seconds, missing }.into());
     }
     // Up to 20 percent, by the elapsed part of the timeout.
     let percent =
@@ -110,11 +134,11 @@ async fn values(
     instance: &str,
     since: Timestamp,
     until: Timestamp,
-) -> Result<Vec<(Metric, MetricValue)>, StageError> {
-    let mut values = Vec::with_capacity(soak.metrics.len());
-    for metric in soak.metrics_of(instance) {
-        let value = metric_data::read(&cx.aws, &metric, since, until).await?;
-        values.push((metric, value));
+) -> Result<Vec<(Limit, MetricValue)>, StageError> {
+    let mut values = Vec::with_capacity(soak.limits.len());
+    for limit in soak.limits_of(instance) {
+        let value = metric_data::read(&cx.aws, &limit, since, until).await?;
+        values.push((limit, value));
     }
     Ok(values)
 }

@@ -17,10 +17,18 @@ const REASON_CHARS: usize = 240;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "at", rename_all = "snake_case")]
 pub enum Test {
-    /// An instance may have been launched; its client token finds it.
-    Launching,
-    /// There is no Spot capacity. An on-demand instance may have been launched; its client token finds it.
-    LaunchingOnDemand,
+    /// An instance may have been launched in this subnet of the spec, counted from 0; its client token finds it. The
+    /// subnets before have no capacity.
+    Launching {
+        #[serde(default, skip_serializing_if = "is_zero")]
+        subnet: u8,
+    },
+    /// No subnet has Spot capacity. An on-demand instance may have been launched in this subnet; its client token finds
+    /// it.
+    LaunchingOnDemand {
+        #[serde(default, skip_serializing_if = "is_zero")]
+        subnet: u8,
+    },
     /// The instance was launched at `since`.
     Booting { instance: String, since: Timestamp },
     /// The instance is up. The commands were sent. The command of another check may have been sent; its comment finds it.
@@ -67,6 +75,11 @@ pub enum Test {
     UndoConfirmingTermination { instance: String, reason: Failure },
 }
 
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde calls")]
+fn is_zero(subnet: &u8) -> bool {
+    *subnet == 0
+}
+
 /// The result of a soak. The token holds it: after the test the instance's metrics may be gone.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SoakResult {
@@ -91,7 +104,7 @@ impl Test {
     #[must_use]
     pub fn undo(self, reason: Failure) -> Self {
         match self {
-            Self::Launching | Self::LaunchingOnDemand => Self::UndoFindingInstances { empty_reads: 0, reason },
+            Self::Launching { .. } | Self::LaunchingOnDemand { .. } => Self::UndoFindingInstances { empty_reads: 0, reason },
             Self::Booting { instance, .. }
             | Self::SendingChecks { instance, .. }
             | Self::RunningChecks { instance, .. }
@@ -115,8 +128,8 @@ impl Test {
     #[must_use]
     pub fn is_undo(&self) -> bool {
         match self {
-            Self::Launching
-            | Self::LaunchingOnDemand
+            Self::Launching { .. }
+            | Self::LaunchingOnDemand { .. }
             | Self::Booting { .. }
             | Self::SendingChecks { .. }
             | Self::RunningChecks { .. }

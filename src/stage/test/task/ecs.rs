@@ -12,13 +12,15 @@ use aws_sdk_ecs::types::{
 };
 
 use super::TaskInputs;
+use super::error::TaskError;
 use super::status::{DescribedContainer, DescribedTask};
 use crate::aws::{AwsError, Class};
 use crate::engine::StageError;
 use crate::engine::key::tag;
 use crate::evidence::Stage;
-use crate::spec::check;
-use crate::spec::task::{Architecture, Task};
+use crate::spec::Task;
+use crate::spec::test::secret::Secret as Reference;
+use crate::spec::test::task::Architecture;
 use crate::stage::Cx;
 
 /// The role in the name of the family; see [`crate::engine::ExecutionKey::name`].
@@ -103,8 +105,8 @@ pub async fn register(cx: &Cx, inputs: &TaskInputs) -> Result<i32, StageError> {
         .family(&family)
         .network_mode(NetworkMode::Awsvpc)
         .requires_compatibilities(Compatibility::Fargate)
-        .cpu(task.cpu.to_string())
-        .memory(task.memory.to_string())
+        .cpu(task.cpu_units.to_string())
+        .memory(task.memory_mib.to_string())
         .runtime_platform(platform)
         .execution_role_arn(&task.execution_role)
         .set_task_role_arn(task.task_role.clone())
@@ -113,7 +115,7 @@ pub async fn register(cx: &Cx, inputs: &TaskInputs) -> Result<i32, StageError> {
     let answer =
         call.send().await.map_err(|error| AwsError::new("ecs:RegisterTaskDefinition", &family, error))?;
     let revision = answer.task_definition().map(aws_sdk_ecs::types::TaskDefinition::revision);
-    revision.ok_or_else(|| StageError::NotYet(format!("ecs:RegisterTaskDefinition of {family} returned no revision")))
+    revision.ok_or_else(|| TaskError::NoRevision { family }.into())
 }
 
 fn tags(cx: &Cx, service: &str) -> Vec<Tag> {
@@ -129,7 +131,7 @@ fn container(cx: &Cx, inputs: &TaskInputs) -> Result<ContainerDefinition, StageE
         PortMapping::builder().container_port(i32::from(*port)).protocol(TransportProtocol::Tcp).build()
     });
     let environment =
-        task.environment.iter().map(|(name, value)| KeyValuePair::builder().name(name).value(value).build());
+        task.env.iter().map(|(name, value)| KeyValuePair::builder().name(name).value(value).build());
     let words = |words: &Vec<String>| (!words.is_empty()).then(|| words.clone());
     let container = ContainerDefinition::builder()
         .name(CONTAINER)
@@ -147,11 +149,13 @@ fn container(cx: &Cx, inputs: &TaskInputs) -> Result<ContainerDefinition, StageE
 
 /// References to the secrets. Only ECS reads them, when the task starts.
 fn secrets(task: &Task) -> Result<Vec<Secret>, StageError> {
-    let reference = |secret: &check::Secret| secret.secret.clone().or_else(|| secret.parameter.clone());
+    let reference = |secret: &Reference| match secret {
+        Reference::SecretsManager(reference) | Reference::Parameter(reference) => reference.clone(),
+    };
     let secrets = task.secrets.iter().map(|(variable, secret)| {
-        Secret::builder().name(variable).value_from(reference(secret).unwrap_or_default()).build()
+        Secret::builder().name(variable).value_from(reference(secret)).build()
     });
-    secrets.collect::<Result<_, _>>().map_err(|error| StageError::Bug(error.to_string()))
+    secrets.collect::<Result<_, _>>().map_err(StageError::bug)
 }
 
 fn health_check(task: &Task) -> Result<Option<HealthCheck>, StageError> {
@@ -165,7 +169,7 @@ fn health_check(task: &Task) -> Result<Option<HealthCheck>, StageError> {
         .set_start_period(check.start_period.map(seconds))
         .build()
         .map(Some)
-        .map_err(|error| StageError::Bug(error.to_string()))
+        .map_err(StageError::bug)
 }
 
 fn logs(cx: &Cx, task: &Task) -> Result<Option<LogConfiguration>, StageError> {
@@ -177,7 +181,7 @@ fn logs(cx: &Cx, task: &Task) -> Result<Option<LogConfiguration>, StageError> {
         .options("awslogs-stream-prefix", "bakeline")
         .build()
         .map(Some)
-        .map_err(|error| StageError::Bug(error.to_string()))
+        .map_err(StageError::bug)
 }
 
 /// The result of starting a task.
@@ -192,13 +196,13 @@ pub enum Started {
 /// Starts the task, or finds the one of this attempt: the client token starts one task only.
 pub async fn start(cx: &Cx, inputs: &TaskInputs, revision: i32) -> Result<Started, StageError> {
     let task = &inputs.task;
-    let public = if task.public_ip { AssignPublicIp::Enabled } else { AssignPublicIp::Disabled };
+    let public = if task.assign_public_ip { AssignPublicIp::Enabled } else { AssignPublicIp::Disabled };
     let vpc = AwsVpcConfiguration::builder()
         .set_subnets(Some(task.subnets.clone()))
         .set_security_groups(Some(task.security_groups.clone()))
         .assign_public_ip(public)
         .build()
-        .map_err(|error| StageError::Bug(error.to_string()))?;
+        .map_err(StageError::bug)?;
     let name = reference(cx, revision);
     let call = cx
         .aws

@@ -4,6 +4,7 @@
 //! other state. A tag of the definition names the cluster of its task.
 
 mod ecs;
+mod error;
 mod probe;
 mod report;
 mod run_probes;

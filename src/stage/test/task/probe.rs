@@ -13,7 +13,8 @@ use hyper_util::rt::TokioIo;
 
 use super::super::state::task::ProbeAnswer;
 use crate::engine::network::Connection;
-use crate::spec::check::{Check, Http};
+use crate::spec::Check;
+use crate::spec::test::kinds::Http;
 use crate::stage::Cx;
 
 /// The timeout of one request.

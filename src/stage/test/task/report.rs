@@ -4,9 +4,7 @@ use super::super::checks::outcome::{CheckOutcome, Invocation};
 use super::super::checks::result::CheckResult;
 use super::super::state::task::{Probe, ProbeAnswer, TaskFindings};
 use super::status::{describe_answer, timeout};
-use crate::spec::check::Check;
-use crate::spec::task::Task;
-use crate::spec::test::Test;
+use crate::spec::{Check, Task, Test};
 
 /// The results of the task and its checks.
 #[must_use]
@@ -19,7 +17,7 @@ pub fn results(test: &Test, task: &Task, findings: &TaskFindings) -> Vec<CheckRe
 
 fn task_result(test: &Test, task: &Task, findings: &TaskFindings) -> CheckResult {
     let seconds = findings.start_seconds;
-    let text = match (&findings.failure, task.exits, &task.health_check) {
+    let text = match (&findings.failure, task.expect_exit_code, &task.health_check) {
         (Some(failure), ..) => failure.clone(),
         (None, Some(code), _) => format!("it exited with code {code} after {seconds} s"),
         (None, None, Some(_)) => format!("it was healthy after {seconds} s"),
@@ -29,7 +27,7 @@ fn task_result(test: &Test, task: &Task, findings: &TaskFindings) -> CheckResult
         name: Task::NAME.to_owned(),
         subject: Task::NAME.to_owned(),
         outcome: findings.failure.clone().map_or(CheckOutcome::Passed, CheckOutcome::Failed),
-        limit: test.boot_timeout.as_duration(),
+        limit: test.start_timeout.as_duration(),
         attempts: 1,
         invocation: Some(invocation(findings.failure.is_none(), &text, seconds)),
     }
@@ -44,7 +42,7 @@ fn check_result(check: &Check, probe: Option<&Probe>) -> CheckResult {
             CheckOutcome::Failed(format!("{} for {seconds} s", describe_answer(check, answer)))
         }
     };
-    let kind = check.kinds().into_iter().find(|(_, given)| *given).map_or("", |(kind, _)| kind);
+    let kind = check.kinds().first().copied().unwrap_or_default();
     CheckResult {
         name: check.name.clone(),
         subject: kind.to_owned(),

@@ -5,11 +5,12 @@ use futures::future::join_all;
 use super::super::checks::schedule::{self, NextStep};
 use super::super::state::Test;
 use super::super::state::task::{Probe, ProbeAnswer, TaskFindings, TaskTest};
+use super::error::TaskError;
 use super::status::{record, sent};
 use super::steps::stop_with;
 use super::{POLL_INTERVAL, TaskInputs, ecs, probe, progress, wait};
 use crate::engine::{StageError, Step, Timestamp};
-use crate::spec::check::Check;
+use crate::spec::Check;
 use crate::stage::Cx;
 
 /// A task that is up, and its checks so far.
@@ -28,7 +29,7 @@ pub async fn run_probes(inputs: &TaskInputs, cx: &Cx, round: Round) -> Result<St
     let checks = &inputs.test.checks;
     let seconds = || u32::try_from(cx.now().since(since).as_secs()).unwrap_or(u32::MAX);
     let address = match ecs::describe(cx, &inputs.task.cluster, &task).await? {
-        None => return Err(StageError::not_yet(format!("task {task} was up and ECS does not find it"))),
+        None => return Err(TaskError::TaskNotFound { task }.into()),
         Some(found) if found.is_stopping() => {
             let failure = format!("it stopped during the test: {}", found.stop_summary());
             return stop_with(revision, task, TaskFindings::new(start_seconds, Some(&failure), probes));
@@ -36,7 +37,7 @@ pub async fn run_probes(inputs: &TaskInputs, cx: &Cx, round: Round) -> Result<St
         Some(found) => found.address,
     };
     let Some(address) = address else {
-        return Err(StageError::not_yet(format!("task {task} was up and ECS reports no address")));
+        return Err(TaskError::NoAddress { task }.into());
     };
     begin_ready(checks, &mut probes, seconds());
     let running: Vec<usize> = (0..probes.len()).filter(|index| is_running(&probes, *index)).collect();

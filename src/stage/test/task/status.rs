@@ -7,8 +7,7 @@ use std::time::Duration;
 use super::super::checks::outcome::Invocation;
 use super::super::checks::schedule::SentCheck;
 use super::super::state::task::{Probe, ProbeAnswer};
-use crate::spec::check::Check;
-use crate::spec::task::Task;
+use crate::spec::{Check, Task};
 
 /// A task, as ECS describes it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -77,7 +76,7 @@ pub fn task_state(task: &Task, found: Option<&DescribedTask>) -> TaskState {
     let Some(found) = found else { return TaskState::Waiting("not found yet".to_owned()) };
     if found.is_stopping() {
         let code = found.containers.first().and_then(|container| container.exit_code);
-        return match (task.exits.map(i32::from), code) {
+        return match (task.expect_exit_code.map(i32::from), code) {
             (Some(expected), Some(code)) if code == expected => TaskState::Completed(code),
             // ECS may report the exit code some time after the container has ended.
             (Some(_), None) if found.last_status != "STOPPED" => {
@@ -90,7 +89,7 @@ pub fn task_state(task: &Task, found: Option<&DescribedTask>) -> TaskState {
             (Some(_) | None, _) => TaskState::Failed(format!("it stopped: {}", found.stop_summary())),
         };
     }
-    if found.last_status != "RUNNING" || task.exits.is_some() {
+    if found.last_status != "RUNNING" || task.expect_exit_code.is_some() {
         return TaskState::Waiting(found.last_status.to_lowercase());
     }
     match (found.address, task.health_check.is_some().then_some(found.health.as_str())) {
@@ -124,9 +123,7 @@ pub fn record(probe: &mut Probe, check: &Check, answer: ProbeAnswer, now: u32) {
 /// The timeout of a check of a task.
 #[must_use]
 pub fn timeout(check: &Check) -> Duration {
-    let within = check.http.as_ref().map(|http| http.within).or(check.tcp.as_ref().map(|tcp| tcp.within));
-    let timeout = check.timeout.as_duration();
-    within.map_or(timeout, |within| within.as_duration().min(timeout))
+    check.timeout().as_duration()
 }
 
 /// An answer as text.

@@ -10,6 +10,7 @@ use super::super::checks::report as checks_report;
 use super::super::state::Test;
 use super::super::state::task::{TaskFindings, TaskTest};
 use super::ecs::{self, Started};
+use super::error::TaskError;
 use super::status::{self, TaskState};
 use super::{CAPACITY_POLL_INTERVAL, POLL_INTERVAL, TaskInputs, next, progress, report, wait};
 use crate::engine::{Failure, FailureKind, Outcome, Progress, StageError, Step, Timestamp};
@@ -44,13 +45,10 @@ pub async fn start(
         Started::Task(task) => return next(TaskTest::WaitingForTask { revision, task, since: cx.now() }),
         Started::Refused(reason) => reason,
     };
-    let limit = inputs.test.boot_timeout.as_duration();
+    let limit = inputs.test.start_timeout.as_duration();
     if cx.now().since(since) > limit {
-        return Err(StageError::rejected(format!(
-            "ECS did not start a task of {} within {} s: {reason}",
-            inputs.image.reference(),
-            limit.as_secs()
-        )));
+        let (image, seconds) = (inputs.image.reference(), limit.as_secs());
+        return Err(TaskError::NotStarted { image, seconds, reason }.into());
     }
     let progress = Progress { summary: format!("ECS starts no task: {reason}"), ..Progress::default() };
     wait(TaskTest::Starting { revision, since }, CAPACITY_POLL_INTERVAL, progress)
@@ -79,9 +77,9 @@ pub async fn wait_for_task(
         TaskState::Failed(failure) => return end(task, Some(&failure)),
         TaskState::Waiting(missing) => missing,
     };
-    let limit = inputs.test.boot_timeout.as_duration();
+    let limit = inputs.test.start_timeout.as_duration();
     if elapsed > limit {
-        let what = if inputs.task.exits.is_some() { "had not ended" } else { "was not up" };
+        let what = if inputs.task.expect_exit_code.is_some() { "had not ended" } else { "was not up" };
         let failure = format!("it {what} within {} s of its start; last status: {missing}", limit.as_secs());
         return end(task, Some(&failure));
     }

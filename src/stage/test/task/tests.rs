@@ -14,15 +14,15 @@ const TASK: &str = "0123456789abcdef0123456789abcdef";
 
 fn wanted(more: &Value) -> spec::Task {
     let mut whole = json!({ "cluster": "staging", "subnets": ["subnet-0123456789abcdef0"],
-        "security_groups": ["sg-0123456789abcdef0"], "cpu": 256, "memory": 512,
+        "security_groups": ["sg-0123456789abcdef0"], "cpu_units": 256, "memory_mib": 512,
         "execution_role": "arn:aws:iam::123456789012:role/web-execution" });
     whole.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     serde_json::from_value(whole).unwrap()
 }
 
 fn check(more: &Value) -> Check {
-    let mut whole = json!({ "name": "health", "timeout": "2m",
-        "http": { "url": "http://127.0.0.1:8080/healthz", "contains": "ok", "within": "30s" } });
+    let mut whole = json!({ "name": "health", "timeout": "30s",
+        "http": { "url": "http://127.0.0.1:8080/healthz", "contains": "ok" } });
     whole.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     serde_json::from_value(whole).unwrap()
 }
@@ -164,7 +164,7 @@ fn a_task_is_up_when_it_runs_and_is_healthy() {
 
 #[test]
 fn a_job_passes_with_the_expected_exit_code_only() {
-    let job = wanted(&json!({ "exits": 0 }));
+    let job = wanted(&json!({ "expect_exit_code": 0 }));
     let stopped_as = "EssentialContainerExited: Essential container in task exited";
     for (found, expected) in [
         (running("UNKNOWN"), TaskState::Waiting("running".into())),
@@ -199,7 +199,7 @@ fn a_check_ends_with_the_expected_answer_or_its_timeout() {
 
 #[test]
 fn the_first_result_is_the_task_and_every_failure_names_its_answer() {
-    let test: spec::Test = serde_json::from_value(json!({ "boot_timeout": "5m", "timeout": "1h",
+    let test: spec::Test = serde_json::from_value(json!({ "start_timeout": "5m", "timeout": "1h",
         "checks": [check(&json!({})), check(&json!({ "name": "again" })), check(&json!({ "name": "last" }))] }))
     .unwrap();
     let probes = vec![

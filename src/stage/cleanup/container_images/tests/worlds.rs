@@ -14,7 +14,7 @@ use proptest::sample::Index;
 use self::model::{Fault, Reference, Worker, World};
 use super::{DAY, NOW, REPOSITORY, image};
 use crate::engine::Timestamp;
-use crate::spec::Containers as Rules;
+use crate::spec::ContainerImages as Rules;
 use crate::stage::cleanup::container_images::image::{Image, Manifest, Status};
 
 /// An event in a world.
@@ -43,9 +43,8 @@ struct Plan {
 fn rules() -> impl Strategy<Value = Rules> {
     (1u32..4, 1u32..20, 1u32..240, 1u32..20, 2u32..6).prop_map(|(last, days, hours, pulled, max)| {
         let text = format!(
-            r#"{{"repositories": ["{REPOSITORY}"], "keep_last": {last}, "keep_younger_than": "{days}d",
-                "keep_pulled_within": "{pulled}d", "quarantine": "{hours}h", "at_most": {max},
-                "keep_tags": ["keep-*"]}}"#
+            r#"{{"repositories": ["{REPOSITORY}"], "quarantine": "{hours}h", "max_per_run": {max},
+                "keep": {{"last": {last}, "younger_than": "{days}d", "pulled_within": "{pulled}d", "tags": ["keep-*"]}}}}"#
         );
         serde_json::from_str(&text).unwrap()
     })

@@ -32,18 +32,19 @@ enum Event {
 
 #[derive(Clone, Debug)]
 struct Plan {
-    rules: spec::Cleanup,
+    rules: spec::MachineImages,
     images: Vec<Image>,
     uses: Vec<(Reference, Index)>,
     snapshot_uses: Vec<(SnapshotReference, Index)>,
     events: Vec<Event>,
 }
 
-fn rules() -> impl Strategy<Value = spec::Cleanup> {
+fn rules() -> impl Strategy<Value = spec::MachineImages> {
     (1u32..4, 1u32..20, 1u32..240, any::<bool>()).prop_map(|(last, days, hours, by_usage)| {
-        let shared = if by_usage { "by_usage" } else { "keep" };
+        let shared = if by_usage { "keep_while_used" } else { "keep" };
         let text = format!(
-            r#"{{"keep_last": {last}, "keep_younger_than": "{days}d", "quarantine": "{hours}h", "shared": "{shared}"}}"#
+            r#"{{"keep": {{"last": {last}, "younger_than": "{days}d"}}, "quarantine": "{hours}h",
+                "shared_images": "{shared}"}}"#
         );
         serde_json::from_str(&text).unwrap()
     })

@@ -197,7 +197,7 @@ impl BlueGreen {
         ]);
         let below = inputs.settings.steps.iter().filter(|percent| **percent < 100);
         let shares = below.map(|percent| f64::from(*percent) / 100.0).collect();
-        Ok(Some(Sides { names, shares }))
+        Ok(Some(Sides { names, size: inputs.settings.size, shares }))
     }
 }
 

@@ -134,7 +134,7 @@ impl Canary {
             names.insert(side, SideNames { group, instances, target_group: String::new() });
         }
         // The two sides have the same size, so each gets half of their requests.
-        Ok(Some(Sides { names, shares: vec![0.5] }))
+        Ok(Some(Sides { names, size: inputs.settings.size, shares: vec![0.5] }))
     }
 }
 
@@ -153,8 +153,7 @@ async fn launch(
     inputs: &Inputs,
     cx: &Cx,
 ) -> Result<Advance<Canary>, StageError> {
-    let judge = inputs.judge()?;
-    let production = &inputs.settings.group;
+    let (production, size) = (&inputs.settings.group, inputs.settings.size);
     if let Some(why) = changed_by_others(&rollout, inputs, cx).await? {
         return Ok(Advance::Failed(Canary::Launching { rollout, polls }, why));
     }
@@ -164,8 +163,8 @@ async fn launch(
         let (version, image) = version_of(side, &rollout, inputs)?;
         let Some(found) = groups::group(&cx.aws, &name).await? else {
             let template = (rollout.plan.template.as_str(), version);
-            canary_groups::create(&cx.aws, cx.key(), side, production, template, judge.instances).await?;
-            let progress = progress(format!("the {} of {} instances is created", side.name(), judge.instances));
+            canary_groups::create(&cx.aws, cx.key(), side, production, template, size).await?;
+            let progress = progress(format!("the {} of {} instances is created", side.name(), size));
             return Ok(Advance::Wait(Canary::Launching { rollout, polls }, POLL, progress));
         };
         if let Some(what) = FleetView::of_group(&cx.aws, found).await?.not_ready(image) {
@@ -173,7 +172,7 @@ async fn launch(
         }
     }
     if missing.is_empty() {
-        let since = first_window(judge, cx.now());
+        let since = first_window(inputs.judge()?, cx.now());
         return Ok(Advance::Next(Canary::Judging { rollout, since }));
     }
     if polls >= MAX_POLLS {
@@ -208,7 +207,7 @@ async fn poll(
         place: format!("in the canary analysis, after {} s", now.since(since).as_secs()),
         doing: format!(
             "{} instances of {} beside {} of {}",
-            judge.instances, inputs.subject, judge.instances, rollout.plan.old
+            settings.size, inputs.subject, settings.size, rollout.plan.old
         ),
         since,
         due: Due::Ready,

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use crate::spec::Metric;
+use crate::spec::Limit;
 use crate::stage::promote::settings::Settings;
 
 /// The longest `CheckpointDelay` and `BakeTime` that AWS accepts, in seconds.
@@ -32,7 +32,7 @@ impl Timing {
         let hold = u64::from(settings.hold);
         let poll = (hold / 15).clamp(15, 60);
         let period =
-            settings.limits.iter().map(|metric| u64::from(metric.period.as_secs())).max().unwrap_or(0);
+            settings.limits.iter().map(|metric| u64::from(metric.period().as_secs())).max().unwrap_or(0);
         // Two periods, because neither the first nor the last may be whole, and the delay of CloudWatch.
         let grace = (2 * period + 120).min(1800);
         let margin = 2 * poll + 30;
@@ -61,9 +61,9 @@ impl Timing {
     /// Whether the soak alone is long enough for the datapoints that every metric needs. If not, the soak is judged on
     /// the datapoints of the last hold as well.
     #[must_use]
-    pub fn soak_has_enough_datapoints(&self, metrics: &[Metric]) -> bool {
+    pub fn soak_has_enough_datapoints(&self, metrics: &[Limit]) -> bool {
         metrics
             .iter()
-            .all(|metric| self.soak >= u64::from(metric.period.as_secs()) * u64::from(metric.min_datapoints))
+            .all(|metric| self.soak >= u64::from(metric.period().as_secs()) * u64::from(metric.min_datapoints))
     }
 }

@@ -72,7 +72,7 @@ impl Waves {
             other => return Err(wrong_direction(&other)),
         };
         let (wave, region) = inputs.wave(progress.wave)?;
-        match next_group(&progress, wave, inputs) {
+        match next_group(&progress, wave) {
             Some(name) => {
                 let settings = inputs.settings.of_wave(wave, name);
                 let begun = u16::from(begin(&settings, region, cx).await?);
@@ -131,7 +131,7 @@ impl Waves {
             other => return Err(wrong_direction(&other)),
         };
         let (groups, max_concurrent) = match inputs {
-            Some(inputs) => (wave_groups::of_spec(inputs, &cx.aws)?, inputs.settings.max_concurrent),
+            Some(inputs) => (wave_groups::of_spec(inputs, &cx.aws)?, inputs.settings.max_concurrent()),
             None => (discover::wave_groups(cx).await?, MAX_CONCURRENT),
         };
         let count = u16::try_from(groups.len()).unwrap_or(u16::MAX);
@@ -201,9 +201,9 @@ impl Waves {
 }
 
 /// The next group of the wave, if there is room for another one under way.
-fn next_group<'w>(progress: &WaveProgress, wave: &'w WaveSettings, inputs: &Inputs) -> Option<&'w String> {
+fn next_group<'w>(progress: &WaveProgress, wave: &'w WaveSettings) -> Option<&'w String> {
     let under_way = progress.begun.saturating_sub(progress.done);
-    let has_room = progress.whole.is_none() && under_way < inputs.settings.max_concurrent;
+    let has_room = progress.whole.is_none() && under_way < wave.max_concurrent;
     wave.groups.get(usize::from(progress.begun)).filter(|_| has_room)
 }
 
@@ -227,7 +227,7 @@ async fn begin(settings: &Settings, region: &RegionContext, cx: &Cx) -> Result<b
     if is_begun {
         return Ok(true);
     }
-    let world = preflight::read_group(settings, Some(image), (None, group), aws, cx.now()).await?;
+    let world = preflight::read_group(settings, Some(image), (None, group), &[], (aws, cx.now())).await?;
     let idle = world.refreshes.iter().all(|refresh| refresh.status.is_over());
     if idle && world.template_image.as_deref() == Some(image) {
         // A release that is promoted again.
@@ -291,7 +291,7 @@ async fn poll(
     };
     let percent = percent(progress, inputs);
     // When a group has just been updated, the next one begins at once.
-    let has_room = next_group(&progress, wave, inputs).is_some();
+    let has_room = next_group(&progress, wave).is_some();
     let hold = Hold {
         phase: Some(Phase::Wave(progress.wave)),
         percent,

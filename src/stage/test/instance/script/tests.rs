@@ -66,9 +66,9 @@ fn a_file_check_compares_every_property() {
 fn a_tcp_check_needs_a_listening_port() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
-    assert!(passes(json!({ "tcp": { "port": port, "within": "1s" } })));
+    assert!(passes(json!({ "tcp": { "port": port }, "timeout": "1s" })));
     drop(listener);
-    assert!(!passes(json!({ "tcp": { "port": port, "within": "1s" } })));
+    assert!(!passes(json!({ "tcp": { "port": port }, "timeout": "1s" })));
 }
 
 #[test]
@@ -88,8 +88,7 @@ fn an_http_check_compares_status_and_text() {
     let probe = |more: Value| {
         let mut http = more;
         http["url"] = url.as_str().into();
-        http["within"] = "1s".into();
-        passes(json!({ "http": http }))
+        passes(json!({ "http": http, "timeout": "1s" }))
     };
     assert!(probe(json!({ "status": 201 })) && probe(json!({ "status": 201, "contains": "o w" })));
     assert!(!probe(json!({})) && !probe(json!({ "status": 201, "contains": "absent" })));
@@ -120,13 +119,13 @@ fn unit_and_package_checks_ask_systemd_and_the_package_manager() {
     let service = |more: Value| {
         let mut service = more;
         service["name"] = "web.service".into();
-        passes(json!({ "service": service }))
+        passes(json!({ "systemd_unit": service }))
     };
     assert!(
-        service(json!({ "enabled": true })) && service(json!({ "running": false })) && service(json!({}))
+        service(json!({ "enabled": true })) && service(json!({ "active": false })) && service(json!({}))
     );
-    assert!(!service(json!({ "enabled": false })) && !service(json!({ "running": true })));
-    assert!(!passes(json!({ "service": { "name": "absent.service" } })));
+    assert!(!service(json!({ "enabled": false })) && !service(json!({ "active": true })));
+    assert!(!passes(json!({ "systemd_unit": { "name": "absent.service" } })));
     assert!(passes(json!({ "package": { "name": "python3" } })));
     assert!(passes(json!({ "package": { "name": "python3", "version": "3.9.1" } })));
     assert!(!passes(json!({ "package": { "name": "python3", "version": "3.9" } })));
@@ -141,8 +140,8 @@ fn only_the_check_sees_its_secret() {
     let aws =
         format!("echo \"$*\" >>{}; cat <<'EOF'\n{secret}\nsecond line\nEOF", quoted(seen.to_str().unwrap()));
     let bin = programs(&[("aws", &aws)]);
-    let check = check(json!({ "script": "check.sh", "secrets": { "TOKEN": {
-        "secret": "arn:aws:secretsmanager:eu-west-1:123456789012:secret:web-AbCdEf" } } }));
+    let check = check(json!({ "script": { "path": "check.sh", "secrets": {
+        "TOKEN": "secretsmanager:arn:aws:secretsmanager:eu-west-1:123456789012:secret:web-AbCdEf" } } }));
     let own = "#!/bin/sh\nexpected=$(cat \"$1\" 2>/dev/null)\n[ -n \"$TOKEN\" ] || exit 3\nprintf '%s\\n' \"<$TOKEN>\"\n\
                printf 'again %s%s\\n' \"$TOKEN\" \"$TOKEN\" >&2\nps -o args= -p $$ || true\nexit 7\n";
     let script = of(&check, own);
@@ -159,7 +158,7 @@ fn only_the_check_sees_its_secret() {
 #[test]
 fn a_secret_that_cannot_be_read_fails_the_check_before_it_runs() {
     let bin = programs(&[("aws", "echo AccessDenied >&2; exit 254")]);
-    let check = check(json!({ "script": "check.sh", "secrets": { "TOKEN": { "parameter": "/web/token" } } }));
+    let check = check(json!({ "script": { "path": "check.sh", "secrets": { "TOKEN": "ssm:/web/token" } } }));
     let output = run_with(&of(&check, "#!/bin/sh\necho ran\n"), Some(bin.path()));
     assert_eq!(output.status.code(), Some(1));
     assert!(!String::from_utf8_lossy(&output.stdout).contains("ran"));
@@ -168,10 +167,10 @@ fn a_secret_that_cannot_be_read_fails_the_check_before_it_runs() {
 
 #[test]
 fn a_script_is_sent_unchanged_and_every_other_kind_is_a_valid_shell_script() {
-    assert_eq!(of(&check(json!({ "script": "a.sh" })), "#!/bin/sh\ntrue\n"), "#!/bin/sh\ntrue\n");
-    for kind in [json!({ "cloud_init": "finished" }), json!({ "reboot": "comes_back" })] {
+    assert_eq!(of(&check(json!({ "script": { "path": "a.sh" } })), "#!/bin/sh\ntrue\n"), "#!/bin/sh\ntrue\n");
+    for kind in [json!({ "cloud_init": {} }), json!({ "reboot": {} })] {
         let script = of(&check(kind.clone()), "");
         assert!(Command::new("sh").arg("-n").arg("-c").arg(&script).status().unwrap().success(), "{kind}");
     }
-    assert!(of(&check(json!({ "reboot": "comes_back" })), "").contains("exit 194"));
+    assert!(of(&check(json!({ "reboot": {} })), "").contains("exit 194"));
 }

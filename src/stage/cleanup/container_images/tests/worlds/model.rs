@@ -6,7 +6,7 @@ use proptest::sample::Index;
 
 use super::super::{ACCOUNT, NOW, REGION, REPOSITORY};
 use crate::engine::Timestamp;
-use crate::spec::Containers as Rules;
+use crate::spec::ContainerImages as Rules;
 use crate::stage::aws_view::image_references::graph::ListName;
 use crate::stage::cleanup::container_images::calls::Call;
 use crate::stage::cleanup::container_images::image::{Image, ImageKey, Manifest, Status};

@@ -6,7 +6,7 @@ use proptest::sample::Index;
 
 use super::super::NOW;
 use crate::engine::Timestamp;
-use crate::spec::{self, Shared};
+use crate::spec::{self, SharedImages};
 use crate::stage::aws_view::image_references::graph::{
     self, Lengths, ListName, Listings, References, Resource, ResourceKind, Template,
 };
@@ -116,14 +116,14 @@ pub struct World {
     left: BTreeSet<String>,
     /// The references to snapshots in the last survey.
     seen_references: References,
-    rules: spec::Cleanup,
+    rules: spec::MachineImages,
     lengths: ListLengths,
     now: Timestamp,
     before: Vec<Image>,
 }
 
 impl World {
-    pub fn new(images: Vec<Image>, rules: spec::Cleanup) -> Self {
+    pub fn new(images: Vec<Image>, rules: spec::MachineImages) -> Self {
         let images: BTreeMap<String, Image> =
             images.into_iter().map(|image| (image.id().to_owned(), image)).collect();
         Self {
@@ -185,7 +185,7 @@ impl World {
         let shared =
             |image: &Image| image.shared_with.as_ref().is_some_and(|shared_with| !shared_with.is_empty());
         self.uses.iter().any(|(_, used)| used == id)
-            || (self.rules.shared == Shared::Keep && self.images.get(id).is_some_and(shared))
+            || (self.rules.shared_images == SharedImages::Keep && self.images.get(id).is_some_and(shared))
     }
 
     /// The contents of the lists.
@@ -470,7 +470,7 @@ impl World {
             || matches!(image.protection, Protection::On { .. })
             || image.state == "pending"
             || (image.promoted_on().is_some() && later.count() < 2)
-            || (usable(&image) && !image.is_discarded() && before < self.rules.keep_last as usize)
+            || (usable(&image) && !image.is_discarded() && before < self.rules.keep.last as usize)
     }
 }
 

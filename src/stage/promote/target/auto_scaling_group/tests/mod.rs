@@ -96,7 +96,7 @@ proptest! {
         let mut settings = settings();
         settings.hold = hold;
         settings.soak = soak;
-        settings.limits[0].period = Span::from_secs(period);
+        settings.limits[0].cloudwatch.period = Span::from_secs(period);
         let timing = Timing::of(&settings);
         prop_assert!(timing.checkpoint_delay() <= MAX_DELAY && timing.bake_time() <= MAX_DELAY);
         prop_assert!(timing.margin >= 2 * timing.poll);
