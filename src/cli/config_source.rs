@@ -6,8 +6,7 @@ use std::str::FromStr;
 
 use super::exit::CliError;
 use super::read_input;
-use crate::aws::{Aws, AwsError};
-use crate::engine::StageError;
+use crate::aws::{Aws, AwsError, Class};
 
 /// The place of a configuration text, such as the trust root.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,8 +54,14 @@ impl ConfigSource {
             Self::Parameter(name) => {
                 let call = aws.ssm.get_parameter().name(name).with_decryption(true);
                 let answer = call.send().await.map_err(|error| {
-                    let error = StageError::from(AwsError::new("ssm:GetParameter", name, error));
-                    super::cleanup::failed(&error)
+                    let error = AwsError::new("ssm:GetParameter", name, error);
+                    let message = format!("cannot read the {kind} `{self}`");
+                    match error.class {
+                        Class::Denied => CliError::denied(message, "allow ssm:GetParameter on the parameter"),
+                        Class::Missing => CliError::missing(message, "store it in the parameter"),
+                        _ => CliError::unavailable(message, "run the command again"),
+                    }
+                    .caused_by(&error)
                 })?;
                 let value = answer.parameter.and_then(|parameter| parameter.value);
                 value.ok_or_else(|| {

@@ -3,12 +3,24 @@ use time::macros::datetime;
 
 use super::super::testing::{Case, image, new_signer, statement};
 use super::*;
+use crate::evidence::layout;
 use crate::evidence::signer::seal;
 
 const PEM: &str = "-----BEGIN PUBLIC KEY-----\\nMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEc8OPV42M5SfOmx9BGzKEwFgqDL6w\\nXw==\\n-----END PUBLIC KEY-----\\n";
 
 fn pem() -> String {
     include_str!("../../../tests/golden/evidence/keys/p256-public.pem").replace('\n', "\\n")
+}
+
+#[test]
+fn the_trust_root_in_the_documentation_is_read() {
+    let docs = include_str!("../../../docs/predicates.md");
+    let example = docs.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let trust = TrustRoot::parse(example).unwrap();
+    assert_eq!(trust.keys()[0].may_sign, [Purpose::Bake]);
+    for path in [layout::SPEC, layout::BAKE_SCAN, layout::BAKE_VULNERABILITIES, layout::PROMOTE_JUDGE] {
+        assert!(docs.contains(path), "docs/predicates.md lists {path}");
+    }
 }
 
 #[test]
