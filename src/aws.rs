@@ -14,13 +14,13 @@ use secrecy::{ExposeSecret, SecretString};
 pub mod auto_scaling;
 pub mod calls;
 pub mod ecr;
+pub mod environment;
 pub mod error;
 pub mod http;
-pub mod environment;
 
 pub use calls::{Calls, Tally};
-pub use error::{AwsError, Class, ServiceError};
 pub use environment::{Environment, EnvironmentError, Environments};
+pub use error::{AwsError, Class, ServiceError};
 
 /// Clients for all services, with the credentials of one identity, in one region.
 #[derive(Clone, Debug)]
@@ -132,9 +132,7 @@ impl Aws {
         if region == self.region() {
             return self.clone();
         }
-        self.regional(region, |regional| &mut regional.all, |config| {
-            Self::build(&config, self.calls.clone())
-        })
+        self.regional(region, |regional| &mut regional.all, |config| Self::build(&config, self.calls.clone()))
     }
 
     /// EC2 in another region, with the same credentials.
@@ -143,10 +141,14 @@ impl Aws {
         if region == self.region() {
             return self.ec2.clone();
         }
-        self.regional(region, |regional| &mut regional.ec2, |config| {
-            let config = aws_sdk_ec2::config::Builder::from(&config);
-            aws_sdk_ec2::Client::from_conf(config.interceptor(self.calls.clone()).build())
-        })
+        self.regional(
+            region,
+            |regional| &mut regional.ec2,
+            |config| {
+                let config = aws_sdk_ec2::config::Builder::from(&config);
+                aws_sdk_ec2::Client::from_conf(config.interceptor(self.calls.clone()).build())
+            },
+        )
     }
 
     /// ECR in another region, with the same credentials.
@@ -155,21 +157,29 @@ impl Aws {
         if region == self.region() {
             return self.ecr.clone();
         }
-        self.regional(region, |regional| &mut regional.ecr, |config| {
-            let config = aws_sdk_ecr::config::Builder::from(&config);
-            aws_sdk_ecr::Client::from_conf(config.interceptor(self.calls.clone()).build())
-        })
+        self.regional(
+            region,
+            |regional| &mut regional.ecr,
+            |config| {
+                let config = aws_sdk_ecr::config::Builder::from(&config);
+                aws_sdk_ecr::Client::from_conf(config.interceptor(self.calls.clone()).build())
+            },
+        )
     }
 
     /// The EBS direct APIs in a region, with the same credentials.
     #[must_use]
     pub fn ebs_in(&self, region: &str) -> aws_sdk_ebs::Client {
-        self.regional(region, |regional| &mut regional.ebs, |config| {
-            // Parallel reads are throttled: retry each one instead of failing all.
-            let retries = RetryConfig::standard().with_max_attempts(BLOCK_ATTEMPTS);
-            let config = aws_sdk_ebs::config::Builder::from(&config).retry_config(retries);
-            aws_sdk_ebs::Client::from_conf(config.interceptor(self.calls.clone()).build())
-        })
+        self.regional(
+            region,
+            |regional| &mut regional.ebs,
+            |config| {
+                // Parallel reads are throttled: retry each one instead of failing all.
+                let retries = RetryConfig::standard().with_max_attempts(BLOCK_ATTEMPTS);
+                let config = aws_sdk_ebs::config::Builder::from(&config).retry_config(retries);
+                aws_sdk_ebs::Client::from_conf(config.interceptor(self.calls.clone()).build())
+            },
+        )
     }
 
     /// The client of a region from the cache, or a new one.

@@ -1,4 +1,4 @@
-//! Specifications of the artifact room.
+//! Tests of the artifact module.
 
 mod forge;
 mod hostile;

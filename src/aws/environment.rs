@@ -370,19 +370,16 @@ mod tests {
         assert!(matches!(environments.named("other"), Err(EnvironmentError::Unknown(_))));
     }
 
-    const SCHEMA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/evidence/environments.schema.json");
+    const SCHEMA: &str =
+        concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/evidence/environments.schema.json");
 
     #[test]
     fn the_schema_is_the_golden_one() {
+        if std::env::var("BAKELINE_TEST_GOLDEN").as_deref() == Ok("write") {
+            std::fs::write(SCHEMA, serde_json::to_vec_pretty(&schema()).unwrap()).unwrap();
+        }
         let golden: serde_json::Value = serde_json::from_slice(&std::fs::read(SCHEMA).unwrap()).unwrap();
         assert_eq!(schema(), golden);
-    }
-
-    /// Writes the golden schema again after an intended change: `cargo test --lib environment -- --ignored`.
-    #[test]
-    #[ignore = "writes a golden file"]
-    fn write() {
-        std::fs::write(SCHEMA, serde_json::to_vec_pretty(&schema()).unwrap()).unwrap();
     }
 
     #[test]
@@ -405,9 +402,6 @@ mod tests {
             let error = Environments::parse(&GOOD.replace(passage, replacement)).unwrap_err().to_string();
             assert!(error.contains(message), "{replacement}: {error}");
         }
-        assert!(matches!(
-            Environments::parse(&" ".repeat(MAX_BYTES + 1)),
-            Err(EnvironmentError::TooLong)
-        ));
+        assert!(matches!(Environments::parse(&" ".repeat(MAX_BYTES + 1)), Err(EnvironmentError::TooLong)));
     }
 }

@@ -8,10 +8,7 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use aws_smithy_types::retry::{ErrorKind, ProvideErrorKind};
 
 /// The error type of an SDK operation.
-pub trait ServiceError:
-    ProvideErrorMetadata + ProvideErrorKind + StdError + Send + Sync + 'static
-{
-}
+pub trait ServiceError: ProvideErrorMetadata + ProvideErrorKind + StdError + Send + Sync + 'static {}
 
 impl<E: ProvideErrorMetadata + ProvideErrorKind + StdError + Send + Sync + 'static> ServiceError for E {}
 

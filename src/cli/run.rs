@@ -113,8 +113,11 @@ async fn run(args: Args, job: Job) -> Result<(), CliError> {
     })?;
     if args.answer {
         report::report(&deps, &job, &Answer::End(outcome.clone())).await.map_err(|error| {
-            CliError::unavailable("cannot report the outcome to CodePipeline", "run it again with --resume --answer")
-                .caused_by(&error)
+            CliError::unavailable(
+                "cannot report the outcome to CodePipeline",
+                "run it again with --resume --answer",
+            )
+            .caused_by(&error)
         })?;
     }
     print_outcome(outcome)

@@ -220,7 +220,10 @@ fn journal(place: Option<&str>, aws: &Aws, worker: &str) -> Result<Journal, CliE
     if let Some(rest) = place.strip_prefix("s3://") {
         let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
         if bucket.is_empty() {
-            return Err(CliError::usage(format!("`--journal {place}` has no bucket"), "give s3://BUCKET/PREFIX"));
+            return Err(CliError::usage(
+                format!("`--journal {place}` has no bucket"),
+                "give s3://BUCKET/PREFIX",
+            ));
         }
         // With the worker's own credentials: those of a job are for its artifacts only.
         return Ok(Journal::Bucket(BucketJournal::new(aws.artifacts(None), bucket, prefix, worker)));
@@ -292,7 +295,9 @@ mod tests {
 
     #[test]
     fn the_number_of_slots_is_limited() {
-        for (text, expected) in [("1", Some(1)), ("1000", Some(1000)), ("0", None), ("1001", None), ("x", None)] {
+        for (text, expected) in
+            [("1", Some(1)), ("1000", Some(1000)), ("0", None), ("1001", None), ("x", None)]
+        {
             assert_eq!(slots(text).ok(), expected, "{text}");
         }
     }

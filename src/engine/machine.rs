@@ -12,6 +12,7 @@ use super::clock::Timestamp;
 use super::error::StageError;
 use super::failure::{Failure, FailureKind};
 use super::token::Token;
+use super::transition;
 
 /// Consecutive transient errors after which a stage unwinds.
 pub const MAX_FAULTS: u16 = 24;
@@ -137,16 +138,21 @@ where
         }
         match step(token.state.clone()).await {
             Ok(Step::Next(state)) => {
+                transition::trace(&token.state, Some(&state));
                 token.faults = 0;
                 token.state = state;
             }
             Ok(Step::Wait { state, again_in, progress }) => {
+                transition::trace(&token.state, Some(&state));
                 token.faults = 0;
                 token.state = state;
                 token.not_before = now().plus(again_in);
                 return Slice::Yield { token, progress };
             }
-            Ok(Step::Done(outcome)) => return Slice::Done(outcome),
+            Ok(Step::Done(outcome)) => {
+                transition::trace(&token.state, None);
+                return Slice::Done(outcome);
+            }
             Err(error) => match handle_error(token, &error, now()) {
                 ErrorHandling::Retry { token, progress } => return Slice::Yield { token, progress },
                 ErrorHandling::Unwind(unwinding) => token = unwinding,
@@ -168,7 +174,9 @@ fn unwind_if_overdue<M: Machine>(mut token: Token<M>, now: Timestamp) -> Token<M
             FailureKind::TimedOut,
             format!("the stage did not end by its deadline {} (started {})", token.deadline, token.started),
         );
-        token.state = token.state.unwind(reason);
+        let unwinding = token.state.clone().unwind(reason);
+        transition::trace(&token.state, Some(&unwinding));
+        token.state = unwinding;
         token.deadline = now;
     }
     token
@@ -200,7 +208,12 @@ fn handle_error<M: Machine>(mut token: Token<M>, error: &StageError, now: Timest
     let before = token.state.clone();
     token.state = token.state.unwind(failure.clone().for_token());
     token.faults = 0;
-    if token.state == before { ErrorHandling::Fail(failure) } else { ErrorHandling::Unwind(token) }
+    if token.state == before {
+        ErrorHandling::Fail(failure)
+    } else {
+        transition::trace(&before, Some(&token.state));
+        ErrorHandling::Unwind(token)
+    }
 }
 
 /// The pause after `faults` consecutive errors: 2, 4, 8 … at most 120 seconds.

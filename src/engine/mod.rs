@@ -8,6 +8,7 @@ pub mod key;
 pub mod machine;
 pub mod network;
 pub mod token;
+pub mod transition;
 
 pub use clock::{Clock, Timestamp};
 pub use error::{ErrorClass, ModuleError, StageError};

@@ -203,7 +203,7 @@ impl Metric {
             return say(Verdict::Fail, "there is evidence of harm");
         }
         if let Some(fault) = &self.fault {
-            return (Verdict::Broken, Some(fault.to_string()));
+            return (Verdict::Error, Some(fault.to_string()));
         }
         if self.missing {
             return match self.rule.role {

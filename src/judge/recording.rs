@@ -1,26 +1,61 @@
-//! A recorded rollout: JSON lines, the rules first and then each window, as `promote` writes them into its artifact.
+//! A recorded rollout: JSON lines, first the version and the rules, then each window.
 
 use serde::{Deserialize, Serialize};
 
 use super::rules::{Rules, RulesError};
 use super::window::Window;
 
+/// The version of the format.
+pub const VERSION: u8 = 1;
+
 /// One line of a recording.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(untagged)]
 pub enum Line {
-    /// The rules; the first line and no other.
-    Rules(Box<Rules>),
-    /// A window.
-    Window(Window),
+    /// The first line.
+    Header(Header),
+    /// Every other line.
+    Window(WindowLine),
+}
+
+/// The first line of a recording.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Header {
+    /// The version of the format.
+    pub version: u8,
+    /// The judge's rules.
+    pub rules: Box<Rules>,
+}
+
+/// A line with a window.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WindowLine {
+    /// The window.
+    pub window: Window,
+}
+
+impl Line {
+    /// The first line of a recording by these rules.
+    #[must_use]
+    pub fn header(rules: Rules) -> Self {
+        Self::Header(Header { version: VERSION, rules: Box::new(rules) })
+    }
+
+    /// The line of a window.
+    #[must_use]
+    pub fn window(window: Window) -> Self {
+        Self::Window(WindowLine { window })
+    }
 }
 
 /// A recorded rollout.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Recording {
-    /// What the judge was told.
+    /// The judge's rules.
     pub rules: Rules,
-    /// What was seen, in order.
+    /// The windows, in order.
     pub windows: Vec<Window>,
 }
 
@@ -28,19 +63,22 @@ pub struct Recording {
 #[derive(Debug, thiserror::Error)]
 pub enum RecordingError {
     /// A line is not one of a recording.
-    #[error("line {line} is no line of a recording")]
+    #[error("line {line} is not a line of a recording")]
     Line {
         /// Counted from 1.
         line: usize,
-        /// What is wrong with it.
+        /// The error and its position.
         #[source]
         source: serde_json::Error,
     },
     /// The rules are not the first line.
-    #[error("the rules must be the first line, and that line alone")]
+    #[error("the first line, and no other, must have the version and the rules")]
     Order,
-    /// The rules cannot hold.
-    #[error("the rules cannot hold")]
+    /// The recording has another version.
+    #[error("the recording has version {0}; this build reads version {VERSION}")]
+    Version(u8),
+    /// The rules are invalid.
+    #[error("the rules are invalid")]
     Rules(#[from] RulesError),
 }
 
@@ -49,16 +87,24 @@ impl Recording {
     pub fn parse(text: &str) -> Result<Self, RecordingError> {
         let (mut rules, mut windows) = (None, Vec::new());
         for (at, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
-            let parsed =
-                serde_json::from_str(line).map_err(|source| RecordingError::Line { line: at + 1, source })?;
-            match (parsed, &rules) {
-                (Line::Rules(found), None) => {
-                    found.check()?;
-                    rules = Some(*found);
+            let refused = |source| RecordingError::Line { line: at + 1, source };
+            if rules.is_some() {
+                // A second header is an error of the order, not of the line.
+                if serde_json::from_str::<Header>(line).is_ok() {
+                    return Err(RecordingError::Order);
                 }
-                (Line::Window(window), Some(_)) => windows.push(window),
-                _ => return Err(RecordingError::Order),
+                windows.push(serde_json::from_str::<WindowLine>(line).map_err(refused)?.window);
+                continue;
             }
+            if serde_json::from_str::<WindowLine>(line).is_ok() {
+                return Err(RecordingError::Order);
+            }
+            let header: Header = serde_json::from_str(line).map_err(refused)?;
+            if header.version != VERSION {
+                return Err(RecordingError::Version(header.version));
+            }
+            header.rules.check()?;
+            rules = Some(*header.rules);
         }
         Ok(Self { rules: rules.ok_or(RecordingError::Order)?, windows })
     }
@@ -72,7 +118,7 @@ mod tests {
     const EXAMPLE: &str = include_str!("../../tests/golden/judge/rollout.jsonl");
 
     #[test]
-    fn the_example_holds_passes_then_fails() {
+    fn the_example_is_inconclusive_then_passes_then_fails() {
         let recording = Recording::parse(EXAMPLE).unwrap();
         let mut judge = Judge::new(&recording.rules).unwrap();
         let mut verdicts: Vec<Verdict> = recording
@@ -89,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_are_written_as_they_are_read() {
+    fn lines_read_back_as_they_were_written() {
         for line in EXAMPLE.lines() {
             let parsed: Line = serde_json::from_str(line).unwrap();
             let again: Line = serde_json::from_str(&serde_json::to_string(&parsed).unwrap()).unwrap();
@@ -98,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_recording_is_refused_by_its_line() {
+    fn invalid_recordings_are_refused_with_their_line() {
         let window = EXAMPLE.lines().nth(1).unwrap();
         let rules = EXAMPLE.lines().next().unwrap();
         let refused = |text: &str| Recording::parse(text).unwrap_err().to_string();
@@ -106,6 +152,7 @@ mod tests {
         assert!(refused(window).contains("first line"));
         assert!(refused(&format!("{rules}\n{rules}")).contains("first line"));
         assert!(refused(&format!("{rules}\n\n{{}}")).contains("line 3"));
-        assert!(refused(&rules.replace("0.01", "7.0")).contains("cannot hold"));
+        assert!(refused(&rules.replace("\"version\":1", "\"version\":9")).contains("version 9"));
+        assert!(refused(&rules.replace("0.01", "7.0")).contains("invalid"));
     }
 }

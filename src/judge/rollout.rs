@@ -172,10 +172,10 @@ impl Judge {
             found.push((Verdict::Fail, why));
         }
         if let Some(fault) = &self.fault {
-            found.push((Verdict::Broken, fault.to_string()));
+            found.push((Verdict::Error, fault.to_string()));
         }
         if self.silent >= SILENT {
-            found.push((Verdict::Broken, Fault::BaselineDead.to_string()));
+            found.push((Verdict::Error, Fault::BaselineDead.to_string()));
         }
         if share.is_some_and(|share| share.ln_e >= share.ln_threshold) {
             found.push((

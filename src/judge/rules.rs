@@ -1,58 +1,59 @@
-//! What the judge is told before the rollout: margins, error budget, metrics, exposure. Fixed before the first window.
+//! The judge's rules: ratios, error budget, metrics and exposure. They are fixed before the first window.
 
 use serde::{Deserialize, Serialize};
 
-/// The whole rule set of one rollout. Every number here is decided before an outcome is seen.
+/// The rules of one rollout. Every number is decided before the first observation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Rules {
-    /// Chance that a rollout without harm is ever failed by a metric, over all looks and metrics together.
+    /// The probability that a rollout without harm ever fails, over all looks and metrics together.
     #[serde(default = "one_percent")]
     pub false_rollback: f64,
-    /// Chance that a stage with harm at the harm margin passes.
+    /// The probability that a step with harm at the critical ratio passes.
     #[serde(default = "five_percent")]
     pub false_promotion: f64,
-    /// The stages in order.
+    /// The steps in order.
+    #[serde(rename = "steps")]
     pub stages: Vec<StageRule>,
     /// The metrics.
     pub metrics: Vec<MetricRule>,
-    /// What a stage must have seen, on both sides, before it can pass.
+    /// What a step must have observed, on both sides, before it can pass.
     #[serde(default)]
     pub exposure: Exposure,
-    /// Absolute limits on the canary, beside the comparison: two arms failing together compare as equal.
+    /// Absolute limits on the canary, beside the comparison: two sides that fail together compare as equal.
     #[serde(default)]
     pub guards: Vec<GuardRule>,
     /// The traffic-share test.
     #[serde(default)]
     pub share: ShareRule,
-    /// Minutes after which a required metric still without data fails the rollout.
-    #[serde(default = "three_hours")]
+    /// Minutes after which a required metric without data fails the rollout.
+    #[serde(default = "three_hours", rename = "timeoutMinutes")]
     pub max_bake_minutes: f64,
-    /// Clean windows in a row after which a broken measurement is believed again.
+    /// Valid windows in a row after which a measurement error is over.
     #[serde(default = "three_windows")]
     pub recovery_windows: u32,
 }
 
-/// One stage of the rollout.
+/// One step of the rollout.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct StageRule {
-    /// The canary's planned part of the requests of both compared arms (0.5 beside a baseline of equal size).
-    /// Without it the share is not tested.
-    #[serde(default)]
+    /// The planned share of the canary in the requests of both sides (0.5 beside a baseline of equal size), written as
+    /// `canaryPercent`. Without it the share is not tested.
+    #[serde(default, rename = "canaryPercent", with = "percent", skip_serializing_if = "Option::is_none")]
     pub canary_share: Option<f64>,
 }
 
 /// One metric.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct MetricRule {
     /// Its name in the windows.
     pub name: String,
-    /// Its part of the error budget, relative to the other metrics'. Zero: shown, never failing.
+    /// Its part of the error budget, relative to that of the other metrics. Zero: reported, never failing.
     #[serde(default = "one")]
     pub weight: f64,
-    /// Whether a stage needs evidence of no harm from it.
+    /// Whether a step needs evidence of no harm from it.
     #[serde(default)]
     pub role: Role,
     /// Which change is harm.
@@ -62,11 +63,11 @@ pub struct MetricRule {
     pub measure: Measure,
 }
 
-/// Whether a stage needs evidence from a metric.
+/// Whether a step needs evidence from a metric.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
-    /// A stage passes only on evidence that this metric is not harmed.
+    /// A step passes only on evidence that this metric is not harmed.
     #[default]
     Critical,
     /// Exposure is enough to pass; harm still fails.
@@ -94,7 +95,7 @@ pub enum Measure {
     Latency {
         /// The thresholds, e.g. the baseline's p50, p90 and p99 of last week; for the record only, in any unit.
         thresholds: Vec<f64>,
-        /// The margins of every one of the counts.
+        /// The ratios of each of the counts.
         #[serde(default)]
         rule: CountRule,
     },
@@ -102,17 +103,20 @@ pub enum Measure {
     Gauge(GaugeRule),
 }
 
-/// Margins of a count.
+/// The ratios of a count.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct CountRule {
-    /// Rate ratios up to this one are no harm, and also what two equal arms may differ by.
+    /// Ratios of the rates up to this one are no harm; two equal sides may differ by it.
+    #[serde(rename = "allowedRatio")]
     pub margin: f64,
-    /// Events of one cause that may come together (retries, one bad client); evidence is divided by it.
+    /// Events of one cause that may come together (retries, one faulty client); evidence is divided by it.
+    #[serde(rename = "eventsPerCause")]
     pub tempering: f64,
-    /// The rate ratio that must not be promoted.
+    /// The ratio of the rates that must not be promoted.
+    #[serde(rename = "criticalRatio")]
     pub harm_margin: f64,
-    /// A canary rate below this is no harm whatever the ratio; lets services without any errors pass.
+    /// A canary rate below this is no harm whatever the ratio, so that services without any errors pass.
     pub negligible_rate: Option<f64>,
 }
 
@@ -122,27 +126,27 @@ impl Default for CountRule {
     }
 }
 
-/// Margins of a gauge.
+/// The ratios of a gauge.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct GaugeRule {
-    /// Instances of the smaller arm at the last stage; the budget is spent in proportion to those seen.
+    /// Instances of the smaller side at the last step; the budget is spent in proportion to those observed.
     pub planned_instances: u32,
     /// Ratios up to this one are no harm.
-    #[serde(default = "gauge_margin")]
+    #[serde(default = "gauge_margin", rename = "allowedRatio")]
     pub margin: f64,
     /// The ratio that must not be promoted.
-    #[serde(default = "gauge_harm_margin")]
+    #[serde(default = "gauge_harm_margin", rename = "criticalRatio")]
     pub harm_margin: f64,
 }
 
-/// What a stage must have seen before it can pass.
+/// What a step must have observed before it can pass.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Exposure {
     /// Requests on each side, in total and of each required metric.
     pub requests: f64,
-    /// Minutes observed in the stage.
+    /// Minutes observed in the step.
     pub minutes: f64,
     /// Instances on each side.
     pub instances: u32,
@@ -156,19 +160,19 @@ impl Default for Exposure {
 
 /// An absolute limit: the canary burns its error budget too fast over a long and a short time at once.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct GuardRule {
     /// A metric that is a count.
     pub metric: String,
-    /// The part of requests that must be good, e.g. 0.999.
+    /// The share of requests that must be good, such as 0.999.
     pub objective: f64,
     /// How many times faster than the objective allows is too fast.
     #[serde(default = "burn_rate")]
     pub burn_rate: f64,
-    /// The long time, in minutes.
+    /// The long window, in minutes.
     #[serde(default = "long_minutes")]
     pub long_minutes: f64,
-    /// The short time, in minutes: the harm is still there.
+    /// The short window, in minutes: it shows that the harm is still there.
     #[serde(default = "short_minutes")]
     pub short_minutes: f64,
     /// Events on the canary below which nothing is concluded.
@@ -178,19 +182,39 @@ pub struct GuardRule {
 
 /// The traffic-share test.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct ShareRule {
-    /// Chance that a rollout with its share on plan is ever held for it.
+    /// The probability that a rollout whose share is as planned is ever held for it.
     pub alpha: f64,
-    /// Odds of the share up to this factor off plan are on plan.
+    /// The odds of the share may differ from the plan by this factor.
+    #[serde(rename = "allowedRatio")]
     pub margin: f64,
-    /// Requests of one client that go the same way together.
+    /// Requests of one client that are routed together.
+    #[serde(rename = "eventsPerCause")]
     pub tempering: f64,
 }
 
 impl Default for ShareRule {
     fn default() -> Self {
         Self { alpha: 0.001, margin: 1.1, tempering: 10.0 }
+    }
+}
+
+/// A share, written as a percentage.
+mod percent {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    #[allow(clippy::ref_option, reason = "as serde calls it")]
+    pub fn serialize<S: Serializer>(share: &Option<f64>, to: S) -> Result<S::Ok, S::Error> {
+        match share {
+            // A millionth of a percent is exact enough, and reads as it was written.
+            Some(share) => to.serialize_f64((share * 1e8).round() / 1e6),
+            None => to.serialize_none(),
+        }
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<f64>, D::Error> {
+        Ok(Option::<f64>::deserialize(from)?.map(|percent| percent / 100.0))
     }
 }
 
@@ -228,7 +252,7 @@ fn guard_events() -> f64 {
     10.0
 }
 
-/// A rule that cannot hold.
+/// An invalid rule.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[error("{what}: {why}")]
 pub struct RulesError {
@@ -237,31 +261,31 @@ pub struct RulesError {
 }
 
 impl Rules {
-    /// Refuses rules that would make a verdict meaningless.
+    /// Checks the rules: invalid rules would make a verdict meaningless.
     pub fn check(&self) -> Result<(), RulesError> {
         let hold = |holds: bool, what: &str, why: &'static str| {
             if holds { Ok(()) } else { Err(RulesError { what: what.to_owned(), why }) }
         };
         let probability = |p: f64| p > 0.0 && p < 1.0;
-        hold(probability(self.false_rollback), "false_rollback", "must be between 0 and 1")?;
-        hold(probability(self.false_promotion), "false_promotion", "must be between 0 and 1")?;
+        hold(probability(self.false_rollback), "falseRollback", "must be between 0 and 1")?;
+        hold(probability(self.false_promotion), "falsePromotion", "must be between 0 and 1")?;
         hold(probability(self.share.alpha), "share.alpha", "must be between 0 and 1")?;
-        hold(within(self.share.margin, 1.0, 100.0), "share.margin", "must be between 1 and 100")?;
-        hold(within(self.share.tempering, 1.0, 1e6), "share.tempering", "must be at least 1")?;
-        hold(!self.stages.is_empty(), "stages", "there must be one at least")?;
+        hold(within(self.share.margin, 1.0, 100.0), "share.allowedRatio", "must be between 1 and 100")?;
+        hold(within(self.share.tempering, 1.0, 1e6), "share.eventsPerCause", "must be at least 1")?;
+        hold(!self.stages.is_empty(), "steps", "must not be empty")?;
         for stage in &self.stages {
-            hold(stage.canary_share.is_none_or(probability), "canary_share", "must be between 0 and 1")?;
+            hold(stage.canary_share.is_none_or(probability), "canaryPercent", "must be between 0 and 100")?;
         }
         hold(within(self.exposure.requests, 0.0, f64::MAX), "exposure.requests", "must not be negative")?;
         hold(within(self.exposure.minutes, 0.0, f64::MAX), "exposure.minutes", "must not be negative")?;
-        hold(within(self.max_bake_minutes, 0.0, f64::MAX), "max_bake_minutes", "must not be negative")?;
+        hold(within(self.max_bake_minutes, 0.0, f64::MAX), "timeoutMinutes", "must not be negative")?;
         for (at, metric) in self.metrics.iter().enumerate() {
             hold(within(metric.weight, 0.0, 1e9), &metric.name, "its weight must not be negative")?;
             let twice = self.metrics.iter().skip(at + 1).any(|other| other.name == metric.name);
-            hold(!twice, &metric.name, "is there twice")?;
+            hold(!twice, &metric.name, "is defined twice")?;
             match &metric.measure {
                 Measure::Counts(rule) => {
-                    // The arms change places there, and the rate would be the baseline's.
+                    // The sides are swapped there, so the rate would be that of the baseline.
                     let upright = metric.harm == Harm::Increase || rule.negligible_rate.is_none();
                     hold(upright, &metric.name, "a negligible rate has no meaning where less is worse")?;
                     rule.check(&metric.name)?;
@@ -278,17 +302,17 @@ impl Rules {
                     hold(
                         within(rule.margin, 1.0, 100.0),
                         &metric.name,
-                        "its margin must be between 1 and 100",
+                        "its allowed ratio must be between 1 and 100",
                     )?;
                     let wider = rule.harm_margin > rule.margin && rule.harm_margin.is_finite();
-                    hold(wider, &metric.name, "its harm margin must be larger than its margin")?;
+                    hold(wider, &metric.name, "its critical ratio must be larger than its allowed ratio")?;
                 }
             }
         }
-        hold(!self.metrics.is_empty(), "metrics", "there must be one at least")?;
+        hold(!self.metrics.is_empty(), "metrics", "must not be empty")?;
         let critical = self.metrics.iter().any(|metric| metric.role == Role::Critical);
-        hold(critical, "metrics", "one at least must be critical: exposure alone is no evidence")?;
-        hold(self.total_weight() > 0.0, "metrics", "one at least must have a weight")?;
+        hold(critical, "metrics", "at least one must be critical: exposure alone is no evidence")?;
+        hold(self.total_weight() > 0.0, "metrics", "at least one must have a weight")?;
         for guard in &self.guards {
             let counted = self
                 .metrics
@@ -317,9 +341,9 @@ impl CountRule {
         let hold = |holds: bool, why: &'static str| {
             if holds { Ok(()) } else { Err(RulesError { what: name.to_owned(), why }) }
         };
-        hold(within(self.margin, 1.0, 100.0), "its margin must be between 1 and 100")?;
-        hold(within(self.tempering, 1.0, 1e6), "its tempering must be at least 1")?;
-        hold(self.harm_margin > 1.0 && self.harm_margin <= 100.0, "its harm margin must be above 1")?;
+        hold(within(self.margin, 1.0, 100.0), "its allowed ratio must be between 1 and 100")?;
+        hold(within(self.tempering, 1.0, 1e6), "its events per cause must be at least 1")?;
+        hold(self.harm_margin > 1.0 && self.harm_margin <= 100.0, "its critical ratio must be above 1")?;
         let rate = self.negligible_rate.is_none_or(|rate| rate > 0.0 && rate < 1.0);
         hold(rate, "its negligible rate must be between 0 and 1")
     }

@@ -16,7 +16,7 @@ pub enum Verdict {
     /// Not enough evidence of either: hold.
     Inconclusive,
     /// The measurement cannot be believed: hold, and look at the measurement. Never passes.
-    Broken,
+    Error,
     /// Evidence of harm: roll back.
     Fail,
 }
@@ -28,7 +28,7 @@ impl Verdict {
         match self {
             Self::Pass => "PASS",
             Self::Inconclusive => "INCONCLUSIVE",
-            Self::Broken => "BROKEN",
+            Self::Error => "ERROR",
             Self::Fail => "FAIL",
         }
     }

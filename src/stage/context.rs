@@ -44,8 +44,10 @@ impl Cx {
     pub async fn act_in(&mut self, stage: Stage, environment: Option<&str>) -> Result<(), StageError> {
         let Some(name) = environment else { return Ok(()) };
         let session = self.key().name(stage.name());
-        let clients =
-            self.environments.clients(&self.aws, name, (&self.key().pipeline, stage), &session, self.now().0).await;
+        let clients = self
+            .environments
+            .clients(&self.aws, name, (&self.key().pipeline, stage), &session, self.now().0)
+            .await;
         self.aws = clients.map_err(|error| match error {
             EnvironmentError::Assume(error) => StageError::Aws(error),
             other => StageError::config(other),

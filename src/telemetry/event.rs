@@ -104,7 +104,9 @@ impl fmt::Debug for Telemetry {
 impl Telemetry {
     /// Telemetry that also calls an observer for each event.
     #[must_use]
-    pub fn with_observer(observer: impl Fn(Timestamp, &JobLabel, &Event<'_>) + Send + Sync + 'static) -> Self {
+    pub fn with_observer(
+        observer: impl Fn(Timestamp, &JobLabel, &Event<'_>) + Send + Sync + 'static,
+    ) -> Self {
         Self { observer: Some(Arc::new(observer)), metrics: false }
     }
 

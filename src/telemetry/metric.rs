@@ -182,11 +182,7 @@ pub(super) fn millis(duration: Duration) -> u64 {
 }
 
 /// The `_aws` member of a log line. Its other members are the metrics and dimensions that are named here.
-pub(super) fn embedded_metrics(
-    now: Timestamp,
-    dimensions: &[&[&str]],
-    names: &[(&str, &str)],
-) -> String {
+pub(super) fn embedded_metrics(now: Timestamp, dimensions: &[&[&str]], names: &[(&str, &str)]) -> String {
     let mut text =
         format!("{{\"Timestamp\":{}000,\"CloudWatchMetrics\":[{{\"Namespace\":\"{NAMESPACE}\",", now.0);
     let quoted = |set: &&[&str]| {

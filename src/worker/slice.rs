@@ -19,11 +19,7 @@ pub const STEPS: u32 = 64;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
     /// The action continues with this token in a later job, not before the given time.
-    Continue {
-        token: String,
-        not_before: Timestamp,
-        progress: Progress,
-    },
+    Continue { token: String, not_before: Timestamp, progress: Progress },
     /// The action has ended.
     End(Outcome),
 }

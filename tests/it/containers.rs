@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::bake::{Baked, again, bake, tell};
 use crate::crash::{crash_some, report};
-use crate::support::{Moment, changed, in_virtual_time, work_resting};
+use crate::support::{Moment, changed, in_virtual_time, work_until};
 use crate::trail::ask;
 
 const SPEC: &str = "tests/it/fixtures/containers/bakeline.yaml";
@@ -183,7 +183,7 @@ fn an_image_that_someone_else_tagged_loses_the_tag_of_its_build_and_stays() {
         let (cloud, clock) = moment.go_on();
         let journal = Arc::new(Journal::in_memory());
         let deps = moment.worker(&cloud, &clock, &journal, &[Stage::Bake], Telemetry::default()).await;
-        let status = work_resting(&moment, &cloud, &deps, Stage::Bake, || {
+        let status = work_until(&moment, &cloud, &deps, Stage::Bake, || {
             cloud.with_world(|world| {
                 let all = json!({"repositoryName": "team/web"});
                 let found = ask(&moment, world, "ecr", "DescribeImages", all);
@@ -197,8 +197,10 @@ fn an_image_that_someone_else_tagged_loses_the_tag_of_its_build_and_stays() {
                 let tagged = json!({"repositoryName": "team/web", "imageTag": "kept", "imageManifest": manifest});
                 ask(&moment, world, "ecr", "PutImage", tagged);
             });
+            false
         })
-        .await;
+        .await
+        .unwrap();
         tell(&moment, &cloud, status)
     });
     assert_eq!(baked.status, ActionStatus::Failed);

@@ -34,7 +34,7 @@ fn public_key(trust: &str) -> String {
 }
 
 #[test]
-fn every_statement_of_a_release_is_accepted_and_a_tampered_one_is_not() {
+fn independent_implementations_verify_every_statement_and_refuse_changed_ones() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("out");
     let rehearsed = Command::new(env!("CARGO_BIN_EXE_bakeline"))
@@ -48,7 +48,7 @@ fn every_statement_of_a_release_is_accepted_and_a_tampered_one_is_not() {
     let key = folder.path().join("key.pem");
     fs::write(&key, public_key(&fs::read_to_string(out.join("trust.yaml")).unwrap())).unwrap();
 
-    // The last artifact carries the statements of all four stages.
+    // The last artifact has the statements of all four stages.
     let mut archive = zip::ZipArchive::new(fs::File::open(out.join("4-cleanup.zip")).unwrap()).unwrap();
     let statements: Vec<String> = archive.file_names().map(|name| name.unwrap().into_owned()).collect();
     let mut statements: Vec<String> =
@@ -74,12 +74,12 @@ fn every_statement_of_a_release_is_accepted_and_a_tampered_one_is_not() {
         assert!(String::from_utf8_lossy(&accepted.stdout).contains("verified https://"), "{name}");
 
         let stranger = verify(&file, &repository("tests/golden/evidence/keys/p256-public.pem"));
-        assert_eq!(stranger.status.code(), Some(1), "{name}: accepted under a stranger's key");
+        assert_eq!(stranger.status.code(), Some(1), "{name}: accepted with another key");
 
         for tampered in [tampered(&envelope, "payload"), tampered(&envelope, "sig")] {
             fs::write(&file, tampered).unwrap();
             let refused = verify(&file, &key);
-            assert_eq!(refused.status.code(), Some(1), "{name}: accepted though it was changed");
+            assert_eq!(refused.status.code(), Some(1), "{name}: accepted after a change");
             assert!(String::from_utf8_lossy(&refused.stderr).contains("refused"), "{name}");
         }
     }

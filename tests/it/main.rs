@@ -1,4 +1,4 @@
-//! The one integration binary: each further one would link the AWS SDKs again.
+//! The integration tests, in one binary: every further binary would link the AWS SDKs again.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -14,26 +14,28 @@ mod architecture;
 mod bake;
 mod chaos;
 mod checks;
+mod conformance;
 mod cleanup;
 mod containers;
 mod content;
 mod crash;
 mod crash_checks;
 mod doctor;
+mod environments;
 mod hostile;
 mod independent;
 mod kill;
-mod line;
 mod process;
 mod promote;
 mod reap;
+mod release;
 mod scenarios;
 mod storm;
 mod support;
 mod surface;
-mod target;
 mod tasks;
 mod trail;
+mod transitions;
 mod twice;
 mod unwinding;
 mod work;

@@ -124,7 +124,7 @@ fn play(moment: &Moment, meanwhile: Meanwhile) -> End {
 }
 
 /// The files of the promotion's artifact.
-fn artifact(moment: &Moment, world: &World) -> BTreeMap<String, Vec<u8>> {
+pub fn artifact(moment: &Moment, world: &World) -> BTreeMap<String, Vec<u8>> {
     let bucket = s3::bucket(world, &moment.provisioned.bucket).unwrap();
     let found = bucket
         .objects()
@@ -164,7 +164,7 @@ fn fleet(moment: &Moment, world: &mut World) -> BTreeMap<String, usize> {
     fleet_of(GROUP, moment, world)
 }
 
-fn fleet_of(group: &str, moment: &Moment, world: &mut World) -> BTreeMap<String, usize> {
+pub fn fleet_of(group: &str, moment: &Moment, world: &mut World) -> BTreeMap<String, usize> {
     let groups = ask(
         moment,
         world,

@@ -73,7 +73,12 @@ fn worker(aws: &Listening, folder: &Path, number: usize, lines: &Sender<usize>) 
 }
 
 /// Kills random workers, each after a random number of log lines, until `is_over`.
-fn storm(aws: &Listening, folder: &Path, random: &mut fastrand::Rng, is_over: impl Fn() -> bool) -> (usize, Vec<Child>) {
+fn storm(
+    aws: &Listening,
+    folder: &Path,
+    random: &mut fastrand::Rng,
+    is_over: impl Fn() -> bool,
+) -> (usize, Vec<Child>) {
     let (sender, lines): (Sender<usize>, Receiver<usize>) = channel();
     let mut workers: Vec<Child> = (0..WORKERS).map(|number| worker(aws, folder, number, &sender)).collect();
     let mut kills = 0;
@@ -226,8 +231,7 @@ async fn differences(world: &World, aws: &Listening, folder: &Path) -> String {
             let _ = writeln!(wrong, "{name}: {}", String::from_utf8_lossy(&verified.stderr));
         }
     }
-    let filter =
-        aws_sdk_ec2::types::Filter::builder().name("tag-key").values("bakeline:attempt").build();
+    let filter = aws_sdk_ec2::types::Filter::builder().name("tag-key").values("bakeline:attempt").build();
     let found = retried(|| world.aws.ec2.describe_instances().filters(filter.clone()).send()).await;
     let instances: Vec<_> = found
         .reservations
@@ -259,7 +263,8 @@ async fn check_created_once(aws: &Aws, name: &str, bad: bool, wrong: &mut String
     let builds = images.image_summary_list.unwrap_or_default().len();
     let group = format!("{name}-production");
     let found =
-        retried(|| aws.autoscaling.describe_instance_refreshes().auto_scaling_group_name(&group).send()).await;
+        retried(|| aws.autoscaling.describe_instance_refreshes().auto_scaling_group_name(&group).send())
+            .await;
     let refreshes: Vec<String> = found
         .instance_refreshes
         .unwrap_or_default()

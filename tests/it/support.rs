@@ -57,6 +57,7 @@ pub fn changed(spec: &str, files: &[&str], changes: &[(&str, &str)], scenario: &
 
 /// Runs a future in virtual time.
 pub fn in_virtual_time<T>(future: impl Future<Output = T>) -> T {
+    crate::transitions::record();
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
     runtime.block_on(future)
@@ -153,27 +154,29 @@ impl Moment {
     }
 }
 
-/// Works until the pipeline's action of `stage` is over.
+/// Works until the pipeline's action of `stage` has ended.
 pub async fn work(moment: &Moment, cloud: &Cloud, deps: &WorkerDeps, stage: Stage) -> ActionStatus {
-    work_resting(moment, cloud, deps, stage, || {}).await
+    work_until(moment, cloud, deps, stage, || false).await.expect("nothing else stops it")
 }
 
-/// As [`work`]; `rest` is called whenever no job is in hand.
-pub async fn work_resting(
+/// As [`work`], or until `stop` says so; it is asked between two slices.
+pub async fn work_until(
     moment: &Moment,
     cloud: &Cloud,
     deps: &WorkerDeps,
     stage: Stage,
-    mut rest: impl FnMut(),
-) -> ActionStatus {
+    mut stop: impl FnMut() -> bool,
+) -> Option<ActionStatus> {
     let began = deps.clock.now();
     loop {
-        rest();
-        // A turn that was cut short is taken again: that is what a worker does.
+        if stop() {
+            return None;
+        }
+        // A worker repeats a poll that failed.
         let _ = run_once(deps).await;
         match cloud.with_world(|world| moment.action(world, stage)) {
             Some(ActionStatus::InProgress) | None => {}
-            Some(over) => return over,
+            Some(over) => return Some(over),
         }
         let passed = deps.clock.now().since(began);
         assert!(passed < Duration::from_hours(30), "{stage} does not end");

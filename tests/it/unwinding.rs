@@ -14,7 +14,7 @@ use bakeline_rehearsal::cloud::Cloud;
 use bakeline_rehearsal::services::codepipeline::ActionStatus;
 
 use crate::support::{Moment, example, in_virtual_time, plan, work};
-use crate::target;
+use crate::environments;
 
 const GROUP: &str = "web-production";
 
@@ -80,7 +80,11 @@ fn the_build_is_cancelled() {
             until(&deps, async || called(&cloud, "PutJobSuccessResult") > 2).await;
             delete(&deps, &moment, "SourceArtifact").await;
             assert_eq!(work(&moment, &cloud, &deps, Stage::Bake).await, ActionStatus::Failed);
-            assert!(failure_details(&cloud).contains("the inputs cannot be read again"), "{}", failure_details(&cloud));
+            assert!(
+                failure_details(&cloud).contains("the inputs cannot be read again"),
+                "{}",
+                failure_details(&cloud)
+            );
             let call = deps.aws.imagebuilder.list_image_build_versions();
             let images = call.send().await.unwrap().image_summary_list.unwrap();
             let states: Vec<_> =
@@ -92,8 +96,7 @@ fn the_build_is_cancelled() {
 
 /// The states of the instances with the tag of an attempt: the test instances.
 pub async fn test_instances(deps: &WorkerDeps) -> Vec<String> {
-    let filter =
-        aws_sdk_ec2::types::Filter::builder().name("tag-key").values("bakeline:attempt").build();
+    let filter = aws_sdk_ec2::types::Filter::builder().name("tag-key").values("bakeline:attempt").build();
     let found = deps.aws.ec2.describe_instances().filters(filter).send().await.unwrap();
     let instances =
         found.reservations.unwrap_or_default().into_iter().flat_map(|r| r.instances.unwrap_or_default());
@@ -114,7 +117,11 @@ fn the_test_instance_is_terminated() {
                 replace(&deps, &moment, "BakedImage").await;
             }
             assert_eq!(work(&moment, &cloud, &deps, Stage::Test).await, ActionStatus::Failed);
-            assert!(failure_details(&cloud).contains("the inputs cannot be read again"), "{}", failure_details(&cloud));
+            assert!(
+                failure_details(&cloud).contains("the inputs cannot be read again"),
+                "{}",
+                failure_details(&cloud)
+            );
             // EC2 terminates an instance some time after it accepts the call.
             clock.sleep(std::time::Duration::from_mins(2)).await;
             assert_eq!(test_instances(&deps).await, ["terminated"]);
@@ -134,10 +141,10 @@ fn a_partial_rollout_is_rolled_back() {
 
 #[test]
 fn a_partial_rollout_in_an_environment_is_rolled_back_there() {
-    let moment = target::start("{promote: production}");
+    let moment = environments::start("{promote: production}");
     in_virtual_time(async {
         let (cloud, clock) = moment.go_on();
-        let mut deps = target::deps(&moment, &cloud, &clock, &[Stage::Bake, Stage::Test]).await;
+        let mut deps = environments::deps(&moment, &cloud, &clock, &[Stage::Bake, Stage::Test]).await;
         assert_eq!(work(&moment, &cloud, &deps, Stage::Test).await, ActionStatus::Succeeded);
         deps.stages = vec![Stage::Promote];
         check_rollback(&moment, &cloud, &deps, &deps).await;
@@ -177,7 +184,11 @@ fn the_weights_of_two_groups_are_restored() {
         until(&deps, async || called(&cloud, "ModifyListener") == 1).await;
         delete(&deps, &moment, "TestedImage").await;
         assert_eq!(work(&moment, &cloud, &deps, Stage::Promote).await, ActionStatus::Failed);
-        assert!(failure_details(&cloud).contains("the inputs cannot be read again"), "{}", failure_details(&cloud));
+        assert!(
+            failure_details(&cloud).contains("the inputs cannot be read again"),
+            "{}",
+            failure_details(&cloud)
+        );
         assert_eq!(called(&cloud, "ModifyListener"), 2, "shifted and restored");
         clock.sleep(std::time::Duration::from_mins(10)).await;
         let green = FleetView::read(&deps.aws, "web-green").await.unwrap();
@@ -197,7 +208,11 @@ fn the_groups_of_all_waves_are_rolled_back() {
         until(&deps, async || called(&cloud, "StartInstanceRefresh") >= 4).await;
         delete(&deps, &moment, "TestedImage").await;
         assert_eq!(work(&moment, &cloud, &deps, Stage::Promote).await, ActionStatus::Failed);
-        assert!(failure_details(&cloud).contains("the inputs cannot be read again"), "{}", failure_details(&cloud));
+        assert!(
+            failure_details(&cloud).contains("the inputs cannot be read again"),
+            "{}",
+            failure_details(&cloud)
+        );
         clock.sleep(std::time::Duration::from_mins(10)).await;
         let old = moment.provisioned.current_image.clone().unwrap();
         for group in [GROUP, "web-a", "web-b", "web-c", "web-d", "web-e"] {

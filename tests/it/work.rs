@@ -468,8 +468,9 @@ fn recover_lost_first_slice(stage: Stage, input: &str, creates: &str, undoes: &s
             .boxed()
         });
         let (stop, receiver) = watch::channel(Stop::No);
-        let first =
-            tokio::spawn(Service::with_runner(deps.clone(), Settings::default(), crashing).run(receiver.clone()));
+        let first = tokio::spawn(
+            Service::with_runner(deps.clone(), Settings::default(), crashing).run(receiver.clone()),
+        );
         while called(&cloud, creates) == 0 {
             clock.sleep(Duration::from_secs(1)).await;
         }

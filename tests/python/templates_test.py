@@ -203,7 +203,8 @@ def called(only=()):
             if client == "client" and len(crates) == 1:
                 (crate,) = crates
                 client = "elbv2" if crate == "elasticloadbalancingv2" else crate
-            if client in CLIENTS and operation not in ("clone", "config"):
+            # `cloudwatch.queries()` reads the release spec.
+            if client in CLIENTS and operation not in ("clone", "config", "queries"):
                 note(f"{CLIENTS[client]}:{camel(operation)}", parts)
     return calls
 

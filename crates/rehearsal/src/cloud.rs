@@ -7,6 +7,7 @@ mod visit;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
@@ -30,6 +31,8 @@ struct Inner {
     state: Mutex<State>,
     timeline: Timeline,
     kills: watch::Sender<u64>,
+    /// Whether exchanges go onto the process's recording of the wire, if there is one.
+    records_wire: AtomicBool,
 }
 
 /// Everything that changes, behind one lock that is never held across an await.
@@ -68,7 +71,12 @@ impl Cloud {
             faults: FaultPlan::default(),
             transcript: Transcript::default(),
         };
-        let inner = Inner { state: Mutex::new(state), timeline, kills: watch::Sender::new(0) };
+        let inner = Inner {
+            state: Mutex::new(state),
+            timeline,
+            kills: watch::Sender::new(0),
+            records_wire: AtomicBool::new(true),
+        };
         Self { inner: Arc::new(inner) }
     }
 
@@ -119,6 +127,12 @@ impl Cloud {
     /// How much of each call the transcript keeps from now on.
     pub fn keep(&self, keep: Keep) {
         self.lock().transcript.keep = keep;
+    }
+
+    /// Whether exchanges go onto the process's recording of the wire. They do unless this says otherwise: thousands of
+    /// disturbed runs repeat what an undisturbed one says.
+    pub fn record_wire(&self, record: bool) {
+        self.inner.records_wire.store(record, Ordering::Relaxed);
     }
 
     /// A copy of the transcript so far.

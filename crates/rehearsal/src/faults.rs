@@ -225,7 +225,8 @@ impl FaultPlan {
     /// Whether a stale read is possible, so that the world before each write must be kept.
     #[must_use]
     pub fn has_stale_reads(&self) -> bool {
-        self.rules.iter().any(|rule| rule.fault == Fault::StaleRead)
+        let possible = |rule: &Rule| !matches!(rule.when.trigger, Trigger::Nth(nth) if nth <= rule.matched);
+        self.rules.iter().any(|rule| rule.fault == Fault::StaleRead && possible(rule))
     }
 
     /// The fault that the next call meets: of the first matching rule, otherwise of a rate limit.

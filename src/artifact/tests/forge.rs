@@ -1,4 +1,4 @@
-//! Zip archives made by hand, field by field, so that any of them can be wrong.
+//! Zip archives built field by field, so that a test can set any field to a wrong value.
 
 use std::io::Write as _;
 

@@ -1,4 +1,4 @@
-//! Archives that must be refused, each for its own reason.
+//! Invalid archives, each refused with its own fault.
 
 use proptest::prelude::*;
 
@@ -30,7 +30,7 @@ fn with(part: Part) -> Vec<u8> {
 }
 
 #[test]
-fn the_forge_makes_good_archives_when_nothing_is_changed() {
+fn an_unchanged_forged_archive_is_accepted() {
     let mut archive = read_all(&with(Part::stored("b/c", b"two")), &small()).unwrap();
     assert_eq!(archive.read(&path("last"), 100).unwrap(), b"three three three");
     assert_eq!(archive.read(&path("b/c"), 3).unwrap(), b"two");
@@ -38,7 +38,7 @@ fn the_forge_makes_good_archives_when_nothing_is_changed() {
 }
 
 #[test]
-fn names_that_are_no_plain_relative_path() {
+fn names_that_are_not_relative_paths_are_refused() {
     let table: &[(&str, PathFault)] = &[
         ("../../etc/cron.d/x", PathFault::Parent),
         ("a/../../x", PathFault::Parent),
@@ -66,7 +66,7 @@ fn names_that_are_no_plain_relative_path() {
 }
 
 #[test]
-fn entries_that_contradict_each_other() {
+fn contradicting_entries_are_refused() {
     let two = |a, b| zip(&[Part::stored(a, b"1"), Part::stored(b, b"2")]);
     let inner = Part::stored("inner", b"payload");
     let whole = zip(&[Part::stored("a", b"aaaa"), Part::stored("b", b"bbbb").at(0)]);
@@ -96,7 +96,7 @@ fn entries_that_contradict_each_other() {
 }
 
 #[test]
-fn kinds_and_methods_that_are_not_taken() {
+fn other_kinds_and_methods_are_refused() {
     let mode = |mode: u32| with(Part::stored("x", b"target").attributes(mode << 16));
     let flag = |flag: u16| with(Part::stored("x", b"x").both(|header| header.flags = flag));
     let method = |method: u16| with(Part::stored("x", b"x").both(|header| header.method = method));
@@ -129,7 +129,7 @@ fn kinds_and_methods_that_are_not_taken() {
 }
 
 #[test]
-fn bombs() {
+fn zip_bombs_are_refused() {
     let zeros = vec![0; 5 << 20];
     // Declares little and gives much: the stream is stopped at the declared size.
     let liar = Part::deflated("x", &zeros).both(|header| header.size = 100);
@@ -167,7 +167,7 @@ fn bombs() {
 }
 
 #[test]
-fn a_million_declared_entries_reserve_nothing() {
+fn a_million_declared_entries_take_no_memory() {
     let caps = Caps { entries: u64::MAX, ..small() };
     let tail = Tail { entries: Some(65_534), ..Tail::default() };
     let bytes = zip_with(&[Part::stored("x", b"")], &tail);
@@ -175,7 +175,7 @@ fn a_million_declared_entries_reserve_nothing() {
 }
 
 #[test]
-fn local_headers_that_differ_from_the_directory() {
+fn local_headers_that_differ_from_the_directory_are_refused() {
     type Change = fn(&mut super::forge::Header);
     let differs: &[(&str, Change)] = &[
         ("name", |header| header.name = b"y".to_vec()),
@@ -214,7 +214,7 @@ fn with_bad_crc() -> Vec<u8> {
 }
 
 #[test]
-fn data_that_do_not_decode_to_their_end() {
+fn invalid_compressed_data_are_refused() {
     let content = b"some content, some content, some content";
     let packed = deflate(content);
     let change = |data: Vec<u8>| {
@@ -240,7 +240,7 @@ fn data_that_do_not_decode_to_their_end() {
 }
 
 #[test]
-fn bytes_that_belong_to_nothing() {
+fn bytes_outside_of_all_parts_are_refused() {
     let good = with(Part::stored("x", b"x"));
     let prefixed = [b"#!/bin/sh\n", &good[..]].concat();
     let gap = with(Part::stored("x", b"x").after(b"hidden"));
@@ -269,7 +269,7 @@ fn bytes_that_belong_to_nothing() {
 }
 
 #[test]
-fn two_end_records() {
+fn two_end_records_are_refused() {
     // The comment of the first holds a second archive, or just another end record.
     let second = zip(&[Part::stored("evil", b"evil")]);
     let comment = Tail { comment: second, ..Tail::default() };
@@ -288,7 +288,7 @@ fn two_end_records() {
 }
 
 #[test]
-fn zip64_and_extra_fields_that_lie() {
+fn wrong_zip64_and_extra_fields_are_refused() {
     let part = Part::stored("x", b"content");
     let saturated = part.clone().both(|header| (header.packed, header.size) = (u32::MAX, u32::MAX));
     let cut = saturated.clone().central(|header| header.extra = zip64(&[7]));
@@ -322,7 +322,7 @@ fn zip64_and_extra_fields_that_lie() {
 }
 
 #[test]
-fn data_descriptors_that_lie() {
+fn wrong_data_descriptors_are_refused() {
     let streamed =
         |after: &[u8]| with(Part::stored("x", b"x").both(|header| header.flags = 1 << 3).after(after));
     let descriptor = [crc32fast::hash(b"x"), 1, 2].map(u32::to_le_bytes).concat();
@@ -340,7 +340,7 @@ fn data_descriptors_that_lie() {
 }
 
 #[test]
-fn every_shorter_version_of_an_archive_is_refused() {
+fn every_truncated_archive_is_refused() {
     let comment = Tail { comment: b"a comment".to_vec(), ..Tail::default() };
     let zip64 = Tail { zip64: true, ..Tail::default() };
     for tail in [Tail::default(), comment, zip64] {

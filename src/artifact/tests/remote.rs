@@ -1,4 +1,4 @@
-//! Reading artifacts from S3: few reads, one version, bounded, and past broken answers.
+//! Reads of artifacts in S3: few, of one version, with limits, and with retries.
 
 use super::forge::{Part, zip};
 use super::s3::{FakeS3, Fault, Object, at};
@@ -45,7 +45,7 @@ fn gigabyte() -> Object {
 }
 
 #[tokio::test]
-async fn the_spec_of_a_gigabyte_costs_three_small_reads() {
+async fn the_spec_of_a_gigabyte_archive_takes_three_small_reads() {
     let fake = FakeS3::with(gigabyte());
     let archive = RemoteArchive::open(&fake.client(), &at(), &Caps::default()).await.unwrap();
     assert_eq!(archive.entries().len(), 2_002);
@@ -62,7 +62,7 @@ async fn the_spec_of_a_gigabyte_costs_three_small_reads() {
 }
 
 #[tokio::test]
-async fn a_small_artifact_costs_one_read() {
+async fn a_small_artifact_takes_one_read() {
     let fake = FakeS3::with(Object::of(zip(&[Part::stored("x", b"content")])));
     let archive = RemoteArchive::open(&fake.client(), &at(), &Caps::default()).await.unwrap();
     assert_eq!(archive.read(&path("x"), 100).await.unwrap(), b"content");
@@ -70,7 +70,7 @@ async fn a_small_artifact_costs_one_read() {
 }
 
 #[tokio::test]
-async fn an_object_replaced_midway_is_refused() {
+async fn an_object_that_changes_during_the_read_is_refused() {
     for replaced_before in [1, 2] {
         let fake = FakeS3::with(gigabyte()).fault(replaced_before, Fault::Replace);
         let read = async {
@@ -87,7 +87,7 @@ async fn an_object_replaced_midway_is_refused() {
 }
 
 #[tokio::test]
-async fn digest_and_spool_read_on_where_an_answer_broke_off() {
+async fn digest_and_spool_continue_after_a_network_error() {
     let bytes = sample();
     for cuts in [&[][..], &[0], &[70_000], &[70_000, 0, 0, 0, 1], &[200_000, 0]] {
         let (mut whole, mut spooled) =
@@ -107,7 +107,7 @@ async fn digest_and_spool_read_on_where_an_answer_broke_off() {
 }
 
 #[tokio::test]
-async fn an_answer_that_breaks_off_for_ever_is_given_up() {
+async fn repeated_network_errors_end_the_read() {
     let mut fake = FakeS3::with(Object::of(sample()));
     for call in 0..20 {
         fake = fake.fault(call, Fault::CutBody(0));
@@ -122,7 +122,7 @@ async fn an_answer_that_breaks_off_for_ever_is_given_up() {
 }
 
 #[tokio::test]
-async fn every_refusal_of_s3_is_told_apart() {
+async fn every_s3_error_has_its_own_variant() {
     type Is = fn(&ArtifactError) -> bool;
     let table: &[(u16, &str, Is)] = &[
         (404, "NoSuchKey", ArtifactError::is_not_found),
@@ -152,7 +152,7 @@ async fn every_refusal_of_s3_is_told_apart() {
 }
 
 #[tokio::test]
-async fn a_location_that_cannot_exist_is_not_tried_for_ever() {
+async fn an_invalid_location_is_not_retried() {
     let nowhere = Location { bucket: String::new(), key: "x".to_owned() };
     let fake = FakeS3::default();
     let error = RemoteArchive::open(&fake.client(), &nowhere, &Caps::default()).await.unwrap_err();
@@ -176,7 +176,7 @@ fn all_futures_are_send() {
 }
 
 #[tokio::test]
-async fn caps_hold_before_anything_is_fetched() {
+async fn caps_are_checked_before_the_download() {
     let caps = Caps { archive_bytes: 1000, ..Caps::default() };
     let fake = FakeS3::with(Object::of(sample()));
     for error in [
@@ -196,7 +196,7 @@ async fn caps_hold_before_anything_is_fetched() {
 }
 
 #[tokio::test]
-async fn a_file_whose_local_header_lies_is_refused_when_it_is_read() {
+async fn a_file_with_a_wrong_local_header_is_refused() {
     let lying = Part::stored("x", b"content").local(|header| header.crc32 ^= 1);
     let hidden = Part::stored("y", b"content").after(&[7; 5]);
     let streamed = Part::deflated("z", b"zzzzzzzzzz")

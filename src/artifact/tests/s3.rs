@@ -1,4 +1,4 @@
-//! A very small S3 behind the SDK's HTTP seam. It counts calls, and does on a given call what it is told to.
+//! A minimal S3 as an HTTP connector of the SDK. It records calls, and injects a fault into a given call.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

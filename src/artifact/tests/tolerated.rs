@@ -1,4 +1,4 @@
-//! Archives as common tools write them, which must be read.
+//! Archives of common tools, which must be accepted.
 
 use std::io::Write as _;
 
@@ -13,7 +13,7 @@ fn contents(bytes: &[u8]) -> Vec<(String, Vec<u8>)> {
 
 /// Writers that cannot seek put sizes behind the data: Java's, Go's, and `zip` into a pipe.
 #[test]
-fn all_spellings_of_a_data_descriptor() {
+fn all_forms_of_a_data_descriptor_are_accepted() {
     let crc = crc32fast::hash(b"content").to_le_bytes();
     let (narrow, wide) =
         ([7_u32; 2].map(u32::to_le_bytes).concat(), [7_u64; 2].map(u64::to_le_bytes).concat());
@@ -31,7 +31,7 @@ fn all_spellings_of_a_data_descriptor() {
 }
 
 #[test]
-fn zip64_where_it_is_not_needed() {
+fn unneeded_zip64_fields_are_accepted() {
     let part = Part::stored("x", b"content").both(|header| {
         (header.packed, header.size, header.extra) = (u32::MAX, u32::MAX, zip64(&[7, 7]));
     });
@@ -40,7 +40,7 @@ fn zip64_where_it_is_not_needed() {
 }
 
 #[test]
-fn folders_comments_modes_and_emptiness() {
+fn folders_comments_modes_and_empty_files_are_accepted() {
     let comment = Tail { comment: b"da39a3ee5e6b4b0d3255bfef95601890afd80709".to_vec(), ..Tail::default() };
     let parts = [
         Part::stored("dir/", b"").attributes(0o040_755 << 16 | 0x10),
@@ -56,13 +56,13 @@ fn folders_comments_modes_and_emptiness() {
 }
 
 #[test]
-fn an_archive_within_an_archive_is_content() {
+fn an_archive_within_an_archive_is_plain_content() {
     let inner = zip_with(&[Part::stored("x", b"x")], &Tail { comment: vec![b'c'; 40], ..Tail::default() });
     assert_eq!(contents(&zip(&[Part::stored("inner.zip", &inner)])), [("inner.zip".to_owned(), inner)]);
 }
 
 #[test]
-fn what_the_zip_crate_writes() {
+fn archives_of_the_zip_crate_are_accepted() {
     let mut zip = zip::ZipWriter::new(Cursor::new(Vec::new()));
     let options = zip::write::SimpleFileOptions::default();
     let long = b"line\n".repeat(100_000);
@@ -76,7 +76,7 @@ fn what_the_zip_crate_writes() {
 }
 
 #[test]
-fn a_file_is_read_only_within_what_the_caller_can_take() {
+fn a_file_above_the_limit_of_the_caller_is_refused() {
     let mut archive = read_all(&zip(&[Part::stored("x", b"12345")]), &Caps::default()).unwrap();
     assert_eq!(archive.read(&path("x"), 5).unwrap(), b"12345");
     let error = archive.read(&path("x"), 4).unwrap_err();

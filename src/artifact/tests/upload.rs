@@ -1,4 +1,4 @@
-//! Storing artifacts: once, encrypted, read back, and the same after any fault.
+//! Uploads of artifacts: conditional, encrypted, read back, repeatable after any fault.
 
 use super::s3::{Call, FakeS3, Fault, Object, at};
 use super::*;
@@ -18,7 +18,7 @@ fn methods(calls: &[Call]) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn an_artifact_is_written_once_encrypted_and_read_back() {
+async fn an_artifact_is_stored_encrypted_and_read_back() {
     for kms in [Some(KEY), None] {
         let (finished, bytes) = archive();
         let fake = FakeS3::default();
@@ -40,7 +40,7 @@ async fn an_artifact_is_written_once_encrypted_and_read_back() {
 }
 
 #[tokio::test]
-async fn the_same_bytes_are_adopted_and_others_are_named() {
+async fn the_same_bytes_are_adopted_and_others_are_refused() {
     let (finished, bytes) = archive();
     let fake = FakeS3::with(Object::of(bytes));
     let stored = put(&fake.client(), &at(), &finished, None).await.unwrap();
@@ -58,7 +58,7 @@ async fn the_same_bytes_are_adopted_and_others_are_named() {
 }
 
 #[tokio::test]
-async fn a_lost_reply_is_adopted_by_the_next_attempt() {
+async fn the_next_attempt_adopts_an_upload_with_a_lost_response() {
     for multipart in [false, true] {
         let (finished, bytes) = archive();
         let sizes = if multipart { Sizes { single_max: 100, part: 1500 } } else { Sizes::default() };
@@ -74,7 +74,7 @@ async fn a_lost_reply_is_adopted_by_the_next_attempt() {
 }
 
 #[tokio::test]
-async fn success_is_believed_only_after_the_read_back() {
+async fn an_upload_succeeds_only_after_the_read_back() {
     let (finished, _) = archive();
     let fake = FakeS3::default().fault(0, Fault::Corrupt);
     let error = put(&fake.client(), &at(), &finished, None).await.unwrap_err();
@@ -92,7 +92,7 @@ async fn success_is_believed_only_after_the_read_back() {
 }
 
 #[tokio::test]
-async fn a_conflict_is_tried_again_a_few_times() {
+async fn a_conflict_is_retried_a_few_times() {
     let (finished, _) = archive();
     let conflict = Fault::Refuse(409, "ConditionalRequestConflict");
     let fake = FakeS3::default().fault(0, conflict).fault(1, conflict);
@@ -109,7 +109,7 @@ async fn a_conflict_is_tried_again_a_few_times() {
 }
 
 #[tokio::test]
-async fn a_large_artifact_goes_up_in_parts() {
+async fn a_large_artifact_is_stored_in_parts() {
     let (finished, bytes) = archive();
     let fake = FakeS3::default();
     let sizes = Sizes { single_max: 100, part: 1500 };
@@ -125,7 +125,7 @@ async fn a_large_artifact_goes_up_in_parts() {
 }
 
 #[tokio::test]
-async fn a_multipart_upload_that_fails_leaves_nothing_behind() {
+async fn a_failed_multipart_upload_is_aborted() {
     let (finished, bytes) = archive();
     let sizes = Sizes { single_max: 100, part: 1500 };
     for call in 1..=5 {

@@ -1,4 +1,4 @@
-//! What the writer promises: the same entries give the same bytes, and no byte can change unnoticed.
+//! Archives of our writer: the same entries give the same bytes, and every changed byte is refused.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ fn unchanged(bytes: &[u8]) -> bool {
 
 /// The bytes of release 0.1. They must never change: what was signed then must be canonical for ever.
 #[test]
-fn the_bytes_are_those_of_the_first_release() {
+fn the_bytes_never_change_between_versions() {
     let (finished, bytes) = written(&[("b/report.xml", b"<x/>"), ("a.json", b"{}")]);
     let expected = [
         &b"PK\x03\x04\x0a\0\0\0\0\0\0\0\x21\0\x43\xbf\xa6\xa3\x02\0\0\0\x02\0\0\0\x06\0\0\0a.json{}"[..],
@@ -34,14 +34,14 @@ fn the_bytes_are_those_of_the_first_release() {
 }
 
 #[test]
-fn an_empty_archive_is_an_archive() {
+fn an_empty_archive_is_valid() {
     let (_, bytes) = written(&[]);
     assert!(open(&bytes).unwrap().entries().is_empty());
     assert!(unchanged(&bytes));
 }
 
 #[test]
-fn any_single_changed_bit_is_noticed() {
+fn any_changed_bit_is_refused() {
     let (_, bytes) = written(&[("a/statement.json", b"{\"a\":1}"), ("b", b""), ("\u{e9}", b"x")]);
     assert!(unchanged(&bytes));
     let before = contents(&mut open(&bytes).unwrap());
@@ -57,14 +57,14 @@ fn any_single_changed_bit_is_noticed() {
 }
 
 #[test]
-fn what_other_tools_write_is_not_canonical() {
+fn archives_of_other_tools_are_not_canonical() {
     let stored = super::forge::Part::stored("x", b"x");
     assert!(!unchanged(&super::forge::zip(std::slice::from_ref(&stored))));
     assert!(!unchanged(&super::forge::zip(&[super::forge::Part::deflated("x", b"xxxxx")])));
 }
 
 #[test]
-fn content_from_a_damaged_archive_is_not_blamed_on_the_disk() {
+fn content_of_a_damaged_archive_is_not_a_scratch_file_error() {
     let damaged = super::forge::Part::stored("x", b"x").both(|header| header.crc32 ^= 1);
     let mut archive = open(&super::forge::zip(&[damaged])).unwrap();
     let mut writer = ArchiveWriter::new().unwrap();
@@ -73,7 +73,7 @@ fn content_from_a_damaged_archive_is_not_blamed_on_the_disk() {
 }
 
 #[test]
-fn paths_that_some_system_would_confuse_are_refused() {
+fn paths_that_collide_on_some_systems_are_refused() {
     let table: &[&[&str]] = &[
         &["a", "a"],
         &["a", "A"],

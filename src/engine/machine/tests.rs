@@ -47,7 +47,8 @@ impl Machine for Counter {
     }
 
     async fn step(self, script: &Script, (): &()) -> Result<Step<Self>, StageError> {
-        let event = if self.unwinding.is_some() { (script.while_unwinding)() } else { (script.event)(self.at) };
+        let event =
+            if self.unwinding.is_some() { (script.while_unwinding)() } else { (script.event)(self.at) };
         match event {
             Event::Transient => return Err(StageError::NotYet("not yet".into())),
             Event::Fatal => return Err(StageError::Rejected("no good".into())),

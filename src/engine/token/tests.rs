@@ -50,11 +50,7 @@ fn a_foreign_token_is_refused_with_the_reason() {
             "a-1",
             "the continuation token has version 3; this build reads version 2",
         ),
-        (
-            " ".repeat(2049),
-            "a-1",
-            "the continuation token has 2049 bytes; CodePipeline accepts at most 2048",
-        ),
+        (" ".repeat(2049), "a-1", "the continuation token has 2049 bytes; CodePipeline accepts at most 2048"),
     ] {
         assert_eq!(Token::<Value>::decode(&raw, of).unwrap_err().to_string(), message);
     }
@@ -68,7 +64,10 @@ fn a_foreign_token_is_refused_with_the_reason() {
         &good.replace("slices", "slides"),
     ] {
         let error = Token::<Value>::decode(raw, "a-1").unwrap_err().to_string();
-        assert!(error.starts_with("the continuation token is not a token of bakeline (byte "), "{raw}: {error}");
+        assert!(
+            error.starts_with("the continuation token is not a token of bakeline (byte "),
+            "{raw}: {error}"
+        );
     }
 }
 

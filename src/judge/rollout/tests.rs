@@ -111,19 +111,19 @@ fn a_spoiled_measurement_never_passes() {
     };
     let cases: Vec<Spoiled> = vec![
         ("the metric vanishes", last(|w| w.metrics.clear()), Verdict::Inconclusive),
-        ("not a number", last(|w| set(w, Some(f64::NAN), Some(20.0))), Verdict::Broken),
-        ("no number", last(|w| set(w, None, Some(20.0))), Verdict::Broken),
-        ("infinite", last(|w| set(w, Some(20.0), Some(f64::INFINITY))), Verdict::Broken),
-        ("a counter was reset", last(|w| set(w, Some(20.0), Some(-4_000.0))), Verdict::Broken),
-        ("half an error", last(|w| set(w, Some(20.0), Some(0.5))), Verdict::Broken),
-        ("more errors than requests", last(|w| set(w, Some(20.0), Some(10_001.0))), Verdict::Broken),
+        ("not a number", last(|w| set(w, Some(f64::NAN), Some(20.0))), Verdict::Error),
+        ("no number", last(|w| set(w, None, Some(20.0))), Verdict::Error),
+        ("infinite", last(|w| set(w, Some(20.0), Some(f64::INFINITY))), Verdict::Error),
+        ("a counter was reset", last(|w| set(w, Some(20.0), Some(-4_000.0))), Verdict::Error),
+        ("half an error", last(|w| set(w, Some(20.0), Some(0.5))), Verdict::Error),
+        ("more errors than requests", last(|w| set(w, Some(20.0), Some(10_001.0))), Verdict::Error),
         (
             "another kind",
             last(|w| {
                 let slow = Slow { over: vec![Some(1.0)], total: None };
                 w.metrics.insert("errors".into(), Reading::Latency { control: slow.clone(), canary: slow });
             }),
-            Verdict::Broken,
+            Verdict::Error,
         ),
         (
             "the baseline died",
@@ -131,12 +131,12 @@ fn a_spoiled_measurement_never_passes() {
                 w.control.requests = Some(0.0);
                 set(w, Some(0.0), Some(20.0));
             }),
-            Verdict::Broken,
+            Verdict::Error,
         ),
-        ("requests are unknown", last(|w| w.canary.requests = None), Verdict::Broken),
-        ("clocks disagree", last(|w| w.start -= 30.0), Verdict::Broken),
-        ("a window without length", last(|w| w.minutes = 0.0), Verdict::Broken),
-        ("a stage not planned", last(|w| w.stage = 7), Verdict::Broken),
+        ("requests are unknown", last(|w| w.canary.requests = None), Verdict::Error),
+        ("clocks disagree", last(|w| w.start -= 30.0), Verdict::Error),
+        ("a window without length", last(|w| w.minutes = 0.0), Verdict::Error),
+        ("a stage not planned", last(|w| w.stage = 7), Verdict::Error),
         (
             "a window changed",
             Box::new(|windows| {
@@ -144,7 +144,7 @@ fn a_spoiled_measurement_never_passes() {
                 again.minutes = 2.0;
                 windows.push(again);
             }),
-            Verdict::Broken,
+            Verdict::Error,
         ),
         (
             "no traffic ever",
@@ -195,7 +195,7 @@ fn set(window: &mut Window, control: Option<f64>, canary: Option<f64>) {
 fn a_measurement_is_believed_again_after_three_clean_windows() {
     let mut windows = healthy(60);
     set(&mut windows[57], Some(f64::NAN), Some(1.0));
-    assert_eq!(verdict(&windows), Verdict::Broken);
+    assert_eq!(verdict(&windows), Verdict::Error);
     windows.push(minute(60, Some(counts(20.0, 20.0))));
     assert_eq!(verdict(&windows), Verdict::Pass);
 }

@@ -67,7 +67,7 @@ pub async fn images_of(aws: &Aws, instances: &[String]) -> Result<BTreeMap<Strin
         let reservations: Vec<_> = pages.items().send().try_collect().await.map_err(|e| {
             let error = AwsError::new("ec2:DescribeInstances", batch.join(", "), e);
             // The instance just terminated, or EC2 does not list it yet: the caller reads again.
-            if error.class == Class::Missing { StageError::NotYet(error.to_string()) } else { error.into() }
+            if error.class == Class::Missing { StageError::RetryLater(error) } else { error.into() }
         })?;
         for instance in reservations.iter().flat_map(Reservation::instances) {
             let gone =

@@ -124,7 +124,10 @@ async fn compare<D: DeploymentTarget>(
     if decision == Decision::Continue && history.periods.last().is_none_or(|period| period.1 == 0) {
         decision = Decision::Wait("no window of this step is complete".to_owned());
     }
-    history.analysis = Some(input.result(&look, &windows));
+    // A comparison that has no verdict at all yet is not recorded.
+    if history.periods.len() > 1 || !matches!(decision, Decision::Wait(_)) {
+        history.analysis = Some(input.result(&look, &windows));
+    }
     let seen = &look.exposure;
     Ok(match decision {
         Decision::Wait(why) => Decision::Wait(format!(

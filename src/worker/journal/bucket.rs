@@ -86,11 +86,7 @@ impl BucketJournal {
         format!("{}{id}.json", self.jobs_prefix(worker))
     }
 
-    fn failed<E>(
-        &self,
-        call: &'static str,
-        key: &str,
-    ) -> impl FnOnce(SdkError<E, HttpResponse>) -> AwsError
+    fn failed<E>(&self, call: &'static str, key: &str) -> impl FnOnce(SdkError<E, HttpResponse>) -> AwsError
     where
         E: ServiceError,
     {

@@ -56,7 +56,11 @@ impl FolderJournal {
     }
 
     pub(super) fn jobs(&self) -> Result<Vec<String>, JournalError> {
-        list(&self.path).map_err(|source| JournalError::Io { path: self.path.clone(), operation: "read", source })
+        list(&self.path).map_err(|source| JournalError::Io {
+            path: self.path.clone(),
+            operation: "read",
+            source,
+        })
     }
 }
 

@@ -64,7 +64,8 @@ impl ExecutionStatusCache {
 /// CodePipeline refused the call or did not answer.
 pub async fn ended_outside(aws: &Aws, job: &Job) -> Result<Option<String>, AwsError> {
     let (pipeline, run_id) = (&job.key.pipeline, &job.key.run_id);
-    let call = aws.codepipeline.get_pipeline_execution().pipeline_name(pipeline).pipeline_execution_id(run_id);
+    let call =
+        aws.codepipeline.get_pipeline_execution().pipeline_name(pipeline).pipeline_execution_id(run_id);
     let answer =
         call.send().await.map_err(|e| AwsError::new("codepipeline:GetPipelineExecution", run_id, e))?;
     let status = answer.pipeline_execution.and_then(|execution| execution.status);

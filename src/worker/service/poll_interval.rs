@@ -42,8 +42,7 @@ impl PollInterval {
     /// A stage that is due at once. `max_idle` limits the interval after empty polls; `seed` makes the jitter repeatable.
     #[must_use]
     pub fn new(now: u64, max_idle: Option<Duration>, seed: u64) -> Self {
-        let max_idle =
-            max_idle.map_or(MAX_IDLE, |max| u64::try_from(max.as_millis()).unwrap_or(MAX_IDLE));
+        let max_idle = max_idle.map_or(MAX_IDLE, |max| u64::try_from(max.as_millis()).unwrap_or(MAX_IDLE));
         Self {
             due: now,
             due_with_free_slots: None,
@@ -144,7 +143,13 @@ mod tests {
         for (pause, about) in idle.iter().zip(about) {
             assert!((about * 3 / 4..=about * 5 / 4).contains(pause), "{pause} for {about}");
         }
-        let reset = intervals(&[PollResult::Empty, PollResult::Empty, PollResult::Empty, PollResult::Jobs, PollResult::Empty]);
+        let reset = intervals(&[
+            PollResult::Empty,
+            PollResult::Empty,
+            PollResult::Empty,
+            PollResult::Jobs,
+            PollResult::Empty,
+        ]);
         assert!(reset[3] <= 125 && reset[4] <= 1_250, "{reset:?}");
     }
 

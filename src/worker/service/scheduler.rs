@@ -201,15 +201,23 @@ impl Scheduler {
             let Some(claimed) = self.ready.pop() else { break };
             self.running += 1;
             let (runner, job_id) = (Arc::clone(&self.runner), Some(claimed.job.id.clone()));
-            spawn(tasks, Task::Slice, job_id, async move { TaskEvent::SliceEnded(runner.run(claimed).await) });
+            spawn(
+                tasks,
+                Task::Slice,
+                job_id,
+                async move { TaskEvent::SliceEnded(runner.run(claimed).await) },
+            );
         }
         while self.returning < CONCURRENT_CALLS {
             let Some(claimed) = self.to_return.pop() else { break };
             self.returning += 1;
             let runner = Arc::clone(&self.runner);
-            spawn(tasks, Task::Return, None, async move {
-                TaskEvent::Returned(runner.return_job(claimed).await)
-            });
+            spawn(
+                tasks,
+                Task::Return,
+                None,
+                async move { TaskEvent::Returned(runner.return_job(claimed).await) },
+            );
         }
         if self.renew_lease_at.is_some_and(|due| due <= now) {
             self.renew_lease_at = None;

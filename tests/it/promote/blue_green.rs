@@ -96,7 +96,7 @@ fn taken_over(moment: &Moment, world: &mut World) -> bool {
 #[test]
 fn a_good_image_takes_its_turn_and_the_next_release_goes_the_other_way() {
     let mut end = play(&before(SPEC, ""), Meanwhile::Nothing);
-    check("a good image", &mut end, "promoted", "serves everything", NEW, 5.0);
+    check("a good image", &mut end, "promoted", "has all traffic", NEW, 5.0);
     assert_eq!(end.record()["canary"]["verdict"], "pass");
     // The release after it finds the other group serving.
     let mut next = end.moment.clone();
@@ -121,7 +121,7 @@ fn a_bad_image_loses_its_share_again() {
 fn while_every_worker_is_dead_the_weights_stay() {
     let mut end = play(&before(SPEC, ""), Meanwhile::DeadFrom(shared, |_, _| (), 90));
     assert_eq!(end.while_dead, Some(BTreeMap::from([("old".to_owned(), 8)])), "the old group is whole");
-    check("dead for a while", &mut end, "promoted", "serves everything", NEW, 5.0);
+    check("dead for a while", &mut end, "promoted", "has all traffic", NEW, 5.0);
     let mut end = play(&before(SPEC, ""), Meanwhile::DeadFrom(shared, |_, _| (), 4 * 60));
     check("dead past the deadline", &mut end, "rolled_back", "did not end by its deadline", OLD, 5.0);
 }
@@ -131,7 +131,7 @@ fn what_others_do_meanwhile_takes_the_image_back() {
     type Happens = fn(&Moment, &mut World);
     let stories: [(&str, Happens, &str); 3] = [
         ("an alarm", |moment, world| alarm(moment, world, AlarmState::Alarm), "web-5xx is in ALARM"),
-        ("other weights", |moment, world| weigh(60, moment, world), "changed by someone else"),
+        ("other weights", |moment, world| weigh(60, moment, world), "someone else changed the weights"),
         (
             "a refresh",
             |moment, world| {
@@ -189,7 +189,7 @@ fn answers_that_are_lost_change_no_weight_twice() {
         for nth in 1..=2 {
             let faults = FaultPlan::default().rule(When::nth(service, operation, nth), Fault::LoseReply);
             let mut end = play(&before(SPEC, ""), Meanwhile::Faults(faults));
-            check(&format!("{operation} {nth}"), &mut end, "promoted", "serves everything", NEW, 5.0);
+            check(&format!("{operation} {nth}"), &mut end, "promoted", "has all traffic", NEW, 5.0);
         }
     }
 }
@@ -222,7 +222,7 @@ fn ascent(end: &mut End) -> Vec<u64> {
 #[test]
 fn a_good_image_climbs_the_ladder_rung_by_rung() {
     let mut end = play(&before(&ladder(), ""), Meanwhile::Nothing);
-    check("the ladder", &mut end, "promoted", "serves everything", NEW, 5.0);
+    check("the ladder", &mut end, "promoted", "has all traffic", NEW, 5.0);
     assert_eq!(ascent(&mut end), [1, 5, 25, 50, 100]);
     let record = end.record();
     let held: Vec<u64> = list(&record, "decisions").iter().map(|d| d["percent"].as_u64().unwrap()).collect();

@@ -28,7 +28,7 @@ fn a_second_pipeline_on_the_group_is_never_taken_for_our_own() {
     let mut end = play(&moment, Meanwhile::Nothing);
     let record = end.record();
     assert_eq!(record["outcome"], refused("").outcome, "{record:#}");
-    assert!(record["reason"].as_str().unwrap().contains("not this action's"), "{record:#}");
+    assert!(record["reason"].as_str().unwrap().contains("another process started it"), "{record:#}");
     assert!(end.harmed() <= 5.0);
     let theirs = end.records.iter().filter(|record| {
         ["RollbackInstanceRefresh", "CancelInstanceRefresh", "StartInstanceRefresh"]
@@ -54,5 +54,5 @@ fn an_instance_type_that_is_nowhere_to_be_had_changes_nothing() {
         world.ec2.capacity_shortages.push(CapacityShortage { instance_type, ..CapacityShortage::default() });
     };
     let end = play(&before(SPEC, ""), Meanwhile::At(0, happens));
-    check("no such type", end, &rolled_back("did not come up", None, 5.0));
+    check("no such type", end, &rolled_back("did not come into service", None, 5.0));
 }

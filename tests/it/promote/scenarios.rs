@@ -167,7 +167,7 @@ fn an_image_that_does_not_boot_is_taken_back_before_it_serves() {
             world.ec2.capacity_shortages.push(CapacityShortage::default());
         }),
     );
-    check("no capacity", end, &rolled_back("did not come up", None, 5.0));
+    check("no capacity", end, &rolled_back("did not come into service", None, 5.0));
 }
 
 #[test]
@@ -194,7 +194,7 @@ fn what_is_wrong_before_the_start_stops_it_there() {
         "StartInstanceRefresh",
         json!({"AutoScalingGroupName": GROUP}),
     );
-    let expected = refused("not this action's");
+    let expected = refused("another process started it");
     // Someone else's refresh brings the old image again: how many are in service is its own affair.
     let end = play(&moment, Meanwhile::Nothing);
     assert_eq!(end.record()["outcome"], "indeterminate");
@@ -282,7 +282,7 @@ fn without_numbers_nothing_passes() {
     check(
         "no requests",
         play(&before(&none, ""), Meanwhile::Nothing),
-        &rolled_back("BROKEN", Some("broken"), 5.0),
+        &rolled_back("ERROR", Some("error"), 5.0),
     );
     let few = before(SPEC, "traffic: {requests_per_minute: 60}\n");
     let end = play(&few, Meanwhile::Nothing);
@@ -310,7 +310,7 @@ fn a_side_that_is_hurt_proves_nothing() {
         );
     };
     let end = play(&before(SPEC, ""), Meanwhile::At(6, happens));
-    check("no baseline", end, &rolled_back("baseline", Some("broken"), 5.0));
+    check("no baseline", end, &rolled_back("baseline", Some("error"), 5.0));
     let happens = |moment: &Moment, world: &mut World| {
         let name = group_of("canary", moment, world);
         let groups = ask(

@@ -139,7 +139,7 @@ fn what_goes_wrong_in_a_wave_takes_the_image_back_from_every_group() {
                 let input = json!({"AutoScalingGroupName": "web-e", "ScalingProcesses": ["Launch"]});
                 ask(moment, world, "autoscaling", "SuspendProcesses", input);
             },
-            "web-e cannot follow: suspended: Launch",
+            "web-e cannot take the image: suspended: Launch",
         ),
         (
             "the instance type is nowhere to be had",
@@ -259,7 +259,7 @@ fn a_group_that_turns_out_unfit_at_its_turn_takes_the_image_back_from_every_grou
     let mut moment = before(SPEC, "");
     unfit(&mut moment);
     let mut end = play(&moment, Meanwhile::Nothing);
-    check("unfit", &mut end, "rolled_back", "web-d cannot follow", &ALL_OLD, 5.0);
+    check("unfit", &mut end, "rolled_back", "web-d cannot take the image", &ALL_OLD, 5.0);
 }
 
 /// What CodePipeline's answer ends: calls between two of them are one slice's.

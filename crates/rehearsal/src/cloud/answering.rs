@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::io::Read as _;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
@@ -54,7 +55,9 @@ impl Cloud {
     /// Answers one request, as the service its signature names.
     pub async fn handle(&self, request: Request<Bytes>) -> Reply {
         let (parts, body) = request.into_parts();
-        let recording = Recording::of_process().map(|recording| (recording, parts.clone(), body.clone()));
+        let recorded = self.inner.records_wire.load(Ordering::Relaxed);
+        let recording = Recording::of_process().filter(|_| recorded);
+        let recording = recording.map(|recording| (recording, parts.clone(), body.clone()));
         let now = self.now();
         let reply = match Scope::of(&parts) {
             None => Reply::Answer(unsigned()),

@@ -46,7 +46,7 @@ pub fn decide(
     }
     let mut open: Vec<String> = match look.verdict {
         Verdict::Pass | Verdict::Fail => Vec::new(),
-        Verdict::Inconclusive | Verdict::Broken => {
+        Verdict::Inconclusive | Verdict::Error => {
             vec![format!("{}: {}", look.verdict.name(), look.reasons.join("; "))]
         }
     };

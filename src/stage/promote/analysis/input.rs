@@ -90,8 +90,8 @@ impl AnalysisInput<'_> {
 
     /// The recording of windows, as `bakeline judge replay` reads it.
     fn recording(&self, shown: &[Window]) -> Vec<u8> {
-        let rules = Line::Rules(Box::new(rules(self.judge, self.sides.size, &self.sides.shares)));
-        let lines = std::iter::once(rules).chain(shown.iter().cloned().map(Line::Window));
+        let header = Line::header(rules(self.judge, self.sides.size, &self.sides.shares));
+        let lines = std::iter::once(header).chain(shown.iter().cloned().map(Line::window));
         let mut bytes = Vec::new();
         for line in lines {
             // A line cannot fail to become JSON. If it did, it would be missing, and the CRC would differ.
@@ -145,7 +145,7 @@ pub async fn record(
         verdict: match ended.verdict {
             Verdict::Pass => CanaryVerdict::Pass,
             Verdict::Inconclusive => CanaryVerdict::Inconclusive,
-            Verdict::Broken => CanaryVerdict::Error,
+            Verdict::Error => CanaryVerdict::Error,
             Verdict::Fail => CanaryVerdict::Fail,
         },
         reasons: last.map(|look| look.reasons.clone()).unwrap_or_default(),

@@ -107,7 +107,7 @@ fn the_judge_accepts_the_rules_of_a_spec() {
 
 #[test]
 fn the_decision_follows_from_verdict_guards_and_time() {
-    use Verdict::{Broken, Fail, Inconclusive as Open, Pass};
+    use Verdict::{Error, Fail, Inconclusive as Open, Pass};
     let (good, bad) = (Finding::Healthy, Finding::Breached(vec!["alarm".into()]));
     let unknown = Finding::Unknown(vec!["no data".into()]);
     // verdict, guards, ready -> before the timeout, after it with roll_back, and with wait
@@ -117,7 +117,7 @@ fn the_decision_follows_from_verdict_guards_and_time() {
         (Pass, &unknown, true, ["wait", "roll back", "wait"]),
         (Pass, &good, false, ["wait", "roll back", "wait"]),
         (Open, &good, true, ["wait", "roll back", "wait"]),
-        (Broken, &good, true, ["wait", "roll back", "wait"]),
+        (Error, &good, true, ["wait", "roll back", "wait"]),
         (Fail, &good, true, ["roll back", "roll back", "roll back"]),
         (Fail, &unknown, false, ["roll back", "roll back", "roll back"]),
     ];
@@ -193,7 +193,7 @@ fn an_incomplete_series_never_passes() {
     for incomplete in all.keys().cloned().collect::<Vec<_>>() {
         let mut changed = all.clone();
         changed.insert(incomplete.clone(), Series::Incomplete);
-        assert_eq!(verdict(&changed), Verdict::Broken, "{incomplete:?}");
+        assert_eq!(verdict(&changed), Verdict::Error, "{incomplete:?}");
         changed.insert(incomplete.clone(), points(&[]));
         assert_ne!(verdict(&changed), Verdict::Pass, "{incomplete:?} missing");
     }

@@ -95,7 +95,7 @@ async fn send(
         Ok(answer) => answer
             .instance_refresh_id
             .ok_or_else(|| StageError::NotYet("StartInstanceRefresh answered without an id".into())),
-        Err(error) if error.is("InstanceRefreshInProgress") => Err(StageError::NotYet(error.to_string())),
+        Err(error) if error.is("InstanceRefreshInProgress") => Err(StageError::RetryLater(error)),
         Err(error) => Err(error.into()),
     }
 }
@@ -162,7 +162,7 @@ fn requested<T>(answer: Result<T, AwsError>) -> Result<Requested, StageError> {
         }
         Err(error) if error.is("IrreversibleInstanceRefresh") => Ok(Requested::Irreversible),
         // ResourceContention means that AWS changes the group at this moment: it passes.
-        Err(error) if error.class == Class::Conflict => Err(StageError::NotYet(error.to_string())),
+        Err(error) if error.class == Class::Conflict => Err(StageError::RetryLater(error)),
         Err(error) => Err(error.into()),
     }
 }

@@ -1,4 +1,4 @@
-//! The line as a user runs it: the binary, its exit codes, what it leaves, and what verifies.
+//! A whole release as a user runs it: exit codes, output, artifacts, and their verification.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use crate::support::repository;
 
 const BAKELINE: &str = env!("CARGO_BIN_EXE_bakeline");
 
-/// A rehearsal of the example, in a folder of its own.
+/// A rehearsal of the example in a temporary folder.
 struct Rehearsal {
     folder: tempfile::TempDir,
     output: Output,
@@ -43,9 +43,12 @@ impl Rehearsal {
         String::from_utf8(self.output.stderr.clone()).unwrap()
     }
 
-    /// The last line of standard error, where the error is told.
+    /// The error message at the end of standard error, with its causes and hint.
     fn error(&self) -> String {
-        self.stderr().lines().filter(|line| line.starts_with("error: ")).collect()
+        let parts = ["error: ", "caused by: ", "hint: "];
+        let stderr = self.stderr();
+        let lines = stderr.lines().filter(|line| parts.iter().any(|part| line.starts_with(part)));
+        lines.collect::<Vec<_>>().join("\n")
     }
 
     fn verify(&self, path: &Path) -> Output {
@@ -65,24 +68,24 @@ fn verify(path: &Path, trust: &Path) -> Output {
 }
 
 #[test]
-fn a_good_release_goes_down_the_whole_line_and_verifies() {
+fn a_good_release_succeeds_and_verifies() {
     let rehearsal = Rehearsal::of("good");
     assert_eq!(rehearsal.output.status.code(), Some(0), "{}", rehearsal.error());
     let stdout = rehearsal.stdout();
     for stage in ["bake     ok", "test     ok", "promote  ok", "cleanup  ok"] {
         assert!(stdout.contains(stage), "{stdout}");
     }
-    // At least three hours were lived through.
+    // More than three hours of virtual time.
     assert!(stdout.contains("03:") && stdout.contains("of virtual time"), "{stdout}");
     let verified = rehearsal.verify(&rehearsal.out());
     assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stderr));
-    let told = String::from_utf8(verified.stdout).unwrap();
-    assert!(told.contains("the source of the release"), "{told}");
-    assert_eq!(told.matches("signed ").count(), 1 + 2 + 3 + 4, "{told}");
+    let printed = String::from_utf8(verified.stdout).unwrap();
+    assert!(printed.contains("the source of the release"), "{printed}");
+    assert_eq!(printed.matches("signed ").count(), 1 + 2 + 3 + 4, "{printed}");
 }
 
 #[test]
-fn a_changed_byte_anywhere_is_found() {
+fn verify_detects_every_changed_byte() {
     let rehearsal = Rehearsal::of("good");
     let trust = bakeline::evidence::TrustRoot::from_file(&rehearsal.out().join("trust.yaml")).unwrap();
     let options = bakeline::cli::verify::Options {
@@ -108,15 +111,15 @@ fn a_changed_byte_anywhere_is_found() {
                         bad[at] ^= 1 << (at % 8);
                         fs::write(&file, &bad).unwrap();
                         let found = bakeline::cli::verify::verify(&file, trust, options);
-                        assert!(found.is_err(), "{artifact}: byte {at} was changed and nobody noticed");
+                        assert!(found.is_err(), "{artifact}: byte {at} was changed, and verify accepts it");
                     }
                 });
             }
         });
         tried += good.len();
     }
-    println!("{tried} changed bytes were found, each by itself");
-    // The source is bound by its digest.
+    println!("{tried} changed bytes were detected");
+    // The statements have the digest of the source.
     let mut source = fs::read(rehearsal.out().join("source.zip")).unwrap();
     let middle = source.len() / 2;
     source[middle] ^= 1;
@@ -125,7 +128,7 @@ fn a_changed_byte_anywhere_is_found() {
 }
 
 #[test]
-fn a_bake_that_fails_says_which_component_and_step() {
+fn a_failed_bake_names_the_component_and_the_step() {
     let rehearsal = Rehearsal::of("bake-fails");
     assert_eq!(rehearsal.output.status.code(), Some(1));
     for part in ["web-install", "InstallPackages", "No package httpd-next available"] {
@@ -135,7 +138,7 @@ fn a_bake_that_fails_says_which_component_and_step() {
 }
 
 #[test]
-fn a_canary_that_errs_is_rolled_back_and_the_statement_says_why() {
+fn a_canary_with_errors_is_rolled_back_and_the_statement_says_why() {
     let rehearsal = Rehearsal::of("canary-errors");
     assert_eq!(rehearsal.output.status.code(), Some(1));
     let stdout = rehearsal.stdout();
@@ -152,7 +155,7 @@ fn a_canary_that_errs_is_rolled_back_and_the_statement_says_why() {
     assert!(last["measurements"][0]["value"].as_f64().unwrap() > 1.0, "{last}");
 }
 
-/// The statement inside an envelope, as any standard tool reads it.
+/// The statement in an envelope of an artifact.
 fn statement(artifact: &Path, entry: &str) -> serde_json::Value {
     use base64::Engine as _;
     let mut archive = zip::ZipArchive::new(fs::File::open(artifact).unwrap()).unwrap();
@@ -163,7 +166,7 @@ fn statement(artifact: &Path, entry: &str) -> serde_json::Value {
 }
 
 #[test]
-fn the_same_rehearsal_is_the_same_to_the_byte() {
+fn a_rehearsal_is_reproducible_to_the_byte() {
     let (one, two) = (Rehearsal::of("canary-errors"), Rehearsal::of("canary-errors"));
     let transcript = |of: &Rehearsal| fs::read_to_string(of.folder.path().join("transcript.jsonl")).unwrap();
     assert_eq!(transcript(&one), transcript(&two));
@@ -177,12 +180,12 @@ fn the_same_rehearsal_is_the_same_to_the_byte() {
 }
 
 #[test]
-fn no_credential_is_written_anywhere() {
+fn no_credential_is_written_to_logs_output_or_artifacts() {
     use bakeline_rehearsal::services::sts;
     let rehearsal = Rehearsal::of("good");
-    // The same world again: its keys are the ones the binary worked with.
+    // A second run of the same release has the same keys.
     let secrets: Vec<String> = crate::support::in_virtual_time(async {
-        let release = crate::support::example("description: as above");
+        let release = crate::support::example("description: the same release");
         let moment = crate::support::Moment::start(&release);
         let (cloud, clock) = moment.go_on();
         let deps = moment
@@ -213,7 +216,7 @@ fn no_credential_is_written_anywhere() {
     for entry in fs::read_dir(rehearsal.out()).unwrap() {
         searched.push(fs::read(entry.unwrap().path()).unwrap());
     }
-    assert!(searched[1].len() > 100_000, "the most talkative log was asked for");
+    assert!(searched[1].len() > 100_000, "the log level is trace");
     for secret in secrets {
         for text in &searched {
             let found = text.windows(secret.len()).any(|window| window == secret.as_bytes());
@@ -223,7 +226,7 @@ fn no_credential_is_written_anywhere() {
 }
 
 #[test]
-fn a_release_of_containers_goes_down_the_line_that_its_spec_describes() {
+fn a_release_of_container_images_runs_the_stages_of_its_spec() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("out");
     let output = Command::new(BAKELINE)

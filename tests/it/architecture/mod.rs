@@ -1,9 +1,12 @@
 //! The structure that ARCHITECTURE.md promises, read from the `use` lines.
 
+mod modules;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use self::modules::{circles, code, modules, rust_files, uses};
 use crate::support::repository;
 
 /// Which rooms each room may use. What is not listed may use nothing of the crate.
@@ -41,85 +44,58 @@ const MAY_USE: &[(&str, &[&str])] = &[
 
 /// Files whose business is judgement: they see neither AWS nor a runtime.
 const PURE: &[&str] = &[
-    "src/spec",
-    "src/judge",
-    "src/doctor/judge.rs",
-    "src/evidence/chain",
-    "src/evidence/link.rs",
-    "src/evidence/statement.rs",
-    "src/engine/token.rs",
-    "src/engine/key.rs",
     "src/aws/ecr.rs",
-    "src/stage/bake/arn.rs",
-    "src/stage/bake/state.rs",
-    "src/stage/bake/variables.rs",
-    "src/stage/bake/provenance.rs",
+    "src/doctor/findings.rs",
+    "src/engine/error.rs",
+    "src/engine/failure.rs",
+    "src/engine/key.rs",
+    "src/engine/token.rs",
+    "src/engine/transition.rs",
+    "src/evidence/chain",
+    "src/evidence/container.rs",
+    "src/evidence/digest_set.rs",
+    "src/evidence/image.rs",
+    "src/evidence/layout.rs",
+    "src/evidence/link.rs",
+    "src/evidence/predicate",
+    "src/evidence/statement.rs",
+    "src/evidence/trust.rs",
+    "src/judge",
+    "src/spec",
+    "src/stage/aws_view/image_references/graph.rs",
     "src/stage/bake/build/log_link.rs",
     "src/stage/bake/build/reuse.rs",
     "src/stage/bake/build/status.rs",
-    "src/stage/bake/gates/image.rs",
-    "src/stage/bake/gates/sarif.rs",
-    "src/stage/bake/gates/scan.rs",
+    "src/stage/bake/gates",
     "src/stage/bake/images/availability.rs",
-    "src/stage/bake/images/container.rs",
-    "src/stage/bake/recipe/document.rs",
     "src/stage/bake/recipe/dockerfile.rs",
+    "src/stage/bake/recipe/document.rs",
     "src/stage/bake/recipe/plan.rs",
     "src/stage/bake/recipe/version.rs",
-    "src/stage/content/chain.rs",
-    "src/stage/content/cost.rs",
-    "src/stage/test/checks",
-    "src/stage/test/state",
-    "src/stage/test/instance/boot.rs",
-    "src/stage/test/instance/document_run.rs",
-    "src/stage/test/instance/script.rs",
-    "src/stage/test/instance/soak.rs",
-    "src/stage/test/task/report.rs",
-    "src/stage/test/task/status.rs",
-    "src/stage/promote/check.rs",
-    "src/stage/promote/judge.rs",
-    "src/stage/promote/preflight.rs",
-    "src/stage/promote/report.rs",
-    "src/stage/promote/trial.rs",
-    "src/stage/promote/turns.rs",
-    "src/stage/aws_view/dates.rs",
-    "src/stage/aws_view/image_references/graph.rs",
-    "src/stage/cleanup/container_images/image.rs",
-    "src/stage/cleanup/container_images/image_names.rs",
+    "src/stage/bake/variables.rs",
     "src/stage/cleanup/container_images/marks.rs",
     "src/stage/cleanup/container_images/plan.rs",
     "src/stage/cleanup/container_images/quarantine.rs",
     "src/stage/cleanup/container_images/references/graph.rs",
-    "src/stage/cleanup/container_images/relations.rs",
     "src/stage/cleanup/container_images/retention.rs",
-    "src/stage/cleanup/list_lengths/mod.rs",
     "src/stage/cleanup/machine_images/image.rs",
     "src/stage/cleanup/machine_images/plan.rs",
     "src/stage/cleanup/machine_images/quarantine.rs",
-    "src/stage/cleanup/machine_images/queue.rs",
     "src/stage/cleanup/machine_images/retention.rs",
-    "src/stage/cleanup/machine_images/snapshots.rs",
-    "src/stage/cleanup/plan.rs",
     "src/stage/cleanup/plan_page.rs",
+    "src/stage/content/chain.rs",
+    "src/stage/content/cost.rs",
+    "src/stage/promote/analysis/decide.rs",
+    "src/stage/promote/analysis/rules.rs",
+    "src/stage/promote/check.rs",
+    "src/stage/promote/history.rs",
+    "src/stage/promote/report.rs",
+    "src/stage/promote/subject.rs",
+    "src/stage/promote/target/contract.rs",
+    "src/stage/promote/target/auto_scaling_group/checkpoint.rs",
+    "src/stage/promote/target/auto_scaling_group/timing.rs",
+    "src/stage/promote/target/auto_scaling_group/wave_progress.rs",
 ];
-
-fn sources(under: &Path) -> Vec<PathBuf> {
-    if under.is_file() {
-        return vec![under.to_owned()];
-    }
-    let Ok(entries) = fs::read_dir(under) else { return Vec::new() };
-    let mut found: Vec<PathBuf> = entries.flat_map(|entry| sources(&entry.unwrap().path())).collect();
-    found.retain(|path| path.extension().is_some_and(|extension| extension == "rs"));
-    found.sort();
-    found
-}
-
-/// Code without comments and without its test module.
-fn code(path: &Path) -> String {
-    let text = fs::read_to_string(path).unwrap();
-    let without_tests = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
-    without_tests.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
-}
 
 fn is_test(path: &Path) -> bool {
     path.components().any(|part| {
@@ -145,7 +121,7 @@ fn rooms(text: &str) -> BTreeSet<String> {
 fn dependencies_point_down_only() {
     let allowed: BTreeMap<&str, &[&str]> = MAY_USE.iter().copied().collect();
     let mut wrong = Vec::new();
-    for path in sources(&repository("src")) {
+    for path in rust_files(&repository("src")) {
         let inside = path.strip_prefix(repository("src")).unwrap();
         let first = inside.components().next().unwrap().as_os_str().to_str().unwrap();
         let room = first.trim_end_matches(".rs");
@@ -178,10 +154,16 @@ fn the_rooms_form_no_circle() {
 }
 
 #[test]
+fn no_folder_of_the_product_has_a_circle_inside() {
+    let found = circles(&uses(&modules(&repository("src"))));
+    assert!(found.is_empty(), "{} circles: {found:#?}", found.len());
+}
+
+#[test]
 fn the_pure_files_see_neither_aws_nor_a_runtime() {
     let mut wrong = Vec::new();
     for under in PURE {
-        for path in sources(&repository(under)).into_iter().filter(|path| !is_test(path)) {
+        for path in rust_files(&repository(under)).into_iter().filter(|path| !is_test(path)) {
             let code = code(&path);
             for named in [
                 "aws_sdk_",
@@ -204,13 +186,13 @@ fn the_pure_files_see_neither_aws_nor_a_runtime() {
 #[test]
 fn every_pure_file_that_is_named_is_there() {
     for under in PURE {
-        assert!(!sources(&repository(under)).is_empty() || *under == "src/judge", "{under} is gone");
+        assert!(!rust_files(&repository(under)).is_empty() || *under == "src/judge", "{under} is gone");
     }
 }
 
 #[test]
 fn only_the_command_line_names_the_embedded_aws() {
-    for path in sources(&repository("src")) {
+    for path in rust_files(&repository("src")) {
         let inside = path.strip_prefix(repository("src")).unwrap();
         let named = code(&path).contains("bakeline_rehearsal");
         assert!(!named || inside.starts_with("cli"), "{}", inside.display());

@@ -1,23 +1,25 @@
-//! Every API call of every stage meets every fault; the end must be the undisturbed one, and no call act twice.
+//! Every API call of every stage meets every fault; the run must end as the undisturbed one, and no call be carried out twice.
 //!
-//! The stages run on a release with few and short holds. None of their calls is left out. A worker rests nowhere but in
-//! the token, so a case begins at the rest before the call it is about, with another worker, instead of at the stage's
-//! first call.
+//! The stages run on a release with few and short holds. Everything a worker knows between two slices lies in the
+//! continuation token, so a case begins at the last copy of the world before its call, with another worker, instead of at
+//! the stage's first call; and it ends as soon as it has become the undisturbed run again (see [`convergence`]). Every tenth
+//! case runs to the stage's end all the same, and all of them do with `BAKELINE_TEST_CRASH=all`.
+
+mod convergence;
+mod run;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Condvar, Mutex, OnceLock};
 
 use bakeline::evidence::Stage;
-use bakeline::telemetry::Telemetry;
-use bakeline::worker::journal::Journal;
-use bakeline_rehearsal::cloud::Cloud;
 use bakeline_rehearsal::faults::{Fault, FaultPlan, When};
-use bakeline_rehearsal::services::codepipeline::ActionStatus;
 use bakeline_rehearsal::transcript::Record;
 
-use crate::support::{Moment, in_virtual_time, plan, work, work_resting};
-use crate::trail::{Trail, trail};
+use self::run::{End, Snapshot, Undisturbed};
+use crate::support::{Moment, plan};
+use crate::trail::Trail;
 
 /// What every call meets.
 pub fn faults() -> [(&'static str, Fault); 5] {
@@ -25,111 +27,39 @@ pub fn faults() -> [(&'static str, Fault); 5] {
         ("killed before", Fault::KillBefore),
         ("killed after", Fault::KillAfter),
         ("reply lost", Fault::LoseReply),
-        ("throttled", Fault::Throttle),
+        ("refused", Fault::Throttle),
         ("stale read", Fault::StaleRead),
     ]
 }
 
-/// How a stage went.
-struct Run {
-    status: ActionStatus,
-    trail: Trail,
-    /// From the first poll on: a worker's own start is not part of the stage.
-    records: Vec<Record>,
+/// The refusal that a call meets: calls of one operation take turns with its throttling and its modeled server errors.
+fn refusal(record: &Record, call: usize) -> Fault {
+    let mut refusals = Fault::modeled_errors(&record.service, &record.operation);
+    refusals.push(Fault::Throttle);
+    refusals.push(Fault::server_error());
+    refusals.swap_remove(call % refusals.len())
 }
 
-/// A moment of the undisturbed run at which no job was in hand, after so many calls.
-struct Rest {
-    calls: usize,
-    moment: Moment,
-}
-
-/// Calls between two rests that are kept. A rest is a copy of the world.
-const BETWEEN_RESTS: usize = 6;
-
-/// Runs a stage to its end undisturbed, and keeps its rests.
-fn undisturbed(moment: &Moment, stage: Stage) -> (Run, Vec<Rest>) {
-    in_virtual_time(async {
-        let (cloud, clock) = moment.go_on();
-        let journal = Arc::new(Journal::in_memory());
-        let deps = moment.worker(&cloud, &clock, &journal, &[stage], Telemetry::default()).await;
-        let first = called(&cloud);
-        let mut rests: Vec<Rest> = Vec::new();
-        let status = work_resting(moment, &cloud, &deps, stage, || {
-            let calls = called(&cloud) - first;
-            if rests.last().is_none_or(|last| calls >= last.calls + BETWEEN_RESTS) {
-                rests.push(Rest { calls, moment: moment.now(&cloud) });
-            }
-        })
-        .await;
-        (over(moment, &cloud, &clock, status, first).await, rests)
-    })
-}
-
-/// Goes on from a rest to the stage's end under a plan. A worker that is killed is followed by another with the same
-/// journal.
-fn run(moment: &Moment, stage: Stage, faults: FaultPlan) -> Run {
-    in_virtual_time(async {
-        let (cloud, clock) = moment.go_on();
-        let journal = Arc::new(Journal::in_memory());
-        let mut first = 0;
-        let mut faults = Some(faults);
-        let status = loop {
-            let deps = moment.worker(&cloud, &clock, &journal, &[stage], Telemetry::default()).await;
-            if let Some(faults) = faults.take() {
-                first = called(&cloud);
-                cloud.set_faults(faults);
-            }
-            let mut kills = cloud.kills();
-            kills.mark_unchanged();
-            tokio::select! {
-                status = work(moment, &cloud, &deps, stage) => break status,
-                _ = kills.changed() => {}
-            }
-        };
-        cloud.set_faults(FaultPlan::default());
-        over(moment, &cloud, &clock, status, first).await
-    })
-}
-
-fn called(cloud: &Cloud) -> usize {
-    cloud.with_transcript(|transcript| transcript.records().len())
-}
-
-/// What is told of a run that is over, once all that is under way has come to rest: instances that shut down, targets
-/// that drain.
-async fn over(
-    moment: &Moment,
-    cloud: &Cloud,
-    clock: &bakeline::engine::Clock,
-    status: ActionStatus,
-    first: usize,
-) -> Run {
-    clock.sleep(std::time::Duration::from_mins(10)).await;
-    Run {
-        status,
-        trail: cloud.with_world(|world| trail(moment, world)),
-        records: cloud.with_transcript(|transcript| transcript.records()[first..].to_vec()),
-    }
-}
-
-/// Calls that may be said twice. An acknowledgement says the same thing again. A parameter of type `aws:ec2:image` cannot
-/// be seen before SSM has validated it: a worker killed in between writes the same value again. ECR answers the deletion of
-/// a digest that is gone as it answers one that is there, with a failure in the list. A finding has one id in Security Hub
-/// however often it is sent.
-/// An image that is to be where it is stays there: a look that is behind asks ECR to archive it again.
-const SAID_TWICE: [&str; 5] =
+/// Operations that change nothing when they are repeated with the same input.
+///
+/// - `AcknowledgeJob` repeats an acknowledgement.
+/// - `PutParameter` of type `aws:ec2:image`: the value is invisible until SSM has validated it, so a worker killed in
+///   between writes it again.
+/// - `BatchDeleteImage` answers for a digest that is gone with a failure in the list.
+/// - `BatchImportFindings` replaces a finding of the same id.
+/// - `UpdateImageStorageClass` of an image that is archived already, after a stale read.
+const REPEATABLE: [&str; 5] =
     ["AcknowledgeJob", "BatchDeleteImage", "BatchImportFindings", "PutParameter", "UpdateImageStorageClass"];
 
 /// Calls that change something and were carried out more than once with the same input.
 ///
 /// A call under a client token is carried out once however often it arrives; whether it was is seen in the trail.
-/// See [`SAID_TWICE`] for the others.
+/// See [`REPEATABLE`] for the others.
 pub fn applied_twice<'r>(records: impl IntoIterator<Item = &'r Record>) -> Vec<String> {
     let mut applied: BTreeMap<String, u32> = BTreeMap::new();
     for record in records.into_iter().filter(|record| record.applied && record.mutating) {
         let tokened = ["clientToken", "ClientToken"].iter().any(|member| record.input.get(member).is_some());
-        if !tokened && !SAID_TWICE.contains(&record.operation.as_str()) {
+        if !tokened && !REPEATABLE.contains(&record.operation.as_str()) {
             *applied
                 .entry(format!(
                     "{}:{} in {} {}",
@@ -147,23 +77,24 @@ pub fn applied_twice<'r>(records: impl IntoIterator<Item = &'r Record>) -> Vec<S
 
 /// One call and what it meets.
 struct Case<'r> {
-    /// The call's place in the undisturbed run, from nought.
+    /// The call's place in the undisturbed run, from zero.
     call: usize,
-    what: &'static str,
+    name: &'static str,
     fault: Fault,
     /// Where the run begins: far enough back that a stale read has a write before it.
-    rest: &'r Rest,
+    from: &'r Snapshot,
 }
 
 /// All cases of a run, and the calls of which there is no stale read.
 ///
 /// A stale read hides the last write to its service. Of one that nothing was written to there is no such read, and a
 /// call that writes reads nothing. S3 answers every read with the last write, and has since 2020.
-fn cases<'r>(records: &[Record], rests: &'r [Rest]) -> (Vec<Case<'r>>, Vec<usize>) {
+fn cases(undisturbed: &Undisturbed) -> (Vec<Case<'_>>, Vec<usize>) {
+    let records = &undisturbed.records;
     let mut cases = Vec::new();
     let mut without = Vec::new();
     for (call, record) in records.iter().enumerate() {
-        for (what, fault) in faults() {
+        for (name, fault) in faults() {
             let from = if fault == Fault::StaleRead {
                 let written = |earlier: &Record| {
                     earlier.mutating && earlier.applied && earlier.service == record.service
@@ -177,8 +108,9 @@ fn cases<'r>(records: &[Record], rests: &'r [Rest]) -> (Vec<Case<'r>>, Vec<usize
             } else {
                 call
             };
-            let rest = rests.iter().rev().find(|rest| rest.calls <= from);
-            cases.push(Case { call, what, fault, rest: rest.expect("the first rest is before every call") });
+            let from = undisturbed.snapshots.iter().rev().find(|snapshot| snapshot.calls <= from);
+            let fault = if fault == Fault::Throttle { refusal(record, call) } else { fault };
+            cases.push(Case { call, name, fault, from: from.expect("the first one is before every call") });
         }
     }
     (cases, without)
@@ -200,7 +132,7 @@ pub fn crash_within(
 }
 
 /// As [`crash_within`], for at most so many cases, spread evenly over the run, the calls and the faults. All of them run
-/// with `BAKELINE_CRASH=all`.
+/// with `BAKELINE_TEST_CRASH=all`.
 pub fn crash_some(
     name: &str,
     stage: Stage,
@@ -208,64 +140,105 @@ pub fn crash_some(
     part: impl FnOnce(&[Record]) -> Range<usize>,
     most: usize,
 ) -> (usize, Vec<String>) {
-    let (expected, rests) = undisturbed(moment, stage);
-    let twice = applied_twice(&expected.records);
+    let undisturbed = run::undisturbed(moment, stage);
+    let twice = applied_twice(&undisturbed.records);
     assert!(twice.is_empty(), "{name}: undisturbed, and yet carried out twice: {twice:#?}");
-    let part = part(&expected.records);
-    let (mut cases, mut without) = cases(&expected.records, &rests);
+    let part = part(&undisturbed.records);
+    let (mut cases, mut without) = cases(&undisturbed);
     cases.retain(|case| part.contains(&case.call));
     without.retain(|call| part.contains(call));
-    let without = without.len();
-    let there_are = cases.len();
-    if std::env::var("BAKELINE_CRASH").as_deref() != Ok("all") && there_are > most {
-        let every = there_are.div_ceil(most);
+    let all = cases.len();
+    if !run_all() && all > most {
+        let every = all.div_ceil(most);
         // Calls have four or five faults each: a stride that shares no factor with either meets all of them.
         let stride = (every..every + 10).find(|stride| stride % 2 != 0 && stride % 5 != 0).unwrap_or(every);
         cases = cases.into_iter().step_by(stride).collect();
-        println!("{name}: {} of {there_are} cases; BAKELINE_CRASH=all runs every one", cases.len());
+        let left_out = all - cases.len();
+        println!("{name}: {left_out} of {all} cases are left out; BAKELINE_TEST_CRASH=all runs every one");
     }
     let total = cases.len();
     println!(
-        "{name}: {} of {} calls, {total} cases; {without} stale reads that cannot be: nothing was written, or the call writes",
+        "{name}: {} of {} calls, {total} cases; {} stale reads that cannot be: nothing was written, or the call writes",
         part.len(),
-        expected.records.len()
+        undisturbed.records.len(),
+        without.len()
     );
-    let queue = Mutex::new(cases.into_iter());
-    let failures = Mutex::new(Vec::new());
+    let queue = Mutex::new(cases.into_iter().enumerate());
+    let wrong = Mutex::new(Vec::new());
+    let converged = AtomicUsize::new(0);
     std::thread::scope(|scope| {
-        for _ in 0..std::thread::available_parallelism().map_or(2, std::num::NonZero::get) {
+        for _ in 0..cores() {
             scope.spawn(|| {
                 loop {
-                    let Some(case) = queue.lock().unwrap().next() else { break };
-                    let wrong = went_wrong(&case, stage, &expected);
-                    if !wrong.is_empty() {
-                        let met = &expected.records[case.call];
-                        let told = format!(
+                    let Some((nth, case)) = queue.lock().unwrap().next() else { break };
+                    let _core = Core::take();
+                    let to_the_end = run_all() || nth % 10 == 0;
+                    let (differences, stopped_early) = check(&case, stage, &undisturbed, to_the_end);
+                    converged.fetch_add(usize::from(stopped_early), Ordering::Relaxed);
+                    if !differences.is_empty() {
+                        let met = &undisturbed.records[case.call];
+                        let line = format!(
                             "{name}: call {}, {}:{}, {}: {}",
                             case.call + 1,
                             met.service,
                             met.operation,
-                            case.what,
-                            wrong.join("; ")
+                            case.name,
+                            differences.join("; ")
                         );
-                        println!("WRONG {told}");
-                        failures.lock().unwrap().push(told);
+                        println!("WRONG {line}");
+                        wrong.lock().unwrap().push(line);
                     }
                 }
             });
         }
     });
-    (total, failures.into_inner().unwrap())
+    println!("{name}: {} of {total} cases converged before the end", converged.into_inner());
+    (total, wrong.into_inner().unwrap())
 }
 
-/// Runs one case; everything in which its end is not the undisturbed one.
-fn went_wrong(case: &Case<'_>, stage: Stage, expected: &Run) -> Vec<String> {
-    let nth = case.call - case.rest.calls;
+/// Whether every case is run, each of them to the stage's end.
+fn run_all() -> bool {
+    std::env::var("BAKELINE_TEST_CRASH").as_deref() == Ok("all")
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(2, std::num::NonZero::get)
+}
+
+/// One of the machine's cores. All crash tests of this process share them: a case runs only while it has one.
+struct Core;
+
+fn free_cores() -> &'static (Mutex<usize>, Condvar) {
+    static FREE: OnceLock<(Mutex<usize>, Condvar)> = OnceLock::new();
+    FREE.get_or_init(|| (Mutex::new(cores()), Condvar::new()))
+}
+
+impl Core {
+    fn take() -> Self {
+        let (free, freed) = free_cores();
+        let mut free = freed.wait_while(free.lock().unwrap(), |free| *free == 0).unwrap();
+        *free -= 1;
+        Self
+    }
+}
+
+impl Drop for Core {
+    fn drop(&mut self) {
+        let (free, freed) = free_cores();
+        *free.lock().unwrap() += 1;
+        freed.notify_one();
+    }
+}
+
+/// Runs one case: everything in which it is not the undisturbed run, and whether it ended before the stage did.
+fn check(case: &Case<'_>, stage: Stage, expected: &Undisturbed, to_the_end: bool) -> (Vec<String>, bool) {
+    let nth = case.call - case.from.calls;
     let index = u64::try_from(nth).expect("fits") + 1;
     let plan = FaultPlan::default().rule(When::index(index), case.fault.clone());
-    let disturbed = run(&case.rest.moment, stage, plan);
+    let until = (!to_the_end).then_some((&expected.checkpoints, case.call));
+    let disturbed = run::disturbed(&case.from.moment, stage, plan, until);
     let mut wrong = Vec::new();
-    // The fault met the call it was meant for, or the case says nothing.
+    // The fault met the call it was meant for, or the case proves nothing.
     let meant = &expected.records[case.call];
     let met = disturbed.records.get(nth);
     if !met.is_some_and(|met| {
@@ -274,14 +247,25 @@ fn went_wrong(case: &Case<'_>, stage: Stage, expected: &Run) -> Vec<String> {
     }) {
         wrong.push(format!("the fault met {met:?}"));
     }
-    if disturbed.status != expected.status {
-        let failed = disturbed.records.iter().find(|record| record.operation == "PutJobFailureResult");
-        let told = failed.map(|record| &record.input["failureDetails"]["message"]);
-        wrong.push(format!("ended {:?} instead of {:?}: {told:?}", disturbed.status, expected.status));
-    }
-    wrong.extend(differences(&expected.trail, &disturbed.trail));
-    wrong.extend(applied_twice(expected.records[..case.rest.calls].iter().chain(&disturbed.records)));
-    wrong
+    let before = &expected.records[..case.from.calls];
+    let now = disturbed.records.last().map(|record| record.at);
+    let after = match &disturbed.end {
+        // What follows is what the undisturbed run did from there.
+        End::Converged { calls } => &expected.records[*calls..],
+        End::Ended { status, trail } => {
+            if *status != expected.status {
+                let failed = disturbed.records.iter().find(|record| record.operation == "PutJobFailureResult");
+                let message = failed.map(|record| &record.input["failureDetails"]["message"]);
+                wrong.push(format!("ended {status:?} instead of {:?}: {message:?}", expected.status));
+            }
+            wrong.extend(differences(&expected.trail, trail));
+            &[]
+        }
+    };
+    // It may have waited longer at this checkpoint than the disturbed run has.
+    let to_come = after.iter().filter(|record| Some(record.at) > now);
+    wrong.extend(applied_twice(before.iter().chain(&disturbed.records).chain(to_come)));
+    (wrong, matches!(disturbed.end, End::Converged { .. }))
 }
 
 /// In what one trail is not another.

@@ -1,4 +1,4 @@
-//! Stages that act in another account: who calls what, for how long, and what a release may not choose.
+//! Stages that act in an environment: which role makes each call, for how long, and which environments are refused.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -71,7 +71,7 @@ fn environment(name: &str, role: &str, external_id: &str, pipelines: &[&str]) ->
     }
 }
 
-/// A worker that knows two targets, in an account whose roles let it in.
+/// A worker with environments whose roles it may assume.
 pub async fn deps(
     moment: &Moment,
     cloud: &Cloud,
@@ -98,7 +98,7 @@ pub async fn deps(
 }
 
 #[test]
-fn a_release_with_targets_can_be_rehearsed_and_examined() {
+fn a_release_with_environments_can_be_rehearsed() {
     let folder = tempfile::tempdir().unwrap();
     copy(&repository("examples/web"), folder.path());
     let spec = folder.path().join("bakeline.yaml");
@@ -110,7 +110,7 @@ fn a_release_with_targets_can_be_rehearsed_and_examined() {
     assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
 }
 
-/// Who made each call, by operation: a worker's, a target's or a job's key.
+/// The principals that made the calls, by operation.
 fn callers(cloud: &Cloud) -> BTreeMap<String, BTreeSet<String>> {
     let calls: Vec<(String, String)> = cloud.with_transcript(|transcript| {
         let records = transcript.records().iter();
@@ -125,7 +125,7 @@ fn callers(cloud: &Cloud) -> BTreeMap<String, BTreeSet<String>> {
 }
 
 #[test]
-fn each_stage_acts_in_the_target_of_its_release_and_signs_as_the_worker() {
+fn each_stage_acts_in_its_environment_and_signs_as_the_worker() {
     let moment = start("{test: staging, promote: production, cleanup: production}");
     in_virtual_time(async {
         let (cloud, clock) = moment.go_on();
@@ -160,7 +160,7 @@ fn each_stage_acts_in_the_target_of_its_release_and_signs_as_the_worker() {
             artifacts.clone().all(|who| who != WORKER && !who.contains("/bakeline-test-") && !who.contains("/bakeline-promote-")),
             "{artifacts:?}"
         );
-        // A promotion of three hours outlives its sessions: they are renewed, under the name of the same action.
+        // A promotion of three hours outlasts its sessions: the worker renews them with the same session name.
         let assumed: Vec<(String, bool)> = cloud.with_transcript(|transcript| {
             let records = transcript.records().iter().filter(|record| record.operation == "AssumeRole");
             records.map(|r| (r.input["RoleSessionName"].as_str().unwrap().to_owned(), r.applied)).collect()
@@ -180,12 +180,12 @@ fn each_stage_acts_in_the_target_of_its_release_and_signs_as_the_worker() {
                 .filter(|r| r.code.as_deref().is_some_and(|c| c.contains("Expired")))
                 .count()
         });
-        assert_eq!(expired, 0, "no session was used past its end");
+        assert_eq!(expired, 0, "an expired session was used");
     });
 }
 
 #[test]
-fn a_release_cannot_choose_what_the_worker_does_not_give_it() {
+fn a_release_cannot_use_an_environment_that_the_worker_does_not_allow() {
     for (alias, said) in [
         ("nobody", "has no environment `nobody`"),
         ("foreign", "the pipeline web may not use the environment `foreign`"),
