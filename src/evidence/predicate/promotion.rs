@@ -74,6 +74,8 @@ pub struct AutoScalingGroupChange {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Wave {
+    /// Its name in the spec.
+    pub name: String,
     /// The Region of its groups.
     pub region: String,
     /// Its groups, in the order of the spec.

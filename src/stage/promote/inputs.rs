@@ -22,11 +22,11 @@ pub struct Inputs {
     pub at: Timestamp,
     /// The Region of the first target.
     pub home: String,
-    /// The Regions of the waves.
-    pub regions: BTreeMap<String, RegionContext>,
+    /// The environments and Regions of the waves. None is that of the first target.
+    pub regions: BTreeMap<(Option<String>, Option<String>), RegionContext>,
 }
 
-/// A Region of a wave.
+/// The environment and Region of a wave.
 #[derive(Debug)]
 pub struct RegionContext {
     pub aws: Aws,
@@ -49,10 +49,11 @@ impl Inputs {
         let subject = Subject::MachineImage(release.image_in(&home)?.clone());
         let mut regions = BTreeMap::new();
         for wave in &settings.waves {
-            let region = wave.region.as_ref().unwrap_or(&home);
-            if !regions.contains_key(region) {
-                let image = release.image_in(region)?.clone();
-                regions.insert(region.clone(), RegionContext { aws: cx.aws.in_region(region), image });
+            let key = (wave.environment.clone(), wave.region.clone());
+            if !regions.contains_key(&key) {
+                let aws = clients_of(wave, cx).await?;
+                let image = release.image_in(aws.region())?.clone();
+                regions.insert(key, RegionContext { aws, image });
             }
         }
         Ok(Self { release, settings, subject, at, home, regions })
@@ -82,8 +83,18 @@ impl Inputs {
     /// # Errors
     /// [`StageError::Bug`] when there are none.
     pub fn region_of(&self, wave: &WaveSettings) -> Result<&RegionContext, StageError> {
-        let region = wave.region.as_deref().unwrap_or(&self.home);
-        let found = self.regions.get(region);
-        found.ok_or_else(|| StageError::Bug(format!("there are no clients for {region}")))
+        let found = self.regions.get(&(wave.environment.clone(), wave.region.clone()));
+        found.ok_or_else(|| StageError::Bug(format!("there are no clients for the wave {}", wave.name)))
     }
+}
+
+/// The clients of a wave: under the role of its own environment, if it has one, and in its own Region.
+async fn clients_of(wave: &WaveSettings, cx: &Cx) -> Result<Aws, StageError> {
+    let mut acting = cx.clone();
+    if wave.environment.is_some() {
+        // A role is assumed by the worker, not by the role of another environment.
+        acting.aws = cx.home.clone();
+        acting.act_in(Stage::Promote, wave.environment.as_deref()).await?;
+    }
+    Ok(wave.region.as_deref().map_or_else(|| acting.aws.clone(), |region| acting.aws.in_region(region)))
 }

@@ -66,7 +66,7 @@ pub async fn wave_groups(cx: &Cx) -> Result<Vec<WaveGroup>, StageError> {
         }
         if let Some(Some(image)) = images.get(&id) {
             let (aws, image) = (cx.aws.clone(), image.clone());
-            found.push(WaveGroup { name, aws, image, limits: CapacityLimits::UNKNOWN });
+            found.push(WaveGroup { name, environment: None, aws, image, limits: CapacityLimits::UNKNOWN });
         }
     }
     found.sort_by(|a, b| a.name.cmp(&b.name));

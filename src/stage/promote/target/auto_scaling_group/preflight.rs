@@ -21,7 +21,7 @@ use crate::stage::aws_view::{launch_templates, metric_data};
 use crate::stage::context::Cx;
 use crate::stage::promote::check::Check;
 use crate::stage::promote::inputs::Inputs;
-use crate::stage::promote::settings::Settings;
+use crate::stage::promote::settings::{Settings, WaveSettings};
 
 /// Processes without which an instance refresh replaces nothing, pauses, or continues without health checks.
 const NEEDED_PROCESSES: [&str; 6] =
@@ -75,7 +75,11 @@ pub async fn observe(inputs: &Inputs, cx: &Cx) -> Result<World, StageError> {
         let adopted = Some(Rollout::new(plan, to));
         return Ok(World { adopted, group: Some(group.clone()), alternate, ..World::default() });
     }
-    read_group(settings, Some(image), (alternate, group), aws, cx.now()).await
+    let mut waves = Vec::with_capacity(settings.waves.len());
+    for wave in &settings.waves {
+        waves.push((wave, inputs.region_of(wave)?.aws.clone()));
+    }
+    read_group(settings, Some(image), (alternate, group), &waves, (aws, cx.now())).await
 }
 
 /// The preflight of a promotion that began now, without the checks of the new image: for whoever asks before there is
@@ -85,7 +89,14 @@ pub async fn observe(inputs: &Inputs, cx: &Cx) -> Result<World, StageError> {
 /// A read failed.
 pub async fn examine(aws: &Aws, settings: &Settings, now: Timestamp) -> Result<Vec<Check>, StageError> {
     let found = serving_group(settings, aws).await?;
-    let world = read_group(settings, None, found, aws, now).await?;
+    // A wave of another environment is checked when the promotion acts in it.
+    let waves: Vec<(&WaveSettings, Aws)> = settings
+        .waves
+        .iter()
+        .filter(|wave| wave.environment.is_none())
+        .map(|wave| (wave, wave.region.as_deref().map_or_else(|| aws.clone(), |region| aws.in_region(region))))
+        .collect();
+    let world = read_group(settings, None, found, &waves, (aws, now)).await?;
     Ok(check_without_image(settings, &world))
 }
 
@@ -104,7 +115,8 @@ async fn serving_group(
     Ok((Some(both), group))
 }
 
-/// Reads everything about a group that the preflight checks; `image` is the one to promote, if there is one yet.
+/// Reads everything about a group that the preflight checks; `image` is the one to promote, if there is one yet, and
+/// `waves` are those whose groups are read too, with the clients of each.
 ///
 /// # Errors
 /// A read failed.
@@ -112,8 +124,8 @@ pub async fn read_group(
     settings: &Settings,
     image: Option<&str>,
     (alternate, group): (Option<AlternateGroups>, Option<Group>),
-    aws: &Aws,
-    now: Timestamp,
+    waves: &[(&WaveSettings, Aws)],
+    (aws, now): (&Aws, Timestamp),
 ) -> Result<World, StageError> {
     let mut world = World { alternate, ..World::default() };
     if let Some(image) = image {
@@ -141,9 +153,8 @@ pub async fn read_group(
         metric_data::read(aws, metric, from, now).await?;
     }
     world.group = Some(group);
-    for wave in &settings.waves {
-        let aws = wave.region.as_deref().map_or_else(|| aws.clone(), |region| aws.in_region(region));
-        let mut found = groups::groups(&aws, &wave.groups).await?;
+    for (wave, aws) in waves {
+        let mut found = groups::groups(aws, &wave.groups).await?;
         world.waves.extend(wave.groups.iter().map(|name| (name.clone(), found.remove(name))));
     }
     Ok(world)

@@ -12,6 +12,8 @@ use crate::stage::promote::inputs::Inputs;
 #[derive(Clone, Debug)]
 pub struct WaveGroup {
     pub name: String,
+    /// The environment of its wave; none for that of the first group.
+    pub environment: Option<String>,
     pub aws: Aws,
     /// The new image.
     pub image: String,
@@ -26,12 +28,13 @@ pub struct WaveGroup {
 pub fn of_spec(inputs: &Inputs, aws: &Aws) -> Result<Vec<WaveGroup>, StageError> {
     let limits = CapacityLimits::of(&inputs.settings);
     let image = inputs.subject.machine_image()?.image_id.clone();
-    let mut groups =
-        vec![WaveGroup { name: inputs.settings.group.clone(), aws: aws.clone(), image, limits }];
+    let (name, environment) = (inputs.settings.group.clone(), None);
+    let mut groups = vec![WaveGroup { name, environment, aws: aws.clone(), image, limits }];
     for wave in &inputs.settings.waves {
         let region = inputs.region_of(wave)?;
         groups.extend(wave.groups.iter().map(|name| WaveGroup {
             name: name.clone(),
+            environment: wave.environment.clone(),
             aws: region.aws.clone(),
             image: region.image.image_id.clone(),
             limits,
@@ -57,7 +60,8 @@ pub async fn read_back(inputs: &Inputs) -> Result<Vec<Wave>, StageError> {
             }),
             units: state.units,
         });
-        waves.push(Wave { region: region.aws.region().to_owned(), groups: groups.collect() });
+        let (name, region) = (wave.name.clone(), region.aws.region().to_owned());
+        waves.push(Wave { name, region, groups: groups.collect() });
     }
     Ok(waves)
 }
@@ -68,8 +72,10 @@ pub async fn read_back(inputs: &Inputs) -> Result<Vec<Wave>, StageError> {
 /// A read failed.
 pub async fn states(groups: &[WaveGroup]) -> Result<Vec<(&str, group_state::GroupState)>, StageError> {
     let mut states = Vec::with_capacity(groups.len());
-    // Groups of one Region and image are read together.
-    let alike = |a: &WaveGroup, b: &WaveGroup| a.aws.region() == b.aws.region() && a.image == b.image;
+    // Groups of one environment, Region and image are read together.
+    let alike = |a: &WaveGroup, b: &WaveGroup| {
+        a.environment == b.environment && a.aws.region() == b.aws.region() && a.image == b.image
+    };
     for same in groups.chunk_by(alike) {
         let Some(first) = same.first() else { continue };
         let names: Vec<String> = same.iter().map(|group| group.name.clone()).collect();

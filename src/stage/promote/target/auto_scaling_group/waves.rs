@@ -227,7 +227,7 @@ async fn begin(settings: &Settings, region: &RegionContext, cx: &Cx) -> Result<b
     if is_begun {
         return Ok(true);
     }
-    let world = preflight::read_group(settings, Some(image), (None, group), aws, cx.now()).await?;
+    let world = preflight::read_group(settings, Some(image), (None, group), &[], (aws, cx.now())).await?;
     let idle = world.refreshes.iter().all(|refresh| refresh.status.is_over());
     if idle && world.template_image.as_deref() == Some(image) {
         // A release that is promoted again.
