@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use bakeline::cli::verify::progress::Progress;
 use bakeline::cli::Output;
+use bakeline::cli::verify::progress::Progress;
 use bakeline::cli::verify::{Options, content as verified, verify};
 use bakeline::engine::Clock;
 use bakeline::evidence::{Chain, Stage};
@@ -137,7 +137,9 @@ fn a_volume_of_several_pieces_is_read_in_as_many_lists() {
             digest(&deps.aws, &clock, "eu-west-1", &id, from, tell).await.unwrap().to_string()
         };
         assert_eq!(read(begin, &mut |news| passed.push(news)).await, expected);
-        let [ContentEvent::Started(_), ContentEvent::Progress { percent: 25, position }] = passed[..] else { panic!("{passed:?}") };
+        let [ContentEvent::Started(_), ContentEvent::Progress { percent: 25, position }] = passed[..] else {
+            panic!("{passed:?}")
+        };
         let called = |operation: &str| {
             cloud.with_transcript(|t| t.records().iter().filter(|r| r.operation == operation).count())
         };
@@ -164,8 +166,7 @@ fn subjects(baked: &Baked) -> Vec<(String, Value, Value)> {
 
 #[test]
 fn the_statement_says_what_it_binds() {
-    let (read, other) =
-        (json!("content"), json!("content_of_another_copy"));
+    let (read, other) = (json!("content"), json!("content_of_another_copy"));
     for (changes, binds, blocks) in [
         (vec![], [json!("identity"), json!("identity")], 0),
         // Three blocks are written on each copy; home is eu-west-1, the second in order.
@@ -225,10 +226,7 @@ fn a_block_that_is_changed_later_is_found() {
                 Ok(()) => assert!(!counts, "{what} in {region}"),
                 Err(why) => {
                     assert!(counts, "{what} in {region}: {why}");
-                    assert!(
-                        why.contains(&format!("{image} in {region} has the content digest")),
-                        "{why}"
-                    );
+                    assert!(why.contains(&format!("{image} in {region} has the content digest")), "{why}");
                 }
             }
         }

@@ -1,4 +1,4 @@
-//! A large account beside the service: images by the thousand, and everything that uses some of them.
+//! Resources in the account that do not belong to the release: images, and everything that can use an image.
 
 use std::time::Duration;
 
@@ -6,8 +6,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::instance_behavior::InstanceBehavior;
 use super::call::{ApiError, Call};
+use super::instance_behavior::InstanceBehavior;
 use super::services::{autoscaling, ec2};
 use super::time::Time;
 use super::world::World;

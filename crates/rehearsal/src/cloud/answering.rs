@@ -1,4 +1,4 @@
-//! One request's way through: who asks, what goes wrong, the service, the record.
+//! How one request is answered: authenticate the caller, apply a fault, call the service, record the call.
 
 use std::borrow::Cow;
 use std::io::Read as _;
@@ -13,9 +13,9 @@ use serde_json::{Map, Value};
 use super::super::call::{Answer, ApiError, Call};
 use super::super::faults::{self, Fault};
 use super::super::ids::Ids;
+use super::super::recording::Recording;
 use super::super::services::s3;
 use super::super::services::sts::{self, Principal};
-use super::super::recording::Recording;
 use super::super::time::Time;
 use super::super::transcript::{FaultRecord, Keep, Record, redacted};
 use super::super::wire::model::{self, Model};

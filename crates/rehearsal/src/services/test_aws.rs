@@ -1,12 +1,12 @@
-//! A world to try services in: calls as JSON, time by the second.
+//! A world for unit tests of services: calls as JSON, time in seconds.
 #![allow(clippy::needless_pass_by_value, reason = "`json!` values are written where they are used")]
 
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::super::instance_behavior::InstanceBehavior;
 use super::super::call::{Answer, Call};
+use super::super::instance_behavior::InstanceBehavior;
 use super::super::time::Time;
 use super::super::world::World;
 use super::{autoscaling, ec2, elbv2};

@@ -1,4 +1,4 @@
-//! The service in production: its images, its group, and what watches it.
+//! The service in production: its images, its Auto Scaling group and its alarms.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::super::scenario::Scenario;
 use super::super::services::{autoscaling, cloudwatch, ec2, elbv2};
 use super::super::time::Time;
-use super::{Fixtures, SetupError, refusal, alternate_group};
+use super::{Fixtures, SetupError, alternate_group, refusal};
 
 /// The age in days of the image that production runs.
 const CURRENT_IMAGE_DAYS: u64 = 9;
@@ -71,8 +71,11 @@ impl Fixtures<'_> {
         }
         if let Some(name) = &fleet.alternate {
             let target_group = group.target_groups.first().cloned().unwrap_or_default();
-            let first =
-                alternate_group::First { group, target_group: &target_group, load_balancer: &fleet.load_balancer };
+            let first = alternate_group::First {
+                group,
+                target_group: &target_group,
+                load_balancer: &fleet.load_balancer,
+            };
             self.create_alternate_group(name, first)?;
         }
         cloudwatch::publish(&mut self.world, fleet.published.clone());
@@ -101,7 +104,7 @@ impl Fixtures<'_> {
         ec2::register_image(&mut self.world, image)
     }
 
-    /// The service's group in a region, and what it stands on: a subnet, a template of the image, and a target group.
+    /// The service's group in a Region, with its subnet, launch template and target group.
     pub(super) fn group_on(
         &mut self,
         image: &str,

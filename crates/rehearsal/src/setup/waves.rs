@@ -2,13 +2,13 @@
 
 use super::super::scenario::Scenario;
 use super::super::services::autoscaling;
-use super::{Fleet, WaveGroups, Fixtures, SetupError};
+use super::{Fixtures, Fleet, SetupError, WaveGroups};
 
 /// Instances of each of them.
 const INSTANCES: usize = 2;
 
 impl Fixtures<'_> {
-    /// Groups on the current image. In the service's own region they stand behind its load balancer; in another one they
+    /// Groups on the current image. In the service's own Region they use its load balancer; in another one they
     /// have one of their own, with its alarms.
     pub(super) fn create_wave_groups(
         &mut self,

@@ -86,8 +86,11 @@ pub(super) fn queue(world: &mut World, at: Time, execution: &str, run: &str, tok
     let type_id = action_run.type_id.clone();
     let query_value = action_type::find(world, &home.account, &home.region, &type_id)
         .and_then(|t| action_run.resolved.get(t.queryable()?).cloned());
-    let wait =
-        if token.is_some() { world.codepipeline.options.continuation_delay } else { std::time::Duration::ZERO };
+    let wait = if token.is_some() {
+        world.codepipeline.options.continuation_delay
+    } else {
+        std::time::Duration::ZERO
+    };
     let job = Job {
         id: id.clone(),
         execution: execution.to_owned(),
@@ -259,7 +262,7 @@ fn data(world: &mut World, job: &Job) -> Value {
     if let Some(token) = &job.continuation_token {
         data["continuationToken"] = token.as_str().into();
     }
-    // The pipeline's service role stands behind the credentials; the session name tells them apart.
+    // The credentials belong to the pipeline's service role; the session name distinguishes them.
     let role = execution.declaration.role_arn.rsplit('/').next().unwrap_or("codepipeline").to_owned();
     let live = run.status == ActionStatus::InProgress;
     let wanted = action_type::find(world, &job.account, &job.region, &job.type_id)

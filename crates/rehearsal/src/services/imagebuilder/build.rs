@@ -16,7 +16,8 @@ use super::phase::Phase;
 use super::resource::{self, Kind};
 use super::workflow::Workflow;
 use super::{
-    ComponentFault, DistributionFault, Event, ScheduledEvent, Outcome, containers, distribute, invalid, not_found,
+    ComponentFault, DistributionFault, Event, Outcome, ScheduledEvent, containers, distribute, invalid,
+    not_found,
 };
 
 /// Characters of `ImageState.reason`.
@@ -30,7 +31,7 @@ struct Start {
     tags: BTreeMap<String, String>,
 }
 
-/// A pipeline can be started by hand whether it is enabled or not.
+/// `StartImagePipelineExecution` works for enabled and disabled pipelines.
 pub(super) fn start(world: &mut World, call: &Call) -> Answer {
     let input: Start = call.parse()?;
     let arn = input.image_pipeline_arn;
@@ -316,7 +317,7 @@ pub(super) fn retry(world: &mut World, call: &Call) -> Answer {
     Ok(json!({ "imageBuildVersionArn": arn }))
 }
 
-/// Half of a phase, for whoever needs a moment inside it.
+/// Half of a phase's duration, for a moment inside it.
 #[cfg(test)]
 pub(super) fn middle_of(phase: Phase, whole: Duration) -> Duration {
     let mut before = Duration::ZERO;

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::super::instance_behavior::InstanceBehavior;
 use super::super::call::{Answer, ApiError, Call};
+use super::super::instance_behavior::InstanceBehavior;
 use super::super::time::Time;
 use super::super::world::World;
 
@@ -108,7 +108,7 @@ impl Default for Options {
 pub enum Outcome {
     Available,
     Failed(ComponentFault),
-    /// The image is made and does not come to one Region.
+    /// The image is created, and its distribution to one Region fails.
     DistributionFailed(DistributionFault),
     /// Someone else cancels it while it builds.
     Cancelled,

@@ -1,4 +1,4 @@
-//! Commands: sent, delivered, run as the instance's image behaves, ended.
+//! The life cycle of a command: sent, delivered, run, finished.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -6,8 +6,8 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::super::super::instance_behavior::CommandRule;
 use super::super::super::call::{Answer, ApiError, Call};
+use super::super::super::instance_behavior::CommandRule;
 use super::super::super::time::Time;
 use super::super::super::world::World;
 use super::super::ec2;
@@ -167,7 +167,7 @@ fn pending(instance: &str) -> Invocation {
     }
 }
 
-/// A document's name and its parameters, for the rules of an image to look at.
+/// A document's name and its parameters as one text, which an image's rules match.
 fn told(name: &str, parameters: &BTreeMap<String, Vec<String>>) -> String {
     let parameters = parameters.iter().map(|(name, values)| format!(" {name}={}", values.join(",")));
     std::iter::once(name.to_owned()).chain(parameters).collect()
@@ -242,7 +242,8 @@ pub(super) fn deliver(world: &mut World, at: Time, id: &str, instance: &str) {
         .and_then(|found| ec2::behavior(world, &found.image_id))
         .and_then(|behavior| behavior.commands.iter().find(holds))
         .cloned();
-    let takes = rule.as_ref().map_or(Duration::ZERO, |rule| rule.duration.duration()).max(Duration::from_secs(1));
+    let takes =
+        rule.as_ref().map_or(Duration::ZERO, |rule| rule.duration.duration()).max(Duration::from_secs(1));
     let Some(invocation) = invocation_mut(world, id, instance).filter(|i| i.status == "Pending") else {
         return;
     };
