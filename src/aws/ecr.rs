@@ -1,8 +1,8 @@
-//! Addresses of container images in ECR. Pure.
+//! Parses URIs of container images in ECR. Pure.
 
 use crate::digest::Sha256;
 
-/// An image's URI in ECR taken apart: `ACCOUNT.dkr.ecr.REGION.amazonaws.com/REPOSITORY:TAG@DIGEST`.
+/// The parts of an image URI in ECR: `ACCOUNT.dkr.ecr.REGION.amazonaws.com/REPOSITORY:TAG@DIGEST`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reference {
     pub account: String,
@@ -13,7 +13,7 @@ pub struct Reference {
 }
 
 impl Reference {
-    /// Reads a URI; none if it is not one of ECR.
+    /// Parses a URI; `None` if it is not a URI of ECR.
     #[must_use]
     pub fn parse(uri: &str) -> Option<Self> {
         let (host, rest) = uri.split_once('/')?;
@@ -46,7 +46,7 @@ mod tests {
     const HOST: &str = "123456789012.dkr.ecr.eu-west-1.amazonaws.com";
 
     #[test]
-    fn a_uri_is_taken_apart_or_refused() {
+    fn parse_reads_every_form_of_an_ecr_uri_and_nothing_else() {
         let digest = Sha256::of(b"a");
         let of = |tag: Option<&str>, digest| {
             Some(Reference {

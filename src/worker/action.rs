@@ -42,20 +42,20 @@ pub const fn category(stage: Stage) -> &'static str {
     }
 }
 
-/// The stage whose action type has this provider; none if the provider is not bakeline.
+/// The stage with this provider; `None` for any other provider.
 #[must_use]
 pub fn stage_of_provider(provider_name: &str) -> Option<Stage> {
     Stage::ALL.into_iter().find(|stage| provider(*stage) == provider_name)
 }
 
-/// The stage that an action type runs; none if the action type is not one of bakeline's.
+/// The stage with this action type; `None` for any other action type.
 #[must_use]
 pub fn stage_of(action: &ActionType) -> Option<Stage> {
     let stage = stage_of_provider(&action.provider)?;
     (action.version == VERSION && action.category == category(stage)).then_some(stage)
 }
 
-/// A configuration of an action that this version does not run.
+/// Why this version refuses the configuration of an action.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ActionError {
     #[error("the action's property {0} is reserved for a later version; leave it empty in the pipeline")]
@@ -67,7 +67,7 @@ pub enum ActionError {
 /// Checks the properties and artifacts of a job's action.
 ///
 /// # Errors
-/// The action uses what its type allows and this version does not know.
+/// The action uses a reserved property, or more than one input artifact.
 pub fn check(job: &Job) -> Result<(), ActionError> {
     for property in [PART, OPTIONS] {
         if job.configuration.get(property).is_some_and(|value| !value.is_empty()) {
@@ -75,7 +75,7 @@ pub fn check(job: &Job) -> Result<(), ActionError> {
         }
     }
     match job.inputs.len() {
-        // An action without artifacts is refused by what reads and writes them.
+        // The code that reads and writes the artifacts reports a missing one.
         0 | 1 => Ok(()),
         more => Err(ActionError::Inputs(more)),
     }

@@ -41,10 +41,10 @@ impl Inputs {
     /// The input artifact cannot be read or does not verify, or it has no image in a Region of the spec.
     pub async fn load(cx: &mut Cx, at: Timestamp) -> Result<Self, StageError> {
         let release = Release::open(cx, Stage::Promote, at).await?;
-        let promote = release.spec.promote().map_err(|missing| StageError::Config(missing.to_string()))?;
+        let promote = release.spec.promote().map_err(StageError::config)?;
         cx.act_in(Stage::Promote, promote.environment.as_deref()).await?;
         let settings =
-            Settings::of(promote).map_err(|unsupported| StageError::Config(unsupported.to_string()))?;
+            Settings::of(promote).map_err(StageError::config)?;
         let home = cx.aws.region().to_owned();
         let subject = Subject::MachineImage(release.image_in(&home)?.clone());
         let mut regions = BTreeMap::new();
