@@ -1,7 +1,5 @@
 //! A small deployment target: an SSM parameter whose value is the image that serves. It has one hold and no sides.
 
-use std::{collections::BTreeMap, time::Duration};
-
 use aws_sdk_ssm::types::ParameterType;
 use bakeline::aws::AwsError;
 use bakeline::engine::{Progress, StageError, Timestamp};
@@ -12,9 +10,9 @@ use bakeline::stage::promote::target::{
 };
 use bakeline::stage::promote::{Inputs, analysis::guards::Guards, check::Check, log::Phase};
 use serde::{Deserialize, Serialize};
+use std::{collections::BTreeMap, time::Duration};
 
 type Answer<T> = Result<T, StageError>;
-
 /// The parameter.
 pub const NAME: &str = "/live/image";
 /// Seconds that the new image serves before it is judged.
