@@ -1,23 +1,18 @@
 //! A small deployment target: an SSM parameter whose value is the image that serves. It has one hold and no sides.
 
-use std::collections::BTreeMap;
-use std::time::Duration;
-
 use aws_sdk_ssm::types::ParameterType;
 use bakeline::aws::AwsError;
 use bakeline::engine::{Progress, StageError, Timestamp};
 use bakeline::evidence::predicate::{Target, Units};
 use bakeline::stage::Cx;
-use bakeline::stage::promote::Inputs;
-use bakeline::stage::promote::analysis::guards::Guards;
-use bakeline::stage::promote::analysis::input::Sides;
-use bakeline::stage::promote::check::Check;
-use bakeline::stage::promote::log::Phase;
 use bakeline::stage::promote::target::{
     Abandon, Advance, Begin, DeploymentTarget, Description, Due, Hold, ReadBack, Rollback, Version,
 };
+use bakeline::stage::promote::{Inputs, analysis::guards::Guards, check::Check, log::Phase};
 use serde::{Deserialize, Serialize};
+use std::{collections::BTreeMap, time::Duration};
 
+type Answer<T> = Result<T, StageError>;
 /// The parameter.
 pub const NAME: &str = "/live/image";
 /// Seconds that the new image serves before it is judged.
@@ -27,25 +22,25 @@ const HOLD: u64 = 180;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "step", rename_all = "snake_case")]
 pub enum Parameter {
+    /// Nothing is changed.
+    Planned { old: String },
     /// The parameter may have the new image already.
     Setting { old: String },
     /// The parameter has the new image.
     Serving { old: String, new: String, since: Timestamp },
     /// The new image served long enough.
     Passed { old: String, new: String },
-    /// The parameter may have the old image again.
+    /// The parameter may have the old image again, or one that someone else set.
     Resetting { old: String },
-    /// The parameter has the old image, or one that someone else set.
-    Reset { old: String },
 }
 
-async fn value(cx: &Cx) -> Result<String, StageError> {
+async fn value(cx: &Cx) -> Answer<String> {
     let answer = cx.aws.ssm.get_parameter().name(NAME).send().await;
     let answer = answer.map_err(|e| AwsError::new("ssm:GetParameter", NAME, e))?;
     Ok(answer.parameter.and_then(|parameter| parameter.value).unwrap_or_default())
 }
 
-async fn set(cx: &Cx, image: &str) -> Result<(), StageError> {
+async fn set(cx: &Cx, image: &str) -> Answer<()> {
     let call = cx.aws.ssm.put_parameter().name(NAME).value(image).r#type(ParameterType::String);
     call.overwrite(true).send().await.map_err(|e| AwsError::new("ssm:PutParameter", NAME, e))?;
     Ok(())
@@ -54,33 +49,33 @@ async fn set(cx: &Cx, image: &str) -> Result<(), StageError> {
 impl DeploymentTarget for Parameter {
     type World = String;
 
-    async fn observe(_: &Inputs, cx: &Cx) -> Result<String, StageError> {
+    async fn observe(_: &Inputs, cx: &Cx) -> Answer<String> {
         value(cx).await
     }
 
-    fn preflight(_: &Inputs, live: &String) -> Result<Vec<Check>, StageError> {
-        Ok(vec![Check::of_configuration(
-            "parameter_has_an_image",
-            live.starts_with("ami-"),
-            live.clone(),
-            "set it",
-        )])
+    fn preflight(_: &Inputs, live: &String) -> Answer<Vec<Check>> {
+        let holds = live.starts_with("ami-");
+        Ok(vec![Check::of_configuration("parameter_has_an_image", holds, live.clone(), "set it")])
     }
 
-    async fn begin(inputs: &Inputs, live: &String, _: &Cx) -> Result<Begin<Self>, StageError> {
+    async fn begin(inputs: &Inputs, live: &String, _: &Cx) -> Answer<Begin<Self>> {
         let (old, new) = (live.clone(), inputs.subject.to_string());
-        Ok(if old == new {
+        let is_live = old == new;
+        Ok(if is_live {
             Begin::Unneeded(Self::Passed { old, new })
         } else {
-            Begin::New(Self::Setting { old })
+            Begin::New(Self::Planned { old })
         })
     }
 
-    async fn advance(self, inputs: &Inputs, _: Timestamp, cx: &Cx) -> Result<Advance<Self>, StageError> {
+    async fn advance(self, inputs: &Inputs, _: Timestamp, cx: &Cx) -> Answer<Advance<Self>> {
         let (live, new) = (value(cx).await?, inputs.subject.to_string());
         Ok(match self {
+            // CodePipeline has the old image in the token before the first change.
+            Self::Planned { old } => {
+                Advance::Wait(Self::Setting { old }, Duration::ZERO, Progress::default())
+            }
             Self::Setting { old } => {
-                // The state is persisted before the first change and after it.
                 if live == old {
                     set(cx, &new).await?;
                 }
@@ -91,23 +86,7 @@ impl DeploymentTarget for Parameter {
                 let due = if cx.now().since(since).as_secs() < HOLD { Due::NotYet } else { Due::Ready };
                 let (aws, alarms) = (cx.aws.clone(), inputs.settings.alarms.clone());
                 let guards = Guards { aws, alarms, limits: Vec::new() };
-                let (phase, percent, progress) = (Some(Phase::Soak), 100, (99, None));
-                let (place, doing) = ("with the new image live".to_owned(), format!("{new} is live"));
-                let (compare, not_ready, ended, poll) = (false, None, None, Duration::from_secs(15));
-                let hold = Hold {
-                    phase,
-                    percent,
-                    place,
-                    doing,
-                    since,
-                    due,
-                    guards,
-                    compare,
-                    not_ready,
-                    ended,
-                    poll,
-                    progress,
-                };
+                let hold = Hold::guarded(Phase::Soak, 100, since, due, guards);
                 Advance::Paused(self, Box::new(hold))
             }
             Self::Serving { .. } => Advance::Failed(self, format!("someone else set {NAME} to {live}")),
@@ -122,13 +101,15 @@ impl DeploymentTarget for Parameter {
 
     fn abandon(self) -> Abandon<Self> {
         match self {
-            Self::Setting { old } | Self::Serving { old, .. } => Abandon::RollBack(Self::Resetting { old }),
+            Self::Planned { .. } => Abandon::Nothing,
+            Self::Setting { old } | Self::Serving { old, .. } | Self::Resetting { old } => {
+                Abandon::RollBack(Self::Resetting { old })
+            }
             Self::Passed { .. } => Abandon::TooLate(self),
-            back @ (Self::Resetting { .. } | Self::Reset { .. }) => Abandon::RollBack(back),
         }
     }
 
-    async fn roll_back(self, inputs: Option<&Inputs>, cx: &Cx) -> Result<Rollback<Self>, StageError> {
+    async fn roll_back(self, inputs: Option<&Inputs>, cx: &Cx) -> Answer<Rollback<Self>> {
         let Self::Resetting { old } = self else { return Ok(Rollback::Done(self, None)) };
         // Without inputs any other image is the new one; with them, one that someone else set stays.
         let live = value(cx).await?;
@@ -136,22 +117,17 @@ impl DeploymentTarget for Parameter {
             set(cx, &old).await?;
             return Ok(Rollback::Wait(Self::Resetting { old }, Duration::from_secs(5), Progress::default()));
         }
-        Ok(Rollback::Done(Self::Reset { old }, None))
+        Ok(Rollback::Done(Self::Resetting { old }, None))
     }
 
-    async fn read_back(
-        &self,
-        to: Version,
-        _: Option<&Inputs>,
-        cx: &Cx,
-    ) -> Result<Option<ReadBack>, StageError> {
+    async fn read_back(&self, to: Version, _: Option<&Inputs>, cx: &Cx) -> Answer<Option<ReadBack>> {
         let live = value(cx).await?;
         let is_right = match self {
             Self::Passed { new, .. } => to == Version::New && live == *new,
-            Self::Setting { old }
+            Self::Planned { old }
+            | Self::Setting { old }
             | Self::Serving { old, .. }
-            | Self::Resetting { old }
-            | Self::Reset { old } => live == *old,
+            | Self::Resetting { old } => live == *old,
         };
         let units = Units { total: 1, updated: u32::from(to == Version::New), healthy: 1 };
         let summary = format!("{NAME} is {live}");
@@ -159,11 +135,7 @@ impl DeploymentTarget for Parameter {
         Ok(Some(ReadBack { units, not_ready, settled: false, summary }))
     }
 
-    async fn metric_sides(&self, _: &Inputs, _: &Cx) -> Result<Option<Sides>, StageError> {
-        Ok(None)
-    }
-
-    async fn describe(&self, inputs: &Inputs, _: bool, cx: &Cx) -> Result<Description, StageError> {
+    async fn describe(&self, inputs: &Inputs, _: bool, cx: &Cx) -> Answer<Description> {
         Ok(Self::describe_refused(inputs, &value(cx).await?, cx))
     }
 

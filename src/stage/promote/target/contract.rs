@@ -99,9 +99,11 @@ pub trait DeploymentTarget:
     /// The two sides that the judge compares, if this deployment has two.
     fn metric_sides(
         &self,
-        inputs: &Inputs,
-        cx: &Cx,
-    ) -> impl Future<Output = Result<Option<Sides>, StageError>> + Send;
+        _inputs: &Inputs,
+        _cx: &Cx,
+    ) -> impl Future<Output = Result<Option<Sides>, StageError>> + Send {
+        std::future::ready(Ok(None))
+    }
 
     /// What the statement and the reports say of the target once it is over; `promoted` says how it ended.
     fn describe(
@@ -189,6 +191,28 @@ pub struct Hold {
     pub poll: Duration,
     /// The percentage of the progress, and the id that the console links to.
     pub progress: (u8, Option<String>),
+}
+
+impl Hold {
+    /// A hold that alarms and limits alone decide.
+    #[must_use]
+    pub fn guarded(phase: Phase, percent: u8, since: Timestamp, due: Due, guards: Guards) -> Self {
+        let place = format!("with {percent} % on the new version");
+        Self {
+            phase: Some(phase),
+            percent,
+            doing: place.clone(),
+            place,
+            since,
+            due,
+            guards,
+            compare: false,
+            not_ready: None,
+            ended: None,
+            poll: Duration::from_secs(15),
+            progress: (percent.min(99), None),
+        }
+    }
 }
 
 /// How AWS ended a deployment by itself.
