@@ -73,7 +73,9 @@ pub enum ArtifactError {
         source: CallError,
     },
     /// S3 denied the call. Without `s3:ListBucket`, S3 also denies a call on a missing object.
-    #[error("{call} on {at} was denied (without s3:ListBucket, S3 answers the same if the object is missing)")]
+    #[error(
+        "{call} on {at} was denied (without s3:ListBucket, S3 answers the same if the object is missing)"
+    )]
     Denied {
         /// The object.
         at: Location,

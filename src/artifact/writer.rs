@@ -139,7 +139,10 @@ pub fn is_canonical<R: Read + Seek>(archive: &mut Archive<R>) -> Result<bool, Ar
 }
 
 /// Records a path and its folders, unless the path collides with an earlier one.
-fn reserve(folded: &mut BTreeMap<String, (String, EntryKind)>, path: &EntryPath) -> Result<(), ArtifactError> {
+fn reserve(
+    folded: &mut BTreeMap<String, (String, EntryKind)>,
+    path: &EntryPath,
+) -> Result<(), ArtifactError> {
     let parts = path.folders().map(|folder| (folder, EntryKind::Folder));
     for (part, kind) in parts.chain([(path.as_str(), EntryKind::File)]) {
         let taken = folded.get(&part.to_lowercase());

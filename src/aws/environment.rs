@@ -1,7 +1,7 @@
 //! Environments: roles in other accounts that stages act in, and clients with the credentials of these roles.
 //!
 //! A release names an environment. The worker's own file of environments says which role that is, and which pipelines
-//! and stages may use it: whoever can push code to the source must not be able to choose a role.
+//! and stages may use it: a person who can push code to the source must not be able to choose a role.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -107,7 +107,9 @@ mod tests {
 
     #[test]
     fn a_plain_path_is_refused_with_the_reference_to_write() {
-        for (text, suggested) in [("trust.yaml", "file:trust.yaml"), ("s3://b/k", "file:trust.yaml"), ("file:", "file:")] {
+        for (text, suggested) in
+            [("trust.yaml", "file:trust.yaml"), ("s3://b/k", "file:trust.yaml"), ("file:", "file:")]
+        {
             let error = text.parse::<ConfigSource>().unwrap_err();
             assert!(error.contains(suggested), "{error}");
         }

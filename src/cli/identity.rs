@@ -110,12 +110,10 @@ impl Keys {
     /// # Errors
     /// One of them is missing or cannot be used.
     pub async fn authority(&self, aws: &Aws) -> Result<Authority, CliError> {
-        let trust = self.trust_root(aws).await?.ok_or_else(|| {
-            CliError::usage(
-                "no trust root was given",
-                "add --trust file:PATH or ssm:NAME",
-            )
-        })?;
+        let trust = self
+            .trust_root(aws)
+            .await?
+            .ok_or_else(|| CliError::usage("no trust root was given", "add --trust file:PATH or ssm:NAME"))?;
         let source = self.key_source()?.ok_or_else(|| {
             CliError::usage(
                 "no signing key was given",
@@ -123,8 +121,11 @@ impl Keys {
             )
         })?;
         let signer = source.open(&aws.kms, &aws.secretsmanager).await.map_err(|error| {
-            CliError::unavailable("the signing key cannot be used", "use an enabled key on P-256 (ECC_NIST_P256)")
-                .caused_by(&error)
+            CliError::unavailable(
+                "the signing key cannot be used",
+                "use an enabled key on P-256 (ECC_NIST_P256)",
+            )
+            .caused_by(&error)
         })?;
         Ok(Authority { signer, trust })
     }
@@ -136,7 +137,8 @@ impl Keys {
 /// The text has mistakes.
 pub fn parse_trust(source: &ConfigSource, text: &str) -> Result<TrustRoot, CliError> {
     TrustRoot::parse(text).map_err(|error| {
-        CliError::data(format!("{source} is not a trust root"), "docs/predicates.md shows one").caused_by(&error)
+        CliError::data(format!("{source} is not a trust root"), "docs/predicates.md shows one")
+            .caused_by(&error)
     })
 }
 

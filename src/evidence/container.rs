@@ -66,7 +66,12 @@ impl ContainerIdentity {
     #[must_use]
     pub fn purl(&self) -> String {
         let name = self.repository.rsplit('/').next().unwrap_or_default();
-        format!("pkg:oci/{name}@sha256%3A{}?repository_url={}/{}", self.digest, self.registry(), self.repository)
+        format!(
+            "pkg:oci/{name}@sha256%3A{}?repository_url={}/{}",
+            self.digest,
+            self.registry(),
+            self.repository
+        )
     }
 
     /// The copies as subjects, one for each digest, in the order of the copies.
@@ -108,9 +113,12 @@ impl ContainerIdentity {
         if locations.is_empty() {
             return Err(wrong("the list is empty".to_owned()));
         }
-        let digest =
-            subject.digest.get("sha256").ok_or_else(|| wrong("the subject has no sha256 digest".to_owned()))?;
-        let digest: Sha256 = digest.parse().map_err(|_| wrong(format!("`{digest}` is not a SHA-256 digest")))?;
+        let digest = subject
+            .digest
+            .get("sha256")
+            .ok_or_else(|| wrong("the subject has no sha256 digest".to_owned()))?;
+        let digest: Sha256 =
+            digest.parse().map_err(|_| wrong(format!("`{digest}` is not a SHA-256 digest")))?;
         let copy = |location: Location| Self {
             region: location.region,
             account: location.account,

@@ -19,7 +19,9 @@ pub enum KeySource {
 
 /// The text is not a reference to a signing key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{given:?} is not a reference to a signing key: expected `kms:KEY`, `secretsmanager:ARN` or `file:PATH`")]
+#[error(
+    "{given:?} is not a reference to a signing key: expected `kms:KEY`, `secretsmanager:ARN` or `file:PATH`"
+)]
 pub struct KeySourceError {
     given: String,
 }

@@ -12,11 +12,12 @@ use super::image::ImageIdentity;
 use super::layout;
 use super::link::{Link, Run, Stage, System};
 use super::predicate::{
-    AutoScalingGroupChange, BuildDefinition, BuildMetadata, Builder, Change, Cleanup, Decision, DecisionAction,
-    KeptImage, Measurement, Promotion, PromotionOutcome, Provenance, RunDetails, Target, TestOutcome, TestResult,
+    AutoScalingGroupChange, BuildDefinition, BuildMetadata, Builder, Change, Cleanup, Decision,
+    DecisionAction, KeptImage, Measurement, Promotion, PromotionOutcome, Provenance, RunDetails, Target,
+    TestOutcome, TestResult,
 };
-use super::signer::{Signer, seal};
 use super::resource::ResourceDescriptor;
+use super::signer::{Signer, seal};
 use super::statement::{Statement, StatementError};
 use super::trust::TrustRoot;
 use crate::digest::Sha256;

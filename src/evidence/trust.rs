@@ -3,13 +3,13 @@
 use std::path::Path;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_saphyr::{Location, Spanned};
 use time::OffsetDateTime;
 
 use super::dsse::{Envelope, Signature};
 use super::key::{KeyError, PublicKey};
-use super::link::Stage;
+use super::purpose::Purpose;
 use super::statement::{Statement, StatementError};
 
 /// The longest trust root that is read, in bytes.
@@ -42,53 +42,6 @@ pub struct TrustedKey {
     pub not_before: Option<OffsetDateTime>,
     /// Statements issued at this moment or later are refused.
     pub not_after: Option<OffsetDateTime>,
-}
-
-/// A kind of statement that a key may be trusted to sign.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Purpose {
-    /// The provenance of an image, by the bake stage.
-    Bake,
-    /// A test result, by the test stage.
-    Test,
-    /// A promotion, by the promote stage.
-    Promote,
-    /// A cleanup, by the cleanup stage.
-    Cleanup,
-    /// A plan that `bakeline cleanup apply` carries out.
-    CleanupPlan,
-}
-
-impl Purpose {
-    /// The name in the trust root.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Bake => "bake",
-            Self::Test => "test",
-            Self::Promote => "promote",
-            Self::Cleanup => "cleanup",
-            Self::CleanupPlan => "cleanup_plan",
-        }
-    }
-}
-
-impl From<Stage> for Purpose {
-    fn from(stage: Stage) -> Self {
-        match stage {
-            Stage::Bake => Self::Bake,
-            Stage::Test => Self::Test,
-            Stage::Promote => Self::Promote,
-            Stage::Cleanup => Self::Cleanup,
-        }
-    }
-}
-
-impl std::fmt::Display for Purpose {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.name())
-    }
 }
 
 /// A position in a trust root: line and column, from 1.
@@ -188,9 +141,7 @@ pub enum TrustError {
         field: &'static str,
     },
     /// Not a time.
-    #[error(
-        "trust root, {at}: `{field}` of {name:?} is not an RFC 3339 time, such as 2026-01-31T00:00:00Z"
-    )]
+    #[error("trust root, {at}: `{field}` of {name:?} is not an RFC 3339 time, such as 2026-01-31T00:00:00Z")]
     Time {
         /// Where.
         at: Position,

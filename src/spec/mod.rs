@@ -21,6 +21,7 @@ pub mod schema;
 mod shape;
 pub mod span;
 pub mod test;
+mod words;
 mod yaml;
 
 pub use bake::component::{Component, Reuse};

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::problem::SpecProblem;
-use super::shape::dotted;
+use super::words::dotted;
 use super::yaml::{Document, member};
 
 /// Which values of a key a row is about.
@@ -241,11 +241,11 @@ fn matches(path: &str, pointer: &str) -> bool {
     steps.next().is_none()
 }
 
-/// The paths of the table, for tests: each alternative written out.
+/// Every row of the table for tests, each alternative written out: the path, a value, and the new place.
 #[cfg(test)]
-pub(super) fn paths() -> Vec<String> {
+pub(super) fn samples() -> Vec<(String, Value, &'static str)> {
     let mut all = Vec::new();
-    for (path, _, _) in MOVED {
+    for (path, when, new) in MOVED {
         let mut written = vec![String::new()];
         for part in path.split('.') {
             let (keys, item) = part.strip_suffix("[]").map_or((part, ""), |keys| (keys, "[]"));
@@ -254,7 +254,13 @@ pub(super) fn paths() -> Vec<String> {
                 .flat_map(|before| keys.split('|').map(move |key| format!("{before}.{key}{item}")))
                 .collect();
         }
-        all.extend(written.into_iter().map(|path| path.trim_start_matches('.').to_owned()));
+        let value = match when {
+            Always | Text => Value::from("x"),
+            Mapping => Value::Object(serde_json::Map::new()),
+            Is(word) => Value::from(*word),
+            Zero => Value::from(0),
+        };
+        all.extend(written.into_iter().map(|path| (path.trim_start_matches('.').to_owned(), value.clone(), *new)));
     }
     all
 }

@@ -1,8 +1,8 @@
-//! What is wrong with a spec file, and where.
+//! Mistakes in a spec file, with their positions.
 
 use std::fmt;
 
-/// A place in a file; both numbers count from 1, columns count characters.
+/// A position in a file. Lines and columns count from 1; columns count characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Position {
     /// Line number.
@@ -12,22 +12,22 @@ pub struct Position {
 }
 
 impl Position {
-    /// Where every file begins.
+    /// The start of a file.
     pub const START: Self = Self { line: 1, column: 1 };
 }
 
-/// One mistake: where it is, what stands there, what was expected, and what may help.
+/// One mistake: its position, what is wrong, what was expected, and how to correct it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SpecProblem {
-    /// Where it is.
+    /// Position of the mistake.
     pub at: Position,
-    /// JSON pointer (RFC 6901) of the value it is about.
+    /// JSON pointer (RFC 6901) of the value.
     pub pointer: String,
     /// What is wrong.
     pub what: String,
-    /// What was expected, as it goes on after the word "expected".
+    /// What was expected: the message continues with it after the word "expected".
     pub expected: Option<String>,
-    /// What the writer may want to do.
+    /// How to correct it.
     pub hint: Option<String>,
 }
 
@@ -39,7 +39,7 @@ pub struct SpecErrors {
 }
 
 impl SpecErrors {
-    /// So many problems are printed; the rest is counted.
+    /// Most problems that are printed; the rest are counted.
     const PRINTED: usize = 50;
 
     pub(super) fn new(file: &str, mut problems: Vec<SpecProblem>) -> Self {
@@ -50,7 +50,7 @@ impl SpecErrors {
         Self { file: file.to_owned(), problems }
     }
 
-    /// The file's name as it was given to the parser.
+    /// Name of the file in messages.
     #[must_use]
     pub fn file(&self) -> &str {
         &self.file
@@ -87,7 +87,7 @@ impl fmt::Display for SpecErrors {
     }
 }
 
-/// A text from the file as it is shown in a message: quoted, control characters escaped, cut when long.
+/// A text of the file for a message: quoted, control characters escaped, shortened.
 pub(super) fn quoted(text: &str) -> String {
     const SHOWN: usize = 80;
     let mut shown: String = text.chars().take(SHOWN).collect();
@@ -97,9 +97,9 @@ pub(super) fn quoted(text: &str) -> String {
     format!("{shown:?}")
 }
 
-/// The nearest of some known names, if one is near enough to be what was meant.
+/// The known name that is most like a name, if one is like it at all.
 pub(super) fn nearest<'n>(name: &str, known: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
-    // Distance is quadratic in length, and no name we know is long.
+    // The distance takes quadratic time, and no known name is long.
     if name.len() > 64 {
         return None;
     }

@@ -9,12 +9,10 @@ use super::{
     names::NAME,
     one_of,
     problem::{Position, SpecProblem, nearest, quoted},
-    schema::schema,
     span::{Span, SpanError},
+    words::{SCHEMA, as_name, description, dotted, example, schemas_of},
     yaml::{Document, member},
 };
-
-static SCHEMA: LazyLock<Value> = LazyLock::new(schema);
 
 static VALIDATOR: LazyLock<Result<Validator, String>> = LazyLock::new(|| {
     jsonschema::options()
@@ -79,19 +77,19 @@ pub(super) fn problems(document: &Document, answered: &[SpecProblem]) -> Vec<Spe
     };
     let mut found = Vec::new();
     let mut missing = Vec::new();
-    let mut meant = Vec::new();
+    let mut intended = Vec::new();
     for error in validator.iter_errors(&document.value) {
         let pointer = error.instance_path().as_str();
         if document.is_unread(pointer) {
             continue;
         }
         let is_answered = |pointer: &str| answered.iter().any(|problem| problem.pointer == pointer);
-        let place = Place::of(document, pointer);
+        let checked = CheckedValue::of(document, pointer);
         match error.kind() {
             Kind::AdditionalProperties { unexpected } => {
                 for key in unexpected.iter().filter(|key| !is_answered(&member(pointer, key))) {
-                    let (problem, near) = place.unknown(key);
-                    meant.extend(near.map(|near| member(pointer, near)));
+                    let (problem, near) = checked.unknown(key);
+                    intended.extend(near.map(|near| member(pointer, near)));
                     found.push(problem);
                 }
             }
@@ -103,20 +101,23 @@ pub(super) fn problems(document: &Document, answered: &[SpecProblem]) -> Vec<Spe
                 if answered.iter().any(|problem| is_inside(&problem.pointer, pointer)) => {}
             Kind::Required { property } => {
                 let key = property.as_str().unwrap_or_default();
-                missing.push((vec![member(pointer, key)], place.missing(key)));
+                missing.push((vec![member(pointer, key)], checked.missing(key)));
             }
+            // A value of another type has its own message.
+            Kind::OneOfNotValid { .. } | Kind::OneOfMultipleValid { .. } | Kind::AnyOf { .. }
+                if !checked.value.is_object() => {}
             Kind::OneOfNotValid { .. } | Kind::OneOfMultipleValid { .. } | Kind::AnyOf { .. } => {
-                let keys: Vec<String> = place.alternatives().iter().map(|key| member(pointer, key)).collect();
-                missing.push((keys, place.one_of()));
+                let keys: Vec<String> = checked.alternatives().iter().map(|key| member(pointer, key)).collect();
+                missing.push((keys, checked.one_of()));
             }
             _ if is_answered(pointer) => {}
             // A duration above every bound violates two; the tighter one is reported.
-            Kind::Custom { message, .. } if *message == Span::MAX.to_string() && place.bounds_its_span() => {}
-            kind => found.push(place.wrong(kind, &error)),
+            Kind::Custom { message, .. } if *message == Span::MAX.to_string() && checked.bounds_its_span() => {}
+            kind => found.push(checked.violation(kind, &error)),
         }
     }
     // A misspelled key is one mistake, not also a missing one.
-    let missing = missing.into_iter().filter(|(keys, _)| !keys.iter().any(|key| meant.contains(key)));
+    let missing = missing.into_iter().filter(|(keys, _)| !keys.iter().any(|key| intended.contains(key)));
     found.extend(missing.map(|(_, problem)| problem));
     found
 }
@@ -127,7 +128,7 @@ fn is_inside(pointer: &str, around: &str) -> bool {
 }
 
 /// A value, and its schemas.
-struct Place<'d> {
+struct CheckedValue<'d> {
     document: &'d Document,
     pointer: &'d str,
     value: &'d Value,
@@ -135,7 +136,7 @@ struct Place<'d> {
     schemas: Vec<&'static Map<String, Value>>,
 }
 
-impl<'d> Place<'d> {
+impl<'d> CheckedValue<'d> {
     fn of(document: &'d Document, pointer: &'d str) -> Self {
         let value = document.value.pointer(pointer).unwrap_or(&Value::Null);
         Self { document, pointer, value, schemas: schemas_of(pointer) }
@@ -173,7 +174,7 @@ impl<'d> Place<'d> {
             })
         };
         let hint = if key == "<<" {
-            Some("merge keys are not read: write the values out".to_owned())
+            Some("merge keys are not supported: repeat the values".to_owned())
         } else if let Some(near) = near {
             Some(format!("did you mean {near:?}?"))
         } else if let Some(section) = elsewhere() {
@@ -228,7 +229,7 @@ impl<'d> Place<'d> {
         self.problem(self.document.position(self.pointer), what, Some(expected.to_owned()), hint)
     }
 
-    fn wrong(&self, kind: &Kind, error: &ValidationError<'_>) -> SpecProblem {
+    fn violation(&self, kind: &Kind, error: &ValidationError<'_>) -> SpecProblem {
         let mut at = self.document.position(self.pointer);
         if let (Kind::UniqueItems, Some(items)) = (kind, self.value.as_array())
             && let Some(again) = (1..)
@@ -238,7 +239,7 @@ impl<'d> Place<'d> {
             at = self.document.position(&format!("{}/{}", self.pointer, again.0));
         }
         let name = self.name();
-        let shown = self.shown();
+        let shown = self.quoted_value();
         let items = self.value.as_array().map_or(0, Vec::len);
         let is = format!("{name} is {shown}");
         let (what, expected) = match kind {
@@ -290,7 +291,7 @@ impl<'d> Place<'d> {
         dotted(self.pointer)
     }
 
-    fn shown(&self) -> String {
+    fn quoted_value(&self) -> String {
         match self.value {
             Value::Null => "empty".to_owned(),
             Value::Bool(value) => format!("the boolean {value}"),
@@ -412,92 +413,4 @@ impl<'d> Place<'d> {
             _ => None,
         }
     }
-}
-
-/// A lower-case text as the name that it nearly is.
-fn as_name(text: &str) -> Option<String> {
-    let name: String = text.trim().replace(['_', '.', ' ', '/'], "-").chars().take(40).collect();
-    let allowed = |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '-';
-    let name = name.trim_matches('-');
-    (!name.is_empty() && name.chars().all(allowed)).then(|| name.to_owned())
-}
-
-/// The schemas that the value at this pointer is validated against, references followed: one at every step, the last
-/// being its own definition.
-fn schemas_of(pointer: &str) -> Vec<&'static Map<String, Value>> {
-    let mut chain = Vec::new();
-    let mut schema = SCHEMA.as_object();
-    let mut steps = pointer.split('/').skip(1);
-    while let Some(at) = schema {
-        chain.push(at);
-        let reference = at.get("$ref").and_then(Value::as_str).and_then(|name| name.strip_prefix('#'));
-        let resolved =
-            match reference.and_then(|reference| SCHEMA.pointer(reference)).and_then(Value::as_object) {
-                Some(resolved) => {
-                    chain.push(resolved);
-                    resolved
-                }
-                None => at,
-            };
-        let Some(step) = steps.next() else { return chain };
-        schema = if let Some(items) = resolved.get("items") {
-            items.as_object()
-        } else {
-            // What describes a mapping does not describe the values of its keys.
-            chain.clear();
-            let known = resolved.get("properties").and_then(|properties| properties.get(step));
-            known.or_else(|| resolved.get("additionalProperties")).and_then(Value::as_object)
-        };
-    }
-    Vec::new()
-}
-
-/// The schema's description of a value: that of the key, or that of its type.
-fn description(schemas: &[&Map<String, Value>]) -> Option<String> {
-    let text = schemas.iter().find_map(|schema| schema.get("description")?.as_str())?;
-    let paragraph = text.split("\n\n").next().unwrap_or_default();
-    let text = paragraph.split_whitespace().collect::<Vec<_>>().join(" ");
-    let text = text.trim_end_matches('.');
-    let mut letters = text.chars();
-    let first = letters.next()?;
-    // An abbreviation keeps its capitals.
-    if letters.next().is_some_and(|second| second.is_lowercase() || second == ' ') {
-        return Some(format!("{}{}", first.to_lowercase(), text.get(first.len_utf8()..).unwrap_or_default()));
-    }
-    Some(text.to_owned())
-}
-
-/// An example of the value, in YAML's flow style.
-fn example(schemas: &[&Map<String, Value>]) -> Option<String> {
-    let example = schemas.iter().rev().find_map(|schema| schema.get("examples")?.get(0))?;
-    let of_a_list =
-        schemas.last().is_some_and(|schema| schema.get("type").is_some_and(|kind| kind == "array"));
-    let shown = |example: &Value| match example {
-        Value::String(text) if text.parse::<f64>().is_err() => text.clone(),
-        other => other.to_string(),
-    };
-    Some(match example {
-        Value::Array(items) if of_a_list => {
-            format!("[{}]", items.iter().map(shown).collect::<Vec<_>>().join(", "))
-        }
-        // The list's example shows what an item of it may be.
-        Value::Array(items) => shown(items.first()?),
-        example => shown(example),
-    })
-}
-
-/// A pointer as people read it: `promote.rolling.steps[1].percent`; the root is "the spec".
-pub(super) fn dotted(pointer: &str) -> String {
-    let mut name = String::new();
-    for step in pointer.split('/').skip(1) {
-        if !step.is_empty() && step.bytes().all(|byte| byte.is_ascii_digit()) {
-            name.extend(["[", step, "]"]);
-            continue;
-        }
-        if !name.is_empty() {
-            name.push('.');
-        }
-        name.extend(step.replace("~1", "/").replace("~0", "~").chars().take(80).flat_map(char::escape_debug));
-    }
-    if name.is_empty() { "the spec".to_owned() } else { name }
 }

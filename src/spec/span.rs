@@ -1,4 +1,4 @@
-//! A length of time as people write it in a spec: `90s`, `15m`, `2h`, `14d`.
+//! Durations in a spec: `90s`, `15m`, `2h`, `14d`.
 
 use std::{borrow::Cow, fmt, str::FromStr, time::Duration};
 
@@ -7,8 +7,7 @@ use serde::{Deserialize, Serialize};
 
 /// A whole number of seconds, minutes, hours or days, from one second to 3650 days.
 ///
-/// Two spans are equal when they last equally long: `60m` equals `1h`. It prints in the largest unit that
-/// divides it.
+/// `60m` equals `1h`. A span is printed in the largest unit that divides it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Span {
@@ -27,15 +26,15 @@ pub enum SpanError {
 }
 
 impl Span {
-    /// What a span looks like, as an ECMA 262 regular expression. Bounds are checked apart from it.
+    /// Pattern of a span, an ECMA 262 regular expression. It does not check bounds.
     pub const PATTERN: &str = "^[1-9][0-9]{0,8}[smhd]$";
-    /// The form in words.
+    /// Form of a span, in words.
     pub const FORM: &str = "a whole number and a unit (s, m, h or d)";
     /// The longest span, ten years of 365 days.
     pub const MAX: Self = Self { seconds: 3650 * 86_400 };
     const UNITS: [(u32, char); 4] = [(86_400, 'd'), (3_600, 'h'), (60, 'm'), (1, 's')];
 
-    /// A span of so many seconds; zero becomes one second and too many become [`Span::MAX`].
+    /// A span of some seconds: zero becomes one second, too many become [`Span::MAX`].
     #[must_use]
     pub const fn from_secs(seconds: u32) -> Self {
         if seconds == 0 {
@@ -47,13 +46,13 @@ impl Span {
         }
     }
 
-    /// Its length in seconds, never zero.
+    /// Length in seconds, never zero.
     #[must_use]
     pub const fn as_secs(self) -> u32 {
         self.seconds
     }
 
-    /// The same length as a [`Duration`].
+    /// Length as a [`Duration`].
     #[must_use]
     pub const fn as_duration(self) -> Duration {
         Duration::from_secs(self.seconds as u64)
@@ -123,7 +122,7 @@ impl JsonSchema for Span {
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
             "type": "string",
-            "description": format!("A length of time: {}.", Self::FORM),
+            "description": format!("Duration: {}.", Self::FORM),
             "examples": ["90s", "15m", "2h", "14d"],
             "pattern": Self::PATTERN,
             "x-at-most": Self::MAX.to_string(),

@@ -1,11 +1,16 @@
+mod keys;
 mod mistakes;
+mod releases;
 mod tasks;
+mod versions;
+
+use std::fmt::Write as _;
 
 use proptest::prelude::*;
 use serde_json::Value;
 
-use self::mistakes::{By, MISTAKES, Mistake};
-use super::{Position, ReleaseSpec, Span, schema, yaml};
+use self::mistakes::MISTAKES;
+use super::{ReleaseSpec, Span, schema, yaml};
 
 /// A spec with an image pipeline, in which mistakes are made.
 const EXAMPLE: &str = include_str!("../../tests/golden/spec/bakeline.yaml");
@@ -17,9 +22,9 @@ fn parse(text: &str) -> Result<ReleaseSpec, super::SpecErrors> {
     ReleaseSpec::parse(text.as_bytes(), FILE)
 }
 
-/// The example with one passage replaced; the passage stands there once.
+/// The example with one passage replaced; the passage is in it once.
 fn example_with(passage: &str, replacement: &str) -> String {
-    assert_eq!(EXAMPLE.matches(passage).count(), 1, "{passage:?} does not stand in the example once");
+    assert_eq!(EXAMPLE.matches(passage).count(), 1, "{passage:?} is not in the example once");
     EXAMPLE.replacen(passage, replacement, 1)
 }
 
@@ -29,106 +34,127 @@ fn json(text: &str) -> Value {
     document.expect("the text is YAML").value
 }
 
+/// Compares with a golden file of `tests/golden/spec`. With `BAKELINE_TEST_GOLDEN=write`, writes it instead.
+fn assert_golden(name: &str, text: &str) {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/spec").join(name);
+    if std::env::var("BAKELINE_TEST_GOLDEN").as_deref() == Ok("write") {
+        std::fs::write(&path, text).expect("the golden file can be written");
+    }
+    let golden = std::fs::read_to_string(&path).expect("there is a golden file");
+    assert!(golden == text, "{name} has changed: set BAKELINE_TEST_GOLDEN=write, and review the difference");
+}
+
 #[test]
-fn the_example_is_read() {
+fn the_example_parses() {
     let spec = parse(EXAMPLE).unwrap_or_else(|errors| panic!("{errors}"));
     assert_eq!(spec.service, "web");
     let promote = spec.promote().expect("the example promotes");
+    assert_eq!(promote.auto_scaling_group(), Some("web-production"));
     let steps = &promote.rolling.as_ref().expect("it is rolling").steps;
     assert_eq!(steps.iter().map(|step| step.percent).collect::<Vec<_>>(), [10, 25, 50]);
-    assert_eq!(promote.analysis.limits[0].cloudwatch.queries()[0].dimensions["LoadBalancer"], "app/web/50dc6c495c0c9188");
+    let queries = promote.analysis.limits[0].cloudwatch.queries();
+    assert_eq!(queries[0].dimensions["LoadBalancer"], "app/web/50dc6c495c0c9188");
     assert_eq!(spec.bake().expect("the example bakes").gates.copies[0].account, "123456789012");
-    assert_eq!(spec.test().expect("the example tests").checks[0].delivery_timeout(), Span::from_secs(120));
+    let checks = &spec.test().expect("the example tests").checks;
+    assert_eq!(checks[1].delivery_timeout(), Span::from_secs(120));
     assert_eq!(spec.evidence.valid_for, Span::from_secs(7 * 86_400));
 }
 
 #[test]
-fn the_scripts_of_the_example_are_there() {
+fn the_files_that_the_example_release_names_exist() {
     let release = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/web");
     let spec = parse(RELEASE).unwrap_or_else(|errors| panic!("{errors}"));
     for check in &spec.test().expect("the example tests").checks {
-        let Some(path) = check.script.as_ref().map(|script| &script.path) else { continue };
-        let script = std::fs::read_to_string(release.join(path)).expect("the script is a file");
-        assert!(script.starts_with("#!/bin/sh\n"), "{path} names its interpreter");
+        let Some(script) = &check.script else { continue };
+        let text = std::fs::read_to_string(release.join(&script.path)).expect("the script is a file");
+        assert!(text.starts_with("#!/bin/sh\n"), "{} names its interpreter", script.path);
     }
     let recipe = spec.bake().expect("the example bakes").recipe().expect("by a recipe");
-    let documents: Vec<_> =
-        recipe.components.iter().filter_map(|component| component.path.as_ref()).collect();
+    let documents: Vec<_> = recipe.components.iter().filter_map(|component| component.path.as_ref()).collect();
     assert!(!documents.is_empty() && documents.into_iter().all(|path| release.join(path).is_file()));
     assert_eq!(parse(&serde_json::to_string(&spec).expect("a spec is JSON")), Ok(spec), "it survives");
 }
 
 #[test]
-fn a_spec_survives_being_written_and_read() {
-    let spec = parse(EXAMPLE).expect("the example is right");
+fn a_spec_survives_serialization() {
+    let spec = parse(EXAMPLE).expect("the example is valid");
     let written = serde_json::to_string(&spec).expect("a spec is JSON");
     assert_eq!(parse(&written), Ok(spec), "JSON is YAML");
 }
 
 #[test]
-fn a_stage_without_its_section_is_told_so() {
-    let spec =
-        parse("{version: 2, service: web, cleanup: {machine_images: {keep: {last: 1, younger_than: 1d}}}}").expect("right");
+fn a_missing_section_is_an_error_that_names_the_stage() {
+    let text =
+        "{version: 2, service: web, cleanup: {machine_images: {keep: {last: 1, younger_than: 1d}}}}";
+    let spec = parse(text).unwrap_or_else(|errors| panic!("{errors}"));
     let missing = spec.promote().expect_err("there is none");
     assert_eq!(
         missing.to_string(),
-        "the release spec has no section `promote`; the promote stage does not run without it"
+        "the release spec has no section `promote`; the promote stage needs it"
     );
     assert!(spec.cleanup().is_ok());
     assert_eq!(spec.evidence, super::Evidence::default());
 }
 
 #[test]
-fn every_mistake_is_told_with_its_place() {
-    for Mistake { passage, replacement, at, message, .. } in MISTAKES {
+fn the_messages_of_mistakes_are_the_golden_ones() {
+    let mut all = String::new();
+    for (passage, replacement) in MISTAKES {
         let errors = parse(&example_with(passage, replacement)).expect_err(replacement);
-        let told = errors.to_string();
-        let expected = format!("{FILE}:{}:{}: {message}", at.0, at.1);
-        assert_eq!(told, expected, "for {replacement:?}");
-        assert_eq!(errors.problems()[0].at, Position { line: at.0, column: at.1 });
+        assert!(errors.problems().iter().all(|problem| problem.expected.is_some()), "{errors}");
+        writeln!(all, "# {passage:?} -> {replacement:?}\n{errors}\n").expect("a text can be written to");
     }
+    assert_golden("mistakes.txt", &all);
 }
 
 #[test]
-fn the_schema_alone_refuses_what_a_schema_can_express() {
+fn any_validator_accepts_the_example_and_refuses_unknown_keys() {
     let validator = jsonschema::validator_for(&schema()).expect("the schema is a schema");
     assert!(validator.is_valid(&json(EXAMPLE)));
-    for Mistake { passage, replacement, by, .. } in MISTAKES.iter().filter(|mistake| mistake.by != By::Rule) {
-        let refused = !validator.is_valid(&json(&example_with(passage, replacement)));
-        assert_eq!(refused, *by == By::Schema, "for {replacement:?}");
+    for (passage, replacement) in [
+        ("version: 2\n", "version: 1\n"),
+        ("  rolling:\n", "  roling:\n"),
+        ("service: web\n", "service: Web\n"),
+        ("    warmup: 2m\n", "    warm_up: 2m\n"),
+        ("auto_scaling_group: { name: web-production }", ""),
+        ("auto_scaling_group: { name", "stack: { name: web, image_parameter: ImageId }, auto_scaling_group: { name"),
+    ] {
+        assert!(!validator.is_valid(&json(&example_with(passage, replacement))), "{replacement}");
     }
 }
 
 #[test]
-fn every_mistake_of_a_file_is_told_at_once() {
+fn every_mistake_of_a_file_is_reported_at_once() {
     let text = "\
-version: 2
+version: 3
 service: Web_Shop
 bake:
-  image_pipeline: arn:aws:imagebuilder:eu-west-1:123456789012:image/web
+  image_pipeline: { arn: \"arn:aws:imagebuilder:eu-west-1:123456789012:image/web\" }
   timeout: 120
 test:
-  subnet:
-  security_groups: sg-0123456789abcdef0
-  instance_profile: web-staging
-  instance_type: t3.small
-  boot_timeout: 15 m
+  instance:
+    instance_type: t3.small
+    subnets:
+    security_groups: sg-0123456789abcdef0
+    instance_profile: web-staging
+  start_timeout: 15 m
   timeout: 1h
   timeout: 2h
-  checks: [{ name: serves, script: ../serves.sh, timeout: 5m }]
+  checks: [{ name: serves, script: { path: ../serves.sh }, timeout: 5m }]
 promote:
-  group: web-production
-  checkpoints: [10, 25, 25, 100]
-  hold: 15m
-  min_healthy_percent: 100
-  max_healthy_percent: 125
-  instance_warmup: 2m
-  bake_time: 30m
-  alarms: [web-5xx]
+  target: { auto_scaling_group: { name: web-production } }
+  rolling:
+    steps: [{ percent: 10 }, { percent: 25 }, { percent: 25 }]
+    hold: 15m
+    min_healthy_percent: 100
+    max_healthy_percent: 125
+    warmup: 2m
+  soak: { duration: 30m }
+  analysis: { alarms: [web-5xx] }
   timeout: 8h
 cleanup:
-  keep_lats: 3
-  keep_younger_than: 14d
+  machine_images:
+    keep: { lats: 3, younger_than: 14d }
 ";
     let errors = parse(text).expect_err("eleven mistakes");
     let pointers: Vec<_> = errors.problems().iter().map(|problem| problem.pointer.as_str()).collect();
@@ -137,21 +163,21 @@ cleanup:
         [
             "/version",
             "/service",
-            "/bake/image_pipeline",
+            "/bake/image_pipeline/arn",
             "/bake/timeout",
-            "/test/subnet",
-            "/test/security_groups",
-            "/test/boot_timeout",
+            "/test/instance/subnets",
+            "/test/instance/security_groups",
+            "/test/start_timeout",
             "/test/timeout",
-            "/test/checks/0/script",
-            "/promote/checkpoints/2",
-            "/cleanup/keep_lats",
+            "/test/checks/0/script/path",
+            "/promote/rolling/steps/2/percent",
+            "/cleanup/machine_images/keep/lats",
         ]
     );
 }
 
 #[test]
-fn what_is_no_document_is_told_with_its_place() {
+fn a_file_that_is_no_document_is_reported_with_a_position() {
     let deep = format!("a: {}", "[".repeat(100));
     let deeper = "[".repeat(200_000);
     let nested = (0..20).map(|depth| " ".repeat(depth) + "a:\n").collect::<String>();
@@ -166,7 +192,7 @@ fn what_is_no_document_is_told_with_its_place() {
         (b"a: [1\nb: 2\n", "2:"),
         (b"a: 1\nb: \xff\n", "2:4: the file is not UTF-8 text here"),
         (b"a: &x [1]\nb: *x\n", "1:1: unknown key \"a\""),
-        (b"? [1]\n: 2\n", "1:3: a collection stands as a key"),
+        (b"? [1]\n: 2\n", "1:3: a collection is used as a key"),
         (b"a: *nowhere", "1:4: not YAML"),
         (deeper.as_bytes(), "1:256: not YAML: recursion limit exceeded"),
         (deep.as_bytes(), "1:19: values are nested more than 16 deep here"),
@@ -184,15 +210,15 @@ fn what_is_no_document_is_told_with_its_place() {
 }
 
 #[test]
-fn an_alias_bomb_is_refused_and_not_expanded() {
+fn an_alias_bomb_is_refused_without_expansion() {
     let level = |level: usize| format!("a{level}: &a{level} [*a{0}, *a{0}]", level - 1);
     let levels: Vec<_> = std::iter::once("a0: &a0 [x, x]".to_owned()).chain((1..30).map(level)).collect();
     let errors = parse(&levels.join("\n")).expect_err("a bomb");
-    assert!(errors.to_string().contains("aliases are not read"), "{errors}");
+    assert!(errors.to_string().contains("alias"), "{errors}");
 }
 
 #[test]
-fn a_long_list_of_problems_is_cut_when_printed() {
+fn a_long_list_of_problems_is_cut_off() {
     let keys: Vec<_> = (0..80).map(|number| format!("key{number}: 1")).collect();
     let errors = parse(&keys.join("\n")).expect_err("eighty unknown keys");
     // Two more: the keys version and service are missing.
@@ -202,12 +228,8 @@ fn a_long_list_of_problems_is_cut_when_printed() {
 
 #[test]
 fn the_schema_is_the_golden_one() {
-    let golden = include_str!("../../tests/golden/spec/schema.json");
     let printed = serde_json::to_string_pretty(&schema()).expect("a schema is JSON");
-    assert!(
-        golden.trim_end() == printed,
-        "the schema has changed: `bakeline schema` prints the new golden file"
-    );
+    assert_golden("schema.json", &format!("{printed}\n"));
     assert_eq!(schema(), schema());
     assert!(jsonschema::meta::is_valid(&schema()), "the schema is one by its own meta-schema");
 }
@@ -270,7 +292,7 @@ proptest! {
     }
 
     #[test]
-    fn a_mutated_example_never_panics_and_is_told_in_our_words(
+    fn a_mutated_example_never_panics_and_is_explained(
         at in 0..EXAMPLE.len(),
         cut in 0..40_usize,
         put in "[-a-z:,\\[\\]{}&*!|>'\"% \\n0-9.~é]{0,12}",
@@ -283,7 +305,7 @@ proptest! {
             let lines = text.split(|&byte| byte == b'\n').count();
             for problem in errors.problems() {
                 prop_assert!((1..=lines + 1).contains(&problem.at.line), "{errors}");
-                // Without it, serde and not a rule of ours has refused the value.
+                // Without it, serde has refused the value, and not the schema or a rule.
                 prop_assert!(problem.expected.is_some(), "{errors}");
             }
         }
@@ -322,93 +344,94 @@ fn spans_are_read_and_refused() {
     assert_eq!(Span::from_secs(5400).to_string(), "90m");
 }
 
-/// The example with a trial.
-fn with_trial(edit: (&str, &str)) -> Result<ReleaseSpec, super::SpecErrors> {
-    let judge = "  timeout: 8h\n  strategy: canary\n  judge:\n    instances: 2\n    longest: 2h\n    \
-                 requests: {namespace: Web, metric: Requests, dimensions: {Group: $group}}\n    metrics:\n      \
-                 - name: errors\n        kind: counts\n        margin: 1.25\n        \
-                 source: {namespace: Web, metric: Errors, dimensions: {Group: $group}}\n";
-    let text = example_with("  timeout: 8h\n", judge);
+/// The example with a canary phase and a judge.
+fn with_canary(edit: (&str, &str)) -> Result<ReleaseSpec, super::SpecErrors> {
+    let judge = "    alarms: [web-5xx]\n    judge:\n      timeout: 2h\n      requests: { cloudwatch: \
+                 { namespace: Web, metric: Requests, dimensions: { Group: $group } } }\n      metrics:\n        \
+                 - name: errors\n          count: {}\n          allowed_ratio: 1.25\n          cloudwatch: \
+                 { namespace: Web, metric: Errors, dimensions: { Group: $group } }\n";
+    let text = example_with("    alarms: [web-5xx]\n", judge);
+    let text = text.replacen("  rolling:\n", "  canary: { size: 2 }\n  rolling:\n", 1);
     assert_eq!(text.matches(edit.0).count(), 1, "{}", edit.0);
     parse(&text.replacen(edit.0, edit.1, 1))
 }
 
 #[test]
-fn a_trial_is_read_with_its_defaults() {
-    let spec =
-        with_trial(("strategy: canary", "strategy: canary")).unwrap_or_else(|errors| panic!("{errors}"));
+fn a_judge_has_defaults() {
+    let same = "canary: { size: 2 }";
+    let spec = with_canary((same, same)).unwrap_or_else(|errors| panic!("{errors}"));
     let judge = spec.promote().expect("it promotes").analysis.judge.clone().expect("it has a judge");
     assert_eq!((judge.window, judge.min_requests), (Span::from_secs(60), 1000));
+    assert_eq!(judge.on_inconclusive.approval_action(), None);
     assert!((judge.false_rollback - 0.01).abs() < 1e-12);
 }
 
 #[test]
-fn what_is_wrong_with_a_trial_is_told() {
-    for (passage, replacement, told) in [
-        ("strategy: canary", "strategy: rolling", "which has no trial to judge"),
-        ("strategy: canary", "strategy: blue_green", "there is no promote.turns_with"),
+fn mistakes_in_a_canary_phase_and_its_judge_are_reported() {
+    for (passage, replacement, expected) in [
+        ("  canary: { size: 2 }\n", "", "there is neither canary nor blue_green"),
+        ("      timeout: 2h", "      timeout: 10m", "more than min_duration"),
+        ("      timeout: 2h", "      timeout: 6h", "judge, holds and soak alone take"),
+        ("      timeout: 2h", "      timeout: 2h\n      on_inconclusive: ask", "on_inconclusive is \"ask\""),
         (
-            "strategy: canary",
-            "strategy: blue_green\n  turns_with: web-production",
-            "a group cannot take turns with itself",
+            "      timeout: 2h",
+            "      timeout: 2h\n      on_inconclusive: { roll_back: {}, wait: {} }",
+            "on_inconclusive has roll_back and wait",
         ),
-        (
-            "strategy: canary",
-            "strategy: canary\n  turns_with: web-green",
-            "no meaning without strategy: blue_green",
-        ),
-        (
-            "metric: Errors, dimensions: {Group: $group}",
-            "metric: Errors, dimensions: {Group: $target_group}",
-            "both stand behind the same",
-        ),
-        ("strategy: canary", "strategy: canari", "expected one of canary, blue_green, rolling"),
-        ("longest: 2h", "longest: 10m", "longer than min_time"),
-        ("longest: 2h", "longest: 6h", "trial, holds and baking alone take"),
-        ("longest: 2h", "longest: 2h\n    inconclusive: ask", "belong together"),
-        ("kind: counts", "kind: latency", "thresholds"),
-        ("kind: counts", "kind: gauge", "does not tell instances apart"),
-        ("kind: counts", "kind: counts\n        role: informational", "every metric is informational"),
-        ("kind: counts", "kind: counts\n        weight: 0", "every metric has weight 0"),
-        ("margin: 1.25", "margin: 1.25\n        harm_margin: 1.2", "not above margin"),
-        (
-            "metric: Errors, dimensions: {Group: $group}",
-            "metric: Errors, dimensions: {Group: web}",
-            "does not tell the sides apart",
-        ),
-        (
-            "metric: Requests, dimensions: {Group: $group}",
-            "metric: Requests, dimensions: {}",
-            "promote.judge.requests.dimensions",
-        ),
+        ("count: {}", "count: {}\n          latency: { thresholds: [0.1] }", "has count and latency"),
+        ("count: {}", "gauge: {}", "no dimension has $instance"),
+        ("count: {}", "count: { harm: decrease, negligible_rate: 0.1 }", "harm is decrease"),
+        ("count: {}", "count: {}\n          effect: veto", "no metric has the effect required"),
+        ("count: {}", "count: {}\n          weight: 0", "at least 0.001"),
+        ("allowed_ratio: 1.25", "allowed_ratio: 1.25\n          critical_ratio: 1.2", "not above allowed_ratio"),
+        ("metric: Errors, dimensions: { Group: $group }", "metric: Errors, dimensions: { Group: web }", "does not tell"),
+        ("metric: Errors, dimensions: { Group: $group }", "metric: Errors, dimensions: { Group: $target_group }", "no value here"),
+        ("metric: Errors, dimensions: { Group: $group }", "metric: Errors, dimensions: { Group: $gruop }", "did you mean $group?"),
+        ("metric: Requests, dimensions: { Group: $group }", "metric: Requests, dimensions: {}", "requests.cloudwatch.dimensions"),
     ] {
-        let errors = with_trial((passage, replacement)).expect_err(replacement).to_string();
-        assert!(errors.contains(told), "{replacement}: {errors}");
+        let errors = with_canary((passage, replacement)).expect_err(replacement).to_string();
+        assert!(errors.contains(expected), "{replacement}: {errors}");
     }
 }
 
-/// The example followed by a wave, with one passage replaced.
+/// The example followed by two waves.
 fn with_waves(edit: (&str, &str)) -> Result<ReleaseSpec, super::SpecErrors> {
-    let waves = "  timeout: 8h\n  waves:\n    - groups: [web-b, web-c]\n    - region: eu-central-1\n      \
-                 groups: [web-d]\n      alarms: [web-d-5xx]\n      metrics: []\n";
+    let waves = "  waves:\n    - { name: near, targets: [{ auto_scaling_group: { name: web-b } }, \
+                 { auto_scaling_group: { name: web-c } }] }\n    - name: far\n      region: eu-central-1\n      \
+                 targets: [{ auto_scaling_group: { name: web-d } }]\n      analysis: { alarms: [web-d-5xx], limits: [] }\n  \
+                 timeout: 8h\n";
     let text = example_with("  timeout: 8h\n", waves);
     assert_eq!(text.matches(edit.0).count(), 1, "{}", edit.0);
     parse(&text.replacen(edit.0, edit.1, 1))
 }
 
 #[test]
-fn what_is_wrong_with_waves_is_told() {
-    for (passage, replacement, told) in [
-        ("[web-b, web-c]", "[web-b, web-b]", "the group web-b stands here again"),
-        ("[web-b, web-c]", "[web-b, web-production]", "the group web-production stands here again"),
-        ("      alarms: [web-d-5xx]\n", "", "names no alarms"),
-        ("      metrics: []\n", "", "names no metrics"),
+fn mistakes_in_waves_are_reported() {
+    with_waves(("name: near", "name: near")).unwrap_or_else(|errors| panic!("{errors}"));
+    for (passage, replacement, expected) in [
+        ("name: web-c", "name: web-b", "the group web-b is given twice"),
+        ("name: web-c", "name: web-production", "the group web-production is given twice"),
+        ("name: web-c", "name: web-c, alternate: web-e", "has an alternate"),
+        ("name: far", "name: near", "the wave \"near\" is given twice"),
+        ("alarms: [web-d-5xx], ", "", "has no alarms"),
+        (", limits: []", "", "has no limits"),
         ("region: eu-central-1", "region: Frankfurt", "promote.waves[1].region"),
-        ("[web-b, web-c]", "[]", "promote.waves[0].groups"),
-        ("  timeout: 8h\n", "  timeout: 8h\n  at_once: 0\n", "promote.at_once"),
+        ("region: eu-central-1", "environment: Production", "promote.waves[1].environment"),
+        ("[{ auto_scaling_group: { name: web-d } }]", "[]", "promote.waves[1].targets"),
+        ("name: far", "name: far\n      max_concurrent: 0", "promote.waves[1].max_concurrent"),
         ("  timeout: 8h\n", "  timeout: 5h\n", "in 2 waves alone take"),
     ] {
         let errors = with_waves((passage, replacement)).expect_err(replacement).to_string();
-        assert!(errors.contains(told), "{replacement}: {errors}");
+        assert!(errors.contains(expected), "{replacement}: {errors}");
     }
+}
+
+#[test]
+fn the_kind_of_image_fits_test_and_target() {
+    let container = "container_recipe: { parent_image: base, dockerfile: Dockerfile, repository: web, \
+                     infrastructure_configuration: \"arn:aws:imagebuilder:eu-west-1:123456789012:infrastructure-configuration/web\" }";
+    let pipeline = "image_pipeline: { arn: \"arn:aws:imagebuilder:eu-west-1:123456789012:image-pipeline/web\" }";
+    let told = parse(&example_with(pipeline, container)).expect_err("a container image on instances").to_string();
+    assert!(told.contains("and test has an instance"), "{told}");
+    assert!(told.contains("and the target is an Auto Scaling group"), "{told}");
 }

@@ -1,8 +1,8 @@
-//! A YAML file read into a JSON value, with the place of every part of it.
+//! Reads a YAML file into a JSON value, with the position of every part of it.
 //!
-//! Only what a spec needs is read: one document, YAML 1.2 core types, keys that are plain text. Aliases, tags and
-//! duplicate keys are refused, so that what a reviewer reads is what is run, and depth, size and the number of
-//! values are bounded. The parser's events are folded with a stack of our own: nothing recurses.
+//! The reader supports what a spec needs: one document, YAML 1.2 core types, keys that are plain text. It refuses aliases,
+//! tags and duplicate keys, so that a reviewer sees what runs, and it limits depth, size and the number of values. It
+//! folds the parser's events with a stack: nothing recurses.
 
 use std::collections::HashMap;
 
@@ -11,60 +11,60 @@ use serde_json::{Map, Number, Value};
 
 use super::problem::{Position, SpecProblem, quoted};
 
-/// Longest file that is read, in bytes.
+/// Maximum size of a file, in bytes.
 pub const MAX_BYTES: usize = 256 * 1024;
 const MAX_DEPTH: usize = 16;
 const MAX_VALUES: usize = 10_000;
 const MAX_KEY: usize = 255;
 
-/// Where a value stands.
+/// Position of a value.
 #[derive(Clone, Debug)]
-struct Place {
+struct Positions {
     key: Option<Position>,
     value: Position,
-    /// A plain scalar as it was written: `012345678901` is a number, but these digits were meant.
+    /// Text of a plain scalar: `012345678901` is a number, but its author meant these digits.
     written: Option<String>,
 }
 
-/// A file's value, and the places of its parts by JSON pointer.
+/// Value of a file, and the positions of its parts by JSON pointer.
 #[derive(Debug)]
 pub(super) struct Document {
     pub value: Value,
-    places: HashMap<String, Place>,
-    /// Values that could not be read and stand as null.
+    positions: HashMap<String, Positions>,
+    /// Pointers of values that could not be read; they are null.
     unread: Vec<String>,
 }
 
 impl Document {
-    /// Where the value stands; where its key stands if it is empty or a collection.
+    /// Position of the value, or of its key if the value is empty or a collection.
     pub fn position(&self, pointer: &str) -> Position {
         let value = self.value.pointer(pointer);
         let by_key = value.is_none_or(|value| value.is_null() || value.is_object() || value.is_array());
-        self.place(pointer)
-            .map_or(Position::START, |place| place.key.filter(|_| by_key).unwrap_or(place.value))
+        self.nearest(pointer)
+            .map_or(Position::START, |found| found.key.filter(|_| by_key).unwrap_or(found.value))
     }
 
-    /// Where the value's key stands; the value itself if it has none.
+    /// Position of the value's key, or of the value if it has none.
     pub fn key_position(&self, pointer: &str) -> Position {
-        self.place(pointer).map_or(Position::START, |place| place.key.unwrap_or(place.value))
+        self.nearest(pointer).map_or(Position::START, |found| found.key.unwrap_or(found.value))
     }
 
-    /// The text of a plain scalar as it was written.
+    /// Text of a plain scalar, as it is in the file.
     pub fn written(&self, pointer: &str) -> Option<&str> {
-        self.place(pointer).and_then(|place| place.written.as_deref())
+        self.nearest(pointer).and_then(|found| found.written.as_deref())
     }
 
-    /// Whether the value could not be read, so that nothing more can be said about it.
+    /// Whether the value could not be read, so that no other message is about it.
     pub fn is_unread(&self, pointer: &str) -> bool {
         self.unread.iter().any(|unread| unread == pointer)
     }
 
-    /// The place of the value, or of the nearest one around it.
-    fn place(&self, pointer: &str) -> Option<&Place> {
+    /// Position of the value, or of the nearest one around it.
+    fn nearest(&self, pointer: &str) -> Option<&Positions> {
         let mut pointer = pointer;
         loop {
-            if let Some(place) = self.places.get(pointer) {
-                return Some(place);
+            if let Some(found) = self.positions.get(pointer) {
+                return Some(found);
             }
             pointer = pointer.rsplit_once('/')?.0;
         }
@@ -76,7 +76,7 @@ pub(super) fn member(parent: &str, key: &str) -> String {
     format!("{parent}/{}", key.replace('~', "~0").replace('/', "~1"))
 }
 
-/// Reads a file. What can be read besides its mistakes comes back with them.
+/// Reads a file. Returns its mistakes, and all that could be read beside them.
 pub(super) fn read(bytes: &[u8]) -> (Option<Document>, Vec<SpecProblem>) {
     if bytes.len() > MAX_BYTES {
         let what = format!("the file has {} bytes", bytes.len());
@@ -103,7 +103,7 @@ pub(super) fn read(bytes: &[u8]) -> (Option<Document>, Vec<SpecProblem>) {
                 }
                 if error.info().contains("unknown anchor") {
                     problem.hint =
-                        Some("put it in quotes if it is meant as text: aliases are not read".to_owned());
+                        Some("put it in quotes if it is meant as text: this reader supports no aliases".to_owned());
                 }
                 Err(problem)
             }
@@ -117,7 +117,7 @@ pub(super) fn read(bytes: &[u8]) -> (Option<Document>, Vec<SpecProblem>) {
         fold.problems.push(fatal(Position::START, "the file is empty".to_owned(), "a release spec"));
         return (None, fold.problems);
     };
-    (Some(Document { value, places: fold.places, unread: fold.unread }), fold.problems)
+    (Some(Document { value, positions: fold.positions, unread: fold.unread }), fold.problems)
 }
 
 fn position(marker: Marker) -> Position {
@@ -142,7 +142,7 @@ enum Frame {
 struct Key {
     text: String,
     at: Position,
-    /// The key stands in the mapping already; its second value is read and dropped.
+    /// Whether the mapping has the key already; its second value is dropped.
     again: bool,
 }
 
@@ -151,7 +151,7 @@ struct Key {
 struct Fold {
     open: Vec<Frame>,
     root: Option<Value>,
-    places: HashMap<String, Place>,
+    positions: HashMap<String, Positions>,
     unread: Vec<String>,
     problems: Vec<SpecProblem>,
     values: usize,
@@ -175,7 +175,7 @@ impl Fold {
                 let pointer = self.enter(at)?;
                 let plain = style == ScalarStyle::Plain;
                 let value = if let Some(tag) = tag {
-                    let what = format!("a YAML tag ({tag}) stands before the value");
+                    let what = format!("the value has a YAML tag ({tag})");
                     self.refuse(&pointer, at, what, "a plain value", "remove the tag");
                     Value::Null
                 } else if plain {
@@ -183,23 +183,23 @@ impl Fold {
                 } else {
                     Value::String(text.clone().into_owned())
                 };
-                if plain && let Some(place) = self.places.get_mut(&pointer) {
-                    place.written = Some(text.into_owned());
+                if plain && let Some(found) = self.positions.get_mut(&pointer) {
+                    found.written = Some(text.into_owned());
                 }
                 self.put(value);
             }
             Event::Alias(_) => {
                 if self.expects_key() {
-                    return Err(fatal(at, "an alias stands as a key".to_owned(), "a name"));
+                    return Err(fatal(at, "an alias is used as a key".to_owned(), "a name"));
                 }
                 let pointer = self.enter(at)?;
-                let what = "a YAML alias (*) stands here".to_owned();
+                let what = "the value is a YAML alias (*)".to_owned();
                 self.refuse(
                     &pointer,
                     at,
                     what,
                     "the value itself",
-                    "write the value out: aliases are not read",
+                    "write the value out: this reader supports no aliases",
                 );
                 self.put(Value::Null);
             }
@@ -226,15 +226,15 @@ impl Fold {
 
     fn open_collection(&mut self, at: Position, tagged: bool) -> Result<String, SpecProblem> {
         if self.expects_key() {
-            return Err(fatal(at, "a collection stands as a key".to_owned(), "a name"));
+            return Err(fatal(at, "a collection is used as a key".to_owned(), "a name"));
         }
         if self.open.len() >= MAX_DEPTH {
             let what = format!("values are nested more than {MAX_DEPTH} deep here");
-            return Err(fatal(at, what, "a release spec, which is at most 7 deep"));
+            return Err(fatal(at, what, "a release spec, which is at most 9 deep"));
         }
         let pointer = self.enter(at)?;
         if tagged {
-            self.refuse(&pointer, at, "a YAML tag stands here".to_owned(), "a plain value", "remove the tag");
+            self.refuse(&pointer, at, "the value has a YAML tag".to_owned(), "a plain value", "remove the tag");
         }
         Ok(pointer)
     }
@@ -250,16 +250,16 @@ impl Fold {
         *key = Some(Key { text: text.to_owned(), at, again });
         if again {
             let pointer = member(pointer, text);
-            let first = self.places.get(&pointer).and_then(|place| place.key);
-            let hint = first.map(|first| format!("the first one stands in line {}", first.line));
-            let what = format!("the key {} stands here again", quoted(text));
+            let first = self.positions.get(&pointer).and_then(|found| found.key);
+            let hint = first.map(|first| format!("the first one is in line {}", first.line));
+            let what = format!("the key {} is given twice", quoted(text));
             let expected = Some("every key once".to_owned());
             self.problems.push(SpecProblem { at, pointer, what, expected, hint });
         }
         Ok(())
     }
 
-    /// The pointer of the value that begins here; notes its place.
+    /// The pointer of the value that begins here. Stores its position.
     fn enter(&mut self, at: Position) -> Result<String, SpecProblem> {
         self.values += 1;
         if self.values > MAX_VALUES {
@@ -270,13 +270,13 @@ impl Fold {
             None => (String::new(), None),
             Some(Frame::Sequence { pointer, items }) => (format!("{pointer}/{}", items.len()), None),
             Some(Frame::Mapping { pointer, key, .. }) => match key {
-                // `~2` is no escape of RFC 6901: a place for what is dropped, that no pointer finds.
+                // `~2` is no escape of RFC 6901: no pointer finds the dropped value.
                 Some(key) if key.again => (format!("{}~2", member(pointer, &key.text)), Some(key.at)),
                 Some(key) => (member(pointer, &key.text), Some(key.at)),
                 None => (pointer.clone(), None),
             },
         };
-        self.places.insert(pointer.clone(), Place { key, value: at, written: None });
+        self.positions.insert(pointer.clone(), Positions { key, value: at, written: None });
         Ok(pointer)
     }
 

@@ -9,8 +9,8 @@ use crate::engine::{StageError, Timestamp};
 use crate::evidence::layout::{self, SPEC};
 use crate::evidence::predicate::{Predicate, TestOutcome, TestResult};
 use crate::evidence::{
-    self, Chain, ContainerIdentity, Expectation, ImageIdentity, Link, NamedBytes, ResourceDescriptor, Run, Sha256,
-    Stage, Statement, System,
+    self, Chain, ContainerIdentity, Expectation, ImageIdentity, Link, NamedBytes, ResourceDescriptor, Run,
+    Sha256, Stage, Statement, System,
 };
 use crate::spec::{Bake, ReleaseSpec};
 
@@ -76,8 +76,7 @@ impl Source {
         let archive = cx.store.open(input(&cx.job.inputs)?, &Caps::default()).await?;
         let name = cx.job.configuration.get(SPEC_PROPERTY).unwrap_or(SPEC_FILE);
         let text = read(&archive, name, SPEC_BYTES, "the release spec").await?;
-        let spec =
-            ReleaseSpec::parse(&text, name).map_err(StageError::config)?;
+        let spec = ReleaseSpec::parse(&text, name).map_err(StageError::config)?;
         cx.record_service(&spec.service);
         let mut files = Files::from([(SPEC.to_owned(), text)]);
         for (path, what) in named_files(&spec) {
@@ -116,8 +115,7 @@ async fn read(archive: &Input, path: &str, max: u64, what: &str) -> Result<Vec<u
 }
 
 fn entry(path: &str) -> Result<EntryPath, StageError> {
-    EntryPath::new(path)
-        .map_err(|source| HandoverError::Path { path: path.to_owned(), source }.into())
+    EntryPath::new(path).map_err(|source| HandoverError::Path { path: path.to_owned(), source }.into())
 }
 
 impl Release {
@@ -135,8 +133,7 @@ impl Release {
             passed(&test.statement)?;
         }
         let text = artifact.files.get(SPEC).ok_or(HandoverError::NoSpec)?;
-        let spec =
-            ReleaseSpec::parse(text, SPEC_FILE).map_err(StageError::config)?;
+        let spec = ReleaseSpec::parse(text, SPEC_FILE).map_err(StageError::config)?;
         cx.record_service(&spec.service);
         Ok(Self { spec, chain, artifact })
     }

@@ -1,6 +1,6 @@
 //! The library of scenarios: each ends as it says, the same way every time, and the schema knows them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -145,4 +145,49 @@ fn the_schema_admits_the_library_and_not_what_no_scenario_has() {
         assert!(!schema.is_valid(&plain(&wrong)), "{wrong}");
         assert!(Scenario::parse(&wrong, "s.yaml").is_err(), "{wrong}");
     }
+}
+
+/// The paths of every key that a schema allows below a path; `[]` marks lists.
+fn key_paths(root: &serde_json::Value, schema: &serde_json::Value, path: &str, found: &mut BTreeSet<String>) {
+    let mut schemas = vec![schema];
+    let mut next = 0;
+    while let Some(schema) = schemas.get(next).copied() {
+        next += 1;
+        if let Some(pointer) = schema["$ref"].as_str().and_then(|to| to.strip_prefix('#')) {
+            schemas.push(root.pointer(pointer).unwrap());
+        }
+        for choice in ["anyOf", "oneOf"] {
+            schemas.extend(schema[choice].as_array().into_iter().flatten());
+        }
+    }
+    let before = found.len();
+    for schema in &schemas {
+        for (key, inner) in schema["properties"].as_object().into_iter().flatten() {
+            key_paths(root, inner, format!("{path}.{key}").trim_start_matches('.'), found);
+        }
+        if schema["items"].is_object() {
+            let mut inside = BTreeSet::new();
+            key_paths(root, &schema["items"], &format!("{path}[]"), &mut inside);
+            // A list of plain values is one key.
+            found.extend(inside.into_iter().filter(|key| !key.ends_with("[]")));
+        }
+    }
+    if found.len() == before {
+        found.insert(path.to_owned());
+    }
+}
+
+#[test]
+fn the_documentation_has_every_key_of_the_schema_and_no_other() {
+    let schema = serde_json::to_value(bakeline_rehearsal::scenario::schema()).unwrap();
+    let mut keys = BTreeSet::new();
+    key_paths(&schema, &schema, "", &mut keys);
+    // The documentation has these keys once, for the baked image.
+    keys.retain(|key| !key.starts_with("images.current.instance."));
+    let text = fs::read_to_string(repository("docs/scenarios.md")).unwrap();
+    let rows = text.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
+    let documented: BTreeSet<String> =
+        rows.map(|(key, _)| key.to_owned()).filter(|key| key != "images.current.instance.*").collect();
+    let difference: Vec<_> = keys.symmetric_difference(&documented).collect();
+    assert!(difference.is_empty(), "{difference:?}");
 }

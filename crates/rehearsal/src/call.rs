@@ -1,4 +1,4 @@
-//! One API call as a service sees it: decoded and already held against the service's model.
+//! One API call as a service handler gets it: decoded, and validated against the service's model.
 
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};

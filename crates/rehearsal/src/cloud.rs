@@ -1,4 +1,4 @@
-//! The embedded AWS as one thing to hold: the world, its timeline, the faults it meets, and the record of it all.
+//! A handle on the embedded AWS: its world, timeline, faults and transcript.
 
 mod answering;
 mod connector;
@@ -35,7 +35,7 @@ struct Inner {
     records_wire: AtomicBool,
 }
 
-/// Everything that changes, behind one lock that is never held across an await.
+/// Everything that changes. One lock guards it, and no await happens under the lock.
 struct State {
     world: World,
     /// The world before the last mutating call to each service, kept while the plan can ask for a stale read: each

@@ -1,4 +1,4 @@
-//! Resource identifiers drawn in a fixed order: the same run names the same things.
+//! Resource identifiers from a seed: the same run makes the same identifiers.
 
 /// A counter hashed into the shapes AWS gives its identifiers.
 #[derive(Clone, Debug)]

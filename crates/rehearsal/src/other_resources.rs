@@ -1,4 +1,4 @@
-//! A large account beside the service: images by the thousand, and everything that uses some of them.
+//! Resources in the account that do not belong to the release: images, and everything that can use an image.
 
 use std::time::Duration;
 

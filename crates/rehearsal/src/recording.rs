@@ -1,4 +1,4 @@
-//! What crosses the wire, to the byte, for those who hold it against AWS's own service models.
+//! A recording of every HTTP exchange, to the byte, for comparison with AWS's service models.
 //!
 //! Switched on for a whole process by naming a folder in [`FOLDER`]: tests make many clouds, and none of them may
 //! be forgotten. Each process writes one file of JSON lines there; `tests/python/wire` reads them.
@@ -39,7 +39,7 @@ pub struct Recording {
 #[derive(Debug)]
 struct Inner {
     file: File,
-    /// Exchanges that are on the recording. The crash test lives through the same ones thousands of times.
+    /// Hashes of the exchanges in the file: crash tests repeat the same exchange thousands of times.
     seen: HashSet<u64>,
 }
 

@@ -1,4 +1,4 @@
-//! The world a rehearsal starts in: a service in production, its image pipeline, and a release pipeline of up to four actions.
+//! The resources that exist when a rehearsal starts: a service in production, its image pipeline, and a release pipeline.
 
 mod fleet;
 mod waves;
@@ -277,7 +277,7 @@ impl Fixtures<'_> {
             "configuration": {"S3Bucket": bucket, "S3ObjectKey": SOURCE_KEY, "PollForSourceChanges": "false"},
             "outputArtifacts": [{"name": "SourceArtifact"}], "runOrder": 1,
         }]})];
-        // The stages after the first read the spec from the hand-over, so only the first is told where it lies.
+        // Later stages read the spec from the hand-over: only the first action is configured with its path.
         let none = BTreeMap::new();
         let mut input = "SourceArtifact";
         let there = STAGES.into_iter().zip(self.setup.actions).filter(|(_, there)| *there);

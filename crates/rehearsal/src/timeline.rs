@@ -47,7 +47,7 @@ impl Timeline {
     }
 
     /// The virtual moment at a moment of the wall clock (milliseconds since the Unix epoch): the same sum a
-    /// client does who was told the timeline's terms. Tokio's clock knows no wall clock and answers its epoch.
+    /// client does that has the timeline's settings. Tokio's clock is not tied to the wall clock: the result is its epoch.
     #[must_use]
     pub fn at(&self, real_ms: i64) -> Time {
         match self {

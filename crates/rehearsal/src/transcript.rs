@@ -1,4 +1,4 @@
-//! What was called: every request the embedded AWS saw, and what became of it.
+//! The transcript: every call to the embedded AWS and its outcome.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! The whole state of the embedded AWS, and how it moves.
+//! The state of the embedded AWS, and how it advances in time.
 
 use super::schedule::Schedule;
 use super::call::{Answer, ApiError, Call};
@@ -10,10 +10,10 @@ use super::services::{
 };
 use super::time::Time;
 
-/// Everything there is. A plain value: a copy of it is a second, independent AWS.
+/// The state of every service. A clone is a second, independent AWS.
 #[derive(Clone, Debug)]
 pub struct World {
-    /// The moment being lived: of the call under way, or of the event happening.
+    /// The present time: of the current call or event.
     pub now: Time,
     pub schedule: Schedule<Event>,
     /// External events that took place so far.
@@ -36,7 +36,7 @@ pub struct World {
     pub sts: sts::State,
 }
 
-/// Something due later, named by the service it belongs to.
+/// A scheduled event of one service.
 #[derive(Clone, Debug)]
 pub enum Event {
     AutoScaling(autoscaling::Event),
@@ -76,7 +76,7 @@ impl World {
         }
     }
 
-    /// Lives through everything due up to `now`, in order.
+    /// Applies every event that is due up to `now`, in order.
     pub fn advance(&mut self, now: Time) {
         while let Some((at, event)) = self.schedule.due(now) {
             self.now = at;

@@ -55,7 +55,7 @@ async fn the_spec_of_a_gigabyte_archive_takes_three_small_reads() {
     assert_eq!(calls.len(), 3, "{calls:#?}");
     assert!(fake.gave() < 300_000, "{} bytes", fake.gave());
     assert!(calls[1..].iter().all(|call| call.headers["if-match"] == "\"huge\""));
-    // What lies in the end of the object costs nothing more.
+    // Files within the last bytes of the object take no further read.
     assert_eq!(archive.read(&path("site/page-001999.html"), 10).await.unwrap(), b"<p>");
     let error = archive.read(&path("app/huge.bin"), 1 << 20).await.unwrap_err();
     assert!(matches!(error, ArtifactError::Refused { fault: ArchiveFault::TooLarge { .. }, .. }));

@@ -103,7 +103,7 @@ async fn a_conflict_is_retried_a_few_times() {
     assert!(matches!(error, ArtifactError::Service { .. }) && error.is_transient(), "{error:?}");
     assert_eq!(fake.calls().len(), 5);
 
-    // Something was there, and is gone when it is looked at.
+    // The location had an object, which is gone at the next read.
     let fake = FakeS3::with(Object::of(&b"x"[..])).fault(1, Fault::Remove);
     assert!(!put(&fake.client(), &at(), &finished, None).await.unwrap().adopted);
 }

@@ -13,7 +13,7 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 
-use super::exit::CliError;
+use super::exit::{CliError, Message};
 use super::{Output, say};
 use crate::aws::Environments;
 use crate::engine::error::with_causes;
@@ -72,14 +72,10 @@ impl Plan {
     /// A file cannot be read or has mistakes.
     pub fn read(spec: &Path, scenario: Option<&Path>) -> Result<Self, CliError> {
         let shown = spec.display().to_string();
-        let hint = "name the release's spec, such as: bakeline rehearse examples/web/bakeline.yaml";
-        let text = crate::cli::read(spec, crate::spec::MAX_BYTES)
-            .map_err(|error| CliError::data(format!("{shown}: {error}"), hint))?;
+        let text = crate::cli::read_input(spec, crate::spec::MAX_BYTES, "release spec")?;
         let release = ReleaseSpec::parse(&text, &shown).map_err(|mistakes| {
-            CliError::data(
-                mistakes.to_string(),
-                "an editor finds such mistakes with the output of: bakeline schema",
-            )
+            let hint = "an editor finds mistakes with the JSON Schema of `bakeline schema`";
+            CliError::data(Message::of(&mistakes), hint)
         })?;
         let folder = spec.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let packed = source::pack(folder)?;
@@ -91,12 +87,17 @@ impl Plan {
     }
 }
 
+/// The longest scenario that is read, in bytes.
+const MAX_SCENARIO: usize = 1 << 20;
+
 fn read_scenario(path: Option<&Path>) -> Result<Scenario, CliError> {
     let Some(path) = path else { return Ok(Scenario::default()) };
     let shown = path.display().to_string();
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| CliError::data(format!("{shown} cannot be read: {error}"), "examples/scenarios has a library of them"))?;
-    Scenario::parse(&text, &shown).map_err(|error| CliError::data(with_causes(&error), error.hint()))
+    let bytes = crate::cli::read_input(path, MAX_SCENARIO, "scenario")?;
+    let text = String::from_utf8(bytes).map_err(|error| {
+        CliError::data(format!("{shown} is not a scenario"), "examples/scenarios has scenarios").caused_by(&error)
+    })?;
+    Scenario::parse(&text, &shown).map_err(|error| CliError::data(Message::of(&error), error.hint()))
 }
 
 pub fn main(args: Args, output: Output) -> Result<(), CliError> {

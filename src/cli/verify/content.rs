@@ -99,8 +99,12 @@ async fn compare_image(
     let on_news = |news| {
         // A closed standard output does not end the comparison.
         let _ = match news {
-            ContentEvent::Started(survey) if from == Position::default() => tell(&format!("{name}: reading {survey}")),
-            ContentEvent::Started(survey) => tell(&format!("{name}: continuing an interrupted reading of {survey}")),
+            ContentEvent::Started(survey) if from == Position::default() => {
+                tell(&format!("{name}: reading {survey}"))
+            }
+            ContentEvent::Started(survey) => {
+                tell(&format!("{name}: continuing an interrupted reading of {survey}"))
+            }
             ContentEvent::Progress { percent, position } => {
                 let written = progress.save(region, image, expected, position);
                 saved = std::mem::replace(&mut saved, Ok(())).and(written);

@@ -173,7 +173,8 @@ impl Report {
 
 /// How a stage ended, by its predicate.
 pub fn result(stage: Stage, predicate: &Value) -> String {
-    let text = |member: &str| predicate.get(member).and_then(Value::as_str).unwrap_or("unknown").to_lowercase();
+    let text =
+        |member: &str| predicate.get(member).and_then(Value::as_str).unwrap_or("unknown").to_lowercase();
     match stage {
         Stage::Bake => "baked".to_owned(),
         Stage::Test => text("result"),

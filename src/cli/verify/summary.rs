@@ -7,9 +7,7 @@ use time::OffsetDateTime;
 use super::report;
 use crate::cli::exit::CliError;
 use crate::digest::Sha256;
-use crate::evidence::predicate::{
-    VERIFICATION_SUMMARY, VerificationResult, VerificationSummary, Verifier,
-};
+use crate::evidence::predicate::{VERIFICATION_SUMMARY, VerificationResult, VerificationSummary, Verifier};
 use crate::evidence::{Chain, ResourceDescriptor, Signer, Stage, Statement, seal};
 
 /// The URI of bakeline as a verifier.

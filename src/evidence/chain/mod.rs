@@ -348,9 +348,10 @@ fn check_files(chain: &Chain, files: &BTreeMap<String, Sha256>) -> Result<(), Ch
     }
     let last = chain.last();
     let extra = |path: &&String| path.starts_with(STATEMENTS) || !last.link.files.contains_key(*path);
-    files.keys().find(extra).map_or(Ok(()), |path| {
-        Err(ChainError::new(&last.path(), Refusal::FileExtra { path: path.clone() }))
-    })
+    files
+        .keys()
+        .find(extra)
+        .map_or(Ok(()), |path| Err(ChainError::new(&last.path(), Refusal::FileExtra { path: path.clone() })))
 }
 
 #[cfg(test)]

@@ -7,8 +7,9 @@ use time::OffsetDateTime;
 use crate::digest::Sha256;
 use crate::evidence::dsse::EnvelopeError;
 use crate::evidence::link::Stage;
+use crate::evidence::purpose::Purpose;
 use crate::evidence::statement::StatementError;
-use crate::evidence::trust::{Purpose, VerifyError};
+use crate::evidence::trust::VerifyError;
 
 /// Why a chain was refused, and the file of the statement at fault.
 #[derive(Debug)]

@@ -1,8 +1,8 @@
 mod bytes;
+mod changed_after_signing;
+mod changed_before_signing;
 mod golden;
 mod payload;
-mod changed_before_signing;
-mod changed_after_signing;
 
 use super::super::testing::{Case, Previous, START, golden_signer, image, new_signer, statement};
 use super::*;

@@ -20,8 +20,8 @@ pub use cleanup_plan::{
     CLEANUP_PLAN, CleanupPlan, PlanTarget, PlannedAction, PlannedContainer, PlannedImage,
 };
 pub use promotion::{
-    AlarmReading, AutoScalingGroupChange, Canary, CanaryVerdict, Change, Decision, DecisionAction, KayentaScore,
-    Measurement, Preflight, Promotion, PromotionOutcome, Target, Units, Wave, WaveGroup,
+    AlarmReading, AutoScalingGroupChange, Canary, CanaryVerdict, Change, Decision, DecisionAction,
+    KayentaScore, Measurement, Preflight, Promotion, PromotionOutcome, Target, Units, Wave, WaveGroup,
 };
 pub use provenance::{BuildDefinition, BuildMetadata, Builder, Provenance, RunDetails};
 pub use test_result::{TestOutcome, TestResult};

@@ -10,7 +10,10 @@ fn a_statement_is_an_in_toto_statement_with_the_link_in_its_predicate() {
     let made = statement(vec![image("eu-west-1").subject()], &link(Stage::Test)).unwrap();
     let json: Value = serde_json::from_slice(&made.to_bytes().unwrap()).unwrap();
     assert_eq!(json["_type"], "https://in-toto.io/Statement/v1");
-    assert_eq!(json["subject"][0]["digest"]["bakeline_imageIdentityV1"], image("eu-west-1").digest().to_string());
+    assert_eq!(
+        json["subject"][0]["digest"]["bakeline_imageIdentityV1"],
+        image("eu-west-1").digest().to_string()
+    );
     assert_eq!(json["predicateType"], "https://in-toto.io/attestation/test-result/v0.1");
     assert_eq!(json["predicate"]["result"], "PASSED");
     assert_eq!(json["predicate"]["passedTests"][0], "smoke");

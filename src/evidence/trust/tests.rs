@@ -4,6 +4,7 @@ use time::macros::datetime;
 use super::super::testing::{Case, image, new_signer, statement};
 use super::*;
 use crate::evidence::layout;
+use crate::evidence::link::Stage;
 use crate::evidence::signer::seal;
 
 const PEM: &str = "-----BEGIN PUBLIC KEY-----\\nMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEc8OPV42M5SfOmx9BGzKEwFgqDL6w\\nXw==\\n-----END PUBLIC KEY-----\\n";
@@ -58,8 +59,9 @@ fn every_mistake_is_refused_with_line_and_column() {
     let key =
         |name: &str, rest: &str| format!("  - name: {name}\n    public_key: \"{}\"\n    {rest}\n", pem());
     let other = new_signer().public_key().to_pem().replace('\n', "\\n");
-    let second =
-        |name: &str, pem: &str| format!("  - name: {name}\n    public_key: \"{pem}\"\n    may_sign: [bake]\n");
+    let second = |name: &str, pem: &str| {
+        format!("  - name: {name}\n    public_key: \"{pem}\"\n    may_sign: [bake]\n")
+    };
     let first = format!("version: 1\nkeys:\n{}", key("a", "may_sign: [bake]"));
     for (text, why) in [
         (String::new(), "trust root"),
@@ -106,7 +108,8 @@ fn every_mistake_is_refused_with_line_and_column() {
 #[test]
 fn an_error_about_a_key_does_not_quote_it() {
     let private = include_str!("../../../tests/golden/evidence/keys/p256-pkcs8.pem").replace('\n', "\\n");
-    let text = format!("version: 1\nkeys:\n  - name: a\n    public_key: \"{private}\"\n    may_sign: [bake]\n");
+    let text =
+        format!("version: 1\nkeys:\n  - name: a\n    public_key: \"{private}\"\n    may_sign: [bake]\n");
     let error = TrustRoot::parse(&text).unwrap_err();
     let text = format!("{error} {error:?}");
     assert!(text.contains("PRIVATE KEY") && !text.contains("MIGH"), "{text}");

@@ -5,7 +5,7 @@ use super::{Rules, clock, seconds};
 use crate::spec::promote::Promote;
 use crate::spec::promote::cloudwatch::SideMetric;
 use crate::spec::promote::judge::{Effect, Harm, Judge, JudgeMetric, Measured};
-use crate::spec::shape::dotted;
+use crate::spec::words::dotted;
 use crate::spec::yaml::member;
 
 const JUDGE: &str = "/promote/analysis/judge";

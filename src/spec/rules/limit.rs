@@ -5,8 +5,8 @@ use crate::spec::problem::{nearest, quoted};
 use crate::spec::promote::cloudwatch::CloudWatch;
 use crate::spec::promote::limit::Limit;
 use crate::spec::promote::placeholder;
-use crate::spec::shape::dotted;
 use crate::spec::span::Span;
+use crate::spec::words::dotted;
 use crate::spec::yaml::member;
 
 impl Rules<'_> {

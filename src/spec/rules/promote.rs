@@ -3,8 +3,8 @@
 use super::{Rules, clock, seconds};
 use crate::spec::promote::Promote;
 use crate::spec::promote::target::Target;
-use crate::spec::shape::dotted;
 use crate::spec::span::Span;
+use crate::spec::words::dotted;
 use crate::spec::yaml::member;
 
 /// The way of a promotion, as the rules see it.
@@ -99,6 +99,16 @@ impl Rules<'_> {
                 "remove it, or write blue_green in place of rolling",
             ),
             _ => {}
+        }
+        let steps = promote.blue_green.iter().flat_map(|way| way.steps.iter().enumerate());
+        for (index, _) in steps.filter(|(_, step)| step.hold.is_some()) {
+            let pointer = format!("/promote/blue_green/steps/{index}/hold");
+            self.broken(
+                &pointer,
+                format!("{} is not supported yet for an auto_scaling_group", dotted(&pointer)),
+                "blue_green.hold for every step",
+                "remove it, or set blue_green.hold to the longest hold",
+            );
         }
     }
 

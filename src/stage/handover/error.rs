@@ -28,7 +28,9 @@ pub enum HandoverError {
         source: PathFault,
     },
     /// The spec has another name, and names a file with the name that the spec gets in the artifact.
-    #[error("{spec} names the file `{file}`, which has the path of the spec in the artifact; rename that file")]
+    #[error(
+        "{spec} names the file `{file}`, which has the path of the spec in the artifact; rename that file"
+    )]
     SpecPathTaken {
         /// The path of the spec in the source.
         spec: String,
@@ -77,13 +79,13 @@ pub enum HandoverError {
 impl ModuleError for HandoverError {
     fn class(&self) -> ErrorClass {
         match self {
-            Self::NoFile { .. }
-            | Self::Path { .. }
-            | Self::SpecPathTaken { .. }
-            | Self::NoSpec => ErrorClass::Config,
-            Self::Images { .. } | Self::TestResult(_) | Self::TestFailed { .. } | Self::OutputTaken { .. } => {
-                ErrorClass::Rejected
+            Self::NoFile { .. } | Self::Path { .. } | Self::SpecPathTaken { .. } | Self::NoSpec => {
+                ErrorClass::Config
             }
+            Self::Images { .. }
+            | Self::TestResult(_)
+            | Self::TestFailed { .. }
+            | Self::OutputTaken { .. } => ErrorClass::Rejected,
             Self::Statement { .. } => ErrorClass::Bug,
         }
     }

@@ -178,7 +178,7 @@ fn an_invalid_job_document_is_refused_with_the_position_of_the_mistake() {
     wrong.extend(differences(
         "nothing",
         &bakeline(&["run", "nowhere.json"], &[]),
-        65,
+        66,
         &["nowhere.json"],
     ));
     wrong.extend(differences(

@@ -1,4 +1,4 @@
-//! One request's way through: who asks, what goes wrong, the service, the record.
+//! How one request is answered: authenticate the caller, apply a fault, call the service, record the call.
 
 use std::borrow::Cow;
 use std::io::Read as _;

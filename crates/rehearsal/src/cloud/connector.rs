@@ -1,4 +1,4 @@
-//! The seam to the SDKs: a connector without sockets.
+//! An HTTP connector for the AWS SDKs that needs no sockets.
 
 use aws_smithy_runtime_api::client::http::{
     HttpConnector, HttpConnectorFuture, SharedHttpClient, SharedHttpConnector, http_client_fn,

@@ -1,4 +1,4 @@
-//! Whether a caller's key is known and still good, and how each service refuses one that is not.
+//! Authentication: whether an access key is known and valid, and how each service refuses one that is not.
 
 use super::super::call::ApiError;
 use super::super::services::sts::Principal;

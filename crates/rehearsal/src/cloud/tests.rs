@@ -1,4 +1,4 @@
-//! What becomes of calls that meet faults, and what is recorded of them.
+//! Calls that meet faults: their outcome and their record.
 
 use std::time::Duration;
 

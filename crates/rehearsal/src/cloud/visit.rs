@@ -1,4 +1,4 @@
-//! Connections to what runs in the embedded AWS: the ports of containers.
+//! TCP connections to containers that run in the embedded AWS.
 
 use std::convert::Infallible;
 use std::io;

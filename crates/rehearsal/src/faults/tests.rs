@@ -1,4 +1,4 @@
-//! Which call meets which fault.
+//! Which calls meet a fault.
 
 use proptest::prelude::*;
 

@@ -1,4 +1,4 @@
-//! Scenario files: what they may say, and what is refused with which hint.
+//! Scenario files: valid ones, and the errors and hints of invalid ones.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The EBS direct APIs, as far as they read snapshots. What is on the snapshots, EC2 knows.
+//! The EBS direct APIs that read snapshots. The snapshots' blocks are part of EC2's state.
 
 use std::time::Duration;
 

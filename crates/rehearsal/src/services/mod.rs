@@ -1,4 +1,4 @@
-//! One folder or file a service. A handler is a function of (world, call); what happens later is an event.
+//! The services, one folder or file each. A handler is a function of the world and a call; later effects are scheduled events.
 
 pub mod autoscaling;
 pub mod cloudwatch;

@@ -1,4 +1,4 @@
-//! Lists cut into pages: a page token is the offset of the next item.
+//! Pagination: a page token is the offset of the next item.
 
 /// One page of `items` and the token of the page after it; `None` when `token` was never handed out.
 pub(crate) fn page<T>(items: Vec<T>, token: Option<&str>, size: usize) -> Option<(Vec<T>, Option<String>)> {

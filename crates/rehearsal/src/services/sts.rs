@@ -1,4 +1,4 @@
-//! Security Token Service: who an access key is, and the temporary keys handed out.
+//! Security Token Service: principals of access keys, and temporary credentials.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -82,7 +82,7 @@ pub fn principal(world: &World, access_key: &str) -> Option<Principal> {
     world.sts.keys.get(access_key).map(|issued| issued.principal.clone())
 }
 
-/// The full credentials of an access key, for whoever checks signatures.
+/// The full credentials of an access key, to verify signatures.
 #[must_use]
 pub fn credentials<'w>(world: &'w World, access_key: &str) -> Option<&'w Credentials> {
     world.sts.keys.get(access_key).map(|issued| &issued.credentials)

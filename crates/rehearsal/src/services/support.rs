@@ -1,4 +1,4 @@
-//! What the fleet's services share: refusals, paging, tags, filters, dates, and careful numbers.
+//! Shared parts of several services: errors, pagination, tags, filters, dates and number conversions.
 
 use std::collections::BTreeMap;
 
@@ -113,7 +113,7 @@ pub fn wildcard(pattern: &str, text: &str) -> bool {
     pattern.get(p..).is_none_or(|rest| rest.iter().all(|c| *c == '*'))
 }
 
-/// One page of `items` and the token of the next. A token is the offset of the page it stands for.
+/// One page of `items` and the token of the next. A token is the offset of its page.
 ///
 /// # Errors
 /// `code` when the token was not one of ours.

@@ -1,4 +1,4 @@
-//! A world to try services in: calls as JSON, time by the second.
+//! A world for unit tests of services: calls as JSON, time in seconds.
 #![allow(clippy::needless_pass_by_value, reason = "`json!` values are written where they are used")]
 
 use std::time::Duration;

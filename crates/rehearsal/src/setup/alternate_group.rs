@@ -1,4 +1,4 @@
-//! A second group beside the one in production, behind the same listener, for services whose two groups take turns.
+//! The alternate group of a blue/green promotion, behind the same listener as the group in production.
 
 use serde_json::json;
 
@@ -15,7 +15,7 @@ pub(super) struct First<'a> {
 }
 
 impl Fixtures<'_> {
-    /// An empty group of the same template, whose own target group stands beside the first one's with the weight 0.
+    /// Creates an empty group of the same template, with its own target group at weight 0 beside the first one's.
     pub(super) fn create_alternate_group(&mut self, name: &str, first: First<'_>) -> Result<(), SetupError> {
         let made = self.ask(
             "elbv2",

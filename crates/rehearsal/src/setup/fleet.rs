@@ -1,4 +1,4 @@
-//! The service in production: its images, its group, and what watches it.
+//! The service in production: its images, its Auto Scaling group and its alarms.
 
 use std::time::Duration;
 
@@ -101,7 +101,7 @@ impl Fixtures<'_> {
         ec2::register_image(&mut self.world, image)
     }
 
-    /// The service's group in a region, and what it stands on: a subnet, a template of the image, and a target group.
+    /// The service's group in a Region, with its subnet, launch template and target group.
     pub(super) fn group_on(
         &mut self,
         image: &str,

@@ -1,4 +1,4 @@
-//! What a bake finds in Image Builder: a pipeline that exists, or the configurations, the parent image and the repositories
+//! Image Builder's fixtures: an image pipeline, or the configurations, the parent image and the repositories
 //! of a recipe.
 
 use std::collections::BTreeMap;

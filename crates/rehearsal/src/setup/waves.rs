@@ -8,7 +8,7 @@ use super::{Fleet, WaveGroups, Fixtures, SetupError};
 const INSTANCES: usize = 2;
 
 impl Fixtures<'_> {
-    /// Groups on the current image. In the service's own region they stand behind its load balancer; in another one they
+    /// Groups on the current image. In the service's own Region they use its load balancer; in another one they
     /// have one of their own, with its alarms.
     pub(super) fn create_wave_groups(
         &mut self,

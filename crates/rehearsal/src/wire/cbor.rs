@@ -1,4 +1,4 @@
-//! Smithy RPC v2 CBOR: the operation in the path, CBOR both ways. What `CloudWatch`'s clients speak today.
+//! Smithy RPC v2 CBOR: the operation in the path, CBOR both ways. Current `CloudWatch` clients use it.
 
 use bytes::Bytes;
 use ciborium::Value as Cbor;

@@ -1,4 +1,4 @@
-//! Refusals as bytes: the body, the headers and the status each protocol gives an error.
+//! Encoding of errors: body, headers and status in each protocol.
 
 use bytes::Bytes;
 use http::{HeaderValue, Response};
@@ -70,7 +70,7 @@ pub fn encode(model: &Model, protocol: Protocol, error: &ApiError, request_id: &
     }
 }
 
-/// A refusal of S3, for what is refused before S3's own wire layer sees the request.
+/// An error of S3 for a request that does not reach S3's own wire layer.
 #[must_use]
 pub fn encode_s3(error: &ApiError, request_id: &str) -> Response<Bytes> {
     let escape = |text: &str| quick_xml::escape::escape(text).into_owned();

@@ -1,4 +1,4 @@
-//! The request bodies of awsQuery and ec2Query: dotted names that spell out a tree.
+//! Request bodies of awsQuery and ec2Query: a tree as dotted names.
 
 use std::collections::BTreeMap;
 

@@ -24,7 +24,7 @@ pub(super) fn decode<'m>(
     Ok(((named.0, named.1), object(body)?))
 }
 
-/// A JSON object; no body at all stands for an empty one.
+/// A JSON object; an empty body is an empty object.
 pub(super) fn object(body: &Bytes) -> Result<Map<String, Value>, ApiError> {
     if body.is_empty() {
         return Ok(Map::new());

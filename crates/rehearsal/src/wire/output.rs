@@ -1,5 +1,5 @@
-//! Holds an answer against the model before it is written: a handler that answers what AWS could not is a bug
-//! of the embedded AWS, and says so at once.
+//! Validates a response against the model before it is encoded: a response that AWS cannot give is a bug
+//! of the embedded AWS.
 
 use serde_json::{Map, Value};
 

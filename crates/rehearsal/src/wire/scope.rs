@@ -1,4 +1,4 @@
-//! Who asks whom: the `SigV4` credential scope of a request, from its header or a presigned address.
+//! The `SigV4` credential scope of a request, from its header or a presigned URL.
 
 use http::request::Parts;
 

@@ -1,4 +1,4 @@
-//! Each protocol against the SDK that speaks it: what the client sent is what a handler reads, what the handler
+//! Each protocol against the SDK that uses it: a handler reads what the client sent, and what the handler
 //! answers is what the client reads.
 
 use std::sync::{Arc, Mutex};

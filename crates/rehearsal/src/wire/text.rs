@@ -1,4 +1,4 @@
-//! Small conversions every protocol shares: percent encoding, base64, dates, whole numbers.
+//! Conversions that several protocols share: percent encoding, base64, dates, integers.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

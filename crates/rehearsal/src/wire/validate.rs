@@ -1,4 +1,4 @@
-//! Holds an input against its model, and says what is wrong in the service's own words.
+//! Validates an input against its model, with the service's own error messages.
 
 use serde_json::{Map, Value};
 
@@ -9,7 +9,7 @@ use super::text;
 /// More findings than this are not collected: one refusal names only so many.
 const MOST_FINDINGS: usize = 10;
 
-/// A longer enumeration is a catalogue that grows, such as of instance types: its own operation says what is missing.
+/// A longer enumeration is a growing catalog, such as instance types: the operation itself validates it.
 const LONGEST_CLOSED: usize = 200;
 
 /// How a family of services words its refusals.

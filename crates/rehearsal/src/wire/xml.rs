@@ -1,4 +1,4 @@
-//! XML answers, written along the model.
+//! Encoding of XML responses after the model.
 
 use bytes::Bytes;
 use quick_xml::Writer;

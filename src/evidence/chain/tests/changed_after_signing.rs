@@ -68,7 +68,12 @@ const ROWS: &[Row] = &[
         "statements/03-promote.dsse.json",
         "replays bake",
     ),
-    ("not an envelope", |_, f| f[0].1 = b"{}".to_vec(), "statements/01-bake.dsse.json", "not a DSSE envelope"),
+    (
+        "not an envelope",
+        |_, f| f[0].1 = b"{}".to_vec(),
+        "statements/01-bake.dsse.json",
+        "not a DSSE envelope",
+    ),
     ("empty", |_, f| f[0].1.clear(), "statements/01-bake.dsse.json", "not a DSSE envelope"),
     (
         "unsigned",

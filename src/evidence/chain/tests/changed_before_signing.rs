@@ -8,7 +8,12 @@ type Row = (&'static str, fn(&mut Case), Stage, &'static str);
 
 /// Each row: the name of the change, the change, the stage whose statement is at fault, and a part of the message.
 const ROWS: &[Row] = &[
-    ("signed by an untrusted key", |c| c.drafts[0].signer = 3, Stage::Bake, "which the trust root does not have"),
+    (
+        "signed by an untrusted key",
+        |c| c.drafts[0].signer = 3,
+        Stage::Bake,
+        "which the trust root does not have",
+    ),
     (
         "signed by a key for another stage",
         |c| c.drafts[1].signer = 0,

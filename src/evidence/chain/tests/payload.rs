@@ -26,7 +26,11 @@ const ROWS: &[Row] = &[
         |s| s["predicate"]["bakeline_chain"]["run"]["system"] = "other".into(),
         "not a link of a chain",
     ),
-    ("a link without a service", |s| s["predicate"]["bakeline_chain"]["service"] = serde_json::Value::Null, "not a link of a chain"),
+    (
+        "a link without a service",
+        |s| s["predicate"]["bakeline_chain"]["service"] = serde_json::Value::Null,
+        "not a link of a chain",
+    ),
     (
         "another stage's predicate",
         |s| s["predicateType"] = "https://bakeline.dev/attestation/cleanup/v1".into(),

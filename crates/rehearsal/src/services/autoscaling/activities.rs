@@ -1,4 +1,4 @@
-//! Scaling activities: what a group did, and why.
+//! Scaling activities: a group's launches and terminations, with their causes.
 
 use serde::Deserialize;
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! What a group launches from: a launch template, a mixed instances policy, or a launch configuration.
+//! Launch settings of a group: a launch template, a mixed instances policy, or a launch configuration.
 
 use serde::Deserialize;
 use serde_json::{Value, json};

@@ -69,7 +69,7 @@ pub(super) fn set_protection(world: &mut World, call: &Call) -> Answer {
     Ok(json!({}))
 }
 
-/// Changes a group that has to be out of the world's hands meanwhile.
+/// Removes a group from the world, changes it, and puts it back.
 fn with_group<T>(
     world: &mut World,
     key: &Key,

@@ -1,4 +1,4 @@
-//! Looking after a group: health, replacement, capacity. Every look leads from what is to what should be.
+//! Reconciliation of a group: health, replacement and capacity, from the observed to the desired state.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use super::{Key, refresh, wake};
 /// How long after a failed launch the next is tried.
 const RETRY_AFTER: Duration = Duration::from_mins(1);
 
-/// One look at a group.
+/// Reconciles a group once.
 pub(super) fn look_after(world: &mut World, key: &Key, now: Time) {
     let Some(mut group) = world.autoscaling.groups.remove(key) else { return };
     let mut again: Vec<Time> = Vec::new();
@@ -158,7 +158,7 @@ pub(super) fn leave(world: &mut World, group: &mut Group, id: &str, cause: &str)
     Some(activity)
 }
 
-/// Launches what is missing, or takes out what is too much.
+/// Launches missing instances, or removes surplus ones.
 fn keep_capacity(world: &mut World, group: &mut Group, target: usize, now: Time) {
     let live = group.live();
     if live < target {

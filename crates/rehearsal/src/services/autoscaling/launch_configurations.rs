@@ -1,4 +1,4 @@
-//! Launch configurations: what templates replaced. They can be made and shown; groups refer to them by name.
+//! Launch configurations, the predecessors of launch templates: created and described; groups refer to them by name.
 
 use serde_json::{Value, json};
 

@@ -59,7 +59,7 @@ pub struct State {
     groups: BTreeMap<Key, Group>,
     /// Which group an instance belongs to.
     owners: BTreeMap<String, Key>,
-    /// When each group will be looked at next.
+    /// When each group is reconciled next.
     wakes: BTreeMap<Key, Time>,
     launch_configurations: Vec<(Place, Value)>,
     /// What groups did that are deleted.
@@ -169,7 +169,7 @@ pub(super) fn alarms_changed(world: &mut World) {
     }
 }
 
-/// Has a group looked at by `at`; an earlier look that is planned already will plan the next itself.
+/// Schedules a reconciliation of a group at `at`, unless an earlier one is scheduled: that one schedules the next.
 fn wake(world: &mut World, key: &Key, at: Time) {
     if world.autoscaling.wakes.get(key).is_some_and(|planned| *planned <= at) {
         return;

@@ -1,4 +1,4 @@
-//! An instance refresh: its states, and what each look at it decides.
+//! An instance refresh: its states, and what each reconciliation decides.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -93,14 +93,14 @@ pub struct Refresh {
     pub(super) wait_for_transitions: bool,
 }
 
-/// `RollbackDetails`, with what is needed to tell the way back.
+/// `RollbackDetails`, with the data for the rollback's progress.
 #[derive(Clone, Debug)]
 pub struct Rollback {
     pub reason: String,
     pub started: Time,
     pub percent: usize,
     pub to_update: usize,
-    /// Instances to replace on the way back, at its start and now.
+    /// Instances that the rollback must replace, at its start and now.
     pub total: usize,
     pub left: usize,
 }
@@ -399,7 +399,7 @@ impl Refresh {
         }
     }
 
-    /// Starts the way back. The caller has checked that there is one.
+    /// Starts the rollback. The caller has checked that the refresh can be rolled back.
     pub(super) fn turn_back(&mut self, group: &Group, now: Time, reason: String) {
         let made = Some(MadeBy { refresh: self.id.clone(), back: false });
         let total = group

@@ -1,4 +1,4 @@
-//! How far a rolling replacement may go right now: pure arithmetic over counts.
+//! How many instances a rolling replacement may launch and terminate now, computed from counts.
 
 use super::super::support::percent_up;
 

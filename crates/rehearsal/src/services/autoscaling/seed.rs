@@ -1,4 +1,4 @@
-//! What the set-up puts in place: groups in full service, launch configurations, warm pools.
+//! Fixtures: groups in service, launch configurations and warm pools that exist when a rehearsal starts.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -138,7 +138,7 @@ pub fn seed_group(world: &mut World, new: NewGroup) {
     wake(world, &key, now);
 }
 
-/// A group as it stands, for looking at from outside.
+/// A group's present state, for tests and reports.
 #[must_use]
 pub fn group<'a>(world: &'a World, account: &str, region: &str, name: &str) -> Option<&'a Group> {
     world.autoscaling.groups.get(&(Place::new(account, region), name.to_owned()))

@@ -1,4 +1,4 @@
-//! Groups keep their capacity; refreshes keep their promises.
+//! Groups keep their capacity; instance refreshes follow their documentation.
 
 use std::time::Duration;
 

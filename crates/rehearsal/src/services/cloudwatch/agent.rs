@@ -1,4 +1,4 @@
-//! What an agent on every instance publishes of what the instance does: metrics by Auto Scaling group and by instance.
+//! Metrics that an agent on every instance publishes, by Auto Scaling group and by instance.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

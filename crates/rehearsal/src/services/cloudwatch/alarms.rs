@@ -1,4 +1,4 @@
-//! Alarms: what they watch, and how their state follows from it each minute.
+//! Metric alarms, and their evaluation each minute.
 
 use std::collections::BTreeMap;
 
@@ -127,7 +127,7 @@ impl Missing {
     }
 }
 
-/// Datapoints looked at beyond the evaluation periods, to make up for missing ones.
+/// Datapoints read beyond the evaluation periods, to replace missing ones.
 const LOOKED_BACK: usize = 2;
 
 impl Alarm {

@@ -1,11 +1,11 @@
-//! Metric math, as far as the world needs it: `+ - * /`, parentheses, numbers, ids and `FILL(id, number)`.
+//! Metric math, the supported part: `+ - * /`, parentheses, numbers, ids and `FILL(id, number)`.
 
 use std::collections::BTreeMap;
 
 /// Values by the start of their period, in epoch milliseconds.
 pub type Series = BTreeMap<i64, f64>;
 
-/// What an expression comes to.
+/// The value of an expression.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
     Number(f64),

@@ -1,4 +1,4 @@
-//! What a metric is: its name, its samples, and the statistics drawn from them.
+//! A metric: its name, its samples, and statistics of them.
 
 use std::collections::BTreeMap;
 

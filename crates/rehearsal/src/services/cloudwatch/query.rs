@@ -175,7 +175,7 @@ pub fn samples(world: &World, here: &Place, key: &MetricKey, start: i64, end: i6
 /// The values of one query over the periods of `period` seconds that begin at `starts`.
 ///
 /// # Errors
-/// `ValidationError` when the query comes to a plain number.
+/// `ValidationError` when the value of the query is a plain number.
 pub fn series(
     world: &World,
     here: &Place,

@@ -1,4 +1,4 @@
-//! Metrics add up; alarms follow them; queries answer as CloudWatch does.
+//! Metrics, alarms and queries behave as CloudWatch documents.
 #![allow(clippy::needless_pass_by_value, reason = "`json!` values are written where they are used")]
 
 use serde_json::{Value, json};

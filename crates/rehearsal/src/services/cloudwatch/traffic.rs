@@ -1,4 +1,4 @@
-//! The traffic through target groups, minute by minute, and the metrics AWS would publish of it.
+//! Traffic through target groups, minute by minute, and the metrics that AWS publishes about it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

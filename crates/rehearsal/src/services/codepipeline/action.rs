@@ -1,4 +1,4 @@
-//! One action's life: started, then done by the job queue, by an approver, or by itself.
+//! The life cycle of an action: started, then finished by a job, by an approver, or by itself.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -202,7 +202,7 @@ pub(super) fn fail(world: &mut World, at: Time, execution_id: &str, run_id: &str
     flow::settle(world, at, execution_id);
 }
 
-/// Ends the runs under way without telling whoever works on them.
+/// Ends the action executions in progress without a notice to their workers.
 pub(super) fn abandon(world: &mut World, at: Time, execution_id: &str) {
     let Some(execution) = world.codepipeline.executions.get_mut(execution_id) else { return };
     let mut abandoned = Vec::new();

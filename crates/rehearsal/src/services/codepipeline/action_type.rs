@@ -73,7 +73,7 @@ impl ActionType {
         self.inputs.maximum_count > 0 || self.outputs.maximum_count > 0
     }
 
-    /// The page where an external execution can be looked at, when the type names one.
+    /// The web page of an external execution, when the action type names one.
     pub(super) fn execution_url(&self, external_id: &str) -> Option<String> {
         let template = self.settings.as_ref()?.get("executionUrlTemplate")?.as_str()?;
         Some(template.replace("{ExternalExecutionId}", external_id))

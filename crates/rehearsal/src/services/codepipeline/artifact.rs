@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::super::super::ids::Ids;
 
-/// An artifact's place. Whether an object is there is the business of whoever writes it.
+/// An artifact's location. The object may not exist yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Artifact {
     pub name: String,

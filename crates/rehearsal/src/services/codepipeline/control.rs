@@ -1,4 +1,4 @@
-//! Executions started, stopped, retried and rolled back, by hand or by what a stage declares.
+//! Starting, stopping, retrying and rolling back executions, by a call or by a stage's declaration.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! A pipeline's structure as it is declared. Members this world gives no meaning to are kept as they came.
+//! A pipeline's declared structure. Members without an effect here are kept unchanged.
 
 use std::collections::BTreeMap;
 

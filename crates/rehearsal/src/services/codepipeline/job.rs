@@ -259,7 +259,7 @@ fn data(world: &mut World, job: &Job) -> Value {
     if let Some(token) = &job.continuation_token {
         data["continuationToken"] = token.as_str().into();
     }
-    // The pipeline's service role stands behind the credentials; the session name tells them apart.
+    // The credentials belong to the pipeline's service role; the session name distinguishes them.
     let role = execution.declaration.role_arn.rsplit('/').next().unwrap_or("codepipeline").to_owned();
     let live = run.status == ActionStatus::InProgress;
     let wanted = action_type::find(world, &job.account, &job.region, &job.type_id)

@@ -138,7 +138,7 @@ pub enum Event {
     Timeout { execution: String, run: String },
 }
 
-/// An execution by its id, for whoever reports on a rehearsal.
+/// An execution by its id, for reports on a rehearsal.
 #[must_use]
 pub fn execution<'w>(world: &'w World, id: &str) -> Option<&'w Execution> {
     world.codepipeline.executions.get(id)

@@ -91,7 +91,7 @@ pub(super) fn success(world: &mut World, call: &Call) -> Answer {
     Ok(json!({}))
 }
 
-/// Keeps what a worker told about its work.
+/// Stores the execution details of a job's result.
 fn note(world: &mut World, call: &Call, execution: &str, run: &str, details: Option<Details>) {
     let Some(details) = details else { return };
     let Some(execution) = world.codepipeline.executions.get(execution) else { return };

@@ -1,4 +1,4 @@
-//! Whether a declared pipeline can exist: the structure rules of the user guide's "Pipeline structure reference".
+//! Validation of a declared pipeline: the structure rules of the user guide's "Pipeline structure reference".
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! What is written on a snapshot: sparse blocks, of zeros or of noise.
+//! The content of a snapshot: sparse blocks of zeros or of pseudo-random bytes.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ pub const BLOCKS_PER_GIB: u32 = 2048;
 pub enum Fill {
     /// Zeros: it reads as a block that was never written.
     Zeros,
-    /// Noise that a seed tells.
+    /// Pseudo-random bytes from a seed.
     Noise(u64),
 }
 
@@ -42,7 +42,7 @@ impl Fill {
 pub struct Blocks(Arc<BTreeMap<u32, Fill>>);
 
 impl Blocks {
-    /// The blocks of a volume on which little is written; which, its name tells.
+    /// A few written blocks of a volume; the volume's name is the seed.
     pub(super) fn named(name: &str) -> Self {
         let seed = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
             (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)

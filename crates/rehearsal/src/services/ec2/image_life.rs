@@ -1,4 +1,4 @@
-//! What an owner does with an image: share, deprecate, disable, protect, deregister.
+//! The life cycle of an image: share, deprecate, disable, protect, deregister.
 
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ struct OfImage {
     with_cooldown: bool,
 }
 
-/// `DeregisterImage`. Snapshots that another registered image stands on are `skipped`.
+/// `DeregisterImage`. Snapshots that another registered image uses are `skipped`.
 pub(super) fn deregister(world: &mut World, call: &Call) -> Answer {
     let input: OfImage = call.parse()?;
     let now = call.now;

@@ -1,4 +1,4 @@
-//! Images: what they are, how they come to be (registered by the set-up, from an instance, by copy).
+//! Images, and their creation: by a fixture, from an instance, or as a copy.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -107,7 +107,7 @@ pub struct NewImage {
     pub behavior: InstanceBehavior,
     /// How long it stays `pending`.
     pub available_after: Duration,
-    /// How many snapshots stand behind it.
+    /// How many snapshots it has.
     pub snapshots: usize,
     pub disk: Disk,
 }
@@ -191,7 +191,7 @@ pub fn write_volume(world: &mut World, image: &str, volume: usize, blocks: Block
     }
 }
 
-/// Lets `image` stand on the snapshots of `other` as well as its own.
+/// Makes `image` use the snapshots of `other` as well as its own.
 pub fn share_snapshots(world: &mut World, image: &str, other: &str) {
     let shared = world.ec2.images.get(other).map(|i| i.snapshots.clone()).unwrap_or_default();
     if let Some(image) = world.ec2.images.get_mut(image) {

@@ -1,4 +1,4 @@
-//! An instance's life: pending, running, its status checks, stopping and its end.
+//! The life cycle of an instance: pending, running, status checks, stopping, terminated.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -120,7 +120,7 @@ impl Instance {
     }
 }
 
-/// Enters what a new instance will live through.
+/// Schedules the state changes of a new instance.
 pub(super) fn begin(world: &mut World, id: &str, at: Time, behavior: &InstanceBehavior) {
     enter(world, at + RUNNING_AFTER, Event::Running(id.to_owned()));
     enter_checks(world, id, at, behavior);
@@ -203,7 +203,7 @@ fn change(world: &mut World, id: &str, act: impl FnOnce(&mut Instance) -> bool) 
     act(instance).then(|| id.to_owned())
 }
 
-/// Load balancers and groups look at instances of theirs that changed.
+/// Notifies load balancers and groups of a changed instance.
 fn tell(world: &mut World, id: &str) {
     elbv2::instance_changed(world, id);
     autoscaling::instance_changed(world, id);

@@ -1,4 +1,4 @@
-//! EC2: instances, images, snapshots, launch templates, tags and the little network they need.
+//! EC2: instances, images, snapshots, launch templates, tags, subnets and security groups.
 
 mod blocks;
 mod fleets;

@@ -1,4 +1,4 @@
-//! The Recycle Bin: what a retention rule keeps of images and snapshots after they are gone.
+//! The Recycle Bin: images and snapshots that a retention rule keeps after their deletion.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -9,7 +9,7 @@ use super::super::support::{Place, page, present, refuse};
 use super::super::{imagebuilder, ssm};
 use super::place;
 
-/// Newest versions of a launch template looked at when `version-depth` is not given.
+/// How many of the newest launch template versions are searched without `version-depth`.
 const DEFAULT_DEPTH: usize = 10;
 const TYPES: &[&str] = &[
     "ec2:Instance",

@@ -1,4 +1,4 @@
-//! Snapshots: what stands behind images.
+//! Snapshots of EBS volumes.
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -45,7 +45,7 @@ pub(super) fn add(world: &mut World, image: &str, new: &NewImage) -> String {
     id
 }
 
-/// The registered image that stands on a snapshot, other than `except`.
+/// The registered image, other than `except`, that uses a snapshot.
 pub(super) fn used_by<'a>(world: &'a World, id: &str, except: Option<&str>) -> Option<&'a str> {
     world
         .ec2

@@ -18,7 +18,7 @@ struct Change {
     tags: Vec<Tag>,
 }
 
-/// The kind of resource an id stands for, with the code EC2 answers when there is none of that id.
+/// The resource type of an id, with EC2's error code for an id that does not exist.
 fn kind(id: &str) -> (&'static str, &'static str) {
     match id.split('-').next().unwrap_or_default() {
         "i" => ("instance", "InvalidInstanceID.NotFound"),

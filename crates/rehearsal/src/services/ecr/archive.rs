@@ -1,4 +1,4 @@
-//! The archive: what lies there cannot be pulled, and comes back within twenty minutes.
+//! The archive storage class: an archived image cannot be pulled; restoring it takes up to twenty minutes.
 
 use serde::Deserialize;
 use serde_json::json;

@@ -1,4 +1,4 @@
-//! Deleting images: by tag, or by digest with all tags; what cannot be deleted is a failure of an answer that succeeds.
+//! Deleting images: by tag, or by digest with all tags; failures are listed in a successful response.
 
 use serde::Deserialize;
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! Images as the API shows them, and their manifests, whose reading is a pull.
+//! `DescribeImages`, `ListImages` and `BatchGetImage`, which counts as a pull.
 
 use serde::Deserialize;
 use serde_json::{Value, json};

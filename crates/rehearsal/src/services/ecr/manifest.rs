@@ -1,4 +1,4 @@
-//! What ECR reads of a manifest.
+//! The parts of an image manifest that ECR reads.
 
 use serde::Deserialize;
 use serde_json::{Value, json};

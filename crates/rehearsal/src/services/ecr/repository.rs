@@ -197,7 +197,7 @@ pub(super) fn tags(world: &World, call: &Call) -> Answer {
     Ok(json!({ "tags": tag_list(&repository.resource_tags) }))
 }
 
-/// A repository that stands from the beginning; tags may move.
+/// Fixture: a repository with mutable tags.
 pub fn seed(world: &mut World, account: &str, region: &str, name: &str) {
     let now = world.now;
     world.ecr.repositories.entry((Place::new(account, region), name.to_owned())).or_insert_with(|| {

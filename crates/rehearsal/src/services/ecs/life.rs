@@ -1,4 +1,4 @@
-//! A task's life: its interface, its images, its containers, its end.
+//! The life cycle of a task: network interface, image pull, containers, stop.
 
 use std::time::Duration;
 

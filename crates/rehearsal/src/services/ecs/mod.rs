@@ -95,7 +95,7 @@ pub enum Event {
     Pulled(String),
     /// A container ends by itself.
     Exited { task: String, container: usize, code: i32 },
-    /// A health check comes to a result.
+    /// A health check has a result.
     Checked { task: String, container: usize, healthy: bool },
     /// The containers of a task that was stopped are gone.
     Killed(String),

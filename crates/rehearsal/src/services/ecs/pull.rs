@@ -1,4 +1,4 @@
-//! What a container's image is: whether it can be pulled, its digest, and how it behaves.
+//! Pulling a container image: whether it succeeds, the digest, and the image's behavior.
 
 use std::fmt::Write as _;
 

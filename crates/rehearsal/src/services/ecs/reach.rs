@@ -1,4 +1,4 @@
-//! A task from outside: what its containers say to whoever connects to its address.
+//! Connections to a task's address: which container answers, and how.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use super::super::super::world::World;
 use super::container::Container;
 use super::task::Task;
 
-/// What a connection to an address comes to.
+/// The outcome of a connection to an address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reached {
     /// Nothing has the address: packets are lost.

@@ -1,4 +1,4 @@
-//! What services do about their tasks: start what is missing, replace what is old or unhealthy, give up or turn back.
+//! Reconciliation of services: start missing tasks, replace old and unhealthy ones, fail or roll back a deployment.
 //!
 //! The rolling update of the developer guide: the new deployment's tasks are started up to the maximum, and the old
 //! ones' stopped as far as the minimum allows.

@@ -1,4 +1,4 @@
-//! Services: made, changed, deleted. What they do about their tasks is in `rollout`.
+//! Services: created, updated, deleted. `rollout` reconciles their tasks.
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};

@@ -101,7 +101,7 @@ impl Task {
         if self.is_wanted() { "RUNNING" } else { "STOPPED" }
     }
 
-    /// What its essential containers come to.
+    /// The outcome of its essential containers.
     pub(super) fn health(&self) -> Health {
         let essential = || self.containers.iter().filter(|container| container.declared.essential);
         if essential().any(|container| container.health == Health::Unhealthy) {

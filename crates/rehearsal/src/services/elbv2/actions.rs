@@ -1,4 +1,4 @@
-//! Actions of listeners and rules: checking them, and where traffic goes because of them.
+//! Actions of listeners and rules: validation, and the traffic they route.
 
 use std::collections::BTreeMap;
 

@@ -19,7 +19,7 @@ pub struct Listener {
     pub protocol: String,
     pub actions: Vec<Value>,
     pub(super) forwards: Vec<Forward>,
-    /// The rule that stands for the default actions.
+    /// The default rule, which holds the default actions.
     pub(super) default_rule: String,
 }
 

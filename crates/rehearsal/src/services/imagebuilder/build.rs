@@ -30,7 +30,7 @@ struct Start {
     tags: BTreeMap<String, String>,
 }
 
-/// A pipeline can be started by hand whether it is enabled or not.
+/// `StartImagePipelineExecution` works for enabled and disabled pipelines.
 pub(super) fn start(world: &mut World, call: &Call) -> Answer {
     let input: Start = call.parse()?;
     let arn = input.image_pipeline_arn;
@@ -316,7 +316,7 @@ pub(super) fn retry(world: &mut World, call: &Call) -> Answer {
     Ok(json!({ "imageBuildVersionArn": arn }))
 }
 
-/// Half of a phase, for whoever needs a moment inside it.
+/// Half of a phase's duration, for a moment inside it.
 #[cfg(test)]
 pub(super) fn middle_of(phase: Phase, whole: Duration) -> Duration {
     let mut before = Duration::ZERO;

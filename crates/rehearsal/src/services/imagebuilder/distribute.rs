@@ -20,7 +20,7 @@ struct Target {
     tags: BTreeMap<String, String>,
 }
 
-/// Registers the AMIs of a build that has come to be distributed. Their copies are ready before the phase ends.
+/// Registers the AMIs of a build in its distribution phase. Their copies are available before the phase ends.
 pub(super) fn register(world: &mut World, at: Time, arn: &str, takes: Duration) {
     let Some(image) = world.imagebuilder.images.get(arn) else { return };
     // A retried distribution goes on with the AMIs there are.

@@ -108,7 +108,7 @@ impl Default for Options {
 pub enum Outcome {
     Available,
     Failed(ComponentFault),
-    /// The image is made and does not come to one Region.
+    /// The image is created, and its distribution to one Region fails.
     DistributionFailed(DistributionFault),
     /// Someone else cancels it while it builds.
     Cancelled,

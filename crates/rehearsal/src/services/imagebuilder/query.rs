@@ -1,4 +1,4 @@
-//! The lists.
+//! Image Builder's list operations.
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};

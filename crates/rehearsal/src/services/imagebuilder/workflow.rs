@@ -1,4 +1,4 @@
-//! Workflow executions: how far a build's phases have come, step by step.
+//! Workflow executions: the progress of a build's phases, step by step.
 
 use std::time::Duration;
 
@@ -41,7 +41,7 @@ const TEST: Steps = &[
 const DISTRIBUTION: Steps = &[("DistributeAMI", "DistributeImage", 100)];
 const DISTRIBUTE_CONTAINER: Steps = &[("DistributeContainer", "DistributeImage", 100)];
 
-/// How a workflow stands.
+/// The status of a workflow.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Status {
     Running,

@@ -1,4 +1,4 @@
-//! Aliases: second names of keys, one account and Region each.
+//! Aliases of keys, by account and Region.
 
 use serde::Deserialize;
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! Data keys. The ciphertext stands for the key and is bound to its KMS key, but nothing here ever decrypts it.
+//! Data keys. The ciphertext is bound to its KMS key; no operation here decrypts it.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

@@ -1,4 +1,4 @@
-//! Key Management Service: P-256 signing keys that really sign, and aliases.
+//! Key Management Service: P-256 signing keys with real signatures, and aliases.
 //!
 //! Rules come from the service model 2014-11-01 and the developer guide. Symmetric keys exist by their metadata
 //! only: S3 names them, nothing is encrypted with them.

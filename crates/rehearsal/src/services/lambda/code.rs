@@ -1,4 +1,4 @@
-//! A function's code: an archive, or an image whose tag is looked up once.
+//! A function's code: an archive, or an image whose tag is resolved once.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

@@ -1,4 +1,4 @@
-//! Lambda: functions, their code, and the versions that keep it as it was.
+//! Lambda: functions, their code, and published versions, whose code does not change.
 //!
 //! Rules come from the service model 2015-03-31 and the developer guide. Functions are never invoked here.
 

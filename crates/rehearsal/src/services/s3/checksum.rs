@@ -1,4 +1,4 @@
-//! Checksums of objects: given by the caller, verified, kept, and answered again.
+//! Checksums of objects: verified, stored, and returned.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -7,7 +7,7 @@ use s3s::crypto::{Checksum as _, Crc32, Crc32c, Crc64Nvme, Md5, Sha1, Sha256};
 use s3s::dto::ChecksumType;
 use s3s::{S3Error, S3Result, s3_error};
 
-/// Checksums in base64, as they stand in headers.
+/// Checksums in base64, as headers have them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Checksums {
     pub crc32: Option<String>,

@@ -1,4 +1,4 @@
-//! Buckets and objects. The wire layer is the s3s crate; what S3 means by its calls is here.
+//! Buckets and objects. The wire layer is the s3s crate; this module has the operations' effects.
 
 mod checksum;
 mod chunked;
@@ -104,7 +104,7 @@ impl Encryption {
     #[must_use]
     pub fn key_arn(&self, bucket: &Bucket) -> Option<String> {
         let Self::Kms { key_id } = self else { return None };
-        // The managed key's id is an account's own; one fixed id stands for it here.
+        // AWS has one managed key for each account; this AWS has one fixed id.
         let id = key_id.as_deref().unwrap_or("00000000-0000-4000-8000-000000000053");
         if id.starts_with("arn:") {
             return Some(id.to_owned());

@@ -1,4 +1,4 @@
-//! What a write must fulfil, and what single objects answer.
+//! Conditions of writes, and reads of single objects.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -32,7 +32,7 @@ pub(super) fn etag(body: &[u8], encryption: &Encryption, key: &str, modified: Ti
     hex(&md5(&salted))
 }
 
-/// What the caller asked for, held against the bucket's policy.
+/// Checks a write against the bucket's policy.
 pub(super) fn encryption_of(
     bucket: &Bucket,
     algorithm: Option<&ServerSideEncryption>,
@@ -58,7 +58,7 @@ pub(super) fn encryption_of(
     Ok(encryption)
 }
 
-/// Holds a conditional write against what is there (S3 user guide, conditional writes).
+/// Checks the conditions of a write (S3 user guide, conditional writes).
 pub(super) fn check_write(
     bucket: &Bucket,
     key: &str,
@@ -126,7 +126,7 @@ pub(super) fn put(world: &mut World, input: &PutObjectInput, body: Bytes) -> S3R
     Ok(output)
 }
 
-/// The object a read is about, its conditions held.
+/// The object of a read, after its conditions are checked.
 fn readable<'w>(
     world: &'w mut World,
     bucket: &str,

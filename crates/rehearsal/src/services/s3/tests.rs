@@ -1,4 +1,4 @@
-//! S3 as the SDK sees it.
+//! S3 through the AWS SDK.
 
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region, SharedCredentialsProvider};

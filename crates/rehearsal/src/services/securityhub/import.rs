@@ -1,4 +1,4 @@
-//! `BatchImportFindings`: each finding is judged by itself.
+//! `BatchImportFindings`: each finding is imported or rejected on its own.
 
 use serde_json::{Map, Value, json};
 
@@ -11,7 +11,7 @@ use super::State;
 const SCHEMA: &str = "2018-10-08";
 /// Bytes of one finding.
 const SIZE: usize = 240 * 1024;
-/// Members that belong to whoever works on a finding: an import sets them once and changes them never.
+/// Members that belong to the customer: the first import sets them, later imports do not change them.
 const OF_THE_CUSTOMER: [&str; 4] = ["Note", "UserDefinedFields", "VerificationState", "Workflow"];
 
 pub(super) fn batch(world: &mut World, call: &Call, place: &Place) -> Value {

@@ -1,4 +1,4 @@
-//! Security Hub: findings that others import, one by one kept or refused, and how they are read again.
+//! Security Hub: importing findings, and reading them.
 //!
 //! Rules come from the service model 2018-10-26 and the user guide's pages on `BatchImportFindings` and the AWS Security
 //! Finding Format. Products, standards, insights and automation rules are not here.

@@ -1,4 +1,4 @@
-//! Commands: sent, delivered, run as the instance's image behaves, ended.
+//! The life cycle of a command: sent, delivered, run, finished.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -167,7 +167,7 @@ fn pending(instance: &str) -> Invocation {
     }
 }
 
-/// A document's name and its parameters, for the rules of an image to look at.
+/// A document's name and its parameters as one text, which an image's rules match.
 fn told(name: &str, parameters: &BTreeMap<String, Vec<String>>) -> String {
     let parameters = parameters.iter().map(|(name, values)| format!(" {name}={}", values.join(",")));
     std::iter::once(name.to_owned()).chain(parameters).collect()

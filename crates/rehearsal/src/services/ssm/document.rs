@@ -1,4 +1,4 @@
-//! Documents: which ones there are, the parameters they take, and the steps they run.
+//! Documents: their parameters and steps.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

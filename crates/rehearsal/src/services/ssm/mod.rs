@@ -97,7 +97,7 @@ pub enum Event {
     DeliveryTimeout { command: String, instance: String },
     /// A cancelled invocation has stopped.
     Cancelled { command: String, instance: String },
-    /// The image named by a new value has been looked at.
+    /// The validation of a parameter's image has finished.
     ImageChecked { account: String, region: String, name: String, version: u64 },
 }
 

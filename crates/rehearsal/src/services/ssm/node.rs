@@ -72,7 +72,7 @@ pub(super) fn find(world: &mut World, call: &Call, filters: &Value) -> Vec<Strin
         .collect()
 }
 
-/// How the instance's agent answers; `None` for what is no managed node.
+/// The agent's ping status; `None` for an instance that is no managed node.
 pub(super) fn ping(world: &mut World, id: &str, now: Time) -> Option<Ping> {
     registered(world, id, now)?;
     match ec2::instance(world, id)?.state {

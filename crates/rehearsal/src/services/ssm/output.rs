@@ -58,7 +58,7 @@ pub(super) fn write(world: &mut World, id: &str, instance: &str) {
         }
     }
     for (key, body) in objects {
-        // A bucket that is not there takes nothing, and nobody is told.
+        // Without the bucket the output is lost, and nothing reports it.
         let _ = s3::put(world, &target.bucket, &key, body, Encryption::default());
     }
 }

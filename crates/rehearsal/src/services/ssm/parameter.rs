@@ -24,7 +24,7 @@ pub(super) struct Parameter {
     pub tags: BTreeMap<String, String>,
     /// The oldest first.
     pub versions: Vec<Version>,
-    /// Values whose image is still being looked at.
+    /// Values whose image is still being validated.
     pub unchecked: Vec<Version>,
     /// The last version number given out.
     pub last: u64,

@@ -1,4 +1,4 @@
-//! `PutParameter`, and the look at images that follows it.
+//! `PutParameter`, and the validation of images that follows it.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! What is refused, and with which words.
+//! Which inputs are refused, and with which message.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! What can be declared.
+//! Validation of pipelines and action types.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! How executions move, stop, come back and meet.
+//! How executions move, stop, retry, roll back and supersede each other.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! What a job's result does.
+//! Effects of a job's result.
 
 use super::*;
 
