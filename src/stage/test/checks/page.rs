@@ -211,7 +211,7 @@ mod tests {
             ),
             (
                 vec![checked("shaky", CheckOutcome::Passed, 3, "", "")],
-                vec!["passed after retries", "1 of them after a failed attempt", "passed at attempt 3"],
+                vec!["passed after retries", "1 of them after a retry", "passed in attempt 3"],
             ),
             (
                 vec![
