@@ -1,4 +1,4 @@
-//! The test stage on checks of every kind: in which order they are sent, tried again, given up, and told of.
+//! The test stage with checks of every kind: their order, retries, cancellation and reports.
 
 use std::collections::BTreeMap;
 use std::io::Read as _;
@@ -23,7 +23,7 @@ pub fn baked(changes: &[(&str, &str)], scenario: &str) -> Moment {
     Moment::before(&changed(SPEC, &["checks/login.sh"], changes, scenario), Stage::Test)
 }
 
-/// How a test went.
+/// The result of a test.
 struct Tested {
     status: ActionStatus,
     why: String,
@@ -33,10 +33,10 @@ struct Tested {
 }
 
 impl Tested {
-    /// The names of the fixture's checks by what their commands hold, in the order in which they were sent.
+    /// The names of the fixture's checks in the order in which they were sent, found by the text of their commands.
     fn sent(&self) -> Vec<&'static str> {
         let commands = self.records.iter().filter(|r| r.operation == "SendCommand" && r.applied);
-        // A transcript keeps no parameters of commands: they may be secret.
+        // The recording has no parameters of commands: they may be secret.
         let script = |record: &Record| {
             let comment = record.input["Comment"].as_str().unwrap();
             let sent = ssm::commands(&self.after.world).find(|command| command.comment == comment);
@@ -53,7 +53,7 @@ impl Tested {
         serde_json::from_slice(&payload).unwrap()
     }
 
-    /// Instances that run or may come to.
+    /// Instances that run or may run again.
     fn instances(&self) -> usize {
         let mut world = self.after.world.clone();
         let live = json!({"Filters": [{"Name": "instance-state-name", "Values": ["pending", "running", "stopped"]},
@@ -89,7 +89,8 @@ fn test(moment: &Moment) -> Tested {
         let execution = codepipeline::execution(&after.world, &after.provisioned.execution).unwrap();
         let failure = execution.runs.iter().rev().find_map(|run| run.failure.clone());
         let mut files = BTreeMap::new();
-        let bucket = bakeline_rehearsal::services::s3::bucket(&after.world, &after.provisioned.bucket).unwrap();
+        let bucket =
+            bakeline_rehearsal::services::s3::bucket(&after.world, &after.provisioned.bucket).unwrap();
         if let Some((_, object)) = bucket.objects().find(|(key, _)| key.contains("TestedIma")) {
             let mut zip = zip::ZipArchive::new(std::io::Cursor::new(object.body.to_vec())).unwrap();
             for index in 0..zip.len() {
@@ -110,7 +111,7 @@ fn test(moment: &Moment) -> Tested {
     })
 }
 
-/// The image under behaviours of its commands.
+/// A scenario with behaviors of the image's commands.
 pub fn commands(rules: &str) -> String {
     format!("build: {{duration: 4m}}\nimages: {{baked: {{instance: {{commands: [{rules}]}}}}}}\n")
 }
@@ -118,7 +119,7 @@ pub fn commands(rules: &str) -> String {
 static GOOD: LazyLock<Tested> = LazyLock::new(|| test(&baked(&[], "build: {duration: 4m}")));
 
 #[test]
-fn checks_of_every_kind_pass_and_are_told_of() {
+fn checks_of_every_kind_pass_and_are_reported() {
     let tested = &*GOOD;
     assert_eq!(tested.status, ActionStatus::Succeeded, "{}", tested.why);
     assert_eq!(tested.sent().len(), MARKS.len());
@@ -129,7 +130,7 @@ fn checks_of_every_kind_pass_and_are_told_of() {
     assert_eq!(tested.instances(), 0);
 }
 
-/// The fixture with two documents after its checks: one of AWS's with several steps, one of the account's own.
+/// The fixture with two more checks: an AWS document with several steps, and a document of the account.
 fn documents(scenario: &str) -> Moment {
     let last = "    - { name: health-again, http: { url: \"http://127.0.0.1:8080/again\" }, timeout: 2m }\n";
     let more = format!(
@@ -141,7 +142,7 @@ fn documents(scenario: &str) -> Moment {
 }
 
 #[test]
-fn documents_are_run_and_their_steps_are_told_of() {
+fn the_report_has_every_step_of_a_document() {
     let scenario = commands("{contains: Operation=Scan, stdout: nothing is missing, duration: 30s}");
     let tested = test(&documents(&scenario));
     assert_eq!(tested.status, ActionStatus::Succeeded, "{}", tested.why);
@@ -156,7 +157,7 @@ fn documents_are_run_and_their_steps_are_told_of() {
 }
 
 #[test]
-fn a_document_that_fails_says_which_step_and_one_that_hangs_is_cancelled() {
+fn a_failed_document_names_its_step_and_a_hanging_one_is_cancelled() {
     let cases = [
         (
             "{contains: Operation=Scan, exit_code: 3, stdout: openssl is missing}",
@@ -172,7 +173,7 @@ fn a_document_that_fails_says_which_step_and_one_that_hangs_is_cancelled() {
     }
 }
 
-/// A soak on the instance's processor, which idles at three percent.
+/// A soak on the CPU of the instance, which idles at 3 percent.
 fn soak(max: f64) -> String {
     format!(
         "  soak:
@@ -205,17 +206,17 @@ fn a_soak_watches_the_instance_after_its_checks() {
 }
 
 #[test]
-fn a_soak_that_leaves_its_bounds_fails_the_test() {
+fn a_metric_out_of_its_bounds_fails_the_test() {
     let tested = test(&soaked(0.1, "build: {duration: 4m}"));
     assert_eq!(tested.status, ActionStatus::Failed);
     assert!(tested.why.contains("check \"soak\" (soak) failed: cpu is"), "{}", tested.why);
-    assert!(tested.why.contains("at most 0.1 passes"), "{}", tested.why);
+    assert!(tested.why.contains("above the limit of 0.1"), "{}", tested.why);
     assert_eq!(tested.statement()["predicate"]["failedTests"], json!(["soak"]));
     assert_eq!(tested.instances(), 0);
 }
 
 #[test]
-fn nothing_is_watched_after_checks_that_failed() {
+fn there_is_no_soak_after_a_failed_check() {
     let tested = test(&soaked(50.0, &commands("{contains: /again, exit_code: 1}")));
     assert_eq!(tested.status, ActionStatus::Failed);
     assert!(tested.why.contains("not run: soak"), "{}", tested.why);
@@ -223,11 +224,11 @@ fn nothing_is_watched_after_checks_that_failed() {
 }
 
 #[test]
-fn independent_checks_run_side_by_side_and_the_others_wait() {
+fn independent_checks_run_in_parallel_and_the_others_wait() {
     let tested = test(&baked(&[], &commands("{contains: cloud-init, duration: 60s}")));
     assert_eq!(tested.status, ActionStatus::Succeeded, "{}", tested.why);
     let sent = tested.sent();
-    // The package is looked at while cloud-init still runs, everything else after it.
+    // The package check runs in parallel with cloud-init; all other checks run after it.
     assert_eq!(sent[..2], ["booted", "package"]);
     let looks =
         tested.records.iter().filter(|r| r.operation == "SendCommand" || r.operation == "ListCommands");
@@ -238,7 +239,7 @@ fn independent_checks_run_side_by_side_and_the_others_wait() {
 }
 
 #[test]
-fn a_check_that_passes_when_tried_again_is_flaky() {
+fn a_check_that_passes_after_a_retry_is_flaky() {
     let tested =
         test(&baked(&[], &commands("{contains: healthz, exit_code: 1, stderr: no answer, times: 2}")));
     assert_eq!(tested.status, ActionStatus::Succeeded, "{}", tested.why);
@@ -252,9 +253,9 @@ fn a_check_that_passes_when_tried_again_is_flaky() {
     assert!(junit.contains("<flakyFailure message=\"passed in attempt 3\"/>"), "{junit}");
 }
 
-/// Tests that fail: what is different, and words of the reason. The instance is always gone.
+/// Tests that fail: the change, the scenario, and parts of the message. The instance is always terminated.
 #[test]
-fn a_test_that_fails_says_why_and_leaves_no_instance() {
+fn a_failed_test_says_why_and_leaves_no_instance() {
     type Case<'c> = (&'c str, Vec<(&'c str, &'c str)>, String, &'c [&'c str]);
     let cases: Vec<Case<'_>> = vec![
         (
@@ -270,13 +271,13 @@ fn a_test_that_fails_says_why_and_leaves_no_instance() {
             &["\"package\" (package)", "not installed"],
         ),
         (
-            "a unit does not run",
+            "a unit is not active",
             vec![],
             commands("{contains: web.service, exit_code: 1, stderr: is not running}"),
-            &["\"unit\" (service)", "is not running"],
+            &["\"unit\" (systemd_unit)", "is not running"],
         ),
         (
-            "a file is another",
+            "a file has another mode",
             vec![],
             commands("{contains: /opt/web/VERSION, exit_code: 1, stderr: 'is 0666, not 0644'}"),
             &["\"version\" (file)", "not 0644"],
@@ -288,7 +289,7 @@ fn a_test_that_fails_says_why_and_leaves_no_instance() {
             &["\"port\" (tcp)", "takes no connections"],
         ),
         (
-            "an answer is wrong at every attempt",
+            "an answer is wrong in every attempt",
             vec![],
             commands("{contains: healthz, exit_code: 1, stderr: 'answers 503, not 200'}"),
             &["\"health\" (http)", "answers 503"],
@@ -338,7 +339,7 @@ fn a_test_that_fails_says_why_and_leaves_no_instance() {
 pub const OUTPUT: (&str, &str) =
     ("  start_timeout: 15m\n", "  output: s3://web-output/web/checks\n  start_timeout: 15m\n");
 
-/// A health check that prints so many lines.
+/// A scenario whose health check prints many lines.
 pub fn prints(lines: usize, more: &str) -> String {
     let text: String = (0..lines).map(|line| format!("line {line} of a long story\\n")).collect();
     let rule = format!("{{contains: healthz, stdout: \"{text}the end\"}}");
@@ -346,8 +347,8 @@ pub fn prints(lines: usize, more: &str) -> String {
 }
 
 #[test]
-fn what_a_check_prints_is_kept_to_its_end_through_s3() {
-    // Longer than Systems Manager keeps, and longer than the artifact does.
+fn the_end_of_a_long_output_is_read_from_s3() {
+    // Longer than Systems Manager keeps; then also longer than the artifact keeps.
     for (lines, cut) in [(2000, false), (9000, true)] {
         let tested = test(&baked(&[OUTPUT], &prints(lines, "")));
         assert_eq!(tested.status, ActionStatus::Succeeded, "{}", tested.why);
@@ -357,14 +358,18 @@ fn what_a_check_prints_is_kept_to_its_end_through_s3() {
         assert_eq!(told.starts_with("line 0 of"), !cut);
         let read =
             tested.records.iter().filter(|r| r.operation == "GetObject" && r.input["Bucket"] == "web-output");
-        assert_eq!(read.count(), 1, "short outputs are not read again");
+        assert_eq!(read.count(), 1, "only the long output is read");
     }
 }
 
 #[test]
-fn an_output_that_is_not_to_be_read_is_kept_as_far_as_systems_manager_has_it() {
+fn an_output_that_s3_does_not_have_keeps_its_beginning() {
     let cases = [
-        (vec![OUTPUT], ", writes_output: false", "is not there: may the instance's role write it?"),
+        (
+            vec![OUTPUT],
+            ", writes_output: false",
+            "does not exist: the instance's role needs s3:PutObject for it",
+        ),
         (vec![], "", ""),
     ];
     for (changes, more, note) in cases {
@@ -377,7 +382,7 @@ fn an_output_that_is_not_to_be_read_is_kept_as_far_as_systems_manager_has_it() {
 }
 
 #[test]
-fn the_console_of_an_instance_that_failed_is_kept() {
+fn the_artifact_has_the_console_output_after_a_failed_test() {
     let tested = test(&baked(&[], &commands("{contains: healthz, exit_code: 1}")));
     assert_eq!(tested.status, ActionStatus::Failed);
     assert!(tested.files.contains_key("reports/test/console.txt"), "{:?}", tested.files.keys());
@@ -385,9 +390,11 @@ fn the_console_of_an_instance_that_failed_is_kept() {
 }
 
 #[test]
-fn a_spot_instance_is_asked_for_first_and_an_on_demand_one_where_there_is_none() {
+fn prefer_spot_launches_an_on_demand_instance_without_spot_capacity() {
     let spot = ("    instance_type: t3.small\n", "    instance_type: t3.small\n    capacity: prefer_spot\n");
-    for (scenario, launches) in [("build: {duration: 4m}", 1), ("build: {duration: 4m}\naws: {ec2: {spot_capacity: none}}", 2)] {
+    for (scenario, launches) in
+        [("build: {duration: 4m}", 1), ("build: {duration: 4m}\naws: {ec2: {spot_capacity: none}}", 2)]
+    {
         let tested = test(&baked(&[spot], scenario));
         assert_eq!(tested.status, ActionStatus::Succeeded, "{}", tested.why);
         let asked: Vec<&Record> = tested.records.iter().filter(|r| r.operation == "RunInstances").collect();
@@ -399,8 +406,8 @@ fn a_spot_instance_is_asked_for_first_and_an_on_demand_one_where_there_is_none()
 }
 
 #[test]
-fn a_planted_secret_is_nowhere_in_what_is_sent_or_left() {
-    // The value that the instance would read, planted where the check's role would find it.
+fn a_secret_is_in_no_command_and_no_artifact() {
+    // The value that the instance would read.
     const PLANTED: &str = "pl4nted-s3cret-value";
     let mut moment = baked(&[], "build: {duration: 4m}");
     let mut world = moment.world.clone();
@@ -418,7 +425,7 @@ fn a_planted_secret_is_nowhere_in_what_is_sent_or_left() {
     let sent: String = ssm::commands(&tested.after.world).map(|command| command.script.clone()).collect();
     assert!(sent.contains("secret:web-AbCdEf"), "the reference is sent, to be read on the instance");
     assert!(!sent.contains(PLANTED));
-    // Never asked for by the worker either: what it has not, it cannot lose.
+    // The worker never reads the secret.
     assert!(tested.records.iter().all(|record| record.operation != "GetSecretValue"));
     for (path, bytes) in &tested.files {
         assert!(!bytes.windows(PLANTED.len()).any(|part| part == PLANTED.as_bytes()), "{path}");

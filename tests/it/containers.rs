@@ -1,4 +1,4 @@
-//! The bake stage on container recipes: what is pushed and bound by its digest, reused, and taken away again.
+//! The bake stage with a container recipe: the pushed image and its digest, reuse, and the removal after a failed bake.
 
 use std::sync::Arc;
 
@@ -62,7 +62,7 @@ fn a_container_recipe_becomes_an_image_in_two_regions_bound_by_its_digest() {
     let base = baked.ask("ecr", "DescribeImages", json!({"repositoryName": "base"}));
     let base = base["imageDetails"][0]["imageDigest"].as_str().unwrap().to_owned();
     assert_eq!(format!("sha256:{}", parent["digest"]["sha256"].as_str().unwrap()), base);
-    // The parameter and the output variable have what it is pulled by.
+    // The parameter and the output variable have the reference with the digest.
     let parameter = baked.ask("ssm", "GetParameter", json!({"Name": "/bakeline/images/web/candidate"}));
     let ended = &baked.calls("PutJobSuccessResult").last().unwrap().input["outputVariables"];
     assert_eq!(parameter["Parameter"]["Value"], ended["ImageURI"]);
@@ -86,7 +86,7 @@ fn an_unchanged_container_is_reused_within_one_slice() {
 }
 
 #[test]
-fn a_tag_of_the_base_that_means_another_image_makes_another_bake() {
+fn a_new_image_under_the_tag_of_the_parent_makes_another_bake() {
     let first = bake(&release(&[REUSED], GOOD));
     let mut moment = again(&first);
     let mut world = moment.world.clone();
@@ -107,9 +107,9 @@ fn a_tag_of_the_base_that_means_another_image_makes_another_bake() {
     assert_eq!(recipes(&second), recipes(&first) + 1);
 }
 
-/// Bakes that are refused: what is different, and words of the reason. Whatever was pushed is taken away again.
+/// Bakes that fail: the change, the scenario, and parts of the message. Everything they pushed is removed.
 #[test]
-fn a_container_that_is_refused_leaves_nothing_in_any_registry() {
+fn a_failed_bake_of_a_container_leaves_nothing_in_any_registry() {
     type Case<'c> = (&'c str, Vec<(&'c str, &'c str)>, &'c str, &'c str);
     let cases: Vec<Case<'_>> = vec![
         ("a critical finding", vec![], FINDING, "1 CRITICAL, max 0: CVE-2026-7"),
@@ -166,7 +166,7 @@ fn a_container_that_is_refused_leaves_nothing_in_any_registry() {
 }
 
 #[test]
-fn a_repository_that_does_not_exist_is_named() {
+fn the_message_names_a_missing_repository() {
     let mut moment = release(&[], GOOD);
     let mut world = moment.world.clone();
     ask(&moment, &mut world, "ecr", "DeleteRepository", json!({"repositoryName": "team/web"}));
@@ -177,7 +177,7 @@ fn a_repository_that_does_not_exist_is_named() {
 }
 
 #[test]
-fn an_image_that_someone_else_tagged_loses_the_tag_of_its_build_and_stays() {
+fn an_image_with_a_tag_of_someone_else_loses_its_build_tag_and_stays() {
     let moment = release(&[], FINDING);
     let baked = in_virtual_time(async {
         let (cloud, clock) = moment.go_on();
@@ -222,7 +222,7 @@ fn every_call_of_a_container_bake_survives_every_fault() {
 }
 
 #[test]
-fn every_call_of_a_container_bake_that_is_refused_survives_every_fault() {
+fn every_call_of_a_failed_container_bake_survives_every_fault() {
     let moment = release(&[], FINDING);
     let (cases, wrong) =
         crash_some("container refused", Stage::Bake, &moment, |records| 0..records.len(), 150);

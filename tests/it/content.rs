@@ -1,4 +1,4 @@
-//! What is on an image's volumes: read by the bake, bound by its statement, read again later.
+//! The content digest: computed by the bake, bound by its statement, compared later.
 
 use std::sync::Arc;
 
@@ -27,7 +27,7 @@ pub const ALL: (&str, &str) = ("  gates:\n", "  content_digest: every_copy\n  ga
 const GOOD: &str = "build: {duration: 10m}";
 const DIGEST: &str = "bakeline_ebsContentV1";
 
-/// The digest as docs/predicates.md writes it down, over the volumes' names, sizes and written blocks.
+/// The digest by the rule of docs/predicates.md, over the names, sizes and written blocks of the volumes.
 fn documented(volumes: &[(&str, u32, &Blocks)]) -> String {
     let mut h: [u8; 32] = Sha256::digest(DIGEST).into();
     for (device, gib, blocks) in volumes {
@@ -41,7 +41,7 @@ fn documented(volumes: &[(&str, u32, &Blocks)]) -> String {
     h.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// An image with these volumes; its devices in the order EC2 tells them.
+/// An image with these volumes, and its devices in EC2's order.
 fn image(moment: &mut Moment, name: &str, gib: u32, volumes: &[Blocks]) -> (String, Vec<String>) {
     let new = NewImage {
         name: name.into(),
@@ -74,8 +74,8 @@ async fn worker(moment: &Moment, cloud: &Cloud, clock: &Clock) -> WorkerDeps {
 }
 
 #[test]
-fn any_snapshot_has_the_documented_digest_however_it_came_to_be() {
-    // Every block of a GiB is written, most with zeros; that is as much to list and read as any other.
+fn every_snapshot_and_its_copy_have_the_documented_digest() {
+    // Every block of a GiB is written, most of them with zeros; EBS lists those too.
     let full: Blocks = (0..BLOCKS_PER_GIB)
         .map(|index| (index, if index % 128 == 5 { Fill::Noise(index.into()) } else { Fill::Zeros }))
         .collect();
@@ -120,8 +120,8 @@ fn any_snapshot_has_the_documented_digest_however_it_came_to_be() {
 }
 
 #[test]
-fn a_volume_of_several_pieces_is_read_in_as_many_lists() {
-    // As many blocks as one list asks for, and one more.
+fn a_volume_of_several_pieces_is_read_with_one_list_for_each() {
+    // One block more than one list has.
     let blocks: Blocks = (0..4097)
         .map(|index| (index, if index % 4000 == 0 { Fill::Noise(1) } else { Fill::Zeros }))
         .collect();
@@ -143,9 +143,9 @@ fn a_volume_of_several_pieces_is_read_in_as_many_lists() {
         let called = |operation: &str| {
             cloud.with_transcript(|t| t.records().iter().filter(|r| r.operation == operation).count())
         };
-        // One list counts; two find what is read.
+        // One list counts the blocks; two list them for reading.
         assert_eq!((called("ListSnapshotBlocks"), called("GetSnapshotBlock")), (3, 4097));
-        // Another reading goes on from there, with the one block that is left.
+        // Another run resumes there, with one block left.
         assert_eq!(read(position, &mut |_| {}).await, expected);
         assert_eq!(called("GetSnapshotBlock"), 4098);
     });
@@ -165,11 +165,11 @@ fn subjects(baked: &Baked) -> Vec<(String, Value, Value)> {
 }
 
 #[test]
-fn the_statement_says_what_it_binds() {
+fn the_statement_says_whether_it_binds_identity_or_content() {
     let (read, other) = (json!("content"), json!("content_of_another_copy"));
     for (changes, binds, blocks) in [
         (vec![], [json!("identity"), json!("identity")], 0),
-        // Three blocks are written on each copy; home is eu-west-1, the second in order.
+        // Each copy has three written blocks; the worker's region is eu-west-1, the second in order.
         (vec![HOME], [other, read.clone()], 3),
         (vec![ALL], [read.clone(), read], 6),
     ] {
@@ -207,7 +207,7 @@ fn compare(moment: &Moment, chain: &Chain) -> Result<(), String> {
 }
 
 #[test]
-fn a_block_that_is_changed_later_is_found() {
+fn a_block_changed_later_is_detected() {
     let baked = bake(&release(&[ALL], GOOD));
     let chain = chain(&baked);
     assert_eq!(compare(&baked.after, &chain), Ok(()));
@@ -234,14 +234,14 @@ fn a_block_that_is_changed_later_is_found() {
 }
 
 #[test]
-fn a_chain_that_binds_identities_only_has_nothing_to_compare() {
+fn a_chain_that_binds_only_identities_has_no_content_to_compare() {
     let baked = bake(&release(&[], GOOD));
     let why = compare(&baked.after, &chain(&baked)).unwrap_err();
     assert!(why.contains("bind the images' identities only"), "{why}");
 }
 
 #[test]
-fn copies_that_do_not_hold_the_same_are_refused_and_taken_away() {
+fn copies_with_different_content_are_refused_and_removed() {
     let moment = release(&[ALL], GOOD);
     let baked = in_virtual_time(async {
         let (cloud, clock) = moment.go_on();

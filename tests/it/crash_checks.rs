@@ -1,4 +1,4 @@
-//! The crash test of what bakes by recipes and checks of every kind call beside the plain release of `crash.rs`.
+//! Crash tests of bakes with recipes and of checks of every kind; `crash.rs` has those of the plain release.
 
 use bakeline::evidence::Stage;
 use bakeline_rehearsal::transcript::Record;
@@ -6,7 +6,7 @@ use bakeline_rehearsal::transcript::Record;
 use crate::crash::{SHORT, crash_everywhere, crash_within, report};
 use crate::{bake, checks, content};
 
-/// Bakes: forward, with a retried distribution, a shared build, and back from a finding.
+/// Bakes: successful, with a retried distribution, with a shared build, and failed by a finding.
 #[test]
 fn every_call_of_a_bake_by_recipe_survives_every_fault() {
     let failing = "outcome: {distribution_failed: {region: eu-central-1, message: quota}}";
@@ -27,16 +27,16 @@ fn every_call_of_a_bake_by_recipe_survives_every_fault() {
     report(&failures);
 }
 
-/// Checks: side by side, one of them tried again.
+/// Checks in parallel, one of them retried.
 #[test]
-fn every_call_of_checks_side_by_side_survives_every_fault() {
+fn every_call_of_parallel_checks_survives_every_fault() {
     let flaky = checks::commands("{contains: healthz, exit_code: 1, times: 1}");
     let (ran, wrong) = crash_everywhere("checks", Stage::Test, &checks::baked(&[], &flaky));
     println!("checks: {ran} cases, {} of them wrong", wrong.len());
     report(&wrong);
 }
 
-/// What a check prints, read back from S3.
+/// A long output, read from S3.
 #[test]
 fn every_read_of_an_output_survives_every_fault() {
     let moment = checks::baked(&[checks::OUTPUT], &checks::prints(2000, ""));
@@ -51,7 +51,7 @@ fn every_read_of_an_output_survives_every_fault() {
     report(&wrong);
 }
 
-/// A soak, to its end.
+/// A soak.
 #[test]
 fn every_call_of_a_soak_survives_every_fault() {
     let (ran, wrong) = crash_everywhere("soak", Stage::Test, &checks::soaked(50.0, SHORT));

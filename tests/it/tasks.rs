@@ -1,4 +1,4 @@
-//! The test stage on container images: one task in staging, its ports asked, and everything taken away again.
+//! The test stage with a container image: one task, requests to its ports, and the removal of everything it created.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -27,7 +27,7 @@ pub fn baked(changes: &[(&str, &str)], scenario: &str) -> Moment {
     Moment::before(&changed(SPEC, &["image/Dockerfile"], changes, scenario), Stage::Test)
 }
 
-/// The fixture as a job: without ports that are asked.
+/// The fixture as a job: without checks.
 fn job(scenario: &str) -> Moment {
     let spec = std::fs::read_to_string(repository(SPEC)).unwrap();
     let checks = &spec[spec.find(CHECKS).unwrap()..];
@@ -35,12 +35,12 @@ fn job(scenario: &str) -> Moment {
     baked(&[(checks, ""), (health, "    command: [bin/migrate, --check]\n    expect_exit_code: 0")], scenario)
 }
 
-/// The containers under a behaviour.
+/// A scenario with a behavior of the container.
 fn behaves(how: &str) -> String {
     format!("{GOOD}images: {{baked: {{container: {{{how}}}}}}}\n")
 }
 
-/// How a test went.
+/// The result of a test.
 struct Tested {
     status: ActionStatus,
     why: String,
@@ -63,7 +63,7 @@ impl Tested {
     }
 }
 
-/// Tasks that ECS means to run, and definitions that are not deleted.
+/// The number of tasks that should run, and of task definitions that are not deleted.
 fn left(moment: &Moment) -> usize {
     let mut world = moment.world.clone();
     let mut ask = |operation, input| ask(moment, &mut world, "ecs", operation, input);
@@ -97,7 +97,7 @@ fn test(moment: &Moment) -> Tested {
 }
 
 #[test]
-fn a_container_image_is_run_by_its_digest_asked_and_taken_away() {
+fn a_container_image_is_run_by_its_digest_tested_and_removed() {
     let tested = test(&baked(&[], GOOD));
     assert_eq!(tested.status, ActionStatus::Succeeded, "{}", tested.why);
     let said = tested.statement();
@@ -109,7 +109,7 @@ fn a_container_image_is_run_by_its_digest_asked_and_taken_away() {
     let container = &registered[0].input["containerDefinitions"][0];
     let image = container["image"].as_str().unwrap();
     assert!(image.ends_with(&format!("/team/web@sha256:{digest}")), "{image}");
-    // The secret goes by its reference, and ECS reads it.
+    // The definition refers to the secret; ECS reads it.
     assert_eq!(container["secrets"], json!([{"name": "TOKEN", "valueFrom": "/web/token"}]));
     let junit = tested.text("reports/test/junit.xml");
     assert!(junit.contains("<testcase classname=\"web\" name=\"task\""), "{junit}");
@@ -119,7 +119,7 @@ fn a_container_image_is_run_by_its_digest_asked_and_taken_away() {
 }
 
 #[test]
-fn a_job_passes_with_its_exit_code_and_no_other() {
+fn a_job_passes_with_the_expected_exit_code_only() {
     for (code, status) in [(0, ActionStatus::Succeeded), (2, ActionStatus::Failed)] {
         let tested =
             test(&job(&behaves(&format!("exits: [{{contains: migrate, exit_code: {code}, after: 90s}}]"))));
@@ -132,15 +132,16 @@ fn a_job_passes_with_its_exit_code_and_no_other() {
 
 #[test]
 fn a_check_that_answers_late_is_flaky() {
-    let late = behaves("answers: [{path: /healthz, status: 503, seconds: 45}]");
-    let tested = test(&baked(&[], &late));
+    let late = behaves("answers: [{path: /healthz, status: 503, duration: 45s}]");
+    let short = ("retries: 1, timeout: 2m", "retries: 1, timeout: 30s");
+    let tested = test(&baked(&[short], &late));
     assert_eq!(tested.status, ActionStatus::Succeeded, "{}", tested.why);
     assert_eq!(tested.statement()["predicate"]["warnedTests"], json!(["health"]));
 }
 
-/// Tests that fail: what the containers do, and words of the reason. Nothing is ever left.
+/// Tests that fail: the behavior of the container, and parts of the message. Everything they created is removed.
 #[test]
-fn a_test_that_fails_says_why_and_leaves_nothing() {
+fn a_failed_test_says_why_and_leaves_nothing() {
     let cases: [(&str, String, &[&str]); 9] = [
         (
             "the image cannot be pulled",
@@ -172,7 +173,7 @@ fn a_test_that_fails_says_why_and_leaves_nothing() {
             &["the answer does not contain \"ok\""],
         ),
         (
-            "it dies while it is tested",
+            "it exits during the test",
             behaves("answers: [{path: /healthz, status: 503}], exits: [{exit_code: 137, after: 30s}]"),
             &["it stopped during the test", "code 137", "not run: health"],
         ),
@@ -198,14 +199,14 @@ fn a_test_that_fails_says_why_and_leaves_nothing() {
 }
 
 #[test]
-fn a_task_that_shows_late_is_waited_for() {
+fn a_task_that_ecs_lists_late_is_waited_for() {
     let tested = test(&baked(&[], &format!("{GOOD}aws: {{ecs: {{visible_after: 40s}}}}\n")));
     assert_eq!(tested.status, ActionStatus::Succeeded, "{}", tested.why);
     assert_eq!(tested.applied("RunTask").len(), 1);
 }
 
 #[test]
-fn what_a_dead_worker_left_is_found_by_its_tags_and_goes() {
+fn reap_finds_and_removes_what_a_lost_worker_left() {
     let moment =
         dies_when(&baked(&[], GOOD), Stage::Test, |cloud| crate::unwinding::called(cloud, "RunTask") > 0);
     assert_eq!(left(&moment), 2);
@@ -229,8 +230,8 @@ fn what_a_dead_worker_left_is_found_by_its_tags_and_goes() {
     });
 }
 
-/// The moment at which a test has made something, and its inputs are gone for good.
-fn bereft(scenario: &str, made: &str) -> Moment {
+/// A test that has created something and lost its inputs.
+fn without_inputs(scenario: &str, made: &str) -> Moment {
     let mut moment =
         dies_when(&baked(&[], scenario), Stage::Test, |cloud| crate::unwinding::called(cloud, made) > 0);
     let bucket = s3::bucket(&moment.world, &moment.provisioned.bucket).unwrap();
@@ -240,11 +241,11 @@ fn bereft(scenario: &str, made: &str) -> Moment {
 }
 
 #[test]
-fn a_test_that_loses_its_inputs_takes_away_what_it_made() {
+fn a_test_that_loses_its_inputs_removes_what_it_created() {
     let no_capacity = format!("{GOOD}aws: {{ecs: {{capacity: none}}}}\n");
     for (scenario, made, there) in [(no_capacity.as_str(), "RegisterTaskDefinition", 1), (GOOD, "RunTask", 2)]
     {
-        let moment = bereft(scenario, made);
+        let moment = without_inputs(scenario, made);
         assert_eq!(left(&moment), there, "{made}");
         let tested = test(&moment);
         assert_eq!(tested.status, ActionStatus::Failed, "{made}");
@@ -259,7 +260,7 @@ fn every_call_of_the_test_of_a_container_survives_every_fault() {
         ("task", baked(&[], GOOD)),
         ("task that fails", baked(&[], &failing)),
         ("task without capacity", baked(&[], &format!("{GOOD}aws: {{ecs: {{capacity: none}}}}\n"))),
-        ("task on its way back", bereft(GOOD, "RunTask")),
+        ("task without inputs", without_inputs(GOOD, "RunTask")),
         ("job", job(&behaves("exits: [{exit_code: 0, after: 20s}]"))),
     ];
     let mut failures = Vec::new();

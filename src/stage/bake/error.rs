@@ -16,7 +16,9 @@ pub enum BakeError {
     /// The summary has everything that Image Builder reports.
     #[error("{summary}")]
     BuildFailed { summary: String },
-    #[error("image build {build} made no progress for {seconds} s ({last}); bake.progress_timeout is {limit}")]
+    #[error(
+        "image build {build} made no progress for {seconds} s ({last}); bake.progress_timeout is {limit}"
+    )]
     NoProgress { build: String, seconds: u64, last: String, limit: String },
     #[error("{reason}")]
     ImageUnusable { reason: String },

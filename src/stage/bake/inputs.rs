@@ -44,8 +44,8 @@ impl Inputs {
         cx.act_in(Stage::Bake, bake.environment.as_deref()).await?;
         let build_from = BuildFrom::read(&source, &bake)?;
         let arn = build_from.arn();
-        let (account, region) = arn::account_and_region(arn)
-            .ok_or_else(|| BakeError::NotAnArn { arn: arn.to_owned() })?;
+        let (account, region) =
+            arn::account_and_region(arn).ok_or_else(|| BakeError::NotAnArn { arn: arn.to_owned() })?;
         if region != cx.aws.region() {
             let (arn, found, region) = (arn.to_owned(), region.to_owned(), cx.aws.region().to_owned());
             return Err(BakeError::OtherRegion { arn, found, region }.into());

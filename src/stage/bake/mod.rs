@@ -41,7 +41,8 @@ impl StageMachine for Bake {
 
     async fn unwind_without_inputs(self, cx: &Cx) -> Result<Step<Self>, StageError> {
         // The account of a build is that of its image pipeline, and is part of the build's ARN.
-        let account = |image: &str| arn::account_and_region(image).map_or("", |(account, _)| account).to_owned();
+        let account =
+            |image: &str| arn::account_and_region(image).map_or("", |(account, _)| account).to_owned();
         match self {
             Self::UndoFindingBuild { empty_reads, parent, reason } => {
                 let found = find::any_build(cx, parent.is_some()).await;
@@ -113,9 +114,7 @@ impl Machine for Bake {
             }
             Self::Retrying { image, retries } => wait_for_build::retry(inputs, cx, image, retries).await,
             Self::Confirming { image, seen } => wait_for_build::confirm_images(inputs, cx, image, seen).await,
-            Self::CheckingGates { image, since } => {
-                check_gates::check_gates(inputs, cx, image, since).await
-            }
+            Self::CheckingGates { image, since } => check_gates::check_gates(inputs, cx, image, since).await,
             Self::ReportingFindings { image, since, done } => {
                 report_findings::report_findings(inputs, cx, image, since, done).await
             }

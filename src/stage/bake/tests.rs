@@ -4,7 +4,9 @@ mod tokens;
 
 use std::collections::BTreeMap;
 
-use super::build::status::{self, Build, BuildFailure, BuildPhase, ComponentFailure, RegionFailure, Workflow};
+use super::build::status::{
+    self, Build, BuildFailure, BuildPhase, ComponentFailure, RegionFailure, Workflow,
+};
 use super::images::availability::{self, Availability, BuiltImage, Copies, Described};
 use super::provenance::{Recipe, Run, SourceArtifact};
 use super::*;
@@ -158,7 +160,11 @@ fn the_images_of_a_build_are_compared_with_the_expected_copies() {
     let expect = [copy("eu-west-1", HOME), copy("eu-north-1", HOME), copy("eu-west-1", "210987654321")];
     let sorted = Copies { own: vec![north.clone(), west.clone()], in_other_accounts: vec![other.clone()] };
     assert_eq!(availability::copies(&all, &expect, HOME), Ok(sorted.clone()));
-    assert_eq!(availability::copies(&all, &[], HOME), Ok(sorted.clone()), "nothing expected: every image is accepted");
+    assert_eq!(
+        availability::copies(&all, &[], HOME),
+        Ok(sorted.clone()),
+        "nothing expected: every image is accepted"
+    );
     assert_eq!(
         availability::copies(&all, &expect[..1], HOME),
         Ok(sorted.clone()),
@@ -187,12 +193,21 @@ fn an_image_is_available_pending_or_unusable_by_its_state() {
     let image = built("eu-west-1", HOME, "ami-1");
     let found = |state: &str| Described { state: state.into(), ..Described::default() };
     assert_eq!(availability::of_image(&image, Some(&found("available"))), Availability::Available);
-    assert_eq!(availability::of_image(&image, None), Availability::Pending("ami-1 in eu-west-1 is not found yet".into()));
+    assert_eq!(
+        availability::of_image(&image, None),
+        Availability::Pending("ami-1 in eu-west-1 is not found yet".into())
+    );
     for state in ["pending", "transient", "", "new"] {
-        assert!(matches!(availability::of_image(&image, Some(&found(state))), Availability::Pending(_)), "{state}");
+        assert!(
+            matches!(availability::of_image(&image, Some(&found(state))), Availability::Pending(_)),
+            "{state}"
+        );
     }
     for state in ["failed", "error", "invalid", "deregistered", "disabled"] {
-        assert!(matches!(availability::of_image(&image, Some(&found(state))), Availability::Unusable(_)), "{state}");
+        assert!(
+            matches!(availability::of_image(&image, Some(&found(state))), Availability::Unusable(_)),
+            "{state}"
+        );
     }
 }
 
@@ -217,11 +232,16 @@ fn an_image_without_a_date_or_a_name_has_no_identity() {
     let identity = availability::identity(&image, &found).unwrap();
     assert_eq!((identity.name.as_str(), identity.image_id.as_str()), ("web", "ami-1"));
     assert!(
-        availability::identity(&image, &Described { name: None, ..found.clone() }).unwrap_err().to_string().contains("Name")
+        availability::identity(&image, &Described { name: None, ..found.clone() })
+            .unwrap_err()
+            .to_string()
+            .contains("Name")
     );
     assert!(
         availability::identity(&image, &Described { creation_date: None, ..found })
-            .unwrap_err().to_string().contains("CreationDate")
+            .unwrap_err()
+            .to_string()
+            .contains("CreationDate")
     );
 }
 
@@ -310,7 +330,9 @@ fn codepipeline_takes_every_name_of_an_output_variable() {
     };
     let variables = variables::of_machine_images(&copies, "eu-west-1", ARN);
     let keys: Vec<&str> = variables.keys().map(String::as_str).collect();
-    assert_eq!(keys, [
+    assert_eq!(
+        keys,
+        [
             "Image",
             "ImageBuildArn",
             "ImageId",
@@ -318,7 +340,8 @@ fn codepipeline_takes_every_name_of_an_output_variable() {
             "ImageId-eu-west-1",
             "ImageKind",
             "ImageRegion"
-        ]);
+        ]
+    );
     assert_eq!((variables["Image"].as_str(), variables["ImageId"].as_str()), ("ami-w", "ami-w"));
     assert_eq!(variables["ImageKind"], "machine_image");
     let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '@' | '-' | '_');
@@ -333,7 +356,10 @@ fn codepipeline_takes_every_name_of_an_output_variable() {
     let containers = [container("eu-north-1"), container("eu-west-1")];
     let variables = variables::of_container_images(&containers, "eu-west-1", ARN);
     assert_eq!(variables["ImageURI"], containers[1].reference());
-    assert_eq!((&variables["Image"], variables["ImageKind"].as_str()), (&variables["ImageURI"], "container_image"));
+    assert_eq!(
+        (&variables["Image"], variables["ImageKind"].as_str()),
+        (&variables["ImageURI"], "container_image")
+    );
     assert_eq!(variables["ImageDigest"], format!("sha256:{}", Sha256::of(b"manifest")));
     assert!(variables.keys().all(|key| key.chars().all(fits)), "{variables:?}");
     assert_eq!(variables.len(), 8);
@@ -358,7 +384,8 @@ fn only_a_failed_distribution_is_retried() {
     let region = RegionFailure { region: Some("eu-west-1".into()), ..RegionFailure::default() };
     let failed = |failure| Build { status: "FAILED".into(), failure, ..Build::default() };
     let in_region = BuildFailure { regions: vec![region], ..BuildFailure::default() };
-    let in_component = BuildFailure { component: Some(ComponentFailure::default()), ..BuildFailure::default() };
+    let in_component =
+        BuildFailure { component: Some(ComponentFailure::default()), ..BuildFailure::default() };
     assert!(status::failed_in_distribution(&failed(Some(in_region.clone()))));
     assert!(!status::failed_in_distribution(&failed(Some(in_component))));
     assert!(!status::failed_in_distribution(&failed(None)));

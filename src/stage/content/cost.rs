@@ -45,7 +45,7 @@ impl std::ops::Add for BlockCount {
 impl fmt::Display for BlockCount {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let cents = self.nano_dollars().div_ceil(10_000_000);
-                write!(
+        write!(
             f,
             "{} blocks, {}.{} MiB, about ${}.{:02}",
             self.blocks,

@@ -7,7 +7,9 @@ use crate::engine::{ErrorClass, ModuleError};
 pub enum ContentError {
     #[error("{image} has no EBS volume: there is no content to read")]
     NoVolume { image: String },
-    #[error("the blocks of {snapshot} do not have {expected} bytes; the content digest is defined for that size only")]
+    #[error(
+        "the blocks of {snapshot} do not have {expected} bytes; the content digest is defined for that size only"
+    )]
     BlockSize { snapshot: String, expected: usize },
     /// A stale read: an earlier one found the image.
     #[error("{image} is not found")]

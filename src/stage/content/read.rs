@@ -1,16 +1,16 @@
 //! Reads the blocks of an image: in parallel, hashed in their order, in pieces that fit in one slice.
 
 use aws_sdk_ebs::Client as Ebs;
-use base64::Engine as _;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
+use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use futures::{StreamExt, TryStreamExt};
 use tokio_util::task::AbortOnDropHandle;
 
+use super::chain::{BLOCK_SIZE, BLOCKS_PER_GIB, BlockDigest, BlockHasher, Chain, Position};
 use super::cost::{BlockCount, PIECE};
 use super::error::ContentError;
-use super::chain::{BLOCK_SIZE, BLOCKS_PER_GIB, BlockDigest, BlockHasher, Chain, Position};
 use crate::aws::{AwsError, Class, ServiceError};
 use crate::digest::Sha256;
 use crate::engine::StageError;
@@ -33,7 +33,8 @@ pub struct Volume {
 /// EC2 fails, does not find the image, or does not report the snapshot or the size of a volume.
 pub async fn volumes(ec2: &aws_sdk_ec2::Client, image: &str) -> Result<Vec<Volume>, StageError> {
     let answer = ec2.describe_images().image_ids(image).send().await;
-    let answer = answer.map_err(|error| stale_if_missing(AwsError::new("ec2:DescribeImages", image, error)))?;
+    let answer =
+        answer.map_err(|error| stale_if_missing(AwsError::new("ec2:DescribeImages", image, error)))?;
     let found = answer.images.unwrap_or_default().into_iter().next();
     let found = found.ok_or_else(|| ContentError::NotFound { image: image.to_owned() })?;
     let mut volumes = Vec::new();
@@ -94,7 +95,9 @@ pub enum ReadProgress {
 /// # Errors
 /// EBS fails or refuses, or its response is inconsistent: blocks out of order, an incomplete block or a wrong checksum.
 pub async fn read_piece(ebs: &Ebs, volumes: &[Volume], at: Position) -> Result<ReadProgress, StageError> {
-    let Some(volume) = volumes.get(usize::from(at.volume)) else { return Ok(ReadProgress::Complete(at.chain.digest())) };
+    let Some(volume) = volumes.get(usize::from(at.volume)) else {
+        return Ok(ReadProgress::Complete(at.chain.digest()));
+    };
     let chain = if at.next == 0 { at.chain.volume(&volume.device, volume.gib) } else { at.chain };
     let (blocks, more) = listed(ebs, volume, at.next).await?;
     let next = blocks.last().map_or(at.next, |last| last.index.saturating_add(1));
@@ -184,9 +187,7 @@ where
             // A task for each block: hashing uses every core.
             let task = AbortOnDropHandle::new(tokio::spawn(read(block)));
             async move {
-                let sum = task
-                    .await
-                    .map_err(|source| ContentError::Aborted { index, source })?;
+                let sum = task.await.map_err(|source| ContentError::Aborted { index, source })?;
                 Ok((index, sum?))
             }
         })
@@ -207,8 +208,7 @@ async fn fetch(ebs: Ebs, snapshot: String, block: Listed) -> Result<BlockDigest,
         let chunk = chunk.map_err(|source| ContentError::CutOff { block: name(), source })?;
         hasher.update(&chunk);
     }
-    let (digest, sum) =
-        hasher.finish().ok_or_else(|| ContentError::Incomplete { block: name() })?;
+    let (digest, sum) = hasher.finish().ok_or_else(|| ContentError::Incomplete { block: name() })?;
     if answer.checksum.as_deref() != Some(STANDARD.encode(digest.as_bytes()).as_str()) {
         return Err(ContentError::Checksum { block: name() }.into());
     }

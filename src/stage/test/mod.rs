@@ -11,8 +11,8 @@ mod tests;
 use std::time::Duration;
 
 use self::instance::InstanceInputs;
-pub use self::state::{SoakResult, Test};
 use self::state::task::TaskTest;
+pub use self::state::{SoakResult, Test};
 use self::task::TaskInputs;
 use super::handover::Release;
 use super::{Cx, StageMachine, not_unwinding};

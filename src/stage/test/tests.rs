@@ -32,7 +32,15 @@ fn states() -> Vec<(&'static str, Test)> {
             "terminating",
             Test::Terminating { instance: instance(), commands: commands(), abandoned: true, soak: None },
         ),
-        ("confirming_termination", Test::ConfirmingTermination { instance: instance(), commands: commands(), abandoned: true, soak: None }),
+        (
+            "confirming_termination",
+            Test::ConfirmingTermination {
+                instance: instance(),
+                commands: commands(),
+                abandoned: true,
+                soak: None,
+            },
+        ),
         (
             "sealing",
             Test::Sealing { instance: instance(), commands: commands(), abandoned: false, soak: None },
@@ -47,8 +55,14 @@ fn states() -> Vec<(&'static str, Test)> {
             },
         ),
         ("undo_finding_instances", Test::UndoFindingInstances { empty_reads: 1, reason: reason() }),
-        ("undo_terminating", Test::UndoTerminating { instance: instance(), empty_reads: 1, reason: reason() }),
-        ("undo_confirming_termination", Test::UndoConfirmingTermination { instance: instance(), reason: reason() }),
+        (
+            "undo_terminating",
+            Test::UndoTerminating { instance: instance(), empty_reads: 1, reason: reason() },
+        ),
+        (
+            "undo_confirming_termination",
+            Test::UndoConfirmingTermination { instance: instance(), reason: reason() },
+        ),
     ]
 }
 
@@ -78,13 +92,19 @@ fn the_commands_of_20_checks_fit_in_a_token() {
             Test::Terminating { .. } => {
                 Test::Terminating { instance, commands, abandoned: false, soak: soak() }
             }
-            Test::ConfirmingTermination { .. } => Test::ConfirmingTermination { instance, commands, abandoned: false, soak: soak() },
+            Test::ConfirmingTermination { .. } => {
+                Test::ConfirmingTermination { instance, commands, abandoned: false, soak: soak() }
+            }
             Test::Sealing { .. } => Test::Sealing { instance, commands, abandoned: false, soak: soak() },
-            Test::UndoFindingInstances { .. } => Test::UndoFindingInstances { empty_reads: u8::MAX, reason: longest_failure() },
+            Test::UndoFindingInstances { .. } => {
+                Test::UndoFindingInstances { empty_reads: u8::MAX, reason: longest_failure() }
+            }
             Test::UndoTerminating { .. } => {
                 Test::UndoTerminating { instance, empty_reads: u8::MAX, reason: longest_failure() }
             }
-            Test::UndoConfirmingTermination { .. } => Test::UndoConfirmingTermination { instance, reason: longest_failure() },
+            Test::UndoConfirmingTermination { .. } => {
+                Test::UndoConfirmingTermination { instance, reason: longest_failure() }
+            }
             Test::Task { task } => task::tests::grown(task).into(),
         };
         let length = worst(grown).encode().unwrap_or_else(|error| panic!("{name}: {error}")).len();
@@ -98,12 +118,22 @@ fn undo_terminates_the_instance_from_every_state() {
     for (name, state) in states() {
         let undo = state.clone().undo(reason.clone());
         let expected = match name {
-            "launching" | "launching_in_the_second_subnet" | "launching_on_demand" => Test::UndoFindingInstances { empty_reads: 0, reason: reason.clone() },
-            "sealing" | "sealing_after_soak" | "undo_finding_instances" | "undo_terminating" | "undo_confirming_termination" => state.clone(),
+            "launching" | "launching_in_the_second_subnet" | "launching_on_demand" => {
+                Test::UndoFindingInstances { empty_reads: 0, reason: reason.clone() }
+            }
+            "sealing"
+            | "sealing_after_soak"
+            | "undo_finding_instances"
+            | "undo_terminating"
+            | "undo_confirming_termination" => state.clone(),
             _ => Test::UndoTerminating { instance: INSTANCE.into(), empty_reads: 0, reason: reason.clone() },
         };
         assert_eq!(undo, expected, "{name}");
         assert_eq!(undo.is_undo(), !name.starts_with("sealing"), "{name}");
-        assert_eq!(state.is_undo(), matches!(name, "undo_finding_instances" | "undo_terminating" | "undo_confirming_termination"), "{name}");
+        assert_eq!(
+            state.is_undo(),
+            matches!(name, "undo_finding_instances" | "undo_terminating" | "undo_confirming_termination"),
+            "{name}"
+        );
     }
 }

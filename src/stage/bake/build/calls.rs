@@ -31,9 +31,7 @@ pub async fn start_pipeline(cx: &Cx, pipeline: &str, service: &str) -> Result<St
         .send()
         .await
         .map_err(|error| AwsError::new("imagebuilder:StartImagePipelineExecution", pipeline, error))?;
-    answer
-        .image_build_version_arn
-        .ok_or_else(|| no_arn("imagebuilder:StartImagePipelineExecution", pipeline))
+    answer.image_build_version_arn.ok_or_else(|| no_arn("imagebuilder:StartImagePipelineExecution", pipeline))
 }
 
 fn no_arn(operation: &'static str, target: &str) -> StageError {
@@ -50,7 +48,12 @@ pub struct BuildRequest {
 }
 
 /// Starts a build of a recipe, or finds the one that was started with the same client token.
-pub async fn start_recipe(cx: &Cx, plan: &RecipePlan, recipe: &str, request: BuildRequest) -> Result<String, StageError> {
+pub async fn start_recipe(
+    cx: &Cx,
+    plan: &RecipePlan,
+    recipe: &str,
+    request: BuildRequest,
+) -> Result<String, StageError> {
     let scan = ImageScanningConfiguration::builder().image_scanning_enabled(true).build();
     let call = cx.aws.imagebuilder.create_image();
     let call = match plan.kind {
@@ -66,9 +69,7 @@ pub async fn start_recipe(cx: &Cx, plan: &RecipePlan, recipe: &str, request: Bui
         .send()
         .await
         .map_err(|error| AwsError::new("imagebuilder:CreateImage", recipe, error))?;
-    answer
-        .image_build_version_arn
-        .ok_or_else(|| no_arn("imagebuilder:CreateImage", recipe))
+    answer.image_build_version_arn.ok_or_else(|| no_arn("imagebuilder:CreateImage", recipe))
 }
 
 /// Describes a build by the full ARN of its version. Image Builder reads a shorter ARN as the latest available version.
@@ -76,19 +77,13 @@ pub async fn start_recipe(cx: &Cx, plan: &RecipePlan, recipe: &str, request: Bui
 /// A build that has just started may not be found yet; the error is then transient.
 pub async fn get(cx: &Cx, arn: &str) -> Result<Image, StageError> {
     match cx.aws.imagebuilder.get_image().image_build_version_arn(arn).send().await {
-        Ok(answer) => answer
-            .image
-            .ok_or_else(|| {
+        Ok(answer) => answer.image.ok_or_else(|| {
             let (operation, target) = ("imagebuilder:GetImage", arn.to_owned());
             BakeError::IncompleteResponse { operation, target, member: "image" }.into()
         }),
         Err(error) => {
             let error = AwsError::new("imagebuilder:GetImage", arn, error);
-            Err(if error.class == Class::Missing {
-                StageError::RetryLater(error)
-            } else {
-                error.into()
-            })
+            Err(if error.class == Class::Missing { StageError::RetryLater(error) } else { error.into() })
         }
     }
 }
@@ -195,7 +190,7 @@ pub async fn retry(cx: &Cx, arn: &str, retry: u8) -> Result<(), StageError> {
     Ok(())
 }
 
-/// Requests the cancellation of a build. An error most likely means that the build has just ended; the next poll tells.
+/// Requests the cancellation of a build. An error most likely means that the build has just ended; the next poll shows it.
 pub async fn cancel(cx: &Cx, arn: &str) -> Result<(), StageError> {
     let token = cx.key().client_token("cancel");
     let answer = cx

@@ -51,8 +51,13 @@ pub async fn find(
 ) -> Result<Vec<UnwantedImage>, StageError> {
     let Some(recipe) = &found.container_recipe else { return machines(cx, arn, regions).await };
     let Some(build_tag) = container::build_tag(arn) else { return Ok(Vec::new()) };
-    let places =
-        repositories(found, recipe, build, regions, arn::account_and_region(arn).map_or("", |(account, _)| account));
+    let places = repositories(
+        found,
+        recipe,
+        build,
+        regions,
+        arn::account_and_region(arn).map_or("", |(account, _)| account),
+    );
     let unwanted = registry::unwanted(cx, places, &build_tag).await?;
     Ok(unwanted.into_iter().map(UnwantedImage::Container).collect())
 }

@@ -21,7 +21,7 @@ pub enum Choice {
     Reuse(Vec<String>),
     /// Wait for this build, which is running.
     Join(String),
-    /// Start a build. The generation tells it from earlier builds with the same key.
+    /// Start a build. The generation distinguishes it from earlier builds with the same key.
     Start { generation: usize },
 }
 
@@ -29,7 +29,8 @@ pub enum Choice {
 /// choose at the same time count the same builds, derive the same client token and get the same new build.
 #[must_use]
 pub fn choose(builds: &[EarlierBuild], key: &str, unusable: &[String]) -> Choice {
-    let mut same: Vec<&EarlierBuild> = builds.iter().filter(|build| build.key.as_deref() == Some(key)).collect();
+    let mut same: Vec<&EarlierBuild> =
+        builds.iter().filter(|build| build.key.as_deref() == Some(key)).collect();
     same.sort_by(|a, b| (&b.created, &b.arn).cmp(&(&a.created, &a.arn)));
     let available: Vec<String> = same
         .iter()
@@ -51,7 +52,12 @@ mod tests {
     use super::*;
 
     fn build(arn: &str, status: &str, created: &str, key: &str) -> EarlierBuild {
-        EarlierBuild { arn: arn.into(), status: status.into(), created: created.into(), key: Some(key.into()) }
+        EarlierBuild {
+            arn: arn.into(),
+            status: status.into(),
+            created: created.into(),
+            key: Some(key.into()),
+        }
     }
 
     #[test]

@@ -220,8 +220,8 @@ pub const RETRY_VISIBLE_AFTER: Duration = Duration::from_mins(2);
 /// Whether a build failed in its distribution, with its image built and tested. `RetryImage` repeats the distribution.
 #[must_use]
 pub fn failed_in_distribution(build: &Build) -> bool {
-    let told = |failure: &BuildFailure| failure.distribution.is_some() || !failure.regions.is_empty();
-    build.status == "FAILED" && build.failure.as_ref().is_some_and(told)
+    let has_failure = |failure: &BuildFailure| failure.distribution.is_some() || !failure.regions.is_empty();
+    build.status == "FAILED" && build.failure.as_ref().is_some_and(has_failure)
 }
 
 fn base(status: &str) -> u8 {

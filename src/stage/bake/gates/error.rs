@@ -11,7 +11,9 @@ pub enum GateError {
     Properties { image: String, region: String, differences: String },
     #[error("the copies {first} and {second} differ in their {property}")]
     CopiesDiffer { first: String, second: String, property: &'static str },
-    #[error("image build {build} made a container image; bake.gates.image and bake.content_digest need a machine image")]
+    #[error(
+        "image build {build} made a container image; bake.gates.image and bake.content_digest need a machine image"
+    )]
     NeedsMachineImage { build: String },
     /// `findings` has the severities that exceed their limits.
     #[error("the scan of image build {build} found {findings}")]
@@ -21,7 +23,9 @@ pub enum GateError {
          vulnerabilities"
     )]
     NoScan { build: String, reason: String },
-    #[error("the vulnerability scan of image build {build} is {status} {timeout} after the image was available")]
+    #[error(
+        "the vulnerability scan of image build {build} is {status} {timeout} after the image was available"
+    )]
     ScanTimeout { build: String, status: String, timeout: String },
     #[error(
         "{0}: enable Security Hub in this account and region, or remove security_hub from bake.gates.scan.report_to"

@@ -23,11 +23,15 @@ impl ImageProperties {
     }
 }
 
-/// Checks the properties of an image against the gate. No image may be public, whatever the gate says.
+/// Checks the properties of an image against the gate. A public image never passes.
 ///
 /// # Errors
 /// Properties differ; names all of them.
-pub fn check_properties(gate: Option<&Gate>, image: &BuiltImage, properties: &ImageProperties) -> Result<(), GateError> {
+pub fn check_properties(
+    gate: Option<&Gate>,
+    image: &BuiltImage,
+    properties: &ImageProperties,
+) -> Result<(), GateError> {
     let mut wrong = Vec::new();
     if properties.public {
         wrong.push("it is public".to_owned());
@@ -35,7 +39,8 @@ pub fn check_properties(gate: Option<&Gate>, image: &BuiltImage, properties: &Im
     if let Some(gate) = gate {
         let unencrypted = properties.volumes.iter().filter(|(_, encrypted)| !encrypted).count();
         if gate.requires_encryption() && (unencrypted > 0 || properties.volumes.is_empty()) {
-            wrong.push(format!("{unencrypted} of its {} volumes are not encrypted", properties.volumes.len()));
+            wrong
+                .push(format!("{unencrypted} of its {} volumes are not encrypted", properties.volumes.len()));
         }
         if gate.requires_imds_v2() && properties.imds.as_deref() != Some("v2.0") {
             wrong.push("it does not require IMDSv2 (ImdsSupport is not v2.0)".to_owned());
@@ -124,8 +129,14 @@ mod tests {
             ),
             (ImageProperties { volumes: Vec::new(), ..properties() }, "0 of its 0 volumes"),
             (ImageProperties { imds: None, ..properties() }, "ImdsSupport is not v2.0"),
-            (ImageProperties { boot_mode: None, ..properties() }, "its boot mode is unknown, not uefi-preferred"),
-            (ImageProperties { architecture: "arm64".into(), ..properties() }, "its architecture is arm64, not x86_64"),
+            (
+                ImageProperties { boot_mode: None, ..properties() },
+                "its boot mode is unknown, not uefi-preferred",
+            ),
+            (
+                ImageProperties { architecture: "arm64".into(), ..properties() },
+                "its architecture is arm64, not x86_64",
+            ),
             (ImageProperties { volumes: vec![(29, true)], ..properties() }, "have 29 GiB, max 28"),
         ] {
             let refused = check_properties(Some(&gate), &image(), &changed).unwrap_err().to_string();
@@ -149,7 +160,8 @@ mod tests {
             (ImageProperties { volumes: vec![(8, true)], ..properties() }, "volumes"),
             (ImageProperties { volumes: vec![(8, true), (20, false)], ..properties() }, "volumes"),
         ] {
-            let refused = check_copies_equal(&[(&here, properties()), (&there, other)]).unwrap_err().to_string();
+            let refused =
+                check_copies_equal(&[(&here, properties()), (&there, other)]).unwrap_err().to_string();
             assert!(refused.contains(member) && refused.contains("ami-2 in eu-central-1"), "{refused}");
         }
     }

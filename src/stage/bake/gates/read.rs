@@ -20,8 +20,9 @@ pub async fn findings(cx: &Cx, build: &str) -> Result<Vec<Finding>, StageError> 
     let filter = ImageScanFindingsFilter::builder().name("imageBuildVersionArn").values(build).build();
     let call = cx.aws.imagebuilder.list_image_scan_findings().filters(filter);
     let all = call.into_paginator().items().send().try_collect().await;
-    let all =
-        all.map_err(|error| stale_if_missing(AwsError::new("imagebuilder:ListImageScanFindings", build, error)))?;
+    let all = all.map_err(|error| {
+        stale_if_missing(AwsError::new("imagebuilder:ListImageScanFindings", build, error))
+    })?;
     let mut findings: Vec<Finding> = all.into_iter().map(finding).collect();
     findings.sort();
     Ok(findings)
@@ -51,7 +52,10 @@ fn stale_if_missing(error: AwsError) -> StageError {
 }
 
 /// The properties of each copy in this account.
-pub async fn properties<'c>(cx: &Cx, copies: &'c Copies) -> Result<Vec<(&'c BuiltImage, ImageProperties)>, StageError> {
+pub async fn properties<'c>(
+    cx: &Cx,
+    copies: &'c Copies,
+) -> Result<Vec<(&'c BuiltImage, ImageProperties)>, StageError> {
     let mut properties = Vec::with_capacity(copies.own.len());
     for copy in &copies.own {
         properties.push((copy, properties_of(cx, copy).await?));
@@ -62,7 +66,8 @@ pub async fn properties<'c>(cx: &Cx, copies: &'c Copies) -> Result<Vec<(&'c Buil
 async fn properties_of(cx: &Cx, copy: &BuiltImage) -> Result<ImageProperties, StageError> {
     let place = format!("{} in {}", copy.id, copy.region);
     let answer = cx.aws.ec2_in(&copy.region).describe_images().image_ids(&copy.id).send().await;
-    let answer = answer.map_err(|error| stale_if_missing(AwsError::new("ec2:DescribeImages", &place, error)))?;
+    let answer =
+        answer.map_err(|error| stale_if_missing(AwsError::new("ec2:DescribeImages", &place, error)))?;
     let found = answer.images.unwrap_or_default().into_iter().next();
     let found = found.ok_or_else(|| GateError::NotFound { image: place.clone() })?;
     let mut mappings = found.block_device_mappings.unwrap_or_default();

@@ -25,7 +25,9 @@ pub enum ScanState {
 pub fn scan_state(status: Option<&str>) -> ScanState {
     match status {
         Some("COMPLETED") => ScanState::Completed,
-        Some(ended @ ("ABANDONED" | "FAILED" | "TIMED_OUT")) => ScanState::Unusable(format!("it ended {ended}")),
+        Some(ended @ ("ABANDONED" | "FAILED" | "TIMED_OUT")) => {
+            ScanState::Unusable(format!("it ended {ended}"))
+        }
         Some(status) => ScanState::Running(status.to_lowercase()),
         None => ScanState::Unusable("image scanning is not enabled for the build".to_owned()),
     }
@@ -102,10 +104,8 @@ pub fn check_findings(scan: &Scan, findings: &[Finding], today: Date) -> Result<
         match finding_status(scan, finding, today) {
             FindingStatus::NotCounted | FindingStatus::Accepted(_) => continue,
             FindingStatus::Counted => {}
-            FindingStatus::AcceptanceExpired(accepted) => expired.push(format!(
-                "{} was accepted by {} until {}",
-                accepted.id, accepted.owner, accepted.until
-            )),
+            FindingStatus::AcceptanceExpired(accepted) => expired
+                .push(format!("{} was accepted by {} until {}", accepted.id, accepted.owner, accepted.until)),
         }
         let severity = if finding.severity == "UNTRIAGED" { "CRITICAL" } else { finding.severity.as_str() };
         counted.entry(severity).or_default().push(finding);

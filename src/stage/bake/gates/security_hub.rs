@@ -50,7 +50,8 @@ impl Import<'_> {
         };
         // Security Hub takes note and workflow from the first import only; later they belong to its users.
         let note = accepted.map(|acceptance| {
-            let text = format!("{} (owner {}, until {})", acceptance.reason, acceptance.owner, acceptance.until);
+            let text =
+                format!("{} (owner {}, until {})", acceptance.reason, acceptance.owner, acceptance.until);
             Note::builder().text(text).updated_by("bakeline").updated_at(date(self.now)).build()
         });
         let workflow = accepted.map(|_| Workflow::builder().status(WorkflowStatus::Suppressed).build());

@@ -55,7 +55,8 @@ pub fn copies(images: &[BuiltImage], expect: &[ImageCopy], account: &str) -> Res
     check_places(&places, expect)?;
     let mut sorted = images.to_vec();
     sorted.sort();
-    let (own, in_other_accounts): (Vec<_>, Vec<_>) = sorted.into_iter().partition(|image| image.account == account);
+    let (own, in_other_accounts): (Vec<_>, Vec<_>) =
+        sorted.into_iter().partition(|image| image.account == account);
     if own.is_empty() {
         return Err(ImageError::NoOwnCopy { account: account.to_owned() });
     }
@@ -122,10 +123,8 @@ pub fn of_image(image: &BuiltImage, found: Option<&Described>) -> Availability {
 /// # Errors
 /// EC2 reports no creation date or no name.
 pub fn identity(image: &BuiltImage, found: &Described) -> Result<ImageIdentity, ImageError> {
-    let missing = |member| ImageError::NoIdentity {
-        member,
-        image: format!("{} in {}", image.id, image.region),
-    };
+    let missing =
+        |member| ImageError::NoIdentity { member, image: format!("{} in {}", image.id, image.region) };
     Ok(ImageIdentity {
         account: image.account.clone(),
         creation_date: found.creation_date.clone().ok_or_else(|| missing("CreationDate"))?,

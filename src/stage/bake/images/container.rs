@@ -91,10 +91,14 @@ pub struct Described {
 #[must_use]
 pub fn availability(container: &BuiltContainer, found: Option<&Described>) -> Availability {
     let place = container.place();
-    let Some(found) = found else { return Availability::Pending(format!("the image in {place} is not found yet")) };
+    let Some(found) = found else {
+        return Availability::Pending(format!("the image in {place} is not found yet"));
+    };
     match found.status.as_deref() {
         None | Some("ACTIVE") => Availability::Available,
-        Some("ACTIVATING") => Availability::Pending(format!("the image in {place} is being restored from the archive")),
+        Some("ACTIVATING") => {
+            Availability::Pending(format!("the image in {place} is being restored from the archive"))
+        }
         Some(other) => Availability::Unusable(format!("the image in {place} is {other}")),
     }
 }
@@ -158,9 +162,15 @@ mod tests {
             assert_eq!(availability(&container, Some(&found(status))), Availability::Available);
         }
         assert!(matches!(availability(&container, None), Availability::Pending(_)));
-        assert!(matches!(availability(&container, Some(&found(Some("ACTIVATING")))), Availability::Pending(_)));
+        assert!(matches!(
+            availability(&container, Some(&found(Some("ACTIVATING")))),
+            Availability::Pending(_)
+        ));
         for status in ["ARCHIVED", "SOMETHING_NEW"] {
-            assert!(matches!(availability(&container, Some(&found(Some(status)))), Availability::Unusable(_)), "{status}");
+            assert!(
+                matches!(availability(&container, Some(&found(Some(status)))), Availability::Unusable(_)),
+                "{status}"
+            );
         }
         let described = Described { digest: "md5:00".into(), ..Described::default() };
         assert!(digest(&container, &described).is_err());

@@ -57,12 +57,7 @@ pub async fn availability(cx: &Cx, copies: &Copies) -> Result<Availability, Stag
 /// Adds the missing tags to an image. The SDK does not retry the call: the next slice reads the tags first.
 ///
 /// On an image that several releases share, existing tags keep their values.
-pub async fn tag(
-    cx: &Cx,
-    image: &BuiltImage,
-    release: &ReleaseSpec,
-    shared: bool,
-) -> Result<(), StageError> {
+pub async fn tag(cx: &Cx, image: &BuiltImage, release: &ReleaseSpec, shared: bool) -> Result<(), StageError> {
     let found = describe(cx, image).await?;
     let found = found.ok_or_else(|| ImageError::NotFound { image: place(image) })?;
     let mut wanted = cx.key().tags(Stage::Bake);

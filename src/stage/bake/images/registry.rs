@@ -37,7 +37,11 @@ fn described(found: ImageDetail) -> Described {
 }
 
 /// The availability of all images of a build: the worst of them.
-pub async fn availability(cx: &Cx, containers: &[BuiltContainer], build_tag: &str) -> Result<Availability, StageError> {
+pub async fn availability(
+    cx: &Cx,
+    containers: &[BuiltContainer],
+    build_tag: &str,
+) -> Result<Availability, StageError> {
     let mut worst = Availability::Available;
     for place in containers {
         match container::availability(place, describe(cx, place, build_tag).await?.as_ref()) {
@@ -88,9 +92,8 @@ pub async fn digest_of(cx: &Cx, uri: &str) -> Result<Option<String>, StageError>
         repository: found.repository,
         tags: [tag.clone()].into(),
     };
-    let found = describe(cx, &place, &tag)
-        .await?
-        .ok_or_else(|| ImageError::NoParent { uri: uri.to_owned() })?;
+    let found =
+        describe(cx, &place, &tag).await?.ok_or_else(|| ImageError::NoParent { uri: uri.to_owned() })?;
     let digest = container::digest(&place, &found)?;
     Ok(Some(digest.to_string()))
 }

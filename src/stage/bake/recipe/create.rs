@@ -62,8 +62,7 @@ async fn version(cx: &Cx, arn: &str, region: &str) -> Result<String, StageError>
         let build = image.as_ref().and_then(|i| i.arn.as_deref());
         build.map(|build| build.rsplit_once('/').map_or(build, |(version, _)| version).to_owned())
     };
-    here.or_else(exact)
-        .ok_or_else(|| RecipeError::NoParentVersion { arn: arn.to_owned() }.into())
+    here.or_else(exact).ok_or_else(|| RecipeError::NoParentVersion { arn: arn.to_owned() }.into())
 }
 
 /// Creates a component unless it exists. An existing one must have the content that its version is derived from.
@@ -92,7 +91,11 @@ async fn content(cx: &Cx, arn: &str) -> Result<Option<String>, StageError> {
     }
 }
 
-async fn create_component(cx: &Cx, plan: &RecipePlan, document: &ComponentDocument) -> Result<(), StageError> {
+async fn create_component(
+    cx: &Cx,
+    plan: &RecipePlan,
+    document: &ComponentDocument,
+) -> Result<(), StageError> {
     let token = cx.key().client_token(&format!("component {} {}", document.name, document.version));
     let mut call = cx
         .aws
@@ -109,7 +112,9 @@ async fn create_component(cx: &Cx, plan: &RecipePlan, document: &ComponentDocume
         call = call.tags(key, value);
     }
     let created = call.send().await.map(|_| ());
-    unless_exists(created.map_err(|error| AwsError::new("imagebuilder:CreateComponent", &document.name, error)))
+    unless_exists(
+        created.map_err(|error| AwsError::new("imagebuilder:CreateComponent", &document.name, error)),
+    )
 }
 
 /// Creates the recipe on a parent image unless it exists. An existing one must have the content that its version is
@@ -120,8 +125,10 @@ pub async fn ensure_recipe(cx: &Cx, plan: &RecipePlan, parent: &str) -> Result<(
     let new_recipe = NewRecipe { cx, plan, parent, components };
     match &plan.kind {
         RecipeKind::MachineImage { volume } => {
-            let found = cx.aws.imagebuilder.get_image_recipe().image_recipe_arn(&version.recipe_arn).send().await;
-            let found = found.map_err(|e| AwsError::new("imagebuilder:GetImageRecipe", &version.recipe_arn, e));
+            let found =
+                cx.aws.imagebuilder.get_image_recipe().image_recipe_arn(&version.recipe_arn).send().await;
+            let found =
+                found.map_err(|e| AwsError::new("imagebuilder:GetImageRecipe", &version.recipe_arn, e));
             match none_if_missing(found)? {
                 None => new_recipe.image_recipe(volume.as_ref(), &version).await,
                 Some(answer) => {
@@ -134,9 +141,15 @@ pub async fn ensure_recipe(cx: &Cx, plan: &RecipePlan, parent: &str) -> Result<(
             }
         }
         RecipeKind::ContainerImage { dockerfile, repository } => {
+            let found = cx
+                .aws
+                .imagebuilder
+                .get_container_recipe()
+                .container_recipe_arn(&version.recipe_arn)
+                .send()
+                .await;
             let found =
-                cx.aws.imagebuilder.get_container_recipe().container_recipe_arn(&version.recipe_arn).send().await;
-            let found = found.map_err(|e| AwsError::new("imagebuilder:GetContainerRecipe", &version.recipe_arn, e));
+                found.map_err(|e| AwsError::new("imagebuilder:GetContainerRecipe", &version.recipe_arn, e));
             match none_if_missing(found)? {
                 None => new_recipe.container_recipe(dockerfile, repository, &version).await,
                 Some(answer) => {
@@ -185,7 +198,11 @@ impl NewRecipe<'_> {
         format!("service {}, from its release spec", self.plan.service)
     }
 
-    async fn image_recipe(self, volume: Option<&RootVolume>, version: &RecipeVersion) -> Result<(), StageError> {
+    async fn image_recipe(
+        self,
+        volume: Option<&RootVolume>,
+        version: &RecipeVersion,
+    ) -> Result<(), StageError> {
         let Self { cx, plan, parent, .. } = self;
         let mut call = cx
             .aws
@@ -205,7 +222,8 @@ impl NewRecipe<'_> {
         }
         let created = call.send().await.map(|_| ());
         unless_exists(
-            created.map_err(|error| AwsError::new("imagebuilder:CreateImageRecipe", &version.recipe_arn, error)),
+            created
+                .map_err(|error| AwsError::new("imagebuilder:CreateImageRecipe", &version.recipe_arn, error)),
         )
     }
 
@@ -247,7 +265,9 @@ impl NewRecipe<'_> {
         }
         let created = call.send().await.map(|_| ());
         unless_exists(
-            created.map_err(|error| AwsError::new("imagebuilder:CreateContainerRecipe", &version.recipe_arn, error)),
+            created.map_err(|error| {
+                AwsError::new("imagebuilder:CreateContainerRecipe", &version.recipe_arn, error)
+            }),
         )
     }
 }

@@ -53,10 +53,15 @@ mod tests {
             match words {
                 None => assert_eq!(read.unwrap(), text),
                 Some(words) => {
-                    assert!(read.as_ref().is_err_and(|error| error.to_string().contains(words)), "{text:?}: {read:?}");
+                    assert!(
+                        read.as_ref().is_err_and(|error| error.to_string().contains(words)),
+                        "{text:?}: {read:?}"
+                    );
                 }
             }
         }
-        assert!(super::read("d", &[b'F', 0xff], false).unwrap_err().to_string().contains("byte 1 is not UTF-8"));
+        assert!(
+            super::read("d", &[b'F', 0xff], false).unwrap_err().to_string().contains("byte 1 is not UTF-8")
+        );
     }
 }

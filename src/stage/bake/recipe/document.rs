@@ -10,8 +10,11 @@ pub const LIMIT: usize = 16_000;
 /// # Errors
 /// Image Builder would refuse it; says why.
 pub fn text<'d>(path: &str, what: &'static str, bytes: &'d [u8]) -> Result<&'d str, RecipeError> {
-    let text = std::str::from_utf8(bytes)
-        .map_err(|source| RecipeError::NotText { path: path.to_owned(), what, source })?;
+    let text = std::str::from_utf8(bytes).map_err(|source| RecipeError::NotText {
+        path: path.to_owned(),
+        what,
+        source,
+    })?;
     let characters = text.chars().count();
     if text.trim().is_empty() || characters > LIMIT || text.contains('\0') {
         return Err(RecipeError::Length { path: path.to_owned(), what, characters, max: LIMIT });

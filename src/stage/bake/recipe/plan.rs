@@ -6,7 +6,9 @@ use serde_json::json;
 
 use super::dockerfile;
 use super::error::RecipeError;
-use super::version::{ArnScope, ComponentDocument, RecipeVersion, component_document, scope_of, version_numbers};
+use super::version::{
+    ArnScope, ComponentDocument, RecipeVersion, component_document, scope_of, version_numbers,
+};
 use crate::digest::Sha256;
 use crate::evidence::layout;
 use crate::spec::{self, Reuse, RootVolume};
@@ -76,15 +78,21 @@ impl RecipePlan {
     ///
     /// # Errors
     /// A document or the template is missing, or Image Builder would refuse it; says which and why.
-    pub fn of_container(service: &str, container: &spec::ContainerRecipe, files: &Files) -> Result<Self, RecipeError> {
+    pub fn of_container(
+        service: &str,
+        container: &spec::ContainerRecipe,
+        files: &Files,
+    ) -> Result<Self, RecipeError> {
         let scope = scope_of(&container.infrastructure_configuration, "container_recipe")?;
         let has_components = !container.components.is_empty();
         let dockerfile = match &container.dockerfile {
             None => dockerfile::DEFAULT.to_owned(),
             Some(path) => {
                 let bytes = files.get(&layout::source(path));
-                let bytes = bytes
-                    .ok_or_else(|| RecipeError::NoFile { path: path.clone(), what: "the Dockerfile template" })?;
+                let bytes = bytes.ok_or_else(|| RecipeError::NoFile {
+                    path: path.clone(),
+                    what: "the Dockerfile template",
+                })?;
                 dockerfile::read(path, bytes, has_components)?
             }
         };
@@ -253,7 +261,10 @@ mod tests {
         );
         assert_eq!(plan.components[1].arn, "arn:aws:imagebuilder:eu-west-1:aws:component/update-linux/1.0.2");
         let version = plan.version_on("ami-1");
-        assert!(version.recipe_arn.ends_with(&format!(":image-recipe/web/{}", version.version)), "{version:?}");
+        assert!(
+            version.recipe_arn.ends_with(&format!(":image-recipe/web/{}", version.version)),
+            "{version:?}"
+        );
         assert!(version.image_arn.ends_with(&format!(":image/web/{}", version.version)), "{version:?}");
     }
 
@@ -297,14 +308,19 @@ mod tests {
         let commented = format!("# web\n{}", dockerfile::DEFAULT);
         for other in [
             version(&container(), &commented),
-            version(&spec::ContainerRecipe { repository: "team/web".into(), ..container() }, dockerfile::DEFAULT),
+            version(
+                &spec::ContainerRecipe { repository: "team/web".into(), ..container() },
+                dockerfile::DEFAULT,
+            ),
             version(&spec::ContainerRecipe { components: Vec::new(), ..container() }, dockerfile::DEFAULT),
         ] {
             assert_ne!(other.unwrap().version, base.version);
         }
         let missing = RecipePlan::of_container("web", &container(), &files("a")).unwrap_err().to_string();
         assert!(missing.contains("has no image/Dockerfile"), "{missing}");
-        assert!(version(&container(), "FROM x\n").unwrap_err().to_string().contains("imagebuilder:parentImage"));
+        assert!(
+            version(&container(), "FROM x\n").unwrap_err().to_string().contains("imagebuilder:parentImage")
+        );
     }
 
     #[test]
@@ -316,8 +332,14 @@ mod tests {
         };
         assert_eq!(key(Reuse::Unchanged, "ami-1", &sources), key(Reuse::Unchanged, "ami-1", &sources));
         assert_ne!(key(Reuse::Unchanged, "ami-1", &sources), key(Reuse::Unchanged, "ami-2", &sources));
-        assert_eq!(key(Reuse::UnchangedExceptParent, "ami-1", &sources), key(Reuse::UnchangedExceptParent, "ami-2", &sources));
-        assert_ne!(key(Reuse::UnchangedExceptParent, "ami-1", &sources), key(Reuse::UnchangedExceptParent, "ami-1", &Sha256::of(b"t")));
+        assert_eq!(
+            key(Reuse::UnchangedExceptParent, "ami-1", &sources),
+            key(Reuse::UnchangedExceptParent, "ami-2", &sources)
+        );
+        assert_ne!(
+            key(Reuse::UnchangedExceptParent, "ami-1", &sources),
+            key(Reuse::UnchangedExceptParent, "ami-1", &Sha256::of(b"t"))
+        );
     }
 
     #[test]
@@ -331,7 +353,10 @@ mod tests {
             assert!(error.contains(words), "{error}");
         }
         assert!(
-            RecipePlan::of("web", &spec(), &Files::new()).unwrap_err().to_string().contains("has no image/Web_Server.yaml")
+            RecipePlan::of("web", &spec(), &Files::new())
+                .unwrap_err()
+                .to_string()
+                .contains("has no image/Web_Server.yaml")
         );
     }
 

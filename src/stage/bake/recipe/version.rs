@@ -51,12 +51,15 @@ impl ArnScope {
 
 /// The scope of a recipe's resources: that of its infrastructure configuration.
 pub fn scope_of(infrastructure: &str, section: &'static str) -> Result<ArnScope, RecipeError> {
-    scope(infrastructure)
-        .ok_or_else(|| RecipeError::NotAnArn { section, arn: infrastructure.to_owned() })
+    scope(infrastructure).ok_or_else(|| RecipeError::NotAnArn { section, arn: infrastructure.to_owned() })
 }
 
 /// Reads the document of a component at `path`.
-pub fn component_document(service: &str, path: &str, files: &Files) -> Result<ComponentDocument, RecipeError> {
+pub fn component_document(
+    service: &str,
+    path: &str,
+    files: &Files,
+) -> Result<ComponentDocument, RecipeError> {
     let bytes = files
         .get(&layout::source(path))
         .ok_or_else(|| RecipeError::NoFile { path: path.to_owned(), what: "a component's document" })?;

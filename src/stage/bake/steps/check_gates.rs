@@ -29,7 +29,8 @@ pub async fn check_gates(
             }
             image_gate::check_copies_equal(&properties)?;
         }
-        BuildOutput::ContainerImages { .. } if gates.image.is_some() || inputs.bake.content_digest != ContentDigest::None =>
+        BuildOutput::ContainerImages { .. }
+            if gates.image.is_some() || inputs.bake.content_digest != ContentDigest::None =>
         {
             return Err(GateError::NeedsMachineImage { build: image }.into());
         }

@@ -86,7 +86,13 @@ pub async fn read_content(
     }
 }
 
-fn wait(image: String, copy: u16, position: Position, content: Option<Sha256>, summary: String) -> Step<Bake> {
+fn wait(
+    image: String,
+    copy: u16,
+    position: Position,
+    content: Option<Sha256>,
+    summary: String,
+) -> Step<Bake> {
     let progress = Progress { percent: 97, summary, external_id: Some(image.clone()) };
     let state = Bake::ReadingContent { image, copy, position: Some(position), content };
     Step::Wait { state, again_in: Duration::ZERO, progress }

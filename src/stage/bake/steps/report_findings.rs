@@ -31,8 +31,8 @@ pub async fn report_findings(
         Import { build: &image, account: &inputs.account, region: cx.aws.region(), since, now: cx.now() };
     let batch = batch.iter().map(|finding| import.finding(scan, finding)).collect();
     let answer = cx.aws.securityhub.batch_import_findings().set_findings(Some(batch)).send().await;
-    let answer =
-        answer.map_err(|error| import_error(AwsError::new("securityhub:BatchImportFindings", &image, error)))?;
+    let answer = answer
+        .map_err(|error| import_error(AwsError::new("securityhub:BatchImportFindings", &image, error)))?;
     let state = Bake::ReportingFindings { image: image.clone(), since, done: done.saturating_add(1) };
     let rejected = answer.failed_findings.unwrap_or_default();
     if rejected.is_empty() {

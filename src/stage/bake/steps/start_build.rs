@@ -107,8 +107,6 @@ fn building(image: String) -> Step<Bake> {
 fn plan(inputs: &Inputs) -> Result<&RecipePlan, StageError> {
     match &inputs.build_from {
         BuildFrom::Recipe(plan) => Ok(plan.as_ref()),
-        BuildFrom::ImagePipeline(arn) => {
-            Err(BakeError::NotARecipe { arn: arn.clone() }.into())
-        }
+        BuildFrom::ImagePipeline(arn) => Err(BakeError::NotARecipe { arn: arn.clone() }.into()),
     }
 }

@@ -37,7 +37,7 @@ pub async fn started_build(
     })
 }
 
-/// Goes on to cancel the build that was found, or looks for it again.
+/// Continues with the cancellation of the build that was found, or searches again.
 pub fn find_build(
     found: Result<Option<String>, AwsError>,
     empty_reads: u8,
@@ -59,7 +59,12 @@ pub fn find_build(
 }
 
 /// Requests the cancellation of a running build.
-pub async fn cancel(account: &str, cx: &Cx, image: String, reason: Failure) -> Result<Step<Bake>, StageError> {
+pub async fn cancel(
+    account: &str,
+    cx: &Cx,
+    image: String,
+    reason: Failure,
+) -> Result<Step<Bake>, StageError> {
     let build = calls::read(&calls::get(cx, &image).await?, account);
     if BuildPhase::of(&build.status) != BuildPhase::Running {
         return Ok(Step::Next(Bake::UndoRemovingImages { image, empty_reads: 0, removed: 0, reason }));

@@ -24,7 +24,9 @@ pub async fn wait_for_build(
     let found = calls::get(cx, &image).await?;
     let build = calls::read(&found, &inputs.account);
     match BuildPhase::of(&build.status) {
-        BuildPhase::Running => running(inputs, cx, image, &found, &build.status, last_progress, retries).await,
+        BuildPhase::Running => {
+            running(inputs, cx, image, &found, &build.status, last_progress, retries).await
+        }
         BuildPhase::Available => {
             expected_output(inputs, cx, &build, &image)?;
             // The images of a build older than this action are settled: one read is enough.
@@ -44,7 +46,7 @@ pub async fn wait_for_build(
     }
 }
 
-/// Whether a build is older than this action. A build that no other release can share never is, whatever the clocks say.
+/// Whether a build is older than this action. A build that no other release can share is never older, even if the clocks differ.
 pub fn is_older(inputs: &Inputs, created: Option<&str>) -> bool {
     inputs.build_from.is_shared() && provenance::is_before(created, inputs.began.date_time())
 }

@@ -3,8 +3,8 @@
 use super::super::state::LastProgress;
 use super::super::*;
 use super::ARN;
-use crate::engine::{FailureKind, Token};
 use crate::engine::Timestamp;
+use crate::engine::{FailureKind, Token};
 use crate::evidence::Sha256;
 use crate::stage::content::Position;
 use crate::stage::tokens::{golden, longest_failure, worst};
@@ -21,7 +21,14 @@ fn states() -> Vec<(&'static str, Bake)> {
         ("creating_recipe", Bake::CreatingRecipe { parent: "ami-0123456789abcdef0".into() }),
         ("starting_build", Bake::StartingBuild { parent: "ami-0123456789abcdef0".into() }),
         ("building", Bake::Building { image: image(), last_progress: None, retries: 0 }),
-        ("building_with_progress", Bake::Building { image: image(), last_progress: Some(LastProgress { fingerprint: 7, since }), retries: 1 }),
+        (
+            "building_with_progress",
+            Bake::Building {
+                image: image(),
+                last_progress: Some(LastProgress { fingerprint: 7, since }),
+                retries: 1,
+            },
+        ),
         ("retrying", Bake::Retrying { image: image(), retries: 1 }),
         ("confirming", Bake::Confirming { image: image(), seen: 2 }),
         ("checking_gates", Bake::CheckingGates { image: image(), since }),
@@ -42,9 +49,15 @@ fn states() -> Vec<(&'static str, Bake)> {
         ("sealing", Bake::Sealing { image: image(), content: None }),
         ("sealing_with_content", Bake::Sealing { image: image(), content: Some(Sha256::of(b"content")) }),
         ("undo_finding_build", Bake::UndoFindingBuild { empty_reads: 1, parent: None, reason: reason() }),
-        ("undo_removing_images", Bake::UndoRemovingImages { image: image(), empty_reads: 1, removed: 2, reason: reason() }),
+        (
+            "undo_removing_images",
+            Bake::UndoRemovingImages { image: image(), empty_reads: 1, removed: 2, reason: reason() },
+        ),
         ("undo_cancelling", Bake::UndoCancelling { image: image(), reason: reason() }),
-        ("undo_confirming_cancellation", Bake::UndoConfirmingCancellation { image: image(), reason: reason() }),
+        (
+            "undo_confirming_cancellation",
+            Bake::UndoConfirmingCancellation { image: image(), reason: reason() },
+        ),
         ("undo_keeping_images", Bake::UndoKeepingImages { image: image(), reason: reason() }),
     ]
 }
@@ -67,7 +80,9 @@ fn the_longest_names_fit_in_a_token() {
     let grow = |state: Bake| match state {
         Bake::StartingPipeline => Bake::StartingPipeline,
         Bake::ResolvingParent => Bake::ResolvingParent,
-        Bake::CreatingComponents { .. } => Bake::CreatingComponents { parent: parent.clone(), done: u16::MAX },
+        Bake::CreatingComponents { .. } => {
+            Bake::CreatingComponents { parent: parent.clone(), done: u16::MAX }
+        }
         Bake::CreatingRecipe { .. } => Bake::CreatingRecipe { parent: parent.clone() },
         Bake::StartingBuild { .. } => Bake::StartingBuild { parent: parent.clone() },
         Bake::Building { .. } => Bake::Building {
@@ -76,7 +91,9 @@ fn the_longest_names_fit_in_a_token() {
             retries: u8::MAX,
         },
         Bake::Retrying { .. } => Bake::Retrying { image: image.clone(), retries: u8::MAX },
-        Bake::CheckingGates { .. } => Bake::CheckingGates { image: image.clone(), since: Timestamp(i64::MIN) },
+        Bake::CheckingGates { .. } => {
+            Bake::CheckingGates { image: image.clone(), since: Timestamp(i64::MIN) }
+        }
         Bake::ReportingFindings { .. } => {
             Bake::ReportingFindings { image: image.clone(), since: Timestamp(i64::MIN), done: u16::MAX }
         }
@@ -93,15 +110,26 @@ fn the_longest_names_fit_in_a_token() {
             Bake::ConfirmingParameter { image: image.clone(), since: Timestamp(i64::MIN), content: content() }
         }
         Bake::Sealing { .. } => Bake::Sealing { image: image.clone(), content: content() },
-        Bake::UndoFindingBuild { .. } => {
-            Bake::UndoFindingBuild { empty_reads: u8::MAX, parent: Some(parent.clone()), reason: longest_failure() }
+        Bake::UndoFindingBuild { .. } => Bake::UndoFindingBuild {
+            empty_reads: u8::MAX,
+            parent: Some(parent.clone()),
+            reason: longest_failure(),
+        },
+        Bake::UndoRemovingImages { .. } => Bake::UndoRemovingImages {
+            image: image.clone(),
+            empty_reads: u8::MAX,
+            removed: u16::MAX,
+            reason: longest_failure(),
+        },
+        Bake::UndoCancelling { .. } => {
+            Bake::UndoCancelling { image: image.clone(), reason: longest_failure() }
         }
-        Bake::UndoRemovingImages { .. } => {
-            Bake::UndoRemovingImages { image: image.clone(), empty_reads: u8::MAX, removed: u16::MAX, reason: longest_failure() }
+        Bake::UndoConfirmingCancellation { .. } => {
+            Bake::UndoConfirmingCancellation { image: image.clone(), reason: longest_failure() }
         }
-        Bake::UndoCancelling { .. } => Bake::UndoCancelling { image: image.clone(), reason: longest_failure() },
-        Bake::UndoConfirmingCancellation { .. } => Bake::UndoConfirmingCancellation { image: image.clone(), reason: longest_failure() },
-        Bake::UndoKeepingImages { .. } => Bake::UndoKeepingImages { image: image.clone(), reason: longest_failure() },
+        Bake::UndoKeepingImages { .. } => {
+            Bake::UndoKeepingImages { image: image.clone(), reason: longest_failure() }
+        }
     };
     for (name, state) in states() {
         let length = worst(grow(state)).encode().unwrap_or_else(|error| panic!("{name}: {error}")).len();
@@ -125,9 +153,17 @@ fn undo_cancels_a_running_build_and_keeps_a_published_image() {
             "building" | "building_with_progress" | "retrying" => {
                 Bake::UndoCancelling { image: ARN.into(), reason: reason.clone() }
             }
-            "confirming" | "checking_gates" | "reporting_findings" | "reading_content" | "reading_content_from_a_position" | "tagging" => {
-                Bake::UndoRemovingImages { image: ARN.into(), empty_reads: 0, removed: 0, reason: reason.clone() }
-            }
+            "confirming"
+            | "checking_gates"
+            | "reporting_findings"
+            | "reading_content"
+            | "reading_content_from_a_position"
+            | "tagging" => Bake::UndoRemovingImages {
+                image: ARN.into(),
+                empty_reads: 0,
+                removed: 0,
+                reason: reason.clone(),
+            },
             "publishing" | "confirming_parameter" | "sealing" | "sealing_with_content" => {
                 Bake::UndoKeepingImages { image: ARN.into(), reason: reason.clone() }
             }

@@ -63,7 +63,11 @@ pub enum CommandState {
 
 /// The state of a command sent `elapsed` ago; none: Systems Manager does not list it yet.
 #[must_use]
-pub fn command_state(invocation: Option<&Invocation>, elapsed: Duration, deadlines: Deadlines) -> CommandState {
+pub fn command_state(
+    invocation: Option<&Invocation>,
+    elapsed: Duration,
+    deadlines: Deadlines,
+) -> CommandState {
     let status = invocation.map_or("sent", |invocation| invocation.status.as_str());
     if is_terminal(status) {
         return CommandState::Ended;

@@ -91,7 +91,8 @@ fn beside(path: &str) -> &str {
 /// The number of checks by outcome, as text.
 fn counted(results: &[CheckResult]) -> String {
     let count = |wanted: fn(&CheckResult) -> bool| results.iter().filter(|result| wanted(result)).count();
-    let mut summary = format!("{} of {} checks passed", count(|r| r.outcome == CheckOutcome::Passed), results.len());
+    let mut summary =
+        format!("{} of {} checks passed", count(|r| r.outcome == CheckOutcome::Passed), results.len());
     for (what, many) in [
         ("of them after a retry", count(CheckResult::is_flaky)),
         ("failed", count(|r| matches!(r.outcome, CheckOutcome::Failed(_)))),
@@ -204,13 +205,19 @@ mod tests {
     fn the_page_shows_the_outcome_of_every_check() {
         let failed = || CheckOutcome::Failed("exit code 7".into());
         for (results, words) in [
-            (vec![checked("fine", CheckOutcome::Passed, 1, "", "")], vec!["1 of 1 checks passed", ">passed<"]),
             (
-                vec![checked("shaky", CheckOutcome::Passed, 3, "", "")],
-                vec!["passed after retries", "1 of them after a failed attempt", "passed at attempt 3"],
+                vec![checked("fine", CheckOutcome::Passed, 1, "", "")],
+                vec!["1 of 1 checks passed", ">passed<"],
             ),
             (
-                vec![checked("bad", failed(), 1, "out", "err"), checked("late", CheckOutcome::NotRun, 1, "", "")],
+                vec![checked("shaky", CheckOutcome::Passed, 3, "", "")],
+                vec!["passed after retries", "1 of them after a retry", "passed in attempt 3"],
+            ),
+            (
+                vec![
+                    checked("bad", failed(), 1, "out", "err"),
+                    checked("late", CheckOutcome::NotRun, 1, "", ""),
+                ],
                 vec![
                     "0 of 2 checks passed, 1 failed, 1 not run",
                     "exit code 7",

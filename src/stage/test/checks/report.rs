@@ -38,7 +38,14 @@ pub fn results(checks: &[Check], invocations: Vec<Invocation>, attempts: &[u8]) 
                 .map_or(CheckOutcome::NotRun, |found| outcome_of(found, Deadlines::of(check)));
             let attempts = attempts.get(index).copied().unwrap_or(1);
             let limit = check.timeout().as_duration();
-            CheckResult { name: check.name.clone(), subject: what(check), outcome, limit, attempts, invocation }
+            CheckResult {
+                name: check.name.clone(),
+                subject: what(check),
+                outcome,
+                limit,
+                attempts,
+                invocation,
+            }
         })
         .collect()
 }

@@ -43,7 +43,8 @@ enum CheckState {
 /// Decides what to do next. `sent` are the checks sent so far; checks are sent in the order of the spec.
 #[must_use]
 pub fn next(checks: &[Check], sent: &[SentCheck]) -> NextStep {
-    let states: Vec<CheckState> = checks.iter().zip(sent).map(|(check, sent)| check_state(check, sent)).collect();
+    let states: Vec<CheckState> =
+        checks.iter().zip(sent).map(|(check, sent)| check_state(check, sent)).collect();
     let running = states.iter().any(|state| matches!(state, CheckState::Running(_) | CheckState::Overdue));
     // The instance does not answer: it would not receive the next command either.
     if states.iter().any(|state| matches!(state, CheckState::Ended { instance_answered: false })) {

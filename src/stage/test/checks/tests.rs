@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::outcome::{
-    CheckOutcome, CommandState, Deadlines, Invocation, command_state, instance_answered, last_lines, outcome, seconds,
+    CheckOutcome, CommandState, Deadlines, Invocation, command_state, instance_answered, last_lines, outcome,
+    seconds,
 };
 use super::result::CheckResult;
 use super::{junit, report};
@@ -131,7 +132,10 @@ fn run() -> Vec<CheckResult> {
 fn a_check_that_was_not_run_is_neither_passed_nor_failed() {
     let results = run();
     let outcomes: Vec<&CheckOutcome> = results.iter().map(|result| &result.outcome).collect();
-    assert_eq!(outcomes, [&CheckOutcome::Passed, &CheckOutcome::Failed("exit code 7".into()), &CheckOutcome::NotRun]);
+    assert_eq!(
+        outcomes,
+        [&CheckOutcome::Passed, &CheckOutcome::Failed("exit code 7".into()), &CheckOutcome::NotRun]
+    );
     let files = Files::from([
         ("source/bakeline.yaml".into(), b"1".to_vec()),
         ("source/a.sh".into(), b"2".to_vec()),
@@ -145,7 +149,11 @@ fn a_check_that_was_not_run_is_neither_passed_nor_failed() {
     );
     let names: Vec<&str> =
         signed.configuration.iter().map(crate::evidence::ResourceDescriptor::label).collect();
-    assert_eq!(names, ["source/a.sh", "source/b.sh", "source/bakeline.yaml"], "every file that was run, once");
+    assert_eq!(
+        names,
+        ["source/a.sh", "source/b.sh", "source/bakeline.yaml"],
+        "every file that was run, once"
+    );
     assert_eq!(
         report::failure(&results).unwrap(),
         "check \"serves\" (b.sh) failed: exit code 7; its last output: connection refused; not run: late"
@@ -247,7 +255,10 @@ fn a_check_that_passed_in_its_second_attempt_is_flaky_in_every_report() {
     let results = report::results(&checks, vec![passed.clone(), passed], &[1, 2]);
     let signed = report::test_result(&results, &Files::new());
     assert_eq!(signed.result, TestOutcome::Warned);
-    assert_eq!((signed.passed_tests, signed.warned_tests), (vec!["steady".to_owned()], vec!["shaky".to_owned()]));
+    assert_eq!(
+        (signed.passed_tests, signed.warned_tests),
+        (vec!["steady".to_owned()], vec!["shaky".to_owned()])
+    );
     assert_eq!(report::failure(&results), None);
     let junit = junit::report("web", &results);
     assert_eq!(junit.matches("<flakyFailure message=\"passed in attempt 2\"/>").count(), 1, "{junit}");

@@ -102,13 +102,10 @@ pub async fn send(
         // Nothing was sent: the instance has just registered, and not every part of Systems Manager knows it yet.
         if error.is("InvalidInstanceId") { StageError::RetryLater(error) } else { error.into() }
     })?;
-    answer
-        .command
-        .and_then(|command| command.command_id)
-        .ok_or_else(|| {
-            let (operation, target) = ("ssm:SendCommand", check.name.clone());
-            InstanceError::IncompleteResponse { operation, target, member: "command" }.into()
-        })
+    answer.command.and_then(|command| command.command_id).ok_or_else(|| {
+        let (operation, target) = ("ssm:SendCommand", check.name.clone());
+        InstanceError::IncompleteResponse { operation, target, member: "command" }.into()
+    })
 }
 
 /// The command on the instance; none if Systems Manager does not find it, as right after sending it.

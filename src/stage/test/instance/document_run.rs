@@ -52,10 +52,9 @@ fn of(check: &Check, files: &Files) -> Result<DocumentRun, InstanceError> {
 
 /// The text of a script file.
 fn script_text<'f>(check: &Check, path: &str, files: &'f Files) -> Result<&'f str, InstanceError> {
-    let script = files.get(&layout::source(path)).ok_or_else(|| InstanceError::NoScript {
-        path: path.to_owned(),
-        check: check.name.clone(),
-    })?;
+    let script = files
+        .get(&layout::source(path))
+        .ok_or_else(|| InstanceError::NoScript { path: path.to_owned(), check: check.name.clone() })?;
     std::str::from_utf8(script).map_err(|source| InstanceError::NotText { path: path.to_owned(), source })
 }
 

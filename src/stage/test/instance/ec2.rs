@@ -2,13 +2,14 @@
 
 use aws_sdk_ec2::types::{
     Filter, HttpTokensState, IamInstanceProfileSpecification, Instance, InstanceInterruptionBehavior,
-    InstanceMarketOptionsRequest, InstanceMetadataOptionsRequest, InstanceNetworkInterfaceSpecification, InstanceType, MarketType, ResourceType,
-    ShutdownBehavior, SpotInstanceType, SpotMarketOptions, Tag, TagSpecification,
+    InstanceMarketOptionsRequest, InstanceMetadataOptionsRequest, InstanceNetworkInterfaceSpecification,
+    InstanceType, MarketType, ResourceType, ShutdownBehavior, SpotInstanceType, SpotMarketOptions, Tag,
+    TagSpecification,
 };
 use aws_sdk_ssm::types::InstanceInformationStringFilter;
 
-use super::error::InstanceError;
 use super::boot::{self, DescribedImage, InstanceHealth};
+use super::error::InstanceError;
 use crate::aws::{AwsError, Class};
 use crate::engine::StageError;
 use crate::engine::key::tag;

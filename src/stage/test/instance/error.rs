@@ -17,7 +17,9 @@ pub enum InstanceError {
     OtherImage { image: String, member: &'static str, found: String, expected: String },
     #[error("instance {instance} of image {image} ended before the checks: {state}: {reason}")]
     Ended { instance: String, image: String, state: String, reason: String },
-    #[error("instance {instance} of image {image} was not up within {seconds} s of its launch; missing: {missing}")]
+    #[error(
+        "instance {instance} of image {image} was not up within {seconds} s of its launch; missing: {missing}"
+    )]
     NotUp { instance: String, image: String, seconds: u64, missing: String },
     #[error("there is no check {index}")]
     NoCheck { index: usize },

@@ -74,7 +74,9 @@ pub async fn step(state: Test, inputs: &InstanceInputs, cx: &Cx) -> Result<Step<
         Test::CancellingChecks { instance, commands, since } => {
             run_checks::confirm_cancellation(cx, instance, commands, since).await
         }
-        Test::Soaking { instance, commands, since } => steps::soak(inputs, cx, instance, commands, since).await,
+        Test::Soaking { instance, commands, since } => {
+            steps::soak(inputs, cx, instance, commands, since).await
+        }
         Test::Terminating { instance, commands, abandoned, soak } => {
             steps::terminate(cx, instance, commands, abandoned, soak).await
         }

@@ -116,8 +116,7 @@ pub async fn attempts(
         return Ok(Vec::new());
     }
     let listed = command::list(cx, instance).await?;
-    let attempt =
-        |(index, id): (usize, &String)| command::attempt(cx, &listed, index, id).saturating_add(1);
+    let attempt = |(index, id): (usize, &String)| command::attempt(cx, &listed, index, id).saturating_add(1);
     Ok(commands.iter().enumerate().map(attempt).collect())
 }
 

@@ -103,7 +103,7 @@ mod tests {
             (None, 0, 0, going("soaking for 0 of 600 s")),
             (Some(10.0), 9, 9, going("soaking for 540 of 600 s")),
             (Some(90.0), 4, 4, going("soaking for 240 of 600 s")),
-            (Some(90.0), 5, 5, over(Some("cpu is 90; at most 50 passes"))),
+            (Some(90.0), 5, 5, over(Some("cpu is 90, above the limit of 50"))),
             (Some(10.0), 10, 10, over(None)),
             (Some(10.0), 4, 10, going("waiting for CloudWatch: cpu has 4 of the 5 datapoints it needs")),
             (None, 0, 14, going("waiting for CloudWatch: cpu has 0 of the 5 datapoints it needs")),

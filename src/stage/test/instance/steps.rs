@@ -10,7 +10,10 @@ use super::boot::{self, BootState};
 use super::ec2::Launch;
 use super::error::InstanceError;
 use super::soak::{self, SoakState};
-use super::{BOOT_POLL_INTERVAL, CAPACITY_POLL_INTERVAL, InstanceInputs, POLL_INTERVAL, SOAK_POLL_INTERVAL, ec2, progress, run_checks};
+use super::{
+    BOOT_POLL_INTERVAL, CAPACITY_POLL_INTERVAL, InstanceInputs, POLL_INTERVAL, SOAK_POLL_INTERVAL, ec2,
+    progress, run_checks,
+};
 use crate::engine::{Failure, FailureKind, Outcome, Progress, StageError, Step, Timestamp};
 use crate::evidence::Stage;
 use crate::spec::test::instance::Capacity;
@@ -32,7 +35,8 @@ pub async fn launch(
     ec2::verify_image(cx, &inputs.image).await?;
     let service = &inputs.release.spec.service;
     let spot = !on_demand && wanted.capacity == Capacity::PreferSpot;
-    let launching = |subnet| if on_demand { Test::LaunchingOnDemand { subnet } } else { Test::Launching { subnet } };
+    let launching =
+        |subnet| if on_demand { Test::LaunchingOnDemand { subnet } } else { Test::Launching { subnet } };
     let error = match ec2::launch(cx, wanted, &inputs.image.image_id, service, subnet, spot).await? {
         Launch::Launched(instance) => {
             return Ok(Step::Next(Test::Booting { instance, since: cx.now() }));

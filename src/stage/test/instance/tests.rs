@@ -42,7 +42,10 @@ fn an_instance_is_ready_when_both_status_checks_pass_and_it_answers_systems_mana
     for (health, expected) in [
         (health("running", "ok", "ok", "Online"), BootState::Ready),
         (health("running", "ok", "ok", ""), BootState::Waiting("Systems Manager ping unknown".into())),
-        (health("running", "ok", "ok", "ConnectionLost"), BootState::Waiting("Systems Manager ping ConnectionLost".into())),
+        (
+            health("running", "ok", "ok", "ConnectionLost"),
+            BootState::Waiting("Systems Manager ping ConnectionLost".into()),
+        ),
         (
             health("running", "initializing", "impaired", "Online"),
             BootState::Waiting("system status initializing, instance status impaired".into()),

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use self::task::TaskTest;
 use crate::engine::{Failure, Timestamp};
 
-/// Max characters of a soak's reason, which the token holds.
+/// Max characters of a soak's failure in the token.
 const REASON_CHARS: usize = 240;
 
 /// The states of a test. Each says what is true in AWS when a slice ends in it.
@@ -80,7 +80,7 @@ fn is_zero(subnet: &u8) -> bool {
     *subnet == 0
 }
 
-/// The result of a soak. The token holds it: after the test the instance's metrics may be gone.
+/// The result of a soak. The token has it: the metrics of the instance may be gone after the test.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SoakResult {
     pub since: Timestamp,
@@ -104,7 +104,9 @@ impl Test {
     #[must_use]
     pub fn undo(self, reason: Failure) -> Self {
         match self {
-            Self::Launching { .. } | Self::LaunchingOnDemand { .. } => Self::UndoFindingInstances { empty_reads: 0, reason },
+            Self::Launching { .. } | Self::LaunchingOnDemand { .. } => {
+                Self::UndoFindingInstances { empty_reads: 0, reason }
+            }
             Self::Booting { instance, .. }
             | Self::SendingChecks { instance, .. }
             | Self::RunningChecks { instance, .. }

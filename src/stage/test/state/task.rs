@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::engine::{Failure, Timestamp};
 
-/// Max bytes of a task's failure, which the token holds.
+/// Max bytes of a task's failure in the token.
 const FAILURE_BYTES: usize = 300;
 
 /// The states of the test of a container image. Each says what is true in ECS when a slice ends in it.
@@ -87,7 +87,7 @@ impl TaskTest {
     }
 }
 
-/// What is known of a task and its checks. The token holds it: ECS forgets a stopped task.
+/// What is known of a task and its checks. The token has it: ECS deletes stopped tasks after a while.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TaskFindings {
     /// Seconds from the start of the task until it was up, had ended or had failed.

@@ -152,9 +152,10 @@ fn secrets(task: &Task) -> Result<Vec<Secret>, StageError> {
     let reference = |secret: &Reference| match secret {
         Reference::SecretsManager(reference) | Reference::Parameter(reference) => reference.clone(),
     };
-    let secrets = task.secrets.iter().map(|(variable, secret)| {
-        Secret::builder().name(variable).value_from(reference(secret)).build()
-    });
+    let secrets = task
+        .secrets
+        .iter()
+        .map(|(variable, secret)| Secret::builder().name(variable).value_from(reference(secret)).build());
     secrets.collect::<Result<_, _>>().map_err(StageError::bug)
 }
 

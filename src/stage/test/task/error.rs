@@ -21,7 +21,9 @@ impl ModuleError for TaskError {
     fn class(&self) -> ErrorClass {
         match self {
             Self::NotStarted { .. } => ErrorClass::Rejected,
-            Self::TaskNotFound { .. } | Self::NoAddress { .. } | Self::NoRevision { .. } => ErrorClass::NotYet,
+            Self::TaskNotFound { .. } | Self::NoAddress { .. } | Self::NoRevision { .. } => {
+                ErrorClass::NotYet
+            }
         }
     }
 }

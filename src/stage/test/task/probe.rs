@@ -50,7 +50,11 @@ async fn get(cx: &Cx, address: IpAddr, http: &Http) -> ProbeAnswer {
         Ok((status, _)) if status != http.status => ProbeAnswer::Status(status),
         Ok((_, body)) => {
             let contains = |text: &String| body.windows(text.len()).any(|part| part == text.as_bytes());
-            if http.contains.as_ref().is_none_or(contains) { ProbeAnswer::Expected } else { ProbeAnswer::TextMissing }
+            if http.contains.as_ref().is_none_or(contains) {
+                ProbeAnswer::Expected
+            } else {
+                ProbeAnswer::TextMissing
+            }
         }
         Err(_) => ProbeAnswer::NotHttp,
     }

@@ -42,8 +42,7 @@ pub async fn run_probes(inputs: &TaskInputs, cx: &Cx, round: Round) -> Result<St
     begin_ready(checks, &mut probes, seconds());
     let running: Vec<usize> = (0..probes.len()).filter(|index| is_running(&probes, *index)).collect();
     let requests = running.iter().filter_map(|index| checks.get(*index));
-    let answers: Vec<ProbeAnswer> =
-        join_all(requests.map(|check| probe::request(cx, address, check))).await;
+    let answers: Vec<ProbeAnswer> = join_all(requests.map(|check| probe::request(cx, address, check))).await;
     let now = seconds();
     for (index, answer) in running.into_iter().zip(answers) {
         if let (Some(probe), Some(check)) = (probes.get_mut(index), checks.get(index)) {

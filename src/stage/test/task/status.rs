@@ -82,10 +82,9 @@ pub fn task_state(task: &Task, found: Option<&DescribedTask>) -> TaskState {
             (Some(_), None) if found.last_status != "STOPPED" => {
                 TaskState::Waiting(found.last_status.to_lowercase())
             }
-            (Some(expected), Some(_)) => TaskState::Failed(format!(
-                "it must exit with code {expected}; {}",
-                found.stop_summary()
-            )),
+            (Some(expected), Some(_)) => {
+                TaskState::Failed(format!("it must exit with code {expected}; {}", found.stop_summary()))
+            }
             (Some(_) | None, _) => TaskState::Failed(format!("it stopped: {}", found.stop_summary())),
         };
     }

@@ -67,15 +67,27 @@ pub fn states() -> Vec<(&'static str, Test)> {
         ("task_registering", TaskTest::Registering),
         ("task_starting", TaskTest::Starting { revision, since }),
         ("task_waiting_for_task", TaskTest::WaitingForTask { revision, task: task(), since }),
-        ("task_probing", TaskTest::Probing { revision, task: task(), since, start_seconds: 21, probes: probes() }),
+        (
+            "task_probing",
+            TaskTest::Probing { revision, task: task(), since, start_seconds: 21, probes: probes() },
+        ),
         ("task_stopping", TaskTest::Stopping { revision, task: task(), findings: findings() }),
         ("task_confirming_stop", TaskTest::ConfirmingStop { revision, task: task(), findings: findings() }),
         ("task_deregistering", TaskTest::Deregistering { revision, task: task(), findings: findings() }),
         ("task_deleting", TaskTest::Deleting { revision, task: task(), findings: findings() }),
         ("task_sealing", TaskTest::Sealing { task: task(), findings: findings() }),
-        ("task_undo_finding_definitions", TaskTest::UndoFindingDefinitions { empty_reads: 1, then_instances: true, reason: reason() }),
-        ("task_undo_stopping", TaskTest::UndoStopping { revision, empty_reads: 1, then_instances: false, reason: reason() }),
-        ("task_undo_deregistering", TaskTest::UndoDeregistering { revision, then_instances: false, reason: reason() }),
+        (
+            "task_undo_finding_definitions",
+            TaskTest::UndoFindingDefinitions { empty_reads: 1, then_instances: true, reason: reason() },
+        ),
+        (
+            "task_undo_stopping",
+            TaskTest::UndoStopping { revision, empty_reads: 1, then_instances: false, reason: reason() },
+        ),
+        (
+            "task_undo_deregistering",
+            TaskTest::UndoDeregistering { revision, then_instances: false, reason: reason() },
+        ),
         ("task_undo_deleting", TaskTest::UndoDeleting { revision, then_instances: false, reason: reason() }),
     ];
     states.into_iter().map(|(name, state)| (name, state.into())).collect()
@@ -96,15 +108,23 @@ pub fn grown(state: TaskTest) -> TaskTest {
         TaskTest::Registering => TaskTest::Registering,
         TaskTest::Starting { .. } => TaskTest::Starting { revision, since },
         TaskTest::WaitingForTask { .. } => TaskTest::WaitingForTask { revision, task, since },
-        TaskTest::Probing { .. } => TaskTest::Probing { revision, task, since, start_seconds: u32::MAX, probes: probes() },
+        TaskTest::Probing { .. } => {
+            TaskTest::Probing { revision, task, since, start_seconds: u32::MAX, probes: probes() }
+        }
         TaskTest::Stopping { .. } => TaskTest::Stopping { revision, task, findings },
         TaskTest::ConfirmingStop { .. } => TaskTest::ConfirmingStop { revision, task, findings },
         TaskTest::Deregistering { .. } => TaskTest::Deregistering { revision, task, findings },
         TaskTest::Deleting { .. } => TaskTest::Deleting { revision, task, findings },
         TaskTest::Sealing { .. } => TaskTest::Sealing { task, findings },
-        TaskTest::UndoFindingDefinitions { .. } => TaskTest::UndoFindingDefinitions { empty_reads, then_instances, reason },
-        TaskTest::UndoStopping { .. } => TaskTest::UndoStopping { revision, empty_reads, then_instances, reason },
-        TaskTest::UndoDeregistering { .. } => TaskTest::UndoDeregistering { revision, then_instances, reason },
+        TaskTest::UndoFindingDefinitions { .. } => {
+            TaskTest::UndoFindingDefinitions { empty_reads, then_instances, reason }
+        }
+        TaskTest::UndoStopping { .. } => {
+            TaskTest::UndoStopping { revision, empty_reads, then_instances, reason }
+        }
+        TaskTest::UndoDeregistering { .. } => {
+            TaskTest::UndoDeregistering { revision, then_instances, reason }
+        }
         TaskTest::UndoDeleting { .. } => TaskTest::UndoDeleting { revision, then_instances, reason },
     }
 }
@@ -125,9 +145,17 @@ fn undo_starts_by_finding_the_definition_unless_everything_is_gone() {
         let Test::Task { task } = state else { panic!("{name}") };
         let kept = matches!(
             name,
-            "task_sealing" | "task_undo_finding_definitions" | "task_undo_stopping" | "task_undo_deregistering" | "task_undo_deleting"
+            "task_sealing"
+                | "task_undo_finding_definitions"
+                | "task_undo_stopping"
+                | "task_undo_deregistering"
+                | "task_undo_deleting"
         );
-        let finding = TaskTest::UndoFindingDefinitions { empty_reads: 0, then_instances: false, reason: reason.clone() };
+        let finding = TaskTest::UndoFindingDefinitions {
+            empty_reads: 0,
+            then_instances: false,
+            reason: reason.clone(),
+        };
         let expected = if kept { task.clone() } else { finding };
         let undo = task.clone().undo(reason.clone());
         assert_eq!(undo, expected, "{name}");
@@ -142,7 +170,11 @@ fn a_task_is_up_when_it_runs_and_is_healthy() {
     let healthy = wanted(&json!({ "health_check": { "command": ["CMD-SHELL", "true"] } }));
     let up = TaskState::Up([10, 0, 1, 2].into());
     let waiting = |what: &str| TaskState::Waiting(what.into());
-    let pending = DescribedTask { last_status: "PENDING".into(), desired_status: "RUNNING".into(), ..DescribedTask::default() };
+    let pending = DescribedTask {
+        last_status: "PENDING".into(),
+        desired_status: "RUNNING".into(),
+        ..DescribedTask::default()
+    };
     let bare = DescribedTask { address: None, ..running("UNKNOWN") };
     let ended = TaskState::Failed(
         "it stopped: EssentialContainerExited: Essential container in task exited; container app exited with code 3"
@@ -172,7 +204,9 @@ fn a_job_passes_with_the_expected_exit_code_only() {
         (stopped("STOPPED", Some(0)), TaskState::Completed(0)),
         (
             stopped("STOPPED", Some(2)),
-            TaskState::Failed(format!("it must exit with code 0; {stopped_as}; container app exited with code 2")),
+            TaskState::Failed(format!(
+                "it must exit with code 0; {stopped_as}; container app exited with code 2"
+            )),
         ),
         (stopped("STOPPED", None), TaskState::Failed(format!("it stopped: {stopped_as}"))),
     ] {
@@ -194,7 +228,11 @@ fn a_check_ends_with_the_expected_answer_or_its_timeout() {
         assert_eq!(probe.ended, expected, "{seen:?} at {now}");
     }
     let short = self::check(&json!({ "timeout": "5s" }));
-    assert_eq!(status::timeout(&short), Duration::from_secs(5), "a check never takes longer than its timeout");
+    assert_eq!(
+        status::timeout(&short),
+        Duration::from_secs(5),
+        "a check never takes longer than its timeout"
+    );
 }
 
 #[test]
@@ -221,7 +259,8 @@ fn the_first_result_is_the_task_and_every_failure_names_its_answer() {
         ]
     );
     assert!(results[1].is_flaky());
-    let failed = report::results(&test, &wanted(&json!({})), &TaskFindings::new(9, Some("it stopped"), Vec::new()));
+    let failed =
+        report::results(&test, &wanted(&json!({})), &TaskFindings::new(9, Some("it stopped"), Vec::new()));
     assert_eq!(failed[0].outcome, CheckOutcome::Failed("it stopped".into()));
     assert!(failed[1..].iter().all(|result| result.outcome == CheckOutcome::NotRun));
     assert!(describe_answer(&check(&json!({})), ProbeAnswer::Status(500)).contains("500, not 200"));

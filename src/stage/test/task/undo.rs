@@ -39,8 +39,7 @@ pub async fn find_definitions(
         }
     }
     if empty_reads + 1 < EMPTY_READS {
-        let state =
-            TaskTest::UndoFindingDefinitions { empty_reads: empty_reads + 1, then_instances, reason };
+        let state = TaskTest::UndoFindingDefinitions { empty_reads: empty_reads + 1, then_instances, reason };
         return wait(state, POLL_INTERVAL, summary("looking for a task to stop"));
     }
     if then_instances {

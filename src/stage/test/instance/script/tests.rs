@@ -39,7 +39,7 @@ fn a_file_check_compares_every_property() {
     std::fs::write(&path, "first\n$HOME 'quoted'\n").unwrap();
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
     let digest = crate::digest::Sha256::of(b"first\n$HOME 'quoted'\n").to_string();
-    for (asked, good) in [
+    for (expected, good) in [
         (json!({}), true),
         (json!({ "mode": "0640" }), true),
         (json!({ "mode": "0644" }), false),
@@ -51,15 +51,15 @@ fn a_file_check_compares_every_property() {
         (json!({ "owner": "no-such-user" }), false),
         (json!({ "exists": false }), false),
     ] {
-        let mut file = asked.clone();
+        let mut file = expected.clone();
         file["path"] = path.to_str().unwrap().into();
-        assert_eq!(passes(json!({ "file": file })), good, "{asked}");
+        assert_eq!(passes(json!({ "file": file })), good, "{expected}");
     }
     let absent = folder.path().join("absent");
     assert!(!passes(json!({ "file": { "path": absent } })));
     assert!(passes(json!({ "file": { "path": absent, "exists": false } })));
-    let told = run(json!({ "file": { "path": path, "mode": "0600" } }));
-    assert!(String::from_utf8_lossy(&told.stderr).contains("is 0640, not 0600"));
+    let output = run(json!({ "file": { "path": path, "mode": "0600" } }));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("is 0640, not 0600"));
 }
 
 #[test]
@@ -121,9 +121,7 @@ fn unit_and_package_checks_ask_systemd_and_the_package_manager() {
         service["name"] = "web.service".into();
         passes(json!({ "systemd_unit": service }))
     };
-    assert!(
-        service(json!({ "enabled": true })) && service(json!({ "active": false })) && service(json!({}))
-    );
+    assert!(service(json!({ "enabled": true })) && service(json!({ "active": false })) && service(json!({})));
     assert!(!service(json!({ "enabled": false })) && !service(json!({ "active": true })));
     assert!(!passes(json!({ "systemd_unit": { "name": "absent.service" } })));
     assert!(passes(json!({ "package": { "name": "python3" } })));
