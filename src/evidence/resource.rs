@@ -48,6 +48,12 @@ impl ResourceDescriptor {
         Self { uri: Some(uri.into()), ..Self::default() }
     }
 
+    /// A resource by its URI and the SHA-256 of its content, without a name.
+    #[must_use]
+    pub fn at_with_digest(uri: impl Into<String>, digest: &Sha256) -> Self {
+        Self { name: None, uri: Some(uri.into()), ..Self::named(String::new(), digest) }
+    }
+
     /// The name or URI, for messages.
     #[must_use]
     pub fn label(&self) -> &str {

@@ -90,7 +90,7 @@ fn a_signed_verification_summary_is_accepted(out: &Path, folder: &Path) {
     let summary = folder.join("summary.dsse.json");
     let signing_key = repository("tests/golden/evidence/keys/p256-pkcs8.pem");
     let verified = Command::new(env!("CARGO_BIN_EXE_bakeline"))
-        .args(["verify", "--output", "json", "--at", "2026-01-01T12:00:00Z"])
+        .args(["verify", "--output", "json", "--at", "2026-01-02T00:00:00Z"])
         .arg(out)
         .arg("--trust")
         .arg(format!("file:{}", out.join("trust.yaml").display()))

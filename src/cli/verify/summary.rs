@@ -26,14 +26,10 @@ pub fn statement(chain: &Chain, trust: &str, now: OffsetDateTime) -> Result<Stat
         verifier: Verifier { id: VERIFIER.to_owned() },
         time_verified: now,
         resource_uri: uri.ok_or_else(|| CliError::failed("no subject of the release has a URI", ""))?,
-        policy: ResourceDescriptor {
-            name: None,
-            uri: Some(POLICY.to_owned()),
-            ..ResourceDescriptor::named("trust root", &Sha256::of(trust.as_bytes()))
-        },
+        policy: ResourceDescriptor::at_with_digest(POLICY, &Sha256::of(trust.as_bytes())),
         input_attestations: chain
             .links()
-            .map(|verified| ResourceDescriptor::named(verified.path(), &verified.digest))
+            .map(|verified| ResourceDescriptor::at_with_digest(verified.path(), &verified.digest))
             .collect(),
         verification_result: VerificationResult::Passed,
         verified_levels: vec![level(chain).to_owned()],

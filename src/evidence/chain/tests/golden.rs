@@ -80,11 +80,11 @@ fn standalone() -> [(&'static str, Statement); 3] {
         verifier: Verifier { id: "https://bakeline.dev/verifier/v1".into() },
         time_verified: START + Duration::hours(5),
         resource_uri: image("eu-west-1").arn(),
-        policy: ResourceDescriptor {
-            uri: Some("https://bakeline.dev/policy/trust-root/v1".into()),
-            ..ResourceDescriptor::named("trust root", &Sha256::of(b"trust"))
-        },
-        input_attestations: vec![ResourceDescriptor::named(
+        policy: ResourceDescriptor::at_with_digest(
+            "https://bakeline.dev/policy/trust-root/v1",
+            &Sha256::of(b"trust"),
+        ),
+        input_attestations: vec![ResourceDescriptor::at_with_digest(
             layout::statement(1, Stage::Bake),
             &Sha256::of(b"statement"),
         )],
