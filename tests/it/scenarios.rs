@@ -65,7 +65,8 @@ fn judged(scenario: &Scenario, output: &Output) -> Option<String> {
     if failed != stage {
         return Some(format!("failed in {failed:?} instead of {stage:?}:\n{told}"));
     }
-    let missing: Vec<&String> = expect.report_contains.iter().filter(|text| !told.contains(text.as_str())).collect();
+    let missing: Vec<&String> =
+        expect.report_contains.iter().filter(|text| !told.contains(text.as_str())).collect();
     (!missing.is_empty()).then(|| format!("does not contain {missing:?}:\n{told}"))
 }
 

@@ -202,8 +202,14 @@ fn apply(world: &mut World, at: Time, event: &ExternalEvent) -> Result<(), ApiEr
             on_group(world, "SetDesiredCapacity", target, json!({ "DesiredCapacity": capacity }))?;
         }
         ExternalEvent::TerminateInstances { target, count } => {
-            let ids: Vec<String> = autoscaling::in_service(world, target.group()).into_iter().take(*count).collect();
-            Administrator::of(world, at).call(world, "ec2", "TerminateInstances", json!({ "InstanceIds": ids }))?;
+            let ids: Vec<String> =
+                autoscaling::in_service(world, target.group()).into_iter().take(*count).collect();
+            Administrator::of(world, at).call(
+                world,
+                "ec2",
+                "TerminateInstances",
+                json!({ "InstanceIds": ids }),
+            )?;
         }
         ExternalEvent::SuspendProcesses { target, processes } => {
             on_group(world, "SuspendProcesses", target, json!({ "ScalingProcesses": processes }))?;
@@ -217,7 +223,8 @@ fn apply(world: &mut World, at: Time, event: &ExternalEvent) -> Result<(), ApiEr
             on_group(world, "SetInstanceProtection", target, input)?;
         }
         ExternalEvent::EnterStandby { target } => {
-            let ids: Vec<String> = autoscaling::in_service(world, target.group()).into_iter().take(1).collect();
+            let ids: Vec<String> =
+                autoscaling::in_service(world, target.group()).into_iter().take(1).collect();
             let input = json!({ "InstanceIds": ids, "ShouldDecrementDesiredCapacity": true });
             on_group(world, "EnterStandby", target, input)?;
         }
@@ -256,7 +263,13 @@ fn apply(world: &mut World, at: Time, event: &ExternalEvent) -> Result<(), ApiEr
     Ok(())
 }
 
-fn shortage(world: &mut World, at: Time, zone: Option<String>, instance_type: Option<String>, duration: Span) {
+fn shortage(
+    world: &mut World,
+    at: Time,
+    zone: Option<String>,
+    instance_type: Option<String>,
+    duration: Span,
+) {
     let shortage = CapacityShortage { region: None, zone, instance_type };
     world.ec2.capacity_shortages.push(shortage.clone());
     let until = at + duration.duration();

@@ -70,7 +70,9 @@ impl Fault {
         let errors = model::retryable_errors(service, operation);
         errors
             .into_iter()
-            .map(|(code, status)| Self::Error(ServerError { code: Some(code.to_owned()), status: Some(status) }))
+            .map(|(code, status)| {
+                Self::Error(ServerError { code: Some(code.to_owned()), status: Some(status) })
+            })
             .collect()
     }
 }
@@ -124,9 +126,15 @@ pub enum Trigger {
     /// The nth matching call since the plan was set, counted from one.
     Nth(u64),
     /// Calls from one moment until just before another.
-    During { from: Time, until: Time },
+    During {
+        from: Time,
+        until: Time,
+    },
     /// Each call with a probability; the same calls for one seed.
-    Chance { seed: u64, probability: f64 },
+    Chance {
+        seed: u64,
+        probability: f64,
+    },
 }
 
 /// Matching calls and the trigger that selects among them.

@@ -17,6 +17,7 @@ pub mod scenario;
 pub mod schedule;
 pub mod services;
 pub mod setup;
+pub mod shared;
 pub mod span;
 pub mod time;
 pub mod timeline;

@@ -6,8 +6,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::instance_behavior::InstanceBehavior;
 use super::call::{ApiError, Call};
+use super::instance_behavior::InstanceBehavior;
 use super::services::{autoscaling, ec2};
 use super::time::Time;
 use super::world::World;

@@ -48,18 +48,19 @@ impl Recording {
     #[must_use]
     pub fn of_process() -> Option<&'static Self> {
         static RECORDING: OnceLock<Option<Recording>> = OnceLock::new();
-        RECORDING.get_or_init(|| {
-            let folder = std::env::var_os(FOLDER).filter(|folder| !folder.is_empty())?;
-            let opened = Self::open(&Path::new(&folder).join(format!("{}.jsonl", std::process::id())));
-            match opened {
-                Ok(recording) => Some(recording),
-                Err(error) => {
-                    tracing::error!(%error, "the wire is not recorded");
-                    None
+        RECORDING
+            .get_or_init(|| {
+                let folder = std::env::var_os(FOLDER).filter(|folder| !folder.is_empty())?;
+                let opened = Self::open(&Path::new(&folder).join(format!("{}.jsonl", std::process::id())));
+                match opened {
+                    Ok(recording) => Some(recording),
+                    Err(error) => {
+                        tracing::error!(%error, "the wire is not recorded");
+                        None
+                    }
                 }
-            }
-        })
-        .as_ref()
+            })
+            .as_ref()
     }
 
     /// A recording that goes on at the end of a file.

@@ -1,9 +1,9 @@
 //! The resources that exist when a rehearsal starts: a service in production, its image pipeline, and a release pipeline.
 
-mod fleet;
-mod waves;
-mod image_builder;
 mod alternate_group;
+mod fleet;
+mod image_builder;
+mod waves;
 
 use std::collections::BTreeMap;
 
@@ -111,7 +111,11 @@ pub fn provision(setup: &Setup, scenario: &Scenario, at: Time) -> Result<(World,
         None => None,
     };
     if let Some(other) = &scenario.other_resources {
-        let owner = other_resources::Owner { account: &setup.account, region: &setup.region, service: &setup.service };
+        let owner = other_resources::Owner {
+            account: &setup.account,
+            region: &setup.region,
+            service: &setup.service,
+        };
         other_resources::create(&mut fixtures.world, other, owner)
             .map_err(|refused| refusal("creation of the other resources", refused))?;
     }
@@ -134,7 +138,11 @@ pub fn provision(setup: &Setup, scenario: &Scenario, at: Time) -> Result<(World,
 ///
 /// # Errors
 /// A name or number in the set-up is one AWS refuses, or is taken.
-pub fn provision_another(world: World, setup: &Setup, scenario: &Scenario) -> Result<(World, String), SetupError> {
+pub fn provision_another(
+    world: World,
+    setup: &Setup,
+    scenario: &Scenario,
+) -> Result<(World, String), SetupError> {
     let mut fixtures = Fixtures { world, setup };
     let bucket = fixtures.bucket()?;
     if let Some(arn) = &setup.image_pipeline {
@@ -253,7 +261,10 @@ impl Fixtures<'_> {
         // As in pipeline/action-types.yaml.
         let properties = [
             property("Spec", "Path of the release spec in the source artifact; bakeline.yaml unless given"),
-            property("Part", "Reserved for a later version: the part of the release spec that the action runs"),
+            property(
+                "Part",
+                "Reserved for a later version: the part of the release spec that the action runs",
+            ),
             property("Options", "Reserved for a later version: key=value, one on each line"),
         ];
         for (category, name, _) in STAGES {

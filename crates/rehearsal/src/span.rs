@@ -33,7 +33,13 @@ impl Span {
 
     #[must_use]
     pub const fn from_millis(milliseconds: u64) -> Self {
-        Self { milliseconds: if milliseconds > Self::MAX_MILLISECONDS { Self::MAX_MILLISECONDS } else { milliseconds } }
+        Self {
+            milliseconds: if milliseconds > Self::MAX_MILLISECONDS {
+                Self::MAX_MILLISECONDS
+            } else {
+                milliseconds
+            },
+        }
     }
 
     #[must_use]
@@ -165,8 +171,14 @@ mod tests {
 
     #[test]
     fn a_span_prints_in_the_largest_unit_that_divides_it() {
-        for (text, printed) in [("42ms", "42ms"), ("60s", "1m"), ("25m", "25m"), ("48h", "2d"), ("0s", "0s"), ("1500ms", "1500ms")]
-        {
+        for (text, printed) in [
+            ("42ms", "42ms"),
+            ("60s", "1m"),
+            ("25m", "25m"),
+            ("48h", "2d"),
+            ("0s", "0s"),
+            ("1500ms", "1500ms"),
+        ] {
             assert_eq!(text.parse::<Span>().map(|span| span.to_string()), Ok(printed.to_owned()), "{text}");
         }
     }

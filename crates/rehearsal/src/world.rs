@@ -1,16 +1,18 @@
 //! The state of the embedded AWS, and how it advances in time.
 
-use super::schedule::Schedule;
 use super::call::{Answer, ApiError, Call};
 use super::external_events;
 use super::ids::Ids;
+use super::schedule::Schedule;
 use super::services::{
     autoscaling, cloudwatch, codepipeline, ebs, ec2, ecr, ecs, elbv2, imagebuilder, kms, lambda, s3,
     secretsmanager, securityhub, ssm, sts,
 };
+use super::shared::Shared;
 use super::time::Time;
 
-/// The state of every service. A clone is a second, independent AWS.
+/// The state of every service. A clone is a second, independent AWS; clones share each
+/// service's state until one of them changes it.
 #[derive(Clone, Debug)]
 pub struct World {
     /// The present time: of the current call or event.
@@ -19,21 +21,21 @@ pub struct World {
     /// External events that took place so far.
     pub past_events: Vec<external_events::PastEvent>,
     pub ids: Ids,
-    pub autoscaling: autoscaling::State,
-    pub cloudwatch: cloudwatch::State,
-    pub codepipeline: codepipeline::State,
-    pub ec2: ec2::State,
-    pub ecr: ecr::State,
-    pub ecs: ecs::State,
-    pub elbv2: elbv2::State,
-    pub imagebuilder: imagebuilder::State,
-    pub kms: kms::State,
-    pub lambda: lambda::State,
-    pub s3: s3::State,
-    pub secretsmanager: secretsmanager::State,
-    pub securityhub: securityhub::State,
-    pub ssm: ssm::State,
-    pub sts: sts::State,
+    pub autoscaling: Shared<autoscaling::State>,
+    pub cloudwatch: Shared<cloudwatch::State>,
+    pub codepipeline: Shared<codepipeline::State>,
+    pub ec2: Shared<ec2::State>,
+    pub ecr: Shared<ecr::State>,
+    pub ecs: Shared<ecs::State>,
+    pub elbv2: Shared<elbv2::State>,
+    pub imagebuilder: Shared<imagebuilder::State>,
+    pub kms: Shared<kms::State>,
+    pub lambda: Shared<lambda::State>,
+    pub s3: Shared<s3::State>,
+    pub secretsmanager: Shared<secretsmanager::State>,
+    pub securityhub: Shared<securityhub::State>,
+    pub ssm: Shared<ssm::State>,
+    pub sts: Shared<sts::State>,
 }
 
 /// A scheduled event of one service.
@@ -58,21 +60,21 @@ impl World {
             schedule: Schedule::default(),
             past_events: Vec::new(),
             ids: Ids::new(seed),
-            autoscaling: autoscaling::State::default(),
-            cloudwatch: cloudwatch::State::default(),
-            codepipeline: codepipeline::State::default(),
-            ec2: ec2::State::default(),
-            ecr: ecr::State::default(),
-            ecs: ecs::State::default(),
-            elbv2: elbv2::State::default(),
-            imagebuilder: imagebuilder::State::default(),
-            kms: kms::State::default(),
-            lambda: lambda::State::default(),
-            s3: s3::State::default(),
-            secretsmanager: secretsmanager::State::default(),
-            securityhub: securityhub::State::default(),
-            ssm: ssm::State::default(),
-            sts: sts::State::default(),
+            autoscaling: Shared::default(),
+            cloudwatch: Shared::default(),
+            codepipeline: Shared::default(),
+            ec2: Shared::default(),
+            ecr: Shared::default(),
+            ecs: Shared::default(),
+            elbv2: Shared::default(),
+            imagebuilder: Shared::default(),
+            kms: Shared::default(),
+            lambda: Shared::default(),
+            s3: Shared::default(),
+            secretsmanager: Shared::default(),
+            securityhub: Shared::default(),
+            ssm: Shared::default(),
+            sts: Shared::default(),
         }
     }
 

@@ -111,8 +111,10 @@ pub fn one_job(
             "add --input SourceArtifact=FILE, a zip or the folder of the spec",
         )
     })?;
-    let spec =
-        job.configuration.get(crate::stage::handover::SPEC_PROPERTY).unwrap_or(crate::stage::handover::SPEC_FILE);
+    let spec = job
+        .configuration
+        .get(crate::stage::handover::SPEC_PROPERTY)
+        .unwrap_or(crate::stage::handover::SPEC_FILE);
     let (bytes, text) = read_source(source, spec)?;
     let release =
         ReleaseSpec::parse(&text, spec).map_err(|mistakes| CliError::data(mistakes.to_string(), ""))?;
@@ -125,8 +127,9 @@ pub fn one_job(
         let (world, provisioned) = super::provision(&plan)?;
         let cloud = Cloud::new(world, Timeline::tokio(EPOCH));
         let clock = virtual_clock();
-        let telemetry =
-            Telemetry::with_observer(|now, label, event| crate::cli::job_output::print_progress(now, label.stage.name(), event));
+        let telemetry = Telemetry::with_observer(|now, label, event| {
+            crate::cli::job_output::print_progress(now, label.stage.name(), event)
+        });
         let mut deps = fixtures::worker_deps(
             &cloud,
             &provisioned,

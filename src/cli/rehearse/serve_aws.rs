@@ -40,7 +40,10 @@ pub struct Args {
 /// Serves the embedded AWS until SIGINT or SIGTERM.
 pub fn main(args: &Args) -> Result<(), CliError> {
     if !args.speed.is_finite() || args.speed <= 0.0 {
-        return Err(CliError::usage("--speed is not more than zero", "with --speed 60 an hour passes in a minute"));
+        return Err(CliError::usage(
+            "--speed is not more than zero",
+            "with --speed 60 an hour passes in a minute",
+        ));
     }
     let [first, others @ ..] = args.specs.as_slice() else {
         return Err(CliError::usage("no release spec is given", "name one, such as bakeline.yaml"));

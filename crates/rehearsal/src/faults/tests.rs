@@ -22,7 +22,7 @@ fn the_nth_matching_call_meets_the_fault() {
         (When::nth("ec2", "A", 9), vec![]),
         (When::every("ec2", "A"), vec![0, 2, 4]),
         (any("ec2", 3), vec![3]),
-                (When::index(4), vec![3]),
+        (When::index(4), vec![3]),
     ] {
         let mut plan = FaultPlan::default().rule(when.clone(), Fault::LoseReply);
         let hit: Vec<usize> = met(&mut plan, &calls)
@@ -83,7 +83,9 @@ fn a_fault_is_one_key_with_a_mapping() {
     assert_eq!(read(r#"{"error": {}}"#).unwrap(), Fault::server_error());
     assert_eq!(read(r#"{"error": {"status": 503, "code": "X"}}"#).unwrap(), Fault::error(503, "X"));
     assert_eq!(read(r#"{"throttle": {}}"#).unwrap(), Fault::Throttle);
-    for wrong in [r#"{"explode": {}}"#, r#""throttle""#, r#"{"throttle": {"code": "X"}}"#, r#"{"throttle": null}"#] {
+    for wrong in
+        [r#"{"explode": {}}"#, r#""throttle""#, r#"{"throttle": {"code": "X"}}"#, r#"{"throttle": null}"#]
+    {
         assert!(read(wrong).is_err(), "{wrong}");
     }
 }

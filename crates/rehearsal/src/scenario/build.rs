@@ -22,7 +22,12 @@ pub struct Build {
 
 impl Default for Build {
     fn default() -> Self {
-        Self { duration: Span::from_mins(25), outcome: Outcome::Available, times: None, scan: Scan::default() }
+        Self {
+            duration: Span::from_mins(25),
+            outcome: Outcome::Available,
+            times: None,
+            scan: Scan::default(),
+        }
     }
 }
 
@@ -88,7 +93,10 @@ impl Build {
                 Outcome::Cancelled => imagebuilder::Outcome::Cancelled,
                 Outcome::Hangs => imagebuilder::Outcome::Hangs,
                 Outcome::DistributionFailed { region, message } => {
-                    imagebuilder::Outcome::DistributionFailed(imagebuilder::DistributionFault { region, message })
+                    imagebuilder::Outcome::DistributionFailed(imagebuilder::DistributionFault {
+                        region,
+                        message,
+                    })
                 }
                 Outcome::Failed { component, phase, step, action, message } => {
                     imagebuilder::Outcome::Failed(imagebuilder::ComponentFault {

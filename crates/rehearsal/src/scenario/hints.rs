@@ -56,10 +56,14 @@ const OLD_EXPECT: [(&str, &str); 3] = [
     ("says", "expect.report_contains"),
 ];
 /// Values that were bare words and are mappings now.
-const OLD_WORDS: [(&str, &str); 3] =
-    [("outcome", "outcome: { hangs: {} }"), ("fault", "fault: { throttle: {} }"), ("events", "- { at: 10m, cancel_build: {} }")];
+const OLD_WORDS: [(&str, &str); 3] = [
+    ("outcome", "outcome: { hangs: {} }"),
+    ("fault", "fault: { throttle: {} }"),
+    ("events", "- { at: 10m, cancel_build: {} }"),
+];
 /// What helps with any other mistake.
-const GENERAL: &str = "docs/scenarios.md has every key, and `bakeline schema scenario` prints the JSON Schema for editors";
+const GENERAL: &str =
+    "docs/scenarios.md has every key, and `bakeline schema scenario` prints the JSON Schema for editors";
 
 /// What to change in a file that is not a scenario.
 pub(super) fn hint(text: &str) -> String {
@@ -69,8 +73,10 @@ pub(super) fn hint(text: &str) -> String {
     }
     let schema = super::schema();
     let schema = schema.as_value();
-    unknown_key(schema, schema, &file)
-        .map_or_else(|| GENERAL.to_owned(), |(key, nearest)| format!("did you mean `{nearest}` instead of `{key}`?"))
+    unknown_key(schema, schema, &file).map_or_else(
+        || GENERAL.to_owned(),
+        |(key, nearest)| format!("did you mean `{nearest}` instead of `{key}`?"),
+    )
 }
 
 /// The first old key in a file, with its successor.
@@ -110,8 +116,10 @@ fn unknown_key<'v>(root: &Value, schema: &Value, value: &'v Value) -> Option<(&'
             let inside: Vec<&Value> =
                 known.iter().filter(|(name, _)| *name == key).map(|(_, schema)| *schema).collect();
             if inside.is_empty() {
-                let nearest = known.iter().map(|(name, _)| name.as_str()).min_by_key(|name| distance(name, key))?;
-                return (distance(nearest, key) <= key.len().div_ceil(2)).then(|| (key.as_str(), nearest.to_owned()));
+                let nearest =
+                    known.iter().map(|(name, _)| name.as_str()).min_by_key(|name| distance(name, key))?;
+                return (distance(nearest, key) <= key.len().div_ceil(2))
+                    .then(|| (key.as_str(), nearest.to_owned()));
             }
             inside.into_iter().find_map(|schema| unknown_key(root, schema, value))
         }),

@@ -86,7 +86,10 @@ fn keys_that_contradict_each_other_are_refused() {
         ("expect: {stage: bake}", Mistake::Stage),
     ] {
         let error = parse(text).unwrap_err();
-        assert!(matches!(error, ScenarioError::Mistake { mistake: found, .. } if found == mistake), "{error}");
+        assert!(
+            matches!(error, ScenarioError::Mistake { mistake: found, .. } if found == mistake),
+            "{error}"
+        );
     }
 }
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::super::instance_behavior::InstanceBehavior;
 use super::super::call::{Answer, Call};
+use super::super::instance_behavior::InstanceBehavior;
 use super::super::time::Time;
 use super::super::world::World;
 use super::{autoscaling, ec2, elbv2};

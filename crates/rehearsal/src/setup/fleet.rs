@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::super::scenario::Scenario;
 use super::super::services::{autoscaling, cloudwatch, ec2, elbv2};
 use super::super::time::Time;
-use super::{Fixtures, SetupError, refusal, alternate_group};
+use super::{Fixtures, SetupError, alternate_group, refusal};
 
 /// The age in days of the image that production runs.
 const CURRENT_IMAGE_DAYS: u64 = 9;
@@ -71,8 +71,11 @@ impl Fixtures<'_> {
         }
         if let Some(name) = &fleet.alternate {
             let target_group = group.target_groups.first().cloned().unwrap_or_default();
-            let first =
-                alternate_group::First { group, target_group: &target_group, load_balancer: &fleet.load_balancer };
+            let first = alternate_group::First {
+                group,
+                target_group: &target_group,
+                load_balancer: &fleet.load_balancer,
+            };
             self.create_alternate_group(name, first)?;
         }
         cloudwatch::publish(&mut self.world, fleet.published.clone());

@@ -2,7 +2,7 @@
 
 use super::super::scenario::Scenario;
 use super::super::services::autoscaling;
-use super::{Fleet, WaveGroups, Fixtures, SetupError};
+use super::{Fixtures, Fleet, SetupError, WaveGroups};
 
 /// Instances of each of them.
 const INSTANCES: usize = 2;

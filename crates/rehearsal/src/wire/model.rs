@@ -271,8 +271,12 @@ pub fn signed_as(name: &str) -> Option<&'static Model> {
 }
 
 /// Codes of throttling errors in the models, which have no trait for them: those that the AWS SDKs retry as throttling.
-const THROTTLING: [&str; 4] =
-    ["RequestThrottledException", "ThrottlingException", "TooManyRequestsException", "LimitExceededException"];
+const THROTTLING: [&str; 4] = [
+    "RequestThrottledException",
+    "ThrottlingException",
+    "TooManyRequestsException",
+    "LimitExceededException",
+];
 
 /// The errors of an operation that its model marks as the service's fault, and throttling, as code and status.
 #[must_use]

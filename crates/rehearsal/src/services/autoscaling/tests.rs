@@ -155,11 +155,7 @@ fn a_checkpoint_holds_and_then_goes_on_by_itself() {
     assert_eq!((aws.running(&fleet.old), aws.running(&fleet.new)), (8, 2));
     assert_eq!(aws.refresh()["PercentageComplete"], 20);
     aws.pass(1790);
-    assert_eq!(
-        (aws.running(&fleet.old), aws.running(&fleet.new)),
-        (8, 2),
-        "it holds for the whole delay"
-    );
+    assert_eq!((aws.running(&fleet.old), aws.running(&fleet.new)), (8, 2), "it holds for the whole delay");
     aws.until(60, |aws| aws.running(&fleet.new) > 2);
     aws.until(20_000, |aws| aws.refresh_status() == "Successful");
     assert_eq!(aws.running(&fleet.new), 10);
@@ -340,10 +336,7 @@ fn one_refresh_at_a_time_and_the_template_is_its_own_meanwhile() {
     aws.start_refresh(launch_first());
     assert_eq!(aws.refused("autoscaling", "StartInstanceRefresh", web()), "InstanceRefreshInProgress");
     let change = json!({ "LaunchTemplate": { "LaunchTemplateName": "web", "Version": "2" } });
-    assert_eq!(
-        aws.refused("autoscaling", "UpdateAutoScalingGroup", with(web(), &change)),
-        "ValidationError"
-    );
+    assert_eq!(aws.refused("autoscaling", "UpdateAutoScalingGroup", with(web(), &change)), "ValidationError");
     aws.ok("autoscaling", "UpdateAutoScalingGroup", with(web(), &json!({ "MaxSize": 9 })));
 }
 
@@ -394,8 +387,7 @@ fn protected_and_standby_instances_are_waited_for_unless_told_otherwise() {
     for (what, preference, outcome, old_left) in cases {
         let mut aws = TestAws::new();
         let fleet = aws.fleet(3, InstanceBehavior::default());
-        let first =
-            group(&aws.world, ACCOUNT, REGION, GROUP).unwrap().members.keys().next().unwrap().clone();
+        let first = group(&aws.world, ACCOUNT, REGION, GROUP).unwrap().members.keys().next().unwrap().clone();
         if what == "protected" {
             let input = json!({ "InstanceIds": [first], "ProtectedFromScaleIn": true });
             aws.ok("autoscaling", "SetInstanceProtection", with(web(), &input));

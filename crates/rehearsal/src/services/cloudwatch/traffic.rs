@@ -171,8 +171,10 @@ fn work_out(world: &mut World) {
             match (target.health, instance) {
                 (Health::Healthy, Some(instance)) => {
                     let behavior = &instance.behavior;
-                    let (error_rate, seconds) = (behavior.error_rate, behavior.latency.duration().as_secs_f64());
-                    let slow = (behavior.slow_share.clamp(0.0, 1.0), behavior.slow_latency.duration().as_secs_f64());
+                    let (error_rate, seconds) =
+                        (behavior.error_rate, behavior.latency.duration().as_secs_f64());
+                    let slow =
+                        (behavior.slow_share.clamp(0.0, 1.0), behavior.slow_latency.duration().as_secs_f64());
                     let alike = |c: &Class| {
                         [
                             (c.error_rate, error_rate),

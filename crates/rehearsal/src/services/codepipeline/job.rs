@@ -86,8 +86,11 @@ pub(super) fn queue(world: &mut World, at: Time, execution: &str, run: &str, tok
     let type_id = action_run.type_id.clone();
     let query_value = action_type::find(world, &home.account, &home.region, &type_id)
         .and_then(|t| action_run.resolved.get(t.queryable()?).cloned());
-    let wait =
-        if token.is_some() { world.codepipeline.options.continuation_delay } else { std::time::Duration::ZERO };
+    let wait = if token.is_some() {
+        world.codepipeline.options.continuation_delay
+    } else {
+        std::time::Duration::ZERO
+    };
     let job = Job {
         id: id.clone(),
         execution: execution.to_owned(),

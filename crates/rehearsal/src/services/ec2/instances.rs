@@ -6,8 +6,8 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::super::super::instance_behavior::InstanceBehavior;
 use super::super::super::call::{Answer, ApiError, Call};
+use super::super::super::instance_behavior::InstanceBehavior;
 use super::super::super::span::SpanOrNever;
 use super::super::super::time::Time;
 use super::super::super::world::World;

@@ -327,7 +327,11 @@ pub(super) fn resolve_image(world: &World, here: &Place, image_id: &str) -> Resu
 }
 
 /// An image of this Region the account may launch now.
-fn usable_image(world: &World, here: &Place, image_id: &str) -> Result<Arc<super::InstanceBehavior>, ApiError> {
+fn usable_image(
+    world: &World,
+    here: &Place,
+    image_id: &str,
+) -> Result<Arc<super::InstanceBehavior>, ApiError> {
     let Some(image) =
         world.ec2.images.get(image_id).filter(|i| i.region == here.region && i.launchable_by(&here.account))
     else {

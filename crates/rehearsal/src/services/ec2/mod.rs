@@ -25,8 +25,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::super::instance_behavior::InstanceBehavior;
 use super::super::call::{Answer, ApiError, Call};
+use super::super::instance_behavior::InstanceBehavior;
 use super::super::time::Time;
 use super::super::world::{self, World};
 use super::support::{Place, refuse};

@@ -167,11 +167,7 @@ fn a_template_gives_what_the_call_does_not() {
         "IamInstanceProfile": { "Name": "web" }, "MetadataOptions": { "HttpTokens": "required" },
         "TagSpecifications": [{ "ResourceType": "instance", "Tags": [{ "Key": "from", "Value": "template" }] }],
     });
-    aws.ok(
-        "ec2",
-        "CreateLaunchTemplate",
-        json!({ "LaunchTemplateName": "web", "LaunchTemplateData": data }),
-    );
+    aws.ok("ec2", "CreateLaunchTemplate", json!({ "LaunchTemplateName": "web", "LaunchTemplateData": data }));
     let input = json!({
         "LaunchTemplate": { "LaunchTemplateName": "web" }, "InstanceType": "t3.micro", "MinCount": 1, "MaxCount": 2,
     });
@@ -225,8 +221,7 @@ fn instances_are_found_by_filters_and_in_pages() {
     let wrong = filters(json!([{ "Name": "colour", "Values": ["red"] }]));
     assert_eq!(aws.refused("ec2", "DescribeInstances", wrong), "InvalidParameterValue");
     let page = aws.ok("ec2", "DescribeInstances", json!({ "MaxResults": 5 }));
-    let rest =
-        aws.ok("ec2", "DescribeInstances", json!({ "MaxResults": 5, "NextToken": page["NextToken"] }));
+    let rest = aws.ok("ec2", "DescribeInstances", json!({ "MaxResults": 5, "NextToken": page["NextToken"] }));
     let sizes = [&page, &rest].map(|p| p["Reservations"].as_array().unwrap().len());
     assert_eq!((sizes, rest["NextToken"].is_null()), ([5, 2], true));
 }
@@ -277,11 +272,8 @@ fn template_versions_follow_their_rules() {
     ] {
         assert_eq!(numbers(&mut aws, more.clone()), expected, "{more}");
     }
-    let answer = aws.ok(
-        "ec2",
-        "ModifyLaunchTemplate",
-        json!({ "LaunchTemplateName": "web", "DefaultVersion": "2" }),
-    );
+    let answer =
+        aws.ok("ec2", "ModifyLaunchTemplate", json!({ "LaunchTemplateName": "web", "DefaultVersion": "2" }));
     assert_eq!(answer["LaunchTemplate"]["DefaultVersionNumber"], 2);
     let input = json!({ "LaunchTemplateName": "web", "Versions": ["2", "3", "9"] });
     let answer = aws.ok("ec2", "DeleteLaunchTemplateVersions", input);

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::super::super::call::{Answer, ApiError, Call};
 use super::super::super::world::World;
 use super::super::support::Tags;
-use super::{invalid, place, task_definition};
+use super::{State, invalid, place, task_definition};
 
 /// Tags of one resource.
 const MOST: usize = 50;
@@ -46,7 +46,7 @@ pub(super) fn wanted(include: &[String]) -> bool {
 
 fn of<'w>(world: &'w mut World, call: &Call, arn: &str) -> Result<&'w mut Tags, ApiError> {
     let here = place(call);
-    let ecs = &mut world.ecs;
+    let ecs: &mut State = &mut world.ecs;
     let found = if let Some(task) = ecs.tasks.get_mut(arn) {
         Some(&mut task.tags)
     } else if let Some(service) = ecs.services.get_mut(arn) {

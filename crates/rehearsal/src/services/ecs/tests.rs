@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::super::super::span::Span;
 use super::super::super::container_behavior::{AnswerRule, ContainerBehavior, ExitRule};
+use super::super::super::span::Span;
 use super::super::test_aws::{ACCOUNT, REGION, TestAws};
 use super::super::{ec2, ecr};
 use super::{Reached, knock};
@@ -132,8 +132,7 @@ fn an_essential_container_that_ends_stops_the_task_with_its_exit_code() {
     let definition = cluster.register(json!({}));
     let mut request = cluster.request(&definition);
     request["clientToken"] = json!("token-2");
-    let other =
-        cluster.aws.ok("ecs", "RunTask", request)["tasks"][0]["taskArn"].as_str().unwrap().to_owned();
+    let other = cluster.aws.ok("ecs", "RunTask", request)["tasks"][0]["taskArn"].as_str().unwrap().to_owned();
     assert_eq!(cluster.statuses(&other).last().unwrap(), "RUNNING");
 }
 
@@ -162,8 +161,7 @@ fn an_image_of_ecr_is_what_lies_there_now() {
     let definition = cluster.register(json!({}));
     let mut request = cluster.request(&definition);
     request["clientToken"] = json!("token-2");
-    let other =
-        cluster.aws.ok("ecs", "RunTask", request)["tasks"][0]["taskArn"].as_str().unwrap().to_owned();
+    let other = cluster.aws.ok("ecs", "RunTask", request)["tasks"][0]["taskArn"].as_str().unwrap().to_owned();
     cluster.aws.pass(60);
     let reason = cluster.task(&other)["stoppedReason"].as_str().unwrap().to_owned();
     assert!(
@@ -181,8 +179,11 @@ fn health_follows_the_container_not_the_wish() {
         (false, 5, vec!["UNKNOWN", "UNHEALTHY"]),
         (true, 75, vec!["UNKNOWN", "UNHEALTHY", "HEALTHY"]),
     ] {
-        let mut cluster =
-            cluster(ContainerBehavior { start: Span::from_secs(start_seconds), healthy, ..ContainerBehavior::default() });
+        let mut cluster = cluster(ContainerBehavior {
+            start: Span::from_secs(start_seconds),
+            healthy,
+            ..ContainerBehavior::default()
+        });
         let arn = cluster.run(check.clone());
         let mut seen: Vec<String> = Vec::new();
         for _ in 0..200 {
@@ -193,7 +194,11 @@ fn health_follows_the_container_not_the_wish() {
             cluster.aws.pass(1);
         }
         assert_eq!(seen, expected);
-        assert_eq!(cluster.task(&arn)["lastStatus"], "RUNNING", "ECS stops no standalone task for its health");
+        assert_eq!(
+            cluster.task(&arn)["lastStatus"],
+            "RUNNING",
+            "ECS stops no standalone task for its health"
+        );
     }
 }
 

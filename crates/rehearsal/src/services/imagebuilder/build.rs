@@ -16,7 +16,8 @@ use super::phase::Phase;
 use super::resource::{self, Kind};
 use super::workflow::Workflow;
 use super::{
-    ComponentFault, DistributionFault, Event, ScheduledEvent, Outcome, containers, distribute, invalid, not_found,
+    ComponentFault, DistributionFault, Event, Outcome, ScheduledEvent, containers, distribute, invalid,
+    not_found,
 };
 
 /// Characters of `ImageState.reason`.

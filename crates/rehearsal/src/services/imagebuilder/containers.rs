@@ -10,7 +10,7 @@ use super::super::ecr;
 use super::build::schedule;
 use super::distribute::distributions;
 use super::image::{Image, OutputContainer};
-use super::{DistributionFault, ScheduledEvent, Outcome};
+use super::{DistributionFault, Outcome, ScheduledEvent};
 
 /// A repository the image is pushed to, and the tags it gets there.
 struct Target {

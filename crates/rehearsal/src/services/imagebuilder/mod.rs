@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::super::instance_behavior::InstanceBehavior;
 use super::super::call::{Answer, ApiError, Call};
+use super::super::instance_behavior::InstanceBehavior;
 use super::super::time::Time;
 use super::super::world::World;
 

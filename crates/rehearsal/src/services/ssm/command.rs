@@ -6,8 +6,8 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::super::super::instance_behavior::CommandRule;
 use super::super::super::call::{Answer, ApiError, Call};
+use super::super::super::instance_behavior::CommandRule;
 use super::super::super::time::Time;
 use super::super::super::world::World;
 use super::super::ec2;
@@ -242,7 +242,8 @@ pub(super) fn deliver(world: &mut World, at: Time, id: &str, instance: &str) {
         .and_then(|found| ec2::behavior(world, &found.image_id))
         .and_then(|behavior| behavior.commands.iter().find(holds))
         .cloned();
-    let takes = rule.as_ref().map_or(Duration::ZERO, |rule| rule.duration.duration()).max(Duration::from_secs(1));
+    let takes =
+        rule.as_ref().map_or(Duration::ZERO, |rule| rule.duration.duration()).max(Duration::from_secs(1));
     let Some(invocation) = invocation_mut(world, id, instance).filter(|i| i.status == "Pending") else {
         return;
     };

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::super::super::instance_behavior::{InstanceBehavior, CommandRule};
 use super::super::super::call::{ApiError, Call};
+use super::super::super::instance_behavior::{CommandRule, InstanceBehavior};
 use super::super::super::time::Time;
 use super::super::super::world::World;
 use super::super::ec2;

@@ -178,7 +178,11 @@ fn an_instance_is_online_some_seconds_after_its_checks_and_only_with_a_profile()
         (None, true, 3600, 0),
     ] {
         let mut world = new_world();
-        let image = image(&mut world, if boots { InstanceBehavior::default() } else { InstanceBehavior::never_boots() }, 0);
+        let image = image(
+            &mut world,
+            if boots { InstanceBehavior::default() } else { InstanceBehavior::never_boots() },
+            0,
+        );
         let id = launch(&mut world, &image, profile);
         wait(&mut world, seconds);
         let filter = json!({ "Filters": [{ "Key": "InstanceIds", "Values": [id] }] });
