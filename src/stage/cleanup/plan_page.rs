@@ -307,6 +307,6 @@ mod tests {
     fn names_and_reasons_are_escaped() {
         let page = page(&plan(None)).unwrap();
         assert!(!page.contains("<script") && !page.contains("<b>golden"), "{page}");
-        assert!(!page.contains("per month"), "no price, no cost");
+        assert!(!page.contains("Per month"), "no price, no column");
     }
 }

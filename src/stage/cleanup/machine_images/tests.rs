@@ -289,12 +289,15 @@ fn a_referenced_snapshot_is_retained_and_the_record_names_the_references() {
     removal.snapshots[0].outcome = Some("retained".into());
     removal.snapshots[1].outcome = Some("success".into());
     assert!(removal.is_finished() && removal.not_deleted().next().is_none());
-    let outcome = |held: &References| removal.outcomes(held).remove(0).outcome;
+    let outcome = |retained: &References| removal.outcomes(retained).remove(0).outcome;
     assert_eq!(
         outcome(&retained(&images[0])),
         "retained, referenced by launch template lt-1, Spot fleet sfr-1"
     );
-    assert_eq!(outcome(&References::new()), "left, named by something when the image went");
+    assert_eq!(
+        outcome(&References::new()),
+        "retained: another resource referenced it when the image was deregistered"
+    );
 }
 
 #[test]
@@ -305,26 +308,26 @@ fn a_snapshot_is_parsed_back() {
 }
 
 fn states() -> Vec<(&'static str, Cleanup)> {
-    let mut gone = PendingRemoval::new(&image(1, 30));
-    gone.deregistered = true;
-    gone.snapshots[0].outcome = Some("success".into());
+    let mut removed = PendingRemoval::new(&image(1, 30));
+    removed.deregistered = true;
+    removed.snapshots[0].outcome = Some("success".into());
     let many = Image { snapshots: (0..20).map(|n| format!("snap-{n:017x}")).collect(), ..image(2, 40) };
     let queue = vec![PendingRemoval::new(&image(3, 30)), PendingRemoval::new(&many)];
     let why = Some(FailureReason::new(FailureKind::PermissionError, "ssm:DescribeParameters was denied"));
-    let todo = RemovalStep::ALL
+    let queued = RemovalStep::ALL
         .map(|step| QueuedImage { image: format!("ami-0000000{}", step as u8), step })
         .to_vec();
     vec![
         ("tagging_release", Cleanup::TaggingRelease),
         ("surveying", Cleanup::Surveying),
-        ("quarantining", Cleanup::Quarantining { queue: todo }),
+        ("quarantining", Cleanup::Quarantining { queue: queued }),
         ("waiting", Cleanup::Waiting { images: vec!["ami-00000001".into(), "ami-00000002".into()] }),
-        ("removing", Cleanup::Removing { queue, done: vec![gone.clone()] }),
-        ("container_images", Cleanup::ContainerImages { done: vec![gone.clone()], calls: 1 }),
-        ("reaping", Cleanup::Reaping { done: vec![gone.clone()], searches: 2, recent: Vec::new() }),
+        ("removing", Cleanup::Removing { queue, done: vec![removed.clone()] }),
+        ("container_images", Cleanup::ContainerImages { done: vec![removed.clone()], calls: 1 }),
+        ("reaping", Cleanup::Reaping { done: vec![removed.clone()], searches: 2, recent: Vec::new() }),
         ("reaping_again", Cleanup::Reaping { done: Vec::new(), searches: 3, recent: vec![3_421_780_262, 7] }),
-        ("sealing", Cleanup::Sealing { done: vec![gone.clone()], why: None }),
-        ("sealing_failed", Cleanup::Sealing { done: vec![gone], why }),
+        ("sealing", Cleanup::Sealing { done: vec![removed.clone()], why: None }),
+        ("sealing_failed", Cleanup::Sealing { done: vec![removed], why }),
     ]
 }
 
