@@ -9,7 +9,9 @@ pub const ROLES: [&str; 2] = ["baseline", "canary"];
 /// Whether a group's name is that of a canary or a baseline group, of any action execution.
 #[must_use]
 pub fn is_canary_group(name: &str) -> bool {
-    ROLES.iter().any(|role| name.strip_prefix("bakeline-").is_some_and(|rest| rest.starts_with(&format!("{role}-"))))
+    ROLES
+        .iter()
+        .any(|role| name.strip_prefix("bakeline-").is_some_and(|rest| rest.starts_with(&format!("{role}-"))))
 }
 
 /// Every instance that a group ever launched, and why its last launch failed, if one did. Read from the scaling

@@ -25,9 +25,9 @@ impl FleetView {
     /// # Errors
     /// A read failed; [`StageError::Rejected`] when the group does not exist.
     pub async fn read(aws: &Aws, name: &str) -> Result<Self, StageError> {
-        let group = groups::group(aws, name)
-            .await?
-            .ok_or_else(|| StageError::Rejected(format!("the Auto Scaling group {name} does not exist any more")))?;
+        let group = groups::group(aws, name).await?.ok_or_else(|| {
+            StageError::Rejected(format!("the Auto Scaling group {name} does not exist any more"))
+        })?;
         Self::of_group(aws, group).await
     }
 

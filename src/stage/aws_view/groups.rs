@@ -31,10 +31,7 @@ pub struct Group {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LaunchSource {
     /// A launch template by id, and its version as the group names it: a number, `$Latest` or `$Default`.
-    Template {
-        id: String,
-        version: String,
-    },
+    Template { id: String, version: String },
     /// A mixed instances policy.
     Mixed,
     /// A launch configuration of this name.
@@ -157,7 +154,9 @@ pub async fn all_groups(aws: &Aws) -> Result<Vec<(String, Group)>, StageError> {
 /// `DescribeAutoScalingGroups` failed.
 pub async fn launching(aws: &Aws, template: &str) -> Result<Vec<(String, Group)>, StageError> {
     let mut groups = all_groups(aws).await?;
-    groups.retain(|(_, group)| matches!(&group.launch_source, LaunchSource::Template { id, .. } if id == template));
+    groups.retain(
+        |(_, group)| matches!(&group.launch_source, LaunchSource::Template { id, .. } if id == template),
+    );
     Ok(groups)
 }
 
@@ -227,4 +226,3 @@ fn member(instance: &Instance) -> GroupInstance {
         protected: instance.protected_from_scale_in().unwrap_or(false),
     }
 }
-

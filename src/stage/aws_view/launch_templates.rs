@@ -38,6 +38,12 @@ impl FromStr for Mark {
     }
 }
 
+/// The number of a template version; none for `$Latest` and `$Default`.
+#[must_use]
+pub fn number(version: &str) -> Option<i64> {
+    version.parse().ok().filter(|number| *number > 0)
+}
+
 /// Whether a version's description says that a promotion created it.
 #[must_use]
 pub fn is_ours(description: &str) -> bool {

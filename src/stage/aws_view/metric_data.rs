@@ -41,7 +41,12 @@ pub fn window(from: Timestamp, to: Timestamp, period: u32) -> Option<(i64, i64)>
 ///
 /// # Errors
 /// The call failed. A result that `CloudWatch` calls partial or forbidden is no error: it has no value.
-pub async fn read(aws: &Aws, metric: &Limit, from: Timestamp, to: Timestamp) -> Result<MetricValue, StageError> {
+pub async fn read(
+    aws: &Aws,
+    metric: &Limit,
+    from: Timestamp,
+    to: Timestamp,
+) -> Result<MetricValue, StageError> {
     let none = MetricValue { value: None, samples: 0 };
     let Some((start, end)) = window(from, to, metric.period().as_secs()) else { return Ok(none) };
     let (queries, id) = queries(metric);
@@ -79,8 +84,12 @@ pub fn mean(values: &[f64]) -> MetricValue {
 pub fn breach(metric: &Limit, value: f64) -> Option<String> {
     let name = &metric.name;
     match (metric.max, metric.min) {
-        (Some(max), _) if value.is_nan() || value > max => Some(format!("{name} is {value}, above the limit of {max}")),
-        (_, Some(min)) if value.is_nan() || value < min => Some(format!("{name} is {value}, below the limit of {min}")),
+        (Some(max), _) if value.is_nan() || value > max => {
+            Some(format!("{name} is {value}, above the limit of {max}"))
+        }
+        (_, Some(min)) if value.is_nan() || value < min => {
+            Some(format!("{name} is {value}, below the limit of {min}"))
+        }
         _ => None,
     }
 }

@@ -11,7 +11,10 @@ use crate::engine::StageError;
 ///
 /// # Errors
 /// `DescribeTargetHealth` failed.
-pub async fn targets(aws: &Aws, target_group: &str) -> Result<BTreeMap<String, Option<TargetProblem>>, StageError> {
+pub async fn targets(
+    aws: &Aws,
+    target_group: &str,
+) -> Result<BTreeMap<String, Option<TargetProblem>>, StageError> {
     let answer = aws
         .elbv2
         .describe_target_health()

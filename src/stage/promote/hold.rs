@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
+use super::analysis::approval;
 use super::analysis::decide::{self, Decision};
 use super::analysis::guards::{self, Due, Finding, Readings};
 use super::analysis::input::{self, AnalysisInput};
-use super::analysis::approval;
 use super::analysis::windows::Period;
 use super::history::History;
 use super::inputs::Inputs;

@@ -199,13 +199,9 @@ async fn deploy<D: DeploymentTarget>(
         Advance::Wait(deployment, again_in, progress) => {
             Ok(Step::Wait { state: Promote::Deploying { deployment, history }, again_in, progress })
         }
-        Advance::Done(deployment) => Ok(Step::Next(Promote::Confirming {
-            deployment,
-            history,
-            seen: 0,
-            polls: 0,
-            unjudged: false,
-        })),
+        Advance::Done(deployment) => {
+            Ok(Step::Next(Promote::Confirming { deployment, history, seen: 0, polls: 0, unjudged: false }))
+        }
         Advance::Failed(deployment, why) => {
             let why = FailureReason::new(FailureKind::JobFailed, &why);
             let (summary, id) = (why.text.clone(), deployment.external_id());
@@ -226,13 +222,9 @@ async fn deploy<D: DeploymentTarget>(
                     let summary = why.text.clone();
                     decided(abandoned(deployment, history, why), summary, id)
                 }
-                hold::Decided::Unjudged { deployment, history } => Step::Next(Promote::Confirming {
-                    deployment,
-                    history,
-                    seen: 0,
-                    polls: 0,
-                    unjudged: true,
-                }),
+                hold::Decided::Unjudged { deployment, history } => {
+                    Step::Next(Promote::Confirming { deployment, history, seen: 0, polls: 0, unjudged: true })
+                }
             })
         }
     }
@@ -363,8 +355,7 @@ async fn confirm_rollback<D: DeploymentTarget>(
         }
         Some(_) if polls >= MAX_POLLS || found.settled => {
             let updated = found.units.updated;
-            let text =
-                format!("{}; {updated} units still run the new version; {}", found.summary, why.text);
+            let text = format!("{}; {updated} units still run the new version; {}", found.summary, why.text);
             (PromotionOutcome::Indeterminate, text)
         }
         not_ready => {

@@ -1,7 +1,7 @@
 //! The record of a promotion: the predicate of its statement.
 
-use super::check::Check;
 use super::analysis::guards::{self, Readings};
+use super::check::Check;
 use super::history::{End, History};
 use super::log::{Entry, Phase};
 use super::settings::Settings;
@@ -28,7 +28,12 @@ pub fn promotion(of: Description, settings: &Settings, history: &History, end: &
         finished_on: end.at.date_time(),
         preflight: of.preflight,
         canary: None,
-        decisions: history.log.entries().iter().map(|entry| decision(settings, history.began, entry)).collect(),
+        decisions: history
+            .log
+            .entries()
+            .iter()
+            .map(|entry| decision(settings, history.began, entry))
+            .collect(),
         units: Some(end.units()),
         waves: of.waves,
     }

@@ -157,15 +157,7 @@ fn comparison(looks: &[Look]) -> Vec<Section> {
             "rolls back",
             harm,
         ));
-        charts.push(evidence(
-            looks,
-            &minutes,
-            at,
-            "Evidence of no harm",
-            *ln_threshold_safe,
-            "passes",
-            safe,
-        ));
+        charts.push(evidence(looks, &minutes, at, "Evidence of no harm", *ln_threshold_safe, "passes", safe));
         Some(Section {
             title: format!("{}: {}", metric.name, metric.verdict.name()),
             note: metric.reason.clone().unwrap_or_else(|| "there is evidence of no harm".to_owned()),

@@ -31,11 +31,11 @@ fn metric(name: &str) -> Limit {
             dimensions: BTreeMap::new(),
             statistic: None,
             queries: vec![Query {
-            id: "errors".into(),
-            namespace: "AWS/ApplicationELB".into(),
-            metric: "HTTPCode_Target_5XX_Count".into(),
-            dimensions: BTreeMap::new(),
-            statistic: "Sum".into(),
+                id: "errors".into(),
+                namespace: "AWS/ApplicationELB".into(),
+                metric: "HTTPCode_Target_5XX_Count".into(),
+                dimensions: BTreeMap::new(),
+                statistic: "Sum".into(),
             }],
             expression: None,
         },
@@ -106,7 +106,10 @@ fn units_that_are_not_ready_are_unknown_and_a_breach_stays_a_breach() {
     let not_ready = || Some("3 of 4 in service".to_owned());
     let breached = Finding::Breached(vec!["alarm".into()]);
     assert_eq!(Finding::Healthy.and_not_ready(None), Finding::Healthy);
-    assert_eq!(Finding::Healthy.and_not_ready(not_ready()), Finding::Unknown(vec!["3 of 4 in service".into()]));
+    assert_eq!(
+        Finding::Healthy.and_not_ready(not_ready()),
+        Finding::Unknown(vec!["3 of 4 in service".into()])
+    );
     assert_eq!(breached.clone().and_not_ready(not_ready()), breached);
 }
 
@@ -141,8 +144,7 @@ proptest! {
 
 #[test]
 fn only_whole_periods_after_a_hold_began_count() {
-    let window =
-        |from, to| crate::stage::aws_view::metric_data::window(Timestamp(from), Timestamp(to), 60);
+    let window = |from, to| crate::stage::aws_view::metric_data::window(Timestamp(from), Timestamp(to), 60);
     assert_eq!(window(0, 300), Some((0, 300)));
     assert_eq!(window(1, 299), Some((60, 240)));
     assert_eq!(window(1, 119), None);

@@ -59,12 +59,21 @@ impl DeploymentTarget for Parameter {
     }
 
     fn preflight(_: &Inputs, live: &String) -> Result<Vec<Check>, StageError> {
-        Ok(vec![Check::of_configuration("parameter_has_an_image", live.starts_with("ami-"), live.clone(), "set it")])
+        Ok(vec![Check::of_configuration(
+            "parameter_has_an_image",
+            live.starts_with("ami-"),
+            live.clone(),
+            "set it",
+        )])
     }
 
     async fn begin(inputs: &Inputs, live: &String, _: &Cx) -> Result<Begin<Self>, StageError> {
         let (old, new) = (live.clone(), inputs.subject.to_string());
-        Ok(if old == new { Begin::Unneeded(Self::Passed { old, new }) } else { Begin::New(Self::Setting { old }) })
+        Ok(if old == new {
+            Begin::Unneeded(Self::Passed { old, new })
+        } else {
+            Begin::New(Self::Setting { old })
+        })
     }
 
     async fn advance(self, inputs: &Inputs, _: Timestamp, cx: &Cx) -> Result<Advance<Self>, StageError> {
@@ -86,7 +95,18 @@ impl DeploymentTarget for Parameter {
                 let (place, doing) = ("with the new image live".to_owned(), format!("{new} is live"));
                 let (compare, not_ready, ended, poll) = (false, None, None, Duration::from_secs(15));
                 let hold = Hold {
-                    phase, percent, place, doing, since, due, guards, compare, not_ready, ended, poll, progress,
+                    phase,
+                    percent,
+                    place,
+                    doing,
+                    since,
+                    due,
+                    guards,
+                    compare,
+                    not_ready,
+                    ended,
+                    poll,
+                    progress,
                 };
                 Advance::Paused(self, Box::new(hold))
             }
@@ -119,11 +139,19 @@ impl DeploymentTarget for Parameter {
         Ok(Rollback::Done(Self::Reset { old }, None))
     }
 
-    async fn read_back(&self, to: Version, _: Option<&Inputs>, cx: &Cx) -> Result<Option<ReadBack>, StageError> {
+    async fn read_back(
+        &self,
+        to: Version,
+        _: Option<&Inputs>,
+        cx: &Cx,
+    ) -> Result<Option<ReadBack>, StageError> {
         let live = value(cx).await?;
         let is_right = match self {
             Self::Passed { new, .. } => to == Version::New && live == *new,
-            Self::Setting { old } | Self::Serving { old, .. } | Self::Resetting { old } | Self::Reset { old } => live == *old,
+            Self::Setting { old }
+            | Self::Serving { old, .. }
+            | Self::Resetting { old }
+            | Self::Reset { old } => live == *old,
         };
         let units = Units { total: 1, updated: u32::from(to == Version::New), healthy: 1 };
         let summary = format!("{NAME} is {live}");

@@ -225,8 +225,7 @@ fn run<D: DeploymentTarget + 'static>(target: &Target, mode: Mode, meanwhile: Me
         }
         cloud.set_faults(FaultPlan::default());
         clock.sleep(Duration::from_mins(10)).await;
-        let records: Vec<Record> =
-            cloud.with_transcript(|transcript| transcript.records()[first..].to_vec());
+        let records: Vec<Record> = cloud.with_transcript(|transcript| transcript.records()[first..].to_vec());
         cloud.with_world(|world| End {
             status: moment.action(world, Stage::Promote),
             trail: trail(moment, world),
@@ -308,7 +307,8 @@ fn crash_in<D: DeploymentTarget + 'static>(target: &Target, mode: Mode, expected
     for (call, record) in expected.records.iter().enumerate() {
         // A stale read hides the last write to its service: there is none of S3, and a call that writes reads nothing.
         let has_write = |earlier: &Record| earlier.mutating && earlier.service == record.service;
-        let is_stale = !record.mutating && record.service != "s3" && expected.records[..call].iter().any(has_write);
+        let is_stale =
+            !record.mutating && record.service != "s3" && expected.records[..call].iter().any(has_write);
         for (what, fault) in faults() {
             if fault != Fault::StaleRead || is_stale {
                 cases.push((call, what, fault));
@@ -329,9 +329,11 @@ fn crash_in<D: DeploymentTarget + 'static>(target: &Target, mode: Mode, expected
             found.push(format!("{:?}, {} instead of {}", end.status, end.outcome, expected.outcome));
         }
         let met = &expected.records[call];
-        wrong.extend(found.into_iter().map(|found| {
-            format!("call {}, {}:{}, {what}: {found}", call + 1, met.service, met.operation)
-        }));
+        wrong.extend(
+            found.into_iter().map(|found| {
+                format!("call {}, {}:{}, {what}: {found}", call + 1, met.service, met.operation)
+            }),
+        );
     }
     println!("{}, {mode:?}: {ran} of {total} cases", target.name);
     none(target.name, &format!("crash, {mode:?}"), &wrong);

@@ -134,7 +134,8 @@ async fn read_batch(
         .into_paginator();
     let (mut pages, mut parts) = (pages.send(), Parts::new(batch.len()));
     while let Some(page) = pages.next().await {
-        let page = page.map_err(|e| AwsError::new("cloudwatch:GetMetricData", "the metrics of the analysis", e))?;
+        let page =
+            page.map_err(|e| AwsError::new("cloudwatch:GetMetricData", "the metrics of the analysis", e))?;
         for result in page.metric_data_results() {
             parts.add(result);
         }

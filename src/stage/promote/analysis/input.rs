@@ -5,15 +5,15 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::cloudwatch::{self, SideNames};
+use super::rules::rules;
+use super::windows::{Period, Side, windows};
 use crate::aws::Aws;
 use crate::engine::{StageError, Timestamp};
 use crate::evidence::predicate::{self, CanaryVerdict};
 use crate::judge::recording::Line;
 use crate::judge::{Look, Verdict, Window, judge};
 use crate::spec::Judge;
-use super::cloudwatch::{self, SideNames};
-use super::rules::rules;
-use super::windows::{Period, Side, windows};
 
 /// The two sides that the judge compares.
 #[derive(Clone, Debug, PartialEq)]
@@ -153,14 +153,21 @@ pub async fn record(
         baseline_requests: requests(|window| window.control.requests),
         recording: RECORDING.to_owned(),
         recording_matches: matches,
-        kayenta: Some(kayenta(&crate::judge::kayenta::show(&rules(input.judge, input.sides.size, &input.sides.shares), &windows))),
+        kayenta: Some(kayenta(&crate::judge::kayenta::show(
+            &rules(input.judge, input.sides.size, &input.sides.shares),
+            &windows,
+        ))),
     };
     Ok(Recorded { recording, looks, canary })
 }
 
 fn kayenta(shown: &crate::judge::kayenta::Shown) -> predicate::KayentaScore {
     let metrics = shown.metrics.iter().map(|(name, class)| (name.clone(), format!("{class:?}")));
-    predicate::KayentaScore { score: shown.score, classification: shown.class.to_owned(), metrics: metrics.collect() }
+    predicate::KayentaScore {
+        score: shown.score,
+        classification: shown.class.to_owned(),
+        metrics: metrics.collect(),
+    }
 }
 
 /// A number of requests, far below 2^53.

@@ -78,4 +78,3 @@ fn metric_rule(size: u32, metric: &JudgeMetric) -> MetricRule {
         },
     }
 }
-

@@ -181,7 +181,8 @@ fn a_missing_datapoint_is_not_zero_unless_the_spec_says_so() {
 
 #[test]
 fn an_incomplete_series_never_passes() {
-    let windows = |all: &BTreeMap<SeriesId, Series>| windows(&judge(), 2, &one_period(Timestamp(SINCE.0 + 3000)), all);
+    let windows =
+        |all: &BTreeMap<SeriesId, Series>| windows(&judge(), 2, &one_period(Timestamp(SINCE.0 + 3000)), all);
     let many = |value: f64| points(&(0..50).map(|at| (6_000 + at * 60, value)).collect::<Vec<_>>());
     let mut all = series(many(25.0), many(25.0));
     all.insert(series_id(Side::Baseline, None), many(500.0));

@@ -82,7 +82,12 @@ pub enum Series {
 /// A window without a request count, or with an incomplete series, stays in the result: the judge treats it as a
 /// measurement error. A missing datapoint is never zero, unless the spec says so.
 #[must_use]
-pub fn windows(judge: &Judge, size: u32, periods: &[Period], series: &BTreeMap<SeriesId, Series>) -> Vec<Window> {
+pub fn windows(
+    judge: &Judge,
+    size: u32,
+    periods: &[Period],
+    series: &BTreeMap<SeriesId, Series>,
+) -> Vec<Window> {
     let length = i64::from(judge.window.as_secs());
     let first = periods.first().map_or(0, |period| period.0.0);
     let starts = (0..).zip(periods).flat_map(|(stage, Period(since, count))| {
@@ -165,7 +170,10 @@ impl Reader<'_> {
     /// The count of a side; a missing datapoint is what the spec says it is.
     fn count(&self, side: Side, at: usize, threshold: usize, metric: &JudgeMetric) -> Sum {
         match self.sum(side, Some(at), threshold) {
-            Sum::Missing if metric.missing_data() == MissingData::Zero && self.sum(side, None, 0).value().is_some() => {
+            Sum::Missing
+                if metric.missing_data() == MissingData::Zero
+                    && self.sum(side, None, 0).value().is_some() =>
+            {
                 Sum::Is(0.0)
             }
             other => other,
@@ -211,4 +219,3 @@ impl Reader<'_> {
             .collect()
     }
 }
-

@@ -29,7 +29,9 @@ pub use crate::stage::promote::analysis::guards::Due;
 /// The state travels in the continuation token. Any method may run any number of times from the same state, on any
 /// worker, at any time. `advance` and `roll_back` make at most one mutating call each, under a key derived from the
 /// execution, and adopt what they find already done. The other methods change nothing.
-pub trait DeploymentTarget: Serialize + DeserializeOwned + Clone + Debug + PartialEq + Send + Sync + Sized {
+pub trait DeploymentTarget:
+    Serialize + DeserializeOwned + Clone + Debug + PartialEq + Send + Sync + Sized
+{
     /// What the preflight reads.
     type World: Send + Sync;
 

@@ -5,11 +5,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::auto_scaling_group::begin::{Begun, FirstState, begin};
-use super::auto_scaling_group::preflight::World;
+use super::auto_scaling_group::world::World;
 use super::auto_scaling_group::{self as group, BlueGreen, Canary, Rolling, Waves};
-use super::contract::{
-    Abandon, Advance, Begin, DeploymentTarget, Description, ReadBack, Rollback, Version,
-};
+use super::contract::{Abandon, Advance, Begin, DeploymentTarget, Description, ReadBack, Rollback, Version};
 use crate::engine::machine::UNWINDING_GRACE;
 use crate::engine::{StageError, Timestamp};
 use crate::stage::context::Cx;
@@ -35,7 +33,7 @@ impl DeploymentTarget for Deployment {
     type World = World;
 
     async fn observe(inputs: &Inputs, cx: &Cx) -> Result<World, StageError> {
-        group::preflight::observe(inputs, cx).await
+        group::world::observe(inputs, cx).await
     }
 
     fn preflight(inputs: &Inputs, world: &World) -> Result<Vec<Check>, StageError> {
@@ -131,7 +129,9 @@ impl DeploymentTarget for Deployment {
         match self {
             Self::AsgBlueGreen(state) => state.metric_sides(inputs, cx).await,
             // The two groups of a canary analysis are named after the execution alone.
-            Self::AsgCanary(_) | Self::AsgRolling(_) | Self::AsgWaves(_) => Canary::metric_sides(inputs, cx).await,
+            Self::AsgCanary(_) | Self::AsgRolling(_) | Self::AsgWaves(_) => {
+                Canary::metric_sides(inputs, cx).await
+            }
         }
     }
 

@@ -42,8 +42,7 @@ fn entry() -> impl Strategy<Value = Entry> {
     let number = (prop::option::of(-1e12f64..1e12), 0u32..10_000)
         .prop_map(|(value, samples)| MetricValue::rounded(value.map(|v| v / 1e6), samples));
     let phase = prop_oneof![Just(Phase::Before), (0u8..20).prop_map(Phase::Step), Just(Phase::Soak)];
-    let alarm =
-        prop::sample::select(vec![AlarmState::Ok, AlarmState::Alarm, AlarmState::InsufficientData]);
+    let alarm = prop::sample::select(vec![AlarmState::Ok, AlarmState::Alarm, AlarmState::InsufficientData]);
     let action = prop::sample::select(vec![DecisionAction::Continue, DecisionAction::RollBack]);
     let values = prop::option::of(prop::collection::vec(number, 0..20));
     (phase, 0u8..=100, action, 0u32..1_300_000, prop::collection::vec(alarm, 0..=10), values).prop_map(

@@ -12,11 +12,11 @@ use crate::stage::promote::analysis::input::AnalysisResult;
 use crate::stage::promote::analysis::windows::Period;
 use crate::stage::promote::history::{End, History};
 use crate::stage::promote::log::{Entry, Log, Phase};
+use crate::stage::promote::target::Deployment;
 use crate::stage::promote::target::auto_scaling_group::checkpoint::CheckpointWatch;
 use crate::stage::promote::target::auto_scaling_group::wave_progress::WaveProgress;
 use crate::stage::promote::target::auto_scaling_group::wave_rollback::TakeBack;
 use crate::stage::promote::target::auto_scaling_group::{BlueGreen, Canary, Plan, Rolling, Rollout, Waves};
-use crate::stage::promote::target::Deployment;
 use crate::stage::tokens::{golden, worst};
 
 const LATE: Timestamp = Timestamp(1_893_456_000);
@@ -57,7 +57,8 @@ fn deployments() -> Vec<(&'static str, Deployment)> {
     let by_weights = || rollout(false);
     let before = || Rollout { refresh: None, ..rollout(true) };
     let plan = || rollout(true).plan;
-    let watch = CheckpointWatch { phase: Phase::Step(19), since: LATE, seen: LATE, judged: false, polled: LATE };
+    let watch =
+        CheckpointWatch { phase: Phase::Step(19), since: LATE, seen: LATE, judged: false, polled: LATE };
     let progress = WaveProgress {
         whole: Some(LATE),
         seen: 1,
@@ -86,7 +87,10 @@ fn deployments() -> Vec<(&'static str, Deployment)> {
         ("canary_removed", canary(Canary::Removed { rollout: before() })),
         ("blue_green_versioning", blue_green(BlueGreen::Versioning { plan: by_weights().plan })),
         ("blue_green_filling", blue_green(BlueGreen::Filling { rollout: by_weights(), polls: 80 })),
-        ("blue_green_shifting", blue_green(BlueGreen::Shifting { rollout: by_weights(), share: 7, done: 200 })),
+        (
+            "blue_green_shifting",
+            blue_green(BlueGreen::Shifting { rollout: by_weights(), share: 7, done: 200 }),
+        ),
         (
             "blue_green_serving",
             blue_green(BlueGreen::Serving { rollout: by_weights(), share: 7, since: LATE, doubts: 1 }),
@@ -105,9 +109,18 @@ fn deployments() -> Vec<(&'static str, Deployment)> {
 
 /// Whether a state of a deployment rolls back, by its name.
 fn rolls_back(name: &str) -> bool {
-    ["rolling_back", "cancelling", "rolled_back", "restoring", "draining", "restored", "taking_back", "taken_back"]
-        .iter()
-        .any(|state| name.ends_with(state))
+    [
+        "rolling_back",
+        "cancelling",
+        "rolled_back",
+        "restoring",
+        "draining",
+        "restored",
+        "taking_back",
+        "taken_back",
+    ]
+    .iter()
+    .any(|state| name.ends_with(state))
 }
 
 /// Every state of the machine, as long as it gets. A deployment that rolls back is in no other state.
@@ -135,7 +148,8 @@ fn states() -> Vec<(&'static str, Promote)> {
             },
         ));
     }
-    let (last, history) = (|| Deployment::AsgRolling(Rolling::Refreshed { rollout: rollout(true) }), history(8));
+    let (last, history) =
+        (|| Deployment::AsgRolling(Rolling::Refreshed { rollout: rollout(true) }), history(8));
     all.extend([
         (
             "confirming",
@@ -205,15 +219,16 @@ fn a_state_unwinds_once() {
 
 #[test]
 fn a_refresh_that_may_have_been_started_is_rolled_back() {
-    let plan =
-        Plan { template: TEMPLATE.into(), from: 1, old: OLD.into(), size: [1, 2], swapped: false };
+    let plan = Plan { template: TEMPLATE.into(), from: 1, old: OLD.into(), size: [1, 2], swapped: false };
     let deployment = Deployment::AsgRolling(Rolling::Starting { rollout: Rollout::new(plan, 2) });
     let state = Promote::Deploying { deployment, history: History::begin(Timestamp(0)) };
     let unwound = state.unwind(Failure::new(FailureKind::JobFailed, "the deadline"));
     assert!(matches!(
         unwound,
         Promote::RollingBack {
-            deployment: Deployment::AsgRolling(Rolling::RollingBack { rollout: Rollout { refresh: None, .. } }),
+            deployment: Deployment::AsgRolling(Rolling::RollingBack {
+                rollout: Rollout { refresh: None, .. }
+            }),
             ..
         }
     ));

@@ -1,6 +1,6 @@
 //! Two groups that alternate: which of them serves, and what must be true before the traffic is shifted. Pure.
 
-use super::preflight::suspended_processes;
+use super::processes::suspended_processes;
 use crate::stage::aws_view::groups::{Group, LaunchSource};
 use crate::stage::promote::check::Check;
 
@@ -225,7 +225,9 @@ mod tests {
         let free = alternate(&[&[("b", 1), ("g", 0)]]);
         assert!(free.checks().iter().all(|check| check.holds));
         let spoilt: [(&str, Spoil); 4] = [
-            ("another launch template", |t| t.groups[1].as_mut().unwrap().launch_source = LaunchSource::Mixed),
+            ("another launch template", |t| {
+                t.groups[1].as_mut().unwrap().launch_source = LaunchSource::Mixed
+            }),
             ("4 desired", |t| t.groups[1].as_mut().unwrap().desired = 4),
             ("Delete in progress", |t| {
                 t.groups[1].as_mut().unwrap().status = Some("Delete in progress".into());

@@ -1,12 +1,13 @@
 //! The first state of a deployment: new, adopted from an earlier slice, or unneeded.
 
 use super::alternate::AlternateGroups;
-use super::preflight::{World, number};
 use super::rollout::{Plan, Rollout};
+use super::world::World;
 use super::{BlueGreen, Canary, Rolling};
 use crate::engine::StageError;
 use crate::stage::aws_view::fleet::FleetView;
 use crate::stage::aws_view::groups::LaunchSource;
+use crate::stage::aws_view::launch_templates::number;
 use crate::stage::context::Cx;
 use crate::stage::promote::inputs::Inputs;
 use crate::stage::promote::settings::{Settings, Way};

@@ -87,7 +87,8 @@ impl BlueGreen {
     pub async fn advance(self, inputs: &Inputs, cx: &Cx) -> Result<Advance<Self>, StageError> {
         match self {
             Self::Versioning { plan } => {
-                template_version::advance(plan, |rollout| Self::Filling { rollout, polls: 0 }, inputs, cx).await
+                template_version::advance(plan, |rollout| Self::Filling { rollout, polls: 0 }, inputs, cx)
+                    .await
             }
             Self::Filling { rollout, polls } => fill(rollout, polls, inputs, cx).await,
             Self::Shifting { rollout, share, done } => shift(rollout, share, done, inputs, cx).await,
@@ -121,9 +122,9 @@ impl BlueGreen {
     pub fn abandon(self) -> Abandon<Self> {
         match self {
             Self::Versioning { .. } => Abandon::Nothing,
-            Self::Filling { rollout, .. } | Self::Shifting { rollout, .. } | Self::Serving { rollout, .. } => {
-                Abandon::RollBack(Self::Restoring { rollout, done: 0 })
-            }
+            Self::Filling { rollout, .. }
+            | Self::Shifting { rollout, .. }
+            | Self::Serving { rollout, .. } => Abandon::RollBack(Self::Restoring { rollout, done: 0 }),
             Self::Emptying { .. } | Self::Emptied { .. } => Abandon::TooLate(self),
             Self::Restoring { .. } | Self::Draining { .. } | Self::Restored { .. } => Abandon::RollBack(self),
         }
@@ -202,7 +203,12 @@ impl BlueGreen {
 }
 
 /// Fills the alternate group with the image, and waits until every instance of it is healthy.
-async fn fill(rollout: Rollout, polls: u16, inputs: &Inputs, cx: &Cx) -> Result<Advance<BlueGreen>, StageError> {
+async fn fill(
+    rollout: Rollout,
+    polls: u16,
+    inputs: &Inputs,
+    cx: &Cx,
+) -> Result<Advance<BlueGreen>, StageError> {
     let names = rollout.plan.groups(&inputs.settings);
     let Both { old, new, .. } = traffic::read(names, &cx.aws).await?;
     if let Some(why) = traffic::changed_template(&rollout, names, &old, None) {
@@ -329,7 +335,12 @@ fn due(percent: u8, elapsed: u64, timing: &Timing) -> Due {
 }
 
 /// Scales the group in that served: its minimum size moves to the other group, then it is emptied.
-async fn empty(rollout: Rollout, done: u8, inputs: &Inputs, cx: &Cx) -> Result<Advance<BlueGreen>, StageError> {
+async fn empty(
+    rollout: Rollout,
+    done: u8,
+    inputs: &Inputs,
+    cx: &Cx,
+) -> Result<Advance<BlueGreen>, StageError> {
     let names = rollout.plan.groups(&inputs.settings);
     let Both { old, new, .. } = traffic::read(names, &cx.aws).await?;
     let emptied = old.desired == 0 && old.min == 0;

@@ -61,7 +61,8 @@ impl Canary {
     pub async fn advance(self, inputs: &Inputs, cx: &Cx) -> Result<Advance<Self>, StageError> {
         match self {
             Self::Versioning { plan } => {
-                template_version::advance(plan, |rollout| Self::Launching { rollout, polls: 0 }, inputs, cx).await
+                template_version::advance(plan, |rollout| Self::Launching { rollout, polls: 0 }, inputs, cx)
+                    .await
             }
             Self::Launching { rollout, polls } => launch(rollout, polls, inputs, cx).await,
             Self::Judging { rollout, since } => poll(rollout, since, inputs, cx).await,
@@ -89,9 +90,9 @@ impl Canary {
         match self {
             Self::Versioning { .. } => Abandon::Nothing,
             // Calls that were made are found made: each group is read again.
-            Self::Launching { rollout, .. } | Self::Judging { rollout, .. } | Self::Removing { rollout, .. } => {
-                Abandon::RollBack(Self::Removing { rollout, done: 0 })
-            }
+            Self::Launching { rollout, .. }
+            | Self::Judging { rollout, .. }
+            | Self::Removing { rollout, .. } => Abandon::RollBack(Self::Removing { rollout, done: 0 }),
             Self::Removed { .. } => Abandon::RollBack(self),
         }
     }
@@ -139,7 +140,11 @@ impl Canary {
 }
 
 /// The template version and the image of a side.
-fn version_of<'a>(side: Side, rollout: &'a Rollout, inputs: &'a Inputs) -> Result<(i64, &'a str), StageError> {
+fn version_of<'a>(
+    side: Side,
+    rollout: &'a Rollout,
+    inputs: &'a Inputs,
+) -> Result<(i64, &'a str), StageError> {
     Ok(match side {
         Side::Baseline => (rollout.plan.from, rollout.plan.old.as_str()),
         Side::Canary => (rollout.to, inputs.subject.machine_image()?.image_id.as_str()),
@@ -270,7 +275,11 @@ async fn remove(rollout: Rollout, done: u8, cx: &Cx) -> Result<Rollback<Canary>,
 }
 
 /// How someone else changed production during the analysis, if someone did.
-async fn changed_by_others(rollout: &Rollout, inputs: &Inputs, cx: &Cx) -> Result<Option<String>, StageError> {
+async fn changed_by_others(
+    rollout: &Rollout,
+    inputs: &Inputs,
+    cx: &Cx,
+) -> Result<Option<String>, StageError> {
     let (plan, name) = (&rollout.plan, &inputs.settings.group);
     let Some(group) = groups::group(&cx.aws, name).await? else {
         return Ok(Some(format!("the Auto Scaling group {name} does not exist any more")));

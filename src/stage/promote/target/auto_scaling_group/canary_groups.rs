@@ -27,9 +27,9 @@ pub async fn create(
     template: (&str, i64),
     instances: u32,
 ) -> Result<(), StageError> {
-    let group = raw(aws, like)
-        .await?
-        .ok_or_else(|| StageError::Rejected(format!("the Auto Scaling group {like} does not exist any more")))?;
+    let group = raw(aws, like).await?.ok_or_else(|| {
+        StageError::Rejected(format!("the Auto Scaling group {like} does not exist any more"))
+    })?;
     let count = i32::try_from(instances).unwrap_or(i32::MAX);
     let (id, version) = template;
     let call = aws

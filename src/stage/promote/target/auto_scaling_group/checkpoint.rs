@@ -73,8 +73,7 @@ impl CheckpointWatch {
     /// The watch after its phase was judged and continues.
     #[must_use]
     pub fn passed(self, settings: &Settings, now: Timestamp) -> Self {
-        let last =
-            matches!(self.phase, Phase::Step(index) if usize::from(index) + 1 == settings.steps.len());
+        let last = matches!(self.phase, Phase::Step(index) if usize::from(index) + 1 == settings.steps.len());
         let keeps = last && !Timing::of(settings).soak_has_enough_datapoints(&settings.limits);
         Self { judged: true, seen: if keeps { self.seen } else { now }, ..self }
     }

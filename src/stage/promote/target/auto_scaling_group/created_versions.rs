@@ -1,11 +1,10 @@
 //! The launch template versions that this promotion creates, and the instance refreshes to them.
 
-use super::preflight::number;
 use crate::aws::Aws;
 use crate::engine::StageError;
 use crate::engine::key::ExecutionKey;
 use crate::stage::aws_view::instance_refreshes::Refresh;
-use crate::stage::aws_view::launch_templates::{self, CreatedVersion};
+use crate::stage::aws_view::launch_templates::{self, CreatedVersion, number};
 
 /// The step that creates the template version of the first group, as its client token names it.
 pub const FIRST: &str = "promote-version";

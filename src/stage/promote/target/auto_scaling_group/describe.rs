@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::preflight::{World, all_ok};
+use super::preflight::all_ok;
 use super::rollout::Rollout;
 use super::wave_groups;
+use super::world::World;
 use crate::engine::StageError;
 use crate::evidence::predicate::{AutoScalingGroupChange, Change, Preflight, Target, Units};
 use crate::stage::aws_view::groups::{self, Group, Lifecycle};

@@ -36,7 +36,8 @@ pub struct Both {
 /// # Errors
 /// A read failed; [`StageError::Rejected`] when a group or its only target group does not exist any more.
 pub async fn read(names: GroupNames<'_>, aws: &Aws) -> Result<Both, StageError> {
-    let gone = |name: &str| StageError::Rejected(format!("the Auto Scaling group {name} does not exist any more"));
+    let gone =
+        |name: &str| StageError::Rejected(format!("the Auto Scaling group {name} does not exist any more"));
     let old = groups::group(aws, names.old).await?.ok_or_else(|| gone(names.old))?;
     let new = groups::group(aws, names.new).await?.ok_or_else(|| gone(names.new))?;
     let only = |group: &Group, name: &str| match group.target_groups.first() {
@@ -52,10 +53,17 @@ pub async fn read(names: GroupNames<'_>, aws: &Aws) -> Result<Both, StageError> 
 ///
 /// # Errors
 /// A call failed; [`StageError::Rejected`] when no listener forwards to the pair any more.
-pub async fn set_next(pair: &TargetGroupPair, percent: u8, done: u8, aws: &Aws) -> Result<Option<u8>, StageError> {
+pub async fn set_next(
+    pair: &TargetGroupPair,
+    percent: u8,
+    done: u8,
+    aws: &Aws,
+) -> Result<Option<u8>, StageError> {
     let all = listener_weights::read(aws, pair).await?;
     if all.is_empty() {
-        return Err(StageError::Rejected("no listener forwards to the two target groups any more".to_owned()));
+        return Err(StageError::Rejected(
+            "no listener forwards to the two target groups any more".to_owned(),
+        ));
     }
     let Some(next) = all.get(usize::from(done)) else { return Ok(None) };
     if !next.action.gives(pair, percent) {
@@ -115,8 +123,7 @@ pub fn other_weights(found: &[Forwarding], pair: &TargetGroupPair, percent: u8) 
         return Some("no listener forwards to the two target groups any more".to_owned());
     }
     let other = found.iter().find(|found| !found.action.gives(pair, percent))?;
-    let weight =
-        |arn: &str| other.action.weight(arn).map_or("none".to_owned(), |weight| weight.to_string());
+    let weight = |arn: &str| other.action.weight(arn).map_or("none".to_owned(), |weight| weight.to_string());
     Some(format!(
         "{} gives {} to the old image and {} to the new one, not {} and {percent}",
         other.action.arn,

@@ -1,8 +1,8 @@
 //! The calls that start an instance refresh, roll it back and cancel it.
 
 use aws_sdk_autoscaling::types::{
-    AlarmSpecification, DesiredConfiguration, LaunchTemplateSpecification,
-    RefreshPreferences, RefreshStrategy, ScaleInProtectedInstances, StandbyInstances,
+    AlarmSpecification, DesiredConfiguration, LaunchTemplateSpecification, RefreshPreferences,
+    RefreshStrategy, ScaleInProtectedInstances, StandbyInstances,
 };
 
 use super::timing::Timing;
@@ -107,9 +107,7 @@ fn preferences(settings: &Settings) -> RefreshPreferences {
         .min_healthy_percentage(i32::from(settings.min_healthy_percent))
         .max_healthy_percentage(i32::from(settings.max_healthy_percent))
         .instance_warmup(seconds(settings.warmup.into()))
-        .set_checkpoint_percentages(Some(
-            settings.steps.iter().map(|percent| i32::from(*percent)).collect(),
-        ))
+        .set_checkpoint_percentages(Some(settings.steps.iter().map(|percent| i32::from(*percent)).collect()))
         .checkpoint_delay(seconds(timing.checkpoint_delay()))
         .bake_time(seconds(timing.bake_time()))
         // Instances that run the new version already are replaced too: the analysis is about instances launched now.

@@ -114,7 +114,12 @@ impl Forwarding {
     ///
     /// # Errors
     /// `ModifyListener` or `ModifyRule` failed.
-    pub async fn set_percent(&self, aws: &Aws, pair: &TargetGroupPair, percent: u8) -> Result<(), StageError> {
+    pub async fn set_percent(
+        &self,
+        aws: &Aws,
+        pair: &TargetGroupPair,
+        percent: u8,
+    ) -> Result<(), StageError> {
         let actions = Some(self.actions.iter().map(|action| weighted(action, pair, percent)).collect());
         let arn = self.action.arn.as_str();
         let client = &aws.once.elbv2;

@@ -14,6 +14,7 @@ mod group_traffic;
 pub mod instance_refresh;
 pub mod listener_weights;
 pub mod preflight;
+mod processes;
 mod progress;
 pub mod rolling;
 mod rolling_back;
@@ -27,6 +28,7 @@ pub mod wave_groups;
 pub mod wave_progress;
 pub mod wave_rollback;
 pub mod waves;
+pub mod world;
 
 pub use blue_green::BlueGreen;
 pub use canary::Canary;

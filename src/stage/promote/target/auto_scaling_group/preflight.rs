@@ -3,84 +3,16 @@
 //! AWS rolls an instance refresh back to the group's saved configuration, and only when that names a numbered launch
 //! template version with an AMI id (Auto Scaling user guide, "Undo changes with a rollback").
 
-use std::collections::BTreeMap;
-
-use super::alternate::AlternateGroups;
-use super::created_versions::FIRST;
-use super::group_traffic;
-use super::rollout::{Plan, Rollout};
+use super::processes::suspended_processes;
+use super::world::{World, read_group, serving_group};
 use crate::aws::Aws;
 use crate::engine::{FailureKind, StageError, Timestamp};
 use crate::evidence::ImageIdentity;
-use crate::stage::aws_view::alarms::{self, AlarmState};
-use crate::stage::aws_view::groups::{self, Group, GroupInstance, LaunchSource, Lifecycle};
-use crate::stage::aws_view::images::{self, ImageView};
-use crate::stage::aws_view::instance_refreshes::{self, Refresh};
-use crate::stage::aws_view::target_health::{self, TargetProblem};
-use crate::stage::aws_view::{launch_templates, metric_data};
-use crate::stage::context::Cx;
+use crate::stage::aws_view::alarms::AlarmState;
+use crate::stage::aws_view::groups::{Group, GroupInstance, LaunchSource, Lifecycle};
+use crate::stage::aws_view::launch_templates::number;
 use crate::stage::promote::check::Check;
-use crate::stage::promote::inputs::Inputs;
 use crate::stage::promote::settings::{Settings, WaveSettings};
-
-/// Processes without which an instance refresh replaces nothing, pauses, or continues without health checks.
-const NEEDED_PROCESSES: [&str; 6] =
-    ["AddToLoadBalancer", "HealthCheck", "InstanceRefresh", "Launch", "ReplaceUnhealthy", "Terminate"];
-
-/// What AWS shows before a promotion.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct World {
-    /// The rollout that an earlier run of this slice began.
-    pub adopted: Option<Rollout>,
-    /// The group that serves; none if it does not exist.
-    pub group: Option<Group>,
-    /// `ImageId` of the group's template version, as it is written there.
-    pub template_image: Option<String>,
-    /// The image of that id, if it is an AMI id and exists.
-    pub previous: Option<ImageView>,
-    /// The image to promote, in this Region.
-    pub image: Option<ImageView>,
-    pub refreshes: Vec<Refresh>,
-    /// In the order of the spec.
-    pub alarms: Vec<AlarmState>,
-    /// Problems of targets by target group and instance; none for a healthy target.
-    pub targets: BTreeMap<String, BTreeMap<String, Option<TargetProblem>>>,
-    /// For blue/green: the two groups that alternate; `group` is the one that serves.
-    pub alternate: Option<AlternateGroups>,
-    /// The groups of the waves by name, in the order of the spec.
-    pub waves: Vec<(String, Option<Group>)>,
-}
-
-/// Reads what the preflight of a promotion checks.
-///
-/// # Errors
-/// A read failed.
-pub async fn observe(inputs: &Inputs, cx: &Cx) -> Result<World, StageError> {
-    let (settings, aws) = (&inputs.settings, &cx.aws);
-    let image = inputs.subject.machine_image()?.image_id.as_str();
-    let (alternate, group) = serving_group(settings, aws).await?;
-    if let Some(group) = &group
-        && let LaunchSource::Template { id, .. } = &group.launch_source
-        && let Some((to, mark)) =
-            launch_templates::ours(aws, id, &cx.key().client_token(FIRST), image).await?
-    {
-        // An earlier run of this slice created the version: what its preflight proved is still valid.
-        let plan = Plan {
-            template: id.clone(),
-            from: mark.from,
-            old: mark.old,
-            size: [group.desired, group.max],
-            swapped: alternate.as_ref().and_then(AlternateGroups::serving) == Some(1),
-        };
-        let adopted = Some(Rollout::new(plan, to));
-        return Ok(World { adopted, group: Some(group.clone()), alternate, ..World::default() });
-    }
-    let mut waves = Vec::with_capacity(settings.waves.len());
-    for wave in &settings.waves {
-        waves.push((wave, inputs.region_of(wave)?.aws.clone()));
-    }
-    read_group(settings, Some(image), (alternate, group), &waves, (aws, cx.now())).await
-}
 
 /// The preflight of a promotion that began now, without the checks of the new image: for whoever asks before there is
 /// a release.
@@ -94,90 +26,12 @@ pub async fn examine(aws: &Aws, settings: &Settings, now: Timestamp) -> Result<V
         .waves
         .iter()
         .filter(|wave| wave.environment.is_none())
-        .map(|wave| (wave, wave.region.as_deref().map_or_else(|| aws.clone(), |region| aws.in_region(region))))
+        .map(|wave| {
+            (wave, wave.region.as_deref().map_or_else(|| aws.clone(), |region| aws.in_region(region)))
+        })
         .collect();
     let world = read_group(settings, None, found, &waves, (aws, now)).await?;
     Ok(check_without_image(settings, &world))
-}
-
-/// The group that serves and, for blue/green, both groups. Until it is clear which one serves, it is the first one of
-/// the spec.
-async fn serving_group(
-    settings: &Settings,
-    aws: &Aws,
-) -> Result<(Option<AlternateGroups>, Option<Group>), StageError> {
-    let Some(second) = &settings.alternate else {
-        return Ok((None, groups::group(aws, &settings.group).await?));
-    };
-    let both = group_traffic::before(aws, &settings.group, second).await?;
-    let [first, second] = both.groups.clone();
-    let group = if both.serving() == Some(1) { second } else { first };
-    Ok((Some(both), group))
-}
-
-/// Reads everything about a group that the preflight checks; `image` is the one to promote, if there is one yet, and
-/// `waves` are those whose groups are read too, with the clients of each.
-///
-/// # Errors
-/// A read failed.
-pub async fn read_group(
-    settings: &Settings,
-    image: Option<&str>,
-    (alternate, group): (Option<AlternateGroups>, Option<Group>),
-    waves: &[(&WaveSettings, Aws)],
-    (aws, now): (&Aws, Timestamp),
-) -> Result<World, StageError> {
-    let mut world = World { alternate, ..World::default() };
-    if let Some(image) = image {
-        world.image = images::image(aws, image).await?;
-    }
-    let Some(group) = group else { return Ok(world) };
-    if let LaunchSource::Template { id, version } = &group.launch_source
-        && number(version).is_some()
-    {
-        world.template_image = launch_templates::image_of(aws, id, version).await?;
-        if let Some(old) = world.template_image.as_deref().filter(|image| image.starts_with("ami-")) {
-            world.previous = images::image(aws, old).await?;
-        }
-    }
-    for name in [Some(&settings.group), settings.alternate.as_ref()].into_iter().flatten() {
-        world.refreshes.extend(instance_refreshes::list(aws, name).await?);
-    }
-    world.alarms = alarms::alarms(aws, &settings.alarms).await?;
-    for arn in &group.target_groups {
-        world.targets.insert(arn.clone(), target_health::targets(aws, arn).await?);
-    }
-    // Missing access to a metric must show now, not as missing data in the middle of the deployment.
-    for metric in &settings.limits {
-        let from = Timestamp(now.0.saturating_sub(3 * i64::from(metric.period().as_secs()) + 600));
-        metric_data::read(aws, metric, from, now).await?;
-    }
-    world.group = Some(group);
-    for (wave, aws) in waves {
-        let mut found = groups::groups(aws, &wave.groups).await?;
-        world.waves.extend(wave.groups.iter().map(|name| (name.clone(), found.remove(name))));
-    }
-    Ok(world)
-}
-
-/// The suspended processes without which a group does not take an image.
-#[must_use]
-pub fn suspended_processes(group: &Group) -> Vec<&str> {
-    let mut suspended: Vec<&str> = group
-        .suspended
-        .iter()
-        .map(String::as_str)
-        .filter(|process| NEEDED_PROCESSES.contains(process))
-        .collect();
-    suspended.sort_unstable();
-    suspended
-}
-
-
-/// The number of a template version; none for `$Latest` and `$Default`.
-#[must_use]
-pub fn number(version: &str) -> Option<i64> {
-    version.parse().ok().filter(|number| *number > 0)
 }
 
 /// Every check, in a fixed order. Without a group there is only the first one.
@@ -310,7 +164,12 @@ fn rollback(world: &World, group: &Group) -> Vec<Check> {
     let hint = "put the id of the AMI into the template version: AWS does not roll back to an SSM parameter";
     let literal = world.template_image.as_deref().is_some_and(|image| image.starts_with("ami-"));
     let written = world.template_image.as_deref().unwrap_or("nothing");
-    checks.push(Check::of_configuration(LITERAL, literal, format!("version {version} of {id} launches {written}"), hint));
+    checks.push(Check::of_configuration(
+        LITERAL,
+        literal,
+        format!("version {version} of {id} launches {written}"),
+        hint,
+    ));
     if literal {
         let state = world.previous.as_ref().map(|image| image.state.as_str());
         checks.push(Check::of_configuration(
@@ -375,7 +234,8 @@ fn processes(group: &Group) -> Check {
 
 fn instances(group: &Group) -> Check {
     let names = |wanted: &dyn Fn(&GroupInstance) -> bool| {
-        let ids: Vec<&str> = group.instances.iter().filter(|one| wanted(one)).map(|one| one.id.as_str()).collect();
+        let ids: Vec<&str> =
+            group.instances.iter().filter(|one| wanted(one)).map(|one| one.id.as_str()).collect();
         ids
     };
     let standby = names(&|instance| instance.lifecycle == Lifecycle::Standby);

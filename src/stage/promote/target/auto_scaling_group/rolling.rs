@@ -197,7 +197,10 @@ async fn poll(
         | Status::RollbackSuccessful
         | Status::RollbackFailed => {
             let name = refresh.status.name();
-            (None, Some(Ended::Failed(format!("AWS ended the instance refresh ({name}): {}", refresh.reason))))
+            (
+                None,
+                Some(Ended::Failed(format!("AWS ended the instance refresh ({name}): {}", refresh.reason))),
+            )
         }
     };
     let (watch, due) = match progress {

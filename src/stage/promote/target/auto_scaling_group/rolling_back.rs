@@ -67,8 +67,8 @@ async fn find(rollout: &mut Rollout, group: &str, cx: &Cx) -> Result<Option<Refr
 
 fn ended(rollout: Rollout, refresh: Option<&Refresh>) -> Rollback<Rolling> {
     let restored = refresh.is_none_or(|refresh| refresh.status == Status::RollbackSuccessful);
-    let note = refresh
-        .filter(|_| !restored)
-        .map(|refresh| format!("the instance refresh ended as {}: {}", refresh.status.name(), refresh.reason));
+    let note = refresh.filter(|_| !restored).map(|refresh| {
+        format!("the instance refresh ended as {}: {}", refresh.status.name(), refresh.reason)
+    });
     Rollback::Done(Rolling::RolledBack { rollout, restored }, note)
 }

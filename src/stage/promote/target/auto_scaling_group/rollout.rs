@@ -44,7 +44,11 @@ impl Plan {
     pub fn groups<'s>(&self, settings: &'s Settings) -> GroupNames<'s> {
         let first = settings.group.as_str();
         let second = settings.alternate.as_deref().unwrap_or(first);
-        if self.swapped { GroupNames { old: second, new: first } } else { GroupNames { old: first, new: second } }
+        if self.swapped {
+            GroupNames { old: second, new: first }
+        } else {
+            GroupNames { old: first, new: second }
+        }
     }
 }
 

@@ -2,13 +2,13 @@
 
 use super::created_versions::{self, was_refreshed};
 use super::instance_refresh::{self, Requested};
-use super::preflight::number;
 use super::progress::{MAX_POLLS, POLL};
 use super::wave_groups::WaveGroup;
 use super::wave_rollback::{RollbackAction, TakeBack, rollback_action};
 use crate::engine::{Progress, StageError};
 use crate::stage::aws_view::fleet::FleetView;
 use crate::stage::aws_view::groups::{self, LaunchSource};
+use crate::stage::aws_view::launch_templates::number;
 use crate::stage::aws_view::{instance_refreshes, launch_templates};
 use crate::stage::context::Cx;
 use crate::stage::promote::target::Rollback;

@@ -62,8 +62,8 @@ impl Timing {
     /// the datapoints of the last hold as well.
     #[must_use]
     pub fn soak_has_enough_datapoints(&self, metrics: &[Limit]) -> bool {
-        metrics
-            .iter()
-            .all(|metric| self.soak >= u64::from(metric.period().as_secs()) * u64::from(metric.min_datapoints))
+        metrics.iter().all(|metric| {
+            self.soak >= u64::from(metric.period().as_secs()) * u64::from(metric.min_datapoints)
+        })
     }
 }

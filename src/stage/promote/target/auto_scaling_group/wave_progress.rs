@@ -129,14 +129,20 @@ pub enum GroupProgress {
 
 /// The progress of a group, from its newest refresh, and from why its fleet is not ready when no refresh is under way.
 #[must_use]
-pub fn group_progress(newest: Option<&Refresh>, not_ready: Option<String>, began: Timestamp) -> GroupProgress {
+pub fn group_progress(
+    newest: Option<&Refresh>,
+    not_ready: Option<String>,
+    began: Timestamp,
+) -> GroupProgress {
     let Some(not_ready) = not_ready else { return GroupProgress::Updated };
     // A refresh that ended before this promotion began says nothing of it. A pending one has no start time yet.
     let recent =
         |refresh: &&Refresh| refresh.started >= began.0 || refresh.started == 0 && !refresh.status.is_over();
     match newest.filter(recent) {
         Some(refresh) => match refresh.status {
-            Status::Pending | Status::InProgress | Status::Baking | Status::Unknown => GroupProgress::Updating,
+            Status::Pending | Status::InProgress | Status::Baking | Status::Unknown => {
+                GroupProgress::Updating
+            }
             Status::Successful => GroupProgress::NotReady(not_ready),
             Status::Cancelling
             | Status::RollbackInProgress

@@ -5,10 +5,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::created_versions::was_refreshed;
-use super::preflight::number;
 use crate::stage::aws_view::groups::{Group, LaunchSource};
 use crate::stage::aws_view::instance_refreshes::{Refresh, Status};
-use crate::stage::aws_view::launch_templates::CreatedVersion;
+use crate::stage::aws_view::launch_templates::{CreatedVersion, number};
 
 /// What restores a group.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,9 +53,7 @@ pub fn rollback_action(
             (false, _) if created.iter().any(|created| Some(created.mark.from) == to) => {
                 RollbackAction::Wait(format!("{} % restored", refresh.percent))
             }
-            (false, _) => {
-                RollbackAction::Skip(format!("someone else's refresh {} is under way", refresh.id))
-            }
+            (false, _) => RollbackAction::Skip(format!("someone else's refresh {} is under way", refresh.id)),
         };
     }
     let ended = |refresh: &Refresh| format!("the refresh {} ended as {}", refresh.id, refresh.status.name());

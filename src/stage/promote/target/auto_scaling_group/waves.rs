@@ -3,20 +3,20 @@
 use serde::{Deserialize, Serialize};
 
 use super::created_versions::{self, refresh_of};
-use super::preflight::{self, number};
+use super::preflight;
 use super::progress::wrong_direction;
 use super::rollout::Rollout;
 use super::timing::Timing;
 use super::wave_groups::{self, sum};
 use super::wave_progress::{GroupProgress, WavePoll, WaveProgress, group_progress};
 use super::wave_rollback::TakeBack;
-use super::{discover, group_state, instance_refresh, take_back, template_version};
+use super::{discover, group_state, instance_refresh, take_back, template_version, world};
 use crate::engine::machine::UNWINDING_GRACE;
 use crate::engine::{StageError, Timestamp};
 use crate::stage::aws_view::fleet::FleetView;
 use crate::stage::aws_view::groups::{self, Group, LaunchSource};
 use crate::stage::aws_view::instance_refreshes as refreshes;
-use crate::stage::aws_view::launch_templates::Mark;
+use crate::stage::aws_view::launch_templates::{Mark, number};
 use crate::stage::context::Cx;
 use crate::stage::promote::analysis::guards::Guards;
 use crate::stage::promote::inputs::{Inputs, RegionContext};
@@ -65,7 +65,12 @@ impl Waves {
     ///
     /// # Errors
     /// A call failed.
-    pub async fn advance(self, inputs: &Inputs, began: Timestamp, cx: &Cx) -> Result<Advance<Self>, StageError> {
+    pub async fn advance(
+        self,
+        inputs: &Inputs,
+        began: Timestamp,
+        cx: &Cx,
+    ) -> Result<Advance<Self>, StageError> {
         let (rollout, progress) = match self {
             Self::Following { rollout, progress } => (rollout, progress),
             done @ Self::Finished { .. } => return Ok(Advance::Done(done)),
@@ -221,13 +226,13 @@ async fn begin(settings: &Settings, region: &RegionContext, cx: &Cx) -> Result<b
         )));
     }
     let found = refreshes::list(aws, name).await?;
-    let is_begun = created.iter().any(|created| {
-        created.version == from || refresh_of(&found, &template, created.version).is_some()
-    });
+    let is_begun = created
+        .iter()
+        .any(|created| created.version == from || refresh_of(&found, &template, created.version).is_some());
     if is_begun {
         return Ok(true);
     }
-    let world = preflight::read_group(settings, Some(image), (None, group), &[], (aws, cx.now())).await?;
+    let world = world::read_group(settings, Some(image), (None, group), &[], (aws, cx.now())).await?;
     let idle = world.refreshes.iter().all(|refresh| refresh.status.is_over());
     if idle && world.template_image.as_deref() == Some(image) {
         // A release that is promoted again.
@@ -257,7 +262,9 @@ fn launched(name: &str, group: Option<&Group>) -> Result<(String, i64), StageErr
     match &group.ok_or_else(gone)?.launch_source {
         LaunchSource::Template { id, version } => {
             let number = number(version).ok_or_else(|| {
-                StageError::Rejected(format!("{name} launches version {version} of {id}, which is not a number"))
+                StageError::Rejected(format!(
+                    "{name} launches version {version} of {id}, which is not a number"
+                ))
             })?;
             Ok((id.clone(), number))
         }

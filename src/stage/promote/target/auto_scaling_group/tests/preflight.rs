@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::super::preflight::{World, check};
+use super::super::preflight::check;
+use super::super::world::World;
 use crate::evidence::ImageIdentity;
 use crate::stage::aws_view::alarms::AlarmState;
 use crate::stage::aws_view::fleet::FleetView;
@@ -140,7 +141,10 @@ fn preflight_refuses_each_thing_that_would_stop_a_rollback() {
             Box::new(
                 (|world| {
                     let targets = world.targets.values_mut().next().unwrap();
-                    targets.insert("i-1".into(), Some(TargetProblem { state: "unused".into(), not_in_use: true }));
+                    targets.insert(
+                        "i-1".into(),
+                        Some(TargetProblem { state: "unused".into(), not_in_use: true }),
+                    );
                 }) as Change,
             ),
         ),
@@ -158,7 +162,12 @@ fn preflight_refuses_each_thing_that_would_stop_a_rollback() {
         assert!(broken.iter().all(|check| !check.hint.is_empty()), "case {index}");
     }
     let mut standby = world();
-    standby.group.as_mut().unwrap().instances.push(GroupInstance { lifecycle: Lifecycle::Standby, ..instance("i-5") });
+    standby
+        .group
+        .as_mut()
+        .unwrap()
+        .instances
+        .push(GroupInstance { lifecycle: Lifecycle::Standby, ..instance("i-5") });
     let checks = check(&settings(), &identity(NEW), &standby);
     assert!(
         checks

@@ -120,14 +120,34 @@ fn a_refresh_before_this_promotion_says_nothing_of_a_group() {
     let refresh = |status, started| Refresh { started, ..refresh(status, 8) };
     let not_ready = || Some("2 on ami-old".to_owned());
     let found = |refresh: &Refresh, not_ready| group_progress(Some(refresh), not_ready, Timestamp(100));
-    assert_eq!(found(&refresh(Status::Failed, 99), not_ready()), GroupProgress::NotReady("2 on ami-old".into()));
+    assert_eq!(
+        found(&refresh(Status::Failed, 99), not_ready()),
+        GroupProgress::NotReady("2 on ami-old".into())
+    );
     assert!(matches!(found(&refresh(Status::Failed, 100), not_ready()), GroupProgress::Failed(_)));
-    assert!(matches!(found(&refresh(Status::RollbackInProgress, 100), not_ready()), GroupProgress::Failed(_)));
+    assert!(matches!(
+        found(&refresh(Status::RollbackInProgress, 100), not_ready()),
+        GroupProgress::Failed(_)
+    ));
     assert_eq!(found(&refresh(Status::Baking, 100), not_ready()), GroupProgress::Updating);
-    assert_eq!(found(&refresh(Status::Pending, 0), not_ready()), GroupProgress::Updating, "it has not begun yet");
-    assert_eq!(found(&refresh(Status::Cancelled, 0), not_ready()), GroupProgress::NotReady("2 on ami-old".into()));
-    assert_eq!(found(&refresh(Status::Failed, 100), None), GroupProgress::Updated, "it runs the image all the same");
-    assert_eq!(group_progress(None, not_ready(), Timestamp(0)), GroupProgress::NotReady("2 on ami-old".into()));
+    assert_eq!(
+        found(&refresh(Status::Pending, 0), not_ready()),
+        GroupProgress::Updating,
+        "it has not begun yet"
+    );
+    assert_eq!(
+        found(&refresh(Status::Cancelled, 0), not_ready()),
+        GroupProgress::NotReady("2 on ami-old".into())
+    );
+    assert_eq!(
+        found(&refresh(Status::Failed, 100), None),
+        GroupProgress::Updated,
+        "it runs the image all the same"
+    );
+    assert_eq!(
+        group_progress(None, not_ready(), Timestamp(0)),
+        GroupProgress::NotReady("2 on ami-old".into())
+    );
 }
 
 #[test]
@@ -135,9 +155,17 @@ fn counts_through_one_list_are_not_used_for_another() {
     let half = TakeBack { begun: 4, done: 3, ..TakeBack::of(7) };
     let discovered = TakeBack { discovered: true, ..half };
     assert_eq!(half.through(9, false), half, "the list of the spec, of which only these were reached");
-    assert_eq!(half.through(7, true), TakeBack { discovered: true, ..TakeBack::of(7) }, "as many, in another order");
+    assert_eq!(
+        half.through(7, true),
+        TakeBack { discovered: true, ..TakeBack::of(7) },
+        "as many, in another order"
+    );
     assert_eq!(discovered.through(7, true), discovered);
-    assert_eq!(discovered.through(8, true), TakeBack { discovered: true, ..TakeBack::of(8) }, "one more was found");
+    assert_eq!(
+        discovered.through(8, true),
+        TakeBack { discovered: true, ..TakeBack::of(8) },
+        "one more was found"
+    );
     assert_eq!(discovered.through(7, false), TakeBack::of(7), "the spec is there again");
 }
 
@@ -209,7 +237,9 @@ fn the_rollback_action_follows_from_refreshes_and_template() {
             12,
             &[refresh(Successful, 8)],
             mixed,
-            RollbackAction::Skip("it launches version 12 now, which is not of this promotion: 1 on ami-new".into()),
+            RollbackAction::Skip(
+                "it launches version 12 now, which is not of this promotion: 1 on ami-new".into(),
+            ),
         ),
     ];
     for (story, version, refreshes, not_ready, expected) in table {
