@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_clock_is_told() {
+    async fn the_clock_endpoint_has_the_timelines_settings() {
         let (_, address) = listening().await;
         let answer =
             exchange(address, "GET /_rehearsal/clock HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await;

@@ -49,7 +49,7 @@ async fn put(s3: &Client) -> Result<(), String> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_fault_leaves_its_own_mark() {
+async fn each_fault_has_its_own_outcome_and_record() {
     for (fault, outcome, applied) in [
         (Fault::server_error(), Err("InternalFailure".to_owned()), false),
         (
@@ -73,7 +73,7 @@ async fn each_fault_leaves_its_own_mark() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_sdk_tries_again_after_transient_faults() {
+async fn the_sdk_retries_transient_faults() {
     for fault in [Fault::server_error(), Fault::LoseReply, Fault::Throttle] {
         let cloud = cloud();
         cloud.set_faults(plan("PutObject", 1, fault));
@@ -83,7 +83,7 @@ async fn the_sdk_tries_again_after_transient_faults() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_killed_caller_never_hears_again() {
+async fn a_killed_caller_gets_no_response() {
     for (fault, applied) in [(Fault::KillBefore, false), (Fault::KillAfter, true)] {
         let cloud = cloud();
         cloud.set_faults(plan("PutObject", 1, fault.clone()));
@@ -111,7 +111,7 @@ async fn a_stale_read_does_not_see_the_last_write() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_limit_is_felt_and_passes() {
+async fn a_rate_limit_throttles_and_refills() {
     let cloud = cloud();
     let limit = RateLimit {
         service: "s3".into(),

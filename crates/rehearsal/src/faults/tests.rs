@@ -57,7 +57,7 @@ fn a_limit_throttles_when_its_bucket_is_empty_and_refills() {
 }
 
 #[test]
-fn reads_are_told_from_writes() {
+fn reads_and_writes_are_distinguished() {
     for (service, operation, mutating) in [
         ("codepipeline", "PollForJobs", false),
         ("codepipeline", "AcknowledgeJob", true),

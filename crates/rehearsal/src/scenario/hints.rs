@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 /// Keys of earlier scenario files with their successors. Those marked `top` stood at the top of the file only.
-const OLD_KEYS: [(&str, bool, &str); 44] = [
+const OLD_KEYS: [(&str, bool, &str); 43] = [
     ("baked_image", true, "images.baked.instance"),
     ("baked_container", true, "images.baked.container"),
     ("current_image", true, "images.current.instance"),
@@ -32,7 +32,6 @@ const OLD_KEYS: [(&str, bool, &str); 44] = [
     ("start_seconds", false, "start, such as 5s"),
     ("stop_seconds", false, "stop, such as 1s"),
     ("command", false, "contains"),
-    ("code", false, "exit_code"),
     ("after_seconds", false, "after, such as 90s"),
     ("seconds", false, "duration, such as 30s"),
     ("minutes", false, "duration, such as 25m"),
@@ -69,7 +68,7 @@ const GENERAL: &str =
 pub(super) fn hint(text: &str) -> String {
     let Ok(file) = serde_saphyr::from_str::<Value>(text) else { return GENERAL.to_owned() };
     if let Some((old, new)) = old_key(&file, true) {
-        return format!("`{old}` is now `{new}`").replace("``", "`");
+        return format!("`{old}` is now: {new}");
     }
     let schema = super::schema();
     let schema = schema.as_value();

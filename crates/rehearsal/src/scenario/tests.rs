@@ -94,7 +94,7 @@ fn keys_that_contradict_each_other_are_refused() {
 }
 
 #[test]
-fn a_file_says_its_version() {
+fn a_file_without_its_version_is_refused() {
     assert!(matches!(Scenario::parse("seed: 1", "s"), Err(ScenarioError::NoVersion { .. })));
     assert!(matches!(Scenario::parse("version: 2", "s"), Err(ScenarioError::Version { version: 2, .. })));
 }

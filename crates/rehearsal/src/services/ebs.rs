@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_begins_where_it_is_told_and_strangers_see_nothing() {
+    fn a_list_starts_at_its_block_and_other_accounts_see_nothing() {
         let (mut aws, id) = snapshot_with([(3, Fill::Zeros), (9, Fill::Zeros)].into_iter().collect());
         let from = json!({"SnapshotId": id, "StartingBlockIndex": 4});
         let answer = aws.ok("ebs", "ListSnapshotBlocks", from);

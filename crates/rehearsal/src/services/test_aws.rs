@@ -61,7 +61,7 @@ impl TestAws {
         self.world.advance(until);
     }
 
-    /// Lives second by second, looking each time, until the look is satisfied; how many seconds it took.
+    /// Advances second by second until a condition holds; how many seconds that took.
     pub fn until(&mut self, most: u64, mut look: impl FnMut(&mut Self) -> bool) -> u64 {
         for second in 0..most {
             if look(self) {

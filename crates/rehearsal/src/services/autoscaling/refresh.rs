@@ -1,5 +1,7 @@
 //! An instance refresh: its states, and what each reconciliation decides.
 
+mod status;
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -14,53 +16,14 @@ use super::members::{Lifecycle, MadeBy, Member};
 use super::preferences::{Preferences, Reluctant};
 use super::rolling::Situation;
 
+pub use status::Status;
+
 /// A refresh is `Pending` for a moment before it begins.
 const BEGINS_AFTER: Duration = Duration::from_secs(2);
 /// Without progress for this long, a refresh fails.
 const STALLS_AFTER: Duration = Duration::from_hours(1);
 /// No refresh lasts longer.
 const LONGEST: Duration = Duration::from_hours(14 * 24);
-
-/// `InstanceRefreshStatus`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Status {
-    Pending,
-    InProgress,
-    Baking,
-    Cancelling,
-    RollbackInProgress,
-    Successful,
-    Failed,
-    Cancelled,
-    RollbackSuccessful,
-    RollbackFailed,
-}
-
-impl Status {
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Pending => "Pending",
-            Self::InProgress => "InProgress",
-            Self::Baking => "Baking",
-            Self::Cancelling => "Cancelling",
-            Self::RollbackInProgress => "RollbackInProgress",
-            Self::Successful => "Successful",
-            Self::Failed => "Failed",
-            Self::Cancelled => "Cancelled",
-            Self::RollbackSuccessful => "RollbackSuccessful",
-            Self::RollbackFailed => "RollbackFailed",
-        }
-    }
-
-    #[must_use]
-    pub fn is_active(self) -> bool {
-        matches!(
-            self,
-            Self::Pending | Self::InProgress | Self::Baking | Self::Cancelling | Self::RollbackInProgress
-        )
-    }
-}
 
 /// One instance refresh.
 #[derive(Clone, Debug)]

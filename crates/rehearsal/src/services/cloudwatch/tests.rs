@@ -221,7 +221,7 @@ fn queries_that_make_no_sense_are_refused() {
 }
 
 #[test]
-fn missing_data_counts_as_the_alarm_says() {
+fn missing_data_is_treated_as_the_alarm_declares() {
     let points = |text: &str| -> Vec<Option<bool>> {
         // Newest first: X breaches, 0 does not, - is missing.
         text.chars()

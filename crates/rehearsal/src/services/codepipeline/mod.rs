@@ -197,7 +197,7 @@ pub fn call(world: &mut World, call: &Call) -> Answer {
     }
 }
 
-/// Lives through one event.
+/// Applies one event.
 pub fn on_event(world: &mut World, at: Time, event: Event) {
     match event {
         Event::Source { execution, run } => action::fetch_source(world, at, &execution, &run),

@@ -78,7 +78,7 @@ fn deleting_by_tag_takes_the_tag_and_the_image_with_the_last_one() {
 }
 
 #[test]
-fn what_cannot_be_deleted_is_a_failure_of_an_answer_that_succeeds() {
+fn failed_deletions_are_listed_in_a_successful_response() {
     let mut t = aws();
     let child = pushed(&mut t, "child", &[]);
     let other = pushed(&mut t, "other", &["v1"]);
@@ -115,7 +115,7 @@ fn an_index_needs_its_images() {
 }
 
 #[test]
-fn what_is_in_the_archive_is_not_shown_unasked_nor_pulled_and_comes_back_later() {
+fn an_archived_image_is_neither_listed_by_default_nor_pulled_and_can_be_restored() {
     let mut t = aws();
     let digest = pushed(&mut t, "one", &["v1"]);
     let class = |class: &str| json!({ "repositoryName": "app", "imageId": { "imageDigest": digest }, "targetStorageClass": class });
@@ -130,7 +130,7 @@ fn what_is_in_the_archive_is_not_shown_unasked_nor_pulled_and_comes_back_later()
 }
 
 #[test]
-fn a_push_brings_an_image_back_from_the_archive_at_once() {
+fn a_push_restores_an_archived_image_at_once() {
     let mut t = aws();
     let digest = pushed(&mut t, "one", &["v1"]);
     t.ok(

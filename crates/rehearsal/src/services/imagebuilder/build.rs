@@ -16,8 +16,7 @@ use super::phase::Phase;
 use super::resource::{self, Kind};
 use super::workflow::Workflow;
 use super::{
-    ComponentFault, DistributionFault, Event, Outcome, ScheduledEvent, containers, distribute, invalid,
-    not_found,
+    BuildEvent, ComponentFault, DistributionFault, Event, Outcome, containers, distribute, invalid, not_found,
 };
 
 /// Characters of `ImageState.reason`.
@@ -157,14 +156,14 @@ pub(super) fn enter(world: &mut World, at: Time, arn: &str, phase: Phase) {
     };
     let next = match &image.outcome {
         Outcome::Failed(_) | Outcome::DistributionFailed(_) if fails_here => {
-            Some((takes * 2 / 5, ScheduledEvent::Fail))
+            Some((takes * 2 / 5, BuildEvent::Fail))
         }
-        Outcome::Cancelled if phase == Phase::Building => Some((takes / 2, ScheduledEvent::Cancel)),
+        Outcome::Cancelled if phase == Phase::Building => Some((takes / 2, BuildEvent::Cancel)),
         Outcome::Hangs if phase == Phase::Building => None,
-        _ => phase.next(image.runs_tests()).map(|next| (takes, ScheduledEvent::Enter(next))),
+        _ => phase.next(image.runs_tests()).map(|next| (takes, BuildEvent::Enter(next))),
     };
-    if let Some((after, happening)) = next {
-        schedule(world, at + after, arn, happening);
+    if let Some((after, build_event)) = next {
+        schedule(world, at + after, arn, build_event);
     }
     match phase {
         Phase::Distributing if is_container => containers::push(world, at, arn),
@@ -185,9 +184,9 @@ fn failing_phase(fault: &ComponentFault, tests: bool) -> Phase {
     if fault.phase == "test" && tests { Phase::Testing } else { Phase::Building }
 }
 
-pub(super) fn schedule(world: &mut World, at: Time, arn: &str, happening: ScheduledEvent) {
+pub(super) fn schedule(world: &mut World, at: Time, arn: &str, build_event: BuildEvent) {
     let Some(attempt) = world.imagebuilder.images.get(arn).map(|image| image.attempt) else { return };
-    let event = Event { image: arn.to_owned(), attempt, happening };
+    let event = Event { image: arn.to_owned(), attempt, build_event };
     world.schedule.add(at, world::Event::ImageBuilder(event));
 }
 
@@ -279,7 +278,7 @@ pub(super) fn cancel(world: &mut World, call: &Call) -> Answer {
         return Err(invalid(format!("{arn} is {} and cannot be cancelled", image.phase.name())));
     }
     let takes = world.imagebuilder.options.cancel_takes;
-    schedule(world, call.now + takes, &arn, ScheduledEvent::Cancel);
+    schedule(world, call.now + takes, &arn, BuildEvent::Cancel);
     Ok(json!({ "imageBuildVersionArn": arn }))
 }
 

@@ -10,7 +10,7 @@ use super::super::ecr;
 use super::build::schedule;
 use super::distribute::distributions;
 use super::image::{Image, OutputContainer};
-use super::{DistributionFault, Outcome, ScheduledEvent};
+use super::{BuildEvent, DistributionFault, Outcome};
 
 /// A repository the image is pushed to, and the tags it gets there.
 struct Target {
@@ -41,7 +41,7 @@ pub(super) fn push(world: &mut World, at: Time, arn: &str) {
                     let fault = DistributionFault { region: target.region, message: refusal.message };
                     image.outcome = Outcome::DistributionFailed(fault);
                 }
-                schedule(world, at + Duration::from_secs(30), arn, ScheduledEvent::Fail);
+                schedule(world, at + Duration::from_secs(30), arn, BuildEvent::Fail);
                 return;
             }
         }

@@ -158,11 +158,11 @@ pub struct State {
 pub struct Event {
     image: String,
     attempt: u32,
-    happening: ScheduledEvent,
+    build_event: BuildEvent,
 }
 
 #[derive(Clone, Debug)]
-enum ScheduledEvent {
+enum BuildEvent {
     Enter(Phase),
     Fail,
     Cancel,
@@ -231,17 +231,17 @@ pub fn call(world: &mut World, call: &Call) -> Answer {
     }
 }
 
-/// Lives through one event.
-#[allow(clippy::needless_pass_by_value, reason = "an event is lived through once, as in every service")]
+/// Applies one event.
+#[allow(clippy::needless_pass_by_value, reason = "an event is applied once, as in every service")]
 pub fn on_event(world: &mut World, at: Time, event: Event) {
     let Some(image) = world.imagebuilder.images.get(&event.image) else { return };
     if image.attempt != event.attempt || image.phase.is_terminal() {
         return;
     }
-    match event.happening {
-        ScheduledEvent::Enter(phase) => build::enter(world, at, &event.image, phase),
-        ScheduledEvent::Fail => build::fail(world, at, &event.image),
-        ScheduledEvent::Cancel => build::cancelled(world, at, &event.image),
+    match event.build_event {
+        BuildEvent::Enter(phase) => build::enter(world, at, &event.image, phase),
+        BuildEvent::Fail => build::fail(world, at, &event.image),
+        BuildEvent::Cancel => build::cancelled(world, at, &event.image),
     }
 }
 

@@ -146,7 +146,7 @@ fn the_output_has_one_ami_for_each_region_and_account() {
 }
 
 #[test]
-fn a_client_token_stands_for_one_build() {
+fn a_client_token_identifies_one_build() {
     let mut w = world();
     let first = start(&mut w, "a", &json!({ "x": "1" })).unwrap();
     wait(&mut w, Duration::from_mins(1));
@@ -173,7 +173,7 @@ fn a_version_names_its_newest_available_build() {
 }
 
 #[test]
-fn a_failure_says_where_it_failed() {
+fn a_failed_build_names_its_component_and_step() {
     for (phase, component, status_then, step) in [
         ("build", "nginx", "BUILDING", "ApplyBuildComponents"),
         ("validate", "nginx", "BUILDING", "ApplyBuildComponents"),
@@ -245,7 +245,7 @@ fn a_cancelled_build_ends_a_little_later_and_keeps_what_it_made() {
 }
 
 #[test]
-fn a_retry_goes_on_in_place_from_the_test_phase() {
+fn a_retry_continues_the_same_build_from_the_test_phase() {
     let mut w = world();
     w.imagebuilder.options.outcome = fault("test", "smoke");
     w.imagebuilder.options.outcome_builds = Some(1);
@@ -295,7 +295,7 @@ fn what_was_to_come_of_a_cancelled_run_does_not_hurry_its_retry() {
 }
 
 #[test]
-fn what_cannot_be_retried_is_refused() {
+fn a_build_that_has_not_failed_cannot_be_retried() {
     let mut w = world();
     w.imagebuilder.options.outcome = fault("build", "nginx");
     let image = start(&mut w, "a", &json!({})).unwrap();

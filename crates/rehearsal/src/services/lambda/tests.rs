@@ -31,7 +31,7 @@ fn resolved(aws: &mut TestAws, qualifier: &str) -> String {
 }
 
 #[test]
-fn a_tag_is_looked_up_once_and_a_version_keeps_what_it_meant() {
+fn a_tag_is_resolved_once_and_a_version_keeps_its_image() {
     let (mut t, first) = aws();
     create(&mut t, "web");
     t.pass(60);

@@ -135,7 +135,7 @@ pub fn call(world: &mut World, call: &Call) -> Answer {
     }
 }
 
-/// Lives through one event.
+/// Applies one event.
 pub fn on_event(world: &mut World, at: Time, event: Event) {
     match event {
         Event::Deliver { command, instance } => command::deliver(world, at, &command, &instance),

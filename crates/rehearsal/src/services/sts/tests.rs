@@ -22,7 +22,7 @@ fn ask(world: &mut World, access_key: &str, operation: &str, input: Value) -> Re
 }
 
 #[test]
-fn an_assumed_role_is_who_its_key_says() {
+fn an_assumed_role_is_the_principal_of_its_key() {
     let mut w = world();
     let role = "arn:aws:iam::444455556666:role/path/Deployer";
     let answer =

@@ -23,7 +23,7 @@ fn polling_is_for_known_custom_types_only() {
 }
 
 #[test]
-fn a_job_document_says_everything_a_worker_needs() {
+fn a_job_document_has_everything_a_worker_needs() {
     let (mut world, execution) = started();
     let job = poll(&mut world, "Build").remove(0);
     assert_eq!(job["accountId"], ACCOUNT);
@@ -53,7 +53,7 @@ fn a_job_document_says_everything_a_worker_needs() {
 }
 
 #[test]
-fn artifact_credentials_are_temporary_and_fresh_with_every_look() {
+fn artifact_credentials_are_temporary_and_new_in_every_response() {
     let (mut world, _) = started();
     let job = claim(&mut world, "Build");
     let first = job["data"]["artifactCredentials"]["accessKeyId"].as_str().unwrap().to_owned();
@@ -69,7 +69,7 @@ fn artifact_credentials_are_temporary_and_fresh_with_every_look() {
 }
 
 #[test]
-fn of_two_workers_the_one_with_the_newer_nonce_gets_the_job() {
+fn the_worker_with_the_newer_nonce_gets_the_job() {
     let (mut world, _) = started();
     let first = poll(&mut world, "Build").remove(0);
     assert!(poll(&mut world, "Build").is_empty(), "an offered job is invisible for a while");
@@ -90,7 +90,7 @@ fn of_two_workers_the_one_with_the_newer_nonce_gets_the_job() {
 }
 
 #[test]
-fn a_repeated_acknowledgement_is_as_the_options_say() {
+fn a_repeated_acknowledgement_succeeds_or_fails_by_option() {
     for (accepted, options_say) in [(true, true), (false, false)] {
         let (mut world, _) = started();
         world.codepipeline.options.repeat_acknowledgement = options_say;
@@ -110,7 +110,7 @@ fn unacknowledged_jobs_can_be_lost_for_good() {
 }
 
 #[test]
-fn an_acknowledged_job_comes_back_only_if_the_options_say_so() {
+fn an_acknowledged_job_is_offered_again_only_by_option() {
     for (redeliver, comes_back) in [(None, false), (Some(Duration::from_mins(5)), true)] {
         let (mut world, _) = started();
         world.codepipeline.options.redeliver_acknowledged_after = redeliver;

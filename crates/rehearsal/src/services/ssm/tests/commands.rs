@@ -194,7 +194,7 @@ fn an_instance_is_online_some_seconds_after_its_checks_and_only_with_a_profile()
 }
 
 #[test]
-fn a_document_has_parameters_and_steps_of_its_own() {
+fn a_document_has_its_own_parameters_and_steps() {
     let patch = |operation: &str| json!({ "Operation": [operation] });
     let asked =
         |document: &str, parameters: Value| json!({ "DocumentName": document, "Parameters": parameters });

@@ -41,7 +41,7 @@ fn a_name_with_a_selector_finds_a_version() {
 }
 
 #[test]
-fn an_image_is_looked_at_after_the_answer() {
+fn an_image_is_validated_after_the_response() {
     let mut world = new_world();
     let ready = image(&mut world, InstanceBehavior::default(), 0);
     let pending = image(&mut world, InstanceBehavior::default(), 600);
