@@ -93,7 +93,7 @@ pub(super) fn problems(document: &Document, answered: &[SpecProblem]) -> Vec<Spe
                     found.push(problem);
                 }
             }
-            // What is missing here may be what a key of version 1 says in its old place.
+            // A key of version 1 may have what is missing here.
             Kind::Required { .. }
             | Kind::OneOfNotValid { .. }
             | Kind::AnyOf { .. }

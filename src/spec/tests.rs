@@ -201,12 +201,12 @@ fn a_file_that_is_no_document_is_reported_with_a_position() {
         (long_key.as_bytes(), "1:3: a key of 300 bytes"),
     ];
     for (text, expected) in cases {
-        let told = ReleaseSpec::parse(text, FILE).expect_err(expected).to_string();
-        assert!(told.starts_with(&format!("{FILE}:{expected}")), "{told}");
+        let output = ReleaseSpec::parse(text, FILE).expect_err(expected).to_string();
+        assert!(output.starts_with(&format!("{FILE}:{expected}")), "{output}");
     }
     let huge = vec![b'#'; super::MAX_BYTES + 1];
-    let told = ReleaseSpec::parse(&huge, FILE).expect_err("too large").to_string();
-    assert_eq!(told, "bakeline.yaml:1:1: the file has 262145 bytes\n  expected at most 256 KiB");
+    let output = ReleaseSpec::parse(&huge, FILE).expect_err("too large").to_string();
+    assert_eq!(output, "bakeline.yaml:1:1: the file has 262145 bytes\n  expected at most 256 KiB");
 }
 
 #[test]
@@ -431,7 +431,7 @@ fn the_kind_of_image_fits_test_and_target() {
     let container = "container_recipe: { parent_image: base, dockerfile: Dockerfile, repository: web, \
                      infrastructure_configuration: \"arn:aws:imagebuilder:eu-west-1:123456789012:infrastructure-configuration/web\" }";
     let pipeline = "image_pipeline: { arn: \"arn:aws:imagebuilder:eu-west-1:123456789012:image-pipeline/web\" }";
-    let told = parse(&example_with(pipeline, container)).expect_err("a container image on instances").to_string();
-    assert!(told.contains("and test has an instance"), "{told}");
-    assert!(told.contains("and the target is an Auto Scaling group"), "{told}");
+    let output = parse(&example_with(pipeline, container)).expect_err("a container image on instances").to_string();
+    assert!(output.contains("and test has an instance"), "{output}");
+    assert!(output.contains("and the target is an Auto Scaling group"), "{output}");
 }

@@ -140,6 +140,8 @@ enum PlanError {
     Signature(#[source] crate::evidence::VerifyError),
     #[error("the key {key} may not sign cleanup plans now")]
     Key { key: String },
+    #[error("the key {key} may not sign for the service {service}")]
+    Service { key: String, service: String },
     #[error("it is a statement of type {found}, not a cleanup plan")]
     Type { found: String },
     #[error("its predicate is not readable")]
@@ -156,7 +158,12 @@ fn read(bytes: &[u8], trust: &TrustRoot, now: Timestamp) -> Result<CleanupPlan, 
     if opened.statement.predicate_type() != CLEANUP_PLAN {
         return Err(PlanError::Type { found: opened.statement.predicate_type().to_owned() });
     }
-    serde_json::from_value(opened.statement.predicate().clone()).map_err(PlanError::Predicate)
+    let plan: CleanupPlan =
+        serde_json::from_value(opened.statement.predicate().clone()).map_err(PlanError::Predicate)?;
+    if !opened.key.may_sign_for(&plan.service) {
+        return Err(PlanError::Service { key: opened.key.name.clone(), service: plan.service });
+    }
+    Ok(plan)
 }
 
 fn report(output: Output, image: &str, applied: &Applied) -> Result<(), CliError> {

@@ -100,7 +100,8 @@ pub struct RemovedImage {
 pub struct SnapshotOutcome {
     /// The snapshot's id.
     pub snapshot_id: String,
-    /// EC2's return code, such as `success` or `skipped`; `retained` with the referencing resources; or `unknown`.
+    /// EC2's return code, such as `success` or `skipped`; `retained` with the referencing resources; `not_deleted`,
+    /// `not_listed` or `unknown`.
     pub outcome: String,
 }
 

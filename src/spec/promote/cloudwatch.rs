@@ -67,7 +67,7 @@ const STATISTIC: &str =
     r"^(Average|Sum|Minimum|Maximum|SampleCount|IQM|(p|tm|wm|tc|ts)([0-9]{1,2}(\.[0-9]{1,10})?|100))$";
 
 impl CloudWatch {
-    /// Every metric that is asked for, as `CloudWatch` stores its dimensions.
+    /// Every metric of the number, with its dimensions as `CloudWatch` stores them.
     #[must_use]
     pub fn queries(&self) -> Vec<Query> {
         let stored = |dimensions: &BTreeMap<String, String>| {

@@ -22,7 +22,7 @@ pub struct Rolling {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 19))]
     pub steps: Vec<RollingStep>,
-    /// How long the promotion holds at every step before its analysis decides. At least 1m, at most 47h: AWS ends a checkpoint after 48h, and the analysis needs the rest.
+    /// How long the promotion holds at every step, the implied one included, before its analysis decides. At least 1m, at most 47h: AWS ends a checkpoint after 48h, and the analysis needs the rest.
     #[schemars(extend("x-min" = "1m", "x-max" = "47h"))]
     pub hold: Span,
     /// Share of the capacity that must stay healthy, in percent. Needed for an `auto_scaling_group`.
@@ -56,7 +56,7 @@ pub struct BlueGreen {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 7))]
     pub steps: Vec<TrafficStep>,
-    /// How long the promotion holds at every step before its analysis decides. At least 1m, at most 47h.
+    /// How long the promotion holds at every step below 100 percent before its analysis decides. At least 1m, at most 47h.
     #[schemars(extend("x-min" = "1m", "x-max" = "47h"))]
     pub hold: Span,
     /// Fewest instances that each side may have. Default: 1.

@@ -22,7 +22,7 @@ impl Rules<'_> {
                     &format!("/promote/{key}"),
                     format!("promote.{key} needs a judge, and promote.analysis has none"),
                     "analysis.judge with canary or blue_green",
-                    "say what the new image and the old one are compared on",
+                    "add analysis.judge: the metrics that the new image and the old one are compared on",
                 );
             }
             (Some(_), false) => self.broken(

@@ -58,7 +58,7 @@ fn the_variants_of_a_choice_between_keys_are_mappings() {
     let mut sets = 0;
     for (name, mapping) in mappings(&schema) {
         let Some(keys) = one_of::keys(mapping) else { continue };
-        // The document of a component is named by a path or by an ARN: neither will have more to say.
+        // A path or an ARN names the document of a component: neither needs keys of its own.
         if name == "Component" {
             continue;
         }

@@ -38,8 +38,8 @@ fn a_job_needs_no_checks() {
     );
     let checks = job.find("  checks:").expect("there are checks");
     parse(&job[..checks]).unwrap_or_else(|errors| panic!("{errors}"));
-    let told = parse(&job).expect_err("a job with checks").to_string();
-    assert!(told.contains("ends with exit code 0, and test has checks"), "{told}");
+    let output = parse(&job).expect_err("a job with checks").to_string();
+    assert!(output.contains("ends with exit code 0, and test has checks"), "{output}");
 }
 
 #[test]
@@ -99,10 +99,10 @@ fn mistakes_in_tasks_are_reported_with_their_position() {
     ];
     for (passage, replacement, place, message) in cases {
         assert_eq!(TASK.matches(passage).count(), 1, "{passage}");
-        let told = parse(&TASK.replacen(passage, replacement, 1)).expect_err(replacement).to_string();
+        let output = parse(&TASK.replacen(passage, replacement, 1)).expect_err(replacement).to_string();
         assert!(
-            told.contains(&format!("bakeline.yaml:{place}")) && told.contains(message),
-            "{replacement}: {told}"
+            output.contains(&format!("bakeline.yaml:{place}")) && output.contains(message),
+            "{replacement}: {output}"
         );
     }
 }
@@ -110,6 +110,6 @@ fn mistakes_in_tasks_are_reported_with_their_position() {
 #[test]
 fn a_test_needs_an_instance_or_a_task() {
     let bare = "version: 2\nservice: web\ntest:\n  start_timeout: 5m\n  timeout: 1h\n";
-    let told = parse(bare).expect_err("neither an instance nor a task").to_string();
-    assert!(told.contains("test has none of instance, task"), "{told}");
+    let output = parse(bare).expect_err("neither an instance nor a task").to_string();
+    assert!(output.contains("test has none of instance, task"), "{output}");
 }

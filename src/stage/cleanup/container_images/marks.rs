@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn a_parameter_is_trimmed_to_what_rests_and_then_goes() {
+    fn a_parameter_is_trimmed_to_archived_images_and_then_deleted() {
         let mut images = vec![image(1, 30), image(2, 30)];
         for image in &mut images {
             (image.status, image.archived_on) = (Status::Archived, Some(NOW));

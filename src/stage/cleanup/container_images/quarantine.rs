@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn an_image_is_marked_archived_rests_and_goes() {
+    fn an_image_is_marked_archived_waits_and_is_deleted() {
         let day = Duration::from_hours(24);
         let mut image = image(1, 30);
         assert_eq!(next(&image, None, day, NOW), Next::Step(RemovalStep::Mark));

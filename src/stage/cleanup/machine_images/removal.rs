@@ -146,7 +146,7 @@ impl PendingRemoval {
         let mut outcomes: Vec<SnapshotOutcome> = self.snapshots.iter().map(to_outcome).collect();
         if self.unlisted > 0 {
             let snapshot_id = format!("{} more", self.unlisted);
-            outcomes.push(SnapshotOutcome { snapshot_id, outcome: "not listed".to_owned() });
+            outcomes.push(SnapshotOutcome { snapshot_id, outcome: "not_listed".to_owned() });
         }
         outcomes
     }
@@ -268,7 +268,7 @@ pub async fn adopt(
     for snapshot in &mut removal.snapshots {
         snapshot.outcome = match (there.contains(&snapshot.id), retained.is_empty()) {
             (false, _) => Some("success".to_owned()),
-            (true, true) => Some("not deleted".to_owned()),
+            (true, true) => Some("not_deleted".to_owned()),
             // The call did not delete snapshots: those that no other resource references remain to be deleted.
             (true, false) => snapshot.outcome.take(),
         };
