@@ -43,7 +43,7 @@ pub struct Identity {
     /// The environments that releases may name, with their roles: file:PATH or ssm:NAME
     #[arg(long, value_name = "SOURCE", env = "BAKELINE_ENVIRONMENTS")]
     environments: Option<ConfigSource>,
-    /// Live in the virtual time that `bakeline rehearse --listen` prints
+    /// Live in the virtual time that `bakeline serve-aws` prints
     #[arg(long, value_name = "CLOCK", env = "BAKELINE_TEST_CLOCK", hide = true)]
     clock: Option<Mapping>,
 }

@@ -60,7 +60,7 @@ pub struct Args {
     /// The key that signs the summary: kms:KEY, secretsmanager:ARN or file:PATH. Without one, the summary is not signed
     #[arg(long, value_name = "KEY", requires = "summary", verbatim_doc_comment)]
     signing_key: Option<String>,
-    /// Live in the virtual time that `bakeline rehearse --listen` prints
+    /// Live in the virtual time that `bakeline serve-aws` prints
     #[arg(long, value_name = "CLOCK", env = "BAKELINE_TEST_CLOCK", hide = true)]
     clock: Option<Mapping>,
 }

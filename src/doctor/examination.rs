@@ -8,7 +8,7 @@ use crate::aws::{Aws, EnvironmentError, Environments};
 use crate::engine::error::with_causes;
 use crate::engine::{FailureKind, StageError, Timestamp};
 use crate::evidence::{KeySource, SignError, Stage, TrustRoot};
-use crate::spec::ReleaseSpec;
+use crate::spec::{Bake, Promote, ReleaseSpec, Test};
 use crate::stage::aws_view::metric_data;
 use crate::stage::cleanup;
 use crate::stage::promote::settings::Settings;
@@ -103,57 +103,14 @@ impl Examination {
     }
 
     async fn release(&self, spec: &ReleaseSpec, findings: &mut Vec<Finding>) {
-        let now = self.now;
-        if let Some(bake) = &spec.bake
-            && let Some(aws) = &self.acting(Stage::Bake, bake.environment.as_deref(), findings).await
-        {
-            if let Some(arn) = bake.image_pipeline() {
-                findings.push(checks::image_pipeline(
-                    arn,
-                    &read::image_pipeline(aws, arn).await,
-                    aws.region(),
-                ));
-            }
-            if let Some(name) = bake.parameter() {
-                let needed = if bake.container_recipe.is_some() { "text" } else { "aws:ec2:image" };
-                findings.push(checks::parameter(name, &read::parameter(aws, name).await, needed));
-            }
-            if let Some(container) = &bake.container_recipe {
-                let name = &container.repository;
-                findings.push(checks::repository(name, &read::repository(aws, name).await));
-            }
+        if let Some(bake) = &spec.bake {
+            self.bake(bake, findings).await;
         }
-        if let Some(test) = &spec.test
-            && let Some(aws) = &self.acting(Stage::Test, test.environment.as_deref(), findings).await
-        {
-            if let Some(instance) = &test.instance {
-                for subnet in &instance.subnets {
-                    let network = read::network(aws, subnet, &instance.security_groups).await;
-                    findings.push(checks::network(subnet, &instance.security_groups, &network));
-                }
-                let name = &instance.instance_type;
-                findings.push(checks::instance_type(name, &read::instance_type(aws, name).await));
-            }
-            if let Some(task) = &test.task {
-                findings.push(checks::cluster(&task.cluster, &read::cluster(aws, &task.cluster).await));
-                for subnet in &task.subnets {
-                    let network = read::network(aws, subnet, &task.security_groups).await;
-                    findings.push(checks::network(subnet, &task.security_groups, &network));
-                }
-            }
+        if let Some(test) = &spec.test {
+            self.test(test, findings).await;
         }
-        if let Some(promote) = &spec.promote
-            && let Ok(settings) = &Settings::of(promote)
-            && let Some(aws) = &self.acting(Stage::Promote, promote.environment.as_deref(), findings).await
-        {
-                        let checks = preflight::examine(aws, settings, now).await.map_err(ReadError::from);
-            findings.extend(checks::promotion(&settings.group, &checks));
-            let since = Timestamp(now.0.saturating_sub(i64::from(settings.hold)));
-            for metric in &settings.limits {
-                let samples = metric_data::read(aws, metric, since, now).await.map(|read| read.samples);
-                let samples = samples.map_err(ReadError::from);
-                findings.push(checks::metric(&metric.name, &samples, metric.min_datapoints));
-            }
+        if let Some(promote) = &spec.promote {
+            self.promote(promote, findings).await;
         }
         if let Some(cleanup) = &spec.cleanup
             && let Some(aws) = &self.acting(Stage::Cleanup, cleanup.environment.as_deref(), findings).await
@@ -164,21 +121,78 @@ impl Examination {
         }
     }
 
+    async fn bake(&self, bake: &Bake, findings: &mut Vec<Finding>) {
+        let acting = self.acting(Stage::Bake, bake.environment.as_deref(), findings).await;
+        let Some(aws) = &acting else { return };
+        if let Some(arn) = bake.image_pipeline() {
+            let observed = read::image_pipeline(aws, arn).await;
+            findings.push(checks::image_pipeline(arn, &observed, aws.region()));
+        }
+        if let Some(name) = bake.parameter() {
+            let needed = if bake.container_recipe.is_some() { "text" } else { "aws:ec2:image" };
+            findings.push(checks::parameter(name, &read::parameter(aws, name).await, needed));
+        }
+        if let Some(container) = &bake.container_recipe {
+            let name = &container.repository;
+            findings.push(checks::repository(name, &read::repository(aws, name).await));
+        }
+    }
+
+    async fn test(&self, test: &Test, findings: &mut Vec<Finding>) {
+        let acting = self.acting(Stage::Test, test.environment.as_deref(), findings).await;
+        let Some(aws) = &acting else { return };
+        if let Some(instance) = &test.instance {
+            for subnet in &instance.subnets {
+                let network = read::network(aws, subnet, &instance.security_groups).await;
+                findings.push(checks::network(subnet, &instance.security_groups, &network));
+            }
+            let name = &instance.instance_type;
+            findings.push(checks::instance_type(name, &read::instance_type(aws, name).await));
+        }
+        if let Some(task) = &test.task {
+            findings.push(checks::cluster(&task.cluster, &read::cluster(aws, &task.cluster).await));
+            for subnet in &task.subnets {
+                let network = read::network(aws, subnet, &task.security_groups).await;
+                findings.push(checks::network(subnet, &task.security_groups, &network));
+            }
+        }
+    }
+
+    async fn promote(&self, promote: &Promote, findings: &mut Vec<Finding>) {
+        // A kind of target that is not supported yet is refused with the spec.
+        let Ok(settings) = Settings::of(promote) else { return };
+        let acting = self.acting(Stage::Promote, promote.environment.as_deref(), findings).await;
+        // The groups of a wave in another environment are checked when the promotion acts there.
+        for wave in promote.waves.iter().filter(|wave| wave.environment.is_some()) {
+            self.acting(Stage::Promote, wave.environment.as_deref(), findings).await;
+        }
+        let Some(aws) = &acting else { return };
+        let checks = preflight::examine(aws, &settings, self.now).await.map_err(ReadError::from);
+        findings.extend(checks::promotion(&settings.group, &checks));
+        let since = Timestamp(self.now.0.saturating_sub(i64::from(settings.hold)));
+        for metric in &settings.limits {
+            let samples = metric_data::read(aws, metric, since, self.now).await.map(|read| read.samples);
+            let samples = samples.map_err(ReadError::from);
+            findings.push(checks::metric(&metric.name, &samples, metric.min_datapoints));
+        }
+    }
+
     /// The clients that a stage would use. None, and a finding, if the role of its environment cannot be assumed.
-    async fn acting(&self, stage: Stage, target: Option<&str>, findings: &mut Vec<Finding>) -> Option<Aws> {
-        let Some(alias) = target else { return Some(self.aws.clone()) };
-        let session = "bakeline-doctor";
-        let acting = self.environments.clients(&self.aws, alias, (&self.pipeline, stage), session, self.now.0).await;
+    async fn acting(&self, stage: Stage, environment: Option<&str>, findings: &mut Vec<Finding>) -> Option<Aws> {
+        let Some(name) = environment else { return Some(self.aws.clone()) };
+        let action = (self.pipeline.as_str(), stage);
+        let acting =
+            self.environments.clients(&self.aws, name, action, "bakeline-doctor", self.now.0).await;
         let acting = match acting {
             Ok(acting) => {
                 let caller = read::caller(&acting).await;
-                findings.push(checks::environment(alias, &caller));
+                findings.push(checks::environment(name, &caller));
                 return Some(acting);
             }
             Err(EnvironmentError::Assume(error)) => Err(ReadError::from(error)),
             Err(other) => Err(ReadError::Refused(other.to_string())),
         };
-        findings.push(checks::environment(alias, &acting));
+        findings.push(checks::environment(name, &acting));
         None
     }
 }

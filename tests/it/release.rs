@@ -151,7 +151,7 @@ fn a_canary_with_errors_is_rolled_back_and_the_statement_says_why() {
     assert!(statement["predicate"]["reason"].as_str().unwrap().contains("error-share"), "{statement}");
     let decisions = statement["predicate"]["decisions"].as_array().unwrap();
     let last = decisions.last().unwrap();
-    assert_eq!(last["verdict"], "roll_back", "{last}");
+    assert_eq!(last["action"], "roll_back", "{last}");
     assert!(last["measurements"][0]["value"].as_f64().unwrap() > 1.0, "{last}");
 }
 
