@@ -141,7 +141,7 @@ fn a_failed_bake_of_a_container_leaves_nothing_in_any_registry() {
         (
             "a region that is expected and not distributed to",
             vec![(
-                "    distribution: arn:aws:imagebuilder:eu-west-1:123456789012:distribution-configuration/web\n",
+                "    distribution_configuration: arn:aws:imagebuilder:eu-west-1:123456789012:distribution-configuration/web\n",
                 "",
             )],
             GOOD,

@@ -135,7 +135,11 @@ fn each_stage_acts_in_its_environment_and_signs_as_the_worker() {
         let by = |operation: &str| -> Vec<&str> {
             callers[operation]
                 .iter()
-                .map(|who| who.rsplit_once("/bakeline-").map_or(who.as_str(), |(who, _)| who))
+                .map(|who| match who.rsplit_once("/bakeline-") {
+                    // A session is named after the stage and the attempt.
+                    Some((role, _)) if who.starts_with("arn:aws:sts:") => role,
+                    _ => who.as_str(),
+                })
                 .collect()
         };
         for operation in ["PollForJobs", "AcknowledgeJob", "PutJobSuccessResult", "AssumeRole", "CreateImage"]

@@ -80,7 +80,7 @@ fn a_good_release_succeeds_and_verifies() {
     let verified = rehearsal.verify(&rehearsal.out());
     assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stderr));
     let printed = String::from_utf8(verified.stdout).unwrap();
-    assert!(printed.contains("the source of the release"), "{printed}");
+    assert!(printed.contains("source artifact of the release"), "{printed}");
     assert_eq!(printed.matches("signed ").count(), 1 + 2 + 3 + 4, "{printed}");
 }
 
@@ -148,7 +148,7 @@ fn a_canary_with_errors_is_rolled_back_and_the_statement_says_why() {
     assert!(rehearsal.verify(&rehearsal.out().join("3-promote.zip")).status.success());
     let statement = statement(&rehearsal.out().join("3-promote.zip"), "statements/03-promote.dsse.json");
     assert_eq!(statement["predicate"]["outcome"], "rolled_back");
-    assert!(statement["predicate"]["reason"].as_str().unwrap().contains("error-share"), "{statement}");
+    assert!(statement["predicate"]["reason"].as_str().unwrap().contains("error-percent"), "{statement}");
     let decisions = statement["predicate"]["decisions"].as_array().unwrap();
     let last = decisions.last().unwrap();
     assert_eq!(last["action"], "roll_back", "{last}");

@@ -38,14 +38,15 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("spec", &[]),
     ("judge", &[]),
     ("junit", &[]),
-    ("aws", &["digest"]),
+    // Which stages may act in an environment: the stages are evidence's.
+    ("aws", &["digest", "evidence"]),
     ("digest", &[]),
 ];
 
 /// Files whose business is judgement: they see neither AWS nor a runtime.
 const PURE: &[&str] = &[
     "src/aws/ecr.rs",
-    "src/doctor/findings.rs",
+    "src/doctor/checks",
     "src/engine/error.rs",
     "src/engine/failure.rs",
     "src/engine/key.rs",
@@ -66,7 +67,10 @@ const PURE: &[&str] = &[
     "src/stage/bake/build/log_link.rs",
     "src/stage/bake/build/reuse.rs",
     "src/stage/bake/build/status.rs",
-    "src/stage/bake/gates",
+    "src/stage/bake/gates/image.rs",
+    "src/stage/bake/gates/sarif.rs",
+    "src/stage/bake/gates/scan.rs",
+    "src/stage/bake/gates/vulnerabilities.rs",
     "src/stage/bake/images/availability.rs",
     "src/stage/bake/recipe/dockerfile.rs",
     "src/stage/bake/recipe/document.rs",

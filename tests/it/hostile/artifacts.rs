@@ -33,11 +33,18 @@ fn and(artifact: &[u8], part: Part) -> Vec<u8> {
     zip(&parts)
 }
 
+/// The path of the spec: in the source artifact at its top, in a stage's artifact below `source/`.
+fn spec_path(artifact: &[u8]) -> String {
+    let stored = format!("source/{SPEC}");
+    if unpack(artifact).contains_key(&stored) { stored } else { SPEC.to_owned() }
+}
+
 /// The valid artifact with another spec entry.
-fn spec(artifact: &[u8], change: impl Fn(&[u8]) -> Part) -> Vec<u8> {
+fn spec(artifact: &[u8], change: impl Fn(&str, &[u8]) -> Part) -> Vec<u8> {
     let files = unpack(artifact);
+    let spec = spec_path(artifact);
     let part = |(path, bytes): (&String, &Vec<u8>)| {
-        if path == SPEC { change(bytes) } else { Part::stored(path, bytes) }
+        if *path == spec { change(path, bytes) } else { Part::stored(path, bytes) }
     };
     zip(&files.iter().map(part).collect::<Vec<_>>())
 }
@@ -79,14 +86,14 @@ const ATTACKS: &[Attack] = &[
     ),
     attack(
         "zip bomb with a false size",
-        |good| spec(good, |_| Part::deflated(SPEC, &vec![b' '; 5 << 20]).both(|h| h.size = 100)),
+        |good| spec(good, |path, _| Part::deflated(path, &vec![b' '; 5 << 20]).both(|h| h.size = 100)),
         &[SPEC, "the data of"],
     ),
-    attack("an entry twice", |good| and(good, Part::stored(SPEC, b"version: 1")), &[SPEC, "twice"]),
+    attack("an entry twice", |good| and(good, Part::stored(&spec_path(good), b"version: 1")), &[SPEC, "twice"]),
     attack(
         "a file used as a folder",
-        |good| and(good, Part::stored("bakeline.yaml/x", b"x")),
-        &["`bakeline.yaml` is a file"],
+        |good| and(good, Part::stored(&format!("{}/x", spec_path(good)), b"x")),
+        &["bakeline.yaml` is a file"],
     ),
     attack(
         "symbolic link",
@@ -96,12 +103,12 @@ const ATTACKS: &[Attack] = &[
     attack("device", |good| and(good, Part::stored("sda", b"").attributes(0o060_666 << 16)), &["`sda` is"]),
     attack(
         "encrypted",
-        |good| spec(good, |b| Part::stored(SPEC, b).both(|h| h.flags = 1)),
+        |good| spec(good, |path, b| Part::stored(path, b).both(|h| h.flags = 1)),
         &[SPEC, "encrypted"],
     ),
     attack(
         "unknown compression method",
-        |good| spec(good, |b| Part::stored(SPEC, b).both(|h| h.method = 12)),
+        |good| spec(good, |path, b| Part::stored(path, b).both(|h| h.method = 12)),
         &[SPEC, "method 12"],
     ),
     attack(
@@ -111,17 +118,17 @@ const ATTACKS: &[Attack] = &[
     ),
     attack(
         "two names for one entry",
-        |good| spec(good, |b| Part::stored(SPEC, b).local(|h| h.name = b"bakeline.yml!".to_vec())),
+        |good| spec(good, |path, b| Part::stored(path, b).local(|h| h.name[0] ^= 1)),
         &[SPEC, "name"],
     ),
     attack(
         "wrong checksum",
-        |good| spec(good, |b| Part::stored(SPEC, b).both(|h| h.crc32 ^= 1)),
+        |good| spec(good, |path, b| Part::stored(path, b).both(|h| h.crc32 ^= 1)),
         &[SPEC, "CRC-32"],
     ),
     attack(
         "data that cannot be decompressed",
-        |good| spec(good, |b| Part::stored(SPEC, b).both(|h| h.method = 8)),
+        |good| spec(good, |path, b| Part::stored(path, b).both(|h| h.method = 8)),
         &[SPEC, "data"],
     ),
     attack(

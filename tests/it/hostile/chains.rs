@@ -219,7 +219,7 @@ fn a_chain_signed_again_without_changes_verifies() {
 
 #[test]
 fn a_key_may_sign_only_for_its_stages_and_its_time() {
-    let all = "[bake, test, promote, cleanup]";
+    let all = "[bake, test, promote, cleanup, cleanup_plan]";
     for pending in PendingJob::after_bake() {
         let good = fixtures::trust_root(&pending.moment.provisioned);
         let stranger =
@@ -244,7 +244,7 @@ fn a_key_may_sign_only_for_its_stages_and_its_time() {
             ),
             (
                 "of another key",
-                format!("keys:\n  - name: other\n    public_key: |\n{stranger}    stages: {all}\n"),
+                format!("version: 1\nkeys:\n  - name: other\n    public_key: |\n{stranger}    may_sign: {all}\n"),
                 "which the trust root does not have",
             ),
         ];

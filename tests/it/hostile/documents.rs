@@ -92,7 +92,7 @@ fn an_invalid_job_document_is_refused_with_the_position_of_the_mistake() {
         ("an empty object", b"{}".to_vec(), &[":1:2: ", "missing field `id`"]),
         ("deeply nested", b"[".repeat(5000), &[":1:5000: "]),
         ("nested in an unknown member", [b"{\"x\":".repeat(5000), b"1".to_vec()].concat(), &[":1:"]),
-        ("huge", huge, &["longer than the 1048576 bytes"]),
+        ("huge", huge, &["longer than 1048576 bytes"]),
         ("no job", one_line(json!({"jobs": []})), &["jobs is a list of 0: expected exactly one job"]),
         (
             "two jobs",
@@ -229,10 +229,10 @@ fn an_invalid_state_file_is_refused() {
     let mut wrong = Vec::new();
     for (name, token, says) in [
         ("another job's", other, "belongs to action execution 1f0c2d3e-0000-4000-8000-000000000001"),
-        ("empty", Vec::new(), "is not one of ours"),
-        ("not text", vec![0xff; 300], "is not one of ours"),
-        ("huge", vec![b' '; 8 << 20], "carries at most 2048"),
-        ("of another version", b"{\"v\":9,\"execution\":\"x\"}".to_vec(), "is of version 9"),
+        ("empty", Vec::new(), "is not a token of bakeline"),
+        ("not text", vec![0xff; 300], "is not a token of bakeline"),
+        ("huge", vec![b' '; 8 << 20], "accepts at most 2048"),
+        ("of another version", b"{\"v\":9,\"execution\":\"x\"}".to_vec(), "has version 9"),
     ] {
         fs::write(&rest, token).unwrap();
         let folder = folder.path().to_str().unwrap();

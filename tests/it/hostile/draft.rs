@@ -135,8 +135,11 @@ impl Draft {
         let mut previous: Option<Sha256> = None;
         for (path, mut said) in self.said {
             if self.linked {
-                said["predicate"]["bakeline_chain"]["previous"] =
-                    json!(previous.map(|digest| json!({"sha256": digest.to_string()})));
+                let chain = said["predicate"]["bakeline_chain"].as_object_mut().unwrap();
+                chain.remove("previous");
+                if let Some(previous) = previous {
+                    chain.insert("previous".into(), json!({"sha256": previous.to_string()}));
+                }
             }
             let message = pae(IN_TOTO, &serde_json::to_vec(&said).unwrap());
             let sealed = envelope(&said, &keyid, &signer.sign(&message).await.unwrap());

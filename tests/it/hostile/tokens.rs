@@ -76,22 +76,23 @@ fn an_invalid_token_is_refused_and_changes_nothing() {
             cases.push((
                 format!("another stage's, {other} {rests}"),
                 token,
-                "is not one of ours (byte ".into(),
+                "is not a token of bakeline (byte ".into(),
             ));
         }
         let mut unending = sample.clone();
         unending["not_before"] = json!(i64::MAX);
-        let version = |found| format!("is of version {found}; this build reads versions 1 to 1");
-        let not_ours = || "is not one of ours (byte ".to_owned();
+        let version = |found| format!("has version {found}; this build reads version 2");
+        let not_ours = || "is not a token of bakeline (byte ".to_owned();
         let long = with("state", json!("x".repeat(2048)));
-        let length = format!("is {} bytes long; CodePipeline carries at most 2048", long.len());
+        let length = format!("has {} bytes; CodePipeline accepts at most 2048", long.len());
         for (name, token, says) in [
             (
                 "due at the end of time",
                 unending.to_string(),
                 "belongs to action execution".to_owned(),
             ),
-            ("of a later version", with("v", json!(2)), version("2")),
+            ("of a later version", with("v", json!(3)), version("3")),
+            ("of version 1", with("v", json!(1)), version("1")),
             ("of version 0", with("v", json!(0)), version("0")),
             ("of a version too large", with("v", json!(u64::MAX)), version("18446744073709551615")),
             ("too long", long, length),

@@ -120,15 +120,15 @@ fn a_good_image_passes_its_trial_and_reaches_every_instance() {
     let end = check("a good image", end, &PROMOTED);
     let trial = &end.record()["canary"];
     assert!(trial["canaryRequests"].as_u64().unwrap() > 2000, "{trial}");
-    assert_eq!(trial["instances"], 2);
+    assert_eq!(trial["size"], 2);
     println!("a good image took {} minutes", end.minutes);
 }
 
 #[test]
 fn the_sides_may_be_told_apart_by_instance() {
     let spec = variant(&[(
-        "requests: {namespace: Web, metric: Requests, dimensions: {AutoScalingGroupName: $group}}",
-        "requests: {namespace: Web, metric: Requests, dimensions: {InstanceId: $instance}}",
+        "{namespace: Web, metric: Requests, dimensions: {AutoScalingGroupName: $group}}",
+        "{namespace: Web, metric: Requests, dimensions: {InstanceId: $instance}}",
     )]);
     check("by instance", play(&before(&spec, ""), Meanwhile::Nothing), &PROMOTED);
 }
@@ -278,7 +278,7 @@ fn while_every_worker_is_dead_nothing_is_promoted() {
 
 #[test]
 fn without_numbers_nothing_passes() {
-    let none = variant(&[("requests: {namespace: Web,", "requests: {namespace: AWS/None,")]);
+    let none = variant(&[("{namespace: Web, metric: Requests,", "{namespace: AWS/None, metric: Requests,")]);
     check(
         "no requests",
         play(&before(&none, ""), Meanwhile::Nothing),
