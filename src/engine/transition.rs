@@ -1,8 +1,7 @@
 //! Transitions of the machines: the name of each state, and a trace event for each transition taken.
 //!
-//! The tests subscribe to [`TARGET`] and compare what was taken with what each machine declares
-//! ([`StageMachine::TRANSITIONS`](crate::stage::StageMachine::TRANSITIONS)); the diagrams in `docs/machines` come from the
-//! same declaration.
+//! The tests subscribe to [`TARGET`]. `scripts/transitions` compares what they took with `docs/machines`, and draws the
+//! diagrams there.
 
 use serde::Serialize;
 use serde_json::Value;
@@ -13,21 +12,17 @@ pub const TARGET: &str = "bakeline::transition";
 /// The name of the end of an action.
 pub const END: &str = "end";
 
-/// The states that may follow one state, each by its name ([`END`] included).
-pub type Transitions = &'static [(&'static str, &'static [&'static str])];
-
 /// Emits the event of one transition; without a state after it the action has ended.
 pub fn trace<M: Serialize>(from: &M, to: Option<&M>) {
     if tracing::enabled!(target: TARGET, tracing::Level::TRACE) {
-        let machine = std::any::type_name::<M>();
+        let machine = std::any::type_name::<M>().split('<').next();
         let to = to.map_or_else(|| END.to_owned(), state_name);
         tracing::trace!(target: TARGET, machine, from = state_name(from), to);
     }
 }
 
-/// The name of a state: its `at` tag, and those of the machines inside it, joined by dots.
-///
-/// A state that holds a deployment is named after both: `deploying.rolling.refreshing`.
+/// The name of a state: its `at` tag, and the `target` and `step` of the deployment inside it, joined by dots:
+/// `deploying.asg_rolling.refreshing`.
 pub fn state_name<M: Serialize>(state: &M) -> String {
     let mut names = Vec::new();
     let value = serde_json::to_value(state).unwrap_or_default();
@@ -39,7 +34,7 @@ fn collect(value: &Value, names: &mut Vec<String>) {
     match value {
         Value::String(unit) if names.is_empty() => names.push(unit.clone()),
         Value::Object(members) => {
-            let own = ["target", "at"].iter().filter_map(|tag| members.get(*tag)?.as_str());
+            let own = ["at", "target", "step"].iter().filter_map(|tag| members.get(*tag)?.as_str());
             let before = names.len();
             names.extend(own.map(str::to_owned));
             if names.len() > before {
@@ -61,7 +56,10 @@ mod tests {
         for (state, name) in [
             (r#"{"at":"preflight"}"#, "preflight"),
             (r#"{"at":"building","image":"arn","polls":3}"#, "building"),
-            (r#"{"at":"deploying","d":{"target":"rolling","at":"refreshing","run":{"to":7}}}"#, "deploying.rolling.refreshing"),
+            (
+                r#"{"at":"deploying","deployment":{"target":"asg_rolling","step":"refreshing","rollout":{"to":7}}}"#,
+                "deploying.asg_rolling.refreshing",
+            ),
             (r#""start""#, "start"),
         ] {
             assert_eq!(state_name(&serde_json::from_str::<Value>(state).unwrap()), name);

@@ -8,8 +8,8 @@ use crate::support::repository;
 
 /// The Python interpreter that has the other implementations installed.
 fn python() -> String {
-    std::env::var("BAKELINE_PYTHON").expect(
-        "BAKELINE_PYTHON does not name a Python with securesystemslib and in-toto-attestation; \
+    std::env::var("BAKELINE_TEST_PYTHON").expect(
+        "BAKELINE_TEST_PYTHON does not name a Python with securesystemslib and in-toto-attestation; \
          run scripts/test, which installs them and sets it",
     )
 }

@@ -3,7 +3,7 @@
 
 Usage: wire_check.py FOLDER [--report FILE]
 
-FOLDER holds what processes with BAKELINE_WIRE=FOLDER wrote. A request that breaks its model must have been refused;
+FOLDER holds what processes with BAKELINE_TEST_WIRE=FOLDER wrote. A request that breaks its model must have been refused;
 every answer must be one the model allows. One violation fails. The report says which operations and members were seen.
 """
 

@@ -17,7 +17,7 @@ use http::{HeaderMap, Response};
 use serde_json::{Map, Value, json};
 
 /// The environment variable that names the folder.
-pub const FOLDER: &str = "BAKELINE_WIRE";
+pub const FOLDER: &str = "BAKELINE_TEST_WIRE";
 /// Of larger bodies, and of objects in S3 that are no text, only the length is kept.
 const LARGEST_KEPT: usize = 256 << 10;
 /// Headers that are secret, or different in every request without saying anything about it.
