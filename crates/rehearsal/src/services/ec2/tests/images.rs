@@ -136,7 +136,7 @@ fn a_copy_behaves_as_its_source() {
     assert_eq!(image_state(&mut aws, &copy).as_deref(), Some("pending"));
     assert_eq!(aws.refused("ec2", "RunInstances", run(&copy)), "InvalidAMIID.Unavailable");
     aws.pass(400);
-    assert_eq!(super::behavior(&aws.world, &copy), Some(&bad));
+    assert_eq!(super::super::behavior(&aws.world, &copy), Some(&bad));
     aws.ok("ec2", "RunInstances", run(&copy));
 }
 
