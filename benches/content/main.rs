@@ -10,8 +10,8 @@
 use std::time::Instant;
 
 use bakeline::engine::StageError;
-use bakeline::stage::content::read::{Listed, chained};
 use bakeline::stage::content::chain::{BLOCK_SIZE, BlockHasher, Chain};
+use bakeline::stage::content::read::{Listed, chained};
 
 const BLOCKS: u32 = 8192;
 

@@ -140,7 +140,8 @@ struct Compared {
 }
 
 fn compare(input: impl BufRead, mode: Mode) -> Result<(), CliError> {
-    const FORM: &str = r#"a line is {"id": "a", "control": [1, 2], "experiment": [2, 3], "conf_level": 0.98}"#;
+    const FORM: &str =
+        r#"a line is {"id": "a", "control": [1, 2], "experiment": [2, 3], "conf_level": 0.98}"#;
     for (at, line) in input.lines().enumerate() {
         let refused = || CliError::data(format!("line {} of standard input is not a sample", at + 1), FORM);
         let line = line.map_err(|error| refused().caused_by(&error))?;

@@ -11,9 +11,9 @@ use crate::evidence::{KeySource, SignError, Stage, TrustRoot};
 use crate::spec::{Bake, Promote, ReleaseSpec, Test};
 use crate::stage::aws_view::metric_data;
 use crate::stage::cleanup;
+use crate::stage::handover::SPEC_FILE;
 use crate::stage::promote::settings::Settings;
 use crate::stage::promote::target::auto_scaling_group::preflight;
-use crate::stage::handover::SPEC_FILE;
 
 /// Input of a run of doctor. What is none is not checked; for the key and the trust root a finding says so.
 #[derive(Debug)]
@@ -178,11 +178,15 @@ impl Examination {
     }
 
     /// The clients that a stage would use. None, and a finding, if the role of its environment cannot be assumed.
-    async fn acting(&self, stage: Stage, environment: Option<&str>, findings: &mut Vec<Finding>) -> Option<Aws> {
+    async fn acting(
+        &self,
+        stage: Stage,
+        environment: Option<&str>,
+        findings: &mut Vec<Finding>,
+    ) -> Option<Aws> {
         let Some(name) = environment else { return Some(self.aws.clone()) };
         let action = (self.pipeline.as_str(), stage);
-        let acting =
-            self.environments.clients(&self.aws, name, action, "bakeline-doctor", self.now.0).await;
+        let acting = self.environments.clients(&self.aws, name, action, "bakeline-doctor", self.now.0).await;
         let acting = match acting {
             Ok(acting) => {
                 let caller = read::caller(&acting).await;

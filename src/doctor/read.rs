@@ -43,7 +43,9 @@ pub async fn action_types(aws: &Aws) -> Observed<Vec<ActionType>> {
     let call = aws.codepipeline.list_action_types().action_owner_filter(ActionOwner::Custom);
     let all = call.into_paginator().items().send().try_collect().await;
     let all = all.map_err(|e| AwsError::new("codepipeline:ListActionTypes", "owner Custom", e))?;
-    let ours = all.into_iter().filter(|found| found.id().is_some_and(|id| stage_of_provider(id.provider()).is_some()));
+    let ours = all
+        .into_iter()
+        .filter(|found| found.id().is_some_and(|id| stage_of_provider(id.provider()).is_some()));
     Ok(ours
         .map(|found| ActionType {
             category: found.id().map(|id| id.category().as_str().to_owned()).unwrap_or_default(),

@@ -1,9 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::checks;
-use super::observed::{
-    Action, ActionType, Caller, Key, Network, Parameter, Pipeline, Property, ReadError,
-};
+use super::observed::{Action, ActionType, Caller, Key, Network, Parameter, Pipeline, Property, ReadError};
 use super::{Finding, Status, worst};
 use crate::engine::Timestamp;
 use crate::evidence::{Stage, TrustRoot};
@@ -100,7 +98,10 @@ fn each_stage_must_take_the_artifact_of_the_stage_before() {
             |p| p.actions[1].order = (0, 1),
             "artifacts_are_connected Test/Test: takes Baked from Bake/Bake, which does not run before it",
         ),
-        (|p| p.actions[0].outputs.clear(), "artifacts_are_connected Bake/Bake: 1 input and 0 output artifacts"),
+        (
+            |p| p.actions[0].outputs.clear(),
+            "artifacts_are_connected Bake/Bake: 1 input and 0 output artifacts",
+        ),
         (|p| p.actions[2].version = "2".into(), "action_is_polled_for Promote/Promote: its version is 2"),
         (
             |p| p.actions[2].region = Some("us-east-1".into()),

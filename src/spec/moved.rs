@@ -201,7 +201,11 @@ fn problem(document: &Document, value: &Value, pointer: &str) -> Option<SpecProb
     };
     if let Some((path, purpose)) = RESERVED.iter().find(|(path, _)| matches(path, pointer)) {
         let hint = format!("remove it: the key is reserved for {purpose}");
-        return Some(of(format!("{path} is not supported yet"), "a key of this version".to_owned(), Some(hint)));
+        return Some(of(
+            format!("{path} is not supported yet"),
+            "a key of this version".to_owned(),
+            Some(hint),
+        ));
     }
     let (_, when, new) =
         MOVED.iter().find(|(path, when, _)| is_about(*when, value) && matches(path, pointer))?;
@@ -260,7 +264,9 @@ pub(super) fn samples() -> Vec<(String, Value, &'static str)> {
             Is(word) => Value::from(*word),
             Zero => Value::from(0),
         };
-        all.extend(written.into_iter().map(|path| (path.trim_start_matches('.').to_owned(), value.clone(), *new)));
+        all.extend(
+            written.into_iter().map(|path| (path.trim_start_matches('.').to_owned(), value.clone(), *new)),
+        );
     }
     all
 }

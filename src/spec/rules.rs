@@ -84,7 +84,8 @@ impl<'d> Rules<'d> {
         if container && group {
             self.broken(
                 "/promote/target/auto_scaling_group",
-                "bake.container_recipe makes a container image, and the target is an Auto Scaling group".to_owned(),
+                "bake.container_recipe makes a container image, and the target is an Auto Scaling group"
+                    .to_owned(),
                 "a target that takes container images",
                 "an Auto Scaling group takes machine images only",
             );

@@ -107,12 +107,14 @@ pub(super) fn problems(document: &Document, answered: &[SpecProblem]) -> Vec<Spe
             Kind::OneOfNotValid { .. } | Kind::OneOfMultipleValid { .. } | Kind::AnyOf { .. }
                 if !checked.value.is_object() => {}
             Kind::OneOfNotValid { .. } | Kind::OneOfMultipleValid { .. } | Kind::AnyOf { .. } => {
-                let keys: Vec<String> = checked.alternatives().iter().map(|key| member(pointer, key)).collect();
+                let keys: Vec<String> =
+                    checked.alternatives().iter().map(|key| member(pointer, key)).collect();
                 missing.push((keys, checked.one_of()));
             }
             _ if is_answered(pointer) => {}
             // A duration above every bound violates two; the tighter one is reported.
-            Kind::Custom { message, .. } if *message == Span::MAX.to_string() && checked.bounds_its_span() => {}
+            Kind::Custom { message, .. }
+                if *message == Span::MAX.to_string() && checked.bounds_its_span() => {}
             kind => found.push(checked.violation(kind, &error)),
         }
     }
@@ -214,8 +216,7 @@ impl<'d> CheckedValue<'d> {
     fn one_of(&self) -> SpecProblem {
         let keys = self.alternatives();
         let name = self.name();
-        let given: Vec<&str> =
-            keys.iter().copied().filter(|key| self.value.get(key).is_some()).collect();
+        let given: Vec<&str> = keys.iter().copied().filter(|key| self.value.get(key).is_some()).collect();
         let what = if given.is_empty() {
             format!("{name} has none of {}", keys.join(", "))
         } else {
@@ -223,9 +224,9 @@ impl<'d> CheckedValue<'d> {
         };
         let exactly = self.schemas.last().is_some_and(|schema| schema.contains_key("oneOf"));
         let expected = if exactly { "exactly one of them" } else { "at least one of them" };
-        let hint = given.split_first().map(|(first, others)| {
-            format!("keep {first}, or remove it and keep {}", others.join(" or "))
-        });
+        let hint = given
+            .split_first()
+            .map(|(first, others)| format!("keep {first}, or remove it and keep {}", others.join(" or ")));
         self.problem(self.document.position(self.pointer), what, Some(expected.to_owned()), hint)
     }
 

@@ -70,7 +70,8 @@ fn the_files_that_the_example_release_names_exist() {
         assert!(text.starts_with("#!/bin/sh\n"), "{} names its interpreter", script.path);
     }
     let recipe = spec.bake().expect("the example bakes").recipe().expect("by a recipe");
-    let documents: Vec<_> = recipe.components.iter().filter_map(|component| component.path.as_ref()).collect();
+    let documents: Vec<_> =
+        recipe.components.iter().filter_map(|component| component.path.as_ref()).collect();
     assert!(!documents.is_empty() && documents.into_iter().all(|path| release.join(path).is_file()));
     assert_eq!(parse(&serde_json::to_string(&spec).expect("a spec is JSON")), Ok(spec), "it survives");
 }
@@ -84,14 +85,10 @@ fn a_spec_survives_serialization() {
 
 #[test]
 fn a_missing_section_is_an_error_that_names_the_stage() {
-    let text =
-        "{version: 2, service: web, cleanup: {machine_images: {keep: {last: 1, younger_than: 1d}}}}";
+    let text = "{version: 2, service: web, cleanup: {machine_images: {keep: {last: 1, younger_than: 1d}}}}";
     let spec = parse(text).unwrap_or_else(|errors| panic!("{errors}"));
     let missing = spec.promote().expect_err("there is none");
-    assert_eq!(
-        missing.to_string(),
-        "the release spec has no section `promote`; the promote stage needs it"
-    );
+    assert_eq!(missing.to_string(), "the release spec has no section `promote`; the promote stage needs it");
     assert!(spec.cleanup().is_ok());
     assert_eq!(spec.evidence, super::Evidence::default());
 }
@@ -117,7 +114,10 @@ fn any_validator_accepts_the_example_and_refuses_unknown_keys() {
         ("service: web\n", "service: Web\n"),
         ("    warmup: 2m\n", "    warm_up: 2m\n"),
         ("auto_scaling_group: { name: web-production }", ""),
-        ("auto_scaling_group: { name", "stack: { name: web, image_parameter: ImageId }, auto_scaling_group: { name"),
+        (
+            "auto_scaling_group: { name",
+            "stack: { name: web, image_parameter: ImageId }, auto_scaling_group: { name",
+        ),
     ] {
         assert!(!validator.is_valid(&json(&example_with(passage, replacement))), "{replacement}");
     }
@@ -383,11 +383,31 @@ fn mistakes_in_a_canary_phase_and_its_judge_are_reported() {
         ("count: {}", "count: { harm: decrease, negligible_rate: 0.1 }", "harm is decrease"),
         ("count: {}", "count: {}\n          effect: veto", "no metric has the effect required"),
         ("count: {}", "count: {}\n          weight: 0", "at least 0.001"),
-        ("allowed_ratio: 1.25", "allowed_ratio: 1.25\n          critical_ratio: 1.2", "not above allowed_ratio"),
-        ("metric: Errors, dimensions: { Group: $group }", "metric: Errors, dimensions: { Group: web }", "does not tell"),
-        ("metric: Errors, dimensions: { Group: $group }", "metric: Errors, dimensions: { Group: $target_group }", "no value here"),
-        ("metric: Errors, dimensions: { Group: $group }", "metric: Errors, dimensions: { Group: $gruop }", "did you mean $group?"),
-        ("metric: Requests, dimensions: { Group: $group }", "metric: Requests, dimensions: {}", "requests.cloudwatch.dimensions"),
+        (
+            "allowed_ratio: 1.25",
+            "allowed_ratio: 1.25\n          critical_ratio: 1.2",
+            "not above allowed_ratio",
+        ),
+        (
+            "metric: Errors, dimensions: { Group: $group }",
+            "metric: Errors, dimensions: { Group: web }",
+            "does not tell",
+        ),
+        (
+            "metric: Errors, dimensions: { Group: $group }",
+            "metric: Errors, dimensions: { Group: $target_group }",
+            "no value here",
+        ),
+        (
+            "metric: Errors, dimensions: { Group: $group }",
+            "metric: Errors, dimensions: { Group: $gruop }",
+            "did you mean $group?",
+        ),
+        (
+            "metric: Requests, dimensions: { Group: $group }",
+            "metric: Requests, dimensions: {}",
+            "requests.cloudwatch.dimensions",
+        ),
     ] {
         let errors = with_canary((passage, replacement)).expect_err(replacement).to_string();
         assert!(errors.contains(expected), "{replacement}: {errors}");
@@ -430,8 +450,10 @@ fn mistakes_in_waves_are_reported() {
 fn the_kind_of_image_fits_test_and_target() {
     let container = "container_recipe: { parent_image: base, dockerfile: Dockerfile, repository: web, \
                      infrastructure_configuration: \"arn:aws:imagebuilder:eu-west-1:123456789012:infrastructure-configuration/web\" }";
-    let pipeline = "image_pipeline: { arn: \"arn:aws:imagebuilder:eu-west-1:123456789012:image-pipeline/web\" }";
-    let output = parse(&example_with(pipeline, container)).expect_err("a container image on instances").to_string();
+    let pipeline =
+        "image_pipeline: { arn: \"arn:aws:imagebuilder:eu-west-1:123456789012:image-pipeline/web\" }";
+    let output =
+        parse(&example_with(pipeline, container)).expect_err("a container image on instances").to_string();
     assert!(output.contains("and test has an instance"), "{output}");
     assert!(output.contains("and the target is an Auto Scaling group"), "{output}");
 }

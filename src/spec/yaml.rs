@@ -102,8 +102,9 @@ pub(super) fn read(bytes: &[u8]) -> (Option<Document>, Vec<SpecProblem>) {
                     problem.hint = Some("indent with spaces: YAML allows no tabs there".to_owned());
                 }
                 if error.info().contains("unknown anchor") {
-                    problem.hint =
-                        Some("put it in quotes if it is meant as text: this reader supports no aliases".to_owned());
+                    problem.hint = Some(
+                        "put it in quotes if it is meant as text: this reader supports no aliases".to_owned(),
+                    );
                 }
                 Err(problem)
             }
@@ -234,7 +235,13 @@ impl Fold {
         }
         let pointer = self.enter(at)?;
         if tagged {
-            self.refuse(&pointer, at, "the value has a YAML tag".to_owned(), "a plain value", "remove the tag");
+            self.refuse(
+                &pointer,
+                at,
+                "the value has a YAML tag".to_owned(),
+                "a plain value",
+                "remove the tag",
+            );
         }
         Ok(pointer)
     }

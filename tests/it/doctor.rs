@@ -144,7 +144,10 @@ fn action_types_must_exist() {
         |_| {},
     );
     let wrong = findings.iter().find(|finding| finding.status == Status::Failed).unwrap();
-    assert_eq!((wrong.check, wrong.subject.as_str()), ("action_type_exists", "Custom/Invoke/BakelineCleanup/1"));
+    assert_eq!(
+        (wrong.check, wrong.subject.as_str()),
+        ("action_type_exists", "Custom/Invoke/BakelineCleanup/1")
+    );
 }
 
 #[test]

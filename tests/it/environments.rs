@@ -161,7 +161,9 @@ fn each_stage_acts_in_its_environment_and_signs_as_the_worker() {
         }
         let artifacts = callers["PutObject"].iter();
         assert!(
-            artifacts.clone().all(|who| who != WORKER && !who.contains("/bakeline-test-") && !who.contains("/bakeline-promote-")),
+            artifacts.clone().all(|who| who != WORKER
+                && !who.contains("/bakeline-test-")
+                && !who.contains("/bakeline-promote-")),
             "{artifacts:?}"
         );
         // A promotion of three hours outlasts its sessions: the worker renews them with the same session name.

@@ -42,8 +42,7 @@ async fn production(deps: &WorkerDeps) -> FleetView {
 
 fn stop(moment: &Moment, world: &mut World) {
     let pipeline = moment.provisioned.pipeline_arn.rsplit(':').next();
-    let input =
-        json!({"pipelineName": pipeline, "pipelineExecutionId": moment.provisioned.execution, "abandon": true});
+    let input = json!({"pipelineName": pipeline, "pipelineExecutionId": moment.provisioned.execution, "abandon": true});
     ask(moment, world, "codepipeline", "StopPipelineExecution", input);
 }
 

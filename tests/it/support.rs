@@ -97,10 +97,16 @@ impl Moment {
         stages: &[Stage],
         telemetry: Telemetry,
     ) -> WorkerDeps {
-        let mut deps =
-            fixtures::worker_deps(cloud, &self.provisioned, &self.region, clock, Arc::clone(journal), telemetry)
-                .await
-                .unwrap();
+        let mut deps = fixtures::worker_deps(
+            cloud,
+            &self.provisioned,
+            &self.region,
+            clock,
+            Arc::clone(journal),
+            telemetry,
+        )
+        .await
+        .unwrap();
         deps.stages = stages.to_vec();
         deps
     }

@@ -97,7 +97,18 @@ fn the_help_text_of_every_command_is_the_golden_one() {
         golden(&format!("help/{name}.txt"), &help);
         names.push(format!("{name}.txt"));
     }
-    for top in ["rehearse", "serve-aws", "work", "run", "doctor", "verify", "cleanup-plan", "reap", "judge-plan", "schema"] {
+    for top in [
+        "rehearse",
+        "serve-aws",
+        "work",
+        "run",
+        "doctor",
+        "verify",
+        "cleanup-plan",
+        "reap",
+        "judge-plan",
+        "schema",
+    ] {
         assert!(names.iter().any(|name| name.starts_with(&format!("bakeline-{top}"))), "{top}");
     }
     for file in std::fs::read_dir(repository("tests/golden/cli/help")).unwrap() {
@@ -142,10 +153,7 @@ const FAILURES: &[(i32, &[&str])] = &[
     (66, &["judge", "replay", "nowhere.jsonl"]),
     (65, &["judge", "replay", "README.md"]),
     (64, &["judge", "plan", "--requests-per-minute", "0", "--error-rate", "0.01"]),
-    (
-        64,
-        &["judge", "plan", "--requests-per-minute", "9", "--error-rate", "0.01", "--allowed-ratio", "0.5"],
-    ),
+    (64, &["judge", "plan", "--requests-per-minute", "9", "--error-rate", "0.01", "--allowed-ratio", "0.5"]),
 ];
 
 #[test]

@@ -13,8 +13,8 @@ use bakeline::worker::run_once::run_once;
 use bakeline_rehearsal::cloud::Cloud;
 use bakeline_rehearsal::services::codepipeline::ActionStatus;
 
-use crate::support::{Moment, example, in_virtual_time, plan, work};
 use crate::environments;
+use crate::support::{Moment, example, in_virtual_time, plan, work};
 
 const GROUP: &str = "web-production";
 

@@ -165,7 +165,8 @@ fn parked_jobs_use_no_slot_and_their_credentials_are_renewed() {
         let (cloud, clock) = moment.go_on();
         let deps = worker(&moment, &cloud, &clock, &[Stage::Bake]).await;
         let executions =
-            pipelines(&deps, moment.provisioned.pipeline_arn.rsplit(':').next().unwrap(), &[("many", 30)]).await;
+            pipelines(&deps, moment.provisioned.pipeline_arn.rsplit(':').next().unwrap(), &[("many", 30)])
+                .await;
         let began = clock.now();
         let first_slices_done: Arc<Mutex<Vec<Timestamp>>> = Arc::default();
         let seen = Arc::clone(&first_slices_done);

@@ -41,7 +41,7 @@ pub enum Fault {
     KillAfter,
 }
 
-/// A server error of a service. Default: the first one that the operation's model has, otherwise InternalFailure.
+/// A server error of a service. Default: the first one that the operation's model has, otherwise `InternalFailure`.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Eq, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ServerError {

@@ -20,14 +20,14 @@ use crate::spec::ReleaseSpec;
 use crate::spec::promote::cloudwatch::SideMetric;
 use crate::spec::promote::judge::Measured;
 use crate::stage::Authority;
-use crate::stage::promote::settings::Settings;
 use crate::stage::handover::{SPEC_FILE, SPEC_PROPERTY};
+use crate::stage::promote::settings::Settings;
 use crate::telemetry::Telemetry;
 use crate::worker::WorkerDeps;
 use crate::worker::journal::Journal;
 use bakeline_rehearsal::cloud::Cloud;
 use bakeline_rehearsal::services::cloudwatch::{Measure, Published};
-use bakeline_rehearsal::setup::{Fleet, WaveGroups, Provisioned, RecipeFixtures, Setup, TestEnvironment};
+use bakeline_rehearsal::setup::{Fleet, Provisioned, RecipeFixtures, Setup, TestEnvironment, WaveGroups};
 
 /// Instances of a service in production, unless the spec's world says otherwise.
 const INSTANCES: usize = 8;
@@ -255,7 +255,8 @@ pub async fn worker_deps(
     let signer = Signer::kms(&aws.kms, &provisioned.signing_key)
         .await
         .map_err(|error| CliError::bug(with_causes(&error)))?;
-    let trust = TrustRoot::parse(&trust_root(provisioned)).map_err(|error| CliError::bug(with_causes(&error)))?;
+    let trust =
+        TrustRoot::parse(&trust_root(provisioned)).map_err(|error| CliError::bug(with_causes(&error)))?;
     Ok(WorkerDeps {
         aws,
         clock: clock.clone(),

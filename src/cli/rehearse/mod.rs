@@ -95,7 +95,8 @@ fn read_scenario(path: Option<&Path>) -> Result<Scenario, CliError> {
     let shown = path.display().to_string();
     let bytes = crate::cli::read_input(path, MAX_SCENARIO, "scenario")?;
     let text = String::from_utf8(bytes).map_err(|error| {
-        CliError::data(format!("{shown} is not a scenario"), "examples/scenarios has scenarios").caused_by(&error)
+        CliError::data(format!("{shown} is not a scenario"), "examples/scenarios has scenarios")
+            .caused_by(&error)
     })?;
     Scenario::parse(&text, &shown).map_err(|error| CliError::data(Message::of(&error), error.hint()))
 }
@@ -122,15 +123,19 @@ pub fn virtual_clock() -> Clock {
 
 /// Creates the embedded AWS with what the release spec names.
 fn provision(plan: &Plan) -> Result<(World, Provisioned), CliError> {
-    setup::provision(&plan.setup, &plan.scenario, EPOCH)
-        .map_err(|error| CliError::data(with_causes(&error), "the spec has a name or number that AWS refuses"))
+    setup::provision(&plan.setup, &plan.scenario, EPOCH).map_err(|error| {
+        CliError::data(with_causes(&error), "the spec has a name or number that AWS refuses")
+    })
 }
 
 /// Writes every API call as a JSON line, if a file is given.
 fn write_transcript(cloud: &Cloud, path: Option<&Path>) -> Result<(), CliError> {
     let Some(path) = path else { return Ok(()) };
     std::fs::write(path, cloud.with_transcript(Transcript::json_lines)).map_err(|error| {
-        CliError::unavailable(format!("{} cannot be written: {error}", path.display()), "name another file with --transcript")
+        CliError::unavailable(
+            format!("{} cannot be written: {error}", path.display()),
+            "name another file with --transcript",
+        )
     })
 }
 
@@ -160,7 +165,8 @@ async fn rehearse(plan: Plan, args: &Args, output: Output) -> Result<(), CliErro
     deps.environments = plan.environments.clone();
     cloud.set_faults(plan.scenario.fault_plan(EPOCH));
     let mut ended = run_line(&deps, &provisioned, &plan.setup.pipeline).await;
-    while matches!(ended, Ok(Ended::Failed)) && cloud.with_world(|world| external_events::has_scheduled_retry(world))
+    while matches!(ended, Ok(Ended::Failed))
+        && cloud.with_world(|world| external_events::has_scheduled_retry(world))
     {
         while cloud.with_world(|world| external_events::has_scheduled_retry(world)) {
             deps.clock.sleep(POLL_INTERVAL).await;
@@ -200,7 +206,11 @@ pub enum Ended {
 ///
 /// # Errors
 /// AWS refused what a worker asks, or the execution did not end.
-pub async fn run_line(deps: &WorkerDeps, provisioned: &Provisioned, pipeline: &str) -> Result<Ended, CliError> {
+pub async fn run_line(
+    deps: &WorkerDeps,
+    provisioned: &Provisioned,
+    pipeline: &str,
+) -> Result<Ended, CliError> {
     let began = deps.clock.now();
     loop {
         match run_once(deps).await {

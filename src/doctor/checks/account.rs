@@ -92,9 +92,7 @@ pub fn bucket(check: &'static str, name: &str, observed: &Observed<Option<String
         Ok(Some(found)) if found == region => Finding::ok(check, name, format!("in {found}")),
         Ok(Some(found)) => Finding::failed(check, name, format!("it is in {found}, not in {region}"))
             .hint(format!("use a bucket in {region}")),
-        Ok(None) => {
-            Finding::failed(check, name, "it does not exist").hint("create it, or correct its name")
-        }
+        Ok(None) => Finding::failed(check, name, "it does not exist").hint("create it, or correct its name"),
         Err(error) => unread(check, name, error),
     }
 }

@@ -44,8 +44,9 @@ pub fn cluster(name: &str, observed: &Observed<Option<String>>) -> Finding {
     const CHECK: &str = "cluster_is_active";
     match observed {
         Ok(Some(status)) if status == "ACTIVE" => Finding::ok(CHECK, name, "its status is ACTIVE"),
-        Ok(Some(status)) => Finding::failed(CHECK, name, format!("its status is {status}"))
-            .hint("correct test.task.cluster"),
+        Ok(Some(status)) => {
+            Finding::failed(CHECK, name, format!("its status is {status}")).hint("correct test.task.cluster")
+        }
         Ok(None) => Finding::failed(CHECK, name, "it does not exist").hint("correct test.task.cluster"),
         Err(error) => unread(CHECK, name, error),
     }
@@ -82,7 +83,8 @@ pub fn network(subnet: &str, groups: &[String], observed: &Observed<Network>) ->
         Err(error) => return unread(CHECK, subnet, error),
     };
     let Some(vpc) = &network.subnet else {
-        return Finding::failed(CHECK, subnet, "the subnet does not exist").hint("correct the test's subnets");
+        return Finding::failed(CHECK, subnet, "the subnet does not exist")
+            .hint("correct the test's subnets");
     };
     for group in groups {
         match network.groups.get(group) {

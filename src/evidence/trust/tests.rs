@@ -81,11 +81,11 @@ fn every_mistake_is_refused_with_line_and_column() {
         (first.replace("name: a", "name: ''"), "line 3, column 11: a key's name"),
         (
             first.clone() + "    not_after: tomorrow\n",
-            "line 6, column 16: `not_after` of \"a\" is not a time",
+            "line 6, column 16: `not_after` of \"a\" is not an RFC 3339 time",
         ),
         (
             first.clone() + "    not_before: 2026-01-01\n",
-            "line 6, column 17: `not_before` of \"a\" is not a time",
+            "line 6, column 17: `not_before` of \"a\" is not an RFC 3339 time",
         ),
         (
             first.clone() + "    not_before: 2026-01-02T00:00:00Z\n    not_after: 2026-01-02T00:00:00Z\n",

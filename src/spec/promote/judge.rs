@@ -52,8 +52,7 @@ pub struct Judge {
 impl Judge {
     /// The metrics of both sides, the requests first.
     pub fn side_metrics(&self) -> impl Iterator<Item = &SideMetric> + Clone {
-        std::iter::once(&self.requests.cloudwatch)
-            .chain(self.metrics.iter().map(|metric| &metric.cloudwatch))
+        std::iter::once(&self.requests.cloudwatch).chain(self.metrics.iter().map(|metric| &metric.cloudwatch))
     }
 }
 

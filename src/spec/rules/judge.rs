@@ -71,13 +71,18 @@ impl Rules<'_> {
         }
         let known: &[&str] =
             if promote.blue_green.is_some() { &["group", "target_group"] } else { &["group", "instance"] };
-        self.side_metric(&member(&member(JUDGE, "requests"), "cloudwatch"), &judge.requests.cloudwatch, known);
+        self.side_metric(
+            &member(&member(JUDGE, "requests"), "cloudwatch"),
+            &judge.requests.cloudwatch,
+            known,
+        );
         let names = judge.metrics.iter().map(|metric| metric.name.clone());
         self.unique(&member(JUDGE, "metrics"), "/name", "metric", names);
         if !judge.metrics.iter().any(|metric| metric.effect == Effect::Required) {
             self.broken(
                 &member(JUDGE, "metrics"),
-                "no metric has the effect required: nothing would have to show that there is no harm".to_owned(),
+                "no metric has the effect required: nothing would have to show that there is no harm"
+                    .to_owned(),
                 "at least one metric with effect: required",
                 "remove effect where errors are counted",
             );

@@ -191,7 +191,11 @@ impl Rules<'_> {
         if needed >= seconds(promote.timeout) {
             self.broken(
                 "/promote/timeout",
-                format!("promote.timeout is {}, and holds and soak alone take {}", promote.timeout, clock(needed)),
+                format!(
+                    "promote.timeout is {}, and holds and soak alone take {}",
+                    promote.timeout,
+                    clock(needed)
+                ),
                 "more than all holds and the soak, with time to replace instances",
                 format!("raise it well above {}, or shorten the holds", clock(needed)),
             );
@@ -200,7 +204,8 @@ impl Rules<'_> {
         if analysis.alarms.is_empty() && analysis.limits.is_empty() {
             self.broken(
                 "/promote",
-                "promote.analysis has neither alarms nor limits: nothing would decide at its steps".to_owned(),
+                "promote.analysis has neither alarms nor limits: nothing would decide at its steps"
+                    .to_owned(),
                 "at least one alarm or limit",
                 "for example analysis: { alarms: [web-5xx] }",
             );

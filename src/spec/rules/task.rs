@@ -131,7 +131,9 @@ impl Rules<'_> {
             );
         }
         let port = match (&check.http, &check.tcp) {
-            (Some(http), _) => Some((format!("{pointer}/http/url"), http.url.as_str(), loopback_port(&http.url))),
+            (Some(http), _) => {
+                Some((format!("{pointer}/http/url"), http.url.as_str(), loopback_port(&http.url)))
+            }
             (None, Some(tcp)) => {
                 let host = LOOPBACK.contains(&tcp.host.as_str());
                 Some((format!("{pointer}/tcp"), tcp.host.as_str(), host.then_some(tcp.port)))

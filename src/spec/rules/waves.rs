@@ -72,7 +72,10 @@ impl Rules<'_> {
         } else if alarms.unwrap_or(&promote.analysis.alarms).is_empty() {
             self.broken(
                 pointer,
-                format!("the wave {} has no alarm: without a running worker, nothing would stop it", wave.name),
+                format!(
+                    "the wave {} has no alarm: without a running worker, nothing would stop it",
+                    wave.name
+                ),
                 "at least one alarm, in promote.analysis or in the wave's own analysis",
                 "for example analysis: { alarms: [web-5xx] }",
             );

@@ -73,17 +73,8 @@ impl Check {
     pub const MAX_RETRIES: u8 = 5;
 
     /// The keys of which a check has exactly one.
-    pub const KINDS: [&str; 9] = [
-        "script",
-        "document",
-        "http",
-        "tcp",
-        "systemd_unit",
-        "file",
-        "package",
-        "cloud_init",
-        "reboot",
-    ];
+    pub const KINDS: [&str; 9] =
+        ["script", "document", "http", "tcp", "systemd_unit", "file", "package", "cloud_init", "reboot"];
 
     #[allow(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde calls")]
     fn is_zero(retries: &u8) -> bool {

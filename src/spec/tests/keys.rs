@@ -8,7 +8,8 @@ use super::super::schema;
 /// Every schema with keys: its name and its properties.
 fn mappings(schema: &Value) -> Vec<(String, &Map<String, Value>)> {
     let definitions = schema["$defs"].as_object().expect("definitions");
-    let all = std::iter::once(("the spec", schema)).chain(definitions.iter().map(|(name, one)| (name.as_str(), one)));
+    let all = std::iter::once(("the spec", schema))
+        .chain(definitions.iter().map(|(name, one)| (name.as_str(), one)));
     all.filter(|(_, one)| one.get("properties").is_some())
         .filter_map(|(name, one)| Some((name.to_owned(), one.as_object()?)))
         .collect()
@@ -77,7 +78,9 @@ fn free_maps_hold_texts() {
     for (name, mapping) in mappings(&schema) {
         for (key, value) in properties(mapping) {
             let value = resolved(&schema, value);
-            let Some(values) = value.get("additionalProperties").filter(|values| values.is_object()) else { continue };
+            let Some(values) = value.get("additionalProperties").filter(|values| values.is_object()) else {
+                continue;
+            };
             // Systems Manager's own form: each parameter is a list of texts.
             let values = if name == "Document" { &values["items"] } else { values };
             assert_eq!(resolved(&schema, values)["type"], "string", "{name}.{key}");

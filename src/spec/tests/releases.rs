@@ -2,8 +2,7 @@
 
 use super::parse;
 
-const AUTO_SCALING_GROUP: &str =
-    include_str!("../../../tests/golden/spec/releases/auto-scaling-group.yaml");
+const AUTO_SCALING_GROUP: &str = include_str!("../../../tests/golden/spec/releases/auto-scaling-group.yaml");
 const ECS_SERVICE: &str = include_str!("../../../tests/golden/spec/releases/ecs-service.yaml");
 const STACK: &str = include_str!("../../../tests/golden/spec/releases/stack.yaml");
 

@@ -49,7 +49,12 @@ fn mistakes_in_tasks_are_reported_with_their_position() {
         ("cpu_units: 256", "cpu_units: 300", "8:16", "test.task.cpu_units is 300"),
         ("memory_mib: 512", "memory_mib: 768", "9:17", "test.task.memory_mib is 768 with 256 cpu_units"),
         ("memory_mib: 512", "memory_mib: 1536", "9:17", "512 to 2048 in steps of 512"),
-        ("command: [CMD-SHELL", "command: [CMD SHELL", "12:21", "the command of the health check begins with \"CMD SHELL\""),
+        (
+            "command: [CMD-SHELL",
+            "command: [CMD SHELL",
+            "12:21",
+            "the command of the health check begins with \"CMD SHELL\"",
+        ),
         ("ports: [8080]", "ports: [80]", "16:", "connects to port 8080, which is not in task.ports"),
         (
             "http://127.0.0.1:8080/healthz\"",
@@ -66,12 +71,7 @@ fn mistakes_in_tasks_are_reported_with_their_position() {
             "17:",
             "needs an instance with Systems Manager",
         ),
-        (
-            check,
-            "    - { name: port, reboot: {}, timeout: 1m }\n",
-            "17:",
-            "http and tcp checks only",
-        ),
+        (check, "    - { name: port, reboot: {}, timeout: 1m }\n", "17:", "http and tcp checks only"),
         (
             "  start_timeout: 5m",
             "  start_timeout: 5m\n  output: s3://web-output/checks",

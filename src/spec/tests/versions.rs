@@ -76,7 +76,10 @@ fn a_reserved_key_is_not_supported_yet() {
     for (text, what) in [
         ("{version: 2, service: web, audit: {}}", "audit is not supported yet"),
         ("{version: 2, service: web, drill: {}}", "drill is not supported yet"),
-        ("{version: 2, service: web, bake: {external: {}, timeout: 2h}}", "bake.external is not supported yet"),
+        (
+            "{version: 2, service: web, bake: {external: {}, timeout: 2h}}",
+            "bake.external is not supported yet",
+        ),
         ("{version: 2, service: web, test: {function: {}}}", "test.function is not supported yet"),
     ] {
         let errors = parse(text).expect_err(what).to_string();

@@ -43,8 +43,7 @@ impl Inputs {
         let release = Release::open(cx, Stage::Promote, at).await?;
         let promote = release.spec.promote().map_err(StageError::config)?;
         cx.act_in(Stage::Promote, promote.environment.as_deref()).await?;
-        let settings =
-            Settings::of(promote).map_err(StageError::config)?;
+        let settings = Settings::of(promote).map_err(StageError::config)?;
         let home = cx.aws.region().to_owned();
         let subject = Subject::MachineImage(release.image_in(&home)?.clone());
         let mut regions = BTreeMap::new();

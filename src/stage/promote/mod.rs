@@ -5,8 +5,8 @@
 
 pub mod analysis;
 pub mod check;
-mod hold;
 pub mod history;
+mod hold;
 mod inputs;
 pub mod log;
 mod machine;

@@ -237,7 +237,9 @@ pub async fn remove(aws: &Aws, leftover: &Leftover) -> Result<(), StageError> {
         LeftoverKind::TaskDefinition => tasks::deregister(aws, id).await,
         LeftoverKind::DeregisteredTaskDefinition => tasks::delete(aws, id).await,
         LeftoverKind::CanaryGroup => return auto_scaling::empty(aws, id).await.map_err(Into::into),
-        LeftoverKind::EmptiedCanaryGroup { .. } => return auto_scaling::delete(aws, id).await.map(drop).map_err(Into::into),
+        LeftoverKind::EmptiedCanaryGroup { .. } => {
+            return auto_scaling::delete(aws, id).await.map(drop).map_err(Into::into);
+        }
         LeftoverKind::Build => return cancel(aws, id).await,
         LeftoverKind::Snapshot => {
             let sent = aws.ec2.delete_snapshot().snapshot_id(id).send().await;

@@ -78,7 +78,9 @@ fn test_only(modules: &[Module]) -> Vec<ModulePath> {
 pub fn named_paths(code: &str) -> BTreeSet<Vec<String>> {
     let mut named = BTreeSet::new();
     let mut rest = code;
-    while let Some(at) = ["crate::", "super::", "self::"].iter().filter_map(|root| find_word(rest, root)).min() {
+    while let Some(at) =
+        ["crate::", "super::", "self::"].iter().filter_map(|root| find_word(rest, root)).min()
+    {
         rest = &rest[at..];
         let length = expand(rest, &[], &mut named);
         rest = &rest[length.max(1)..];
@@ -197,7 +199,8 @@ fn exported(modules: &[Module], known: &BTreeSet<&ModulePath>) -> Exported {
 }
 
 fn resolve(target: &ModulePath, known: &BTreeSet<&ModulePath>, exported: &Exported) -> ModulePath {
-    let depth = (0..=target.len()).rev().find(|&depth| known.contains(&target[..depth].to_vec())).unwrap_or(0);
+    let depth =
+        (0..=target.len()).rev().find(|&depth| known.contains(&target[..depth].to_vec())).unwrap_or(0);
     let module = target[..depth].to_vec();
     match target.get(depth).and_then(|name| exported.get(&(module.clone(), name.clone()))) {
         Some(child) => child.clone(),

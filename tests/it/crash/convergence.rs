@@ -46,10 +46,8 @@ impl Checkpoints {
 /// The last token that CodePipeline took, without times and identifiers. None while a fault is counted in it: the step
 /// that met the fault has not been repeated yet.
 pub fn reported_token(records: &[Record]) -> Option<Value> {
-    let result = records
-        .iter()
-        .rev()
-        .find(|record| record.operation == "PutJobSuccessResult" && record.applied)?;
+    let result =
+        records.iter().rev().find(|record| record.operation == "PutJobSuccessResult" && record.applied)?;
     let mut token: Value = serde_json::from_str(result.input["continuationToken"].as_str()?).ok()?;
     if token["faults"] != 0 {
         return None;

@@ -254,7 +254,8 @@ fn check(case: &Case<'_>, stage: Stage, expected: &Undisturbed, to_the_end: bool
         End::Converged { calls } => &expected.records[*calls..],
         End::Ended { status, trail } => {
             if *status != expected.status {
-                let failed = disturbed.records.iter().find(|record| record.operation == "PutJobFailureResult");
+                let failed =
+                    disturbed.records.iter().find(|record| record.operation == "PutJobFailureResult");
                 let message = failed.map(|record| &record.input["failureDetails"]["message"]);
                 wrong.push(format!("ended {status:?} instead of {:?}: {message:?}", expected.status));
             }
@@ -317,7 +318,10 @@ fn every_call_of_cleanup_survives_every_fault() {
 /// Stages that have to undo what they did, each at the moment before it.
 pub fn backward() -> impl Iterator<Item = (Stage, Moment)> {
     [
-        (Stage::Test, "images: {baked: {instance: {commands: [{contains: web, exit_code: 1, stderr: no}]}}}\n"),
+        (
+            Stage::Test,
+            "images: {baked: {instance: {commands: [{contains: web, exit_code: 1, stderr: no}]}}}\n",
+        ),
         (Stage::Promote, "images: {baked: {instance: {error_rate: 0.2}}}\n"),
     ]
     .into_iter()

@@ -89,7 +89,11 @@ const ATTACKS: &[Attack] = &[
         |good| spec(good, |path, _| Part::deflated(path, &vec![b' '; 5 << 20]).both(|h| h.size = 100)),
         &[SPEC, "the data of"],
     ),
-    attack("an entry twice", |good| and(good, Part::stored(&spec_path(good), b"version: 1")), &[SPEC, "twice"]),
+    attack(
+        "an entry twice",
+        |good| and(good, Part::stored(&spec_path(good), b"version: 1")),
+        &[SPEC, "twice"],
+    ),
     attack(
         "a file used as a folder",
         |good| and(good, Part::stored(&format!("{}/x", spec_path(good)), b"x")),
@@ -169,7 +173,11 @@ const HAND_OVERS: &[Attack] = &[
         |good| and_files(good, (0..5).map(|i| (format!("more/{i}"), vec![7; (4 << 20) - 1]))),
         &["more than"],
     ),
-    attack("an archive that is too large", |good| and(good, Part::stored("x", &vec![7; 17 << 20])), &["16777216"]),
+    attack(
+        "an archive that is too large",
+        |good| and(good, Part::stored("x", &vec![7; 17 << 20])),
+        &["16777216"],
+    ),
     attack(
         "an entry that was not signed",
         |good| and(good, Part::stored("x", b"x")),

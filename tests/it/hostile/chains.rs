@@ -244,7 +244,9 @@ fn a_key_may_sign_only_for_its_stages_and_its_time() {
             ),
             (
                 "of another key",
-                format!("version: 1\nkeys:\n  - name: other\n    public_key: |\n{stranger}    may_sign: {all}\n"),
+                format!(
+                    "version: 1\nkeys:\n  - name: other\n    public_key: |\n{stranger}    may_sign: {all}\n"
+                ),
                 "which the trust root does not have",
             ),
         ];

@@ -175,12 +175,7 @@ fn an_invalid_job_document_is_refused_with_the_position_of_the_mistake() {
         65,
         &[folder.path().to_str().unwrap()],
     ));
-    wrong.extend(differences(
-        "nothing",
-        &bakeline(&["run", "nowhere.json"], &[]),
-        66,
-        &["nowhere.json"],
-    ));
+    wrong.extend(differences("nothing", &bakeline(&["run", "nowhere.json"], &[]), 66, &["nowhere.json"]));
     wrong.extend(differences(
         "a device",
         &bakeline(&["run", "/dev/zero"], &[]),
@@ -236,8 +231,7 @@ fn an_invalid_state_file_is_refused() {
     ] {
         fs::write(&rest, token).unwrap();
         let folder = folder.path().to_str().unwrap();
-        let arguments =
-            ["run", "--resume", "--signing-key", &key, "--trust", &trust, "--out", folder];
+        let arguments = ["run", "--resume", "--signing-key", &key, "--trust", &trust, "--out", folder];
         let output = Command::new(env!("CARGO_BIN_EXE_bakeline"))
             .args(arguments)
             .arg(&file)
@@ -339,8 +333,7 @@ fn verify_refuses_an_artifact_that_was_not_signed() {
         ("another pipeline", ["--pipeline", "arn:aws:codepipeline:eu-west-1:1:x"], "from the pipeline"),
         ("another run", ["--run", "x"], "from the run"),
     ] {
-        let base =
-            if more[0] == "--at" { &["verify", "--trust", trust.as_str()][..] } else { &flags[..] };
+        let base = if more[0] == "--at" { &["verify", "--trust", trust.as_str()][..] } else { &flags[..] };
         wrong.extend(differences(name, &bakeline(&[base, &more].concat(), &[&good]), 1, &[says]));
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
@@ -352,7 +345,8 @@ fn verify_refuses_an_invalid_trust_root() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("trust.yaml");
     let artifact = rehearsed().join("2-test.zip");
-    let many = format!("version: 1\nkeys:\n{}", "  - {name: a, public_key: a, may_sign: [bake]}\n".repeat(65));
+    let many =
+        format!("version: 1\nkeys:\n{}", "  - {name: a, public_key: a, may_sign: [bake]}\n".repeat(65));
     let table: &[(&str, Vec<u8>, &str)] = &[
         ("empty", Vec::new(), "trust root"),
         ("not text", vec![0xff; 99], "trust.yaml"),

@@ -7,7 +7,7 @@ use bakeline::worker::claim::{self, Claim};
 use bakeline::worker::{WorkerDeps, run_once};
 use serde_json::{Value, json};
 
-use super::refusal::{Refusal, PendingJob, refusal};
+use super::refusal::{PendingJob, Refusal, refusal};
 use crate::support::{in_virtual_time, repository};
 
 /// The golden tokens of a stage, by file name.
@@ -68,10 +68,8 @@ fn an_invalid_token_is_refused_and_changes_nothing() {
             })
             .collect();
         for other in ["bake", "test", "promote", "cleanup"].into_iter().filter(|other| *other != stage) {
-            let (rests, token) = golden(other)
-                .into_iter()
-                .find(|(rests, _)| rests != "start" && rests != "sealing")
-                .unwrap();
+            let (rests, token) =
+                golden(other).into_iter().find(|(rests, _)| rests != "start" && rests != "sealing").unwrap();
             let token = token.replace("1f0c2d3e-0000-4000-8000-000000000001", &pending.reader);
             cases.push((
                 format!("another stage's, {other} {rests}"),
@@ -86,11 +84,7 @@ fn an_invalid_token_is_refused_and_changes_nothing() {
         let long = with("state", json!("x".repeat(2048)));
         let length = format!("has {} bytes; CodePipeline accepts at most 2048", long.len());
         for (name, token, says) in [
-            (
-                "due at the end of time",
-                unending.to_string(),
-                "belongs to action execution".to_owned(),
-            ),
+            ("due at the end of time", unending.to_string(), "belongs to action execution".to_owned()),
             ("of a later version", with("v", json!(3)), version("3")),
             ("of version 1", with("v", json!(1)), version("1")),
             ("of version 0", with("v", json!(0)), version("0")),

@@ -162,7 +162,14 @@ fn groups_that_are_not_free_are_left_alone() {
     weigh(10, &told, &mut shared.world);
     let mut end = play(&shared, Meanwhile::Nothing);
     let as_it_was = [(90, 8, 0), (10, 0, 0)];
-    check("a share that someone set", &mut end, "indeterminate", "all the weight on one", as_it_was, f64::MAX);
+    check(
+        "a share that someone set",
+        &mut end,
+        "indeterminate",
+        "all the weight on one",
+        as_it_was,
+        f64::MAX,
+    );
 
     let mut used = before(SPEC, "");
     let input = json!({"AutoScalingGroupName": GREEN, "DesiredCapacity": 1});
@@ -174,8 +181,7 @@ fn groups_that_are_not_free_are_left_alone() {
 #[test]
 fn a_stopped_execution_gives_the_traffic_back() {
     let happens: fn(&Moment, &mut World) = |moment, world| {
-        let input =
-            json!({"pipelineName": "web", "pipelineExecutionId": moment.provisioned.execution, "abandon": false});
+        let input = json!({"pipelineName": "web", "pipelineExecutionId": moment.provisioned.execution, "abandon": false});
         ask(moment, world, "codepipeline", "StopPipelineExecution", input);
     };
     let mut end = play(&before(SPEC, ""), Meanwhile::When(shared, happens));
@@ -231,7 +237,8 @@ fn a_good_image_climbs_the_ladder_rung_by_rung() {
 
 #[test]
 fn a_bad_image_falls_from_the_first_rung_and_harms_few() {
-    let mut end = play(&before(&ladder(), "images: {baked: {instance: {error_rate: 0.3}}}\n"), Meanwhile::Nothing);
+    let mut end =
+        play(&before(&ladder(), "images: {baked: {instance: {error_rate: 0.3}}}\n"), Meanwhile::Nothing);
     check("off the ladder", &mut end, "rolled_back", "errors", OLD, 200.0);
     assert_eq!(ascent(&mut end), [1, 0], "1 % of the requests met it, and no more ever did");
 }

@@ -287,7 +287,10 @@ fn without_numbers_nothing_passes() {
     let few = before(SPEC, "traffic: {requests_per_minute: 60}\n");
     let end = play(&few, Meanwhile::Nothing);
     check("too few requests", end, &rolled_back("INCONCLUSIVE", Some("inconclusive"), 100.0));
-    let wait = variant(&[("      timeout: 1h\n      min_requests", "      timeout: 1h\n      on_inconclusive: { wait: {} }\n      min_requests")]);
+    let wait = variant(&[(
+        "      timeout: 1h\n      min_requests",
+        "      timeout: 1h\n      on_inconclusive: { wait: {} }\n      min_requests",
+    )]);
     // At this rate the requests come together, later than the rollback would have.
     let end = play(&before(&wait, "traffic: {requests_per_minute: 60}\n"), Meanwhile::Nothing);
     assert!(end.minutes > 60, "{}", end.minutes);

@@ -70,9 +70,7 @@ fn check(story: &str, end: &mut End, outcome: &str, reason: &str, expected: &[(u
     let recorded: Vec<(u64, u64)> = list(&record, "waves")
         .iter()
         .flat_map(|wave| list(wave, "groups"))
-        .map(|group| {
-            (group["units"]["total"].as_u64().unwrap(), group["units"]["updated"].as_u64().unwrap())
-        })
+        .map(|group| (group["units"]["total"].as_u64().unwrap(), group["units"]["updated"].as_u64().unwrap()))
         .collect();
     let found: Vec<(u64, u64)> =
         expected[1..].iter().map(|(old, new)| ((old + new) as u64, *new as u64)).collect();

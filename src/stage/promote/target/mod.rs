@@ -5,6 +5,6 @@ mod contract;
 mod deployment;
 
 pub use contract::{
-    Abandon, Advance, Begin, Description, Due, Ended, Hold, DeploymentTarget, ReadBack, Rollback, Version,
+    Abandon, Advance, Begin, DeploymentTarget, Description, Due, Ended, Hold, ReadBack, Rollback, Version,
 };
 pub use deployment::Deployment;

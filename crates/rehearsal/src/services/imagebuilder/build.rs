@@ -162,8 +162,8 @@ pub(super) fn enter(world: &mut World, at: Time, arn: &str, phase: Phase) {
         Outcome::Hangs if phase == Phase::Building => None,
         _ => phase.next(image.runs_tests()).map(|next| (takes, BuildEvent::Enter(next))),
     };
-    if let Some((after, build_event)) = next {
-        schedule(world, at + after, arn, build_event);
+    if let Some((after, what)) = next {
+        schedule(world, at + after, arn, what);
     }
     match phase {
         Phase::Distributing if is_container => containers::push(world, at, arn),
@@ -184,9 +184,9 @@ fn failing_phase(fault: &ComponentFault, tests: bool) -> Phase {
     if fault.phase == "test" && tests { Phase::Testing } else { Phase::Building }
 }
 
-pub(super) fn schedule(world: &mut World, at: Time, arn: &str, build_event: BuildEvent) {
+pub(super) fn schedule(world: &mut World, at: Time, arn: &str, what: BuildEvent) {
     let Some(attempt) = world.imagebuilder.images.get(arn).map(|image| image.attempt) else { return };
-    let event = Event { image: arn.to_owned(), attempt, build_event };
+    let event = Event { image: arn.to_owned(), attempt, what };
     world.schedule.add(at, world::Event::ImageBuilder(event));
 }
 

@@ -158,7 +158,7 @@ pub struct State {
 pub struct Event {
     image: String,
     attempt: u32,
-    build_event: BuildEvent,
+    what: BuildEvent,
 }
 
 #[derive(Clone, Debug)]
@@ -238,7 +238,7 @@ pub fn on_event(world: &mut World, at: Time, event: Event) {
     if image.attempt != event.attempt || image.phase.is_terminal() {
         return;
     }
-    match event.build_event {
+    match event.what {
         BuildEvent::Enter(phase) => build::enter(world, at, &event.image, phase),
         BuildEvent::Fail => build::fail(world, at, &event.image),
         BuildEvent::Cancel => build::cancelled(world, at, &event.image),

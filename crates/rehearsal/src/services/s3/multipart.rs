@@ -147,7 +147,7 @@ fn chosen<'u>(upload: &'u Upload, named: &[CompletedPart]) -> S3Result<Vec<&'u P
     Ok(parts)
 }
 
-/// The digest in a part's ETag.
+/// The digest in a part's `ETag`.
 fn digest_of(etag: &str) -> Vec<u8> {
     let pair = |at: usize| etag.get(at..at + 2).and_then(|pair| u8::from_str_radix(pair, 16).ok());
     (0..etag.len()).step_by(2).filter_map(pair).collect()

@@ -29,8 +29,9 @@ fn play(settings: &Settings, finding: impl Fn(u64) -> Finding) -> Vec<(Phase, De
     stops.push((clock, RefreshProgress::Soaking));
     clock += timing.bake_time();
     stops.push((clock, RefreshProgress::Ended));
-    let at =
-        |now: u64| stops.iter().rev().find(|(from, _)| *from <= now).map_or(RefreshProgress::To(0), |(_, p)| *p);
+    let at = |now: u64| {
+        stops.iter().rev().find(|(from, _)| *from <= now).map_or(RefreshProgress::To(0), |(_, p)| *p)
+    };
     let left = |now: u64| stops.iter().find(|(from, _)| *from > now).map_or(0, |(from, _)| from - now);
     let stamp = |now: u64| Timestamp(i64::try_from(now).unwrap());
     let (mut decided, mut now, mut watch) = (Vec::new(), 0, CheckpointWatch::begin(Timestamp(0)));
@@ -73,7 +74,8 @@ fn an_unknown_state_rolls_back_before_aws_continues() {
 #[test]
 fn a_refresh_that_continued_while_no_worker_ran_is_judged_at_once() {
     let settings = settings();
-    let seen = CheckpointWatch::begin(Timestamp(0)).advance(&settings, RefreshProgress::To(25), Timestamp(30));
+    let seen =
+        CheckpointWatch::begin(Timestamp(0)).advance(&settings, RefreshProgress::To(25), Timestamp(30));
     assert_eq!(seen.phase, Phase::Step(0));
     let late = seen.advance(&settings, RefreshProgress::To(50), Timestamp(90));
     assert_eq!(late.phase, Phase::Step(0), "it does not pass a hold that was not judged");
@@ -85,7 +87,8 @@ fn a_refresh_that_continued_while_no_worker_ran_is_judged_at_once() {
 #[test]
 fn after_an_outage_only_new_datapoints_count() {
     let settings = settings();
-    let watch = CheckpointWatch::begin(Timestamp(0)).advance(&settings, RefreshProgress::To(25), Timestamp(9_000));
+    let watch =
+        CheckpointWatch::begin(Timestamp(0)).advance(&settings, RefreshProgress::To(25), Timestamp(9_000));
     assert_eq!(watch.seen, Timestamp(9_000), "datapoints from before the hold do not count");
     assert_eq!(watch.due(&settings, RefreshProgress::To(25), Timestamp(9_000)), Due::Last);
 }
