@@ -30,7 +30,7 @@ const MARGIN: i64 = 15 * 60;
 pub struct Environment {
     /// The name that a release spec uses: 1 to 32 of a-z, 0-9 and -.
     pub name: String,
-    /// The role's ARN, such as arn:aws:iam::123456789012:role/bakeline/production.
+    /// The role's ARN, such as `arn:aws:iam::123456789012:role/bakeline/production`.
     pub role: String,
     /// The external id that the role's trust policy requires.
     #[serde(default)]

@@ -69,10 +69,13 @@ impl Class {
             (_, _, Some(Self::Throttled)) | (429, ..) | (_, Some(ErrorKind::ThrottlingError), _) => {
                 Self::Throttled
             }
-            (500.., ..) | (_, Some(ErrorKind::TransientError | ErrorKind::ServerError), _) => Self::Transient,
-            (_, _, Some(class)) => class,
+            (..500, retry, Some(class))
+                if !matches!(retry, Some(ErrorKind::TransientError | ErrorKind::ServerError)) =>
+            {
+                class
+            }
             // A response without an error code is not from the service.
-            (_, _, None) => Self::Transient,
+            _ => Self::Transient,
         }
     }
 

@@ -26,7 +26,7 @@ pub struct Args {
     /// The pipeline's name
     #[arg(long, value_name = "NAME")]
     pipeline: String,
-    /// The worker's journal, if it is in S3: s3://BUCKET/PREFIX
+    /// The worker's journal, if it is in S3: `s3://BUCKET/PREFIX`
     #[arg(long, value_name = "PLACE", env = "BAKELINE_JOURNAL")]
     journal: Option<String>,
     #[command(flatten)]

@@ -40,7 +40,7 @@ fn sdk_config(clock: &Clock) -> ConfigLoader {
 /// Arguments of every command that acts in AWS.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Identity {
-    /// The environments that releases may name, with their roles: file:PATH or ssm:NAME
+    /// The environments that releases may name, with their roles: `file:PATH` or `ssm:NAME`
     #[arg(long, value_name = "SOURCE", env = "BAKELINE_ENVIRONMENTS")]
     environments: Option<ConfigSource>,
     /// Live in the virtual time that `bakeline serve-aws` prints
@@ -51,10 +51,10 @@ pub struct Identity {
 /// Arguments of every command that signs statements and verifies them.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Keys {
-    /// The key that signs: kms:KEY, secretsmanager:ARN or file:PATH
+    /// The key that signs: `kms:KEY`, `secretsmanager:ARN` or `file:PATH`
     #[arg(long, value_name = "KEY", env = "BAKELINE_SIGNING_KEY")]
     signing_key: Option<String>,
-    /// The trust root, the public keys that are trusted: file:PATH or ssm:NAME
+    /// The trust root, the public keys that are trusted: `file:PATH` or `ssm:NAME`
     #[arg(long, value_name = "SOURCE", env = "BAKELINE_TRUST")]
     trust: Option<ConfigSource>,
 }
@@ -110,14 +110,13 @@ impl Keys {
     /// # Errors
     /// One of them is missing or cannot be used.
     pub async fn authority(&self, aws: &Aws) -> Result<Authority, CliError> {
-        let trust = self
-            .trust_root(aws)
-            .await?
-            .ok_or_else(|| CliError::usage("no trust root was given", "add --trust file:PATH or ssm:NAME"))?;
+        let trust = self.trust_root(aws).await?.ok_or_else(|| {
+            CliError::usage("no trust root was given", "add --trust `file:PATH` or `ssm:NAME`")
+        })?;
         let source = self.key_source()?.ok_or_else(|| {
             CliError::usage(
                 "no signing key was given",
-                "add --signing-key kms:KEY, secretsmanager:ARN or file:PATH",
+                "add --signing-key `kms:KEY`, `secretsmanager:ARN` or `file:PATH`",
             )
         })?;
         let signer = source.open(&aws.kms, &aws.secretsmanager).await.map_err(|error| {

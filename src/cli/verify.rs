@@ -34,7 +34,7 @@ use crate::stage::store::Files;
 pub struct Args {
     /// An artifact, or a folder with the artifacts of one release
     path: PathBuf,
-    /// The trust root, the public keys that are trusted: file:PATH or ssm:NAME
+    /// The trust root, the public keys that are trusted: `file:PATH` or `ssm:NAME`
     #[arg(long, value_name = "SOURCE", env = "BAKELINE_TRUST")]
     trust: ConfigSource,
     /// Verify as of this moment (RFC 3339) instead of now
@@ -57,7 +57,7 @@ pub struct Args {
     /// Write a SLSA verification summary of the release to this file
     #[arg(long, value_name = "FILE")]
     summary: Option<PathBuf>,
-    /// The key that signs the summary: kms:KEY, secretsmanager:ARN or file:PATH. Without one, the summary is not signed
+    /// The key that signs the summary: `kms:KEY`, `secretsmanager:ARN` or `file:PATH`. Without one, the summary is not signed
     #[arg(long, value_name = "KEY", requires = "summary", verbatim_doc_comment)]
     signing_key: Option<String>,
     /// Live in the virtual time that `bakeline serve-aws` prints

@@ -279,7 +279,7 @@ fn telemetry(outcomes: &Outcomes, format: Format) -> Telemetry {
 /// Writes a JUnit report with one case for each ended action.
 fn write_junit(folder: &Path, outcomes: &Outcomes) -> Result<(), CliError> {
     let outcomes = outcomes.lock().unwrap_or_else(PoisonError::into_inner);
-    let cases: Vec<Case> = outcomes.iter().map(|ended| ended.case()).collect();
+    let cases: Vec<Case> = outcomes.iter().map(EndedAction::case).collect();
     let path = folder.join("actions.xml");
     std::fs::create_dir_all(folder)
         .and_then(|()| std::fs::write(&path, junit::report("bakeline", &cases)))

@@ -2,10 +2,7 @@
 //!
 //! A reader ignores the other algorithms of a set, so a later version may add one.
 
-use std::collections::BTreeMap;
-
-use serde::de::Error as _;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
 use crate::digest::Sha256;
 
@@ -24,8 +21,11 @@ struct File {
 
 /// For `#[serde(with)]` of an optional digest.
 pub(super) mod option {
-    use super::*;
+    use serde::{Deserialize as _, Deserializer, Serialize as _, Serializer};
 
+    use super::{DigestSet, Sha256};
+
+    #[allow(clippy::ref_option, reason = "the signature that serde calls")]
     pub fn serialize<S: Serializer>(digest: &Option<Sha256>, serializer: S) -> Result<S::Ok, S::Error> {
         digest.map(|sha256| DigestSet { sha256 }).serialize(serializer)
     }
@@ -37,7 +37,12 @@ pub(super) mod option {
 
 /// For `#[serde(with)]` of files by name: a list of `name` and `digest`, in the order of the names.
 pub(super) mod files {
-    use super::*;
+    use std::collections::BTreeMap;
+
+    use serde::de::Error as _;
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    use super::{DigestSet, File, Sha256};
 
     pub fn serialize<S: Serializer>(
         files: &BTreeMap<String, Sha256>,

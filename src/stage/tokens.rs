@@ -29,13 +29,13 @@ pub fn golden<M: Machine>(stage: &str, states: &[(&str, M)]) {
     for file in std::fs::read_dir(&folder).unwrap() {
         let path = file.unwrap().path();
         let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
-        let raw = std::fs::read_to_string(&path).unwrap();
-        let raw = raw.trim_end();
-        let read = Token::<M>::decode(raw, EXECUTION);
-        let token = read.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-        let state = states.iter().find(|(known, _)| *known == name).map(|(_, state)| state);
-        assert_eq!(Some(&token.state), state, "{name}");
-        assert_eq!(token.encode().unwrap(), raw, "{name}");
+        let text = std::fs::read_to_string(&path).unwrap();
+        let encoded = text.trim_end();
+        let token = Token::<M>::decode(encoded, EXECUTION);
+        let token = token.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let expected_state = states.iter().find(|(known, _)| *known == name).map(|(_, state)| state);
+        assert_eq!(Some(&token.state), expected_state, "{name}");
+        assert_eq!(token.encode().unwrap(), encoded, "{name}");
         found.insert(name);
     }
     assert_eq!(found, expected);

@@ -74,7 +74,8 @@ where
         if let Some(message) = members.0.remove("message") {
             line.insert("message".into(), message);
         }
-        for span in context.event_scope().into_iter().flat_map(|scope| scope.from_root()) {
+        for span in context.event_scope().into_iter().flat_map(tracing_subscriber::registry::Scope::from_root)
+        {
             let extensions = span.extensions();
             let fields = extensions.get::<FormattedFields<N>>().map_or("", |formatted| &formatted.fields);
             // A field formatter other than `JsonFields` writes no JSON: its fields are left out.

@@ -268,6 +268,10 @@ fn a_component_created_by_hand_under_our_name_is_refused() {
 fn a_missing_document_is_reported_before_anything_is_created() {
     let baked = bake(&release(&[("image/web.yaml", "image/gone.yaml")], GOOD));
     assert_eq!(baked.status, ActionStatus::Failed);
-    assert!(baked.why.contains("has no file `image/gone.yaml`, a component document that the spec names"), "{}", baked.why);
+    assert!(
+        baked.why.contains("has no file `image/gone.yaml`, a component document that the spec names"),
+        "{}",
+        baked.why
+    );
     assert_eq!(baked.calls("CreateComponent").len(), 0);
 }

@@ -128,7 +128,7 @@ pub fn one_job(
         let cloud = Cloud::new(world, Timeline::tokio(EPOCH));
         let clock = virtual_clock();
         let telemetry = Telemetry::with_observer(|now, label, event| {
-            crate::cli::job_output::print_progress(now, label.stage.name(), event)
+            crate::cli::job_output::print_progress(now, label.stage.name(), event);
         });
         let mut deps = fixtures::worker_deps(
             &cloud,

@@ -184,7 +184,7 @@ fn home(spec: &ReleaseSpec) -> (String, String) {
 fn dimension(spec: &ReleaseSpec, name: &str) -> Option<String> {
     let analysis = &spec.promote.as_ref()?.analysis;
     let limits = analysis.limits.iter().flat_map(|limit| limit.cloudwatch.dimension_values());
-    let judged = analysis.judge.iter().flat_map(|judge| judge.side_metrics());
+    let judged = analysis.judge.iter().flat_map(crate::spec::promote::judge::Judge::side_metrics);
     let mut all = limits.chain(judged.flat_map(|metric| &metric.dimensions));
     // A value with a placeholder is not the name of one load balancer.
     all.find_map(|(key, value)| (key == name && !value.contains('$')).then(|| value.clone()))

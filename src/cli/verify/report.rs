@@ -53,7 +53,7 @@ struct Artifact {
 struct Image {
     /// The ARN of a machine image, or the reference of a container image.
     uri: String,
-    /// What the digests of the subject bind: identity, content or content_of_another_copy; bytes of a container image.
+    /// What the digests of the subject bind: `identity`, `content` or `content_of_another_copy`; bytes of a container image.
     binds: String,
     /// SHA-256 of the content: of the volumes or of the manifest.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -172,6 +172,7 @@ impl Report {
 }
 
 /// How a stage ended, by its predicate.
+#[must_use]
 pub fn result(stage: Stage, predicate: &Value) -> String {
     let text =
         |member: &str| predicate.get(member).and_then(Value::as_str).unwrap_or("unknown").to_lowercase();

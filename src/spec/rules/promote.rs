@@ -213,13 +213,13 @@ impl Rules<'_> {
         let names = analysis.limits.iter().map(|limit| limit.name.clone());
         self.unique("/promote/analysis/limits", "/name", "limit", names);
         for (index, limit) in analysis.limits.iter().enumerate() {
-            let time = self.hold_of(way);
+            let time = Self::hold_of(way);
             self.limit(&format!("/promote/analysis/limits/{index}"), limit, (&time, way.shortest), &[]);
         }
     }
 
     /// The key that sets the holds of a way.
-    pub(super) fn hold_of(&self, way: &Way) -> String {
+    pub(super) fn hold_of(way: &Way) -> String {
         format!("promote.{}.hold", way.key)
     }
 }

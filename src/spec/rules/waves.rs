@@ -96,7 +96,7 @@ impl Rules<'_> {
         let limits = limits.map(Vec::as_slice).unwrap_or_default();
         self.unique(&list, "/name", "limit", limits.iter().map(|limit| limit.name.clone()));
         for (index, limit) in limits.iter().enumerate() {
-            let time = self.hold_of(way);
+            let time = Self::hold_of(way);
             self.limit(&format!("{list}/{index}"), limit, (&time, way.shortest), &[]);
         }
     }

@@ -68,6 +68,7 @@ impl BuildFrom {
     }
 
     /// The ARN of the image pipeline, or of the recipe's infrastructure configuration.
+    #[must_use]
     pub fn arn(&self) -> &str {
         match self {
             Self::ImagePipeline(arn) => arn,
@@ -76,6 +77,7 @@ impl BuildFrom {
     }
 
     /// Whether other releases may use the same build.
+    #[must_use]
     pub fn is_shared(&self) -> bool {
         matches!(self, Self::Recipe(plan) if plan.is_shared())
     }

@@ -12,7 +12,7 @@ use sha2::Digest as _;
 
 use crate::digest::Sha256;
 
-/// The name of the digest in a DigestSet. Every chain starts with the hash of this name.
+/// The name of the digest in a `DigestSet`. Every chain starts with the hash of this name.
 pub const ALGORITHM: &str = crate::evidence::image::CONTENT_DIGEST;
 
 /// Bytes in a block.

@@ -1,6 +1,7 @@
 //! What a promotion works from: read anew in every slice, never carried in the token.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use super::settings::{Settings, WaveSettings};
 use super::subject::Subject;
@@ -49,10 +50,10 @@ impl Inputs {
         let mut regions = BTreeMap::new();
         for wave in &settings.waves {
             let key = (wave.environment.clone(), wave.region.clone());
-            if !regions.contains_key(&key) {
+            if let Entry::Vacant(entry) = regions.entry(key) {
                 let aws = clients_of(wave, cx).await?;
                 let image = release.image_in(aws.region())?.clone();
-                regions.insert(key, RegionContext { aws, image });
+                entry.insert(RegionContext { aws, image });
             }
         }
         Ok(Self { release, settings, subject, at, home, regions })

@@ -33,7 +33,7 @@ pub struct BucketJournal {
     /// `PREFIX/v1/workers/`.
     prefix: String,
     worker: String,
-    /// The ETag of the lease that this worker wrote last.
+    /// The `ETag` of the lease that this worker wrote last.
     lease: Mutex<Option<String>>,
     closed: AtomicBool,
 }
@@ -50,7 +50,7 @@ struct Lease {
 
 /// The result of a conditional write.
 enum Written {
-    /// The new ETag.
+    /// The new `ETag`.
     Done(String),
     /// Another worker wrote first.
     Conflict,
@@ -94,7 +94,7 @@ impl BucketJournal {
         move |error| AwsError::new(call, thing, error)
     }
 
-    /// Writes an object if it does not exist (`etag` is `None`) or if it still has this ETag.
+    /// Writes an object if it does not exist (`etag` is `None`) or if it still has this `ETag`.
     async fn write(&self, key: &str, body: Vec<u8>, etag: Option<&str>) -> Result<Written, JournalError> {
         let put = self.s3.put_object().bucket(&self.bucket).key(key).body(ByteStream::from(body));
         let put = match etag {
@@ -165,7 +165,7 @@ impl BucketJournal {
         Ok(workers)
     }
 
-    /// The lease of a worker and its ETag; `None` if there is no lease or its body was cut off.
+    /// The lease of a worker and its `ETag`; `None` if there is no lease or its body was cut off.
     async fn lease_of(&self, worker: &str) -> Result<Option<(Lease, String)>, JournalError> {
         let key = self.lease_key(worker);
         let got = self.s3.get_object().bucket(&self.bucket).key(&key).send().await;

@@ -43,18 +43,21 @@ pub struct AnalysisInput<'a> {
 }
 
 /// The windows since a moment that `CloudWatch` had time to complete.
+#[must_use]
 pub fn settled(judge: &Judge, since: Timestamp, now: Timestamp) -> Period {
     let until = Timestamp(now.0 - i64::from(judge.evaluation_delay.as_secs()));
     Period::between(judge, since, until)
 }
 
 /// The start of the next window. Windows begin at full minutes, as the periods of `CloudWatch` do.
+#[must_use]
 pub fn first_window(judge: &Judge, now: Timestamp) -> Timestamp {
     let window = i64::from(judge.window.as_secs()).max(1);
     Timestamp((now.0.div_euclid(window) + 1) * window)
 }
 
 /// The time until the next window begins: then another one may be complete.
+#[must_use]
 pub fn next_window(judge: &Judge, now: Timestamp) -> Duration {
     Duration::from_secs(first_window(judge, now).since(now).as_secs().max(1))
 }

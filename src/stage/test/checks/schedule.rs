@@ -59,16 +59,15 @@ pub fn next(checks: &[Check], sent: &[SentCheck]) -> NextStep {
         .any(|(check, state)| check.reboot.is_some() && matches!(state, CheckState::Running(_)));
     if !rebooting {
         let retry = states.iter().position(|state| matches!(state, CheckState::Retry));
-        if let Some((check, sent)) = retry.and_then(|check| Some((check, sent.get(check)?))) {
-            return NextStep::Send { check, attempt: sent.attempts };
+        if let Some((check, attempt)) = retry.and_then(|check| Some((check, sent.get(check)?.attempts))) {
+            return NextStep::Send { check, attempt };
         }
-        let ready = checks.get(states.len()).is_some_and(|check| is_ready(check, checks, &states));
-        if ready {
+        if checks.get(states.len()).is_some_and(|next| is_ready(next, checks, &states)) {
             return NextStep::Send { check: states.len(), attempt: 0 };
         }
     }
-    let waiting = states.into_iter().enumerate().find_map(|(check, state)| match state {
-        CheckState::Running(status) => Some(NextStep::Wait { check, status }),
+    let waiting = states.into_iter().enumerate().find_map(|(check, known)| match known {
+        CheckState::Running(reported) => Some(NextStep::Wait { check, status: reported }),
         CheckState::Overdue | CheckState::Retry | CheckState::Ended { .. } => None,
     });
     waiting.unwrap_or(NextStep::Stop { abandoned: false })

@@ -39,12 +39,11 @@ pub async fn run_checks(
                 return Err(InstanceError::NoCheck { index }.into());
             };
             let comment = command::comment(cx, index, attempt);
-            let id = match command::find(&listed, &comment) {
-                Some(found) => found,
-                None => {
-                    let output = inputs.test.output.as_ref();
-                    command::send(cx, &instance, &comment, check, document, output).await?
-                }
+            let id = if let Some(found) = command::find(&listed, &comment) {
+                found
+            } else {
+                let output = inputs.test.output.as_ref();
+                command::send(cx, &instance, &comment, check, document, output).await?
             };
             match commands.get_mut(index) {
                 Some(command) => *command = id,

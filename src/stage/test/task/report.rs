@@ -17,7 +17,7 @@ pub fn results(test: &Test, task: &Task, findings: &TaskFindings) -> Vec<CheckRe
 
 fn task_result(test: &Test, task: &Task, findings: &TaskFindings) -> CheckResult {
     let seconds = findings.start_seconds;
-    let text = match (&findings.failure, task.expect_exit_code, &task.health_check) {
+    let description = match (&findings.failure, task.expect_exit_code, &task.health_check) {
         (Some(failure), ..) => failure.clone(),
         (None, Some(code), _) => format!("it exited with code {code} after {seconds} s"),
         (None, None, Some(_)) => format!("it was healthy after {seconds} s"),
@@ -29,7 +29,7 @@ fn task_result(test: &Test, task: &Task, findings: &TaskFindings) -> CheckResult
         outcome: findings.failure.clone().map_or(CheckOutcome::Passed, CheckOutcome::Failed),
         limit: test.start_timeout.as_duration(),
         attempts: 1,
-        invocation: Some(invocation(findings.failure.is_none(), &text, seconds)),
+        invocation: Some(invocation(findings.failure.is_none(), &description, seconds)),
     }
 }
 

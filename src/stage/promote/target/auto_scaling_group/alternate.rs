@@ -226,7 +226,7 @@ mod tests {
         assert!(free.checks().iter().all(|check| check.holds));
         let spoilt: [(&str, Spoil); 4] = [
             ("another launch template", |t| {
-                t.groups[1].as_mut().unwrap().launch_source = LaunchSource::Mixed
+                t.groups[1].as_mut().unwrap().launch_source = LaunchSource::Mixed;
             }),
             ("4 desired", |t| t.groups[1].as_mut().unwrap().desired = 4),
             ("Delete in progress", |t| {

@@ -51,7 +51,7 @@ pub async fn step(
         }
     }
     let polls = if done > progress.done { 0 } else { progress.polls.saturating_add(1) };
-    let mut progress = TakeBack { polls, done, ..progress };
+    let mut progress = TakeBack { done, polls, ..progress };
     if progress.polls >= MAX_POLLS * 3 {
         // The first one in order keeps all others waiting: it is skipped, and the read-back shows it.
         progress = TakeBack { done: progress.done + 1, polls: 0, ..progress };

@@ -27,12 +27,11 @@ pub async fn advance<D>(
     let new = inputs.subject.machine_image()?.image_id.as_str();
     let token = cx.key().client_token(FIRST);
     let found = launch_templates::ours(&cx.aws, &plan.template, &token, new).await?;
-    let to = match found {
-        Some((to, _)) => to,
-        None => {
-            let mark = Mark { token: token.into(), from: plan.from, old: plan.old.clone() };
-            create(&cx.aws, &plan.template, &mark, new).await?
-        }
+    let to = if let Some((to, _)) = found {
+        to
+    } else {
+        let mark = Mark { token: token.into(), from: plan.from, old: plan.old.clone() };
+        create(&cx.aws, &plan.template, &mark, new).await?
     };
     let summary = format!("version {to} of {} is created; production is unchanged", plan.template);
     let progress = Progress { percent: 1, summary, external_id: None };

@@ -80,8 +80,8 @@ impl Waves {
         match next_group(&progress, wave) {
             Some(name) => {
                 let settings = inputs.settings.of_wave(wave, name);
-                let begun = u16::from(begin(&settings, region, cx).await?);
-                let progress = WaveProgress { begun: progress.begun + begun, ..progress };
+                let started = u16::from(begin(&settings, region, cx).await?);
+                let progress = WaveProgress { begun: progress.begun + started, ..progress };
                 Ok(Advance::Next(Self::Following { rollout, progress }))
             }
             None => poll(rollout, progress, (wave, region), inputs, (began, cx.now())).await,

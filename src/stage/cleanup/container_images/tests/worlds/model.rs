@@ -206,7 +206,7 @@ impl World {
             );
             let arn = format!("arn:aws:ecs:{REGION}:{ACCOUNT}:task-definition/web:{number}");
             let mut text = |kind: ResourceKind, text: String| {
-                listings.texts.push((Resource::new(kind, number.to_string()), text))
+                listings.texts.push((Resource::new(kind, number.to_string()), text));
             };
             match using.by {
                 Reference::TaskDefinition | Reference::DefinitionByDigest => {
@@ -232,7 +232,7 @@ impl World {
                 }
                 Reference::Parameter => text(ResourceKind::Parameter, tagged),
                 Reference::ParameterDocument => {
-                    text(ResourceKind::Parameter, format!(r#"{{"image":"{tagged}"}}"#))
+                    text(ResourceKind::Parameter, format!(r#"{{"image":"{tagged}"}}"#));
                 }
                 Reference::ParameterOfTag => {
                     text(ResourceKind::Parameter, using.tag.clone().unwrap_or_else(|| using.digest.clone()));

@@ -397,8 +397,8 @@ impl World {
             }
             let user = self.images.values().find(|image| image.snapshots.contains(snapshot));
             assert!(user.is_none(), "{snapshot} was deleted and {user:?} uses it");
-            let uses: Vec<_> = self.snapshot_uses.iter().filter(|(_, used)| used == snapshot).collect();
-            assert!(uses.is_empty(), "{snapshot} was deleted and {uses:?} reference it");
+            let references: Vec<_> = self.snapshot_uses.iter().filter(|(_, used)| used == snapshot).collect();
+            assert!(references.is_empty(), "{snapshot} was deleted and {references:?} reference it");
             self.snapshots.remove(snapshot);
         }
     }
