@@ -64,7 +64,7 @@ fn parameter() -> Target {
             ask(moment, world, "ssm", "PutParameter", input);
         },
         versions: parameter_versions,
-        cases: 400,
+        cases: 120,
     }
 }
 

@@ -179,6 +179,9 @@ struct End {
     steps: u32,
 }
 
+/// A promotion that has not ended after this time never does.
+const LONGEST: Duration = Duration::from_hours(96);
+
 fn called(cloud: &Cloud) -> usize {
     cloud.with_transcript(|transcript| transcript.records().len())
 }
@@ -190,6 +193,7 @@ fn run<D: DeploymentTarget + 'static>(target: &Target, mode: Mode, meanwhile: Me
         clock.sleep(Duration::from_secs(5)).await;
         let journal = Arc::new(Journal::in_memory());
         let first = called(&cloud);
+        let began = clock.now();
         let (mut plan, mut happens) = (None, None);
         match meanwhile {
             Meanwhile::Nothing => {}
@@ -214,7 +218,15 @@ fn run<D: DeploymentTarget + 'static>(target: &Target, mode: Mode, meanwhile: Me
                 }
             };
             tokio::select! {
-                ended = service => { ended.unwrap(); break }
+                ended = service => {
+                    ended.unwrap();
+                    let status = cloud.with_world(|world| moment.action(world, Stage::Promote));
+                    // CodePipeline offers a job again whose poll was lost; the project that drains it starts again, too.
+                    if status != Some(ActionStatus::InProgress) || clock.now().since(began) > LONGEST {
+                        break;
+                    }
+                    clock.sleep(Duration::from_mins(1)).await;
+                }
                 _ = kills.changed() => {}
                 () = under_way => match happens.take() {
                     Some((_, true)) => clock.sleep(Duration::from_hours(48)).await,
