@@ -143,9 +143,9 @@ fn leftovers_are_removable_once_their_run_has_ended() {
                 Stage::Bake => {
                     let call = deps.aws.imagebuilder.list_image_build_versions().send().await.unwrap();
                     let images = call.image_summary_list.unwrap();
-                    let states: Vec<_> =
+                    let statuses: Vec<_> =
                         images.into_iter().map(|image| image.state.unwrap().status.unwrap()).collect();
-                    assert_eq!(states, [ImageStatus::Cancelled]);
+                    assert_eq!(statuses, [ImageStatus::Cancelled]);
                 }
                 Stage::Test => assert_eq!(test_instances(&deps).await, ["terminated"]),
                 Stage::Promote | Stage::Cleanup => {

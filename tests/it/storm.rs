@@ -148,8 +148,8 @@ fn many_releases_survive_kills_and_faults() {
     let pipelines = setting("BAKELINE_TEST_STORM", 4);
     let seed = u64::try_from(setting("BAKELINE_TEST_STORM_SEED", 7)).unwrap();
     // More work needs slower time: a hold without an observation is rolled back.
-    let speed = setting("BAKELINE_TEST_STORM_SPEED", if pipelines > 10 { 7 } else { 90 });
-    println!("{pipelines} pipelines, {WORKERS} workers, seed {seed}, {speed} virtual seconds a second");
+    let time_speed = setting("BAKELINE_TEST_STORM_SPEED", if pipelines > 10 { 7 } else { 90 });
+    println!("{pipelines} pipelines, {WORKERS} workers, seed {seed}, {time_speed} virtual seconds a second");
     let releases: Vec<PathBuf> = (0..pipelines).map(|number| release(folder.path(), number)).collect();
     let scenario = folder.path().join("storm.yaml");
     std::fs::write(
@@ -161,7 +161,7 @@ fn many_releases_survive_kills_and_faults() {
     )
     .unwrap();
     let aws = Listening::with(folder.path(), |command| {
-        command.arg(&releases[0]).arg("--scenario").arg(&scenario).arg("--speed").arg(speed.to_string());
+        command.arg(&releases[0]).arg("--scenario").arg(&scenario).arg("--speed").arg(time_speed.to_string());
         for spec in &releases[1..] {
             command.arg(spec);
         }

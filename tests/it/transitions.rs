@@ -52,9 +52,9 @@ struct Fields {
 impl Visit for Fields {
     fn record_str(&mut self, field: &Field, value: &str) {
         match field.name() {
-            "machine" => self.machine = value.to_owned(),
-            "from" => self.from = value.to_owned(),
-            "to" => self.to = value.to_owned(),
+            "machine" => value.clone_into(&mut self.machine),
+            "from" => value.clone_into(&mut self.from),
+            "to" => value.clone_into(&mut self.to),
             _ => {}
         }
     }

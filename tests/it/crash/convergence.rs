@@ -71,7 +71,7 @@ fn anonymous(value: Value, names: &mut BTreeMap<String, usize>) -> Value {
                 if word.len() >= 8 && word.chars().all(|c| c.is_ascii_hexdigit()) {
                     let next = names.len();
                     let place = *names.entry(word.to_owned()).or_insert(next);
-                    shown.push_str(&format!("#{place}{}", &part[word.len()..]));
+                    shown.extend(["#", &place.to_string(), &part[word.len()..]]);
                 } else {
                     shown.push_str(part);
                 }

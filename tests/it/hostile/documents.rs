@@ -302,7 +302,7 @@ fn verify_refuses_an_artifact_that_was_not_signed() {
         fs::write(&file, bytes).unwrap();
         let shown = file.to_str().unwrap();
         // 1: the archive can be read, and is not what a stage wrote.
-        let readable = ["packed by another tool", "a changed file", "without statements"].contains(&name);
+        let readable = ["packed by another tool", "a changed file", "without statements"].contains(name);
         let code = if readable { 1 } else { 65 };
         wrong.extend(differences(name, &bakeline(&flags, &[&file]), code, &[shown, says]));
     }

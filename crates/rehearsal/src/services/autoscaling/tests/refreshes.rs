@@ -112,7 +112,7 @@ fn an_alarm_rolls_the_refresh_back_to_the_old_version() {
         let now = aws.refresh();
         let next = now["PercentageComplete"].as_u64().unwrap();
         assert!(next <= percent, "{next} after {percent}: it falls back towards 0");
-        assert!(aws.serving() >= 6, "the way back keeps the floor too");
+        assert!(aws.serving() >= 6, "a rollback keeps the minimum of healthy instances, too");
         percent = next;
         now["Status"] == "RollbackSuccessful"
     });
