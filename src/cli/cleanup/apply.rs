@@ -52,6 +52,10 @@ struct ImageResult {
     code: Option<String>,
 }
 
+/// What is said of an image that no step was made for.
+const NOT_FOUND: &str = "does not exist any more";
+const IN_USE: &str = "is in use by now and was left";
+
 pub async fn main(args: Args, output: Output) -> Result<(), CliError> {
     let file = args.plan.display().to_string();
     let bytes = crate::cli::read_input(&args.plan, dsse::MAX_ENVELOPE_BYTES, "cleanup plan")?;
@@ -171,33 +175,20 @@ fn report(output: Output, image: &str, applied: &Applied) -> Result<(), CliError
         snapshots.iter().map(|snapshot| snapshot.id.clone()).collect()
     };
     let mut line = ImageResult { image: image.to_owned(), ..ImageResult::default() };
-    let text = match applied {
-        Applied::Quarantined => {
-            line.result = "quarantined";
-            "disabled and in quarantine".to_owned()
-        }
-        Applied::Restored => {
-            line.result = "restored";
-            "restored".to_owned()
-        }
+    let text;
+    (line.result, text) = match applied {
+        Applied::Quarantined => ("quarantined", "disabled and in quarantine".to_owned()),
+        Applied::Restored => ("restored", "restored".to_owned()),
         Applied::Deregistered(removal) => {
-            line.result = "deregistered";
             line.snapshots_not_deleted = ids(removal.not_deleted().collect());
             line.snapshots_retained = ids(removal.retained().collect());
-            deregistered(&line)
+            ("deregistered", deregistered(&line))
         }
         Applied::Refused => {
-            line.result = "refused";
-            "EC2 refuses to deregister it: it is protected, or AWS Backup manages it".to_owned()
+            ("refused", "EC2 refuses to deregister it: it is protected, or AWS Backup manages it".to_owned())
         }
-        Applied::NotFound => {
-            line.result = "not_found";
-            "does not exist any more".to_owned()
-        }
-        Applied::InUse => {
-            line.result = "in_use";
-            "is in use by now and was left".to_owned()
-        }
+        Applied::NotFound => ("not_found", NOT_FOUND.to_owned()),
+        Applied::InUse => ("in_use", IN_USE.to_owned()),
     };
     print(output, &line, &text)
 }
@@ -224,32 +215,17 @@ fn report_container(
 ) -> Result<(), CliError> {
     use container_images::apply::Applied;
     let mut line = ImageResult { image: image.to_owned(), ..ImageResult::default() };
-    let text = match applied {
-        Applied::Archived => {
-            line.result = "quarantined";
-            "archived and in quarantine".to_owned()
-        }
-        Applied::Restored => {
-            line.result = "restored";
-            "being restored from the archive".to_owned()
-        }
-        Applied::Deleted => {
-            line.result = "deleted";
-            "deleted".to_owned()
-        }
+    let text;
+    (line.result, text) = match applied {
+        Applied::Archived => ("quarantined", "archived and in quarantine".to_owned()),
+        Applied::Restored => ("restored", "being restored from the archive".to_owned()),
+        Applied::Deleted => ("deleted", "deleted".to_owned()),
         Applied::Refused(code) => {
-            line.result = "refused";
             line.code = Some(code.clone());
-            format!("ECR refuses to delete it: {code}")
+            ("refused", format!("ECR refuses to delete it: {code}"))
         }
-        Applied::NotFound => {
-            line.result = "not_found";
-            "does not exist any more".to_owned()
-        }
-        Applied::InUse => {
-            line.result = "in_use";
-            "is in use by now and was left".to_owned()
-        }
+        Applied::NotFound => ("not_found", NOT_FOUND.to_owned()),
+        Applied::InUse => ("in_use", IN_USE.to_owned()),
     };
     print(output, &line, &text)
 }
