@@ -1,11 +1,11 @@
-//! One API call as a service handler gets it: decoded, and validated against the service's model.
+//! An API call as a service handler receives it: decoded, and validated against the service model.
 
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::time::Time;
 
-/// A decoded request. `input` uses the model's member names; timestamps are epoch seconds, blobs base64 text.
+/// A decoded API request. `input` uses the model's member names; timestamps are epoch seconds, blobs are base64 text.
 #[derive(Clone, Debug)]
 pub struct Call {
     /// botocore's service name: `codepipeline`, `ec2`, `elbv2`, …
@@ -19,26 +19,26 @@ pub struct Call {
 }
 
 impl Call {
-    /// The input as a typed structure.
+    /// Deserializes the input into a typed structure.
     ///
     /// # Errors
-    /// `ValidationException` when the members do not fit the structure; the model check ran before, so this
-    /// is a disagreement between handler and model.
+    /// `ValidationException` if the input does not match the structure. The input has already been checked against
+    /// the model, so this means that the handler disagrees with the model.
     pub fn parse<T: DeserializeOwned>(&self) -> Result<T, ApiError> {
         serde_json::from_value(Value::Object(self.input.clone()))
             .map_err(|e| ApiError::new("ValidationException", format!("{}: {e}", self.operation)))
     }
 }
 
-/// What a handler answers: an object with the model's output member names.
+/// The result of a handler: an object with the model's output member names, or an error.
 pub type Answer = Result<Value, ApiError>;
 
-/// A refusal, by AWS's own code. The wire layer finds the HTTP status in the model.
+/// An error response with AWS's error code. The wire layer looks up the HTTP status in the model.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ApiError {
     pub code: String,
     pub message: String,
-    /// Overrides the model's status where the error is not modelled (EC2, most query services).
+    /// The HTTP status of an error that the model does not list (EC2, most query services).
     pub status: Option<u16>,
 }
 

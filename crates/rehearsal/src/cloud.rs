@@ -1,4 +1,4 @@
-//! A handle on the embedded AWS: its world, timeline, faults and transcript.
+//! A handle to the embedded AWS: its world, timeline, faults and transcript.
 
 mod answering;
 mod connector;
@@ -21,7 +21,7 @@ use super::timeline::Timeline;
 use super::transcript::{Keep, Transcript};
 use super::world::World;
 
-/// A handle on one embedded AWS. Clones are handles on the same one.
+/// A handle to one embedded AWS. Clones share it.
 #[derive(Clone)]
 pub struct Cloud {
     inner: Arc<Inner>,
@@ -31,28 +31,28 @@ struct Inner {
     state: Mutex<State>,
     timeline: Timeline,
     kills: watch::Sender<u64>,
-    /// Whether exchanges go onto the process's recording of the wire, if there is one.
+    /// Whether HTTP exchanges are written to the process's wire recording, if there is one.
     records_wire: AtomicBool,
 }
 
-/// Everything that changes. One lock guards it, and no await happens under the lock.
+/// All mutable state, behind one lock. The lock is never held across an await.
 struct State {
     world: World,
-    /// The world before the last mutating call to each service, kept while the plan can ask for a stale read: each
-    /// service is as late as its own replicas.
+    /// The world before the last mutating call to each service, for stale reads. Kept only if the fault plan has
+    /// stale reads.
     past: BTreeMap<String, World>,
     faults: FaultPlan,
     transcript: Transcript,
 }
 
-/// What becomes of a request.
+/// The outcome of a request.
 #[derive(Debug)]
 pub enum Reply {
-    /// The service's answer or refusal.
+    /// The service's response, successful or not.
     Answer(Response<Bytes>),
-    /// Carried out, but the connection broke before the answer came through.
+    /// The service carried out the call, but the connection broke before the response arrived.
     Lost,
-    /// The caller is dead and must not go on: [`Cloud::kills`] was raised.
+    /// A fault killed the caller, and [`Cloud::kills`] was incremented. The caller must stop.
     Killed,
 }
 
@@ -80,8 +80,8 @@ impl Cloud {
         Self { inner: Arc::new(inner) }
     }
 
-    /// A second, independent AWS that begins as this one is: no faults, an empty transcript kept as fully as this
-    /// one's. `timeline` should go on from [`World::now`].
+    /// An independent copy of this AWS, without faults and with an empty transcript of the same detail. `timeline`
+    /// should continue from [`World::now`].
     #[must_use]
     pub fn fork(&self, timeline: Timeline) -> Self {
         let (world, keep) = {
@@ -94,11 +94,11 @@ impl Cloud {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // A panic inside a handler leaves a world that is still a value; refusing it would only hide the panic.
+        // After a panic in a handler the world can still be read; failing here would only hide the panic.
         self.inner.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The present virtual moment.
+    /// The current virtual time.
     #[must_use]
     pub fn now(&self) -> Time {
         self.inner.timeline.now()
@@ -109,7 +109,7 @@ impl Cloud {
         self.inner.timeline
     }
 
-    /// Looks at or changes the world from outside, as it is now.
+    /// Reads or changes the world directly, without an API call.
     pub fn with_world<T>(&self, visit: impl FnOnce(&mut World) -> T) -> T {
         let now = self.now();
         let mut state = self.lock();
@@ -117,20 +117,20 @@ impl Cloud {
         visit(&mut state.world)
     }
 
-    /// Replaces the plan; its counting begins anew.
+    /// Replaces the fault plan and resets its call counts.
     pub fn set_faults(&self, plan: FaultPlan) {
         let mut state = self.lock();
         state.faults = plan;
         state.past.clear();
     }
 
-    /// How much of each call the transcript keeps from now on.
+    /// Sets how much of each call the transcript keeps from now on.
     pub fn keep(&self, keep: Keep) {
         self.lock().transcript.keep = keep;
     }
 
-    /// Whether exchanges go onto the process's recording of the wire. They do unless this says otherwise: thousands of
-    /// disturbed runs repeat what an undisturbed one says.
+    /// Turns the wire recording of this AWS's HTTP exchanges on or off. It is on by default; crash tests turn it off
+    /// because thousands of runs repeat the same exchanges.
     pub fn record_wire(&self, record: bool) {
         self.inner.records_wire.store(record, Ordering::Relaxed);
     }
@@ -141,18 +141,20 @@ impl Cloud {
         self.lock().transcript.clone()
     }
 
-    /// Looks at the transcript without copying it.
+    /// Reads the transcript without copying it.
     pub fn with_transcript<T>(&self, visit: impl FnOnce(&Transcript) -> T) -> T {
         visit(&self.lock().transcript)
     }
 
-    /// Counts the kills; changes at each [`Reply::Killed`]. Whoever runs a worker drops it then.
+    /// The number of killed callers, incremented with each [`Reply::Killed`]. The test that runs a worker drops the
+    /// worker when it changes.
     #[must_use]
     pub fn kills(&self) -> watch::Receiver<u64> {
         self.inner.kills.subscribe()
     }
 
-    /// An HTTP client for SDK configurations that reaches this AWS without a socket, whatever host it is asked for.
+    /// An HTTP client for AWS SDK configurations that sends every request to this AWS, without a socket and whatever
+    /// the host.
     #[must_use]
     pub fn http_client(&self) -> SharedHttpClient {
         connector::client(self.clone())
@@ -162,7 +164,7 @@ impl Cloud {
 #[cfg(test)]
 mod tests;
 
-/// An access key that is let in, for tests.
+/// A valid access key, for tests.
 #[cfg(test)]
 pub(super) fn test_key(world: &mut World) -> String {
     let user = "arn:aws:iam::123456789012:user/test";

@@ -124,7 +124,7 @@ fn hour() -> Span {
     Span::from_mins(60)
 }
 
-/// An event as the world's schedule keeps it.
+/// An external event in the world's schedule.
 #[derive(Clone, Debug)]
 pub enum Event {
     External(Box<ExternalEvent>),
@@ -132,16 +132,16 @@ pub enum Event {
     CapacityRestored(CapacityShortage),
 }
 
-/// An event that took place, or that AWS refused.
+/// An event that happened, or whose API call AWS rejected.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PastEvent {
     pub at: Time,
     pub event: ExternalEvent,
-    /// AWS's refusal of what someone tried to do.
+    /// AWS's error, if AWS rejected the event's API call.
     pub refused: Option<ApiError>,
 }
 
-/// Schedules events, counted from the world's present moment.
+/// Schedules events relative to the world's current time.
 pub(super) fn schedule(world: &mut World, events: &[ScheduledEvent]) {
     for scheduled in events {
         let at = world.now + scheduled.at.duration();
@@ -150,7 +150,7 @@ pub(super) fn schedule(world: &mut World, events: &[ScheduledEvent]) {
     }
 }
 
-/// Whether someone is still going to retry a stage: until then a failed release can continue.
+/// Whether a stage retry is still scheduled: a failed release can continue until then.
 #[must_use]
 pub fn has_scheduled_retry(world: &World) -> bool {
     world.schedule.contains(|event| match event {

@@ -64,7 +64,7 @@ impl Fault {
         Self::Error(ServerError { code: Some(code.to_owned()), status: Some(status) })
     }
 
-    /// Every error that an operation's model marks as worth retrying: server errors and throttling.
+    /// Every retryable error of an operation's model: server errors and throttling.
     #[must_use]
     pub fn modeled_errors(service: &str, operation: &str) -> Vec<Self> {
         let errors = model::retryable_errors(service, operation);
@@ -78,7 +78,7 @@ impl Fault {
 }
 
 impl ServerError {
-    /// The error as an operation of a service answers with it.
+    /// The error response of an operation of a service.
     #[must_use]
     pub fn answer(&self, service: &str, operation: &str) -> ApiError {
         const MESSAGE: &str = "We encountered an internal error. Please try again.";
@@ -119,7 +119,7 @@ impl CallMatch {
     }
 }
 
-/// Which of the matching calls meet a fault.
+/// Selects which of the matching calls fail.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Trigger {
     Every,
@@ -130,7 +130,7 @@ pub enum Trigger {
         from: Time,
         until: Time,
     },
-    /// Each call with a probability; the same calls for one seed.
+    /// Each call with a probability. The same seed selects the same calls.
     Chance {
         seed: u64,
         probability: f64,
@@ -157,7 +157,7 @@ impl When {
         Self { calls: CallMatch::operation(service, operation), trigger: Trigger::Every }
     }
 
-    /// The nth call of all, counted from one.
+    /// The nth call of any operation, counted from one.
     #[must_use]
     pub fn index(nth: u64) -> Self {
         Self { calls: CallMatch::default(), trigger: Trigger::Nth(nth) }
@@ -183,7 +183,7 @@ pub struct RateLimit {
     pub refill_per_second: f64,
 }
 
-/// Every fault and rate limit of a rehearsal, with the calls counted so far.
+/// All faults and rate limits of a rehearsal, with the calls counted so far.
 #[derive(Clone, Debug, Default)]
 pub struct FaultPlan {
     rules: Vec<Rule>,
@@ -207,14 +207,14 @@ struct Bucket {
 }
 
 impl FaultPlan {
-    /// Adds a rule. Of several rules that match one call, the first one counts.
+    /// Adds a rule. If several rules match a call, the first one applies.
     #[must_use]
     pub fn rule(mut self, when: When, fault: Fault) -> Self {
         self.rules.push(Rule { when, fault, matched: 0 });
         self
     }
 
-    /// Adds one of several faults by chance: each call meets any of them with the given probability.
+    /// Adds random faults: each call meets one of `faults` with the given probability.
     #[must_use]
     pub fn chance(self, seed: u64, probability: f64, faults: &[Fault]) -> Self {
         #[allow(clippy::cast_precision_loss, reason = "a plan has few faults")]
@@ -230,14 +230,14 @@ impl FaultPlan {
         self
     }
 
-    /// Whether a stale read is possible, so that the world before each write must be kept.
+    /// Whether the plan has stale reads, for which the world before each write must be kept.
     #[must_use]
     pub fn has_stale_reads(&self) -> bool {
         let possible = |rule: &Rule| !matches!(rule.when.trigger, Trigger::Nth(nth) if nth <= rule.matched);
         self.rules.iter().any(|rule| rule.fault == Fault::StaleRead && possible(rule))
     }
 
-    /// The fault that the next call meets: of the first matching rule, otherwise of a rate limit.
+    /// The fault of the next call: from the first matching rule, otherwise from a rate limit.
     pub fn meet(&mut self, service: &str, operation: &str, now: Time) -> Option<Fault> {
         self.calls += 1;
         let mut met = None;
@@ -261,13 +261,13 @@ impl FaultPlan {
             .iter_mut()
             .filter(|bucket| bucket.limit.service == service && bucket.limit.operation == operation)
             .map(|bucket| bucket.take(now))
-            // Every bucket gives a token, even after another one was empty.
+            // Take a token from every bucket, even if another one is already empty.
             .fold(true, |enough, took| enough & took);
         met.or_else(|| (!enough_tokens).then_some(Fault::Throttle))
     }
 }
 
-/// A number from 0 to 1 for one call.
+/// A pseudo-random number from 0 to 1 for one call.
 fn drawn(seed: u64, call: u64) -> f64 {
     let mut ids = Ids::new(seed ^ call.wrapping_mul(0xD6E8_FEB8_6659_FD93));
     #[allow(clippy::cast_precision_loss, reason = "32 bits are exact")]
@@ -304,7 +304,7 @@ pub fn throttled(service: &str) -> ApiError {
     ApiError::new(code, message).with_status(status)
 }
 
-/// The error of a service for a caller without the permission.
+/// The access denied error of a service.
 #[must_use]
 pub fn denied(service: &str, operation: &str) -> ApiError {
     let (code, status) = match service {

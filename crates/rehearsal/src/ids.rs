@@ -1,6 +1,6 @@
-//! Resource identifiers from a seed: the same run makes the same identifiers.
+//! Resource identifiers from a seed: the same seed gives the same identifiers.
 
-/// A counter hashed into the shapes AWS gives its identifiers.
+/// A deterministic generator of AWS resource identifiers.
 #[derive(Clone, Debug)]
 pub struct Ids {
     seed: u64,
@@ -13,11 +13,8 @@ impl Ids {
         Self { seed, drawn: 0 }
     }
 
-    /// A pseudo-random 64-bit number (`SplitMix64`); the only source of chance in the world.
-    #[allow(
-        clippy::should_implement_trait,
-        reason = "a source of numbers that has no end is not an iterator"
-    )]
+    /// The next pseudo-random 64-bit number (`SplitMix64`): the world's only source of randomness.
+    #[allow(clippy::should_implement_trait, reason = "an endless source of numbers is not an iterator")]
     pub fn next(&mut self) -> u64 {
         self.drawn = self.drawn.wrapping_add(1);
         let mut z = self.seed.wrapping_add(self.drawn.wrapping_mul(0x9E37_79B9_7F4A_7C15));
@@ -26,12 +23,12 @@ impl Ids {
         z ^ (z >> 31)
     }
 
-    /// `prefix` and 17 hexadecimal digits, as EC2 names things: `ami-0…`.
+    /// An EC2 resource id: `prefix` and 17 hexadecimal digits, such as `ami-0…`.
     pub fn ec2(&mut self, prefix: &str) -> String {
         format!("{prefix}-0{:016x}", self.next())
     }
 
-    /// A version-4-shaped UUID.
+    /// A UUID of version 4.
     pub fn uuid(&mut self) -> String {
         let (a, b) = (self.next(), self.next());
         format!(

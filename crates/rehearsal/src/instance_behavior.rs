@@ -30,7 +30,7 @@ pub struct InstanceBehavior {
 }
 
 impl InstanceBehavior {
-    /// An image whose instances never pass their status checks.
+    /// The behavior of an image whose instances never pass their status checks.
     #[must_use]
     pub fn never_boots() -> Self {
         Self { boot: SpanOrNever::Never, ..Self::default() }

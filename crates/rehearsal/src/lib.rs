@@ -1,6 +1,12 @@
-//! An embedded AWS: real wire protocols in front of a simulated AWS that runs in virtual time.
+//! An embedded AWS: a simulation that speaks AWS's real wire protocols and runs in virtual time.
 //!
-//! Shares no code with the program that it tests: shared code would hide shared mistakes.
+//! It shares no code with the program that it tests: a bug in shared code would hide itself.
+//!
+//! [`world`] and [`services`] name each other on purpose. [`world::World`] holds the state of every service and
+//! passes it to each handler, because services change each other's state: terminating an EC2 instance deregisters its
+//! load balancer target and makes Auto Scaling launch a replacement; an Image Builder build registers EC2 images and
+//! writes SSM parameters. Each service therefore takes the whole world, and the world dispatches calls and scheduled
+//! events to the services.
 
 pub mod call;
 pub mod cloud;

@@ -1,4 +1,4 @@
-//! The embedded AWS on a loopback port, for clients in other processes: the AWS CLI, boto3, another SDK.
+//! The embedded AWS on a loopback port, for clients in other processes such as the AWS CLI or boto3.
 
 use std::future::Future;
 use std::io;
@@ -18,13 +18,13 @@ use super::cloud::{Cloud, Reply};
 use super::timeline::Timeline;
 use super::wire::respond;
 
-/// Where a client learns how virtual time passes.
+/// The path of the clock endpoint, which returns the settings of virtual time.
 pub const CLOCK_PATH: &str = "/_rehearsal/clock";
 
-/// A larger request body ends its connection.
+/// The size limit of a request body. A larger body closes the connection.
 const LARGEST_BODY: usize = 1 << 30;
 
-/// Why the embedded AWS does not listen.
+/// An error opening the port of the embedded AWS.
 #[derive(Debug, Error)]
 pub enum ListenError {
     #[error("{0} is not a loopback address: the embedded AWS checks no signatures and must not be reachable")]
@@ -37,20 +37,20 @@ pub enum ListenError {
     },
 }
 
-/// An open port, not yet answering.
+/// A bound port that does not serve requests yet.
 #[derive(Debug)]
 pub struct Listener {
     listener: TcpListener,
     address: SocketAddr,
 }
 
-/// Why a connection ends without an answer.
+/// The error that closes a connection without a response.
 #[derive(Debug, Error)]
 #[error("the connection is dropped on purpose")]
 struct Dropped;
 
 impl Listener {
-    /// Opens a port; port 0 lets the system choose one.
+    /// Binds a port; with port 0 the operating system chooses one.
     ///
     /// # Errors
     /// [`ListenError`]: only loopback addresses are allowed.
@@ -72,7 +72,7 @@ impl Listener {
         self.address
     }
 
-    /// Answers until `stop` is ready. Connections under way are left to end with their clients.
+    /// Serves requests until `stop` is ready. Open connections stay open until their clients close them.
     pub async fn serve(self, cloud: Cloud, stop: impl Future<Output = ()>) {
         tokio::pin!(stop);
         loop {
@@ -80,9 +80,10 @@ impl Listener {
                 () = &mut stop => return,
                 accepted = self.listener.accept() => match accepted {
                     Ok((stream, _)) => stream,
-                    // One connection failed before it began (out of descriptors, reset by the peer): the next may not.
+                    // One connection could not be accepted (out of file descriptors, reset by the peer). The next one
+                    // may succeed.
                     Err(error) => {
-                        tracing::warn!(%error, "a connection could not be accepted");
+                        tracing::warn!(%error, "cannot accept a connection");
                         tokio::task::yield_now().await;
                         continue;
                     }
@@ -114,8 +115,8 @@ async fn answer(cloud: Cloud, request: Request<Incoming>) -> Result<Response<Ful
     }
 }
 
-/// How virtual time passes, so that a client can keep the same clock: `now = epoch + (real - real_epoch_ms) * speed`,
-/// all but `speed` in milliseconds.
+/// The clock endpoint: lets a client compute virtual time as `now = epoch + (real - real_epoch_ms) * speed`, all but
+/// `speed` in milliseconds.
 fn clock(cloud: &Cloud) -> Response<Bytes> {
     let mut terms = serde_json::json!({ "now": cloud.now().0 });
     match cloud.timeline() {
@@ -157,7 +158,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn only_loopback_is_listened_on() {
+    async fn addresses_other_than_loopback_are_refused() {
         let refused = Listener::bind(([0, 0, 0, 0], 0).into()).await.unwrap_err();
         assert!(matches!(refused, ListenError::NotLoopback(_)));
     }
@@ -176,7 +177,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_unsigned_request_is_refused_and_a_lost_answer_closes_the_connection() {
+    async fn an_unsigned_request_is_rejected_and_a_lost_response_closes_the_connection() {
         let (cloud, address) = listening().await;
         let unsigned = "GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
         assert!(exchange(address, unsigned).await.contains("MissingAuthenticationToken"));

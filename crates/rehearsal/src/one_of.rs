@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize, forward_to_deserialize_any};
 #[serde(deny_unknown_fields)]
 pub(crate) struct Empty {}
 
-/// Reads and writes the `{}` of a unit variant.
+/// Serializes and deserializes a unit variant as `{}`.
 pub(crate) mod unit {
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -28,7 +28,7 @@ pub(crate) mod unit {
     }
 }
 
-/// Reads an enum from a mapping's entry whose key was already read: the key names the variant.
+/// Deserializes an enum from a map entry whose key was already read. The key names the variant.
 pub(crate) struct Entry<'m, A> {
     pub key: String,
     pub map: &'m mut A,
@@ -81,7 +81,7 @@ impl<'de, A: MapAccess<'de>> VariantAccess<'de> for Entry<'_, A> {
     }
 }
 
-/// Reads a struct by its visitor.
+/// Deserializes a struct by its visitor.
 struct Fields<V> {
     fields: &'static [&'static str],
     visitor: V,

@@ -30,16 +30,16 @@ pub struct OtherResources {
     pub fleets: usize,
 }
 
-/// Instances of one group.
+/// The number of instances in each group.
 const GROUP: usize = 100;
-/// Versions of one template that name the same image, one after the other.
+/// The number of consecutive template versions that name the same image.
 const LIKE: usize = 5;
-/// Days between the oldest image and now.
+/// The age of the oldest image in days.
 const DAYS: i64 = 400;
-/// The account that images are shared with.
+/// The account that some images are shared with.
 const PARTNER: &str = "210987654321";
 
-/// Whose it is.
+/// The account and Region that own the resources.
 #[derive(Clone, Copy, Debug)]
 pub struct Owner<'a> {
     pub account: &'a str,
@@ -50,14 +50,14 @@ pub struct Owner<'a> {
 struct Builder<'a> {
     world: &'a mut World,
     owner: Owner<'a>,
-    /// Images that nothing uses yet, the oldest last.
+    /// Images that nothing uses yet, newest first.
     free: Vec<String>,
 }
 
-/// Builds it.
+/// Creates the resources.
 ///
 /// # Errors
-/// A number is one AWS refuses.
+/// AWS rejects one of the numbers.
 pub fn create(world: &mut World, resources: &OtherResources, owner: Owner<'_>) -> Result<(), ApiError> {
     let free = images(world, resources, owner);
     let mut builder = Builder { world, owner, free };
@@ -100,7 +100,8 @@ pub fn create(world: &mut World, resources: &OtherResources, owner: Owner<'_>) -
     Ok(())
 }
 
-/// All images, spread evenly over the days; the newest tenth is left alone, so that every use below is of an old one.
+/// Creates all images, evenly distributed over the last [`DAYS`]. The newest tenth stays unused, so that every image
+/// in use is old.
 fn images(world: &mut World, resources: &OtherResources, owner: Owner<'_>) -> Vec<String> {
     let now = world.now;
     let count = i64::try_from(resources.images).unwrap_or(i64::MAX).max(1);
@@ -124,7 +125,7 @@ fn images(world: &mut World, resources: &OtherResources, owner: Owner<'_>) -> Ve
         all.push(ec2::register_image(world, new));
     }
     world.now = now;
-    // Every use takes another one, far from the one before: a page of a list holds used and unused ones.
+    // Consecutive uses take images far apart in age, so that each page of a list has used and unused images.
     let old = resources.images * 9 / 10;
     all.truncate(old);
     let mut spread = Vec::with_capacity(old);
@@ -135,7 +136,7 @@ fn images(world: &mut World, resources: &OtherResources, owner: Owner<'_>) -> Ve
 }
 
 impl Builder<'_> {
-    /// An image that nothing uses, which something uses from now on.
+    /// Takes an unused image and marks it as used by `user`.
     fn take(&mut self, user: &str) -> String {
         let image = self.free.pop().unwrap_or_default();
         if let Some(image) = self.world.ec2.images.get_mut(&image) {
@@ -174,7 +175,7 @@ impl Builder<'_> {
         autoscaling::seed_group(self.world, group);
     }
 
-    /// A template whose older versions name older images.
+    /// Creates a launch template whose older versions name older images.
     fn template(&mut self, number: usize, versions: usize) -> Result<(), ApiError> {
         let name = format!("service-{number}");
         for version in 0..versions {

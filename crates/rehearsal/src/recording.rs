@@ -1,7 +1,8 @@
-//! A recording of every HTTP exchange, to the byte, for comparison with AWS's service models.
+//! A byte-exact recording of HTTP exchanges, for comparison with AWS's service models.
 //!
-//! Switched on for a whole process by naming a folder in [`FOLDER`]: tests make many clouds, and none of them may
-//! be forgotten. Each process writes one file of JSON lines there; `tests/python/wire` reads them.
+//! The environment variable [`FOLDER`] turns it on for a whole process, because tests create many clouds and all of
+//! them must be recorded. Each process writes one file of JSON lines into that folder; `tests/python/wire` reads
+//! them.
 
 use std::collections::HashSet;
 use std::fs::{File, OpenOptions};
@@ -16,11 +17,11 @@ use http::request::Parts;
 use http::{HeaderMap, Response};
 use serde_json::{Map, Value, json};
 
-/// The environment variable that names the folder.
+/// The environment variable that names the folder of the recordings.
 pub const FOLDER: &str = "BAKELINE_TEST_WIRE";
-/// Of larger bodies, and of objects in S3 that are no text, only the length is kept.
+/// The size limit of a recorded body. Of larger bodies, and of binary S3 objects, only the length is recorded.
 const LARGEST_KEPT: usize = 256 << 10;
-/// Headers that are secret, or different in every request without saying anything about it.
+/// Headers that are not recorded: they are secret, or differ in every request without affecting it.
 const LEFT_OUT: [&str; 6] = [
     "authorization",
     "x-amz-security-token",
@@ -30,7 +31,7 @@ const LEFT_OUT: [&str; 6] = [
     "user-agent",
 ];
 
-/// A file of exchanges.
+/// A file of recorded HTTP exchanges.
 #[derive(Debug)]
 pub struct Recording {
     inner: Mutex<Inner>,
@@ -39,12 +40,12 @@ pub struct Recording {
 #[derive(Debug)]
 struct Inner {
     file: File,
-    /// Hashes of the exchanges in the file: crash tests repeat the same exchange thousands of times.
+    /// Hashes of the exchanges already in the file: crash tests repeat the same exchange thousands of times.
     seen: HashSet<u64>,
 }
 
 impl Recording {
-    /// This process's recording, when [`FOLDER`] asks for one.
+    /// This process's recording, if [`FOLDER`] is set.
     #[must_use]
     pub fn of_process() -> Option<&'static Self> {
         static RECORDING: OnceLock<Option<Recording>> = OnceLock::new();
@@ -55,7 +56,7 @@ impl Recording {
                 match opened {
                     Ok(recording) => Some(recording),
                     Err(error) => {
-                        tracing::error!(%error, "the wire is not recorded");
+                        tracing::error!(%error, "cannot open the wire recording");
                         None
                     }
                 }
@@ -63,7 +64,7 @@ impl Recording {
             .as_ref()
     }
 
-    /// A recording that goes on at the end of a file.
+    /// Opens a recording that appends to a file.
     ///
     /// # Errors
     /// The file cannot be opened.
@@ -72,7 +73,7 @@ impl Recording {
         Ok(Self { inner: Mutex::new(Inner { file, seen: HashSet::new() }) })
     }
 
-    /// Writes one exchange, unless the same bytes were exchanged before.
+    /// Records one exchange, unless the same bytes were recorded before.
     pub fn enter(&self, parts: &Parts, body: &Bytes, response: &Response<Bytes>) {
         let key = key(parts, body, response);
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
@@ -95,10 +96,10 @@ impl Recording {
                 "body": shown(response.body(), of_s3),
             },
         });
-        // One write a line: a process that is killed leaves whole lines.
+        // One write per line, so that a killed process leaves complete lines.
         let line = format!("{exchange}\n");
         if let Err(error) = inner.file.write_all(line.as_bytes()) {
-            tracing::error!(%error, "an exchange was not recorded");
+            tracing::error!(%error, "cannot record an exchange");
         }
     }
 }
@@ -124,7 +125,7 @@ fn shown(body: &Bytes, of_s3: bool) -> Value {
     }
 }
 
-/// What makes an exchange the same as another: everything but dates, signatures and the request's id.
+/// The hash by which exchanges are deduplicated: of everything but dates, signatures and request ids.
 fn key(parts: &Parts, body: &Bytes, response: &Response<Bytes>) -> u64 {
     let mut hasher = DefaultHasher::new();
     (parts.method.as_str(), parts.uri.path(), parts.uri.query()).hash(&mut hasher);
@@ -166,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn an_exchange_is_a_line_without_secrets_and_the_same_one_is_written_once() {
+    fn an_exchange_is_recorded_once_without_secrets() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("1.jsonl");
         let recording = Recording::open(&path).unwrap();
@@ -183,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_are_no_text_and_large_bodies_are_kept_as_they_can_be() {
+    fn binary_bodies_are_recorded_as_base64_and_large_ones_by_length() {
         assert_eq!(shown(&Bytes::from_static(&[0xff]), false), json!({"base64": "/w=="}));
         assert_eq!(shown(&Bytes::from_static(&[0xff]), true), json!({"length": 1}));
         assert_eq!(

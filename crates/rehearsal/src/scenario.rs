@@ -1,4 +1,4 @@
-//! A scenario: how images behave in a rehearsal, how builds end, which calls fail and what happens from outside.
+//! Scenario files: how images behave in a rehearsal, how builds end, which calls fail, and external events.
 
 mod aws;
 mod build;
@@ -114,10 +114,10 @@ pub fn schema() -> schemars::Schema {
     schemars::schema_for!(Scenario)
 }
 
-/// A scenario file that cannot be used.
+/// The error of an invalid scenario file.
 #[derive(Debug, thiserror::Error)]
 pub enum ScenarioError {
-    /// Not YAML, or a key or value that scenarios do not have. The source names the line.
+    /// The file is not YAML, or has an unknown key or an invalid value. The source error names the line.
     #[error("{file} is not a scenario")]
     Parse { file: String, hint: String, source: Box<serde_saphyr::Error> },
     #[error("{file} has no `version`")]
@@ -153,10 +153,10 @@ impl ScenarioError {
 }
 
 impl Scenario {
-    /// Reads a scenario file.
+    /// Parses a scenario file.
     ///
     /// # Errors
-    /// The text is not YAML, has a key or value that scenarios do not have, or has no version.
+    /// The text is not YAML, has an unknown key or an invalid value, or has no version.
     pub fn parse(text: &str, file: &str) -> Result<Self, ScenarioError> {
         let file = || file.to_owned();
         let scenario: Self = serde_saphyr::from_str(text).map_err(|source| ScenarioError::Parse {
@@ -180,7 +180,7 @@ impl Scenario {
         self.expect.as_ref().map_or(Ok(()), Expectation::check)
     }
 
-    /// The faults of a rehearsal that starts at a moment.
+    /// The fault plan of a rehearsal that begins at `start`.
     #[must_use]
     pub fn fault_plan(&self, start: Time) -> FaultPlan {
         let plan = self.faults.iter().zip(0..).fold(FaultPlan::default(), |plan, (rule, number)| {
@@ -189,7 +189,7 @@ impl Scenario {
         self.rate_limits.iter().fold(plan, |plan, limit| plan.rate_limit(limit.clone()))
     }
 
-    /// Makes the services of a new world behave as the scenario says.
+    /// Configures the services of a new world.
     pub fn apply(&self, world: &mut World) {
         self.aws.apply(world);
         world.imagebuilder.options = self.build.options(&self.images.baked.instance);
@@ -197,7 +197,7 @@ impl Scenario {
         external_events::schedule(world, &self.events);
     }
 
-    /// Applies what must not hold while the world is set up.
+    /// Applies the visibility delay of new EC2 resources, which must not delay the setup.
     pub fn apply_after_setup(&self, world: &mut World) {
         world.ec2.visible_after = self.aws.ec2.visible_after.duration();
     }

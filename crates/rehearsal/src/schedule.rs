@@ -1,10 +1,10 @@
-//! The schedule: events that are not due yet, in time order.
+//! A schedule: future events in time order.
 
 use std::collections::BTreeMap;
 
 use super::time::Time;
 
-/// Events that are not due yet. Events due at the same moment keep the order in which they were added.
+/// Events that are not due yet. Events due at the same time keep the order in which they were added.
 #[derive(Clone, Debug)]
 pub struct Schedule<E> {
     entries: BTreeMap<(Time, u64), E>,

@@ -22,7 +22,7 @@ use super::world::World;
 pub use fleet::{Fleet, WaveGroups};
 pub use image_builder::RecipeFixtures;
 
-/// What the world is to hold, in plain words.
+/// The description of the resources to create.
 #[derive(Clone, Debug)]
 pub struct Setup {
     pub account: String,
@@ -32,34 +32,34 @@ pub struct Setup {
     /// Name of the pipeline.
     pub pipeline: String,
     pub source: Bytes,
-    /// Configuration of the first of the four actions.
+    /// The configuration of the first of the four actions.
     pub configuration: BTreeMap<String, String>,
-    /// ARN of the Image Builder pipeline; no image pipeline without it.
+    /// The ARN of the Image Builder pipeline. Default: there is no image pipeline.
     pub image_pipeline: Option<String>,
-    /// What a recipe of the spec's own needs; nothing without it.
+    /// The resources that an image recipe in the release spec refers to. Default: none.
     pub recipe: Option<RecipeFixtures>,
     /// Regions and accounts the image is distributed to.
     pub distribution: Vec<(String, String)>,
     pub test_environment: Option<TestEnvironment>,
     pub fleet: Option<Fleet>,
-    /// Which of the four actions the pipeline has.
+    /// Whether the pipeline has each of the four actions.
     pub actions: [bool; 4],
 }
 
-/// Where images are tested.
+/// The resources that the test stage uses.
 #[derive(Clone, Debug)]
 pub struct TestEnvironment {
     pub subnets: Vec<String>,
     pub security_groups: Vec<String>,
-    /// Documents of Systems Manager that the account has, and the names of their parameters.
+    /// The account's Systems Manager documents, with the names of their parameters.
     pub documents: BTreeMap<String, Vec<String>>,
-    /// The bucket that the output of commands goes to; none without it.
+    /// The bucket that commands write their output to. Default: none.
     pub output_bucket: Option<String>,
-    /// Name or ARN of the cluster of ECS that tasks run in; none without it.
+    /// The name or ARN of the ECS cluster that runs test tasks. Default: none.
     pub cluster: Option<String>,
 }
 
-/// What a client needs to know of the world that was made.
+/// The created resources: names, ids and the public key that a client needs.
 #[derive(Clone, Debug)]
 pub struct Provisioned {
     pub pipeline_arn: String,
@@ -72,19 +72,19 @@ pub struct Provisioned {
     pub current_image: Option<String>,
 }
 
-/// The set-up asks for something AWS would refuse.
+/// AWS rejected a request of the setup.
 #[derive(Debug, thiserror::Error)]
-#[error("the rehearsal's world cannot be set up: {operation} is refused with {code}: {message}")]
+#[error("cannot set up the rehearsal: {operation} failed with {code}: {message}")]
 pub struct SetupError {
     operation: String,
     code: String,
     message: String,
 }
 
-/// Makes the world and starts one execution of the pipeline.
+/// Creates the world and starts one execution of the pipeline.
 ///
 /// # Errors
-/// A name or number in the set-up is one AWS refuses.
+/// AWS rejects a name or number in the setup.
 pub fn provision(setup: &Setup, scenario: &Scenario, at: Time) -> Result<(World, Provisioned), SetupError> {
     let mut world = World::new(at, scenario.seed);
     scenario.apply(&mut world);
@@ -134,10 +134,10 @@ pub fn provision(setup: &Setup, scenario: &Scenario, at: Time) -> Result<(World,
     Ok((fixtures.world, provisioned))
 }
 
-/// Puts a further service with its release pipeline beside the one that [`provision`] made, and starts an execution; its id.
+/// Adds another service with its own release pipeline and starts an execution of it. Returns the execution id.
 ///
 /// # Errors
-/// A name or number in the set-up is one AWS refuses, or is taken.
+/// AWS rejects a name or number in the setup, or a name is already in use.
 pub fn provision_another(
     world: World,
     setup: &Setup,
@@ -159,7 +159,7 @@ pub fn provision_another(
     Ok((fixtures.world, execution))
 }
 
-/// The categories of the four action types with the names of stage, action and output artifact.
+/// The four action types: category, stage and action name, and output artifact.
 const STAGES: [(&str, &str, &str); 4] = [
     ("Build", "Bake", "BakedImage"),
     ("Test", "Test", "TestedImage"),
@@ -173,7 +173,7 @@ struct Fixtures<'a> {
 }
 
 impl Fixtures<'_> {
-    /// Calls as the account's administrator does.
+    /// Calls an operation as the account's administrator.
     fn ask(&mut self, service: &'static str, operation: &str, input: Value) -> Result<Value, SetupError> {
         let region = &self.setup.region;
         self.ask_in(region, service, operation, input)
@@ -258,7 +258,7 @@ impl Fixtures<'_> {
             json!({"name": name, "required": false, "key": name == "Spec", "secret": false,
                    "description": description})
         };
-        // As in pipeline/action-types.yaml.
+        // The same properties as in pipeline/action-types.yaml.
         let properties = [
             property("Spec", "Path of the release spec in the source artifact; bakeline.yaml unless given"),
             property(
@@ -280,7 +280,7 @@ impl Fixtures<'_> {
         Ok(())
     }
 
-    /// The pipeline, and one execution of it.
+    /// Creates the pipeline and starts one execution.
     fn pipeline(&mut self, bucket: &str) -> Result<String, SetupError> {
         let mut stages = vec![json!({"name": "Source", "actions": [{
             "name": "Source",
@@ -288,7 +288,7 @@ impl Fixtures<'_> {
             "configuration": {"S3Bucket": bucket, "S3ObjectKey": SOURCE_KEY, "PollForSourceChanges": "false"},
             "outputArtifacts": [{"name": "SourceArtifact"}], "runOrder": 1,
         }]})];
-        // Later stages read the spec from the hand-over: only the first action is configured with its path.
+        // Only the first action has the path of the spec: later stages read the spec from the artifact they receive.
         let none = BTreeMap::new();
         let mut input = "SourceArtifact";
         let there = STAGES.into_iter().zip(self.setup.actions).filter(|(_, there)| *there);
@@ -315,7 +315,7 @@ impl Fixtures<'_> {
     }
 }
 
-/// Where the source action finds the release.
+/// The S3 key of the source action's object.
 const SOURCE_KEY: &str = "source.zip";
 
 fn refusal(operation: &str, refused: ApiError) -> SetupError {

@@ -3,7 +3,7 @@
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
-/// A value that is copied when it is first changed after a clone. Makes clones of a world cheap.
+/// A copy-on-write value: copied when it is first changed after a clone. Makes clones of a world cheap.
 #[derive(Clone, Debug, Default)]
 pub struct Shared<T>(Arc<T>);
 

@@ -1,4 +1,4 @@
-//! A length of time as people write it in a scenario: `42ms`, `40s`, `25m`, `2h`, `7d`.
+//! Durations in scenario files: `42ms`, `40s`, `25m`, `2h`, `7d`.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -15,7 +15,7 @@ pub struct Span {
     milliseconds: u64,
 }
 
-/// A text that is not a [`Span`].
+/// The error of a text that is not a [`Span`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SpanError {
     #[error("`{0}` is not a duration: expected a whole number and a unit, such as 42ms, 40s, 25m, 2h or 7d")]
@@ -27,7 +27,7 @@ pub enum SpanError {
 impl Span {
     const PATTERN: &str = "^(0|[1-9][0-9]{0,11})(ms|s|m|h|d)$";
     const MAX_MILLISECONDS: u64 = 3650 * 86_400_000;
-    /// `ms` comes before `m` and `s`, which it ends or begins with.
+    /// The units, longest first: `ms` must be tried before `m` and `s`.
     const UNITS: [(&str, u64); 5] =
         [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
 
@@ -127,7 +127,7 @@ pub enum SpanOrNever {
 }
 
 impl SpanOrNever {
-    /// The length of time; `None` for `never`.
+    /// The duration; `None` for `never`.
     #[must_use]
     pub fn duration(self) -> Option<Duration> {
         match self {
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn texts_that_are_no_spans_are_refused() {
+    fn invalid_durations_are_rejected() {
         for text in ["", "5", "m", "5 m", "-1s", "05m", "5M", "1.5h", "never", "5mm"] {
             assert_eq!(text.parse::<Span>(), Err(SpanError::Shape(text.into())), "{text}");
         }
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn never_is_a_word_where_it_is_allowed() {
+    fn never_is_accepted_where_it_is_allowed() {
         assert_eq!(SpanOrNever::try_from("never".to_owned()), Ok(SpanOrNever::Never));
         assert_eq!(SpanOrNever::try_from("2s".to_owned()), Ok(SpanOrNever::After(Span::from_secs(2))));
         assert!(SpanOrNever::try_from("always".to_owned()).is_err());

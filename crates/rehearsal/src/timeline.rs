@@ -1,4 +1,4 @@
-//! How virtual time passes: with a paused tokio clock, or as a multiple of the wall clock.
+//! Virtual time: a paused tokio clock, or a multiple of the wall clock.
 
 use std::time::Duration;
 
@@ -6,38 +6,38 @@ use tokio::time::Instant;
 
 use super::time::Time;
 
-/// A source of virtual time. Never goes back.
+/// A monotonic source of virtual time.
 #[derive(Clone, Copy, Debug)]
 pub enum Timeline {
-    /// Tokio's clock. Under a paused current-thread runtime tokio moves it only when every task waits, so hours
-    /// of waiting cost nothing and nothing times out for want of CPU.
+    /// Tokio's clock. In a paused current-thread runtime tokio advances it only when every task waits, so hours of
+    /// waiting take no real time and nothing times out on a slow machine.
     Tokio { epoch: Time, start: Instant },
-    /// The wall clock, sped up, for clients outside this process.
+    /// A multiple of the wall clock, for clients in other processes.
     Scaled { real_epoch_ms: i64, epoch: Time, speed: f64 },
 }
 
 impl Timeline {
-    /// Tokio's clock, with `epoch` as the present moment.
+    /// A timeline on tokio's clock that starts at `epoch`.
     #[must_use]
     #[allow(
         clippy::disallowed_methods,
-        reason = "tokio's clock is the virtual clock; this module is its home"
+        reason = "tokio's clock is the virtual clock, and only this module reads it"
     )]
     pub fn tokio(epoch: Time) -> Self {
         Self::Tokio { epoch, start: Instant::now() }
     }
 
-    /// The wall clock at `speed` virtual seconds a second, with `epoch` as the present moment.
+    /// A timeline that starts at `epoch` and passes `speed` virtual seconds per real second.
     #[must_use]
     pub fn scaled(epoch: Time, speed: f64) -> Self {
         Self::Scaled { real_epoch_ms: wall_clock_ms(), epoch, speed }
     }
 
-    /// The present virtual moment.
+    /// The current virtual time.
     #[must_use]
     #[allow(
         clippy::disallowed_methods,
-        reason = "tokio's clock is the virtual clock; this module is its home"
+        reason = "tokio's clock is the virtual clock, and only this module reads it"
     )]
     pub fn now(&self) -> Time {
         match self {
@@ -46,8 +46,8 @@ impl Timeline {
         }
     }
 
-    /// The virtual moment at a moment of the wall clock (milliseconds since the Unix epoch): the same sum a
-    /// client does that has the timeline's settings. Tokio's clock is not tied to the wall clock: the result is its epoch.
+    /// The virtual time at a wall-clock time (milliseconds since the Unix epoch), computed as a client of the clock
+    /// endpoint does. Tokio's clock is independent of the wall clock; for it the result is its epoch.
     #[must_use]
     pub fn at(&self, real_ms: i64) -> Time {
         match self {
@@ -61,10 +61,10 @@ impl Timeline {
     }
 }
 
-/// The one reading of the wall clock in the embedded AWS.
+/// Reads the wall clock. Nothing else in the embedded AWS does.
 #[allow(
     clippy::disallowed_methods,
-    reason = "a listening AWS must keep pace with clients in other processes"
+    reason = "a listening AWS must keep the same time as clients in other processes"
 )]
 fn wall_clock_ms() -> i64 {
     std::time::SystemTime::now()
@@ -79,7 +79,10 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    #[allow(clippy::disallowed_methods, reason = "this is the clock's own test: waiting is what moves it")]
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "this is the clock's own test, and only waiting advances the clock"
+    )]
     async fn a_paused_clock_moves_when_everyone_waits() {
         let timeline = Timeline::tokio(Time(1_000));
         assert_eq!(timeline.now(), Time(1_000));

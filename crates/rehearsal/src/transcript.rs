@@ -10,10 +10,10 @@ use super::time::Time;
 use super::wire::model::{Member, Model, Shape};
 use super::wire::text;
 
-/// Shown in the place of a secret.
+/// Replaces a secret.
 const REDACTED: &str = "(redacted)";
 
-/// How much of each call is kept.
+/// How much of each call the transcript keeps.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Keep {
     /// Nothing at all.
@@ -30,12 +30,12 @@ pub enum Keep {
 /// One call.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Record {
-    /// Counted from one, over all calls.
+    /// The number of the call, counted from one over all calls.
     pub seq: u64,
-    /// The virtual moment, as an RFC 3339 date.
+    /// The virtual time. Serialized as an RFC 3339 date.
     #[serde(serialize_with = "as_date")]
     pub at: Time,
-    /// botocore's service name, `s3`, or what the signature named when it is none of ours.
+    /// botocore's service name, `s3`, or the signing name if the service is unknown.
     pub service: String,
     pub operation: String,
     /// The Region the call was signed for.
@@ -43,13 +43,13 @@ pub struct Record {
     pub region: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub access_key: Option<String>,
-    /// The HTTP status the service gave, though it may never have arrived; absent for a killed caller's call.
+    /// The HTTP status of the response, even if the response was lost. `None` if the caller was killed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
-    /// The refusal's code.
+    /// The error code.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub code: Option<String>,
-    /// Whether the service did what was asked.
+    /// Whether the service carried out the call.
     pub applied: bool,
     pub mutating: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -58,11 +58,11 @@ pub struct Record {
     pub input: Value,
 }
 
-/// A fault that met a call.
+/// The fault of a call.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct FaultRecord {
     pub fault: Fault,
-    /// False when the fault has no meaning for this call, such as a stale read of a mutating one.
+    /// Whether the fault had an effect. A stale read, for example, has none on a mutating call.
     pub took_effect: bool,
 }
 
@@ -76,7 +76,7 @@ pub struct Transcript {
 }
 
 impl Transcript {
-    /// The number of the next call; to be asked once a call.
+    /// Takes the number of the next call. Must be called once per call.
     pub fn number(&mut self) -> u64 {
         self.seq += 1;
         self.seq
@@ -96,7 +96,7 @@ impl Transcript {
         &self.records
     }
 
-    /// Calls by service and operation, refused and faulted ones included.
+    /// The number of calls by service and operation, including failed ones.
     #[must_use]
     pub fn counts(&self) -> &BTreeMap<(String, String), u64> {
         &self.counts
@@ -108,12 +108,12 @@ impl Transcript {
         self.counts.get(&(service.to_owned(), operation.to_owned())).copied().unwrap_or(0)
     }
 
-    /// One JSON object a line.
+    /// The transcript as JSON lines.
     #[must_use]
     pub fn json_lines(&self) -> String {
         let mut lines = String::new();
         for record in &self.records {
-            // A record has text keys only, so it always serialises.
+            // A record has string keys only, so serialization cannot fail.
             lines.push_str(&serde_json::to_string(record).unwrap_or_default());
             lines.push('\n');
         }
@@ -121,7 +121,8 @@ impl Transcript {
     }
 }
 
-/// The input with everything sensitive replaced: by the model's word, and by names no one should ever show.
+/// The input with sensitive values redacted: those that the model marks as sensitive, and those whose member names
+/// suggest a secret.
 #[must_use]
 pub fn redacted(model: &Model, shape: Option<&Shape>, input: &Value) -> Value {
     let Value::Object(members) = input else { return input.clone() };
@@ -131,7 +132,7 @@ pub fn redacted(model: &Model, shape: Option<&Shape>, input: &Value) -> Value {
             if is_secret_name(name) { REDACTED.into() } else { redacted_member(model, member, value) };
         (name.clone(), shown)
     });
-    // By name: clients write maps in any order, and the same call must be the same record.
+    // Sort the entries: clients write maps in any order, and the same call must give the same record.
     let entries: BTreeMap<String, Value> = entries.collect();
     Value::Object(entries.into_iter().collect())
 }
@@ -186,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_is_one_line_of_json() {
+    fn a_record_is_one_json_line() {
         let mut transcript = Transcript::default();
         let entry = record(&mut transcript);
         transcript.enter(entry);
@@ -200,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_kept_is_not_there() {
+    fn the_transcript_has_only_what_it_is_set_to_keep() {
         for (keep, records, count) in
             [(Keep::Nothing, 0, 0), (Keep::Counts, 0, 1), (Keep::Calls, 1, 1), (Keep::Inputs, 1, 1)]
         {

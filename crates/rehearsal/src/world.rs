@@ -1,4 +1,4 @@
-//! The state of the embedded AWS, and how it advances in time.
+//! The state of the embedded AWS, and how it advances through virtual time.
 
 use super::call::{Answer, ApiError, Call};
 use super::external_events;
@@ -11,14 +11,14 @@ use super::services::{
 use super::shared::Shared;
 use super::time::Time;
 
-/// The state of every service. A clone is a second, independent AWS; clones share each
-/// service's state until one of them changes it.
+/// The state of every service. A clone is an independent AWS; clones share a service's state until one of them
+/// changes it.
 #[derive(Clone, Debug)]
 pub struct World {
-    /// The present time: of the current call or event.
+    /// The time of the current call or event.
     pub now: Time,
     pub schedule: Schedule<Event>,
-    /// External events that took place so far.
+    /// External events that have happened so far.
     pub past_events: Vec<external_events::PastEvent>,
     pub ids: Ids,
     pub autoscaling: Shared<autoscaling::State>,
@@ -97,10 +97,10 @@ impl World {
         self.now = self.now.max(now);
     }
 
-    /// Answers one call at `call.now`.
+    /// Handles one API call at `call.now`.
     ///
     /// # Errors
-    /// The service's own refusal.
+    /// The error that the service returns.
     pub fn call(&mut self, call: &Call) -> Answer {
         self.advance(call.now);
         match call.service {

@@ -1,4 +1,4 @@
-//! How one request is answered: authenticate the caller, apply a fault, call the service, record the call.
+//! Request handling: authenticate the caller, apply a fault, call the service, record the call.
 
 use std::borrow::Cow;
 use std::io::Read as _;
@@ -24,35 +24,35 @@ use super::super::wire::{self, Protocol, errors, text, validate};
 use super::credentials::admit;
 use super::{Cloud, Reply, State};
 
-/// An inflated request body larger than this is refused.
+/// The size limit of a decompressed request body.
 const LARGEST_INFLATED: u64 = 64 << 20;
 
-/// A call between arriving and being recorded.
+/// A call in progress: received, not yet recorded.
 struct Visit {
     record: Record,
     request_id: String,
     gate: Gate,
 }
 
-/// Whether the call reaches its service.
+/// Whether the call is passed to its service.
 enum Gate {
     Pass(Principal),
     Refuse(ApiError),
     Killed,
 }
 
-/// Whom a call is for, as far as is known before anything is decided.
+/// The service and operation that a request addresses, from its signature and path.
 struct Door<'a> {
     service: &'a str,
     operation: &'a str,
     scope: &'a Scope,
-    /// Nothing for S3.
+    /// `None` for S3.
     protocol: Option<Protocol>,
     now: Time,
 }
 
 impl Cloud {
-    /// Answers one request, as the service its signature names.
+    /// Handles one HTTP request for the service that its signature names.
     pub async fn handle(&self, request: Request<Bytes>) -> Reply {
         let (parts, body) = request.into_parts();
         let recorded = self.inner.records_wire.load(Ordering::Relaxed);
@@ -138,7 +138,7 @@ impl Cloud {
 }
 
 impl State {
-    /// Numbers the call, checks the caller's key and decides which fault it meets.
+    /// Numbers the call, authenticates the caller and selects the fault.
     fn arrive(&mut self, door: &Door<'_>) -> Visit {
         self.world.advance(door.now);
         let seq = self.transcript.number();
@@ -178,13 +178,14 @@ impl State {
         Visit { record, request_id: Ids::new(seq).uuid(), gate }
     }
 
-    /// The service's answer, from the past for a stale read.
+    /// Calls the service; a stale read sees the world before the last write.
     fn serve(&mut self, call: &Call, fault: Option<&FaultRecord>) -> Answer {
         let stale = fault.is_some_and(FaultRecord::reads_the_past);
         let Some(past) = self.past.get_mut(call.service).filter(|_| stale) else {
             return self.world.call(call);
         };
-        // Only what the last write did is hidden. Keys handed out by a stale read are real, and no id is drawn twice.
+        // Hide only the effects of the last write. Access keys issued by a stale read must stay valid, and ids
+        // unique.
         past.sts.clone_from(&self.world.sts);
         past.ids.clone_from(&self.world.ids);
         let answer = past.call(call);
@@ -193,7 +194,7 @@ impl State {
         answer
     }
 
-    /// Records the call and lets the fault decide whether the answer arrives.
+    /// Records the call and drops the response if the fault says so.
     fn leave(&mut self, visit: Visit, outcome: Option<(Response<Bytes>, Option<String>)>) -> Reply {
         let Visit { mut record, request_id, gate } = visit;
         let lost = record.fault.as_ref().map(|met| met.fault.clone());
@@ -232,7 +233,7 @@ fn call(model: &'static Model, door: &Door<'_>, account: &str, input: Map<String
     }
 }
 
-/// The headers every answer carries.
+/// Sets the headers that every response has.
 fn stamp(response: &mut Response<Bytes>, record: &Record, request_id: &str) {
     let id_header = if record.service == "s3" { "x-amz-request-id" } else { "x-amzn-requestid" };
     let date = text::http_date(record.at.epoch_seconds()).unwrap_or_default();
@@ -243,7 +244,7 @@ fn stamp(response: &mut Response<Bytes>, record: &Record, request_id: &str) {
     }
 }
 
-/// Clients compress large bodies of operations that allow it (`PutMetricData`).
+/// Decompresses a gzip request body: clients compress large bodies of operations such as `PutMetricData`.
 fn inflated(parts: &Parts, body: Bytes) -> Result<Bytes, ApiError> {
     let encoding = parts
         .headers
@@ -257,12 +258,13 @@ fn inflated(parts: &Parts, body: Bytes) -> Result<Bytes, ApiError> {
     let read = flate2::read::GzDecoder::new(body.as_ref()).take(LARGEST_INFLATED + 1).read_to_end(&mut plain);
     match read {
         Ok(length) if u64::try_from(length).is_ok_and(|l| l <= LARGEST_INFLATED) => Ok(plain.into()),
-        Ok(_) => Err(refuse("the inflated body is too large")),
+        Ok(_) => Err(refuse("the decompressed body is too large")),
         Err(_) => Err(refuse("the body is not gzip")),
     }
 }
 
-/// Without a signature no one knows which service is meant: both families of clients find their code.
+/// The error response to an unsigned request. The service is unknown, so it carries the error code in both forms,
+/// S3's XML and the JSON services' header.
 fn unsigned() -> Response<Bytes> {
     let refusal = ApiError::new("MissingAuthenticationToken", "Request is missing Authentication Token");
     let mut response = errors::encode_s3(&refusal.with_status(403), "unsigned");
@@ -272,6 +274,6 @@ fn unsigned() -> Response<Bytes> {
 }
 
 fn unknown_service(name: &str) -> Response<Bytes> {
-    let message = format!("this AWS has no service that signs as {name}");
+    let message = format!("the embedded AWS has no service with the signing name {name}");
     errors::encode_s3(&ApiError::new("UnknownService", message).with_status(404), "unknown")
 }

@@ -34,7 +34,7 @@ async fn answer(cloud: &Cloud, request: HttpRequest) -> Result<HttpResponse, Con
             .map(SdkBody::from)
             .try_into()
             .map_err(|e: aws_smithy_runtime_api::http::HttpError| ConnectorError::other(e.into(), None)),
-        Reply::Lost => Err(ConnectorError::io("connection reset by peer before the answer came".into())),
+        Reply::Lost => Err(ConnectorError::io("connection reset by peer before the response arrived".into())),
         Reply::Killed => std::future::pending().await,
     }
 }

@@ -5,7 +5,7 @@ use super::super::services::sts::Principal;
 use super::super::time::Time;
 use super::super::wire::Protocol;
 
-/// Lets a principal in, or refuses as the service does. S3 has no modelled protocol.
+/// Authenticates an access key, or returns the service's own error. `protocol` is `None` for S3.
 pub(super) fn admit(
     principal: Option<Principal>,
     now: Time,
@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_service_refuses_keys_in_its_own_words() {
+    fn each_service_rejects_invalid_keys_with_its_own_error() {
         let expired =
             Principal { account: "1".into(), arn: "arn:aws:iam::1:user/u".into(), expires: Some(Time(10)) };
         for (protocol, unknown, late) in [

@@ -1,4 +1,4 @@
-//! Calls that meet faults: their outcome and their record.
+//! Faults: the outcome of a call and its record in the transcript.
 
 use std::time::Duration;
 
@@ -42,7 +42,7 @@ fn stored(cloud: &Cloud) -> bool {
     cloud.with_world(|w| s3::get(w, "bucket", "k").is_some())
 }
 
-/// Puts one object; the error code, `transport` when no answer came.
+/// Puts one object. The error is the error code, or `transport` if there was no response.
 async fn put(s3: &Client) -> Result<(), String> {
     let put = s3.put_object().bucket("bucket").key("k").body(ByteStream::from_static(b"x")).send().await;
     put.map(|_| ()).map_err(|e| e.code().unwrap_or("transport").to_owned())
@@ -95,7 +95,7 @@ async fn a_killed_caller_gets_no_response() {
         }
         assert_eq!(stored(&cloud), applied, "{fault:?}");
         assert_eq!(*kills.borrow_and_update(), 1);
-        assert_eq!(put(&s3).await, Ok(()), "the next caller lives");
+        assert_eq!(put(&s3).await, Ok(()), "the next caller is not killed");
     }
 }
 
@@ -128,7 +128,7 @@ async fn a_rate_limit_throttles_and_refills() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_fork_goes_its_own_way() {
+async fn a_fork_is_independent() {
     let cloud = cloud();
     let fork = cloud.fork(Timeline::tokio(NOW));
     put(&client(&fork, 1)).await.unwrap();
@@ -137,7 +137,7 @@ async fn a_fork_goes_its_own_way() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_transcript_tells_who_did_what_when() {
+async fn the_transcript_has_the_caller_operation_and_time_of_each_call() {
     let cloud = cloud();
     let s3 = client(&cloud, 1);
     tokio::time::advance(Duration::from_mins(1)).await;
@@ -169,7 +169,7 @@ fn shared(cloud: &Cloud, key: &str) -> aws_config::SdkConfig {
 }
 
 #[tokio::test(start_paused = true)]
-async fn keys_are_known_by_who_they_were_issued_to_and_for_how_long() {
+async fn keys_have_a_principal_and_an_expiry() {
     let cloud = cloud();
     let role = "arn:aws:sts::111122223333:assumed-role/worker/me";
     let key =
@@ -191,7 +191,7 @@ async fn keys_are_known_by_who_they_were_issued_to_and_for_how_long() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn keys_handed_out_by_a_stale_read_are_real() {
+async fn keys_issued_by_a_stale_read_are_valid() {
     let cloud = cloud();
     cloud.set_faults(FaultPlan::default().rule(When::nth("sts", "GetCallerIdentity", 2), Fault::StaleRead));
     let key = cloud.with_world(test_key);
@@ -209,7 +209,7 @@ async fn keys_handed_out_by_a_stale_read_are_real() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_service_refuses_in_its_own_protocol() {
+async fn errors_use_the_protocol_of_the_service() {
     let cloud = cloud();
     let config = shared(&cloud, &cloud.with_world(test_key));
     let acknowledge =

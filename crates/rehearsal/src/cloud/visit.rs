@@ -16,14 +16,14 @@ use tokio::io::DuplexStream;
 use super::super::services::ecs::{Reached, knock};
 use super::Cloud;
 
-/// Bytes under way in one direction.
+/// The buffer size in bytes, per direction.
 const BUFFER: usize = 16 << 10;
 
 impl Cloud {
-    /// Connects to an address inside a VPC. Where nobody has the address, no answer ever comes.
+    /// Connects to an address inside a VPC. If no task has the address, the connection attempt never completes.
     ///
     /// # Errors
-    /// `ConnectionRefused` where nothing listens on the port.
+    /// `ConnectionRefused` if nothing listens on the port.
     pub async fn connect(&self, to: SocketAddr) -> io::Result<DuplexStream> {
         match self.knock(to, "/") {
             Reached::Nobody => std::future::pending().await,
@@ -35,7 +35,7 @@ impl Cloud {
                     let serve = service_fn(move |request| {
                         std::future::ready(Ok::<_, Infallible>(cloud.serve(to, &request)))
                     });
-                    // Whoever knocks only and goes away has seen what there was to see.
+                    // A client that only opens a connection and closes it is not an error.
                     let _ = http1::Builder::new().serve_connection(TokioIo::new(theirs), serve).await;
                 });
                 Ok(ours)
@@ -50,7 +50,7 @@ impl Cloud {
     fn serve(&self, to: SocketAddr, request: &Request<Incoming>) -> Response<Full<Bytes>> {
         let (status, body) = match self.knock(to, request.uri().path()) {
             Reached::Answer { status, body } => (status, body),
-            // It ended after the connection was made.
+            // The container stopped after the connection was made.
             Reached::Nobody | Reached::Refused => (503, String::new()),
         };
         let mut response = Response::new(Full::from(body));

@@ -12,7 +12,7 @@ use super::super::one_of;
 use super::super::span::Span;
 use super::{ExternalEvent, ScheduledEvent};
 
-/// Reads `at` and the one other key, which names the event.
+/// Deserializes `at` and one other key, which names the event.
 impl<'de> Deserialize<'de> for ScheduledEvent {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct EventVisitor;
@@ -54,7 +54,7 @@ impl JsonSchema for ScheduledEvent {
         "ScheduledEvent".into()
     }
 
-    /// Each variant of [`ExternalEvent`] with `at` beside its key.
+    /// The JSON Schema: each variant of [`ExternalEvent`] with `at` beside its key.
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         let mut schema = ExternalEvent::json_schema(generator);
         let at = json!({ "$ref": "#/$defs/Span", "description": "Time since the rehearsal began." });

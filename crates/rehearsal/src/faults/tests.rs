@@ -1,4 +1,4 @@
-//! Which calls meet a fault.
+//! Fault rules: which calls they match.
 
 use proptest::prelude::*;
 
@@ -35,7 +35,7 @@ fn the_nth_matching_call_meets_the_fault() {
 }
 
 #[test]
-fn the_first_rule_counts_and_later_ones_still_count_calls() {
+fn the_first_matching_rule_applies_and_later_rules_still_count_the_call() {
     let mut plan = FaultPlan::default()
         .rule(When::nth("ec2", "A", 1), Fault::Throttle)
         .rule(When::nth("ec2", "A", 1), Fault::LoseReply)

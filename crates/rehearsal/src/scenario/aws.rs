@@ -102,7 +102,7 @@ impl Default for SecurityHub {
 }
 
 impl Aws {
-    /// Makes the services of a new world behave this way.
+    /// Configures the services of a new world.
     pub(super) fn apply(&self, world: &mut World) {
         world.autoscaling.alarm_at_start = self.autoscaling.alarm_at_start;
         world.codepipeline.options = codepipeline::Options {

@@ -1,4 +1,4 @@
-//! How Image Builder's builds and their vulnerability scans go.
+//! Image Builder: how builds end, how long they take, and their vulnerability scans.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -83,7 +83,7 @@ impl Outcome {
 }
 
 impl Build {
-    /// The same as Image Builder's own options.
+    /// Converts the scenario's build options to the Image Builder service's options.
     pub(super) fn options(&self, baked: &InstanceBehavior) -> imagebuilder::Options {
         imagebuilder::Options {
             baked: baked.clone(),

@@ -1,4 +1,4 @@
-//! Which calls of a rehearsal fail, and how.
+//! Fault rules of a scenario: which calls fail, and how.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -53,7 +53,7 @@ impl FaultRule {
         if self.nth == Some(0) { Err(Mistake::Nth(number)) } else { Ok(()) }
     }
 
-    /// The same, in a rehearsal that starts at a moment.
+    /// The rule's condition in a rehearsal that begins at `start`.
     pub(super) fn when(&self, start: Time, seed: u64) -> When {
         let trigger = match (self.nth, &self.during, self.chance) {
             (Some(nth), _, _) => Trigger::Nth(nth),

@@ -1,8 +1,8 @@
-//! Hints for keys that scenarios do not have: the new name of an old key, or the nearest key there is.
+//! Hints for unknown scenario keys: the new name of a renamed key, or the most similar key.
 
 use serde_json::Value;
 
-/// Keys of earlier scenario files with their successors. Those marked `top` stood at the top of the file only.
+/// Renamed keys with their new names. Keys marked `true` were top-level keys.
 const OLD_KEYS: [(&str, bool, &str); 43] = [
     ("baked_image", true, "images.baked.instance"),
     ("baked_container", true, "images.baked.container"),
@@ -48,23 +48,23 @@ const OLD_KEYS: [(&str, bool, &str); 43] = [
     ("from_minutes", false, "during.from, such as 60m"),
     ("refill", false, "rate_limits[].refill_per_second"),
 ];
-/// Keys of `expect` that are gone.
+/// Removed keys of `expect`.
 const OLD_EXPECT: [(&str, &str); 3] = [
     ("fails_in", "expect: { result: failure, stage }"),
     ("is_stopped", "expect: { result: cancellation }"),
     ("says", "expect.report_contains"),
 ];
-/// Values that were bare words and are mappings now.
+/// Values that were plain words and are mappings now.
 const OLD_WORDS: [(&str, &str); 3] = [
     ("outcome", "outcome: { hangs: {} }"),
     ("fault", "fault: { throttle: {} }"),
     ("events", "- { at: 10m, cancel_build: {} }"),
 ];
-/// What helps with any other mistake.
+/// The hint for any other mistake.
 const GENERAL: &str =
     "docs/scenarios.md has every key, and `bakeline schema scenario` prints the JSON Schema for editors";
 
-/// What to change in a file that is not a scenario.
+/// The hint for an invalid scenario file.
 pub(super) fn hint(text: &str) -> String {
     let Ok(file) = serde_saphyr::from_str::<Value>(text) else { return GENERAL.to_owned() };
     if let Some((old, new)) = old_key(&file, true) {
@@ -78,7 +78,7 @@ pub(super) fn hint(text: &str) -> String {
     )
 }
 
-/// The first old key in a file, with its successor.
+/// The first renamed key in a file, with its new name.
 fn old_key(value: &Value, top: bool) -> Option<(&str, &'static str)> {
     match value {
         Value::Object(members) => members.iter().find_map(|(key, value)| {
@@ -90,7 +90,7 @@ fn old_key(value: &Value, top: bool) -> Option<(&str, &'static str)> {
                 .or_else(|| {
                     OLD_WORDS.iter().find(|(old, _)| old == key && value.is_string()).map(|(_, new)| *new)
                 });
-            // Free texts of `rejects` are keys, too, and none of ours.
+            // The keys of `rejects` are vulnerability ids, not scenario keys.
             let inside = || if key == "rejects" { None } else { old_key(value, false) };
             renamed.map(|new| (key.as_str(), new)).or_else(inside)
         }),
@@ -99,7 +99,7 @@ fn old_key(value: &Value, top: bool) -> Option<(&str, &'static str)> {
     }
 }
 
-/// The first key that the schema does not have, with the nearest one it has in the same place.
+/// The first key that is not in the schema, with the most similar key at the same level.
 fn unknown_key<'v>(root: &Value, schema: &Value, value: &'v Value) -> Option<(&'v str, String)> {
     let schemas = alternatives(root, schema);
     match value {
@@ -130,7 +130,7 @@ fn unknown_key<'v>(root: &Value, schema: &Value, value: &'v Value) -> Option<(&'
     }
 }
 
-/// A schema with the schemas it refers to and chooses from.
+/// A schema with the schemas in its `$ref`, `anyOf` and `oneOf`.
 fn alternatives<'s>(root: &'s Value, schema: &'s Value) -> Vec<&'s Value> {
     let mut all = vec![schema];
     if let Some(pointer) = schema.get("$ref").and_then(Value::as_str).and_then(|to| to.strip_prefix('#')) {
@@ -143,7 +143,7 @@ fn alternatives<'s>(root: &'s Value, schema: &'s Value) -> Vec<&'s Value> {
     all
 }
 
-/// How many characters must be added, removed or replaced to make one text the other.
+/// The Levenshtein distance of two texts.
 fn distance(one: &str, other: &str) -> usize {
     let mut row: Vec<usize> = (0..=other.chars().count()).collect();
     for (done, left) in one.chars().enumerate() {

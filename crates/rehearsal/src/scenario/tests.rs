@@ -16,7 +16,7 @@ fn a_scenario_with_only_its_version_is_the_default() {
 }
 
 #[test]
-fn keys_set_their_part_and_leave_the_rest_at_its_default() {
+fn keys_that_are_not_given_keep_their_defaults() {
     let scenario = parse(
         "description: a bad day\nseed: 7\nimages: {baked: {instance: {error_rate: 0.2, boot: never}}}\nbuild:\n  \
          duration: 12m\n  outcome:\n    failed: {component: web, step: Install, message: no}\n",
@@ -47,7 +47,7 @@ fn one_of_keys_take_a_mapping() {
 }
 
 #[test]
-fn a_fault_with_a_period_meets_matching_calls_within_it() {
+fn a_fault_with_a_period_applies_only_within_it() {
     let scenario = parse(
         "faults:\n- match: {service: ec2, operation: RunInstances}\n  during: {from: 10m, duration: 5m}\n  \
          fault: {deny: {}}\n",
@@ -68,7 +68,7 @@ fn a_fault_with_a_period_meets_matching_calls_within_it() {
 }
 
 #[test]
-fn mistakes_are_refused_with_their_line() {
+fn errors_name_the_line() {
     for (text, line) in [("seed: 1\nsede: 2\n", "line 3"), ("build: {duration: soon}\n", "line 2")] {
         let error = parse(text).unwrap_err();
         assert!(error.to_string().starts_with("s.yaml"), "{error}");
@@ -78,7 +78,7 @@ fn mistakes_are_refused_with_their_line() {
 }
 
 #[test]
-fn keys_that_contradict_each_other_are_refused() {
+fn contradictory_keys_are_rejected() {
     for (text, mistake) in [
         ("faults: [{fault: {deny: {}}, nth: 1, chance: 0.5}]", Mistake::Triggers(0)),
         ("faults: [{fault: {deny: {}}, nth: 0}]", Mistake::Nth(0)),
@@ -94,13 +94,13 @@ fn keys_that_contradict_each_other_are_refused() {
 }
 
 #[test]
-fn a_file_without_its_version_is_refused() {
+fn a_file_without_a_version_is_rejected() {
     assert!(matches!(Scenario::parse("seed: 1", "s"), Err(ScenarioError::NoVersion { .. })));
     assert!(matches!(Scenario::parse("version: 2", "s"), Err(ScenarioError::Version { version: 2, .. })));
 }
 
 #[test]
-fn an_old_key_is_refused_with_its_successor() {
+fn the_error_of_a_renamed_key_names_the_new_key() {
     for (text, successor) in [
         ("baked_image: {boot_seconds: 3}", "images.baked.instance"),
         ("images: {baked: {instance: {boot_seconds: 3}}}", "boot, such as 40s"),
@@ -121,7 +121,7 @@ fn an_old_key_is_refused_with_its_successor() {
 }
 
 #[test]
-fn an_unknown_key_is_refused_with_the_nearest_one() {
+fn the_error_of_an_unknown_key_suggests_the_most_similar_key() {
     for (text, nearest) in [
         ("sede: 1", "`seed`"),
         ("images: {baked: {instance: {error_rat: 0.1}}}", "`error_rate`"),

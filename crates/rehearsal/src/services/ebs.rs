@@ -1,4 +1,4 @@
-//! The EBS direct APIs that read snapshots. The snapshots' blocks are part of EC2's state.
+//! The EBS direct APIs that read snapshots. The blocks are part of EC2's state.
 
 use std::time::Duration;
 
@@ -13,16 +13,16 @@ use super::super::time::Time;
 use super::super::world::World;
 use super::ec2::{BLOCK_SIZE, BLOCKS_PER_GIB, Snapshot};
 
-/// Operations this service offers.
+/// The operations that this service implements.
 pub const OPERATIONS: &[&str] = &["GetSnapshotBlock", "ListSnapshotBlocks"];
 
-/// How long a block token is good for.
+/// The lifetime of a block token.
 const TOKENS_LAST: Duration = Duration::from_hours(7 * 24);
 
-/// Answers one call.
+/// Handles one API call.
 ///
 /// # Errors
-/// The service's own refusal.
+/// The error that the service returns.
 pub fn call(world: &World, call: &Call) -> Answer {
     match call.operation.as_str() {
         "GetSnapshotBlock" => get(world, call),
@@ -31,7 +31,7 @@ pub fn call(world: &World, call: &Call) -> Answer {
     }
 }
 
-/// The caller's own snapshot, once it is complete.
+/// The caller's own snapshot, which must be complete.
 fn snapshot<'w>(world: &'w World, call: &Call, id: &str) -> Result<&'w Snapshot, ApiError> {
     let found = world.ec2.snapshots.get(id).filter(|s| s.account == call.account && s.region == call.region);
     let found = found.ok_or_else(|| {
@@ -59,7 +59,7 @@ struct List {
 fn list(world: &World, call: &Call) -> Answer {
     let input: List = call.parse()?;
     let snapshot = snapshot(world, call, &input.snapshot_id)?;
-    // A page's token tells where the next begins, and makes the caller's own beginning void.
+    // A page token has the start of the next page and overrides `StartingBlockIndex`.
     let from = match input.next_token {
         Some(token) => opened(&token)
             .and_then(|text| text.strip_prefix("page ")?.parse().ok())
@@ -85,7 +85,7 @@ fn list(world: &World, call: &Call) -> Answer {
     }))
 }
 
-/// What lets its holder read one block of one snapshot, until a moment.
+/// A block token: allows reading one block of one snapshot until it expires.
 fn token(snapshot: &Snapshot, index: u32, expires: Time) -> String {
     STANDARD.encode(format!("{} {index} {}", snapshot.id, expires.0))
 }
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn only_written_blocks_are_listed_page_by_page_and_each_is_read_with_its_token() {
+    fn only_written_blocks_are_listed_and_each_is_read_with_its_token() {
         let (mut aws, id) = snapshot_with((0..250).map(|n| (n * 2, Fill::Noise(u64::from(n)))).collect());
         let (mut page, mut found): (Value, Vec<Value>) =
             (json!({"SnapshotId": id, "MaxResults": 100}), vec![]);
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_starts_at_its_block_and_other_accounts_see_nothing() {
+    fn a_list_starts_at_the_given_block_and_only_the_owner_can_read() {
         let (mut aws, id) = snapshot_with([(3, Fill::Zeros), (9, Fill::Zeros)].into_iter().collect());
         let from = json!({"SnapshotId": id, "StartingBlockIndex": 4});
         let answer = aws.ok("ebs", "ListSnapshotBlocks", from);
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn a_copy_has_its_sources_blocks_whatever_key_encrypts_it() {
+    fn a_copy_has_the_blocks_of_its_source_with_any_key() {
         let (mut aws, id) = snapshot_with([(3, Fill::Noise(1))].into_iter().collect());
         let source = aws.world.ec2.images.values().find(|i| i.snapshots.contains(&id)).unwrap().id.clone();
         let copied = aws.ok(

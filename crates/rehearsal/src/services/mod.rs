@@ -1,4 +1,5 @@
-//! The services, one folder or file each. A handler is a function of the world and a call; later effects are scheduled events.
+//! The AWS services, one module each. A handler is a function of the world and a call; delayed effects are scheduled
+//! events.
 
 pub mod autoscaling;
 pub mod cloudwatch;

@@ -1,6 +1,6 @@
 //! Pagination: a page token is the offset of the next item.
 
-/// One page of `items` and the token of the page after it; `None` when `token` was never handed out.
+/// One page of `items` and the token of the next page; `None` if `token` is not valid.
 pub(crate) fn page<T>(items: Vec<T>, token: Option<&str>, size: usize) -> Option<(Vec<T>, Option<String>)> {
     let from = match token {
         None => 0,
@@ -25,7 +25,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_never_handed_out_is_refused() {
+    fn an_invalid_page_token_is_rejected() {
         assert!(page(vec![1], Some("x"), 2).is_none());
         assert!(page(vec![1], Some("1"), 2).is_none());
     }

@@ -1,4 +1,4 @@
-//! Security Token Service: principals of access keys, and temporary credentials.
+//! Security Token Service: access keys, their principals, and temporary credentials.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,30 +12,30 @@ use super::super::ids::Ids;
 use super::super::time::Time;
 use super::super::world::World;
 
-/// Operations this service offers.
+/// The operations that this service implements.
 pub const OPERATIONS: &[&str] = &["AssumeRole", "GetCallerIdentity"];
 
-/// Every access key of the world.
+/// All access keys and known roles.
 #[derive(Clone, Debug, Default)]
 pub struct State {
     keys: BTreeMap<String, Issued>,
-    /// Keys issued so far. They are named from this count and not from the world's ids: how often a job is
-    /// looked at must not change what anything else is called.
+    /// The number of keys issued so far. Key ids derive from it instead of the world's ids: the number of job polls
+    /// must not change any resource id.
     issued: u64,
-    /// The roles of accounts whose roles are known.
+    /// The known roles with their trust policies.
     roles: BTreeMap<String, Trust>,
 }
 
-/// Who may assume a role.
+/// The trust policy of a role.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trust {
-    /// ARN of the principal that is let in.
+    /// The ARN of the principal that may assume the role.
     pub principal: String,
-    /// What it must say.
+    /// The external id that it must send.
     pub external_id: Option<String>,
 }
 
-/// Makes a role known. From then on its account has no roles but those that are.
+/// Seeds a role. From then on its account has only seeded roles.
 pub fn place_role(world: &mut World, arn: &str, trust: Trust) {
     world.sts.roles.insert(arn.to_owned(), trust);
 }
@@ -46,13 +46,13 @@ struct Issued {
     principal: Principal,
 }
 
-/// Who signs with an access key.
+/// The principal of an access key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Principal {
     pub account: String,
     /// `arn:aws:iam::…:role/…`, `arn:aws:sts::…:assumed-role/…/…` or a user's ARN.
     pub arn: String,
-    /// The moment from which the key is refused; `None` for long-term keys.
+    /// When the key expires; `None` for long-term keys.
     pub expires: Option<Time>,
 }
 
@@ -76,7 +76,7 @@ impl fmt::Debug for Credentials {
     }
 }
 
-/// The principal behind an access key, expired or not; `None` for a key this world never issued.
+/// The principal of an access key, expired or not; `None` for an unknown key.
 #[must_use]
 pub fn principal(world: &World, access_key: &str) -> Option<Principal> {
     world.sts.keys.get(access_key).map(|issued| issued.principal.clone())
@@ -88,13 +88,13 @@ pub fn credentials<'w>(world: &'w World, access_key: &str) -> Option<&'w Credent
     world.sts.keys.get(access_key).map(|issued| &issued.credentials)
 }
 
-/// Issues temporary keys of `arn` that expire `lifetime` from now.
+/// Issues temporary credentials of `arn` that expire after `lifetime`.
 pub fn issue(world: &mut World, account: &str, arn: &str, lifetime: Duration) -> Credentials {
     let expires = world.now + lifetime;
     register(world, account, arn, "ASIA", Some(expires))
 }
 
-/// Issues a key of `arn` that never expires.
+/// Issues a long-term key of `arn`, which never expires.
 pub fn issue_long_term(world: &mut World, account: &str, arn: &str) -> Credentials {
     register(world, account, arn, "AKIA", None)
 }
@@ -116,10 +116,10 @@ fn register(world: &mut World, account: &str, arn: &str, prefix: &str, expires: 
     credentials
 }
 
-/// Answers one call.
+/// Handles one API call.
 ///
 /// # Errors
-/// The service's own refusal.
+/// The error that the service returns.
 pub fn call(world: &mut World, call: &Call) -> Answer {
     match call.operation.as_str() {
         "AssumeRole" => assume_role(world, call),
@@ -156,11 +156,11 @@ struct AssumeRole {
     source_identity: Option<String>,
 }
 
-/// The longest session of a role that was assumed by a session of another role.
+/// The maximum session duration with role chaining, in seconds.
 const CHAINED: u64 = 3600;
 
-/// Of an account whose roles are not known, every well-formed one can be assumed: permissions are not part of this
-/// world. A known role lets in whom its trust policy names.
+/// `AssumeRole`. A seeded role can be assumed by the principal in its trust policy. In accounts without seeded roles,
+/// everyone can assume every role: permissions are not evaluated.
 fn assume_role(world: &mut World, call: &Call) -> Answer {
     let input: AssumeRole = call.parse()?;
     let mut parts = input.role_arn.splitn(6, ':').skip(4);

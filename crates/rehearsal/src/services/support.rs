@@ -1,4 +1,4 @@
-//! Shared parts of several services: errors, pagination, tags, filters, dates and number conversions.
+//! Helpers shared by services: errors, pagination, tags, filters, dates and number conversions.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use super::super::time::Time;
 /// A resource's tags, in key order.
 pub type Tags = BTreeMap<String, String>;
 
-/// Account and Region: what every resource belongs to.
+/// Account and Region of a resource.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
     pub account: String,
@@ -23,19 +23,19 @@ impl Place {
         Self { account: account.into(), region: region.into() }
     }
 
-    /// Whether something with this account and Region lies here.
+    /// Whether this is the place of this account and Region.
     #[must_use]
     pub fn holds(&self, account: &str, region: &str) -> bool {
         self.account == account && self.region == region
     }
 }
 
-/// A refusal of a service whose errors the model does not list (the query protocols answer 400).
+/// An error of a service whose model does not list its errors (status 400 in the query protocols).
 pub fn refuse(code: &str, message: impl Into<String>) -> ApiError {
     ApiError::new(code, message).with_status(400)
 }
 
-/// One `{Key, Value}` of a request.
+/// A tag in a request.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Tag {
@@ -44,20 +44,20 @@ pub struct Tag {
     pub value: Option<String>,
 }
 
-/// Enters request tags into a resource's tags; a later value replaces an earlier one.
+/// Adds the tags of a request to a resource's tags, replacing values of existing keys.
 pub fn put_tags(into: &mut Tags, tags: &[Tag]) {
     for tag in tags {
         into.insert(tag.key.clone(), tag.value.clone().unwrap_or_default());
     }
 }
 
-/// Tags as the list of `{Key, Value}` every service answers.
+/// Tags as a list of `{Key, Value}`, as every service returns them.
 #[must_use]
 pub fn tag_list(tags: &Tags) -> Value {
     Value::Array(tags.iter().map(|(key, value)| json!({ "Key": key, "Value": value })).collect())
 }
 
-/// One `{Name, Values}` filter of a request: the values are alternatives, filters add up.
+/// A `{Name, Values}` filter in a request: a resource must match one of the values of every filter.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Filter {
@@ -68,13 +68,13 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// Whether one of the values, with `*` and `?` as wildcards, fits the text.
+    /// Whether one of the values, with `*` and `?` as wildcards, matches the text.
     #[must_use]
     pub fn fits(&self, text: &str) -> bool {
         self.values.iter().any(|pattern| wildcard(pattern, text))
     }
 
-    /// Judges the filters every taggable resource knows: `tag:KEY` and `tag-key`. `None` for other names.
+    /// Whether the tags match this `tag:KEY` or `tag-key` filter; `None` for other filters.
     #[must_use]
     pub fn fits_tags(&self, tags: &Tags) -> Option<bool> {
         if let Some(key) = self.name.strip_prefix("tag:") {
@@ -84,7 +84,7 @@ impl Filter {
     }
 }
 
-/// Shell-like matching with `*` and `?`, as EC2's filters do it.
+/// Wildcard matching with `*` and `?`, as in EC2's filters.
 #[must_use]
 pub fn wildcard(pattern: &str, text: &str) -> bool {
     let pattern: Vec<char> = pattern.chars().collect();
@@ -102,7 +102,7 @@ pub fn wildcard(pattern: &str, text: &str) -> bool {
                 t += 1;
             }
             _ => {
-                // Let the last star swallow one letter more.
+                // Backtrack: let the last star match one more character.
                 let Some((at, from)) = star else { return false };
                 star = Some((at, from + 1));
                 p = at + 1;
@@ -116,7 +116,7 @@ pub fn wildcard(pattern: &str, text: &str) -> bool {
 /// One page of `items` and the token of the next. A token is the offset of its page.
 ///
 /// # Errors
-/// `code` when the token was not one of ours.
+/// An error with this code if the token is not valid.
 pub fn page<T>(
     items: Vec<T>,
     token: Option<&str>,
@@ -136,7 +136,7 @@ pub fn page<T>(
     Ok((items.into_iter().skip(start).take(size.max(1)).collect(), next))
 }
 
-/// Drops members that are null: a model member that has no value is absent.
+/// Removes null members: a member without a value is absent from a response.
 #[must_use]
 pub fn present(value: Value) -> Value {
     match value {
@@ -152,7 +152,7 @@ pub fn present(value: Value) -> Value {
     }
 }
 
-/// `2026-01-02T03:04:05.000Z`, the form of EC2's date strings.
+/// EC2's date format: `2026-01-02T03:04:05.000Z`.
 #[must_use]
 pub fn iso(at: Time) -> String {
     let nanos = i128::from(at.0) * 1_000_000;
@@ -173,24 +173,24 @@ pub fn iso(at: Time) -> String {
     )
 }
 
-/// A moment given in epoch seconds.
+/// Converts epoch seconds to a time.
 #[must_use]
 #[allow(
     clippy::cast_possible_truncation,
-    reason = "a float cast saturates, which is what a hostile date deserves"
+    reason = "a float cast saturates, which is right for an out-of-range date"
 )]
 pub fn moment(epoch_seconds: f64) -> Time {
     Time((epoch_seconds * 1000.0).round() as i64)
 }
 
-/// A count as a float; counts here stay far below 2^53.
+/// Converts a count to a float; counts are far below 2^53.
 #[must_use]
 #[allow(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
 pub fn float(count: usize) -> f64 {
     count as f64
 }
 
-/// `percent` per cent of `of`, rounded up.
+/// `percent` percent of `of`, rounded up.
 #[must_use]
 pub fn percent_up(of: usize, percent: usize) -> usize {
     of.saturating_mul(percent).div_ceil(100)

@@ -1,4 +1,4 @@
-//! A world for unit tests of services: calls as JSON, time in seconds.
+//! A test harness for services: a world, calls as JSON, time in seconds.
 #![allow(clippy::needless_pass_by_value, reason = "`json!` values are written where they are used")]
 
 use std::time::Duration;
@@ -40,18 +40,18 @@ impl TestAws {
         self.world.call(&call)
     }
 
-    /// The answer of a call that must succeed.
+    /// Makes a call that must succeed and returns the response.
     pub fn ok(&mut self, service: &'static str, operation: &str, input: Value) -> Value {
         match self.call(service, operation, input) {
             Ok(answer) => answer,
-            Err(error) => panic!("{operation} was refused: {error:?}"),
+            Err(error) => panic!("{operation} failed: {error:?}"),
         }
     }
 
-    /// The code of a call that must be refused.
+    /// Makes a call that must fail and returns the error code.
     pub fn refused(&mut self, service: &'static str, operation: &str, input: Value) -> String {
         match self.call(service, operation, input) {
-            Ok(answer) => panic!("{operation} was not refused: {answer}"),
+            Ok(answer) => panic!("{operation} did not fail: {answer}"),
             Err(error) => error.code,
         }
     }
@@ -61,7 +61,7 @@ impl TestAws {
         self.world.advance(until);
     }
 
-    /// Advances second by second until a condition holds; how many seconds that took.
+    /// Advances time by seconds until a condition holds. Returns the number of seconds.
     pub fn until(&mut self, most: u64, mut look: impl FnMut(&mut Self) -> bool) -> u64 {
         for second in 0..most {
             if look(self) {
@@ -69,7 +69,7 @@ impl TestAws {
             }
             self.pass(1);
         }
-        panic!("nothing happened in {most} seconds");
+        panic!("the condition did not hold within {most} seconds");
     }
 
     pub fn image(&mut self, name: &str, behavior: InstanceBehavior) -> String {
@@ -88,8 +88,8 @@ impl TestAws {
         ec2::register_image(&mut self.world, new)
     }
 
-    /// A group `web` of some size from version 1 of the template `web`, behind the target group `web`, and
-    /// version 2 of the template with another image.
+    /// Creates a group `web` from version 1 of the template `web`, with the target group `web`, and version 2 of the
+    /// template with another image.
     pub fn fleet(&mut self, size: usize, next: InstanceBehavior) -> Fleet {
         let old = self.image("release-1", InstanceBehavior::default());
         let new = self.image("release-2", next);
@@ -117,7 +117,7 @@ impl TestAws {
         Fleet { old, new, target_group }
     }
 
-    /// Instances of the group `web` that answer their load balancer.
+    /// The number of instances of the group `web` that serve requests.
     pub fn serving(&self) -> usize {
         let Some(group) = autoscaling::group(&self.world, ACCOUNT, REGION, "web") else { return 0 };
         let taken = |id: &str| {
@@ -133,7 +133,7 @@ impl TestAws {
             .count()
     }
 
-    /// How many live instances of the group `web` run an image.
+    /// The number of live instances of the group `web` with this image.
     pub fn running(&self, image: &str) -> usize {
         autoscaling::group(&self.world, ACCOUNT, REGION, "web")
             .map_or(0, |g| g.members.values().filter(|m| m.is_live() && m.image_id == image).count())

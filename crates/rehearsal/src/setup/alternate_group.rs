@@ -5,17 +5,17 @@ use serde_json::json;
 use super::super::services::autoscaling;
 use super::{Fixtures, SetupError, text};
 
-/// The group in production, as the second one is made to match.
+/// The group in production, whose settings the alternate group copies.
 pub(super) struct First<'a> {
     pub group: autoscaling::NewGroup,
-    /// ARN of its target group.
+    /// The ARN of its target group.
     pub target_group: &'a str,
     /// `app/NAME/ID`.
     pub load_balancer: &'a str,
 }
 
 impl Fixtures<'_> {
-    /// Creates an empty group of the same template, with its own target group at weight 0 beside the first one's.
+    /// Creates an empty group with the same launch template. Its target group has weight 0 in the same listener.
     pub(super) fn create_alternate_group(&mut self, name: &str, first: First<'_>) -> Result<(), SetupError> {
         let made = self.ask(
             "elbv2",

@@ -16,23 +16,24 @@ const CURRENT_IMAGE_DAYS: u64 = 9;
 #[derive(Clone, Debug)]
 pub struct Fleet {
     pub group: String,
-    /// An empty group that takes turns with it, if there is one.
+    /// The alternate group of a blue/green promotion, if there is one.
     pub alternate: Option<String>,
-    /// Groups that run the service beside it, and the alarms that watch those in another region.
+    /// Further groups that run the service, and the alarms of those in other Regions.
     pub waves: Vec<WaveGroups>,
     pub instances: usize,
-    /// `app/NAME/ID` and `targetgroup/NAME/ID`, as CloudWatch's dimensions spell them.
+    /// `app/NAME/ID`, the value of CloudWatch's dimension `LoadBalancer`.
     pub load_balancer: String,
+    /// `targetgroup/NAME/ID`, the value of CloudWatch's dimension `TargetGroup`.
     pub target_group: String,
     pub alarms: Vec<String>,
-    /// What an agent on every instance publishes.
+    /// The metrics that an agent on every instance publishes.
     pub published: Vec<cloudwatch::Published>,
-    /// Ages in days of images of earlier releases, besides the current one.
+    /// The ages in days of the images of earlier releases.
     pub earlier_images: Vec<u64>,
 }
 
 impl Fleet {
-    /// Every group that runs the service in its own region.
+    /// Every group that runs the service in the service's own Region.
     #[must_use]
     pub fn groups(&self) -> Vec<&str> {
         let here = self.waves.iter().filter(|wave| wave.region.is_none());
@@ -41,17 +42,17 @@ impl Fleet {
     }
 }
 
-/// Further groups of the service that one wave promotes to, in one Region.
+/// Further Auto Scaling groups of the service that one wave promotes to, in one Region.
 #[derive(Clone, Debug)]
 pub struct WaveGroups {
-    /// Another region than the service's own, if it is one.
+    /// The groups' Region, if it is not the service's own.
     pub region: Option<String>,
     pub groups: Vec<String>,
     pub alarms: Vec<String>,
 }
 
 impl Fixtures<'_> {
-    /// The service in production on its current image, with images of earlier releases beside it.
+    /// Creates the service in production on its current image, and the images of earlier releases.
     pub(super) fn fleet(&mut self, fleet: &Fleet, scenario: &Scenario) -> Result<String, SetupError> {
         let region = self.setup.region.clone();
         let now = self.world.now;
@@ -85,7 +86,7 @@ impl Fixtures<'_> {
         Ok(image)
     }
 
-    /// An image of an earlier release, as the current one behaves.
+    /// Creates an image of an earlier release; its instances behave like the current one's.
     pub(super) fn earlier_image(&mut self, region: &str, name: &str, scenario: &Scenario) -> String {
         let service = self.setup.service.as_str();
         let tags = [("bakeline:service", service), ("Name", service)];
@@ -104,7 +105,7 @@ impl Fixtures<'_> {
         ec2::register_image(&mut self.world, image)
     }
 
-    /// The service's group in a Region, with its subnet, launch template and target group.
+    /// Creates the service's group in a Region, with its subnet, launch template and target group.
     pub(super) fn group_on(
         &mut self,
         image: &str,
@@ -135,7 +136,7 @@ impl Fixtures<'_> {
         group
     }
 
-    /// An alarm on the load balancer's errors. The service has been running for long: it has seen data.
+    /// Creates an alarm on the load balancer's errors, in state OK: the service has been running for a long time.
     pub(super) fn alarm(
         &mut self,
         name: &str,

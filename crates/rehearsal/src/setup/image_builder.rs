@@ -1,5 +1,4 @@
-//! Image Builder's fixtures: an image pipeline, or the configurations, the parent image and the repositories
-//! of a recipe.
+//! Image Builder fixtures: an image pipeline, or the configurations, parent image and repositories of a recipe.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,21 +9,21 @@ use super::super::instance_behavior::InstanceBehavior;
 use super::super::services::{ec2, ecr, ssm};
 use super::{Fixtures, SetupError, refusal, text};
 
-/// What a recipe needs to find: its parent image, the configurations it is built by, a container's repository.
+/// The resources that a recipe refers to: its parent image, the configurations, and a container's repository.
 #[derive(Clone, Debug)]
 pub struct RecipeFixtures {
-    /// An AMI's id, `ssm:` and a parameter's name, an image's ARN, or what a container is built FROM.
+    /// An AMI id, `ssm:` and a parameter name, an image ARN, or the base image of a container.
     pub parent_image: String,
-    /// The repository that a container image is pushed to, in every region of the distribution.
+    /// The repository that a container image is pushed to, in every Region of the distribution.
     pub repository: Option<String>,
-    /// ARN of the infrastructure configuration.
+    /// The ARN of the infrastructure configuration.
     pub infrastructure: String,
-    /// ARN of the distribution configuration.
+    /// The ARN of the distribution configuration.
     pub distribution: Option<String>,
 }
 
 impl Fixtures<'_> {
-    /// The image pipeline by its ARN, with a recipe of two components.
+    /// Creates the image pipeline with this ARN, and its recipe of two components.
     pub(super) fn image_pipeline(&mut self, arn: &str) -> Result<(), SetupError> {
         let name = arn.rsplit('/').next().unwrap_or(arn).to_owned();
         let mut components = Vec::new();
@@ -107,7 +106,7 @@ impl Fixtures<'_> {
         Ok(text(&made, "/distributionConfigurationArn"))
     }
 
-    /// What a recipe starts from: an image, and where the recipe names it by a parameter, the parameter.
+    /// Creates the recipe's parent image, and the parameter if the recipe names the image by a parameter.
     pub(super) fn recipe(&mut self, recipe: &RecipeFixtures) -> Result<(), SetupError> {
         let last = |arn: &str| arn.rsplit('/').next().unwrap_or(arn).to_owned();
         self.infrastructure(&last(&recipe.infrastructure))?;
@@ -126,7 +125,7 @@ impl Fixtures<'_> {
         Ok(())
     }
 
-    /// The repositories a container image is pushed to, and the base image if that lies in one too.
+    /// Creates the repositories that a container image is pushed to, and the base image if it is in ECR too.
     fn repositories(&mut self, name: &str, parent: &str) -> Result<(), SetupError> {
         let setup = self.setup;
         for region in setup.distribution.iter().map(|(region, _)| region).chain([&setup.region]) {
@@ -145,7 +144,7 @@ impl Fixtures<'_> {
             .map_err(|refused| refusal("the parent image", refused))
     }
 
-    /// An image to start from, and its id.
+    /// Creates a parent image and returns its id.
     fn parent_image(&mut self) -> String {
         ec2::register_image(
             &mut self.world,

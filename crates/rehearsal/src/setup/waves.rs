@@ -4,12 +4,12 @@ use super::super::scenario::Scenario;
 use super::super::services::autoscaling;
 use super::{Fixtures, Fleet, SetupError, WaveGroups};
 
-/// Instances of each of them.
+/// The number of instances in each group.
 const INSTANCES: usize = 2;
 
 impl Fixtures<'_> {
-    /// Groups on the current image. In the service's own Region they use its load balancer; in another one they
-    /// have one of their own, with its alarms.
+    /// Creates the groups of a wave on the current image. In the service's own Region they use its load balancer; in
+    /// another Region they have their own load balancer and alarms.
     pub(super) fn create_wave_groups(
         &mut self,
         further: &WaveGroups,
@@ -37,7 +37,7 @@ impl Fixtures<'_> {
     }
 }
 
-/// Room for a refresh that launches before it terminates.
+/// Sets the sizes, with room for a refresh that launches before it terminates.
 fn sized(group: autoscaling::NewGroup) -> autoscaling::NewGroup {
     autoscaling::NewGroup { min_size: 1, max_size: 2 * group.size, ..group }
 }

@@ -1,4 +1,4 @@
-//! Smithy RPC v2 CBOR: the operation in the path, CBOR both ways. Current `CloudWatch` clients use it.
+//! The Smithy RPC v2 CBOR protocol: the operation in the path, CBOR bodies. Current `CloudWatch` clients use it.
 
 use bytes::Bytes;
 use ciborium::Value as Cbor;
@@ -12,7 +12,7 @@ use super::{Named, respond, text};
 
 /// Epoch seconds (RFC 8949, 3.4.2).
 const EPOCH_TAG: u64 = 1;
-/// The smithy protocol's name, in requests and answers.
+/// The value of the `smithy-protocol` header.
 pub(super) const PROTOCOL: &str = "rpc-v2-cbor";
 
 /// The operation and input of a request.
@@ -39,7 +39,7 @@ pub(super) fn decode<'m>(
     }
 }
 
-/// CBOR as the JSON a handler reads: bytes as base64, tagged dates as epoch seconds.
+/// Converts CBOR to the JSON of handlers: bytes as base64, tagged dates as epoch seconds.
 fn to_json(cbor: Cbor) -> Result<Value, &'static str> {
     Ok(match cbor {
         Cbor::Null => Value::Null,
@@ -70,7 +70,7 @@ fn to_json(cbor: Cbor) -> Result<Value, &'static str> {
     })
 }
 
-/// The answer as CBOR.
+/// Encodes a response as CBOR.
 pub(super) fn encode(
     model: &Model,
     operation: &Operation,
@@ -83,13 +83,13 @@ pub(super) fn encode(
     Ok(marked(respond(200, "application/cbor", body)))
 }
 
-/// A refusal's body.
+/// Encodes the body of an error response.
 pub(super) fn encode_error(error_type: &str, message: &str) -> Result<Bytes, ApiError> {
     let member = |name: &str, text: &str| (Cbor::Text(name.into()), Cbor::Text(text.into()));
     bytes(&Cbor::Map(vec![member("__type", error_type), member("message", message)]))
 }
 
-/// Says in the header that this is the protocol.
+/// Sets the protocol header.
 pub(super) fn marked(mut response: Response<Bytes>) -> Response<Bytes> {
     response.headers_mut().insert("smithy-protocol", HeaderValue::from_static(PROTOCOL));
     response
@@ -148,7 +148,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn dates_and_bytes_survive_both_ways() {
+    fn dates_and_bytes_round_trip() {
         let model = model::of("cloudwatch").unwrap();
         let operation = &model.operations["GetMetricData"];
         let answer = json!({"MetricDataResults": [
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn what_json_cannot_say_is_refused_or_named() {
+    fn values_without_a_json_form_are_rejected_or_converted() {
         assert_eq!(to_json(Cbor::Float(f64::NAN)).unwrap(), json!("NaN"));
         assert!(to_json(Cbor::Map(vec![(Cbor::Null, Cbor::Null)])).is_err());
         assert!(to_json(Cbor::Tag(1, Box::new(Cbor::Text("now".into())))).is_err());

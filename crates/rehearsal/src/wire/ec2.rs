@@ -1,4 +1,4 @@
-//! ec2Query: EC2's own dialect of forms and XML.
+//! The ec2Query protocol: EC2's variant of form requests and XML responses.
 
 use bytes::Bytes;
 use http::Response;
@@ -9,7 +9,7 @@ use super::model::{Model, Operation};
 use super::respond;
 use super::xml::Xml;
 
-/// The answer as XML: members straight in the envelope, `return` for an operation that answers nothing.
+/// Encodes a response as XML: members directly in the envelope, or `return` for an operation without output.
 pub(super) fn encode(
     model: &Model,
     (name, operation): (&str, &Operation),

@@ -1,4 +1,4 @@
-//! Encoding of errors: body, headers and status in each protocol.
+//! Error responses: body, headers and status in each protocol.
 
 use bytes::Bytes;
 use http::{HeaderValue, Response};
@@ -9,7 +9,7 @@ use super::model::{Model, Shape};
 use super::xml::Xml;
 use super::{Protocol, cbor, json, respond};
 
-/// The refusal as the protocol writes it.
+/// Encodes an error response in a protocol.
 #[must_use]
 pub fn encode(model: &Model, protocol: Protocol, error: &ApiError, request_id: &str) -> Response<Bytes> {
     let known = model.error(&error.code);
@@ -33,7 +33,7 @@ pub fn encode(model: &Model, protocol: Protocol, error: &ApiError, request_id: &
             let error_type = format!("com.amazonaws.{}#{shape_name}", model.service);
             let body = cbor::encode_error(&error_type, &error.message).unwrap_or_default();
             let response = cbor::marked(respond(status, "application/cbor", body));
-            // CloudWatch moved here from awsQuery: clients look for the old code in this header.
+            // CloudWatch migrated from awsQuery: clients expect the old error code in this header.
             with_header(response, "x-amzn-query-error", &format!("{wire_code};{sender}"))
         }
         Protocol::Query => {
@@ -70,7 +70,7 @@ pub fn encode(model: &Model, protocol: Protocol, error: &ApiError, request_id: &
     }
 }
 
-/// An error of S3 for a request that does not reach S3's own wire layer.
+/// Encodes an S3 error for a request that does not reach s3s.
 #[must_use]
 pub fn encode_s3(error: &ApiError, request_id: &str) -> Response<Bytes> {
     let escape = |text: &str| quick_xml::escape::escape(text).into_owned();
@@ -83,7 +83,7 @@ pub fn encode_s3(error: &ApiError, request_id: &str) -> Response<Bytes> {
     respond(error.status.unwrap_or(400), "application/xml", Bytes::from(body))
 }
 
-/// JSON errors name their text as the error's shape does: `message`, or `Message`.
+/// The member of the error message, `message` or `Message`, depending on the error's shape.
 fn message_member(known: Option<(&str, &Shape)>) -> &'static str {
     let capital = known.is_some_and(|(_, shape)| {
         shape.members.contains_key("Message") && !shape.members.contains_key("message")
@@ -91,7 +91,7 @@ fn message_member(known: Option<(&str, &Shape)>) -> &'static str {
     if capital { "Message" } else { "message" }
 }
 
-/// The model's status; for errors without one, what the services commonly use.
+/// The HTTP status from the model, otherwise the one that services commonly use.
 fn status_of(code: &str, known: Option<&Shape>, protocol: Protocol) -> u16 {
     if let Some(status) = known.and_then(Model::status) {
         return status;
@@ -117,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn errors_the_models_do_not_know_have_the_status_services_commonly_use() {
+    fn errors_outside_the_models_have_the_status_that_services_commonly_use() {
         for (code, protocol, status) in [
             ("InternalFailure", Protocol::Json, 500),
             ("ServiceUnavailable", Protocol::Query, 503),

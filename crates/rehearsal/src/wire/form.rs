@@ -1,4 +1,4 @@
-//! Request bodies of awsQuery and ec2Query: a tree as dotted names.
+//! Form bodies of awsQuery and ec2Query: trees with dotted names.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use super::super::call::ApiError;
 use super::model::{Kind, Member, Model, Shape};
 use super::text;
 
-/// No modelled input nests deeper; a name that does is not worth a tree.
+/// The nesting limit of names. No modeled input nests deeper.
 const DEEPEST: usize = 32;
 
 /// The two ways of naming members and list entries.
@@ -20,7 +20,7 @@ pub enum Style {
     Ec2,
 }
 
-/// A form as a tree of its dotted names.
+/// A parsed form: a tree of dotted names.
 #[derive(Debug, Default)]
 pub struct Tree {
     value: Option<String>,
@@ -28,10 +28,10 @@ pub struct Tree {
 }
 
 impl Tree {
-    /// Reads a form.
+    /// Parses a form.
     ///
     /// # Errors
-    /// `MalformedQueryString` for a name nested beyond any model.
+    /// `MalformedQueryString` if a name is nested too deeply.
     pub fn parse(form: &str) -> Result<Self, ApiError> {
         let mut root = Self::default();
         for (name, value) in text::pairs(form) {
@@ -53,7 +53,7 @@ impl Tree {
         self.children.remove(name)?.value
     }
 
-    /// The members this tree spells out. What the shape does not know keeps its name, for the check to refuse.
+    /// Converts the tree to a structure. Unknown members keep their names, so that validation rejects them.
     #[must_use]
     pub fn structure(&self, model: &Model, shape: &Shape, style: Style) -> Map<String, Value> {
         let mut input = Map::new();
@@ -136,7 +136,7 @@ fn capitalised(name: &str) -> String {
     letters.next().map(|first| first.to_ascii_uppercase()).into_iter().chain(letters).collect()
 }
 
-/// A value by its type; text that is none stays text, for the check to refuse.
+/// Converts text to a value of this type. Text that does not convert stays text, so that validation rejects it.
 fn scalar(kind: Kind, text: &str) -> Value {
     let parsed = match kind {
         Kind::Boolean => text.to_ascii_lowercase().parse().ok().map(Value::Bool),
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn ec2_lists_are_flat_and_names_capitalised() {
+    fn ec2_lists_are_flat_and_names_are_capitalized() {
         let form = "ImageId.2=ami-b&ImageId.1=ami-a&ImageId.10=ami-c&Filter.1.Name=state&Filter.1.Value.1=available\
                     &IncludeDisabled=true";
         assert_eq!(
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_without_end_is_refused() {
+    fn a_too_deeply_nested_name_is_rejected() {
         assert!(Tree::parse(&"a.".repeat(100_000)).is_err());
     }
 }

@@ -1,4 +1,4 @@
-//! awsJson 1.0 and 1.1: the operation in `X-Amz-Target`, JSON both ways.
+//! The awsJson 1.0 and 1.1 protocols: the operation in `X-Amz-Target`, JSON bodies.
 
 use bytes::Bytes;
 use http::Response;
@@ -24,7 +24,7 @@ pub(super) fn decode<'m>(
     Ok(((named.0, named.1), object(body)?))
 }
 
-/// A JSON object; an empty body is an empty object.
+/// Parses a JSON object; an empty body is an empty object.
 pub(super) fn object(body: &Bytes) -> Result<Map<String, Value>, ApiError> {
     if body.is_empty() {
         return Ok(Map::new());
@@ -36,7 +36,7 @@ pub(super) fn object(body: &Bytes) -> Result<Map<String, Value>, ApiError> {
     }
 }
 
-/// The answer as JSON; a body even for an operation that answers nothing.
+/// Encodes a response as JSON. Operations without output have a body too.
 pub(super) fn encode(model: &Model, operation: &Operation, answer: Map<String, Value>) -> Response<Bytes> {
     let body =
         if model.output(operation).is_some() { Value::Object(answer).to_string() } else { String::new() };

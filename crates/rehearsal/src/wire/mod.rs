@@ -1,4 +1,4 @@
-//! The wire protocols: from an HTTP request to a [`Call`](super::call::Call)'s input, and from an answer to bytes.
+//! The wire protocols: decode an HTTP request to a [`Call`](super::call::Call)'s input, and encode the response.
 
 pub mod errors;
 pub mod form;
@@ -28,7 +28,7 @@ use super::call::{Answer, ApiError};
 /// An operation with its name.
 pub type Named<'m> = (&'m str, &'m Operation);
 
-/// How a request is written; its answer is written the same way.
+/// The protocol of a request and its response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
     Json,
@@ -39,7 +39,7 @@ pub enum Protocol {
 }
 
 impl Protocol {
-    /// The protocol of a request to a service that may speak several.
+    /// The protocol of a request, for services with several protocols.
     #[must_use]
     pub fn of(model: &Model, parts: &Parts) -> Self {
         let smithy = parts.headers.get("smithy-protocol").is_some_and(|v| v == cbor::PROTOCOL);
@@ -58,22 +58,22 @@ impl Protocol {
         }
     }
 
-    /// How refusals of inputs are worded.
+    /// The wording of validation errors.
     #[must_use]
     pub fn dialect(self, model: &Model) -> Dialect {
         match self {
             Self::Ec2 => Dialect::Ec2,
-            // CloudWatch words them as it did when awsQuery was all it spoke.
+            // CloudWatch keeps the wording of its original protocol, awsQuery.
             _ if model.speaks("query") => Dialect::Query,
             _ => Dialect::Json,
         }
     }
 }
 
-/// The operation a request asks for and its input, not yet checked.
+/// Decodes the operation and the input of a request, not yet validated.
 ///
 /// # Errors
-/// The service's refusal of an unknown operation or a malformed body.
+/// The service's error for an unknown operation or a malformed body.
 pub fn decode<'m>(
     model: &'m Model,
     protocol: Protocol,
@@ -89,7 +89,7 @@ pub fn decode<'m>(
     }
 }
 
-/// An answer or refusal as bytes.
+/// Encodes a response or an error.
 #[must_use]
 pub fn encode(
     model: &Model,
@@ -110,12 +110,12 @@ pub fn encode(
     written.unwrap_or_else(|error| errors::encode(model, protocol, &error, request_id))
 }
 
-/// The JSON services' refusal of an operation they do not have.
+/// The JSON services' error for an unknown operation.
 fn unknown_operation(target: &str) -> ApiError {
     ApiError::new("UnknownOperationException", format!("there is no operation {target}")).with_status(400)
 }
 
-/// A response with a body of one type.
+/// An HTTP response with this content type.
 pub(super) fn respond(status: u16, content_type: &'static str, body: Bytes) -> Response<Bytes> {
     let mut response = Response::new(body);
     *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);

@@ -1,6 +1,6 @@
-//! The service models: what operations exist, what they take and answer, and which errors they know.
+//! The service models: operations, their inputs, outputs and errors.
 //!
-//! Written by `scripts/models` from botocore; parsed once, on first use.
+//! `scripts/models` writes them from botocore; they are parsed on first use.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::OnceLock;
@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 use regex::Regex;
 use serde::Deserialize;
 
-/// One service's model.
+/// The model of a service.
 #[derive(Debug, Deserialize)]
 pub struct Model {
     /// botocore's name of the service: `codepipeline`, `elbv2`, …
@@ -19,7 +19,7 @@ pub struct Model {
     pub shapes: HashMap<String, Shape>,
 }
 
-/// What the protocols need to know about a service as a whole.
+/// The metadata of a service.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Metadata {
@@ -36,7 +36,7 @@ pub struct Metadata {
     pub xml_namespace: Option<String>,
 }
 
-/// One operation.
+/// An operation.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Operation {
@@ -50,7 +50,7 @@ pub struct Operation {
     pub errors: Vec<String>,
 }
 
-/// Where an operation lives in HTTP.
+/// The HTTP binding of an operation.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Http {
@@ -60,7 +60,7 @@ pub struct Http {
     pub response_code: Option<u16>,
 }
 
-/// What a shape is made of.
+/// The type of a shape.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
@@ -78,7 +78,7 @@ pub enum Kind {
     Timestamp,
 }
 
-/// One shape with its constraints.
+/// A shape with its constraints.
 #[allow(clippy::struct_excessive_bools, reason = "the traits of the models are flags")]
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -89,7 +89,7 @@ pub struct Shape {
     pub members: BTreeMap<String, Member>,
     #[serde(default)]
     pub required: Vec<String>,
-    /// The member that is the whole body.
+    /// The member that is the entire body.
     #[serde(default)]
     pub payload: Option<String>,
     #[serde(default)]
@@ -112,14 +112,14 @@ pub struct Shape {
     pub sensitive: bool,
     #[serde(default)]
     pub exception: bool,
-    /// The service, not the caller, is to blame for this error.
+    /// Whether this error is the service's fault.
     #[serde(default)]
     pub fault: bool,
     #[serde(default)]
     pub error: Option<ErrorTrait>,
 }
 
-/// A reference to a shape, with how it is carried.
+/// A reference to a shape, with its location in HTTP.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Member {
@@ -134,7 +134,7 @@ pub struct Member {
     pub flattened: bool,
 }
 
-/// How an error shape looks on the wire.
+/// The error code and status of an error shape on the wire.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ErrorTrait {
@@ -144,7 +144,7 @@ pub struct ErrorTrait {
     pub http_status_code: Option<u16>,
 }
 
-/// A `pattern` constraint. Models write Java's dialect; what [`Regex`] cannot read constrains nothing.
+/// A `pattern` constraint. Models use Java's syntax; a pattern that [`Regex`] cannot parse is ignored.
 #[derive(Debug, Deserialize)]
 #[serde(from = "String")]
 pub struct Pattern {
@@ -159,10 +159,10 @@ impl From<String> for Pattern {
 }
 
 impl Pattern {
-    /// Whether the whole text matches. Services match the whole value, anchored in the model or not.
+    /// Whether the whole text matches. Services match the whole value even if the pattern is not anchored.
     #[must_use]
     pub fn admits(&self, text: &str) -> bool {
-        // The only look-around in the models: what a text must not end in.
+        // The only look-around in the models: a suffix that the text must not have.
         let (whole, ending) = self.compiled.get_or_init(|| {
             let not_at_end = self.source.strip_suffix(')').and_then(|source| source.rsplit_once("(?<!"));
             let (source, ending) = not_at_end.map_or((self.source.as_str(), None), |(s, e)| (s, Some(e)));
@@ -180,19 +180,19 @@ impl Model {
         self.shapes.get(name)
     }
 
-    /// The input shape of an operation, when it takes anything.
+    /// The input shape of an operation, if it has one.
     #[must_use]
     pub fn input(&self, operation: &Operation) -> Option<&Shape> {
         self.shape(operation.input.as_deref()?)
     }
 
-    /// The output shape of an operation, when it answers anything.
+    /// The output shape of an operation, if it has one.
     #[must_use]
     pub fn output(&self, operation: &Operation) -> Option<&Shape> {
         self.shape(operation.output.as_deref()?)
     }
 
-    /// The error known by this code, be it the shape's name or the code on the wire.
+    /// The error with this shape name or wire code.
     #[must_use]
     pub fn error(&self, code: &str) -> Option<(&str, &Shape)> {
         if let Some((name, shape)) = self.shapes.get_key_value(code)
@@ -201,19 +201,19 @@ impl Model {
             return Some((name, shape));
         }
         let wire_code = |shape: &Shape| shape.error.as_ref().and_then(|e| e.code.as_deref()) == Some(code);
-        // Sorted, so that of two shapes with one code always the same is taken.
+        // Sorted, so that the choice between two shapes with the same code is stable.
         let mut found: Vec<_> = self.shapes.iter().filter(|(_, s)| s.exception && wire_code(s)).collect();
         found.sort_by_key(|(name, _)| *name);
         found.first().map(|(name, shape)| (name.as_str(), *shape))
     }
 
-    /// The name in this service's `SigV4` credential scopes.
+    /// The service's name in `SigV4` credential scopes.
     #[must_use]
     pub fn signing_name(&self) -> &str {
         self.metadata.signing_name.as_deref().unwrap_or(&self.metadata.endpoint_prefix)
     }
 
-    /// The HTTP status of an error, where the model has one: its own, or 500 for an error that blames the service.
+    /// The HTTP status of an error, if the model has one: its own, or 500 for a fault of the service.
     #[must_use]
     pub fn status(shape: &Shape) -> Option<u16> {
         let own = shape.error.as_ref().and_then(|error| error.http_status_code);
@@ -244,7 +244,7 @@ const SOURCES: &[(&str, &str)] = &[
     ("sts", include_str!("../models/sts.json")),
 ];
 
-/// Every modelled service. One that does not parse is left out, which a test forbids.
+/// All service models. A model that does not parse is omitted; a test checks that all parse.
 #[must_use]
 pub fn all() -> &'static [Model] {
     static MODELS: OnceLock<Vec<Model>> = OnceLock::new();
@@ -258,19 +258,19 @@ pub fn all() -> &'static [Model] {
     })
 }
 
-/// The model of a service by botocore's name.
+/// The model of the service with this botocore name.
 #[must_use]
 pub fn of(service: &str) -> Option<&'static Model> {
     all().iter().find(|model| model.service == service)
 }
 
-/// The model of the service that signs under this name: `elasticloadbalancing`, `monitoring`, …
+/// The model of the service with this signing name: `elasticloadbalancing`, `monitoring`, …
 #[must_use]
 pub fn signed_as(name: &str) -> Option<&'static Model> {
     all().iter().find(|model| model.signing_name() == name)
 }
 
-/// Codes of throttling errors in the models, which have no trait for them: those that the AWS SDKs retry as throttling.
+/// The throttling error codes, as the AWS SDKs know them. The models do not mark them.
 const THROTTLING: [&str; 4] = [
     "RequestThrottledException",
     "ThrottlingException",
@@ -278,7 +278,7 @@ const THROTTLING: [&str; 4] = [
     "LimitExceededException",
 ];
 
-/// The errors of an operation that its model marks as the service's fault, and throttling, as code and status.
+/// The retryable errors of an operation as code and status: faults of the service, and throttling.
 #[must_use]
 pub fn retryable_errors(service: &str, operation: &str) -> Vec<(&'static str, u16)> {
     let Some(model) = of(service) else { return Vec::new() };
@@ -302,7 +302,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_model_parses_and_every_reference_leads_somewhere() {
+    fn every_model_parses_and_every_shape_reference_resolves() {
         assert_eq!(all().len(), SOURCES.len());
         for model in all() {
             assert!(!model.operations.is_empty(), "{}", model.service);
@@ -316,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn services_are_found_by_the_name_they_sign_with() {
+    fn services_are_found_by_signing_name() {
         for (signed, service) in [
             ("elasticloadbalancing", "elbv2"),
             ("monitoring", "cloudwatch"),
@@ -329,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pattern_may_say_what_a_text_must_not_end_in() {
+    fn a_pattern_can_exclude_a_suffix() {
         let bucket = Pattern::from(r"[0-9A-Za-z\.\-_]*(?<!\.)".to_owned());
         for (text, admitted) in [("a.b", true), ("a.", false), ("a b", false)] {
             assert_eq!(bucket.admits(text), admitted, "{text}");
@@ -337,11 +337,11 @@ mod tests {
     }
 
     #[test]
-    fn an_error_is_known_by_its_shape_and_by_its_code() {
+    fn an_error_is_found_by_shape_name_and_by_code() {
         let model = of("autoscaling").unwrap();
         let by_code = model.error("ActiveInstanceRefreshNotFound").unwrap().0;
         assert_eq!(by_code, "ActiveInstanceRefreshNotFoundFault");
         assert_eq!(model.error(by_code).unwrap().0, by_code);
-        assert!(model.error("StartInstanceRefreshType").is_none(), "a shape, but no error");
+        assert!(model.error("StartInstanceRefreshType").is_none(), "a shape, but not an error");
     }
 }

@@ -1,12 +1,12 @@
-//! Validates a response against the model before it is encoded: a response that AWS cannot give is a bug
-//! of the embedded AWS.
+//! Validates responses against the model before encoding: a response that does not conform is a bug of the embedded
+//! AWS.
 
 use serde_json::{Map, Value};
 
 use super::super::call::ApiError;
 use super::model::{Kind, Member, Model, Operation, Shape};
 
-/// The answer without nulls, when every member is one the model has.
+/// Checks that every member of a response is in the model, and removes null members.
 ///
 /// # Errors
 /// `InternalFailure` naming the operation and the member.
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn nulls_vanish_and_strangers_are_named() {
+    fn null_members_are_removed_and_unknown_members_are_errors() {
         assert_eq!(conformed(json!({"Account": "1", "Arn": null})), Ok(json!({"Account": "1"})));
         assert!(conformed(json!({"account": "1"})).unwrap_err().contains("/account is not in the model"));
         assert!(conformed(json!({"Account": 1})).unwrap_err().contains("/Account should be String"));

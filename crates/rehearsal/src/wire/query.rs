@@ -1,4 +1,5 @@
-//! awsQuery: a form in, XML out (Auto Scaling, load balancing, STS; `CloudWatch`'s older clients).
+//! The awsQuery protocol: form requests, XML responses (Auto Scaling, load balancing, STS; older `CloudWatch`
+//! clients).
 
 use bytes::Bytes;
 use http::Response;
@@ -11,7 +12,7 @@ use super::model::{Model, Operation};
 use super::xml::Xml;
 use super::{Named, respond};
 
-/// The form of a request: its body, or for a GET its query string.
+/// Parses the form of a request: its body or, for GET, its query string.
 pub(super) fn form(parts: &Parts, body: &Bytes) -> Result<Tree, ApiError> {
     let query = parts.uri.query().filter(|_| body.is_empty()).unwrap_or_default();
     if body.is_empty() {
@@ -22,7 +23,7 @@ pub(super) fn form(parts: &Parts, body: &Bytes) -> Result<Tree, ApiError> {
     Tree::parse(body)
 }
 
-/// The operation and input of a form.
+/// Decodes the operation and input of a form.
 pub(super) fn decode<'m>(
     model: &'m Model,
     parts: &Parts,
@@ -51,7 +52,7 @@ fn invalid_action(model: &Model, action: &str) -> ApiError {
     ApiError::new("InvalidAction", message).with_status(400)
 }
 
-/// The answer as XML.
+/// Encodes a response as XML.
 pub(super) fn encode(
     model: &Model,
     (name, operation): (&str, &Operation),

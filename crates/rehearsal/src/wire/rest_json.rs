@@ -1,4 +1,4 @@
-//! restJson1: the operation in method and path, members in path, query, headers and a JSON body.
+//! The restJson1 protocol: the operation in method and path, members in path, query, headers and a JSON body.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -49,7 +49,7 @@ pub(super) fn decode<'m>(
     Ok(((name, operation), input))
 }
 
-/// The labels of a path template, decoded, when the path has its form. A label may hold an encoded `/`.
+/// Matches a path with a template and decodes its labels. A label may contain an encoded `/`.
 fn match_path(template: &str, path: &str) -> Option<Vec<(String, String)>> {
     let template = template.split('?').next()?;
     let (expected, given): (Vec<_>, Vec<_>) = (template.split('/').collect(), path.split('/').collect());
@@ -90,7 +90,7 @@ fn scalar(model: &Model, member: &Member, text: &str) -> Value {
     parsed.unwrap_or_else(|| Value::String(text.to_owned()))
 }
 
-/// The answer: members in headers, and the others as JSON or, when one of them is the payload, that one as it is.
+/// Encodes a response: some members as headers, the others as JSON, or the payload member as the body.
 pub(super) fn encode(
     model: &Model,
     operation: &Operation,
@@ -122,7 +122,7 @@ fn header(name: &str, value: &Value) -> Result<(HeaderName, HeaderValue), ApiErr
     }
 }
 
-/// A blob as it is.
+/// Encodes a blob payload as the body.
 fn payload(name: &str, value: Option<Value>) -> Result<Bytes, ApiError> {
     let text = value.as_ref().and_then(Value::as_str).unwrap_or_default();
     STANDARD.decode(text).map(Bytes::from).map_err(|_| defect(format!("the payload {name} is not base64")))
@@ -137,7 +137,7 @@ mod tests {
     use super::match_path;
 
     #[test]
-    fn a_label_may_hold_an_encoded_slash() {
+    fn a_label_can_contain_an_encoded_slash() {
         let labels = match_path("/tags/{resourceArn}", "/tags/arn%3Aaws%3Aimage%2Fx").unwrap();
         assert_eq!(labels, [("resourceArn".to_owned(), "arn:aws:image/x".to_owned())]);
         assert!(match_path("/tags/{resourceArn}", "/tags/").is_none());

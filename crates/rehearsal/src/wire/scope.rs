@@ -4,17 +4,17 @@ use http::request::Parts;
 
 use super::text;
 
-/// What a signature says about itself. The signature is not verified: the embedded AWS has no secrets to guard.
+/// The credential scope of a signature. The signature is not verified: the embedded AWS has no secrets to protect.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Scope {
     pub access_key: String,
     pub region: String,
-    /// The name the service signs under: `elasticloadbalancing`, `monitoring`, `s3`, …
+    /// The signing name of the service: `elasticloadbalancing`, `monitoring`, `s3`, …
     pub service: String,
 }
 
 impl Scope {
-    /// The scope of a request; nothing when it is not signed with `SigV4`.
+    /// The scope of a request; `None` if it is not signed with `SigV4`.
     #[must_use]
     pub fn of(parts: &Parts) -> Option<Self> {
         let header = parts.headers.get(http::header::AUTHORIZATION).and_then(|v| v.to_str().ok());
@@ -30,7 +30,7 @@ impl Scope {
         Self::parse(&credential.1)
     }
 
-    /// `KEY/20231114/us-east-1/s3/aws4_request`.
+    /// Parses `KEY/20231114/us-east-1/s3/aws4_request`.
     fn parse(credential: &str) -> Option<Self> {
         let parts: Vec<&str> = credential.rsplitn(5, '/').collect();
         let ["aws4_request", service, region, _date, access_key] = parts[..] else { return None };
@@ -45,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_scope_is_read_from_header_or_address() {
+    fn a_scope_is_read_from_the_header_or_the_url() {
         let header = "AWS4-HMAC-SHA256 Credential=AKIA1/20231114/eu-west-1/ec2/aws4_request, \
                       SignedHeaders=host;x-amz-date, Signature=00";
         let signed = Request::builder().header("authorization", header).body(()).unwrap().into_parts().0;
@@ -59,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_signed_has_no_scope() {
+    fn an_unsigned_request_has_no_scope() {
         for header in ["Bearer x", "AWS4-HMAC-SHA256 Credential=a/b", "AWS4-HMAC-SHA256"] {
             let parts = Request::builder().header("authorization", header).body(()).unwrap().into_parts().0;
             assert_eq!(Scope::of(&parts), None, "{header}");

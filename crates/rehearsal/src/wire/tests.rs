@@ -1,5 +1,4 @@
-//! Each protocol against the SDK that uses it: a handler reads what the client sent, and what the handler
-//! answers is what the client reads.
+//! Tests of each protocol with an SDK that uses it: requests reach the handler unchanged, and responses the client.
 
 use std::sync::{Arc, Mutex};
 
@@ -20,7 +19,7 @@ use serde_json::json;
 use super::*;
 use crate::wire::scope::Scope;
 
-/// Answers every call with one answer and keeps what it saw.
+/// Returns the same response to every call and records the calls.
 #[derive(Clone, Debug)]
 struct Canned {
     answer: Answer,
@@ -271,7 +270,7 @@ async fn rpc_v2_cbor() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_outside_the_model_is_the_embedded_aws_own_fault() {
+async fn a_response_outside_the_model_is_an_internal_failure() {
     let (_, config) = Canned::answering(Ok(json!({"Acount": "1"})));
     let error = aws_sdk_sts::Client::new(&config).get_caller_identity().send().await.unwrap_err();
     assert_eq!(error.raw_response().unwrap().status().as_u16(), 500);
@@ -287,7 +286,7 @@ fn request(headers: &[(&str, &str)], uri: &str) -> Parts {
     request.body(()).unwrap().into_parts().0
 }
 
-/// Clients of three ages write one call three ways; the handler reads the same.
+/// Three generations of clients send the same call in three protocols; the handler receives the same input.
 #[test]
 fn cloudwatch_speaks_three_protocols() {
     let model = model::of("cloudwatch").unwrap();
@@ -317,9 +316,9 @@ fn cloudwatch_speaks_three_protocols() {
 }
 
 proptest::proptest! {
-    /// Whatever arrives, it is an input or a refusal.
+    /// Any request decodes to an input or an error, without a panic.
     #[test]
-    fn no_body_is_too_strange(body: Vec<u8>, text in "[a-zA-Z0-9.&=%+{}\\[\\]\",:]{0,80}") {
+    fn arbitrary_bodies_do_not_panic(body: Vec<u8>, text in "[a-zA-Z0-9.&=%+{}\\[\\]\",:]{0,80}") {
         for model in model::all() {
             let (name, operation) = model.operations.iter().next().unwrap();
             let target = format!("{}.{name}", model.metadata.target_prefix.as_deref().unwrap_or_default());

@@ -1,4 +1,4 @@
-//! Conversions that several protocols share: percent encoding, base64, dates, integers.
+//! Conversions shared by protocols: percent encoding, base64, dates, integers.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -55,16 +55,16 @@ pub fn base64_decode(encoded: &str) -> Option<Vec<u8>> {
     STANDARD.decode(encoded).ok()
 }
 
-/// Epoch seconds of an RFC 3339 date as query clients write it.
+/// Parses an RFC 3339 date of a query request to epoch seconds.
 #[must_use]
 pub fn parse_date(text: &str) -> Option<f64> {
     let date = OffsetDateTime::parse(text, &Rfc3339).ok()?;
-    #[allow(clippy::cast_precision_loss, reason = "milliseconds of any plausible date fit 53 bits")]
+    #[allow(clippy::cast_precision_loss, reason = "the milliseconds of any plausible date fit into 53 bits")]
     let milliseconds = (date.unix_timestamp_nanos() / 1_000_000) as f64;
     Some(milliseconds / 1000.0)
 }
 
-/// An RFC 3339 date with milliseconds, as query services answer it.
+/// Formats an RFC 3339 date with milliseconds, as query services return it.
 #[must_use]
 pub fn format_date(epoch_seconds: f64) -> Option<String> {
     let with_millis =
@@ -72,7 +72,7 @@ pub fn format_date(epoch_seconds: f64) -> Option<String> {
     date_time(epoch_seconds)?.format(with_millis).ok()
 }
 
-/// The form of the HTTP `Date` header (RFC 9110, 5.6.7).
+/// Formats a date for the HTTP `Date` header (RFC 9110, 5.6.7).
 #[must_use]
 pub fn http_date(epoch_seconds: f64) -> Option<String> {
     let imf = format_description!(
@@ -81,7 +81,7 @@ pub fn http_date(epoch_seconds: f64) -> Option<String> {
     date_time(epoch_seconds)?.format(imf).ok()
 }
 
-/// The moment as a date, rounded to the millisecond.
+/// Converts epoch seconds to a date, rounded to the millisecond.
 #[must_use]
 pub fn date_time(epoch_seconds: f64) -> Option<OffsetDateTime> {
     let milliseconds = (epoch_seconds * 1000.0).round();
@@ -90,7 +90,7 @@ pub fn date_time(epoch_seconds: f64) -> Option<OffsetDateTime> {
     OffsetDateTime::from_unix_timestamp_nanos(milliseconds * 1_000_000).ok()
 }
 
-/// A JSON number, whole when it is whole; null for what JSON cannot say.
+/// A JSON number, an integer if possible; null if JSON cannot represent it.
 #[must_use]
 pub fn number(value: f64) -> Value {
     Number::from_f64(value).map_or(Value::Null, Value::Number)
@@ -101,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn percent_escapes_decode_and_broken_ones_stay() {
+    fn percent_escapes_are_decoded_and_invalid_ones_kept() {
         for (encoded, form, plain) in [
             ("a%20b", false, "a b"),
             ("a+b", false, "a+b"),
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn dates_go_both_ways() {
+    fn dates_round_trip() {
         let at = 1_700_000_000.25;
         assert_eq!(format_date(at).as_deref(), Some("2023-11-14T22:13:20.250Z"));
         assert_eq!(parse_date("2023-11-14T22:13:20.250Z"), Some(at));

@@ -1,4 +1,4 @@
-//! Validates an input against its model, with the service's own error messages.
+//! Validates requests against the service model, with AWS's own error messages.
 
 use serde_json::{Map, Value};
 
@@ -6,13 +6,13 @@ use super::super::call::ApiError;
 use super::model::{Kind, Member, Model, Operation, Shape};
 use super::text;
 
-/// More findings than this are not collected: one refusal names only so many.
+/// The maximum number of findings in one error.
 const MOST_FINDINGS: usize = 10;
 
-/// A longer enumeration is a growing catalog, such as instance types: the operation itself validates it.
+/// Enumerations longer than this are open catalogs, such as instance types, which the operations validate themselves.
 const LONGEST_CLOSED: usize = 200;
 
-/// How a family of services words its refusals.
+/// The error codes and wording of a family of services.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dialect {
     /// JSON services: `ValidationException`, and `SerializationException` for a wrong type.
@@ -23,7 +23,7 @@ pub enum Dialect {
     Ec2,
 }
 
-/// One thing wrong with an input.
+/// A validation finding.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
     /// Member names joined by dots; list entries as `1.member`, counted from one.
@@ -31,7 +31,7 @@ pub struct Finding {
     pub fault: Fault,
 }
 
-/// What is wrong.
+/// The kind of a finding.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fault {
     Unknown,
@@ -39,14 +39,14 @@ pub enum Fault {
     WrongType {
         expected: &'static str,
     },
-    /// The value as text (absent when it must not be shown) and the rule it breaks.
+    /// The value as text (`None` if it is sensitive) and the violated rule.
     Constraint {
         value: Option<String>,
         rule: String,
     },
 }
 
-/// Everything found wrong with `input`, in the order of the model's members.
+/// Validates `input`. Returns the findings in the order of the model's members.
 #[must_use]
 pub fn findings(model: &Model, operation: &Operation, input: &Map<String, Value>) -> Vec<Finding> {
     let mut check = Check { model, found: Vec::new() };
@@ -61,10 +61,10 @@ pub fn findings(model: &Model, operation: &Operation, input: &Map<String, Value>
     check.found
 }
 
-/// Refuses an input that breaks its model.
+/// Returns an error if the input violates its model.
 ///
 /// # Errors
-/// The refusal, worded as the dialect has it.
+/// The error in the wording of the dialect.
 pub fn check(
     model: &Model,
     operation: &Operation,
@@ -75,7 +75,7 @@ pub fn check(
     if found.is_empty() { Ok(()) } else { Err(refusal(&found, dialect)) }
 }
 
-/// The refusal for findings.
+/// The error for these findings.
 #[must_use]
 pub fn refusal(found: &[Finding], dialect: Dialect) -> ApiError {
     if dialect == Dialect::Ec2 {
@@ -248,7 +248,7 @@ fn join(path: &str, name: &str) -> String {
     if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
 }
 
-#[allow(clippy::cast_precision_loss, reason = "a length that fits memory fits 53 bits")]
+#[allow(clippy::cast_precision_loss, reason = "a length that fits into memory fits into 53 bits")]
 fn length_rule(shape: &Shape, length: usize) -> Option<String> {
     let length = length as f64;
     match (shape.min, shape.max) {
@@ -262,7 +262,7 @@ fn length_rule(shape: &Shape, length: usize) -> Option<String> {
     }
 }
 
-/// The value as a refusal may show it: never a sensitive one, and of a long one only the beginning.
+/// The value for an error message: never a sensitive one, and truncated if long.
 fn shown(shape: &Shape, text: &str) -> Option<String> {
     (!shape.sensitive).then(|| text.chars().take(256).collect())
 }

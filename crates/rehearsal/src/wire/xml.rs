@@ -1,4 +1,4 @@
-//! Encoding of XML responses after the model.
+//! Encoding of XML responses according to the model.
 
 use bytes::Bytes;
 use quick_xml::Writer;
@@ -9,7 +9,7 @@ use super::super::call::ApiError;
 use super::model::{Kind, Member, Model, Shape};
 use super::text;
 
-/// A document being written.
+/// An XML document being written.
 pub(super) struct Xml<'m> {
     model: &'m Model,
     writer: Writer<Vec<u8>>,

@@ -10,10 +10,10 @@ use super::super::support::{page, present};
 use super::groups::Group;
 use super::place;
 
-/// Activities a group keeps.
+/// The number of activities that a group keeps.
 const KEPT: usize = 1000;
 
-/// One activity.
+/// A scaling activity.
 #[derive(Clone, Debug)]
 pub struct Activity {
     pub id: String,
@@ -45,7 +45,7 @@ impl Activity {
     }
 }
 
-/// Enters an activity that begins now; its id.
+/// Records an activity that begins now. Returns its id.
 pub(super) fn begin(world: &mut World, group: &mut Group, description: String, cause: &str) -> String {
     let id = world.ids.uuid();
     if group.activities.len() >= KEPT {

@@ -8,7 +8,7 @@ use super::super::super::world::World;
 use super::super::ec2::{self, LaunchSpec, TemplateKey};
 use super::super::support::{Place, present, refuse};
 
-/// A launch template reference whose id and name are both known.
+/// A launch template reference, with both id and name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Template {
     pub id: String,
@@ -23,16 +23,16 @@ impl Template {
     }
 }
 
-/// What new instances are made of.
+/// The launch configuration of new instances.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Config {
     pub template: Option<Template>,
-    /// A mixed instances policy, as given; its template is in `template` too.
+    /// The mixed instances policy, as given. Its template is also in `template`.
     pub mixed: Option<Value>,
     pub launch_configuration: Option<String>,
 }
 
-/// The members of requests that say what to launch from.
+/// The request members that select the launch template or configuration.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct RawConfig {
@@ -48,7 +48,7 @@ impl RawConfig {
             || self.launch_configuration_name.is_some()
     }
 
-    /// Checks that exactly one source is given and that it can launch.
+    /// Checks that exactly one source is given and that instances can be launched from it.
     pub fn accept(&self, world: &World, here: &Place) -> Result<Config, ApiError> {
         let config = match (
             &self.launch_template,
@@ -93,19 +93,19 @@ fn template(world: &World, here: &Place, key: &TemplateKey) -> Result<Template, 
     })
 }
 
-/// What one launch will use.
+/// The launch settings, resolved for one launch.
 #[derive(Debug)]
 pub struct Resolved {
     pub spec: LaunchSpec,
-    /// The template with the number its version means now.
+    /// The template, with its version resolved to a number.
     pub template: Option<Template>,
 }
 
 impl Config {
-    /// What a launch would use now.
+    /// Resolves the launch settings as of now.
     ///
     /// # Errors
-    /// `ValidationError` for a template, version or launch configuration that is gone, or no image.
+    /// `ValidationError` if the template, version or launch configuration does not exist, or has no image.
     pub fn launch_spec(&self, world: &World, here: &Place) -> Result<Resolved, ApiError> {
         let (data, template) = match (&self.template, &self.launch_configuration) {
             (Some(template), _) => {
@@ -125,10 +125,10 @@ impl Config {
                 });
                 let (_, data) =
                     found.ok_or_else(|| invalid(format!("Launch configuration name not found - {name}")))?;
-                // Its security groups are ids and its profile is a plain name, unlike a template's.
+                // Unlike in a template, security groups are ids and the instance profile is a plain name.
                 (json!({ "ImageId": data.get("ImageId"), "InstanceType": data.get("InstanceType") }), None)
             }
-            (None, None) => return Err(invalid("The group has nothing to launch from.")),
+            (None, None) => return Err(invalid("The group has no launch template or launch configuration.")),
         };
         let mut spec: LaunchSpec =
             serde_json::from_value(present(data)).map_err(|e| invalid(e.to_string()))?;
@@ -146,13 +146,13 @@ impl Config {
         Ok(Resolved { spec, template })
     }
 
-    /// The first override of a mixed instances policy decides; this world does not weigh them.
+    /// A member of the first override of a mixed instances policy. Other overrides and weights have no effect.
     fn first_override(&self, member: &str) -> Option<String> {
         let path = format!("/LaunchTemplate/Overrides/0/{member}");
         self.mixed.as_ref()?.pointer(&path)?.as_str().map(str::to_owned)
     }
 
-    /// Why a group that has this as its saved configuration cannot be rolled back to it.
+    /// The reason why a group cannot be rolled back to this configuration, if it cannot.
     pub fn irreversible(&self, world: &World, here: &Place) -> Option<&'static str> {
         let template = self.template.as_ref()?;
         if template.version.starts_with('$') {
@@ -164,7 +164,7 @@ impl Config {
         by_parameter.then_some("the group's launch template names its AMI by a Systems Manager parameter")
     }
 
-    /// The members a describe call answers for a group.
+    /// The members of a describe response for a group.
     pub fn members(&self) -> Value {
         match (&self.mixed, &self.template) {
             (Some(policy), _) => json!({ "MixedInstancesPolicy": policy }),

@@ -15,10 +15,10 @@ use super::seed::arn;
 use super::tags::{self, GroupTag};
 use super::{place, wake};
 
-/// `HealthCheckGracePeriod` and `DefaultCooldown` of groups made by API.
+/// The default of `DefaultCooldown`, in seconds.
 const DEFAULT_COOLDOWN: u64 = 300;
 
-/// The largest group this world keeps.
+/// The maximum size of a group.
 const LARGEST: usize = 5000;
 
 #[derive(Deserialize)]
@@ -81,7 +81,7 @@ impl RawMaintenance {
     }
 }
 
-/// The subnets of a comma-separated list, all of which must exist, and their zones.
+/// Parses a comma-separated list of subnets, all of which must exist. Returns the subnets and their zones.
 fn subnets(world: &World, here: &Place, list: &str) -> Result<(Vec<String>, Vec<String>), ApiError> {
     let ids: Vec<String> =
         list.split(',').map(|id| id.trim().to_owned()).filter(|id| !id.is_empty()).collect();
@@ -157,7 +157,7 @@ pub(super) fn create(world: &mut World, call: &Call) -> Answer {
     Ok(json!({}))
 }
 
-/// Applies the settings Create and Update have in common.
+/// Applies the settings that Create and Update share.
 fn apply(world: &World, group: &mut Group, input: &Settings) -> Result<(), ApiError> {
     group.min_size = input.min_size.unwrap_or(group.min_size);
     group.max_size = input.max_size.unwrap_or(group.max_size);
@@ -169,7 +169,7 @@ fn apply(world: &World, group: &mut Group, input: &Settings) -> Result<(), ApiEr
     }
     match input.desired_capacity {
         Some(desired) => set_capacity(group, desired)?,
-        // A changed bound moves the desired capacity with it.
+        // Keep the desired capacity within the changed bounds.
         None => group.desired = group.desired.clamp(group.min_size, group.max_size),
     }
     if let Some(list) = &input.vpc_zone_identifier {
@@ -185,7 +185,7 @@ fn apply(world: &World, group: &mut Group, input: &Settings) -> Result<(), ApiEr
     }
     group.grace_seconds = input.health_check_grace_period.unwrap_or(group.grace_seconds);
     if let Some(warmup) = input.default_instance_warmup {
-        // -1 takes the value away.
+        // -1 clears the value.
         group.default_warmup = u64::try_from(warmup).ok();
     }
     group.protect_new = input.new_instances_protected_from_scale_in.unwrap_or(group.protect_new);
@@ -212,7 +212,8 @@ fn set_capacity(group: &mut Group, desired: usize) -> Result<(), ApiError> {
     Ok(())
 }
 
-/// `UpdateAutoScalingGroup`: what to launch from is not changed under an active refresh that has its own.
+/// `UpdateAutoScalingGroup`. An active refresh with a desired configuration blocks changes to the launch
+/// configuration.
 pub(super) fn update(world: &mut World, call: &Call) -> Answer {
     let input: Settings = call.parse()?;
     let here = place(call);
@@ -253,7 +254,7 @@ pub(super) fn set_desired(world: &mut World, call: &Call) -> Answer {
     Ok(json!({}))
 }
 
-/// `DeleteAutoScalingGroup`: by force also with instances, which are then terminated.
+/// `DeleteAutoScalingGroup`. With `ForceDelete`, a group with instances is deleted and its instances are terminated.
 pub(super) fn delete(world: &mut World, call: &Call) -> Answer {
     let input: OfGroup = call.parse()?;
     let group = owned(world, call, &input.auto_scaling_group_name)?;

@@ -24,7 +24,7 @@ struct Describe {
     next_token: Option<String>,
 }
 
-/// `DescribeAutoScalingGroups`: names that are not there are silently left out.
+/// `DescribeAutoScalingGroups`. Unknown names are silently omitted.
 pub(super) fn groups(world: &World, call: &Call) -> Answer {
     let input: Describe = call.parse()?;
     let here = place(call);
@@ -102,12 +102,12 @@ fn view(group: &Group, with_instances: bool) -> Value {
     view
 }
 
-/// An instance as groups list it; with its group's name as `DescribeAutoScalingInstances` does.
+/// An instance as its group lists it or, with the group's name, as `DescribeAutoScalingInstances` lists it.
 fn member_view(member: &Member, group: Option<&str>) -> Value {
     let healthy = match (group, member.healthy) {
         (None, true) => "Healthy",
         (None, false) => "Unhealthy",
-        // The two describe calls spell it differently.
+        // The two operations spell the health status differently.
         (Some(_), true) => "HEALTHY",
         (Some(_), false) => "UNHEALTHY",
     };
@@ -173,7 +173,7 @@ pub(super) fn warm_pool(world: &mut World, call: &Call) -> Answer {
     Ok(present(json!({ "WarmPoolConfiguration": configuration, "Instances": instances, "NextToken": next })))
 }
 
-/// No operation here makes lifecycle hooks, so that no group has one.
+/// `DescribeLifecycleHooks`: always empty, because no operation here creates hooks.
 pub(super) fn lifecycle_hooks(world: &mut World, call: &Call) -> Answer {
     let input: Describe = call.parse()?;
     owned(world, call, &input.auto_scaling_group_name)?;

@@ -1,4 +1,4 @@
-//! A group: its settings, its instances, its refreshes.
+//! An Auto Scaling group: its settings, instances and refreshes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -16,7 +16,7 @@ use super::refresh::Refresh;
 use super::tags::GroupTag;
 use super::{Key, place};
 
-/// One Auto Scaling group.
+/// An Auto Scaling group.
 #[derive(Clone, Debug)]
 pub struct Group {
     pub name: String,
@@ -30,7 +30,7 @@ pub struct Group {
     pub zones: Vec<String>,
     pub subnets: Vec<String>,
     pub target_groups: Vec<String>,
-    /// `EC2`, `ELB`, or several with commas.
+    /// `EC2`, `ELB`, or a comma-separated list.
     pub health_check_type: String,
     pub grace_seconds: u64,
     pub default_warmup: Option<u64>,
@@ -42,10 +42,10 @@ pub struct Group {
     pub(super) maintenance: Option<Maintenance>,
     pub(super) tags: Vec<GroupTag>,
     pub(super) activities: Vec<Activity>,
-    /// Settings that are only answered back.
+    /// Settings that are returned as given and have no effect.
     pub(super) other: Map<String, Value>,
     pub(super) warm_pool: Option<Value>,
-    /// After a failed launch, not before then.
+    /// The earliest time of the next launch after a failed one.
     pub(super) launch_not_before: Option<Time>,
     pub(super) deleting: bool,
 }
@@ -84,13 +84,13 @@ impl Group {
         Duration::from_secs(self.grace_seconds)
     }
 
-    /// What the next launch uses: an active refresh's goal before the group's own configuration.
+    /// The configuration of the next launch: an active refresh's, otherwise the group's own.
     pub(super) fn launches_from(&self) -> &Config {
         self.active_refresh().map_or(&self.config, Refresh::launches_from)
     }
 }
 
-/// The caller's group by name.
+/// The caller's group of this name.
 pub(super) fn owned<'a>(
     world: &'a mut World,
     call: &super::super::super::call::Call,

@@ -1,4 +1,4 @@
-//! Calls about single instances of a group: protection, standby, termination.
+//! Operations on single instances of a group: protection, standby, termination.
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -32,7 +32,7 @@ struct Instances {
     should_decrement_desired_capacity: bool,
 }
 
-/// Every instance must belong to the group and be in the state wanted.
+/// Checks that every instance belongs to the group and is in the required state.
 fn check(group: &Group, ids: &[String], most: usize, state: Option<Lifecycle>) -> Result<(), ApiError> {
     if ids.len() > most {
         return Err(invalid(format!("At most {most} instances can be given.")));
@@ -152,7 +152,7 @@ pub(super) fn exit_standby(world: &mut World, call: &Call) -> Answer {
     Ok(json!({ "Activities": views }))
 }
 
-/// An activity that is over as soon as it is entered.
+/// Records an activity that is complete at once.
 fn done(world: &mut World, group: &mut Group, description: String) -> Option<Value> {
     let now = world.now;
     let id = activities::begin(world, group, description, "a user request");

@@ -1,4 +1,4 @@
-//! Reconciliation of a group: health, replacement and capacity, from the observed to the desired state.
+//! Reconciliation of a group: health, replacement and capacity.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use super::groups::Group;
 use super::members::{Lifecycle, Member};
 use super::{Key, refresh, wake};
 
-/// How long after a failed launch the next is tried.
+/// The delay after a failed launch before the next one.
 const RETRY_AFTER: Duration = Duration::from_mins(1);
 
 /// Reconciles a group once.
@@ -40,7 +40,7 @@ pub(super) fn look_after(world: &mut World, key: &Key, now: Time) {
     }
 }
 
-/// Takes in what happened to the instances.
+/// Updates the group's members from the state of their EC2 instances.
 fn observe(world: &mut World, group: &mut Group, now: Time, again: &mut Vec<Time>) {
     let ids: Vec<String> = group.members.keys().cloned().collect();
     for id in ids {
@@ -69,7 +69,7 @@ fn observe(world: &mut World, group: &mut Group, now: Time, again: &mut Vec<Time
     }
 }
 
-/// Whether the group's kinds of health check find fault with an instance now, grace period aside.
+/// Whether an instance fails one of the group's health checks now, ignoring the grace period.
 fn is_ill(world: &World, group: &Group, member: &Member, state: InstanceState) -> bool {
     let impaired = world.ec2.instances.get(&member.id).is_some_and(|i| i.impaired);
     let unhealthy = || {
@@ -82,7 +82,7 @@ fn is_ill(world: &World, group: &Group, member: &Member, state: InstanceState) -
     state != InstanceState::Running || impaired || unhealthy()
 }
 
-/// Whether an instance counts as healthy in a refresh: in service, warmed up, and taken by its load balancers.
+/// Whether an instance counts as healthy in a refresh: in service, warmed up, and healthy in its target groups.
 pub(super) fn is_ready(world: &World, group: &Group, member: &Member, warmup: Duration, now: Time) -> bool {
     let warm = member.made_by.is_none() || member.in_service.is_some_and(|since| since + warmup <= now);
     member.lifecycle == Lifecycle::InService
@@ -105,7 +105,7 @@ fn forget(world: &mut World, group: &mut Group, id: &str, now: Time) {
     }
 }
 
-/// An instance that runs enters service and its load balancers.
+/// Puts a running instance in service and registers it with the group's target groups.
 pub(super) fn enter_service(world: &mut World, group: &mut Group, id: &str, now: Time) {
     let Some(member) = group.members.get_mut(id) else { return };
     member.lifecycle = Lifecycle::InService;
@@ -135,7 +135,7 @@ fn replace_unhealthy(world: &mut World, group: &mut Group) {
     }
 }
 
-/// Starts an instance's way out: it drains, and is terminated once no load balancer has it.
+/// Starts removing an instance: it is deregistered, drains, and is then terminated.
 pub(super) fn leave(world: &mut World, group: &mut Group, id: &str, cause: &str) -> Option<String> {
     let known = group.members.get(id).is_some_and(|m| m.lifecycle != Lifecycle::Terminating);
     if !known {
@@ -158,7 +158,7 @@ pub(super) fn leave(world: &mut World, group: &mut Group, id: &str, cause: &str)
     Some(activity)
 }
 
-/// Launches missing instances, or removes surplus ones.
+/// Launches missing instances or removes surplus ones.
 fn keep_capacity(world: &mut World, group: &mut Group, target: usize, now: Time) {
     let live = group.live();
     if live < target {
@@ -184,8 +184,8 @@ fn keep_capacity(world: &mut World, group: &mut Group, target: usize, now: Time)
     }
 }
 
-/// Which instances go when there are too many: what is not from the present configuration first, then the
-/// oldest; protected ones never.
+/// Selects surplus instances to terminate: first those not of the current configuration, then the oldest; never
+/// protected ones.
 fn surplus(world: &World, group: &Group, count: usize) -> Vec<String> {
     let present = group.launches_from().launch_spec(world, &group.place).ok().and_then(|r| r.template);
     let mut order: Vec<&Member> = group.members.values().filter(|m| m.is_live() && !m.protected).collect();
@@ -193,7 +193,7 @@ fn surplus(world: &World, group: &Group, count: usize) -> Vec<String> {
     order.into_iter().take(count).map(|m| m.id.clone()).collect()
 }
 
-/// Launches one instance, in the subnet with the fewest that has capacity.
+/// Launches one instance, in the subnet with the fewest instances among those with capacity.
 pub(super) fn launch_one(world: &mut World, group: &mut Group) -> Result<String, String> {
     let now = world.now;
     let config = group.launches_from().clone();

@@ -1,4 +1,4 @@
-//! Launch configurations, the predecessors of launch templates: created and described; groups refer to them by name.
+//! Launch configurations, the predecessors of launch templates. Groups refer to them by name.
 
 use serde_json::{Value, json};
 
@@ -8,7 +8,7 @@ use super::super::support::refuse;
 use super::config::invalid;
 use super::place;
 
-/// Members a configuration takes over from the request as they are; without `InstanceId`, which copies another's.
+/// Request members that are stored as given. `InstanceId`, which copies an instance's settings, is not supported.
 const FROM_INSTANCE: &str = "InstanceId";
 
 pub(super) fn create(world: &mut World, call: &Call) -> Answer {
@@ -23,7 +23,7 @@ pub(super) fn create(world: &mut World, call: &Call) -> Answer {
     }
     if call.input.contains_key(FROM_INSTANCE) {
         return Err(invalid(
-            "This AWS makes launch configurations from an ImageId and an InstanceType only.",
+            "The embedded AWS creates launch configurations from an ImageId and an InstanceType only.",
         ));
     }
     for needed in ["ImageId", "InstanceType"] {

@@ -3,13 +3,13 @@
 use super::super::super::time::Time;
 use super::config::Template;
 
-/// The part of its life in the group an instance is in.
+/// The lifecycle state of an instance in the group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lifecycle {
     Pending,
     InService,
     Standby,
-    /// Leaving: draining first, then being terminated.
+    /// Being removed: draining, then terminating.
     Terminating,
 }
 
@@ -25,14 +25,14 @@ impl Lifecycle {
     }
 }
 
-/// Which refresh made an instance, going forward or back.
+/// The refresh that launched an instance, and whether during its rollback.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MadeBy {
     pub refresh: String,
     pub back: bool,
 }
 
-/// One instance of a group.
+/// An instance of a group.
 #[derive(Clone, Debug)]
 pub struct Member {
     pub id: String,
@@ -41,19 +41,19 @@ pub struct Member {
     pub protected: bool,
     pub zone: String,
     pub instance_type: String,
-    /// What it was launched from, with the number the version meant then.
+    /// The launch template, with the version number at launch.
     pub template: Option<Template>,
     pub launch_configuration: Option<String>,
     pub image_id: String,
     pub joined: Time,
     pub in_service: Option<Time>,
     pub(super) made_by: Option<MadeBy>,
-    /// The activity that is under way for it.
+    /// The id of its activity in progress.
     pub(super) activity: Option<String>,
 }
 
 impl Member {
-    /// Counts towards the group's capacity.
+    /// Whether it counts towards the group's capacity.
     #[must_use]
     pub fn is_live(&self) -> bool {
         matches!(self.lifecycle, Lifecycle::Pending | Lifecycle::InService)

@@ -1,4 +1,4 @@
-//! Auto Scaling: groups that keep their capacity, and instance refreshes that roll through them.
+//! Auto Scaling: groups that maintain their capacity, and instance refreshes.
 
 mod activities;
 mod config;
@@ -36,7 +36,7 @@ pub use refresh::{Refresh, Status};
 pub(in super::super) use seed::in_service;
 pub use seed::{NewGroup, group, seed_group, seed_launch_configuration, seed_warm_pool};
 
-/// A group's place and name.
+/// The place and name of a group.
 type Key = (Place, String);
 
 /// What an instance refresh does about an alarm that is in ALARM when it starts. AWS does not document it.
@@ -54,25 +54,25 @@ pub enum AlarmAtStart {
 
 #[derive(Clone, Debug, Default)]
 pub struct State {
-    /// What AWS leaves open, chosen by the scenario.
+    /// Behavior that AWS does not document; the scenario sets it.
     pub alarm_at_start: AlarmAtStart,
     groups: BTreeMap<Key, Group>,
-    /// Which group an instance belongs to.
+    /// The group of each instance.
     owners: BTreeMap<String, Key>,
-    /// When each group is reconciled next.
+    /// The time of the next reconciliation of each group.
     wakes: BTreeMap<Key, Time>,
     launch_configurations: Vec<(Place, Value)>,
-    /// What groups did that are deleted.
+    /// The activities of deleted groups.
     past: BTreeMap<Key, Vec<activities::Activity>>,
 }
 
 #[derive(Clone, Debug)]
 pub enum Event {
-    /// Look at a group: something about it may have changed.
+    /// Reconciles a group.
     Wake { account: String, region: String, group: String },
 }
 
-/// Operations this service offers.
+/// The operations that this service implements.
 pub const OPERATIONS: &[&str] = &[
     "AttachLoadBalancerTargetGroups",
     "CancelInstanceRefresh",
@@ -100,10 +100,10 @@ pub const OPERATIONS: &[&str] = &[
     "UpdateAutoScalingGroup",
 ];
 
-/// Answers one Auto Scaling call.
+/// Handles one Auto Scaling call.
 ///
 /// # Errors
-/// The service's own error codes.
+/// The error that the service returns.
 pub fn call(world: &mut World, call: &Call) -> Answer {
     match call.operation.as_str() {
         "AttachLoadBalancerTargetGroups" => group_calls::attach_target_groups(world, call),
@@ -136,7 +136,7 @@ pub fn call(world: &mut World, call: &Call) -> Answer {
     }
 }
 
-/// Lets a due event happen.
+/// Applies a due event.
 pub fn on_event(world: &mut World, at: Time, event: Event) {
     let Event::Wake { account, region, group } = event;
     let key = (Place { account, region }, group);
@@ -146,7 +146,7 @@ pub fn on_event(world: &mut World, at: Time, event: Event) {
     }
 }
 
-/// Something happened to an instance; its group, if it has one, looks.
+/// Reconciles the group of a changed instance, if it has one.
 pub(super) fn instance_changed(world: &mut World, instance: &str) {
     if let Some(key) = world.autoscaling.owners.get(instance).cloned() {
         let now = world.now;
@@ -154,7 +154,7 @@ pub(super) fn instance_changed(world: &mut World, instance: &str) {
     }
 }
 
-/// Alarms changed; groups whose refresh watches alarms look.
+/// Reconciles the groups whose refresh watches alarms, after an alarm changed.
 pub(super) fn alarms_changed(world: &mut World) {
     let watching: Vec<Key> = world
         .autoscaling

@@ -1,4 +1,4 @@
-//! Preferences of an instance refresh: what `StartInstanceRefresh` accepts, with the API's defaults.
+//! Preferences of an instance refresh: validation and defaults.
 
 use std::time::Duration;
 
@@ -13,9 +13,9 @@ use super::rolling::Limits;
 
 const TWO_DAYS: i64 = 172_800;
 const MOST_ALARMS: usize = 10;
-/// `CheckpointDelay` when percentages are given without one.
+/// The default of `CheckpointDelay`, in seconds.
 const DEFAULT_DELAY: i64 = 3600;
-/// `MinHealthyPercentage` when neither the call nor a maintenance policy says.
+/// The default of `MinHealthyPercentage` if neither the call nor a maintenance policy has a value.
 const DEFAULT_MIN_HEALTHY: i64 = 90;
 
 /// The `Preferences` of a request.
@@ -41,7 +41,7 @@ struct AlarmSpecification {
     alarms: Vec<String>,
 }
 
-/// What to do with instances that would rather be left alone.
+/// What to do with protected or standby instances.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reluctant {
     Replace,
@@ -49,7 +49,7 @@ pub enum Reluctant {
     Wait,
 }
 
-/// Checked preferences.
+/// Validated preferences.
 #[derive(Clone, Debug)]
 pub struct Preferences {
     pub limits: Limits,
@@ -79,7 +79,7 @@ fn percent(name: &str, value: i64, least: i64, most: i64) -> Result<usize, ApiEr
 }
 
 impl RawPreferences {
-    /// Checks the preferences and fills in what the group or the API decides.
+    /// Validates the preferences and fills in the defaults of the group and the API.
     pub fn accept(self, group: &Group) -> Result<Preferences, ApiError> {
         let given_min = self.min_healthy_percentage;
         if self.max_healthy_percentage.is_some() && given_min.is_none() {

@@ -30,7 +30,7 @@ struct Processes {
 }
 
 impl Processes {
-    /// The processes named; all when none is.
+    /// The named processes; all processes if none is named.
     fn named(&self) -> Result<Vec<String>, ApiError> {
         if self.scaling_processes.is_empty() {
             return Ok(PROCESSES.iter().map(|p| (*p).to_owned()).collect());

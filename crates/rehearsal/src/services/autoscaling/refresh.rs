@@ -1,4 +1,4 @@
-//! An instance refresh: its states, and what each reconciliation decides.
+//! Instance refresh: its states, and the decisions of each reconciliation.
 
 mod status;
 
@@ -18,14 +18,14 @@ use super::rolling::Situation;
 
 pub use status::Status;
 
-/// A refresh is `Pending` for a moment before it begins.
+/// The time that a refresh is `Pending` before it begins.
 const BEGINS_AFTER: Duration = Duration::from_secs(2);
-/// Without progress for this long, a refresh fails.
+/// A refresh without progress for this long fails.
 const STALLS_AFTER: Duration = Duration::from_hours(1);
-/// No refresh lasts longer.
+/// The maximum duration of a refresh.
 const LONGEST: Duration = Duration::from_hours(14 * 24);
 
-/// One instance refresh.
+/// An instance refresh.
 #[derive(Clone, Debug)]
 pub struct Refresh {
     pub id: String,
@@ -34,24 +34,24 @@ pub struct Refresh {
     pub entered: Time,
     pub started: Option<Time>,
     pub ended: Option<Time>,
-    /// `None` when the refresh only replaces instances by ones of the group's own configuration.
+    /// `None` if the refresh replaces instances without changing the group's configuration.
     pub desired: Option<Config>,
-    /// Instances the refresh set out to replace.
+    /// The number of instances to replace, at the start.
     pub total: usize,
-    /// Replaced, with their successors in service and warmed up.
+    /// The number of replaced instances whose replacements are in service and warmed up.
     pub completed: usize,
     pub rollback: Option<Rollback>,
     pub(super) preferences: Preferences,
-    /// What instances are launched from going forward, and going back.
+    /// The configuration to refresh to; `saved` is the one to roll back to.
     pub(super) goal: Config,
     pub(super) saved: Config,
-    /// Alarms that were in ALARM at the start and have not left it since.
+    /// Ignored alarms: in ALARM at the start and ever since.
     pub(super) excused: BTreeSet<String>,
     pub(super) next_checkpoint: usize,
     pub(super) hold_until: Option<Time>,
     pub(super) bake_until: Option<Time>,
     pub(super) progress_at: Time,
-    /// The process `InstanceRefresh` was suspended at the last look.
+    /// Whether the process `InstanceRefresh` was suspended at the last reconciliation.
     pub(super) paused: bool,
     pub(super) wait_for_transitions: bool,
 }
@@ -63,15 +63,15 @@ pub struct Rollback {
     pub started: Time,
     pub percent: usize,
     pub to_update: usize,
-    /// Instances that the rollback must replace, at its start and now.
+    /// The number of instances to roll back at the start; `left` is the number remaining.
     pub total: usize,
     pub left: usize,
 }
 
-/// What a refresh wants of its group.
+/// The changes that a refresh requests from its group.
 #[derive(Debug, Default)]
 pub(super) struct Wish {
-    /// Live instances to have.
+    /// The target number of live instances.
     pub target: usize,
     pub terminate: Vec<String>,
     pub look_again: Option<Time>,
@@ -83,7 +83,7 @@ impl Wish {
     }
 }
 
-/// One look: moves the active refresh on, if there is one.
+/// Advances the active refresh, if there is one.
 pub(super) fn step(world: &World, group: &mut Group, now: Time) -> Wish {
     let mut wish = Wish { target: group.desired, ..Wish::default() };
     if let Some(mut refresh) = group.refreshes.pop_if(|r| r.status.is_active()) {
@@ -94,7 +94,7 @@ pub(super) fn step(world: &World, group: &mut Group, now: Time) -> Wish {
 }
 
 impl Refresh {
-    /// What new instances of the group are launched from while this refresh is active.
+    /// The configuration of instances launched while this refresh is active.
     pub(super) fn launches_from(&self) -> &Config {
         match self.status {
             Status::RollbackInProgress | Status::Cancelling => &self.saved,
@@ -102,7 +102,7 @@ impl Refresh {
         }
     }
 
-    /// The mark new instances get while this refresh is active.
+    /// The `MadeBy` of instances launched while this refresh is active.
     pub(super) fn makes(&self) -> Option<MadeBy> {
         let back = match self.status {
             Status::Pending | Status::InProgress | Status::Baking => false,
@@ -116,7 +116,7 @@ impl Refresh {
         !self.preferences.alarms.is_empty()
     }
 
-    /// `PercentageComplete`: towards 100 going forward, back towards 0 going back.
+    /// `PercentageComplete`: rises towards 100, and falls back towards 0 during a rollback.
     pub(super) fn percent(&self) -> usize {
         match &self.rollback {
             Some(rollback) if self.status != Status::RollbackFailed || rollback.total > 0 => {
@@ -168,7 +168,7 @@ impl Refresh {
         self.total = group.members.values().filter(|m| self.is_stale(world, group, m)).count();
     }
 
-    /// The alarm that makes the refresh fail. Only the way forward is watched.
+    /// The alarm that fails the refresh. Alarms are not watched during a rollback.
     fn ringing(&mut self, world: &World, group: &Group) -> Option<String> {
         if !matches!(self.status, Status::InProgress | Status::Baking) {
             return None;
@@ -178,7 +178,7 @@ impl Refresh {
         self.preferences.alarms.iter().find(|name| rings(name) && !self.excused.contains(*name)).cloned()
     }
 
-    /// Whether this instance has to go, in the direction the refresh is taking.
+    /// Whether the refresh, or its rollback, must replace this instance.
     fn is_stale(&self, world: &World, group: &Group, member: &Member) -> bool {
         if member.lifecycle == Lifecycle::Terminating {
             return false;
@@ -194,7 +194,7 @@ impl Refresh {
         !(ours(false) || ignored || matches())
     }
 
-    /// Whether a stale instance has to be waited for: protected or in standby, and nothing said about it.
+    /// Whether the refresh waits for a stale instance: it is protected or in standby, and the preference is `Wait`.
     fn waits_for(&self, member: &Member) -> bool {
         (member.protected && self.preferences.protected == Reluctant::Wait)
             || (member.lifecycle == Lifecycle::Standby && self.preferences.standby == Reluctant::Wait)
@@ -207,7 +207,7 @@ impl Refresh {
             return;
         }
         if std::mem::take(&mut self.paused) {
-            // A pause is not a stall.
+            // The time of a suspension does not count as time without progress.
             self.progress_at = now;
         }
         if let Some(hold) = self.hold_until {
@@ -219,13 +219,13 @@ impl Refresh {
             self.reason = None;
             self.progress_at = now;
             if self.next_checkpoint >= self.preferences.checkpoints.len() {
-                // The last checkpoint was below 100: the rest stays as it is.
+                // The last checkpoint is below 100: the remaining instances are not replaced.
                 self.complete(group, now, wish);
                 return;
             }
         }
         let view = self.survey(world, group, now, wish);
-        // Warming up is not stalling, but an instance that never gets through it is.
+        // Warm-up does not count as time without progress, unless an instance never completes it.
         let stalled = self.progress_at + STALLS_AFTER + self.preferences.warmup;
         if now >= stalled || self.started.is_some_and(|s| now >= s + LONGEST) {
             self.fail(group, now, view.stalled_because());
@@ -251,7 +251,7 @@ impl Refresh {
         wish.target = next.target;
     }
 
-    /// Counts the group, and notes progress.
+    /// Counts the group's instances and records progress.
     fn survey(&mut self, world: &World, group: &Group, now: Time, wish: &mut Wish) -> View {
         let mut view = View::default();
         let mut order: Vec<&Member> = group.members.values().collect();
@@ -310,13 +310,13 @@ impl Refresh {
         let hold = now + self.preferences.checkpoint_delay;
         self.hold_until = Some(hold);
         self.reason = Some(format!(
-            "The checkpoint at {reached}% has been reached. Waiting for {} seconds before going on.",
+            "The checkpoint at {reached}% has been reached. Waiting for {} seconds before continuing.",
             self.preferences.checkpoint_delay.as_secs()
         ));
         wish.again(hold);
     }
 
-    /// Everything this direction set out to replace is replaced.
+    /// Ends the refresh or rollback: every instance is replaced.
     fn complete(&mut self, group: &mut Group, now: Time, wish: &mut Wish) {
         if self.status == Status::RollbackInProgress {
             self.end(
@@ -334,7 +334,7 @@ impl Refresh {
         }
     }
 
-    /// Only now does the group take over the desired configuration.
+    /// Marks the refresh successful. The group adopts the desired configuration only now.
     fn succeed(&mut self, group: &mut Group, now: Time) {
         if let Some(desired) = &self.desired {
             group.config = desired.clone();
@@ -351,7 +351,7 @@ impl Refresh {
         self.hold_until = None;
     }
 
-    /// Fails, or turns back when that was asked for.
+    /// Fails the refresh, or starts the rollback if `AutoRollback` is on.
     fn fail(&mut self, group: &Group, now: Time, reason: String) {
         if self.status == Status::RollbackInProgress {
             self.end(Status::RollbackFailed, now, &reason);
@@ -385,13 +385,13 @@ impl Refresh {
     }
 }
 
-/// What one look finds.
+/// The observed state of the group.
 #[derive(Debug)]
 struct View {
     now: Situation,
-    /// Live ones this direction has made that are not ready yet.
+    /// The number of live instances of this refresh or rollback that are not ready yet.
     unready: usize,
-    /// Stale ones that have to be waited for.
+    /// The number of stale instances that the refresh waits for.
     waiting: usize,
     stale_ready: Vec<String>,
     stale_unready: Vec<String>,
@@ -421,7 +421,7 @@ impl View {
     }
 }
 
-/// Whether an instance is already what the goal would launch.
+/// Whether an instance already matches the configuration of the refresh.
 fn matches_goal(world: &World, group: &Group, goal: &Config, member: &Member) -> bool {
     let Ok(resolved) = goal.launch_spec(world, &group.place) else { return false };
     let kind = resolved.spec.instance_type.as_ref().is_none_or(|kind| *kind == member.instance_type);

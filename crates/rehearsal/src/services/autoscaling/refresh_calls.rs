@@ -17,7 +17,7 @@ use super::preferences::RawPreferences;
 use super::refresh::{Refresh, Status};
 use super::{AlarmAtStart, place, wake};
 
-/// Refreshes are listed for six weeks.
+/// How long a refresh is listed: six weeks.
 const LISTED_FOR: Duration = Duration::from_hours(6 * 7 * 24);
 
 #[derive(Deserialize)]
@@ -103,7 +103,7 @@ struct OfGroup {
     wait_for_transitioning_instances: Option<bool>,
 }
 
-/// The group's refresh that can still be stopped or turned.
+/// The group's refresh, if it is in one of these states.
 fn active<'a>(group: &'a mut Group, states: &[Status]) -> Result<&'a mut Refresh, ApiError> {
     group.refreshes.last_mut().filter(|r| states.contains(&r.status)).ok_or_else(|| {
         refuse(
@@ -113,7 +113,7 @@ fn active<'a>(group: &'a mut Group, states: &[Status]) -> Result<&'a mut Refresh
     })
 }
 
-/// `CancelInstanceRefresh`: nothing is rolled back; a rollback is cancelled too.
+/// `CancelInstanceRefresh`: rolls nothing back, and cancels a rollback too.
 pub(super) fn cancel(world: &mut World, call: &Call) -> Answer {
     let input: OfGroup = call.parse()?;
     let group = owned(world, call, &input.auto_scaling_group_name)?;
@@ -129,7 +129,7 @@ pub(super) fn cancel(world: &mut World, call: &Call) -> Answer {
     Ok(json!({ "InstanceRefreshId": id }))
 }
 
-/// `RollbackInstanceRefresh`: only while active, and only to a configuration that is still the same.
+/// `RollbackInstanceRefresh`: only an active refresh, and only to a configuration that cannot have changed.
 pub(super) fn rollback(world: &mut World, call: &Call) -> Answer {
     let input: OfGroup = call.parse()?;
     let here = place(call);
@@ -168,7 +168,7 @@ struct Describe {
     max_records: Option<usize>,
 }
 
-/// `DescribeInstanceRefreshes`: newest first.
+/// `DescribeInstanceRefreshes`, newest first.
 pub(super) fn describe(world: &mut World, call: &Call) -> Answer {
     let input: Describe = call.parse()?;
     let group = owned(world, call, &input.auto_scaling_group_name)?;

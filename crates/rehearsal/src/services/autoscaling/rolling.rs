@@ -1,8 +1,8 @@
-//! How many instances a rolling replacement may launch and terminate now, computed from counts.
+//! Computes how many instances a rolling replacement may launch and terminate now.
 
 use super::super::support::percent_up;
 
-/// A group in the middle of a replacement, in counts.
+/// The instance counts of a group during a replacement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Situation {
     /// The group's desired capacity.
@@ -11,13 +11,13 @@ pub struct Situation {
     pub live: usize,
     /// In service, healthy and warmed up.
     pub ready: usize,
-    /// To be replaced, whether or not they can be now.
+    /// To be replaced, now or later.
     pub stale: usize,
-    /// Live ones to be replaced that may be replaced now and are ready.
+    /// Live stale instances that are ready and may be replaced now.
     pub stale_ready: usize,
-    /// Live ones to be replaced that may be replaced now but are not ready: terminating them costs nothing.
+    /// Live stale instances that are not ready and may be replaced now: terminating them costs no capacity.
     pub stale_unready: usize,
-    /// How many of the stale have to stay until the next checkpoint is passed.
+    /// How many stale instances must stay until the next checkpoint is passed.
     pub keep: usize,
 }
 
@@ -25,35 +25,35 @@ pub struct Situation {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     pub min_healthy_percent: usize,
-    /// `None` when not given, which is not the same as 100: terminating and launching then go together.
+    /// `None` if not given, which differs from 100: instances are then terminated and launched at the same time.
     pub max_healthy_percent: Option<usize>,
 }
 
-/// What to do now.
+/// The next launches and terminations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Move {
-    /// Stale ones to terminate that are not ready.
+    /// The number of stale instances to terminate that are not ready.
     pub terminate_unready: usize,
-    /// Stale ones to terminate that are ready.
+    /// The number of stale instances to terminate that are ready.
     pub terminate_ready: usize,
-    /// Live instances to have afterwards.
+    /// The target number of live instances.
     pub target: usize,
 }
 
 impl Limits {
-    /// The least ready and the most live instances, for a desired capacity.
+    /// The minimum of ready and the maximum of live instances for a desired capacity.
     #[must_use]
     pub fn bounds(self, desired: usize) -> (usize, usize) {
         let floor = percent_up(desired, self.min_healthy_percent);
         match self.max_healthy_percent {
-            // Bounds that leave no room make room above: launch first.
+            // If the bounds leave no room, raise the upper one: launch first.
             Some(percent) => (floor, percent_up(desired, percent).max(floor + 1).max(desired)),
-            // Without an upper bound the group stays at its size, so one at least must go below.
+            // Without an upper bound the group does not grow, so the lower bound must allow at least one termination.
             None => (floor.min(desired.saturating_sub(1)), desired),
         }
     }
 
-    /// The next move.
+    /// Computes the next launches and terminations.
     #[must_use]
     pub fn next(self, now: Situation) -> Move {
         let (floor, ceiling) = self.bounds(now.desired);

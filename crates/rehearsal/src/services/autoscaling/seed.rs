@@ -1,4 +1,4 @@
-//! Fixtures: groups in service, launch configurations and warm pools that exist when a rehearsal starts.
+//! Fixtures: groups, launch configurations and warm pools that exist when a rehearsal starts.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,13 +14,13 @@ use super::members::Lifecycle;
 use super::tags::GroupTag;
 use super::wake;
 
-/// A group to put in place.
+/// A group to seed.
 #[derive(Clone, Debug)]
 pub struct NewGroup {
     pub account: String,
     pub region: String,
     pub name: String,
-    /// A launch template's id.
+    /// The id of its launch template.
     pub launch_template: String,
     /// A number, `$Latest` or `$Default`.
     pub version: String,
@@ -28,19 +28,19 @@ pub struct NewGroup {
     pub min_size: usize,
     pub max_size: usize,
     pub subnets: Vec<String>,
-    /// ARNs.
+    /// The ARNs of its target groups.
     pub target_groups: Vec<String>,
-    /// `EC2`, or `ELB` to listen to the load balancer as well.
+    /// `EC2`, or `ELB` to use the load balancer's health checks as well.
     pub health_check_type: String,
     pub grace_seconds: u64,
     /// `DefaultInstanceWarmup`.
     pub default_warmup: Option<u64>,
-    /// Tags of the group, inherited by new instances.
+    /// The tags of the group, which new instances inherit.
     pub tags: BTreeMap<String, String>,
 }
 
 impl NewGroup {
-    /// A group of `size` instances from a template, with the settings most groups have.
+    /// A group of `size` instances from a template, with common settings.
     #[must_use]
     pub fn new(
         account: &str,
@@ -69,8 +69,8 @@ impl NewGroup {
     }
 }
 
-/// Puts a group in place with its instances in service, healthy, and taken by its target groups. A template or
-/// image that is not there leaves the group short of instances, as it would be in AWS.
+/// Seeds a group with its instances in service and healthy in its target groups. If the template or image does not
+/// exist, the group lacks instances, as in AWS.
 pub fn seed_group(world: &mut World, new: NewGroup) {
     let place = Place::new(new.account, new.region);
     let raw = RawConfig {
@@ -138,25 +138,25 @@ pub fn seed_group(world: &mut World, new: NewGroup) {
     wake(world, &key, now);
 }
 
-/// A group's present state, for tests and reports.
+/// A group by name, for tests and reports.
 #[must_use]
 pub fn group<'a>(world: &'a World, account: &str, region: &str, name: &str) -> Option<&'a Group> {
     world.autoscaling.groups.get(&(Place::new(account, region), name.to_owned()))
 }
 
-/// The instances in service of every group of that name.
+/// The instances in service of all groups of this name.
 pub(crate) fn in_service(world: &World, name: &str) -> Vec<String> {
     let groups = world.autoscaling.groups.values().filter(|group| group.name == name);
     let members = groups.flat_map(|group| group.members.values());
     members.filter(|m| m.lifecycle == Lifecycle::InService).map(|m| m.id.clone()).collect()
 }
 
-/// Puts a launch configuration in place, given as the model's `LaunchConfiguration`.
+/// Seeds a launch configuration, given as the model's `LaunchConfiguration`.
 pub fn seed_launch_configuration(world: &mut World, account: &str, region: &str, configuration: Value) {
     world.autoscaling.launch_configurations.push((Place::new(account, region), configuration));
 }
 
-/// Gives a group a warm pool, given as `DescribeWarmPool` answers it.
+/// Seeds a group's warm pool, given as `DescribeWarmPool` returns it.
 pub fn seed_warm_pool(world: &mut World, account: &str, region: &str, name: &str, pool: Value) {
     if let Some(group) = world.autoscaling.groups.get_mut(&(Place::new(account, region), name.to_owned())) {
         group.warm_pool = Some(pool);

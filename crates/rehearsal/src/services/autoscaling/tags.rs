@@ -10,7 +10,7 @@ use super::config::invalid;
 use super::groups::owned;
 use super::place;
 
-/// One tag of a group.
+/// A tag of a group.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct GroupTag {
@@ -24,7 +24,7 @@ pub struct GroupTag {
 }
 
 impl GroupTag {
-    /// Whether a filter of `DescribeTags` lets this tag of a group through.
+    /// Whether this tag matches a filter of `DescribeTags`.
     fn fits(&self, filter: &Filter, group: &str) -> bool {
         let value = match filter.name.as_str() {
             "auto-scaling-group" => group,
@@ -47,7 +47,7 @@ impl GroupTag {
     }
 }
 
-/// Enters tags into a group's; a later one replaces an earlier one of the same key.
+/// Adds tags to a group's; a tag replaces an existing one with the same key.
 pub(super) fn put(into: &mut Vec<GroupTag>, tags: Vec<GroupTag>) {
     for tag in tags {
         into.retain(|t| t.key != tag.key);
@@ -83,7 +83,7 @@ struct Describe {
     max_records: Option<usize>,
 }
 
-/// The tags of all groups, by group and key.
+/// `DescribeTags`: the tags of all groups, sorted by group and key.
 pub(super) fn describe(world: &World, call: &Call) -> Answer {
     let input: Describe = call.parse()?;
     if let Some(unknown) = input.filters.iter().find(|f| !FILTERS.contains(&f.name.as_str())) {
@@ -105,5 +105,5 @@ pub(super) fn describe(world: &World, call: &Call) -> Answer {
     Ok(present(json!({ "Tags": tags, "NextToken": next })))
 }
 
-/// What `DescribeTags` filters by.
+/// The filters of `DescribeTags`.
 const FILTERS: [&str; 4] = ["auto-scaling-group", "key", "value", "propagate-at-launch"];

@@ -1,4 +1,4 @@
-//! Groups keep their capacity; instance refreshes follow their documentation.
+//! Tests of groups and of the documented rules of instance refreshes.
 
 mod refreshes;
 
@@ -33,7 +33,7 @@ fn version(aws: &TestAws) -> String {
     group(&aws.world, ACCOUNT, REGION, GROUP).unwrap().config.template.as_ref().unwrap().version.clone()
 }
 
-/// An alarm on a custom metric, held in a state.
+/// Creates an alarm on a custom metric and holds it in a state.
 fn alarm(aws: &mut TestAws, name: &str, state: AlarmState) {
     let members = json!({
         "AlarmName": name, "Namespace": "App", "MetricName": "Errors", "Statistic": "Sum", "Period": 60,
@@ -44,7 +44,7 @@ fn alarm(aws: &mut TestAws, name: &str, state: AlarmState) {
 }
 
 #[test]
-fn a_seeded_group_serves_from_the_start() {
+fn a_seeded_group_serves_at_once() {
     let mut aws = TestAws::new();
     let fleet = aws.fleet(3, InstanceBehavior::default());
     assert_eq!((aws.serving(), aws.running(&fleet.old)), (3, 3));
@@ -84,7 +84,7 @@ fn an_instance_that_dies_is_replaced() {
 }
 
 #[test]
-fn preferences_that_contradict_each_other_are_refused() {
+fn contradictory_preferences_are_rejected() {
     let mut aws = TestAws::new();
     aws.fleet(1, InstanceBehavior::default());
     for bad in [
@@ -105,7 +105,7 @@ fn preferences_that_contradict_each_other_are_refused() {
 }
 
 #[test]
-fn a_group_is_deleted_by_force_with_its_instances() {
+fn a_force_delete_terminates_the_groups_instances() {
     let mut aws = TestAws::new();
     aws.fleet(2, InstanceBehavior::default());
     assert_eq!(aws.refused("autoscaling", "DeleteAutoScalingGroup", web()), "ResourceInUse");
@@ -188,7 +188,7 @@ fn limits_keep_ready_instances_above_the_minimum_and_live_ones_below_the_maximum
                     assert!(desired - next.terminate_ready >= floor, "{limits:?} {now:?} {next:?}");
                     assert!(next.target <= ceiling, "{limits:?} {now:?} {next:?}");
                     let moves = next.terminate_ready > 0 || next.target > desired;
-                    assert!(stale_ready == 0 || moves, "no way forward: {limits:?} {now:?}");
+                    assert!(stale_ready == 0 || moves, "no progress is possible: {limits:?} {now:?}");
                 }
             }
         }

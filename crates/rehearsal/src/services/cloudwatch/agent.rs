@@ -1,4 +1,4 @@
-//! Metrics that an agent on every instance publishes, by Auto Scaling group and by instance.
+//! Custom metrics that an agent on every instance publishes, by Auto Scaling group and by instance.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,12 +8,12 @@ use super::super::support::Place;
 use super::metrics::{MetricKey, Samples};
 use super::traffic::{Minute, Mix};
 
-/// One metric that every instance publishes each minute.
+/// A metric that every instance publishes each minute.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Published {
     pub namespace: String,
     pub name: String,
-    /// All of its dimensions. `$group` in a value is the instance's Auto Scaling group, `$instance` its id.
+    /// All of its dimensions. In a value, `$group` is the instance's Auto Scaling group and `$instance` its id.
     pub dimensions: BTreeMap<String, String>,
     pub measure: Measure,
 }
@@ -21,22 +21,22 @@ pub struct Published {
 /// What a published metric measures.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Measure {
-    /// Requests the instance answered in the minute.
+    /// The number of requests to the instance in the minute.
     Requests,
-    /// Of them, those it failed.
+    /// The number of those requests that failed.
     Errors,
-    /// How long each answer took; `unit` is one second in the metric's own unit.
+    /// The response time of each request; `unit` is one second in the metric's unit.
     Time { unit: f64 },
     /// Memory in use, in megabytes.
     Memory,
 }
 
-/// Has every instance publish these from now on.
+/// Makes every instance publish these metrics from now on.
 pub fn publish(world: &mut World, metrics: Vec<Published>) {
     world.cloudwatch.published.extend(metrics);
 }
 
-/// The published metric that a key names, if one may.
+/// The published metric that a key may belong to.
 fn meant<'w>(world: &'w World, key: &MetricKey) -> Option<&'w Published> {
     world.cloudwatch.published.iter().find(|metric| {
         metric.namespace == key.namespace
@@ -46,7 +46,7 @@ fn meant<'w>(world: &'w World, key: &MetricKey) -> Option<&'w Published> {
     })
 }
 
-/// Whether an instance publishes under just these dimensions.
+/// Whether an instance publishes under exactly these dimensions.
 fn publishes(metric: &Published, key: &MetricKey, id: &str, group: Option<&str>) -> bool {
     metric.dimensions.iter().all(|(name, template)| {
         if template.contains("$group") && group.is_none() {
@@ -57,12 +57,12 @@ fn publishes(metric: &Published, key: &MetricKey, id: &str, group: Option<&str>)
     })
 }
 
-/// The samples of a published metric; `None` when the key names none.
+/// The samples of a published metric; `None` if the key is not one.
 pub(super) fn samples(world: &World, here: &Place, key: &MetricKey, start: i64, end: i64) -> Option<Samples> {
     let metric = meant(world, key)?;
     let mut samples = Samples::default();
     for traffic in world.cloudwatch.traffic.values().filter(|traffic| traffic.is_in(here)) {
-        // Who serves changes seldom: which of them are meant is worked out once for each such stretch.
+        // The serving instances change rarely, so the matching ones are computed once per change.
         let mut known: Option<(Arc<Mix>, Vec<usize>)> = None;
         for minute in traffic.minutes(start, end) {
             let fresh = known.as_ref().is_none_or(|(mix, _)| !Arc::ptr_eq(mix, &minute.mix));
@@ -101,7 +101,7 @@ fn add(measure: Measure, minute: &Minute, at: usize, samples: &mut Samples) {
     }
 }
 
-/// A published metric's keys that have data, for each instance that serves now.
+/// The metric keys that have data, for each instance that serves now.
 pub(super) fn known(world: &World, here: &Place) -> Vec<MetricKey> {
     let mut known = Vec::new();
     for traffic in world.cloudwatch.traffic.values().filter(|traffic| traffic.is_in(here)) {

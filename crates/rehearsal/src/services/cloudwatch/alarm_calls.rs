@@ -1,4 +1,4 @@
-//! `PutMetricAlarm`, `PutCompositeAlarm`, `DescribeAlarms`, `SetAlarmState`, `DeleteAlarms`, and the set-up's own.
+//! `PutMetricAlarm`, `PutCompositeAlarm`, `DescribeAlarms`, `SetAlarmState`, `DeleteAlarms`, and alarm fixtures.
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -13,7 +13,7 @@ use super::metrics::Dimension;
 use super::query::{RawMetric, RawQuery, RawStat, accept, check_period};
 use super::{place, wake};
 
-/// What an alarm may look back on, in seconds.
+/// The longest evaluation range of an alarm, in seconds.
 const LONGEST_RANGE: i64 = 7 * 86_400;
 
 #[derive(Deserialize)]
@@ -51,7 +51,7 @@ fn invalid(message: impl Into<String>) -> ApiError {
 }
 
 impl PutMetric {
-    /// One metric's statistic, or metric math with exactly one query that returns data.
+    /// The alarm's queries: one metric's statistic, or metric math in which exactly one query returns data.
     fn queries(&mut self) -> Result<Vec<RawQuery>, ApiError> {
         match (self.metric_name.take(), self.namespace.take(), self.metrics.is_empty()) {
             (Some(metric_name), Some(namespace), true) => {
@@ -145,7 +145,7 @@ pub(super) fn put_composite(world: &mut World, call: &Call) -> Answer {
     Ok(json!({}))
 }
 
-/// A new alarm begins with insufficient data; an updated one keeps its state.
+/// Creates or updates an alarm. A new one begins with insufficient data; an updated one keeps its state.
 fn put(world: &mut World, call: &Call, name: &str, tags: &[Tag], kind: Kind) {
     let mut members = call.input.clone();
     members.remove("Tags");
@@ -170,10 +170,10 @@ fn put(world: &mut World, call: &Call, name: &str, tags: &[Tag], kind: Kind) {
     wake(world);
 }
 
-/// Puts an alarm in place, given the members of `PutMetricAlarm`.
+/// Seeds an alarm, given the members of `PutMetricAlarm`.
 ///
 /// # Errors
-/// What `PutMetricAlarm` would answer.
+/// The error of `PutMetricAlarm`.
 pub fn seed_alarm(
     world: &mut World,
     account: &str,
@@ -192,7 +192,7 @@ pub fn seed_alarm(
     put_metric(world, &call).map(|_| ())
 }
 
-/// Holds an alarm in a state whatever its metric says, or lets it go again.
+/// Holds an alarm in a state regardless of its metric; `None` ends this.
 pub fn hold_alarm(world: &mut World, account: &str, region: &str, name: &str, state: Option<AlarmState>) {
     let now = world.now;
     let Some(alarm) = world.cloudwatch.alarms.get_mut(&(Place::new(account, region), name.to_owned())) else {
@@ -218,7 +218,7 @@ struct Describe {
     next_token: Option<String>,
 }
 
-/// `DescribeAlarms`: metric alarms unless other types are asked for; unknown names are silently left out.
+/// `DescribeAlarms`: metric alarms unless `AlarmTypes` has others. Unknown names are silently omitted.
 pub(super) fn describe(world: &World, call: &Call) -> Answer {
     let input: Describe = call.parse()?;
     if !input.alarm_names.is_empty() && input.alarm_name_prefix.is_some() {
@@ -288,7 +288,7 @@ struct SetState {
     state_reason: String,
 }
 
-/// `SetAlarmState`: until the next evaluation says otherwise.
+/// `SetAlarmState`: sets the state until the next evaluation.
 pub(super) fn set_state(world: &mut World, call: &Call) -> Answer {
     let input: SetState = call.parse()?;
     let state = AlarmState::parse(&input.state_value)

@@ -1,4 +1,4 @@
-//! Metric alarms, and their evaluation each minute.
+//! Metric alarms and their evaluation each minute.
 
 use std::collections::BTreeMap;
 
@@ -29,14 +29,14 @@ impl AlarmState {
         }
     }
 
-    /// The state of that name.
+    /// Parses the name of a state.
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
         [Self::Ok, Self::Alarm, Self::InsufficientData].into_iter().find(|s| s.name() == name)
     }
 }
 
-/// One alarm.
+/// An alarm.
 #[derive(Clone, Debug)]
 pub struct Alarm {
     pub name: String,
@@ -45,9 +45,9 @@ pub struct Alarm {
     pub updated: Time,
     pub transitioned: Time,
     pub configured: Time,
-    /// A state the set-up holds the alarm in, whatever its metric says.
+    /// A state that a fixture holds the alarm in, regardless of its metric.
     pub held: Option<AlarmState>,
-    /// The request's members, as describe calls answer them.
+    /// The request's members, as describe calls return them.
     pub(super) members: Value,
     pub(super) tags: Tags,
     pub(super) kind: Kind,
@@ -59,20 +59,20 @@ pub(super) enum Kind {
     Composite(Rule),
 }
 
-/// What a metric alarm compares with what.
+/// The condition of a metric alarm.
 #[derive(Clone, Debug)]
 pub(super) struct Watch {
     pub queries: Vec<Query>,
-    /// The id of the query whose values count.
+    /// The id of the query that the alarm evaluates.
     pub watched: String,
-    /// Seconds.
+    /// In seconds.
     pub period: i64,
     pub evaluation_periods: usize,
     pub datapoints_to_alarm: usize,
     pub comparison: Comparison,
     pub threshold: f64,
     pub missing: Missing,
-    /// Values of past windows, by their start: each is worked out once.
+    /// Values of past periods by their start: a cache.
     pub windows: BTreeMap<i64, Option<f64>>,
 }
 
@@ -108,7 +108,7 @@ impl Comparison {
 /// `TreatMissingData`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Missing {
-    /// `missing`: nothing is known of them.
+    /// `missing`: missing datapoints are unknown.
     Unknown,
     Ignore,
     Breaching,
@@ -127,7 +127,7 @@ impl Missing {
     }
 }
 
-/// Datapoints read beyond the evaluation periods, to replace missing ones.
+/// The number of datapoints read beyond the evaluation periods, to replace missing ones.
 const LOOKED_BACK: usize = 2;
 
 impl Alarm {
@@ -138,9 +138,9 @@ impl Alarm {
     }
 }
 
-/// The state an alarm should have, given its latest datapoints (newest first), missing ones included; `None` to
-/// stay as it is. The rule is CloudWatch's: real datapoints from the evaluation range come first, and only where
-/// there are too few does the treatment of missing data count.
+/// Evaluates an alarm from its latest datapoints, newest first, including missing ones. Returns `None` to keep the
+/// state. As in CloudWatch, real datapoints in the evaluation range are used first; the treatment of missing data
+/// applies only if there are too few.
 pub(super) fn judge(
     points: &[Option<bool>],
     evaluation_periods: usize,
@@ -158,14 +158,14 @@ pub(super) fn judge(
         Missing::Breaching => decide(breaching + lacking >= datapoints_to_alarm),
         Missing::NotBreaching => decide(false),
         Missing::Unknown if real.is_empty() => Some(AlarmState::InsufficientData),
-        // What is there speaks for all: an alarm if every real datapoint breaches.
+        // Only real datapoints decide: ALARM if every one of them breaches.
         Missing::Unknown => decide(breaching == real.len()),
         Missing::Ignore if breaching < real.len() => decide(false),
         Missing::Ignore => None,
     }
 }
 
-/// Evaluates every alarm at a minute's end; whether any changed its state.
+/// Evaluates every alarm at the end of a minute. Returns whether any state changed.
 pub(super) fn evaluate_all(world: &mut World, at: Time) -> bool {
     let keys: Vec<(Place, String)> = world.cloudwatch.alarms.keys().cloned().collect();
     let mut changed = false;
@@ -187,7 +187,7 @@ pub(super) fn evaluate_all(world: &mut World, at: Time) -> bool {
     changed | evaluate_composites(world, at)
 }
 
-/// Composite alarms follow their children at once; as they may be children themselves, until nothing changes.
+/// Evaluates composite alarms when their children change, repeatedly, since they may be children themselves.
 pub(super) fn evaluate_composites(world: &mut World, at: Time) -> bool {
     let mut changed = false;
     for _ in 0..world.cloudwatch.alarms.len() {
@@ -218,14 +218,14 @@ pub(super) fn evaluate_composites(world: &mut World, at: Time) -> bool {
 }
 
 impl Watch {
-    /// How far back the evaluation range reaches, in milliseconds.
+    /// The length of the evaluation range in milliseconds.
     fn span(&self) -> i64 {
         let windows = i64::try_from(self.evaluation_periods + LOOKED_BACK).unwrap_or(i64::MAX);
         windows.saturating_mul(self.period.max(60)).saturating_mul(1000)
     }
 }
 
-/// The values of windows not known yet, and the verdict on all of them.
+/// Computes the values of new periods and evaluates the alarm.
 fn look(
     world: &World,
     here: &Place,
@@ -252,7 +252,7 @@ fn look(
 }
 
 impl Alarm {
-    /// Enters a state; whether it is another than before.
+    /// Sets the state. Returns whether it changed.
     pub(super) fn enter(&mut self, state: AlarmState, at: Time, reason: &str) -> bool {
         if self.state == state {
             return false;
@@ -265,7 +265,7 @@ impl Alarm {
     }
 }
 
-/// The state of an alarm by name or ARN; `None` when there is none.
+/// The state of an alarm by name or ARN; `None` if it does not exist.
 pub fn alarm_state(world: &World, here: &Place, name: &str) -> Option<AlarmState> {
     let name = name.split_once(":alarm:").map_or(name, |(_, name)| name);
     world.cloudwatch.alarms.get(&(here.clone(), name.to_owned())).map(|alarm| alarm.state)

@@ -12,14 +12,14 @@ pub enum Rule {
     Always(bool),
 }
 
-/// How deep rules may nest; the input is a caller's.
+/// The nesting limit of rules, which come from callers.
 const DEEPEST: usize = 100;
 
 impl Rule {
-    /// Reads a rule.
+    /// Parses a rule.
     ///
     /// # Errors
-    /// A sentence that says what was not understood.
+    /// A message that describes the syntax error.
     pub fn parse(text: &str) -> Result<Self, String> {
         let mut reader = Reader { rest: text, depth: 0 };
         let rule = reader.any()?;
@@ -31,7 +31,7 @@ impl Rule {
         }
     }
 
-    /// The names of the alarms a rule speaks of.
+    /// Collects the names of the alarms in a rule.
     pub fn children<'a>(&'a self, into: &mut Vec<&'a str>) {
         match self {
             Self::Is(_, name) => into.push(name),
@@ -44,7 +44,7 @@ impl Rule {
         }
     }
 
-    /// Whether the rule holds; a child that is not there has insufficient data.
+    /// Whether the rule is true. An alarm that does not exist counts as INSUFFICIENT_DATA.
     pub fn holds(&self, state: &impl Fn(&str) -> Option<AlarmState>) -> bool {
         match self {
             Self::Is(wanted, name) => state(name).unwrap_or(AlarmState::InsufficientData) == *wanted,
@@ -66,7 +66,7 @@ impl Reader<'_> {
         self.rest = self.rest.trim_start();
     }
 
-    /// Takes a word that ends where letters end.
+    /// Consumes a keyword if it is next.
     fn word(&mut self, word: &str) -> bool {
         self.space();
         let Some(after) = self.rest.strip_prefix(word) else { return false };

@@ -1,8 +1,8 @@
-//! Metric math, the supported part: `+ - * /`, parentheses, numbers, ids and `FILL(id, number)`.
+//! Metric math. Supported: `+ - * /`, parentheses, numbers, ids and `FILL(id, number)`.
 
 use std::collections::BTreeMap;
 
-/// Values by the start of their period, in epoch milliseconds.
+/// A time series: values by the start of their period, in epoch milliseconds.
 pub type Series = BTreeMap<i64, f64>;
 
 /// The value of an expression.
@@ -22,7 +22,7 @@ pub enum Expression {
     Fill(Box<Expression>, f64),
 }
 
-/// How deep expressions may nest; the input is a caller's.
+/// The nesting limit of expressions, which come from callers.
 const DEEPEST: usize = 64;
 
 #[derive(Clone, Debug, PartialEq)]
@@ -33,10 +33,10 @@ enum Token {
 }
 
 impl Expression {
-    /// Reads an expression; the error says what was not understood.
+    /// Parses an expression.
     ///
     /// # Errors
-    /// A sentence for the message of `ValidationError`.
+    /// The message for a `ValidationError`.
     pub fn parse(text: &str) -> Result<Self, String> {
         let tokens = tokens(text)?;
         let mut parser = Parser { tokens: &tokens, at: 0, depth: 0 };
@@ -47,7 +47,7 @@ impl Expression {
         }
     }
 
-    /// The ids an expression uses.
+    /// Collects the ids that an expression uses.
     pub fn ids<'a>(&'a self, into: &mut Vec<&'a str>) {
         match self {
             Self::Number(_) => {}
@@ -60,10 +60,10 @@ impl Expression {
         }
     }
 
-    /// Evaluates over the periods that begin at `starts`. A point is there only where every series has one.
+    /// Evaluates over the periods that begin at `starts`. The result has a point only where every series has one.
     ///
     /// # Errors
-    /// What `resolve` refuses.
+    /// The error of `resolve`.
     pub fn evaluate<E>(
         &self,
         starts: &[i64],
@@ -96,7 +96,7 @@ fn combine(sign: char, left: Value, right: Value) -> Value {
         '*' => a * b,
         _ => a / b,
     };
-    // A division by zero leaves no point.
+    // A division by zero gives no point.
     let finite = |points: &mut dyn Iterator<Item = (i64, f64)>| {
         Value::Series(points.filter(|(_, value)| value.is_finite()).collect())
     };

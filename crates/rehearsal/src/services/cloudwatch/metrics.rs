@@ -1,4 +1,4 @@
-//! A metric: its name, its samples, and statistics of them.
+//! Metrics: keys, samples and statistics.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::super::super::call::ApiError;
 use super::super::support::refuse;
 
-/// One metric: namespace, name and dimensions.
+/// The key of a metric: namespace, name and dimensions.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct MetricKey {
     pub namespace: String,
@@ -16,7 +16,7 @@ pub struct MetricKey {
     pub dimensions: BTreeMap<String, String>,
 }
 
-/// One `{Name, Value}` of a request.
+/// A dimension in a request.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Dimension {
@@ -44,7 +44,7 @@ impl MetricKey {
     }
 }
 
-/// Samples of one metric over some time. Values are kept with their weight, for percentiles.
+/// Samples of one metric over a period. Values are kept with their weights, for percentiles.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Samples {
     pub sum: f64,
@@ -65,7 +65,7 @@ impl Samples {
         self.weighted.push((value, weight));
     }
 
-    /// Adds a ready-made statistic set; percentiles then see its average only.
+    /// Adds a statistic set. For percentiles it counts as samples of its average.
     pub fn add_set(&mut self, sum: f64, count: f64, minimum: f64, maximum: f64) {
         if count > 0.0 {
             self.add(sum / count, count);
@@ -88,7 +88,7 @@ impl Samples {
         self.count <= 0.0
     }
 
-    /// The smallest value that at least `percent` per cent of the samples do not exceed.
+    /// The percentile: the smallest value that at least `percent` percent of the samples do not exceed.
     fn percentile(&self, percent: f64) -> f64 {
         let mut ordered = self.weighted.clone();
         ordered.sort_by(|a, b| a.0.total_cmp(&b.0));
@@ -104,7 +104,7 @@ impl Samples {
     }
 }
 
-/// A statistic, by its API name.
+/// A statistic.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Statistic {
     SampleCount,
@@ -114,15 +114,15 @@ pub enum Statistic {
     Maximum,
     /// `p99`, `p99.9`, …
     Percentile(f64),
-    /// `TC(a:b)`: how many samples are above a and at most b.
+    /// `TC(a:b)`: the number of samples above a and at most b.
     TrimmedCount(f64, f64),
 }
 
 impl Statistic {
-    /// Reads `Sum`, `Average`, `p99`, ….
+    /// Parses `Sum`, `Average`, `p99`, ….
     ///
     /// # Errors
-    /// `ValidationError` for statistics this world does not know.
+    /// `ValidationError` if the statistic is not supported.
     pub fn parse(text: &str) -> Result<Self, ApiError> {
         Ok(match text {
             "SampleCount" => Self::SampleCount,
@@ -141,7 +141,7 @@ impl Statistic {
         })
     }
 
-    /// The statistic of samples that are there.
+    /// Computes the statistic of a non-empty set of samples.
     pub fn of(self, samples: &Samples) -> f64 {
         match self {
             Self::SampleCount => samples.count,
@@ -158,7 +158,7 @@ impl Statistic {
     }
 }
 
-/// Reads `TC(a:b)`, of which one bound may be left out.
+/// Parses `TC(a:b)`; one bound may be omitted.
 fn trimmed(text: &str) -> Option<Statistic> {
     let (above, upto) = text.strip_prefix("TC(")?.strip_suffix(')')?.split_once(':')?;
     let bound = |text: &str, none: f64| if text.is_empty() { Some(none) } else { text.parse::<f64>().ok() };
@@ -173,7 +173,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn samples_keep_their_bounds_whatever_order_they_come_in() {
+    fn minimum_and_maximum_do_not_depend_on_the_order_of_samples() {
         for order in [[3.0, -1.0, 7.0], [7.0, 3.0, -1.0], [-1.0, 7.0, 3.0]] {
             let mut samples = Samples::default();
             for value in order {

@@ -1,4 +1,4 @@
-//! CloudWatch: metrics of the world's own traffic, custom metrics, metric math, and alarms that follow them.
+//! CloudWatch: metrics of the simulated traffic, custom metrics, metric math and alarms.
 
 mod agent;
 mod alarm_calls;
@@ -25,15 +25,15 @@ pub use alarm_calls::{hold_alarm, seed_alarm};
 pub(super) use alarms::alarm_state;
 pub use alarms::{Alarm, AlarmState};
 
-/// Metrics and alarms move by the minute.
+/// The resolution of metrics and alarm evaluation.
 const MINUTE_MS: i64 = 60_000;
 
 #[derive(Clone, Debug, Default)]
 pub struct State {
     traffic: BTreeMap<String, traffic::Traffic>,
-    /// `elbv2`'s epoch the traffic was last worked out at.
+    /// `elbv2`'s epoch when the traffic was last computed.
     traffic_epoch: Option<u64>,
-    /// What every instance publishes.
+    /// The metrics that every instance publishes.
     published: Vec<agent::Published>,
     custom: BTreeMap<(Place, metrics::MetricKey), BTreeMap<i64, metrics::Samples>>,
     alarms: BTreeMap<(Place, String), Alarm>,
@@ -42,11 +42,11 @@ pub struct State {
 
 #[derive(Clone, Copy, Debug)]
 pub enum Event {
-    /// A minute is over: record it, evaluate the alarms.
+    /// The end of a minute: records metrics and evaluates alarms.
     Tick,
 }
 
-/// Operations this service offers.
+/// The operations that this service implements.
 pub const OPERATIONS: &[&str] = &[
     "DeleteAlarms",
     "DescribeAlarms",
@@ -59,10 +59,10 @@ pub const OPERATIONS: &[&str] = &[
     "SetAlarmState",
 ];
 
-/// Answers one CloudWatch call.
+/// Handles one CloudWatch call.
 ///
 /// # Errors
-/// The service's own error codes.
+/// The error that the service returns.
 pub fn call(world: &mut World, call: &Call) -> Answer {
     match call.operation.as_str() {
         "DeleteAlarms" => alarm_calls::delete(world, call),
@@ -80,7 +80,7 @@ pub fn call(world: &mut World, call: &Call) -> Answer {
     }
 }
 
-/// Lets a due event happen.
+/// Applies a due event.
 pub fn on_event(world: &mut World, at: Time, event: Event) {
     match event {
         Event::Tick => {
@@ -94,7 +94,7 @@ pub fn on_event(world: &mut World, at: Time, event: Event) {
     }
 }
 
-/// Starts the minutes ticking if there is something to watch; they go on as long as there is.
+/// Schedules the next minute's tick, as long as there is traffic to record or an alarm to evaluate.
 pub(super) fn wake(world: &mut World) {
     let targets = || world.elbv2.target_groups.values().any(|g| !g.targets.is_empty());
     if world.cloudwatch.ticking || (world.cloudwatch.alarms.is_empty() && !targets()) {

@@ -11,7 +11,7 @@ use super::expression::{Expression, Series, Value};
 use super::metrics::{Dimension, MetricKey, Samples, Statistic};
 use super::{agent, traffic};
 
-/// One `MetricDataQuery` as requests carry it.
+/// A `MetricDataQuery` of a request.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct RawQuery {
@@ -47,14 +47,14 @@ pub struct RawMetric {
     pub dimensions: Vec<Dimension>,
 }
 
-/// A query that was checked.
+/// A validated query.
 #[derive(Clone, Debug)]
 pub struct Query {
     pub id: String,
     pub label: String,
     pub returned: bool,
     pub source: Source,
-    /// Seconds.
+    /// In seconds.
     pub period: i64,
 }
 
@@ -64,10 +64,10 @@ pub enum Source {
     Expression(Expression),
 }
 
-/// Checks queries as a whole: ids are unique, expressions use ids that are there, and no circle.
+/// Validates queries: ids are unique, expressions use existing ids, and there is no cycle.
 ///
 /// # Errors
-/// `ValidationError`, with what is wrong.
+/// `ValidationError` with a message that names the query.
 pub fn accept(raw: Vec<RawQuery>) -> Result<Vec<Query>, ApiError> {
     let mut queries: Vec<Query> = Vec::with_capacity(raw.len());
     for query in raw {
@@ -113,7 +113,7 @@ pub fn accept(raw: Vec<RawQuery>) -> Result<Vec<Query>, ApiError> {
     for query in &queries {
         reach(&queries, &query.id, queries.len())?;
     }
-    // An expression without a period of its own has the longest of those it is made of.
+    // An expression without a period has the longest period of the queries.
     let longest = queries.iter().map(|q| q.period).max().filter(|p| *p > 0).unwrap_or(300);
     for query in &mut queries {
         if query.period == 0 {
@@ -127,13 +127,13 @@ fn invalid(message: impl Into<String>) -> ApiError {
     refuse("ValidationError", message)
 }
 
-/// The longest period there is data for: 455 days.
+/// The longest period: 455 days, for which CloudWatch keeps data.
 const LONGEST_PERIOD: i64 = 455 * 86_400;
 
-/// A period is 1, 5, 10, 20, 30 or a multiple of 60 seconds.
+/// Checks that a period is 1, 5, 10, 20, 30 or a multiple of 60 seconds.
 ///
 /// # Errors
-/// `ValidationError` for others.
+/// `ValidationError` for other periods.
 pub fn check_period(period: i64) -> Result<(), ApiError> {
     if [1, 5, 10, 20, 30].contains(&period) || ((60..=LONGEST_PERIOD).contains(&period) && period % 60 == 0) {
         Ok(())
@@ -142,12 +142,12 @@ pub fn check_period(period: i64) -> Result<(), ApiError> {
     }
 }
 
-/// Follows ids from one query; more steps than queries means a circle.
+/// Detects cycles: follows ids from one query; more steps than queries means a cycle.
 fn reach(queries: &[Query], id: &str, steps: usize) -> Result<(), ApiError> {
     let query = queries
         .iter()
         .find(|q| q.id == id)
-        .ok_or_else(|| invalid(format!("The expression uses the id '{id}', which is not there.")))?;
+        .ok_or_else(|| invalid(format!("The expression uses the id '{id}', which does not exist.")))?;
     let Source::Expression(expression) = &query.source else { return Ok(()) };
     if steps == 0 {
         return Err(invalid(format!("The expression '{id}' depends on itself.")));
@@ -172,10 +172,10 @@ pub fn samples(world: &World, here: &Place, key: &MetricKey, start: i64, end: i6
     samples
 }
 
-/// The values of one query over the periods of `period` seconds that begin at `starts`.
+/// The values of one query for the periods of `period` seconds that begin at `starts`.
 ///
 /// # Errors
-/// `ValidationError` when the value of the query is a plain number.
+/// `ValidationError` if the query gives a single number.
 pub fn series(
     world: &World,
     here: &Place,
@@ -187,11 +187,11 @@ pub fn series(
     let mut known: BTreeMap<String, Value> = BTreeMap::new();
     match value(world, here, queries, id, starts, period, &mut known)? {
         Value::Series(series) => Ok(series),
-        Value::Number(_) => Err(invalid(format!("The expression '{id}' does not come to a time series."))),
+        Value::Number(_) => Err(invalid(format!("The expression '{id}' does not return a time series."))),
     }
 }
 
-/// `accept` has ruled out circles, so this ends.
+/// Evaluates a query recursively; `accept` has ruled out cycles.
 fn value(
     world: &World,
     here: &Place,

@@ -10,12 +10,12 @@ use super::metrics::{Dimension, MetricKey, Statistic};
 use super::query::{RawQuery, accept, check_period, samples, series};
 use super::{MINUTE_MS, place, traffic};
 
-/// Queries and datapoints one call can ask for.
+/// The maximum number of queries in one call.
 const MOST_QUERIES: usize = 500;
 const MOST_DATAPOINTS: usize = 100_800;
-/// Metrics one `PutMetricData` carries.
+/// The maximum number of metrics in one `PutMetricData`.
 const MOST_PUT: usize = 1000;
-/// Windows one query may have; more than 15 days of minutes is never kept.
+/// The maximum number of periods of one query: one-minute data is kept for at most 15 days.
 const MOST_WINDOWS: i64 = 30_000;
 
 #[derive(Deserialize)]
@@ -32,9 +32,9 @@ struct GetData {
     next_token: Option<String>,
 }
 
-/// The starts of the periods in a time range, on the period's own grid.
+/// The starts of the periods in a time range, aligned to multiples of the period.
 fn grid(start: f64, end: f64, period: i64, now: i64) -> Result<Vec<i64>, ApiError> {
-    // Nothing is older than the epoch; what is given may be any number.
+    // Clamp the times to the epoch: the request may have any number.
     let (start, end) = (moment(start).0.max(0), moment(end).0.max(0));
     if start >= end {
         return Err(refuse(
@@ -44,7 +44,7 @@ fn grid(start: f64, end: f64, period: i64, now: i64) -> Result<Vec<i64>, ApiErro
     }
     let step = period.max(1) * 1000;
     let end = end.min(now + 1);
-    // Nothing is kept from before that, so the grid may begin there.
+    // No data is kept from before that, so the first period can begin there.
     let first = start.max(end - MOST_WINDOWS * step).div_euclid(step) * step;
     let mut starts = Vec::new();
     let mut at = first;
@@ -55,7 +55,7 @@ fn grid(start: f64, end: f64, period: i64, now: i64) -> Result<Vec<i64>, ApiErro
     Ok(starts)
 }
 
-/// `GetMetricData`: newest first unless asked otherwise; points that are not there are absent.
+/// `GetMetricData`: newest first by default; periods without data have no point.
 pub(super) fn data(world: &World, call: &Call) -> Answer {
     let input: GetData = call.parse()?;
     if input.metric_data_queries.is_empty() || input.metric_data_queries.len() > MOST_QUERIES {
@@ -84,7 +84,7 @@ pub(super) fn data(world: &World, call: &Call) -> Answer {
         }
         results.push((query, points));
     }
-    // A page is a stretch of all points of all results, one after the other.
+    // A page is a range of the concatenated points of all results.
     let skip = match input.next_token.as_deref() {
         None => 0,
         Some(token) => token
@@ -155,7 +155,7 @@ pub(super) fn statistics(world: &World, call: &Call) -> Answer {
     let (plain, extended) = (parse(&input.statistics)?, parse(&input.extended_statistics)?);
     let mut points = Vec::new();
     for start in grid(input.start_time, input.end_time, input.period, call.now.0)
-        // The older call has its own code for it.
+        // This older operation has a different error code.
         .map_err(|error| ApiError { code: "InvalidParameterValue".into(), ..error })?
     {
         let samples = samples(world, &here, &key, start, start + input.period * 1000);
@@ -292,7 +292,7 @@ pub(super) fn put(world: &mut World, call: &Call) -> Answer {
             samples.add_set(set.sum, set.sample_count, set.minimum, set.maximum);
         }
     }
-    // What alarms remember of past windows may now be wrong.
+    // Invalidate the period values that alarms have cached.
     for alarm in world.cloudwatch.alarms.values_mut() {
         alarm.forget_windows();
     }

@@ -86,14 +86,14 @@ fn requests_and_errors_add_up_exactly() {
     let (requests, errors, good) = (sum(&results[0]), sum(&results[1]), sum(&results[2]));
     assert!(near(requests, 360.0 * 600.0) && near(errors, 360.0 * 600.0 * 0.0005), "{requests} {errors}");
     assert!(near(good, requests - errors));
-    // Minutes without an error have no point at all.
+    // Minutes without errors have no point.
     assert_eq!(results[0]["Timestamps"].as_array().unwrap().len(), 360);
     assert_eq!(results[1]["Timestamps"].as_array().unwrap().len(), 108);
     assert!(results.iter().all(|r| r["StatusCode"] == "Complete"));
 }
 
 #[test]
-fn the_metric_is_found_by_group_by_load_balancer_and_by_both() {
+fn a_metric_can_be_queried_by_target_group_by_load_balancer_and_by_both() {
     let mut aws = TestAws::new();
     let fleet = aws.fleet(2, InstanceBehavior::default());
     aws.pass(180);
@@ -147,7 +147,7 @@ fn response_times_spread_around_their_mean() {
 }
 
 #[test]
-fn newest_first_unless_asked_otherwise_and_in_pages() {
+fn points_are_newest_first_by_default_and_paginated() {
     let mut aws = TestAws::new();
     let fleet = aws.fleet(1, InstanceBehavior::default());
     aws.pass(600);
@@ -181,7 +181,7 @@ fn newest_first_unless_asked_otherwise_and_in_pages() {
 }
 
 #[test]
-fn math_is_done_where_every_series_has_a_point() {
+fn metric_math_has_a_point_where_every_series_has_one() {
     let series = |points: &[(i64, f64)]| Math::Series(points.iter().copied().collect::<Series>());
     let (a, b) = (series(&[(0, 6.0), (60, 8.0), (120, 1.0)]), series(&[(0, 2.0), (60, 0.0)]));
     let cases = [
@@ -201,11 +201,14 @@ fn math_is_done_where_every_series_has_a_point() {
     for bad in ["", "a +", "(a", "a b", "SUM(a)", "1..2", "FILL(a)", "a $ b"] {
         assert!(Expression::parse(bad).is_err(), "{bad}");
     }
-    assert!(Expression::parse(&"(".repeat(10_000)).is_err(), "deep nesting is refused, not overflowed");
+    assert!(
+        Expression::parse(&"(".repeat(10_000)).is_err(),
+        "deep nesting is rejected, without a stack overflow"
+    );
 }
 
 #[test]
-fn queries_that_make_no_sense_are_refused() {
+fn invalid_queries_are_rejected() {
     let mut aws = TestAws::new();
     for bad in [
         json!([{ "Id": "e", "Expression": "e + 1" }]),
@@ -232,7 +235,7 @@ fn missing_data_is_treated_as_the_alarm_declares() {
             })
             .collect()
     };
-    // Three of three, with two periods more to look back.
+    // Three of three, with two more datapoints in the evaluation range.
     for (text, missing, ignore, breaching, not_breaching) in [
         ("X-X-0", Some(AlarmState::Ok), Some(AlarmState::Ok), Some(AlarmState::Ok), Some(AlarmState::Ok)),
         ("----0", Some(AlarmState::Ok), Some(AlarmState::Ok), Some(AlarmState::Ok), Some(AlarmState::Ok)),
@@ -271,11 +274,11 @@ fn an_alarm_follows_its_metric() {
     );
     assert_eq!(state(&mut aws, "errors"), "ALARM");
     aws.pass(60);
-    assert_eq!(state(&mut aws, "errors"), "OK", "the next evaluation has the last word");
+    assert_eq!(state(&mut aws, "errors"), "OK", "the next evaluation replaces the state");
 }
 
 #[test]
-fn an_alarm_on_the_error_rate_rings_for_a_bad_release() {
+fn an_alarm_on_the_error_rate_goes_into_alarm_for_a_bad_release() {
     for (error_rate, expected) in [(0.0005, "OK"), (0.08, "ALARM")] {
         let mut aws = TestAws::new();
         let fleet = aws.fleet(4, InstanceBehavior { error_rate, ..InstanceBehavior::default() });
@@ -326,7 +329,7 @@ fn a_composite_follows_its_children() {
     }
     assert_eq!(seen, ["ALARM", "OK", "ALARM", "OK"]);
     let answer = aws.ok("cloudwatch", "DescribeAlarms", json!({ "AlarmNames": ["both", "a", "nothing"] }));
-    assert_eq!(answer["MetricAlarms"].as_array().unwrap().len(), 1, "unknown names are left out");
+    assert_eq!(answer["MetricAlarms"].as_array().unwrap().len(), 1, "unknown names are omitted");
     assert_eq!(answer["CompositeAlarms"].as_array().unwrap().len(), 0, "composites only on request");
     let bad = json!({ "AlarmName": "c", "AlarmRule": "ALARM(nothing)" });
     assert_eq!(aws.refused("cloudwatch", "PutCompositeAlarm", bad), "ValidationError");
@@ -337,7 +340,7 @@ fn a_composite_follows_its_children() {
 }
 
 #[test]
-fn rules_read_as_they_are_written() {
+fn composite_rules_are_parsed_with_their_precedence() {
     for (text, expected) in [
         ("ALARM(x)", true),
         ("OK(x) OR ALARM(x)", true),
@@ -357,7 +360,7 @@ fn rules_read_as_they_are_written() {
 }
 
 #[test]
-fn numbers_beyond_reason_are_refused_or_harmless() {
+fn extreme_numbers_are_rejected_or_harmless() {
     let mut aws = TestAws::new();
     let query = |period: i64| {
         json!([{ "Id": "m", "MetricStat": {

@@ -1,4 +1,4 @@
-//! Traffic through target groups, minute by minute, and the metrics that AWS publishes about it.
+//! Simulated traffic through target groups, and the metrics that AWS publishes about it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,14 +11,14 @@ use super::super::support::{Place, float};
 use super::MINUTE_MS;
 use super::metrics::{MetricKey, Samples};
 
-/// One-minute data is kept for fifteen days.
+/// How many minutes of one-minute data are kept: fifteen days.
 const KEPT_MINUTES: usize = 15 * 24 * 60;
-/// How response times spread around their mean: share of requests, multiple of the mean. The mean of it is 1.
+/// The distribution of response times around their mean: share of requests, multiple of the mean. Its mean is 1.
 pub(super) const SPREAD: [(f64, f64); 5] =
     [(0.50, 0.8), (0.25, 1.0), (0.15, 1.25), (0.08, 1.6), (0.02, 1.725)];
-/// What an instance that serves nothing uses of its CPU, in per cent.
+/// The CPU utilization of an idle instance, in percent.
 const IDLE_CPU: f64 = 3.0;
-/// What one request a minute adds.
+/// The CPU utilization that one request per minute adds, in percent.
 const CPU_PER_REQUEST: f64 = 0.1;
 
 /// The recorded minutes of one target group.
@@ -31,33 +31,33 @@ pub struct Traffic {
     group: String,
     rate: f64,
     mix: Arc<Mix>,
-    /// Parts of requests and errors not yet counted, so that sums come out right.
+    /// Fractions of requests and errors carried over to the next minute, so that sums are exact.
     requests_left: f64,
     errors_left: f64,
-    /// The same of each instance's errors, where instances publish metrics of their own.
+    /// The fractions of each instance's errors, if instances publish metrics.
     left_by_instance: BTreeMap<String, f64>,
-    /// Whose turn it is in the round robin.
+    /// The next instance of the round robin.
     turn: usize,
     minutes: Vec<Minute>,
 }
 
-/// Who serves a group, and how.
+/// The instances that serve a group, and how they behave.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Mix {
-    /// Instances that serve.
+    /// The serving instances.
     pub(super) serving: Vec<Serving>,
-    /// Error rate, mean seconds to answer, and share of the requests, of instances that behave alike.
+    /// Error rate, mean response time and share of the requests, for each set of instances with the same behavior.
     pub(super) classes: Vec<Class>,
     unhealthy: usize,
 }
 
-/// An instance that serves.
+/// A serving instance.
 #[derive(Clone, Debug)]
 pub(super) struct Serving {
     pub(super) id: String,
     /// Its Auto Scaling group.
     pub(super) group: Option<String>,
-    /// Its place among the classes.
+    /// Its index in `classes`.
     pub(super) class: usize,
     pub(super) memory_mib: f64,
 }
@@ -67,12 +67,12 @@ pub(super) struct Class {
     share: f64,
     error_rate: f64,
     seconds: f64,
-    /// Share of slow requests, and their mean seconds.
+    /// The share of slow requests, and their mean response time in seconds.
     slow: (f64, f64),
 }
 
 impl Class {
-    /// The seconds that so many requests took, each with how many of them took it.
+    /// The response times of this many requests, in seconds, each with the number of requests.
     pub(super) fn answers(&self, requests: f64) -> impl Iterator<Item = (f64, f64)> {
         let (slow_share, slow_seconds) = self.slow;
         let [slow, fast] = whole_parts(requests, [slow_share, 1.0 - slow_share]);
@@ -88,10 +88,10 @@ pub(super) struct Minute {
     at: i64,
     requests: f64,
     errors: f64,
-    /// Requests no target took.
+    /// Requests that no target served.
     unserved: f64,
     pub(super) mix: Arc<Mix>,
-    /// Requests and errors of each instance that serves, in the mix's order; empty where instances publish nothing.
+    /// Requests and errors of each serving instance, in the order of `mix`. Empty if instances publish nothing.
     pub(super) each: Vec<(f64, f64)>,
 }
 
@@ -129,16 +129,16 @@ pub(super) fn record(world: &mut World, at: Time) {
     }
 }
 
-/// The whole part of what has come up, keeping the rest for later.
+/// The integer part of `expected` plus the carried fraction; the new fraction is carried over.
 fn whole(expected: f64, left: &mut f64) -> f64 {
     let total = expected + *left;
-    // Sums of fractions fall a hair short of the whole number they mean.
+    // Floating-point sums may be slightly below the exact integer.
     let whole = (total + 1e-9).floor();
     *left = total - whole;
     whole
 }
 
-/// A whole number in parts of these shares, each a whole number.
+/// Splits an integer by these shares into integers.
 pub(super) fn whole_parts<const N: usize>(total: f64, shares: [f64; N]) -> [f64; N] {
     let (mut reached, mut given) = (0.0, 0.0);
     shares.map(|share| {
@@ -150,13 +150,13 @@ pub(super) fn whole_parts<const N: usize>(total: f64, shares: [f64; N]) -> [f64;
     })
 }
 
-/// How an instance differs from another of its image: up to 2% either way, the same every time.
+/// A deterministic variation of up to 2% between instances of the same image.
 fn unlike(id: &str) -> f64 {
     let sum = id.bytes().fold(17u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(u32::from(byte)));
     f64::from(sum % 401) / 10_000.0 - 0.02
 }
 
-/// Works out anew who serves what.
+/// Recomputes which instances serve which target group.
 fn work_out(world: &mut World) {
     let rates = elbv2::traffic(world);
     for traffic in world.cloudwatch.traffic.values_mut() {
@@ -226,7 +226,7 @@ fn work_out(world: &mut World) {
 }
 
 impl Traffic {
-    /// Requests in turn to every instance that serves, and the errors each makes of them.
+    /// Distributes requests to the serving instances by round robin, and computes each instance's errors.
     fn share_out(&mut self, served: f64) -> Vec<(f64, f64)> {
         let mix = Arc::clone(&self.mix);
         let serving = mix.serving.len().max(1);
@@ -258,7 +258,7 @@ impl Traffic {
         self.minutes.iter().skip(from).take_while(move |m| m.at < end)
     }
 
-    /// Whether the dimensions mean this group: by group, by load balancer, or by both.
+    /// Whether the dimensions select this group: by target group, load balancer, or both.
     fn is_meant(&self, dimensions: &BTreeMap<String, String>) -> bool {
         !dimensions.is_empty()
             && dimensions.iter().all(|(name, value)| match name.as_str() {
@@ -269,7 +269,7 @@ impl Traffic {
     }
 }
 
-/// The samples of one of AWS's own metrics from `start` to before `end`; `None` when it is not one of them.
+/// The samples of one of AWS's own metrics from `start` to before `end`; `None` for other metrics.
 pub(super) fn samples(world: &World, here: &Place, key: &MetricKey, start: i64, end: i64) -> Option<Samples> {
     let all = world.cloudwatch.traffic.values().filter(|t| t.place == *here);
     let mut samples = Samples::default();
@@ -295,7 +295,7 @@ pub(super) fn samples(world: &World, here: &Place, key: &MetricKey, start: i64, 
                     samples.add((IDLE_CPU + CPU_PER_REQUEST * each).min(100.0), 1.0);
                 }
             }
-            // CloudWatch remembers an instance that is gone.
+            // CloudWatch keeps the metrics of terminated instances.
             let ran = |i: &Instance| i.ended.map_or_else(|| i.state.is_live(), |ended| ended.0 > start);
             let instance = world.ec2.instances.get(value).filter(|i| ran(i) && i.launched.0 < end);
             if samples.is_empty() && name == "InstanceId" && instance.is_some() {
@@ -308,7 +308,7 @@ pub(super) fn samples(world: &World, here: &Place, key: &MetricKey, start: i64, 
 }
 
 impl Minute {
-    /// Adds this minute's part of a metric; counts of nothing are not reported at all.
+    /// Adds this minute's samples of a metric. Counts of zero are not reported.
     fn add(&self, name: &str, of_group: bool, into: &mut Samples) {
         let mut count = |value: f64| {
             if value > 0.0 {
@@ -326,7 +326,7 @@ impl Minute {
             "HealthyHostCount" if of_group => into.add(float(self.mix.serving.len()), 1.0),
             "UnHealthyHostCount" if of_group => into.add(float(self.mix.unhealthy), 1.0),
             "TargetResponseTime" if self.requests > 0.0 => {
-                // Every request is one sample: counts of them are whole.
+                // Every request is one sample, so the counts are integers.
                 let (mut reached, mut given) = (0.0, 0.0);
                 for class in &self.mix.classes {
                     reached += class.share;
@@ -345,7 +345,7 @@ impl Minute {
     }
 }
 
-/// AWS's own metrics that have data.
+/// The keys of AWS's own metrics that have data.
 pub(super) fn known(world: &World, here: &Place) -> Vec<MetricKey> {
     let mut known = Vec::new();
     let names = [

@@ -1,4 +1,4 @@
-//! The life cycle of an action: started, then finished by a job, by an approver, or by itself.
+//! The life cycle of an action: started, then completed by a job, an approver, or by itself.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use super::execution::{ActionRun, ActionStatus, Execution, Failure};
 use super::variables;
 use super::{Event, approval, flow, job};
 
-/// Starts an action of the execution's present stage.
+/// Starts an action of the execution's current stage.
 pub(super) fn start(world: &mut World, at: Time, execution_id: &str, name: &str) {
     let run_id = world.ids.uuid();
     let Some(execution) = world.codepipeline.executions.get(execution_id) else { return };
@@ -78,7 +78,7 @@ pub(super) fn start(world: &mut World, at: Time, execution_id: &str, name: &str)
     world.schedule.add(at + limit, world::Event::CodePipeline(Event::Timeout { execution, run }));
 }
 
-/// Inputs and resolved configuration of an action, or why it cannot start.
+/// The inputs and resolved configuration of an action, or the reason why it cannot start.
 fn prepare(
     execution: &Execution,
     action: &super::declaration::Action,
@@ -111,7 +111,7 @@ fn configuration_error(message: String) -> Failure {
     Failure { code: "ConfigurationError".to_owned(), message }
 }
 
-/// An S3 source action copies its object to the artifact's place.
+/// Completes an S3 source action: copies its object to the artifact's location.
 pub(super) fn fetch_source(world: &mut World, at: Time, execution_id: &str, run_id: &str) {
     let Some(execution) = world.codepipeline.executions.get(execution_id) else { return };
     let Some(run) = execution.run(run_id) else { return };
@@ -129,7 +129,7 @@ pub(super) fn fetch_source(world: &mut World, at: Time, execution_id: &str, run_
         fail(world, at, execution_id, run_id, failure);
         return;
     };
-    // The object's content names the revision, as a version id of the bucket would.
+    // A hash of the object's content stands in for the S3 version id.
     let digest = Sha256::digest(&bytes);
     let revision = digest.iter().take(16).fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
     for place in &places {
@@ -153,13 +153,13 @@ pub(super) fn fetch_source(world: &mut World, at: Time, execution_id: &str, run_
     succeed(world, at, execution_id, run_id);
 }
 
-/// The key artifacts are encrypted with; without one it is the account's managed key.
+/// The KMS key that encrypts artifacts; `None` for the AWS managed key.
 fn artifact_key(execution: &Execution) -> Option<String> {
     let store = execution.declaration.store(&execution.pipeline.region)?;
     Some(store.encryption_key.as_ref()?.get("id")?.as_str()?.to_owned())
 }
 
-/// An action that has neither a result nor an answer after its time has failed.
+/// Fails an action that has no result or approval when its timeout expires.
 pub(super) fn time_out(world: &mut World, at: Time, execution_id: &str, run_id: &str) {
     let Some(run) = world.codepipeline.executions.get(execution_id).and_then(|e| e.run(run_id)) else {
         return;
@@ -177,7 +177,7 @@ pub(super) fn time_out(world: &mut World, at: Time, execution_id: &str, run_id: 
     fail(world, at, execution_id, run_id, failure);
 }
 
-/// Ends a run well and lets the execution go on.
+/// Marks a run as succeeded and advances the execution.
 pub(super) fn succeed(world: &mut World, at: Time, execution_id: &str, run_id: &str) {
     let Some(execution) = world.codepipeline.executions.get_mut(execution_id) else { return };
     let Some(run) = execution.run_mut(run_id) else { return };
@@ -191,7 +191,7 @@ pub(super) fn succeed(world: &mut World, at: Time, execution_id: &str, run_id: &
     flow::settle(world, at, execution_id);
 }
 
-/// Ends a run badly; its stage fails with it.
+/// Marks a run and its stage as failed.
 pub(super) fn fail(world: &mut World, at: Time, execution_id: &str, run_id: &str, failure: Failure) {
     let Some(execution) = world.codepipeline.executions.get_mut(execution_id) else { return };
     let Some(run) = execution.run_mut(run_id) else { return };
@@ -202,7 +202,7 @@ pub(super) fn fail(world: &mut World, at: Time, execution_id: &str, run_id: &str
     flow::settle(world, at, execution_id);
 }
 
-/// Ends the action executions in progress without a notice to their workers.
+/// Abandons the action executions in progress. Their workers are not notified.
 pub(super) fn abandon(world: &mut World, at: Time, execution_id: &str) {
     let Some(execution) = world.codepipeline.executions.get_mut(execution_id) else { return };
     let mut abandoned = Vec::new();
@@ -217,7 +217,7 @@ pub(super) fn abandon(world: &mut World, at: Time, execution_id: &str) {
     flow::settle(world, at, execution_id);
 }
 
-/// Ends a manual approval as its approver said.
+/// Completes a manual approval with the approver's decision.
 pub(super) fn approve(
     world: &mut World,
     at: Time,

@@ -1,4 +1,4 @@
-//! Action types: the two built-in ones this world has, and custom ones.
+//! Action types: S3 source, manual approval, and custom ones.
 
 use std::collections::BTreeSet;
 
@@ -10,12 +10,12 @@ use super::super::super::world::World;
 use super::super::page::page;
 use super::{bad_token, validation};
 
-/// Categories a custom action type may have (user guide, "Create and add a custom action").
+/// The categories of custom action types (user guide, "Create and add a custom action").
 const CUSTOM_CATEGORIES: [&str; 4] = ["Build", "Deploy", "Test", "Invoke"];
 /// Custom action types per account and Region (user guide, "Quotas").
 const LIMIT: usize = 50;
 
-/// What names an action type.
+/// The id of an action type.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ActionTypeId {
     pub category: String,
@@ -24,7 +24,7 @@ pub struct ActionTypeId {
     pub version: String,
 }
 
-/// How many artifacts an action of the type has.
+/// The allowed number of artifacts of an action.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Counts {
@@ -32,7 +32,7 @@ pub(super) struct Counts {
     pub maximum_count: usize,
 }
 
-/// One configuration property of a type.
+/// A configuration property of an action type.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(super) struct Property {
     pub name: String,
@@ -58,7 +58,7 @@ pub struct ActionType {
 }
 
 impl ActionType {
-    /// The one property `PollForJobs` may select by.
+    /// The property that `PollForJobs` can filter by.
     pub(super) fn queryable(&self) -> Option<&str> {
         self.properties.iter().find(|p| p.queryable == Some(true)).map(|p| p.name.as_str())
     }
@@ -73,7 +73,7 @@ impl ActionType {
         self.inputs.maximum_count > 0 || self.outputs.maximum_count > 0
     }
 
-    /// The web page of an external execution, when the action type names one.
+    /// The URL of an external execution, if the action type has a template for it.
     pub(super) fn execution_url(&self, external_id: &str) -> Option<String> {
         let template = self.settings.as_ref()?.get("executionUrlTemplate")?.as_str()?;
         Some(template.replace("{ExternalExecutionId}", external_id))
@@ -93,7 +93,7 @@ impl ActionType {
     }
 }
 
-/// The type in this account and Region: built in, or custom.
+/// The action type in this account and Region, built in or custom.
 pub(super) fn find(world: &World, account: &str, region: &str, id: &ActionTypeId) -> Option<ActionType> {
     if id.owner == "Custom" {
         let key = (account.to_owned(), region.to_owned(), id.clone());
@@ -226,7 +226,7 @@ fn check_properties(properties: &[Property]) -> Result<(), ApiError> {
     Ok(())
 }
 
-/// `{Config:name}` may only name required properties that are not secret.
+/// Checks that `{Config:name}` names only required properties that are not secret.
 fn check_settings(settings: Option<&Map<String, Value>>, properties: &[Property]) -> Result<(), ApiError> {
     for (member, template) in settings.into_iter().flatten() {
         for part in template.as_str().unwrap_or_default().split("{Config:").skip(1) {

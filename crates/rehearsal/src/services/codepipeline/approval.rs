@@ -9,7 +9,7 @@ use super::super::sts;
 use super::execution::ActionStatus;
 use super::{Home, action, pipeline};
 
-/// What an approver said.
+/// The decision of an approver.
 pub(super) struct Answer {
     pub approved: bool,
     pub summary: String,

@@ -10,13 +10,13 @@ pub struct Artifact {
     pub name: String,
     pub bucket: String,
     pub key: String,
-    /// Known for what a source action fetched.
+    /// The revision, if a source action fetched the artifact.
     pub revision: Option<String>,
 }
 
 impl Artifact {
-    /// A new place in `bucket`. Pipeline and artifact names are cut short as `CodePipeline` does, so no reader
-    /// can derive the key.
+    /// A new location in `bucket`. Pipeline and artifact names are truncated as in `CodePipeline`, so the key cannot
+    /// be derived.
     pub(super) fn new(ids: &mut Ids, pipeline: &str, bucket: &str, name: &str) -> Self {
         let pipeline: String = pipeline.chars().take(20).collect();
         let short: String = name.chars().take(10).collect();
@@ -24,7 +24,7 @@ impl Artifact {
         Self { name: name.to_owned(), bucket: bucket.to_owned(), key, revision: None }
     }
 
-    /// As a job document shows it.
+    /// The artifact in a job document.
     pub(super) fn in_job(&self) -> Value {
         let location =
             json!({ "type": "S3", "s3Location": { "bucketName": self.bucket, "objectKey": self.key } });
@@ -34,19 +34,19 @@ impl Artifact {
         }
     }
 
-    /// As the action history shows it.
+    /// The artifact in the action history.
     pub(super) fn in_history(&self) -> Value {
         json!({ "name": self.name, "s3location": { "bucket": self.bucket, "key": self.key } })
     }
 }
 
-/// Seven letters and digits.
+/// Seven random letters and digits.
 fn random_name(ids: &mut Ids) -> String {
     const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
     let mut number = ids.next();
     let mut name = String::with_capacity(7);
     for _ in 0..7 {
-        // The remainder of a division by 62 is an index of the alphabet.
+        // The remainder of a division by 62 is an index into the alphabet.
         let digit = usize::try_from(number % 62).unwrap_or(0);
         name.extend(ALPHABET.get(digit).map(|byte| char::from(*byte)));
         number /= 62;

@@ -1,4 +1,4 @@
-//! Starting, stopping, retrying and rolling back executions, by a call or by a stage's declaration.
+//! Starts, stops, retries and rolls back executions, by API call or by a stage's declaration.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ use super::execution::{ActionStatus, Execution, ExecutionStatus, Trigger};
 use super::variables::Variables;
 use super::{Home, action, flow, pipeline, validation};
 
-/// Executions of one pipeline at a time in modes QUEUED and PARALLEL (user guide, "Quotas").
+/// The limit of concurrent executions in modes QUEUED and PARALLEL (user guide, "Quotas").
 const CONCURRENT_LIMIT: usize = 50;
 
 #[derive(Deserialize)]
@@ -59,7 +59,7 @@ pub(super) fn start(world: &mut World, call: &Call) -> Answer {
     for revision in input.source_revisions.unwrap_or_default() {
         if revision.revision_type != "S3_OBJECT_KEY" {
             return Err(validation(format!(
-                "Revision type {} does not fit source action {}",
+                "Revision type {} is not valid for source action {}",
                 revision.revision_type, revision.action_name
             )));
         }
@@ -84,7 +84,7 @@ fn check_room(world: &World, home: &Home, declaration: &Declaration) -> Result<(
     if declaration.execution_mode != Mode::Superseded && running >= CONCURRENT_LIMIT {
         return Err(ApiError::new(
             "ConcurrentPipelineExecutionsLimitExceededException",
-            format!("Pipeline {} has {running} executions under way", home.name),
+            format!("Pipeline {} has {running} executions in progress", home.name),
         ));
     }
     Ok(())
@@ -153,7 +153,7 @@ fn begin(world: &mut World, at: Time, execution: Execution, stage: usize) -> Str
     id
 }
 
-/// An execution of the pipeline, and the pipeline itself, must be there.
+/// An execution of the pipeline; both must exist.
 pub(super) fn find<'w>(world: &'w World, home: &Home, id: &str) -> Result<&'w Execution, ApiError> {
     pipeline::find(world, home)?;
     world.codepipeline.executions.get(id).filter(|execution| execution.pipeline == *home).ok_or_else(|| {
@@ -182,12 +182,12 @@ pub(super) fn stop(world: &mut World, call: &Call) -> Answer {
     let status = find(world, &home, &id).map_err(|e| validation(e.message))?.status;
     match status {
         ExecutionStatus::InProgress => {}
-        // A second request may only turn a stop that waits into one that abandons.
+        // A second request is valid only if it changes a waiting stop to an abandoning one.
         ExecutionStatus::Stopping if abandon => {}
         ExecutionStatus::Stopping => {
             return Err(ApiError::new(
                 "DuplicatedStopRequestException",
-                format!("Execution {id} is being stopped already"),
+                format!("Execution {id} is already being stopped"),
             ));
         }
         other => {
@@ -257,7 +257,7 @@ pub(super) fn retry(world: &mut World, call: &Call) -> Answer {
         ));
     }
     if flow::is_locked(&world.codepipeline, execution) {
-        return Err(ApiError::new("ConflictException", "Another execution is in the stage"));
+        return Err(ApiError::new("ConflictException", "Another execution is in progress in the stage"));
     }
     if let Some(execution) = world.codepipeline.executions.get_mut(&id) {
         *execution.retries.entry(stage).or_default() += 1;
@@ -267,7 +267,7 @@ pub(super) fn retry(world: &mut World, call: &Call) -> Answer {
     Ok(json!({ "pipelineExecutionId": id }))
 }
 
-/// Forgets the runs that are to be done again; settling starts them under new ids.
+/// Removes the current runs that must be retried; `settle` starts them under new ids.
 fn reopen(execution: &mut Execution, at: Time, all: bool) {
     let kept: BTreeMap<String, String> = execution
         .current
@@ -326,11 +326,11 @@ pub(super) fn rollback(world: &mut World, call: &Call) -> Answer {
         begin_rollback(world, call.now, &home, stage, &target, Trigger { kind: "ManualRollback", detail });
     match id {
         Some(id) => Ok(json!({ "pipelineExecutionId": id })),
-        None => Err(unable("the target is gone")),
+        None => Err(unable("the target execution no longer exists")),
     }
 }
 
-/// A new execution runs one stage with the artifacts and variables of `target`.
+/// Starts a rollback: a new execution that runs one stage with the artifacts and variables of `target`.
 fn begin_rollback(
     world: &mut World,
     at: Time,
@@ -349,7 +349,8 @@ fn begin_rollback(
     Some(begin(world, at, execution, stage))
 }
 
-/// What the failed stage declares: a retry, once, or a rollback to the last execution that succeeded there.
+/// Applies a failed stage's declared `onFailure`: one retry, or a rollback to the last execution that succeeded
+/// there.
 pub(super) fn after_failure(world: &mut World, at: Time, id: &str) {
     let Some(execution) = world.codepipeline.executions.get_mut(id) else { return };
     let stage = execution.stage;

@@ -1,4 +1,4 @@
-//! A pipeline's declared structure. Members without an effect here are kept unchanged.
+//! A pipeline's declaration. Members without an effect here are kept unchanged.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::action_type::ActionTypeId;
 
-/// What a secret configuration value reads as.
+/// The placeholder for a secret configuration value.
 pub(super) const HIDDEN: &str = "*****";
 
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -36,7 +36,7 @@ fn v1() -> String {
     "V1".to_owned()
 }
 
-/// How executions of one pipeline meet.
+/// The execution mode of a pipeline.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub(super) enum Mode {
@@ -133,7 +133,7 @@ pub(super) struct Named {
 }
 
 impl Declaration {
-    /// The artifact store that serves actions of `region`.
+    /// The artifact store for actions in `region`.
     pub(super) fn store(&self, region: &str) -> Option<&ArtifactStore> {
         self.artifact_store.as_ref().or_else(|| self.artifact_stores.as_ref()?.get(region))
     }

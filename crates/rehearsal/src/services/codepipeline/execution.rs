@@ -1,4 +1,4 @@
-//! One run of a pipeline, and the runs of its actions.
+//! Pipeline executions and action executions.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use super::artifact::Artifact;
 use super::declaration::Declaration;
 use super::variables::Variables;
 
-/// State of a pipeline execution, named as the API names it.
+/// The status of a pipeline execution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ExecutionStatus {
     InProgress,
@@ -21,7 +21,7 @@ pub enum ExecutionStatus {
 }
 
 impl ExecutionStatus {
-    /// The API's word.
+    /// The name in the API.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -34,14 +34,14 @@ impl ExecutionStatus {
         }
     }
 
-    /// Whether the execution can still move by itself.
+    /// Whether the execution can still advance by itself.
     #[must_use]
     pub fn is_running(self) -> bool {
         matches!(self, Self::InProgress | Self::Stopping)
     }
 }
 
-/// State of an action execution, named as the API names it.
+/// The status of an action execution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ActionStatus {
     InProgress,
@@ -51,7 +51,7 @@ pub enum ActionStatus {
 }
 
 impl ActionStatus {
-    /// The API's word.
+    /// The name in the API.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -63,18 +63,18 @@ impl ActionStatus {
     }
 }
 
-/// Why an action failed.
+/// The failure of an action.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
-    /// A `FailureType` of the API, or the service's own code.
+    /// A `FailureType` of the API, or an error code of the service.
     pub code: String,
     pub message: String,
 }
 
-/// One attempt at one action.
+/// An action execution: one attempt at an action.
 #[derive(Clone, Debug)]
 pub struct ActionRun {
-    /// `actionExecutionId`: the same over all jobs of the attempt.
+    /// `actionExecutionId`: the same for all jobs of the attempt.
     pub id: String,
     pub stage: String,
     pub action: String,
@@ -82,7 +82,7 @@ pub struct ActionRun {
     pub status: ActionStatus,
     pub started: Time,
     pub updated: Time,
-    /// As declared, references unresolved.
+    /// The configuration as declared, with unresolved references.
     pub(super) configuration: BTreeMap<String, String>,
     pub resolved: BTreeMap<String, String>,
     pub inputs: Vec<Artifact>,
@@ -96,18 +96,18 @@ pub struct ActionRun {
     pub failure: Option<Failure>,
     pub output_variables: BTreeMap<String, String>,
     pub(super) updated_by: Option<String>,
-    /// What a manual approval is answered with.
+    /// The token that completes a manual approval.
     pub(super) approval_token: Option<String>,
 }
 
-/// What set an execution going.
+/// The trigger of an execution.
 #[derive(Clone, Debug)]
 pub(super) struct Trigger {
     pub kind: &'static str,
     pub detail: String,
 }
 
-/// One run of a pipeline.
+/// A pipeline execution.
 #[derive(Clone, Debug)]
 pub struct Execution {
     pub id: String,
@@ -115,29 +115,29 @@ pub struct Execution {
     pub status: ExecutionStatus,
     pub started: Time,
     pub updated: Time,
-    /// Every action run, in the order they began.
+    /// Every action execution, in the order of their start.
     pub runs: Vec<ActionRun>,
-    /// Artifacts made so far, by name.
+    /// The artifacts produced so far, by name.
     pub artifacts: BTreeMap<String, Artifact>,
     pub(super) declaration: Declaration,
     pub(super) sequence: u64,
     pub(super) trigger: Trigger,
     pub(super) client_token: Option<String>,
-    /// Variables later actions may refer to.
+    /// The variables that later actions may refer to.
     pub(super) variables: Variables,
-    /// The stage it is in, or waits to enter.
+    /// The index of the stage that it is in, or waits to enter.
     pub(super) stage: usize,
     pub(super) entered: bool,
-    /// The run that counts for each action of the present stage.
+    /// The id of the current run of each action of the current stage.
     pub(super) current: BTreeMap<String, String>,
-    /// Retries by hand, by stage.
+    /// The number of retries by API call, by stage.
     pub(super) retries: BTreeMap<usize, u32>,
-    /// Retries the stage's declaration asked for, by stage.
+    /// The number of retries declared by `onFailure`, by stage.
     pub(super) automatic_retries: BTreeMap<usize, u32>,
     pub(super) stop_reason: Option<String>,
-    /// Set for a rollback: it runs one stage of the execution named here again.
+    /// For a rollback: the id of the execution whose stage it runs again.
     pub(super) rollback_of: Option<String>,
-    /// Overrides of source object keys, by action.
+    /// The overridden source object keys, by action.
     pub(super) source_keys: BTreeMap<String, String>,
     pub(super) status_summary: Option<String>,
 }
@@ -151,12 +151,12 @@ impl Execution {
         self.runs.iter_mut().find(|run| run.id == id)
     }
 
-    /// The run that counts for an action of the present stage.
+    /// The current run of an action of the current stage.
     pub(super) fn current_run(&self, action: &str) -> Option<&ActionRun> {
         self.run(self.current.get(action)?)
     }
 
-    /// Whether the stage `index` was run by this execution and ended well.
+    /// Whether this execution succeeded in stage `index`.
     pub(super) fn succeeded_in(&self, index: usize) -> bool {
         if self.rollback_of.is_some() {
             return self.stage == index && self.status == ExecutionStatus::Succeeded;
@@ -164,7 +164,7 @@ impl Execution {
         self.stage > index || (self.stage == index && self.status == ExecutionStatus::Succeeded)
     }
 
-    /// Name of the stage it is in or waits for.
+    /// The name of the stage that it is in, or waits to enter.
     #[must_use]
     pub fn stage_name(&self) -> &str {
         self.declaration.stages.get(self.stage).map_or("", |stage| &stage.name)

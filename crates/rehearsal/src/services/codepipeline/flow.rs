@@ -1,4 +1,4 @@
-//! How executions move: one decision at a time, each a pure function of the state.
+//! How executions advance through stages: one decision at a time, each a pure function of the state.
 
 use std::collections::BTreeSet;
 
@@ -8,11 +8,11 @@ use super::declaration::Mode;
 use super::execution::{ActionStatus, Execution, ExecutionStatus};
 use super::{Home, State, action, control};
 
-/// What an execution does next.
+/// The next step of an execution.
 #[derive(Debug, PartialEq, Eq)]
 enum Move {
     Enter,
-    /// Start these actions of the present stage.
+    /// Start these actions of the current stage.
     Start(Vec<String>),
     NextStage,
     Succeed,
@@ -20,7 +20,7 @@ enum Move {
     Stop,
 }
 
-/// Moves an execution as far as it can go now.
+/// Advances an execution as far as possible now.
 pub(super) fn settle(world: &mut World, at: Time, id: &str) {
     while let Some(next) = decide(&world.codepipeline, id) {
         match next {
@@ -90,7 +90,7 @@ fn decide(state: &State, id: &str) -> Option<Move> {
     Some(if last || execution.rollback_of.is_some() { Move::Succeed } else { Move::NextStage })
 }
 
-/// Whether another execution is inside the stage this one wants to enter.
+/// Whether another execution occupies the stage that this one waits to enter.
 pub(super) fn is_locked(state: &State, execution: &Execution) -> bool {
     execution.declaration.execution_mode != Mode::Parallel
         && state.executions.values().any(|other| {
@@ -102,7 +102,7 @@ pub(super) fn is_locked(state: &State, execution: &Execution) -> bool {
         })
 }
 
-/// An execution reaches the door of a stage. In SUPERSEDED mode it takes the place of those that wait there.
+/// Lets an execution wait to enter a stage. In SUPERSEDED mode it supersedes the executions already waiting there.
 pub(super) fn arrive(world: &mut World, at: Time, id: &str, stage: usize) {
     let Some(execution) = world.codepipeline.executions.get_mut(id) else { return };
     execution.stage = stage;
@@ -135,7 +135,7 @@ fn end(world: &mut World, at: Time, id: &str, status: ExecutionStatus) {
     wake(world, at, &home, stage);
 }
 
-/// Lets those who wait at the door of a stage try it, the first to come first.
+/// Lets the executions that wait to enter a stage try again, in order of arrival.
 fn wake(world: &mut World, at: Time, home: &Home, stage: usize) {
     let mut waiting: Vec<(u64, String)> = world
         .codepipeline

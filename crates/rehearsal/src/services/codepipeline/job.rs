@@ -1,4 +1,4 @@
-//! The queue of custom-action jobs: offered, claimed by nonce, described.
+//! The queue of custom-action jobs: polling, acknowledgement by nonce, job details.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ use super::action_type::{self, ActionTypeId};
 use super::execution::ActionStatus;
 use super::{Options, pipeline, validation};
 
-/// State of a job, named as the API names it.
+/// The status of a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum JobStatus {
     Queued,
@@ -42,7 +42,7 @@ impl JobStatus {
     }
 }
 
-/// One slice of a custom action, for some worker to do.
+/// A job of a custom action. Each continuation token makes another job of the same action.
 #[derive(Clone, Debug)]
 pub struct Job {
     pub id: String,
@@ -77,7 +77,7 @@ impl Job {
     }
 }
 
-/// Queues a job of an action run; `token` makes it the continuation of an earlier one.
+/// Queues a job of an action run. With `token`, it continues an earlier job.
 pub(super) fn queue(world: &mut World, at: Time, execution: &str, run: &str, token: Option<String>) {
     let id = world.ids.uuid();
     let Some(found) = world.codepipeline.executions.get(execution) else { return };
@@ -111,7 +111,7 @@ pub(super) fn queue(world: &mut World, at: Time, execution: &str, run: &str, tok
     world.codepipeline.jobs.insert(id, job);
 }
 
-/// Ends every job of a run that has not ended.
+/// Ends every unfinished job of a run.
 pub(super) fn end_all(world: &mut World, run: &str, status: JobStatus) {
     for job in world.codepipeline.jobs.values_mut().filter(|job| job.run == run && !job.status.has_ended()) {
         job.status = status;
@@ -175,7 +175,7 @@ pub(super) fn poll(world: &mut World, call: &Call) -> Answer {
     for (_, job_id) in offers.into_iter().take(input.max_batch_size.unwrap_or(1)) {
         let Some(job) = world.codepipeline.jobs.get_mut(&job_id) else { continue };
         job.offers += 1;
-        // Drawn apart from the world's ids: how often workers poll must not change what anything is called.
+        // Not taken from the world's ids: the number of polls must not change any resource id.
         let nonce = (Ids::new((job.sequence << 32) | job.offers).next() >> 1).to_string();
         job.status = JobStatus::Dispatched;
         job.offered = Some(call.now);
@@ -238,7 +238,7 @@ pub(super) fn details(world: &mut World, call: &Call) -> Answer {
     Ok(json!({ "jobDetails": { "id": job.id, "data": data, "accountId": job.account } }))
 }
 
-/// The job document, secrets and fresh artifact credentials included.
+/// The job document, including secrets and new artifact credentials.
 fn data(world: &mut World, job: &Job) -> Value {
     let Some(execution) = world.codepipeline.executions.get(&job.execution) else { return Value::Null };
     let Some(run) = execution.run(&job.run) else { return Value::Null };

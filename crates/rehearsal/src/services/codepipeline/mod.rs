@@ -1,7 +1,7 @@
-//! CodePipeline: pipelines that run in virtual time, and the queue of custom-action jobs.
+//! CodePipeline: pipelines, executions, and the queue of custom-action jobs.
 //!
-//! Rules come from the API reference (service model 2015-07-09) and the user guide. Where neither says what
-//! happens (unacknowledged jobs, acknowledged jobs whose worker died), [`Options`] holds each possibility.
+//! The rules come from the API reference (service model 2015-07-09) and the user guide. Where both are silent
+//! (unacknowledged jobs, acknowledged jobs whose worker died), [`Options`] selects the behavior.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -32,7 +32,7 @@ pub use execution::{ActionRun, ActionStatus, Execution, ExecutionStatus, Failure
 pub use job::{Job, JobStatus};
 pub use pipeline::Pipeline;
 
-/// Operations this service offers.
+/// The operations that this service implements.
 pub const OPERATIONS: &[&str] = &[
     "AcknowledgeJob",
     "CreateCustomActionType",
@@ -61,22 +61,22 @@ pub const OPERATIONS: &[&str] = &[
     "UpdatePipeline",
 ];
 
-/// What AWS does not document, and what a scenario may want otherwise.
+/// Behavior that AWS does not document, and timings that a scenario can change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
     /// From a success result with a continuation token until the next job is offered.
     pub continuation_delay: Duration,
-    /// From an offer nobody acknowledged until the job is offered again, with a new nonce; `None` is never.
+    /// From an unacknowledged offer until the job is offered again, with a new nonce; `None` means never.
     pub visibility: Option<Duration>,
-    /// From an acknowledgement until a job without a result is offered again; `None` is never.
+    /// From an acknowledgement until a job without a result is offered again; `None` means never.
     pub redeliver_acknowledged_after: Option<Duration>,
     /// Whether the nonce that claimed a job is accepted once more while the job is in progress.
     pub repeat_acknowledgement: bool,
     /// Lifetime of a job's artifact credentials.
     pub credentials_lifetime: Duration,
-    /// Longest a custom action may take, over all its jobs.
+    /// The timeout of a custom action, over all its jobs.
     pub action_timeout: Duration,
-    /// From the start of a source action until it has fetched its revision.
+    /// The duration of a source action.
     pub source_takes: Duration,
 }
 
@@ -94,7 +94,7 @@ impl Default for Options {
     }
 }
 
-/// Where a named thing lives.
+/// Account, Region and name of a pipeline.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Home {
     pub account: String,
@@ -113,12 +113,12 @@ impl Home {
 pub struct State {
     pub options: Options,
     action_types: BTreeMap<(String, String, ActionTypeId), ActionType>,
-    /// Deleted types: their version may never be used again.
+    /// Deleted action types: a version cannot be used again.
     deleted_types: BTreeSet<(String, String, ActionTypeId)>,
     pipelines: BTreeMap<Home, Pipeline>,
     executions: BTreeMap<String, Execution>,
     jobs: BTreeMap<String, Job>,
-    /// Executions and jobs in the order they came to be.
+    /// The counter that orders executions and jobs by creation.
     sequence: u64,
 }
 
@@ -129,12 +129,12 @@ impl State {
     }
 }
 
-/// What happens later.
+/// A scheduled event.
 #[derive(Clone, Debug)]
 pub enum Event {
     /// A source action has fetched its revision.
     Source { execution: String, run: String },
-    /// A custom action or an approval has taken too long.
+    /// The timeout of a custom action or an approval expires.
     Timeout { execution: String, run: String },
 }
 
@@ -144,28 +144,28 @@ pub fn execution<'w>(world: &'w World, id: &str) -> Option<&'w Execution> {
     world.codepipeline.executions.get(id)
 }
 
-/// Pipeline and id of every execution under way.
+/// Pipeline and id of every execution in progress.
 pub(in super::super) fn under_way(world: &World) -> Vec<(String, String)> {
     let executions = world.codepipeline.executions.values();
     executions.filter(|e| e.status.is_running()).map(|e| (e.pipeline.name.clone(), e.id.clone())).collect()
 }
 
-/// Pipeline and id of the execution begun last.
+/// Pipeline and id of the newest execution.
 pub(in super::super) fn newest(world: &World) -> Option<(String, String)> {
     let newest = world.codepipeline.executions.values().max_by_key(|e| (e.started, e.sequence))?;
     Some((newest.pipeline.name.clone(), newest.id.clone()))
 }
 
-/// Account and Region of the pipelines: of a rehearsal, there is one.
+/// Account and Region of the pipelines; a rehearsal has one of each.
 pub(in super::super) fn home(world: &World) -> Option<(String, String)> {
     let home = world.codepipeline.pipelines.keys().next()?;
     Some((home.account.clone(), home.region.clone()))
 }
 
-/// Answers one call.
+/// Handles one API call.
 ///
 /// # Errors
-/// The service's own refusal.
+/// The error that the service returns.
 pub fn call(world: &mut World, call: &Call) -> Answer {
     match call.operation.as_str() {
         "AcknowledgeJob" => job::acknowledge(world, call),
@@ -197,7 +197,7 @@ pub fn call(world: &mut World, call: &Call) -> Answer {
     }
 }
 
-/// Applies one event.
+/// Applies a due event.
 pub fn on_event(world: &mut World, at: Time, event: Event) {
     match event {
         Event::Source { execution, run } => action::fetch_source(world, at, &execution, &run),

@@ -1,4 +1,4 @@
-//! Pipelines: created, changed, shown. Every version is kept.
+//! Pipelines: create, update, get, list, delete. Every version is kept.
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -25,7 +25,7 @@ impl Pipeline {
         &mut self.tags
     }
 
-    /// The declaration executions start with.
+    /// The declaration that new executions use.
     pub(super) fn current(&self) -> Option<&Declaration> {
         self.versions.last()
     }
@@ -48,7 +48,7 @@ pub(super) fn find<'w>(world: &'w World, home: &Home) -> Result<&'w Pipeline, Ap
     world.codepipeline.pipelines.get(home).ok_or_else(|| not_found(home))
 }
 
-/// A copy of the version executions start with.
+/// A copy of the declaration that new executions use.
 pub(super) fn declaration(world: &World, home: &Home) -> Result<Declaration, ApiError> {
     find(world, home)?.current().cloned().ok_or_else(|| not_found(home))
 }
@@ -105,7 +105,7 @@ pub(super) fn update(world: &mut World, call: &Call) -> Answer {
     Ok(json!({ "pipeline": shown }))
 }
 
-/// A value sent back as it was shown, hidden, leaves the secret as it is.
+/// Keeps a secret whose hidden placeholder the caller sent back.
 fn keep_secrets(declared: &mut Declaration, old: &Declaration) {
     for stage in &mut declared.stages {
         let Some(old_stage) = old.stages.iter().find(|s| s.name == stage.name) else { continue };
@@ -163,7 +163,8 @@ pub(super) fn get(world: &World, call: &Call) -> Answer {
     }))
 }
 
-/// Deleting what is not there succeeds. Executions under way are not stopped by it; they end with their jobs.
+/// `DeletePipeline`: succeeds even if the pipeline does not exist. Executions in progress continue until their jobs
+/// end.
 pub(super) fn delete(world: &mut World, call: &Call) -> Answer {
     #[derive(Deserialize)]
     struct Input {

@@ -1,4 +1,4 @@
-//! Results of jobs. A result ends its job; without a continuation token it ends the action too.
+//! Job results. A result ends its job; without a continuation token it ends the action too.
 
 use std::collections::BTreeMap;
 
@@ -11,9 +11,9 @@ use super::execution::Failure;
 use super::job::{self, JobStatus};
 use super::{action, action_type, validation};
 
-/// Bytes of all output variables of one action (user guide, "Quotas").
+/// The size limit of all output variables of one action, in bytes (user guide, "Quotas").
 const VARIABLES_LIMIT: usize = 122_880;
-/// Bytes of a continuation token (`ContinuationToken`'s length).
+/// The maximum length of a continuation token (`ContinuationToken`).
 const TOKEN_LIMIT: usize = 2048;
 
 #[derive(Deserialize)]
@@ -39,13 +39,13 @@ struct Details {
     percent_complete: Option<u8>,
 }
 
-/// The job's execution and run, when the job can take a result.
+/// The job's execution and run, if the job accepts a result.
 fn open_job(world: &World, call: &Call, id: &str) -> Result<(String, String), ApiError> {
     let job = job::find(world, call, id)?;
     if job.status != JobStatus::InProgress {
         return Err(ApiError::new(
             "InvalidJobStateException",
-            format!("Job {id} is not in progress: no result can be put for it"),
+            format!("Job {id} is not in progress and does not accept a result"),
         ));
     }
     Ok((job.execution.clone(), job.run.clone()))

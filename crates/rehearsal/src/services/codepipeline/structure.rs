@@ -9,7 +9,7 @@ use super::action_type::{self, ActionType, Counts};
 use super::declaration::{Action, Declaration, Mode};
 
 /// # Errors
-/// The first rule the declaration breaks.
+/// The first rule that the declaration violates.
 pub(super) fn check(world: &World, home: &Home, declaration: &Declaration) -> Result<(), ApiError> {
     if declaration.stages.len() < 2 {
         return Err(structure(
@@ -63,7 +63,7 @@ pub(super) fn check(world: &World, home: &Home, declaration: &Declaration) -> Re
     Ok(())
 }
 
-/// Names that must be unique over the whole pipeline.
+/// Names that must be unique in the whole pipeline.
 #[derive(Default)]
 struct Names<'d> {
     stages: BTreeSet<&'d str>,
@@ -137,7 +137,7 @@ fn check_configuration(action: &Action, action_type: &ActionType) -> Result<(), 
             )));
         }
     }
-    // The property's description limits the value more than the shape of the configuration does.
+    // The documentation of the queryable property limits its value more than the model does.
     if let Some(value) = action_type.queryable().and_then(|key| action.configuration.get(key))
         && (value.len() > 20 || !value.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_'))
     {

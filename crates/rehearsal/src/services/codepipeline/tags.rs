@@ -10,7 +10,7 @@ use super::super::super::world::World;
 use super::super::page::page;
 use super::{Home, bad_token};
 
-/// Tags one resource may have.
+/// The maximum number of tags of a resource.
 const MOST: usize = 50;
 
 /// A resource's tags, in key order.
@@ -22,12 +22,12 @@ pub(super) struct Tag {
     value: String,
 }
 
-/// Tags as a request lists them.
+/// Converts the tags of a request.
 pub(super) fn tags(listed: Vec<Tag>) -> Tags {
     listed.into_iter().map(|tag| (tag.key, tag.value)).collect()
 }
 
-/// The pipeline an ARN names. The tags of action types are taken at their birth and not kept.
+/// The tags of the pipeline with this ARN. Tags of action types are not kept.
 fn tagged<'w>(world: &'w mut World, call: &Call, arn: &str) -> Result<&'w mut Tags, ApiError> {
     let parts: Vec<&str> = arn.splitn(6, ':').collect();
     let [_, _, "codepipeline", region, account, name] = parts.as_slice() else {

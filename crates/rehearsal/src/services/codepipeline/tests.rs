@@ -1,4 +1,4 @@
-//! The documented rules of `CodePipeline`, one by one.
+//! Tests of the documented rules of `CodePipeline`.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ mod results;
 const ACCOUNT: &str = "111122223333";
 const REGION: &str = "eu-west-1";
 
-/// One call to `CodePipeline`, at the world's own time.
+/// Calls `CodePipeline` at the world's current time.
 fn ask(world: &mut World, operation: &str, input: Value) -> Result<Value, ApiError> {
     let Value::Object(input) = input else { panic!("inputs are objects") };
     let call = Call {
@@ -98,7 +98,7 @@ fn put_source(world: &mut World) {
     s3::put(world, "sources", "app.zip", Bytes::from_static(b"zip"), Encryption::S3).unwrap();
 }
 
-/// A world with the types, the source object and `declaration` as its pipeline.
+/// A world with the action types, the source object and a pipeline with this declaration.
 fn world_with(declaration: &Value) -> World {
     let mut world = World::new(Time(1_700_000_000_000), 11);
     for category in ["Build", "Deploy", "Test"] {
@@ -116,7 +116,7 @@ fn start(world: &mut World) -> String {
     id
 }
 
-/// A world with an execution whose Build job waits to be polled.
+/// A world with an execution whose Build job can be polled.
 fn started() -> (World, String) {
     let mut world = world_with(&declaration());
     let id = start(&mut world);

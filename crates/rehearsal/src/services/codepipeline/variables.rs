@@ -5,17 +5,17 @@ use std::collections::BTreeMap;
 /// Variables by namespace and key.
 pub type Variables = BTreeMap<String, BTreeMap<String, String>>;
 
-/// `text` with every reference replaced.
+/// Replaces every variable reference in `text`.
 ///
 /// # Errors
-/// The first reference that names nothing, without its braces.
+/// The first reference to an unknown variable, without its braces.
 pub fn resolve(text: &str, variables: &Variables) -> Result<String, String> {
     let mut resolved = String::with_capacity(text.len());
     let mut rest = text;
     while let Some((before, after)) = rest.split_once("#{") {
         resolved.push_str(before);
         let Some((reference, tail)) = after.split_once('}') else {
-            // Not a reference: nothing closes it.
+            // Not a reference: it has no closing brace.
             resolved.push_str("#{");
             rest = after;
             continue;
@@ -36,7 +36,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn references_are_replaced_and_unknown_ones_named() {
+    fn references_are_replaced_and_the_error_names_unknown_ones() {
         let variables: Variables =
             [("Bake".to_owned(), [("ImageId".to_owned(), "ami-1".to_owned())].into())].into();
         for (text, expected) in [

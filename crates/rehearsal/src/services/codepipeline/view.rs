@@ -1,4 +1,4 @@
-//! Executions as the API shows them.
+//! API views of executions.
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -11,7 +11,7 @@ use super::declaration::{HIDDEN, Mode};
 use super::execution::{ActionRun, ActionStatus, Execution, ExecutionStatus};
 use super::{Home, action_type, bad_token, control, pipeline};
 
-/// `object` with a member more, when there is a value.
+/// Adds a member to `object` if there is a value.
 fn put(object: &mut Value, member: &str, value: Option<impl Into<Value>>) {
     if let Some(value) = value {
         object[member] = value.into();
@@ -22,7 +22,7 @@ fn execution_type(execution: &Execution) -> &'static str {
     if execution.rollback_of.is_some() { "ROLLBACK" } else { "STANDARD" }
 }
 
-/// The members `GetPipelineExecution` and `ListPipelineExecutions` share.
+/// The members that `GetPipelineExecution` and `ListPipelineExecutions` share.
 fn summary(execution: &Execution) -> Value {
     let mut view = json!({
         "pipelineExecutionId": execution.id,
@@ -282,7 +282,8 @@ fn stage_executions(view: &mut Value, executions: &[&Execution], index: usize, n
             view["inboundExecutions"] = waiting.iter().rev().map(|e| shown(e, "InProgress")).collect();
         }
     }
-    // The latest is the one whose newest run of the stage began last: a retry brings an execution back.
+    // The latest execution of a stage is the one whose newest run started last, so a retry can make an older one the
+    // latest.
     let latest = executions
         .iter()
         .filter_map(|e| e.runs.iter().rev().find(|run| run.stage == name).map(|run| (run.started, *e)))

@@ -3,23 +3,23 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Bytes of a block. EBS has had this one size since its direct APIs exist.
+/// The size of a block in bytes.
 pub const BLOCK_SIZE: usize = 512 << 10;
 
-/// Blocks in a GiB.
+/// The number of blocks in a GiB.
 pub const BLOCKS_PER_GIB: u32 = 2048;
 
-/// What a written block holds.
+/// The content of a written block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fill {
-    /// Zeros: it reads as a block that was never written.
+    /// Zeros: reads like a block that was never written.
     Zeros,
     /// Pseudo-random bytes from a seed.
     Noise(u64),
 }
 
 impl Fill {
-    /// The block's bytes.
+    /// The bytes of the block.
     #[must_use]
     pub fn bytes(self) -> Vec<u8> {
         let mut state = match self {
@@ -37,12 +37,12 @@ impl Fill {
     }
 }
 
-/// The written blocks of a snapshot, by index. A copy of it costs nothing.
+/// The written blocks of a snapshot, by index. Cheap to clone.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Blocks(Arc<BTreeMap<u32, Fill>>);
 
 impl Blocks {
-    /// A few written blocks of a volume; the volume's name is the seed.
+    /// A few written blocks of a volume, with the volume's name as the seed.
     pub(super) fn named(name: &str) -> Self {
         let seed = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
             (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
@@ -60,7 +60,7 @@ impl Blocks {
         Arc::make_mut(&mut self.0).insert(index, fill);
     }
 
-    /// The indices of the written blocks from one on, in ascending order.
+    /// The indices of the written blocks from `index` on, in ascending order.
     pub fn from(&self, index: u32) -> impl Iterator<Item = u32> {
         self.0.range(index..).map(|(index, _)| *index)
     }

@@ -1,4 +1,4 @@
-//! EC2 fleets and Spot fleet requests: seeded and described, since they keep images in use.
+//! EC2 fleets and Spot fleet requests: fixtures that keep images in use.
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -8,7 +8,7 @@ use super::super::super::world::World;
 use super::super::support::{Place, page, present, refuse};
 use super::place;
 
-/// What the set-up put in place, in the shape the describe calls answer.
+/// The seeded fleets and requests, in the shape of the describe responses.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Seeded {
     fleets: Vec<(Place, Value)>,
@@ -16,17 +16,17 @@ pub(super) struct Seeded {
     spot_instances: Vec<(Place, Value)>,
 }
 
-/// Puts a fleet in place, given as the model's `FleetData`.
+/// Seeds a fleet, given as the model's `FleetData`.
 pub fn seed_fleet(world: &mut World, account: &str, region: &str, fleet_data: Value) {
     world.ec2.fleets.fleets.push((Place::new(account, region), fleet_data));
 }
 
-/// Puts a Spot fleet request in place, given as the model's `SpotFleetRequestConfig`.
+/// Seeds a Spot fleet request, given as the model's `SpotFleetRequestConfig`.
 pub fn seed_spot_fleet_request(world: &mut World, account: &str, region: &str, request: Value) {
     world.ec2.fleets.spot_requests.push((Place::new(account, region), request));
 }
 
-/// Puts a Spot request in place, given as the model's `SpotInstanceRequest`.
+/// Seeds a Spot request, given as the model's `SpotInstanceRequest`.
 pub fn seed_spot_request(world: &mut World, account: &str, region: &str, request: Value) {
     world.ec2.fleets.spot_instances.push((Place::new(account, region), request));
 }

@@ -12,11 +12,11 @@ use super::super::support::{Filter, iso, page, present, refuse, tag_list};
 use super::image_life::protection;
 use super::images::{Image, ImageState, not_found};
 
-/// How long a deregistered image still shows when asked for by id.
+/// How long `DescribeImages` by id still returns a deregistered image.
 const DEREGISTERED_SHOWS: Duration = Duration::from_mins(1);
 /// The delay of `LastLaunchedTime`.
 const REPORTED_AFTER: Duration = Duration::from_hours(24);
-/// What every image of this world is built for.
+/// The architecture of every image.
 const ARCHITECTURE: &str = "x86_64";
 
 #[derive(Deserialize, Default)]
@@ -48,7 +48,7 @@ pub(super) fn images(world: &World, call: &Call) -> Answer {
             ));
         }
         let shown = world.ec2.images.get(id).is_some_and(is_seen);
-        // A deregistered image that an instance still stems from is an empty answer, not an error.
+        // A deregistered image that an instance was launched from gives an empty response, not an error.
         let referenced =
             || world.ec2.images.contains_key(id) && world.ec2.instances.values().any(|i| i.image_id == *id);
         if !shown && !referenced() {

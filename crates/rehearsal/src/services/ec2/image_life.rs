@@ -12,7 +12,7 @@ use super::super::support::{moment, refuse};
 use super::images::{ImageState, Protection, owned};
 use super::snapshots;
 
-/// How long protection with cooldown outlives its end.
+/// How long protection with a cooldown stays in force after it is disabled.
 const COOLDOWN: Duration = Duration::from_hours(24);
 const TEN_YEARS: Duration = Duration::from_hours(24 * 3653);
 const TWO_YEARS: Duration = Duration::from_hours(24 * 731);
@@ -67,7 +67,7 @@ pub(super) fn deregister(world: &mut World, call: &Call) -> Answer {
     Ok(json!({ "Return": true, "DeleteSnapshotResults": results }))
 }
 
-/// `DisableImage`: the image becomes private, and enabling it again does not bring its permissions back.
+/// `DisableImage`: the image becomes private, and enabling it again does not restore its permissions.
 pub(super) fn disable(world: &mut World, call: &Call) -> Answer {
     let input: OfImage = call.parse()?;
     let image = owned(world, call, &input.image_id)?;
@@ -135,7 +135,7 @@ pub(super) fn unprotect(world: &mut World, call: &Call) -> Answer {
     Ok(json!({ "Return": protection(image.protection, call.now) }))
 }
 
-/// The protection as the APIs spell it.
+/// The protection as the API returns it.
 pub(super) fn protection(protection: Protection, now: Time) -> &'static str {
     match protection {
         Protection::On { with_cooldown: true } => "enabled-with-cooldown",
@@ -191,7 +191,7 @@ struct Text {
 pub(super) fn modify_attribute(world: &mut World, call: &Call) -> Answer {
     let mut input: Modify = call.parse()?;
     let image = owned(world, call, &input.image_id)?;
-    // The older way to say the same: an attribute name, an operation, and lists.
+    // The older form of the request: an attribute name, an operation, and lists.
     let by_lists =
         input.user_ids.iter().map(|id| LaunchPermission { user_id: Some(id.clone()), group: None }).chain(
             input.user_groups.iter().map(|g| LaunchPermission { user_id: None, group: Some(g.clone()) }),
@@ -209,7 +209,7 @@ pub(super) fn modify_attribute(world: &mut World, call: &Call) -> Answer {
         let well_formed = match (&wanted.user_id, &wanted.group) {
             (Some(id), None) => id.len() == 12 && id.bytes().all(|b| b.is_ascii_digit()),
             (None, Some(group)) => group == "all",
-            // Organizations and units are accepted and have no effect in this world.
+            // Organizations and organizational units are accepted and have no effect.
             _ => true,
         };
         if !well_formed {

@@ -1,4 +1,4 @@
-//! Images, and their creation: by a fixture, from an instance, or as a copy.
+//! Images: created by a fixture, from an instance, or as a copy.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -17,11 +17,11 @@ use super::launch::{TagSpecification, remember, replay, tags_for};
 use super::snapshots::{self, Snapshot};
 use super::{Event, enter, instances, place};
 
-/// What copying an image, or making one from an instance, takes.
+/// The duration of `CopyImage` and `CreateImage`.
 const COPY_TAKES: Duration = Duration::from_mins(5);
 const CREATE_TAKES: Duration = Duration::from_mins(3);
 
-/// An image's state, as far as this world brings images into it.
+/// The state of an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ImageState {
     Pending,
@@ -49,13 +49,13 @@ pub enum Protection {
     On {
         with_cooldown: bool,
     },
-    /// Turned off, but still in force for the rest of the cooldown of 24 hours.
+    /// Disabled, but in force until the cooldown of 24 hours ends.
     CoolingDown {
         until: Time,
     },
 }
 
-/// One image.
+/// An image.
 #[derive(Clone, Debug)]
 pub struct Image {
     pub id: String,
@@ -70,12 +70,12 @@ pub struct Image {
     pub source_image: Option<String>,
     pub source_region: Option<String>,
     pub source_instance: Option<String>,
-    /// Accounts that may launch it, besides its owner.
+    /// The accounts with launch permission, besides its owner.
     pub shared_with: BTreeSet<String>,
     pub public: bool,
     pub deprecated_at: Option<Time>,
     pub protection: Protection,
-    /// Reported with a delay of 24 hours.
+    /// The time of the last launch, reported with a delay of 24 hours.
     pub last_launched: Option<Time>,
     pub(super) imds_v2: bool,
     pub(super) disk: Disk,
@@ -84,7 +84,7 @@ pub struct Image {
 }
 
 impl Image {
-    /// Whether the account owns it or was given launch permission.
+    /// Whether the account owns the image or has launch permission.
     #[must_use]
     pub fn launchable_by(&self, account: &str) -> bool {
         self.account == account || self.public || self.shared_with.contains(account)
@@ -95,7 +95,7 @@ impl Image {
     }
 }
 
-/// An image to put in place.
+/// An image to register.
 #[derive(Clone, Debug)]
 pub struct NewImage {
     pub name: String,
@@ -112,10 +112,10 @@ pub struct NewImage {
     pub disk: Disk,
 }
 
-/// What an image's volumes are like.
+/// The volumes of an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Disk {
-    /// GiB of each.
+    /// The size of each volume in GiB.
     pub size: u32,
     pub encrypted: bool,
 }
@@ -126,7 +126,7 @@ impl Default for Disk {
     }
 }
 
-/// Registers an image; its id.
+/// Registers an image. Returns its id.
 pub fn register_image(world: &mut World, new: NewImage) -> String {
     let now = world.now;
     let id = world.ids.ec2("ami");
@@ -164,7 +164,7 @@ pub fn register_image(world: &mut World, new: NewImage) -> String {
     id
 }
 
-/// Lets the volumes of `copy` hold what those of `image` do.
+/// Copies the content of the volumes of `image` to those of `copy`.
 pub fn copy_content(world: &mut World, image: &str, copy: &str) {
     let of = |id: &str| world.ec2.images.get(id).map(|i| i.snapshots.clone()).unwrap_or_default();
     for (from, to) in of(image).into_iter().zip(of(copy)) {
@@ -175,7 +175,7 @@ pub fn copy_content(world: &mut World, image: &str, copy: &str) {
     }
 }
 
-/// Writes a block of one of an image's volumes, past everything that would be asked first.
+/// Writes a block of one of an image's volumes, without any checks.
 pub fn write_block(world: &mut World, image: &str, volume: usize, index: u32, fill: Fill) {
     let id = world.ec2.images.get(image).and_then(|i| i.snapshots.get(volume)).cloned();
     if let Some(snapshot) = id.and_then(|id| world.ec2.snapshots.get_mut(&id)) {
@@ -183,7 +183,7 @@ pub fn write_block(world: &mut World, image: &str, volume: usize, index: u32, fi
     }
 }
 
-/// Lets one of an image's volumes hold these blocks and no others.
+/// Replaces the blocks of one of an image's volumes.
 pub fn write_volume(world: &mut World, image: &str, volume: usize, blocks: Blocks) {
     let id = world.ec2.images.get(image).and_then(|i| i.snapshots.get(volume)).cloned();
     if let Some(snapshot) = id.and_then(|id| world.ec2.snapshots.get_mut(&id)) {
@@ -220,7 +220,7 @@ pub(super) fn owned<'a>(world: &'a mut World, call: &Call, id: &str) -> Result<&
         .filter(|i| i.region == call.region && i.launchable_by(&call.account))
         .ok_or_else(|| not_found(id))?;
     if !image.is_registered() {
-        // EC2 remembers what was deregistered, and says so to its owner.
+        // EC2 has a different error for the owner of a deregistered image.
         return Err(refuse(
             "InvalidAMIID.Unavailable",
             format!("The image ID '{id}' has been deregistered and is no longer available"),
@@ -248,7 +248,7 @@ fn free_name(world: &World, call: &Call, name: &str) -> Result<(), ApiError> {
     }
 }
 
-/// What `CreateImage` and `CopyImage` ask for.
+/// The input of `CreateImage` and `CopyImage`.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct NewFrom {
@@ -271,7 +271,7 @@ struct NewFrom {
     client_token: Option<String>,
 }
 
-/// `CreateImage`: an image of an instance's present disk; it behaves as the instance does.
+/// `CreateImage`: an image of an instance's current disk. Its instances behave like that instance.
 pub(super) fn create(world: &mut World, call: &Call) -> Answer {
     let input: NewFrom = call.parse()?;
     let instance = world
@@ -311,7 +311,7 @@ pub(super) fn create(world: &mut World, call: &Call) -> Answer {
     Ok(json!({ "ImageId": id }))
 }
 
-/// `CopyImage`: into the calling Region and account, behaving as its source does.
+/// `CopyImage`: into the caller's Region and account. The copy behaves like its source.
 pub(super) fn copy(world: &mut World, call: &Call) -> Answer {
     let input: NewFrom = call.parse()?;
     if let Some(token) = &input.client_token
@@ -347,7 +347,7 @@ pub(super) fn copy(world: &mut World, call: &Call) -> Answer {
         behavior: source.behavior.as_ref().clone(),
         available_after: COPY_TAKES,
         snapshots: source.snapshots.len(),
-        // What is encrypted stays so.
+        // A copy of an encrypted image is always encrypted.
         disk: Disk { encrypted: source.disk.encrypted || input.encrypted, ..source.disk },
     };
     free_name(world, call, &input.name)?;

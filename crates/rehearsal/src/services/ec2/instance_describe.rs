@@ -25,7 +25,7 @@ pub(super) fn instances(world: &World, call: &Call) -> Answer {
     let found = select(world, call, &input)?;
     let size = input.max_results.unwrap_or(1000);
     let (found, next) = page(found, input.next_token.as_deref(), size, "InvalidParameterValue")?;
-    // Instances of one launch stand in one reservation.
+    // Instances of one launch belong to one reservation.
     let mut reservations: Vec<(&str, Vec<Value>)> = Vec::new();
     for instance in found {
         match reservations.last_mut() {
@@ -125,7 +125,7 @@ fn fits(instance: &Instance, filters: &[Filter]) -> Result<bool, ApiError> {
     Ok(true)
 }
 
-/// The summary status: what an instance that does not run has none of.
+/// The status check summary; `not-applicable` for an instance that is not running.
 fn status(instance: &Instance) -> &'static str {
     match instance.state {
         InstanceState::Running if instance.status_ok => "ok",
@@ -143,7 +143,7 @@ fn status_view(instance: &Instance) -> Value {
         other => (other, None),
     };
     let details = reachability.map(|r| json!([{ "Name": "reachability", "Status": r }]));
-    // The machine under the instance is sound; only the instance itself may fail to boot.
+    // The system status check always passes; only the instance status check can fail.
     let system = if status == "impaired" { "ok" } else { status };
     let system_details = reachability
         .map(|r| json!([{ "Name": "reachability", "Status": if r == "failed" { "passed" } else { r } }]));
@@ -156,7 +156,7 @@ fn status_view(instance: &Instance) -> Value {
     }))
 }
 
-/// One instance as `DescribeInstances` and `RunInstances` answer it.
+/// An instance as `DescribeInstances` and `RunInstances` return it.
 pub(super) fn view(instance: &Instance) -> Value {
     let groups: Vec<Value> =
         instance.security_groups.iter().map(|id| json!({ "GroupId": id, "GroupName": id })).collect();

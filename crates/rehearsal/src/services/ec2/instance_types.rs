@@ -1,4 +1,4 @@
-//! Instance types: families and sizes enough to launch with, computed rather than listed.
+//! Instance types, computed from a list of families and sizes.
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::super::super::call::{Answer, Call};
 use super::super::support::{Filter, page, present, refuse};
 
-/// Family, GiB of memory a vCPU has, and whether it is burstable.
+/// Family, GiB of memory per vCPU, and whether it is burstable.
 const FAMILIES: &[(&str, u32, bool)] = &[
     ("c5", 2, false),
     ("c6g", 2, false),
@@ -31,7 +31,7 @@ const FAMILIES: &[(&str, u32, bool)] = &[
     ("t4g", 4, true),
 ];
 
-/// Size, vCPUs; burstable families begin below `large`.
+/// Size and vCPUs. Sizes below `large` are of burstable families.
 const SIZES: &[(&str, u32, bool)] = &[
     ("nano", 2, true),
     ("micro", 2, true),
@@ -67,7 +67,7 @@ fn all() -> impl Iterator<Item = InstanceType> {
     })
 }
 
-/// Whether EC2 knows the type. `m1.small` is what a launch without a type gets.
+/// Whether the instance type exists. `m1.small` is the default of a launch.
 pub(super) fn exists(name: &str) -> bool {
     name == "m1.small"
         || name.split_once('.').is_some_and(|(family, size)| {
@@ -77,7 +77,7 @@ pub(super) fn exists(name: &str) -> bool {
         })
 }
 
-/// Graviton families carry a `g` behind their generation.
+/// The architecture: Graviton families have a `g` after the generation number.
 pub(super) fn architecture(name: &str) -> &'static str {
     let family = name.split('.').next().unwrap_or_default();
     if family.ends_with('g') { "arm64" } else { "x86_64" }

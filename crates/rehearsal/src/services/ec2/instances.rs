@@ -15,21 +15,21 @@ use super::super::support::{Tags, refuse};
 use super::super::{autoscaling, elbv2};
 use super::{Event, enter};
 
-/// From launch to `running`.
+/// The time from launch to `running`.
 pub const RUNNING_AFTER: Duration = Duration::from_secs(5);
-/// From `shutting-down` to `terminated`.
+/// The time from `shutting-down` to `terminated`.
 const TERMINATED_AFTER: Duration = Duration::from_secs(20);
 const STOPPED_AFTER: Duration = Duration::from_secs(30);
-/// A terminated instance is described for about an hour more.
+/// How long a terminated instance is still described.
 const LINGERS: Duration = Duration::from_hours(1);
-/// What a reboot takes until the status checks pass again, beyond the boot itself.
+/// The time that a reboot takes in addition to the boot.
 const REBOOT: Duration = Duration::from_secs(10);
-/// How long ago the set-up's instances were launched.
+/// The age of seeded instances.
 const SETTLED_FOR_MS: i64 = 24 * 3_600_000;
-/// How long an instance that does not boot stays `initializing` beyond the time a boot would have taken.
+/// How long an instance that does not boot stays `initializing`, beyond the boot time.
 const GIVES_UP_AFTER: Duration = Duration::from_mins(3);
 
-/// An instance's state, with EC2's names and codes.
+/// The state of an instance, with EC2's names and codes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InstanceState {
     Pending,
@@ -65,7 +65,7 @@ impl InstanceState {
         }
     }
 
-    /// Pending or running: neither stopped nor on its way out.
+    /// Whether it is pending or running.
     #[must_use]
     pub fn is_live(self) -> bool {
         matches!(self, Self::Pending | Self::Running)
@@ -76,8 +76,8 @@ impl InstanceState {
     }
 }
 
-/// One instance.
-#[allow(clippy::struct_excessive_bools, reason = "what EC2 tells of an instance are flags")]
+/// An instance.
+#[allow(clippy::struct_excessive_bools, reason = "the status of an EC2 instance consists of flags")]
 #[derive(Clone, Debug)]
 pub struct Instance {
     pub id: String,
@@ -86,9 +86,9 @@ pub struct Instance {
     pub image_id: String,
     pub instance_type: String,
     pub state: InstanceState,
-    /// Whether it runs and passed its status checks: from then on it serves.
+    /// Whether it is running and has passed its status checks.
     pub status_ok: bool,
-    /// Whether its status checks failed for good.
+    /// Whether its status checks have failed permanently.
     pub impaired: bool,
     pub tags: Tags,
     pub launched: Time,
@@ -107,13 +107,13 @@ pub struct Instance {
     pub(super) private_ip: String,
     pub(super) protected: bool,
     pub(super) transition_reason: String,
-    /// Launched on the Spot market.
+    /// Whether it is a Spot Instance.
     pub(super) spot: bool,
     pub(in super::super) behavior: Arc<InstanceBehavior>,
 }
 
 impl Instance {
-    /// Whether it answers its load balancer.
+    /// Whether it passes its load balancer's health checks.
     #[must_use]
     pub fn serves(&self) -> bool {
         self.state == InstanceState::Running && self.status_ok
@@ -197,19 +197,19 @@ pub(super) fn on_event(world: &mut World, at: Time, event: Event) {
     }
 }
 
-/// Changes one instance; its id when something changed.
+/// Changes one instance. Returns its id if something changed.
 fn change(world: &mut World, id: &str, act: impl FnOnce(&mut Instance) -> bool) -> Option<String> {
     let instance = world.ec2.instances.get_mut(id)?;
     act(instance).then(|| id.to_owned())
 }
 
-/// Notifies load balancers and groups of a changed instance.
+/// Notifies load balancers and Auto Scaling groups of a changed instance.
 fn tell(world: &mut World, id: &str) {
     elbv2::instance_changed(world, id);
     autoscaling::instance_changed(world, id);
 }
 
-/// Every instance in an Availability Zone fails.
+/// Makes every instance in an Availability Zone fail.
 pub fn lose_zone(world: &mut World, zone: &str) {
     let lost: Vec<String> = world
         .ec2
@@ -227,7 +227,7 @@ pub fn lose_zone(world: &mut World, zone: &str) {
     }
 }
 
-/// Makes an instance of the set-up one that has been running for long.
+/// Makes a seeded instance one that has been running for a long time.
 pub(in super::super) fn settle(world: &mut World, id: &str) {
     if let Some(instance) = world.ec2.instances.get_mut(id) {
         instance.state = InstanceState::Running;
@@ -236,7 +236,7 @@ pub(in super::super) fn settle(world: &mut World, id: &str) {
     }
 }
 
-/// Ends an instance. What is already ending stays as it is.
+/// Terminates an instance. No effect on one that is already shutting down.
 pub(in super::super) fn terminate(world: &mut World, id: &str, reason: &str) {
     let now = world.now;
     let Some(instance) = world.ec2.instances.get_mut(id) else { return };
@@ -258,7 +258,7 @@ struct Ids {
     instance_ids: Vec<String>,
 }
 
-/// Every id must be an instance of the caller, or nothing happens.
+/// Checks that every id is an instance of the caller.
 fn owned(world: &World, call: &Call, ids: &[String]) -> Result<(), ApiError> {
     for id in ids {
         let known =
@@ -270,7 +270,7 @@ fn owned(world: &World, call: &Call, ids: &[String]) -> Result<(), ApiError> {
     Ok(())
 }
 
-/// The refusal of an id nothing has, or nothing can have.
+/// The error for an id that is unknown or malformed.
 pub(super) fn not_found(id: &str) -> ApiError {
     let digits = id.strip_prefix("i-").unwrap_or_default();
     if !matches!(digits.len(), 8 | 17) || !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
@@ -375,7 +375,7 @@ pub(super) fn console_output(world: &mut World, call: &Call) -> Answer {
     } else {
         String::new()
     };
-    // The member is a string whose content is Base64.
+    // The member is a string with Base64 content.
     Ok(json!({
         "InstanceId": instance.id,
         "Timestamp": call.now.epoch_seconds(),

@@ -15,10 +15,10 @@ use super::instances::{self, Instance, InstanceState};
 use super::launch_templates::{TemplateKey, resolve_template};
 use super::{Remembered, instance_describe, instance_types, network, place};
 
-/// Instances one call launches.
+/// The maximum number of instances in one launch.
 const MOST_LAUNCHED: usize = 1000;
 
-/// Members `RunInstances` and launch template data have in common, as far as the world acts on them.
+/// The members that `RunInstances` and launch template data share, as far as they have an effect.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct LaunchSpec {
@@ -63,7 +63,7 @@ struct Placement {
     availability_zone: Option<String>,
 }
 
-/// Tags for one kind of resource a call creates.
+/// Tags for one type of resource that a call creates.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct TagSpecification {
@@ -71,7 +71,7 @@ pub struct TagSpecification {
     pub tags: Vec<Tag>,
 }
 
-/// The tags a call asks for on resources of one kind.
+/// The requested tags for one type of resource.
 pub fn tags_for(specifications: &[TagSpecification], kind: &str) -> Tags {
     let mut tags = Tags::new();
     for specification in specifications.iter().filter(|s| s.resource_type == kind) {
@@ -80,7 +80,7 @@ pub fn tags_for(specifications: &[TagSpecification], kind: &str) -> Tags {
     tags
 }
 
-/// What a launch made.
+/// The result of a launch.
 #[derive(Debug)]
 pub struct Launched {
     pub reservation: String,
@@ -159,7 +159,7 @@ pub(super) fn run_instances(world: &mut World, call: &Call) -> Answer {
     Ok(answer)
 }
 
-/// The first answer given under a client token, if the request is the same.
+/// The first response to a client token, if the request is the same.
 pub(super) fn replay(
     world: &World,
     here: &Place,
@@ -192,7 +192,7 @@ pub(super) fn remember(
     world.ec2.remembered.insert((here, operation, token), remembered);
 }
 
-/// A replay names the instances of the first answer, in the state they have reached: possibly terminated.
+/// Updates a replayed response: the same instances, in their current state, possibly terminated.
 fn as_it_is_now(world: &World, mut answer: Value) -> Value {
     let Some(instances) = answer.get_mut("Instances").and_then(Value::as_array_mut) else { return answer };
     for view in instances {
@@ -212,7 +212,7 @@ fn as_it_is_now(world: &World, mut answer: Value) -> Value {
 /// Launches `count` instances, all or none.
 ///
 /// # Errors
-/// EC2's codes for an image, subnet, security group or type that is not there, and for lack of capacity.
+/// EC2's error codes for an unknown image, subnet, security group or instance type, and for lack of capacity.
 pub fn launch(
     world: &mut World,
     here: &Place,
@@ -315,7 +315,7 @@ fn note_launch(world: &mut World, image_id: &str, now: Time) {
     }
 }
 
-/// The image id behind `resolve:ssm:name[:version|:label]`; other ids as they are.
+/// Resolves `resolve:ssm:name[:version|:label]` to an image id; other ids are returned unchanged.
 pub(super) fn resolve_image(world: &World, here: &Place, image_id: &str) -> Result<String, ApiError> {
     let Some(parameter) = image_id.strip_prefix("resolve:ssm:") else { return Ok(image_id.to_owned()) };
     ssm::parameter_value(world, &here.account, &here.region, parameter).ok_or_else(|| {
@@ -326,7 +326,7 @@ pub(super) fn resolve_image(world: &World, here: &Place, image_id: &str) -> Resu
     })
 }
 
-/// An image of this Region the account may launch now.
+/// An image of this Region that the account may launch now.
 fn usable_image(
     world: &World,
     here: &Place,
@@ -358,7 +358,7 @@ impl Profile {
     }
 }
 
-/// The options asked for over EC2's defaults.
+/// EC2's default metadata options, overridden by the requested ones.
 fn metadata_options(asked: Option<&Map<String, Value>>) -> Value {
     let mut options = Map::new();
     options.insert("State".into(), json!("applied"));

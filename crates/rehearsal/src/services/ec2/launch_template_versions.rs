@@ -12,9 +12,9 @@ use super::launch_templates::{
 };
 use super::place;
 
-/// Versions a template can hold; not adjustable.
+/// The maximum number of versions of a template (a fixed quota).
 const MOST_VERSIONS: usize = 10_000;
-/// Versions one call deletes.
+/// The maximum number of versions that one call deletes.
 const MOST_DELETED: usize = 200;
 
 #[derive(Deserialize)]
@@ -35,7 +35,8 @@ struct Create {
     resolve_alias: bool,
 }
 
-/// `CreateLaunchTemplateVersion`: the data given, over the source version's if one is named. The default stays.
+/// `CreateLaunchTemplateVersion`: merges the data into the source version's, if one is given. The default version
+/// stays.
 pub(super) fn create(world: &mut World, call: &Call) -> Answer {
     let input: Create = call.parse()?;
     let here = place(call);
@@ -86,7 +87,7 @@ pub(super) fn create(world: &mut World, call: &Call) -> Answer {
     Ok(answer)
 }
 
-/// Snapshots in block device mappings are not inherited from a source version.
+/// Removes snapshots from block device mappings, which are not inherited from a source version.
 fn without_snapshots(mut data: Map<String, Value>) -> Map<String, Value> {
     let mappings = data.get_mut("BlockDeviceMappings").and_then(Value::as_array_mut);
     for mapping in mappings.into_iter().flatten() {
@@ -97,7 +98,7 @@ fn without_snapshots(mut data: Map<String, Value>) -> Map<String, Value> {
     data
 }
 
-/// Shows the image a `resolve:ssm:` reference means now.
+/// Replaces a `resolve:ssm:` reference by the current image id.
 fn resolve(world: &World, call: &Call, version: &mut Value) -> Result<(), ApiError> {
     let Some(image) = version.get_mut("LaunchTemplateData").and_then(|d| d.get_mut("ImageId")) else {
         return Ok(());
@@ -136,7 +137,8 @@ struct Describe {
     resolve_alias: bool,
 }
 
-/// `DescribeLaunchTemplateVersions`: of one template, newest first; or `$Latest`/`$Default` of all templates.
+/// `DescribeLaunchTemplateVersions`: versions of one template, newest first, or `$Latest`/`$Default` of all
+/// templates.
 pub(super) fn describe(world: &World, call: &Call) -> Answer {
     let input: Describe = call.parse()?;
     let here = place(call);
@@ -183,7 +185,7 @@ pub(super) fn describe(world: &World, call: &Call) -> Answer {
     Ok(present(json!({ "LaunchTemplateVersions": kept, "NextToken": next })))
 }
 
-/// The version numbers asked for, newest first.
+/// The requested version numbers, newest first.
 fn chosen(template: &LaunchTemplate, input: &Describe) -> Result<Vec<u64>, ApiError> {
     let bound = |text: &Option<String>, open: u64| match text {
         None => Ok(open),
@@ -191,7 +193,7 @@ fn chosen(template: &LaunchTemplate, input: &Describe) -> Result<Vec<u64>, ApiEr
             refuse("InvalidParameterValue", format!("'{text}' is not a launch template version number."))
         }),
     };
-    // "The version number after which", and "up to which", to describe versions.
+    // The API documents the bounds as "after which" and "up to which" version.
     let (min, max) = (bound(&input.min_version, 0)?, bound(&input.max_version, u64::MAX)?);
     if input.versions.is_empty() {
         let versions = template.versions.keys().rev().copied();
@@ -239,7 +241,8 @@ struct Delete {
     versions: Vec<String>,
 }
 
-/// `DeleteLaunchTemplateVersions`: answers 200 with the ones that could not be deleted, the default among them.
+/// `DeleteLaunchTemplateVersions`: succeeds and lists the versions that could not be deleted, such as the default
+/// one.
 pub(super) fn delete(world: &mut World, call: &Call) -> Answer {
     let input: Delete = call.parse()?;
     if input.versions.len() > MOST_DELETED {

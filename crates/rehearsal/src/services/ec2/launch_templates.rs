@@ -1,4 +1,4 @@
-//! Launch templates as a whole: create, describe, set the default version, delete, and resolve a reference.
+//! Launch templates: create, describe, set the default version, delete, and resolve references.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use super::super::support::{Filter, Place, Tags, page, present, refuse, tag_list
 use super::launch::{TagSpecification, remember, replay, tags_for};
 use super::place;
 
-/// One launch template and its versions.
+/// A launch template and its versions.
 #[derive(Clone, Debug)]
 pub struct LaunchTemplate {
     pub id: String,
@@ -22,12 +22,12 @@ pub struct LaunchTemplate {
     pub created: Time,
     pub tags: Tags,
     pub default_version: u64,
-    /// The highest number given so far; numbers are never given twice.
+    /// The highest version number so far. Numbers are never reused.
     pub latest_version: u64,
     pub versions: BTreeMap<u64, TemplateVersion>,
 }
 
-/// One version: the data is the request's, unchanged.
+/// A version of a launch template. The data is stored as requested.
 #[derive(Clone, Debug)]
 pub struct TemplateVersion {
     pub description: Option<String>,
@@ -36,12 +36,12 @@ pub struct TemplateVersion {
 }
 
 impl LaunchTemplate {
-    /// The newest version that still exists, which is what `$Latest` means.
+    /// The newest version that still exists (`$Latest`).
     pub(super) fn newest(&self) -> Option<u64> {
         self.versions.last_key_value().map(|(number, _)| *number)
     }
 
-    /// The number a version reference means; no reference is the default version.
+    /// Resolves a version reference to a number; `None` is the default version.
     pub(super) fn number(&self, reference: Option<&str>) -> Option<u64> {
         let number = match reference {
             None | Some("$Default" | "") => self.default_version,
@@ -56,7 +56,7 @@ impl LaunchTemplate {
     }
 }
 
-/// How requests name a template, and perhaps a version of it.
+/// A reference to a template, and optionally to a version, in a request.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct TemplateKey {
@@ -65,7 +65,7 @@ pub struct TemplateKey {
     pub version: Option<String>,
 }
 
-/// The id of the template a request names.
+/// The id of the template that a request names.
 pub(super) fn find(world: &World, here: &Place, key: &TemplateKey) -> Result<String, ApiError> {
     let mine =
         |t: &&LaunchTemplate| here.holds(&t.account, &t.region) && world.ec2.visible(t.created, world.now);
@@ -117,10 +117,10 @@ pub(super) fn unknown_version(reference: &str) -> ApiError {
     )
 }
 
-/// The template and the version number a reference means now.
+/// Resolves a reference to the template and the current version number.
 ///
 /// # Errors
-/// EC2's codes for a template or version that is not there.
+/// EC2's error codes for an unknown template or version.
 pub fn resolve_template<'a>(
     world: &'a World,
     here: &Place,
@@ -133,7 +133,7 @@ pub fn resolve_template<'a>(
     Ok((template, number))
 }
 
-/// Puts a template with one version in place; its id.
+/// Seeds a template with one version. Returns its id.
 pub fn seed_launch_template(
     world: &mut World,
     account: &str,
@@ -283,7 +283,7 @@ pub(super) fn view(template: &LaunchTemplate) -> Value {
 struct Modify {
     #[serde(flatten)]
     key: TemplateKey,
-    /// The model's name for the member; `SetDefaultVersion` is its name on the wire.
+    /// The member's name in the model; on the wire it is `SetDefaultVersion`.
     #[serde(default)]
     default_version: Option<String>,
     #[serde(default)]

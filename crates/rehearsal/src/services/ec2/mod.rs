@@ -49,14 +49,14 @@ pub use network::{
 pub use recycle_bin::Bin;
 pub use snapshots::Snapshot;
 
-/// No capacity for launches that match: every part given must agree.
+/// A capacity shortage. A launch matches if it matches every given field.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CapacityShortage {
-    /// The Region that is short; `None` for all.
+    /// The Region without capacity; `None` for all.
     pub region: Option<String>,
-    /// The Availability Zone that is short; `None` for all.
+    /// The Availability Zone without capacity; `None` for all.
     pub zone: Option<String>,
-    /// The instance type that is short; `None` for all.
+    /// The instance type without capacity; `None` for all.
     pub instance_type: Option<String>,
 }
 
@@ -64,9 +64,9 @@ pub struct CapacityShortage {
 pub struct State {
     /// From the creation of a resource until describe calls show it.
     pub visible_after: Duration,
-    /// Launches these match fail with `InsufficientInstanceCapacity`.
+    /// Matching launches fail with `InsufficientInstanceCapacity`.
     pub capacity_shortages: Vec<CapacityShortage>,
-    /// There is no capacity on the Spot market.
+    /// Whether there is no Spot capacity.
     pub no_spot: bool,
     pub(in super::super) instances: BTreeMap<String, Instance>,
     pub(in super::super) images: BTreeMap<String, Image>,
@@ -82,13 +82,13 @@ pub struct State {
 }
 
 impl State {
-    /// Whether something made at `created` shows in describe calls at `now`.
+    /// Whether describe calls at `now` show a resource created at `created`.
     fn visible(&self, created: Time, now: Time) -> bool {
         created + self.visible_after <= now
     }
 }
 
-/// A client token's first request and its answer.
+/// The first request and response of a client token.
 #[derive(Clone, Debug)]
 struct Remembered {
     input: Value,
@@ -103,7 +103,7 @@ pub enum Event {
     StatusOk(String),
     /// An instance that will not boot fails its status checks.
     StatusImpaired(String),
-    /// An instance has used up its memory.
+    /// An instance has run out of memory.
     OutOfMemory(String),
     /// A rebooting instance is back.
     Rebooted(String),
@@ -115,7 +115,7 @@ pub enum Event {
     ImageAvailable(String),
 }
 
-/// Operations this service offers.
+/// The operations that this service implements.
 pub const OPERATIONS: &[&str] = &[
     "CopyImage",
     "CreateImage",
@@ -165,10 +165,10 @@ pub const OPERATIONS: &[&str] = &[
     "TerminateInstances",
 ];
 
-/// Answers one EC2 call.
+/// Handles one EC2 call.
 ///
 /// # Errors
-/// EC2's own error codes; `DryRunOperation` (412) when `DryRun` was asked for.
+/// EC2's error codes; `DryRunOperation` (412) if `DryRun` was requested.
 pub fn call(world: &mut World, call: &Call) -> Answer {
     if call.input.get("DryRun").and_then(Value::as_bool) == Some(true) {
         return Err(ApiError::new(
@@ -230,7 +230,7 @@ pub fn call(world: &mut World, call: &Call) -> Answer {
     }
 }
 
-/// Lets a due event happen.
+/// Applies a due event.
 pub fn on_event(world: &mut World, at: Time, event: Event) {
     match event {
         Event::ImageAvailable(id) => images::available(world, &id),
@@ -254,7 +254,7 @@ fn enter(world: &mut World, at: Time, event: Event) {
     world.schedule.add(at, world::Event::Ec2(event));
 }
 
-/// Where a call is made.
+/// The account and Region of a call.
 fn place(call: &Call) -> Place {
     Place::new(call.account.clone(), call.region.clone())
 }

@@ -1,4 +1,4 @@
-//! Subnets, security groups and Regions: seeded, described, and checked at launch.
+//! Subnets, security groups and Regions: fixtures, describe calls, and validation of launches.
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -7,7 +7,7 @@ use super::super::super::call::{Answer, ApiError, Call};
 use super::super::super::world::World;
 use super::super::support::{Filter, Place, Tags, page, present, refuse, tag_list};
 
-/// One subnet.
+/// A subnet.
 #[derive(Clone, Debug)]
 pub struct Subnet {
     pub id: String,
@@ -18,7 +18,7 @@ pub struct Subnet {
     pub tags: Tags,
 }
 
-/// One security group.
+/// A security group.
 #[derive(Clone, Debug)]
 pub struct SecurityGroup {
     pub id: String,
@@ -29,14 +29,14 @@ pub struct SecurityGroup {
     pub tags: Tags,
 }
 
-/// Puts a subnet in place; its id.
+/// Seeds a subnet. Returns its id.
 pub fn seed_subnet(world: &mut World, account: &str, region: &str, zone: &str, vpc_id: &str) -> String {
     let id = world.ids.ec2("subnet");
     place_subnet(world, account, region, &id, zone, vpc_id);
     id
 }
 
-/// Puts a subnet of a given id in place.
+/// Seeds a subnet with a given id.
 pub fn place_subnet(world: &mut World, account: &str, region: &str, id: &str, zone: &str, vpc_id: &str) {
     let subnet = Subnet {
         id: id.into(),
@@ -49,7 +49,7 @@ pub fn place_subnet(world: &mut World, account: &str, region: &str, id: &str, zo
     world.ec2.subnets.insert(id.into(), subnet);
 }
 
-/// Puts a security group in place; its id.
+/// Seeds a security group. Returns its id.
 pub fn seed_security_group(
     world: &mut World,
     account: &str,
@@ -62,7 +62,7 @@ pub fn seed_security_group(
     id
 }
 
-/// Puts a security group of a given id in place.
+/// Seeds a security group with a given id.
 pub fn place_security_group(
     world: &mut World,
     account: &str,
@@ -82,20 +82,21 @@ pub fn place_security_group(
     world.ec2.security_groups.insert(id.into(), group);
 }
 
-/// The zone of an account's subnet; `None` when there is no such subnet.
+/// The zone of an account's subnet; `None` if it does not exist.
 pub fn subnet_zone<'a>(world: &'a World, here: &Place, id: &str) -> Option<&'a str> {
     let subnet = world.ec2.subnets.get(id).filter(|s| here.holds(&s.account, &s.region))?;
     Some(&subnet.zone)
 }
 
-/// Where a launch lands.
+/// The subnet and zone of a launch.
 pub(super) struct Location {
     pub subnet_id: String,
     pub vpc_id: String,
     pub zone: String,
 }
 
-/// The subnet asked for, else one in the zone asked for, else the Region's first, else a default one.
+/// Selects the subnet of a launch: the requested one, otherwise one in the requested zone, otherwise the Region's
+/// first, otherwise a default one.
 pub(super) fn locate(
     world: &World,
     here: &Place,
@@ -216,7 +217,7 @@ pub(super) fn describe_security_groups(world: &World, call: &Call) -> Answer {
     Ok(present(json!({ "SecurityGroups": views, "NextToken": next })))
 }
 
-/// Whether a resource meets all filters, given how it answers the names it knows.
+/// Whether a resource matches all filters, given its values for each filter name.
 fn all_fit<'a>(
     filters: &[Filter],
     tags: &Tags,
@@ -238,7 +239,7 @@ fn all_fit<'a>(
     Ok(true)
 }
 
-/// Regions an account has without opting in.
+/// The Regions that are enabled by default.
 const REGIONS: &[&str] = &[
     "ap-northeast-1",
     "ap-northeast-2",

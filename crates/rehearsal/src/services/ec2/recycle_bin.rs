@@ -13,24 +13,24 @@ use super::super::support::{page, present, refuse};
 use super::images::Image;
 use super::snapshots::Snapshot;
 
-/// What lies in the bin, and the rule that puts it there.
+/// The content of the Recycle Bin and its retention rule.
 #[derive(Clone, Debug, Default)]
 pub struct Bin {
-    /// How long the rule of every account and Region keeps things; no rule without it.
+    /// The retention period in every account and Region; `None` if there is no rule.
     pub keeps: Option<Duration>,
     images: BTreeMap<String, (Image, Time)>,
     snapshots: BTreeMap<String, (Snapshot, Time)>,
 }
 
 impl Bin {
-    /// Takes an image as it was before it was deregistered, if there is a rule.
+    /// Keeps a deregistered image, if there is a rule.
     pub(super) fn take_image(&mut self, image: Image, now: Time) {
         if self.keeps.is_some() {
             self.images.insert(image.id.clone(), (image, now));
         }
     }
 
-    /// Takes a deleted snapshot, if there is a rule.
+    /// Keeps a deleted snapshot, if there is a rule.
     pub(super) fn take_snapshot(&mut self, snapshot: Snapshot, now: Time) {
         if self.keeps.is_some() {
             self.snapshots.insert(snapshot.id.clone(), (snapshot, now));
@@ -51,7 +51,7 @@ struct List {
     max_results: Option<usize>,
 }
 
-/// `ListImagesInRecycleBin`. Ids that are not in the bin are left out.
+/// `ListImagesInRecycleBin`. Ids that are not in the bin are omitted.
 pub(super) fn images(world: &World, call: &Call) -> Answer {
     let input: List = call.parse()?;
     let bin = &world.ec2.bin;
@@ -114,7 +114,7 @@ struct Restore {
     snapshot_id: String,
 }
 
-/// `RestoreImageFromRecycleBin`: the image is as it was when it was deregistered. Its snapshots come first.
+/// `RestoreImageFromRecycleBin`: restores the image unchanged. Its snapshots must be restored first.
 pub(super) fn restore_image(world: &mut World, call: &Call) -> Answer {
     let Restore { image_id: id, .. } = call.parse()?;
     let bin = &world.ec2.bin;

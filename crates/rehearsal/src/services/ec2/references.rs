@@ -1,4 +1,4 @@
-//! `DescribeImageReferences`: where an account uses images, within the limits the API documents.
+//! `DescribeImageReferences`: the resources of an account that use images, within the documented limits.
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -9,7 +9,7 @@ use super::super::support::{Place, page, present, refuse};
 use super::super::{imagebuilder, ssm};
 use super::place;
 
-/// How many of the newest launch template versions are searched without `version-depth`.
+/// The default of `version-depth`: how many of the newest launch template versions are searched.
 const DEFAULT_DEPTH: usize = 10;
 const TYPES: &[&str] = &[
     "ec2:Instance",
@@ -44,7 +44,7 @@ struct WantedOption {
 }
 
 impl Wanted {
-    /// Values of an option; `None` when it is not given.
+    /// The values of an option; `None` if it is not given.
     fn option(&self, name: &str) -> Option<&[String]> {
         self.resource_type_options.iter().find(|o| o.option_name == name).map(|o| o.option_values.as_slice())
     }
@@ -96,25 +96,25 @@ pub(super) fn describe(world: &mut World, call: &Call) -> Answer {
     Ok(present(json!({ "ImageReferences": found, "NextToken": next })))
 }
 
-/// A recipe, as Image Builder lists it.
+/// A recipe as Image Builder lists it.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Recipe {
     arn: String,
     #[serde(default)]
     parent_image: String,
-    /// What the build instances of a container recipe run.
+    /// The image of a container recipe's build instances.
     #[serde(default)]
     instance_image: String,
 }
 
-/// The recipes of the account.
+/// The image and container recipes of the account.
 struct Recipes {
     image: Vec<Recipe>,
     container: Vec<Recipe>,
 }
 
-/// All recipes of one kind, asked of Image Builder as the real API does on the caller's behalf.
+/// Lists all recipes of one kind from Image Builder with the caller's permissions, as the real API does.
 fn recipes(world: &mut World, call: &Call, operation: &str, list: &str) -> Result<Vec<Recipe>, ApiError> {
     let mut recipes = Vec::new();
     let mut token: Option<String> = None;
@@ -136,7 +136,7 @@ fn recipes(world: &mut World, call: &Call, operation: &str, list: &str) -> Resul
     }
 }
 
-/// The resources of one kind that name the image.
+/// The ARNs of the resources of one kind that use the image.
 fn arns(
     world: &World,
     here: &Place,
@@ -176,7 +176,7 @@ fn arns(
     })
 }
 
-/// The recipes that name an image.
+/// The ARNs of the recipes that use an image.
 fn naming(recipes: &[Recipe], image: &str) -> Vec<String> {
     let names = |recipe: &&Recipe| recipe.parent_image == image || recipe.instance_image == image;
     recipes.iter().filter(names).map(|recipe| recipe.arn.clone()).collect()

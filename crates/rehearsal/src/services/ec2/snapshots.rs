@@ -10,7 +10,7 @@ use super::super::support::{Filter, Tags, page, present, refuse, tag_list};
 use super::blocks::Blocks;
 use super::images::{Disk, NewImage};
 
-/// One snapshot.
+/// A snapshot.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
     pub id: String,
@@ -18,16 +18,16 @@ pub struct Snapshot {
     pub region: String,
     pub description: String,
     pub tags: Tags,
-    /// The volume it was made of.
+    /// The volume that it was created from.
     pub disk: Disk,
-    /// What is written on it.
+    /// Its written blocks.
     pub blocks: Blocks,
     pub started: Time,
-    /// When it is complete.
+    /// The time when it is complete.
     pub done: Time,
 }
 
-/// A snapshot of one volume of an image that is being registered.
+/// Adds a snapshot of one volume of an image that is being registered.
 pub(super) fn add(world: &mut World, image: &str, new: &NewImage) -> String {
     let id = world.ids.ec2("snap");
     let snapshot = Snapshot {

@@ -7,7 +7,7 @@ use super::super::super::call::{Answer, ApiError, Call};
 use super::super::super::world::World;
 use super::super::support::{Filter, Tag, Tags, page, present, put_tags, refuse};
 
-/// Tags a resource can carry.
+/// The maximum number of tags of a resource.
 const MOST_TAGS: usize = 50;
 
 #[derive(Deserialize)]
@@ -53,7 +53,7 @@ fn tags_of<'a>(world: &'a mut World, call: &Call, id: &str) -> Option<&'a mut Ta
     }
 }
 
-/// Every resource must exist, or none is tagged.
+/// Checks that every resource exists.
 fn all_exist(world: &mut World, call: &Call, ids: &[String]) -> Result<(), ApiError> {
     for id in ids {
         if tags_of(world, call, id).is_none() {
@@ -84,7 +84,8 @@ pub(super) fn create(world: &mut World, call: &Call) -> Answer {
     Ok(json!({}))
 }
 
-/// `DeleteTags`: with a value, only a tag that has this value; without keys, all the user's tags.
+/// `DeleteTags`: a value restricts the deletion to tags with this value; without keys, all user-defined tags are
+/// deleted.
 pub(super) fn delete(world: &mut World, call: &Call) -> Answer {
     let input: Change = call.parse()?;
     all_exist(world, call, &input.resources)?;

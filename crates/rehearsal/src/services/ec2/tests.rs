@@ -1,4 +1,4 @@
-//! Launches, images, templates and references behave as EC2's do.
+//! Tests of instances, launches, launch templates and tags.
 
 mod images;
 
@@ -95,7 +95,7 @@ fn a_client_token_launches_once() {
 }
 
 #[test]
-fn an_invalid_launch_is_refused_with_its_own_code() {
+fn each_invalid_launch_has_its_own_error_code() {
     let mut aws = TestAws::new();
     let image = aws.image("release", InstanceBehavior::default());
     let gone = aws.image("gone", InstanceBehavior::default());
@@ -122,13 +122,13 @@ fn an_invalid_launch_is_refused_with_its_own_code() {
         assert_eq!(aws.refused("ec2", "RunInstances", input.clone()), code, "{input}");
     }
     let dry = aws.call("ec2", "RunInstances", with(run(&image), &json!({ "DryRun": true }))).unwrap_err();
-    assert_eq!(dry.status, Some(412), "it would have succeeded");
+    assert_eq!(dry.status, Some(412), "the request would have succeeded");
     aws.region = "us-east-1";
     assert_eq!(aws.refused("ec2", "RunInstances", run(&image)), "InvalidAMIID.NotFound", "another Region");
 }
 
 #[test]
-fn a_parameter_names_the_image_by_version_or_label() {
+fn an_ssm_parameter_resolves_to_an_image_by_version_or_label() {
     let mut aws = TestAws::new();
     let (first, second) =
         (aws.image("first", InstanceBehavior::default()), aws.image("second", InstanceBehavior::default()));
@@ -202,7 +202,7 @@ fn a_new_resource_is_hidden_until_it_is_visible() {
 }
 
 #[test]
-fn instances_are_found_by_filters_and_in_pages() {
+fn instances_are_filtered_and_paginated() {
     let mut aws = TestAws::new();
     let image = aws.image("release", InstanceBehavior::default());
     for n in 0..7 {
@@ -229,7 +229,7 @@ fn instances_are_found_by_filters_and_in_pages() {
 }
 
 #[test]
-fn template_versions_follow_their_rules() {
+fn template_versions_are_numbered_inherited_and_deleted() {
     let mut aws = TestAws::new();
     let image = aws.image("release", InstanceBehavior::default());
     let mapping = json!([{ "DeviceName": "/dev/xvda", "Ebs": { "SnapshotId": "snap-1", "VolumeSize": 8 } }]);
@@ -289,7 +289,7 @@ fn template_versions_follow_their_rules() {
     assert_eq!(kept, [&json!(2), &json!(9)], "the default and the unknown stay");
     let next = json!({ "LaunchTemplateName": "web", "LaunchTemplateData": { "ImageId": "ami-4" } });
     let next = aws.ok("ec2", "CreateLaunchTemplateVersion", next);
-    assert_eq!(next["LaunchTemplateVersion"]["VersionNumber"], 4, "numbers are never given twice");
+    assert_eq!(next["LaunchTemplateVersion"]["VersionNumber"], 4, "numbers are never reused");
 }
 
 #[test]
@@ -336,7 +336,7 @@ fn tags_change_only_if_every_resource_exists() {
     assert_eq!(found(&mut aws), 0);
     aws.ok("ec2", "CreateTags", json!({ "Resources": [image], "Tags": tags }));
     aws.ok("ec2", "DeleteTags", json!({ "Resources": [image], "Tags": [{ "Key": "run", "Value": "2" }] }));
-    assert_eq!(found(&mut aws), 1, "another value is another tag");
+    assert_eq!(found(&mut aws), 1, "a tag with another value is not deleted");
     aws.ok("ec2", "DeleteTags", json!({ "Resources": [image], "Tags": [{ "Key": "run" }] }));
     assert_eq!(found(&mut aws), 0);
     let reserved = json!({ "Resources": [image], "Tags": [{ "Key": "aws:x", "Value": "1" }] });

@@ -1,4 +1,4 @@
-//! Image usage reports: which other accounts run an image or name it in a launch template.
+//! Image usage reports: the other accounts that run an image or use it in a launch template.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,11 +13,11 @@ use super::super::support::{Place, page, present, refuse};
 use super::launch::{remember, replay};
 use super::{images, place};
 
-/// What a report takes, and how long it lasts.
+/// The duration of a report's creation.
 const TAKES: Duration = Duration::from_mins(2);
 const LASTS: Duration = Duration::from_hours(30 * 24);
 
-/// A report of one image.
+/// A usage report of one image.
 #[derive(Clone, Debug)]
 pub(super) struct Report {
     place: Place,

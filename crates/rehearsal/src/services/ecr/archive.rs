@@ -27,7 +27,7 @@ pub(super) fn update(world: &mut World, call: &Call) -> Answer {
         _ => invalid(reason),
     })?;
     let archive = input.target_storage_class == "ARCHIVE";
-    // The guide says it of lifecycle policies: not before the list that names it.
+    // An image of an active manifest list is not archived. The user guide documents this for lifecycle policies.
     let list = repository.list_of(&digest).map(str::to_owned);
     let listed = list.filter(|list| repository.images.get(list).is_some_and(super::Image::is_active));
     if let Some(list) = listed.filter(|_| archive) {

@@ -32,7 +32,7 @@ pub(super) fn batch(world: &mut World, call: &Call) -> Answer {
 }
 
 impl Repository {
-    /// Takes a tag away, and the image with its last one; or the image with all of them.
+    /// Removes a tag, and the image with its last tag; by digest, removes the image with all its tags.
     fn remove(&mut self, id: &ImageId) -> Result<Vec<Value>, Value> {
         let digest = id.find(self).map_err(|failure| id.failure(failure))?;
         let tags: Vec<String> = self.tags_of(&digest).into_iter().map(str::to_owned).collect();

@@ -21,7 +21,7 @@ pub(super) struct ImageId {
 }
 
 impl ImageId {
-    /// The digest of the image this names, or the code and words of the failure.
+    /// The digest of the identified image, or the failure's code and reason.
     pub(super) fn find(&self, repository: &Repository) -> Result<String, (&'static str, &'static str)> {
         let missing = ("ImageNotFound", "Requested image not found");
         let tagged = self.image_tag.as_ref().map(|tag| repository.tags.get(tag).ok_or(missing));
@@ -71,7 +71,7 @@ impl Filter {
             Some("UNTAGGED") => !tagged,
             _ => true,
         };
-        // Without a filter only what is active is shown.
+        // Without a filter only active images are shown.
         let wanted = self.image_status.as_deref().unwrap_or("ACTIVE");
         tags && (wanted == "ANY" || wanted == image.status.name())
     }
@@ -92,7 +92,7 @@ struct Input {
 }
 
 fn view(repository: &Repository, input: &Input, call: &Call, digest: &str, image: &Image) -> Value {
-    // An index counts as large as the largest image it names.
+    // The size of an index is that of its largest image.
     let children = image.parsed.children.iter().filter_map(|child| repository.images.get(child));
     let size = children.map(|child| child.parsed.size).max().unwrap_or(image.parsed.size);
     let tags = repository.tags_of(digest);
@@ -147,7 +147,7 @@ fn paged(input: &Input, items: Vec<Value>) -> Result<(Vec<Value>, Option<String>
     page(items, input.next_token.as_deref(), size).ok_or_else(|| invalid("Invalid parameter at 'nextToken'"))
 }
 
-/// One entry for each tag, and one for each image that has none.
+/// `ListImages`: one entry per tag, and one per untagged image.
 pub(super) fn list(world: &mut World, call: &Call) -> Answer {
     let input: Input = call.parse()?;
     let repository = &*get(world, call, input.registry_id.as_deref(), &input.repository_name)?;
@@ -178,7 +178,7 @@ pub(super) fn manifests(world: &mut World, call: &Call) -> Answer {
                 continue;
             }
         };
-        // What is in the archive is not found by those who pull.
+        // An archived image cannot be pulled.
         let Some(image) = repository.images.get_mut(&digest).filter(|image| image.is_active()) else {
             failures.push(id.failure(("ImageNotFound", "Requested image not found")));
             continue;

@@ -1,4 +1,4 @@
-//! The parts of an image manifest that ECR reads.
+//! Image manifests: the parts that ECR reads.
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -7,17 +7,17 @@ use sha2::{Digest as _, Sha256};
 use super::super::super::call::ApiError;
 use super::invalid;
 
-/// What is kept of a manifest beside its bytes.
+/// A parsed manifest.
 #[derive(Clone, Debug)]
 pub(super) struct Manifest {
     pub media_type: String,
-    /// The artifact's type where the manifest says one, or else the media type of its configuration.
+    /// The manifest's artifact type, otherwise the media type of its configuration.
     pub artifact_type: Option<String>,
-    /// Digests an index names.
+    /// The digests of an index's images.
     pub children: Vec<String>,
-    /// The image this one is about: of a signature, an attestation, a list of materials.
+    /// The subject: the digest of the image that a signature, attestation or SBOM refers to.
     pub subject: Option<String>,
-    /// Bytes of the configuration and all layers.
+    /// The size of the configuration and all layers in bytes.
     pub size: i64,
 }
 
@@ -48,10 +48,11 @@ const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+j
 const DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
 
 impl Manifest {
-    /// Reads a manifest; `given` is the media type of the request.
+    /// Parses a manifest. `given` is the media type in the request.
     ///
     /// # Errors
-    /// `InvalidParameterException` for what is no manifest, or of no known or of two media types.
+    /// `InvalidParameterException` if the text is not a manifest, or its media type is unknown or contradicts
+    /// `given`.
     pub(super) fn parse(text: &str, given: Option<&str>) -> Result<Self, ApiError> {
         let document: Document = serde_json::from_str(text)
             .map_err(|e| invalid(format!("Invalid parameter at 'ImageManifest' failed to satisfy constraint: 'Invalid JSON syntax': {e}")))?;
@@ -88,7 +89,7 @@ impl Manifest {
     }
 }
 
-/// `sha256:` and 64 digits: the digest of these bytes.
+/// The digest of these bytes: `sha256:` and 64 hexadecimal digits.
 pub(super) fn digest(bytes: &[u8]) -> String {
     let digits: Vec<String> = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
     format!("sha256:{}", digits.concat())
@@ -101,7 +102,7 @@ pub(super) fn is_digest(text: &str) -> bool {
     })
 }
 
-/// An index of images, each with the digest given.
+/// A sample index of the images with these digests.
 #[must_use]
 pub fn index(children: &[&str]) -> String {
     let platforms = ["amd64", "arm64", "arm", "s390x"].iter().cycle();
@@ -116,7 +117,7 @@ pub fn index(children: &[&str]) -> String {
     json!({ "schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": manifests }).to_string()
 }
 
-/// The manifest of an image with two layers, a different one for each content.
+/// A sample manifest of an image with two layers, one of which depends on `content`.
 #[must_use]
 pub fn sample(content: &str) -> String {
     let blob = |what: &str, media_type: &str, size: usize| json!({ "mediaType": media_type, "size": size, "digest": digest(format!("{what} of {content}").as_bytes()) });
@@ -126,7 +127,7 @@ pub fn sample(content: &str) -> String {
         "mediaType": OCI_MANIFEST,
         "config": blob("configuration", "application/vnd.oci.image.config.v1+json", 7023),
         "layers": [
-            // The base is shared by all.
+            // The base layer is the same in every image.
             { "mediaType": layer, "size": 32_654_321, "digest": digest(b"base layer") },
             blob("layer", layer, 8_000_000 + content.len() * 1000),
         ],

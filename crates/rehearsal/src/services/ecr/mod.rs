@@ -1,7 +1,7 @@
-//! ECR: repositories, images by the digest of their manifest, tags that move, indexes, referrers, and the archive.
+//! ECR: repositories, images, tags, manifest lists, referrers, and the archive storage class.
 //!
-//! Rules come from the service model 2015-09-21 and the user guide. Layers are not stored: a manifest may name any.
-//! Policies of access and of lifecycle, scanning, replication and signing are not here.
+//! The rules come from the service model 2015-09-21 and the user guide. Layers are not stored, so a manifest may have
+//! any. Repository and lifecycle policies, scanning, replication and signing are not implemented.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -24,7 +24,7 @@ pub use manifest::{index as sample_index, sample as sample_manifest};
 pub use push::push;
 pub use repository::{resolve, seed as seed_repository};
 
-/// Operations this service offers.
+/// The operations that this service implements.
 pub const OPERATIONS: &[&str] = &[
     "BatchDeleteImage",
     "BatchGetImage",
@@ -38,12 +38,12 @@ pub const OPERATIONS: &[&str] = &[
     "UpdateImageStorageClass",
 ];
 
-/// How long an image takes to come back from the archive: up to twenty minutes, says the user guide.
+/// The time to restore an image from the archive: up to twenty minutes according to the user guide.
 const ACTIVATION: Duration = Duration::from_mins(12);
-/// The time of the last pull is written at least this often.
+/// The time of the last pull is updated at least this often.
 const PULL_RECORD: Duration = Duration::from_hours(24);
 
-/// Every repository, by its place and name.
+/// All repositories, by place and name.
 #[derive(Clone, Debug, Default)]
 pub struct State {
     repositories: BTreeMap<(Place, String), Repository>,
@@ -53,22 +53,22 @@ pub struct State {
 struct Repository {
     created: Time,
     mutability: Mutability,
-    /// As the request had it.
+    /// The scanning configuration as given.
     scanning: Value,
     encryption: Value,
     resource_tags: Tags,
-    /// By digest.
+    /// Images by digest.
     images: BTreeMap<String, Image>,
-    /// What each tag means today.
+    /// The current digest of each tag.
     tags: BTreeMap<String, String>,
 }
 
-/// Which tags may move.
+/// The tag mutability settings.
 #[derive(Clone, Debug)]
 struct Mutability {
-    /// `MUTABLE`, `IMMUTABLE`, …, as the request had it.
+    /// `MUTABLE`, `IMMUTABLE`, …, as given.
     setting: String,
-    /// Patterns of tags that are excepted from the setting.
+    /// The tag patterns excluded from the setting.
     excluded: Vec<String>,
 }
 
@@ -83,12 +83,12 @@ struct Image {
     activated: Option<Time>,
 }
 
-/// Where an image lies.
+/// The storage status of an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Status {
     Active,
     Archived,
-    /// Coming back from the archive, and there at this moment.
+    /// Being restored from the archive until this time.
     Activating(Time),
 }
 
@@ -103,7 +103,7 @@ impl Status {
 }
 
 impl Image {
-    /// Whether it can be pulled.
+    /// Whether the image can be pulled.
     fn is_active(&self) -> bool {
         self.status == Status::Active
     }
@@ -114,7 +114,7 @@ impl Repository {
         self.tags.iter().filter(|(_, of)| *of == digest).map(|(tag, _)| tag.as_str()).collect()
     }
 
-    /// An index that names this image.
+    /// The digest of a manifest list that contains this image.
     fn list_of(&self, digest: &str) -> Option<&str> {
         self.images
             .iter()
@@ -122,7 +122,7 @@ impl Repository {
             .map(|(list, _)| list.as_str())
     }
 
-    /// What is due by now: images that have come back from the archive.
+    /// Activates the images whose restore from the archive is complete.
     fn live(&mut self, now: Time) {
         for image in self.images.values_mut() {
             if let Status::Activating(at) = image.status
@@ -135,10 +135,10 @@ impl Repository {
     }
 }
 
-/// Answers one call.
+/// Handles one API call.
 ///
 /// # Errors
-/// The service's own refusal.
+/// The error that the service returns.
 pub fn call(world: &mut World, call: &Call) -> Answer {
     for repository in world.ecr.repositories.values_mut() {
         repository.live(call.now);

@@ -1,4 +1,4 @@
-//! Pushing: a manifest and a tag for it.
+//! `PutImage`: pushes a manifest, with a tag or without.
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -83,7 +83,7 @@ impl Repository {
             return Err(ApiError::new("ImageTagAlreadyExistsException", message));
         }
         match self.images.get_mut(digest) {
-            // A push brings an image back from the archive at once.
+            // A push restores an archived image at once.
             Some(image) if !image.is_active() => {
                 image.status = Status::Active;
                 image.activated = Some(now);
@@ -109,10 +109,10 @@ impl Repository {
     }
 }
 
-/// Pushes a manifest under each tag, as a build does; its digest. What is there already stays as it is.
+/// Pushes a manifest with these tags, as a build does. Returns its digest. An existing image is kept.
 ///
 /// # Errors
-/// The repository does not exist, the manifest is none, or a tag is there and must not move.
+/// The repository does not exist, the manifest is invalid, or a tag is immutable and already in use.
 pub fn push(
     world: &mut World,
     (account, region): (&str, &str),

@@ -1,4 +1,4 @@
-//! Repositories: made, listed, deleted, and found by the address of an image.
+//! Repositories: create, list, delete, and look up by an image URI.
 
 use std::collections::BTreeMap;
 
@@ -12,14 +12,15 @@ use super::super::support::{Place, Tag, Tags, put_tags, tag_list, wildcard};
 use super::{Mutability, Repository, invalid};
 
 impl Mutability {
-    /// Whether this tag may be moved to another image.
+    /// Whether this tag can be moved to another image.
     pub(super) fn lets_move(&self, tag: &str) -> bool {
         let excluded = self.excluded.iter().any(|pattern| wildcard(pattern, tag));
         self.setting.starts_with("MUTABLE") != excluded
     }
 }
 
-/// The repository a request names, in the caller's own registry: another account's has a policy, and none is here.
+/// The repository that a request names, in the caller's own registry. Access to other registries needs repository
+/// policies, which are not implemented.
 pub(super) fn key(
     world: &World,
     call: &Call,
@@ -41,7 +42,7 @@ pub(super) fn unknown(name: &str, registry: &str) -> ApiError {
     )
 }
 
-/// The repository itself.
+/// The repository that a request names.
 pub(super) fn get<'w>(
     world: &'w mut World,
     call: &Call,
@@ -94,11 +95,11 @@ struct Filter {
 pub(super) fn create(world: &mut World, call: &Call) -> Answer {
     let input: Create = call.parse()?;
     if input.registry_id.is_some_and(|registry| registry != call.account) {
-        return Err(invalid("a repository is created in the registry of the caller"));
+        return Err(invalid("a repository can only be created in the caller's registry"));
     }
     let setting = input.image_tag_mutability.unwrap_or_else(|| "MUTABLE".into());
     if setting.ends_with("_WITH_EXCLUSION") == input.image_tag_mutability_exclusion_filters.is_empty() {
-        return Err(invalid("exclusion filters and a mutability WITH_EXCLUSION come together"));
+        return Err(invalid("exclusion filters require a mutability WITH_EXCLUSION, and it requires them"));
     }
     let place = Place::new(call.account.as_str(), call.region.as_str());
     let key = (place, input.repository_name);
@@ -197,7 +198,7 @@ pub(super) fn tags(world: &World, call: &Call) -> Answer {
     Ok(json!({ "tags": tag_list(&repository.resource_tags) }))
 }
 
-/// Fixture: a repository with mutable tags.
+/// Seeds a repository with mutable tags.
 pub fn seed(world: &mut World, account: &str, region: &str, name: &str) {
     let now = world.now;
     world.ecr.repositories.entry((Place::new(account, region), name.to_owned())).or_insert_with(|| {
@@ -213,7 +214,7 @@ pub fn seed(world: &mut World, account: &str, region: &str, name: &str) {
     });
 }
 
-/// `ACCOUNT.dkr.ecr.REGION.amazonaws.com/NAME:TAG` or `…/NAME@DIGEST` in its parts.
+/// The parts of an image URI: `ACCOUNT.dkr.ecr.REGION.amazonaws.com/NAME:TAG` or `…/NAME@DIGEST`.
 struct Address<'a> {
     host: &'a str,
     key: (Place, String),
@@ -233,7 +234,7 @@ fn address(uri: &str) -> Option<Address<'_>> {
     Some(Address { host, key: (Place::new(account, region), name.to_owned()), tag, digest })
 }
 
-/// What an address means today: with the digest, when the image can be pulled.
+/// Resolves an image URI to one with a digest; `None` if the image cannot be pulled.
 #[must_use]
 pub fn resolve(world: &World, uri: &str) -> Option<String> {
     let Address { host, key, tag, digest } = address(uri)?;

@@ -1,4 +1,4 @@
-//! The documented rules of ECR, one by one.
+//! Tests of the documented rules of ECR.
 
 use serde_json::{Value, json};
 
@@ -15,7 +15,7 @@ fn pushed(aws: &mut TestAws, content: &str, tags: &[&str]) -> String {
     push(&mut aws.world, (ACCOUNT, REGION), "app", tags, &sample_manifest(content)).unwrap()
 }
 
-/// An index of what is there already.
+/// Pushes an index of existing images. Returns its digest.
 fn index(aws: &mut TestAws, children: &[&str], tags: &[&str]) -> String {
     push(&mut aws.world, (ACCOUNT, REGION), "app", tags, &sample_index(children)).unwrap()
 }
@@ -39,7 +39,7 @@ fn codes(answer: &Value) -> Vec<&str> {
 }
 
 #[test]
-fn a_tag_moves_and_leaves_its_image_without_one() {
+fn moving_a_tag_leaves_the_old_image_untagged() {
     let mut t = aws();
     let first = pushed(&mut t, "one", &["latest"]);
     let second = pushed(&mut t, "two", &["latest"]);
@@ -49,7 +49,7 @@ fn a_tag_moves_and_leaves_its_image_without_one() {
 }
 
 #[test]
-fn an_immutable_tag_stays_where_it_is() {
+fn an_immutable_tag_cannot_be_moved() {
     let mut t = TestAws::new();
     t.ok(
         "ecr",
@@ -68,7 +68,7 @@ fn an_immutable_tag_stays_where_it_is() {
 }
 
 #[test]
-fn deleting_by_tag_takes_the_tag_and_the_image_with_the_last_one() {
+fn deleting_by_tag_removes_the_tag_and_deleting_the_last_tag_removes_the_image() {
     let mut t = aws();
     let digest = pushed(&mut t, "one", &["v1", "v1.0"]);
     delete(&mut t, json!([{ "imageTag": "v1" }]));
@@ -107,7 +107,7 @@ fn failed_deletions_are_listed_in_a_successful_response() {
 }
 
 #[test]
-fn an_index_needs_its_images() {
+fn an_index_requires_its_images() {
     let mut t = aws();
     let missing = format!("sha256:{}", "0".repeat(64));
     let input = json!({ "repositoryName": "app", "imageManifest": sample_index(&[&missing]) });
@@ -170,7 +170,7 @@ fn a_pull_is_recorded_at_least_once_a_day() {
 }
 
 #[test]
-fn pages_end_and_a_repository_with_images_stays() {
+fn lists_are_paginated_and_a_repository_with_images_is_not_deleted() {
     let mut t = aws();
     for number in 0..5 {
         pushed(&mut t, &format!("image {number}"), &[]);

@@ -1,4 +1,4 @@
-//! Clusters: names for where tasks run.
+//! ECS clusters.
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -10,7 +10,7 @@ use super::tags::{self, Tag};
 use super::task::Status;
 use super::{arn, invalid, paged, place};
 
-/// The cluster that is meant when none is named.
+/// The default cluster.
 const DEFAULT: &str = "default";
 
 #[derive(Clone, Debug)]
@@ -21,16 +21,16 @@ pub(super) struct Cluster {
     pub tags: Tags,
 }
 
-/// The name in a cluster's name or ARN.
+/// The cluster name in a name or ARN.
 fn named(cluster: Option<&str>) -> &str {
     let cluster = cluster.unwrap_or(DEFAULT);
     cluster.rsplit_once(":cluster/").map_or(cluster, |(_, name)| name)
 }
 
-/// The active cluster a request names.
+/// The active cluster that a request names.
 ///
 /// # Errors
-/// `ClusterNotFoundException` without one; `InvalidParameterException` for one that was deleted.
+/// `ClusterNotFoundException` if it does not exist; `InvalidParameterException` if it was deleted.
 pub(super) fn find<'w>(
     world: &'w World,
     here: &Place,
@@ -79,7 +79,7 @@ struct Create {
     tags: Vec<Tag>,
 }
 
-/// `CreateCluster`: one that is there already is answered as it is.
+/// `CreateCluster`: returns an existing cluster unchanged.
 pub(super) fn create(world: &mut World, call: &Call) -> Answer {
     let input: Create = call.parse()?;
     let name = input.cluster_name.unwrap_or_else(|| DEFAULT.to_owned());

@@ -1,4 +1,4 @@
-//! Containers: as a definition declares them, and as they run in a task.
+//! Containers: their definitions, and their state in a task.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use super::super::super::container_behavior::{ContainerBehavior, ExitRule};
 use super::super::super::time::Time;
 use super::{client, invalid};
 
-/// A container definition, as far as the world acts on it.
+/// A container definition, as far as it has an effect.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Declared {
@@ -43,7 +43,7 @@ pub(super) struct PortMapping {
     host_port: Option<u16>,
 }
 
-/// A health check by command. Times in seconds.
+/// A container health check. Times are in seconds.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct HealthCheck {
@@ -95,8 +95,8 @@ impl HealthCheck {
         }
     }
 
-    /// When checks of a container that behaves so come to a result, since its start: the command fails until the
-    /// container serves, and counts as failed after the start period and the retries.
+    /// The results of the health check, with their times since the container's start. The command fails until the
+    /// container serves; the container is unhealthy after the start period and the retries.
     pub(super) fn results(&self, behavior: &ContainerBehavior) -> Vec<(Duration, bool)> {
         let fails_at = self.start_period + self.retries * self.interval;
         let first_good = behavior.start.duration().as_secs().div_ceil(self.interval).max(1) * self.interval;
@@ -127,7 +127,7 @@ impl Declared {
     }
 }
 
-/// `RunTask`'s overrides of one container, as far as the world acts on them.
+/// `RunTask`'s overrides of one container, as far as they have an effect.
 #[derive(Clone, Debug, Default, Deserialize)]
 pub(super) struct Override {
     pub name: Option<String>,
@@ -156,7 +156,7 @@ impl Health {
 pub(super) struct Container {
     pub arn: String,
     pub declared: Declared,
-    /// Its entry point and command, joined by spaces.
+    /// The entry point and command, joined by spaces.
     pub line: String,
     pub digest: Option<String>,
     pub runtime_id: Option<String>,
@@ -169,10 +169,10 @@ pub(super) struct Container {
 }
 
 impl Container {
-    /// A container that has not started.
+    /// Creates the containers of a task, not yet started.
     ///
     /// # Errors
-    /// An override names a container the definition does not have.
+    /// An override names a container that is not in the definition.
     pub(super) fn all(declared: &[Declared], overrides: &[Override]) -> Result<Vec<Self>, ApiError> {
         let unknown = overrides
             .iter()
@@ -207,7 +207,7 @@ impl Container {
         self.status == "RUNNING"
     }
 
-    /// How it ends by itself, if it does.
+    /// The rule by which it exits by itself, if any.
     pub(super) fn exit(&self) -> Option<&ExitRule> {
         self.behavior.exits.iter().find(|rule| self.line.contains(&rule.contains))
     }

@@ -9,11 +9,11 @@ use super::pull::{self, Pulled};
 use super::task::{Status, Stop};
 use super::{Event, enter, rollout};
 
-/// From SIGTERM to SIGKILL.
+/// The time from SIGTERM to SIGKILL.
 const GRACE: Duration = Duration::from_secs(30);
-/// From its containers' end until a task's interface is gone.
+/// The time from the end of the containers until the network interface is deleted.
 const DETACHING: Duration = Duration::from_secs(12);
-/// How long a stopped task is described.
+/// How long a stopped task is still described.
 const DESCRIBED: Duration = Duration::from_hours(1);
 
 pub(super) fn on_event(world: &mut World, at: Time, event: Event) {
@@ -52,7 +52,7 @@ fn attached(world: &mut World, at: Time, arn: &str) {
     let Some(task) = world.ecs.tasks.get(arn).filter(|task| task.status == Status::Provisioning) else {
         return;
     };
-    // Images are pulled side by side.
+    // Images are pulled in parallel.
     let longest = task.images().map(|image| pull::seconds(world, image)).max().unwrap_or(0);
     if let Some(task) = world.ecs.tasks.get_mut(arn) {
         task.interface.address = Some(address);
@@ -62,7 +62,7 @@ fn attached(world: &mut World, at: Time, arn: &str) {
     enter(world, at + Duration::from_secs(longest), Event::Pulled(arn.to_owned()));
 }
 
-/// A private address that no task has.
+/// An unused private address.
 fn free_address(world: &mut World) -> String {
     loop {
         let draw = world.ids.next();
@@ -111,7 +111,7 @@ fn pulled(world: &mut World, at: Time, arn: &str) {
     }
 }
 
-/// A task whose images do not come: nothing of it has run.
+/// Stops a task whose images cannot be pulled, before any container starts.
 fn fail_to_start(world: &mut World, at: Time, arn: &str, why: &str) {
     let Some(task) = world.ecs.tasks.get_mut(arn) else { return };
     task.pull.1 = Some(at);
@@ -155,7 +155,7 @@ fn checked(world: &mut World, arn: &str, number: usize, healthy: bool) {
     }
 }
 
-/// Stops a task that is meant to run: SIGTERM now, SIGKILL later. One that is stopping already stays as it is.
+/// Stops a task: SIGTERM now, SIGKILL later. No effect on a task that is already stopping.
 pub(super) fn stop(world: &mut World, at: Time, arn: &str, code: &'static str, reason: String) {
     let Some(task) = world.ecs.tasks.get_mut(arn).filter(|task| task.stop.is_none()) else { return };
     task.stop = Some(Stop { code, reason, asked: at, executed: None, ended: None });
@@ -178,7 +178,7 @@ fn killed(world: &mut World, at: Time, arn: &str) {
         return;
     };
     for container in task.containers.iter_mut().filter(|container| container.is_running()) {
-        // SIGTERM ends it, or SIGKILL.
+        // The container exits on SIGTERM, or is killed by SIGKILL.
         let late = container.behavior.stop.duration() >= GRACE;
         container.end(Some(if late { 137 } else { 143 }));
     }

@@ -1,4 +1,4 @@
-//! Tasks listed and described.
+//! `ListTasks` and `DescribeTasks`.
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -8,10 +8,10 @@ use super::super::super::world::World;
 use super::task::Task;
 use super::{cluster, invalid, paged, place, tags};
 
-/// Tasks one description takes.
+/// The maximum number of tasks in one `DescribeTasks`.
 const MOST: usize = 100;
 
-/// Whether list and describe calls show it yet.
+/// Whether list and describe calls show a task yet.
 fn is_visible(world: &World, task: &Task) -> bool {
     task.created + world.ecs.options.visible_after <= world.now
 }
@@ -46,7 +46,7 @@ pub(super) fn describe_tasks(world: &World, call: &Call) -> Answer {
     Ok(json!({ "tasks": tasks, "failures": failures }))
 }
 
-/// The ARN of a task that is named by its id or its ARN.
+/// The ARN of a task, given its id or ARN.
 pub(super) fn task_arn(cluster: &cluster::Cluster, asked: &str) -> String {
     if asked.starts_with("arn:") {
         return asked.to_owned();
@@ -67,7 +67,7 @@ struct List {
 }
 
 impl List {
-    /// `startedBy` goes with no other filter but the desired status.
+    /// Checks that `startedBy` is combined with no filter other than the desired status.
     fn check(&self) -> Result<(), ApiError> {
         let others =
             self.family.is_some() || self.service_name.is_some() || self.container_instance.is_some();
@@ -92,7 +92,7 @@ impl List {
     }
 }
 
-/// `ListTasks`: by what ECS means the tasks to do, not by what they do.
+/// `ListTasks`: filters by the desired status, not the last status.
 pub(super) fn tasks(world: &World, call: &Call) -> Answer {
     let input: List = call.parse()?;
     input.check()?;
@@ -107,7 +107,7 @@ pub(super) fn tasks(world: &World, call: &Call) -> Answer {
     paged(call, "taskArns", arns)
 }
 
-/// Tasks as a list of views.
+/// The API views of tasks.
 pub(super) fn views<'t>(tasks: impl Iterator<Item = &'t Task>) -> Value {
     tasks.map(|task| task.view(true)).collect()
 }

@@ -1,7 +1,8 @@
-//! ECS: clusters, task definitions, tasks on Fargate and services that keep them.
+//! ECS: clusters, task definitions, and tasks and services on Fargate.
 //!
-//! Rules come from the service model 2014-11-13 and the developer guide: a task goes PROVISIONING, PENDING, RUNNING,
-//! STOPPING, DEPROVISIONING, STOPPED, and is described for an hour after that. There are no container instances.
+//! The rules come from the service model 2014-11-13 and the developer guide: a task is PROVISIONING, PENDING,
+//! RUNNING, STOPPING, DEPROVISIONING, STOPPED, and is described for an hour after that. There are no container
+//! instances.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -34,7 +35,7 @@ pub use reach::{Reached, knock};
 pub use task::Task;
 pub use task_definition::TaskDefinition;
 
-/// Operations this service offers.
+/// The operations that this service implements.
 pub const OPERATIONS: &[&str] = &[
     "CreateCluster",
     "CreateService",
@@ -60,14 +61,14 @@ pub const OPERATIONS: &[&str] = &[
     "UpdateService",
 ];
 
-/// What ECS does that it does not promise.
+/// Behavior that AWS does not document; the scenario sets it.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// How containers behave.
+    /// The behavior of containers.
     pub container: ContainerBehavior,
     /// How long a new task stays hidden from list and describe calls.
     pub visible_after: Duration,
-    /// There is no Fargate capacity: `RunTask` lists failures instead of tasks.
+    /// Whether there is no Fargate capacity: `RunTask` then returns failures instead of tasks.
     pub no_capacity: bool,
 }
 
@@ -75,15 +76,15 @@ pub struct Options {
 pub struct State {
     pub options: Options,
     clusters: BTreeMap<(Place, String), cluster::Cluster>,
-    /// By family, in the order of their revisions.
+    /// Task definitions by family, in the order of their revisions.
     definitions: BTreeMap<(Place, String), Vec<TaskDefinition>>,
-    /// The last revision of each family.
+    /// The highest revision number of each family.
     issued: BTreeMap<(Place, String), u32>,
     /// By ARN.
     tasks: BTreeMap<String, Task>,
     /// By ARN.
     services: BTreeMap<String, service::Service>,
-    /// Client tokens of `RunTask`, with the request and the tasks it started.
+    /// Client tokens of `RunTask`, with their requests and the tasks started.
     remembered: BTreeMap<(Place, String), run::Remembered>,
 }
 
@@ -91,28 +92,28 @@ pub struct State {
 pub enum Event {
     /// A task's network interface is attached.
     Attached(String),
-    /// A task's images are pulled, or not.
+    /// The pull of a task's images has succeeded or failed.
     Pulled(String),
-    /// A container ends by itself.
+    /// A container exits by itself.
     Exited { task: String, container: usize, code: i32 },
     /// A health check has a result.
     Checked { task: String, container: usize, healthy: bool },
-    /// The containers of a task that was stopped are gone.
+    /// The containers of a stopped task have ended.
     Killed(String),
-    /// A task's network interface is gone.
+    /// A task's network interface is deleted.
     Detached(String),
     /// A stopped task is no longer described.
     Forgotten(String),
-    /// A task definition that is to be deleted goes, if nothing needs it.
+    /// A task definition marked for deletion is deleted, if nothing uses it.
     Deleted { place: Place, family: String, revision: u32 },
-    /// A service looks after its tasks.
+    /// A service reconciles its tasks.
     Scheduled(String),
 }
 
-/// Answers one call.
+/// Handles one API call.
 ///
 /// # Errors
-/// The service's own refusal.
+/// The error that the service returns.
 pub fn call(world: &mut World, call: &Call) -> Answer {
     match call.operation.as_str() {
         "CreateCluster" => cluster::create(world, call),
@@ -141,7 +142,7 @@ pub fn call(world: &mut World, call: &Call) -> Answer {
     }
 }
 
-/// Lets a due event happen.
+/// Applies a due event.
 pub fn on_event(world: &mut World, at: Time, event: Event) {
     match event {
         Event::Scheduled(service) => rollout::reconcile(world, at, &service),
@@ -165,7 +166,7 @@ fn arn(here: &Place, rest: &str) -> String {
     format!("arn:aws:ecs:{}:{}:{rest}", here.region, here.account)
 }
 
-/// Thirty-two hexadecimal digits, the id of a task.
+/// A task id: 32 hexadecimal digits.
 fn long_id(world: &mut World) -> String {
     format!("{:016x}{:016x}", world.ids.next(), world.ids.next())
 }
@@ -178,7 +179,7 @@ fn invalid(message: impl Into<String>) -> ApiError {
     ApiError::new("InvalidParameterException", message)
 }
 
-/// Members of every list call.
+/// The pagination members of every list call.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Paging {
@@ -186,7 +187,7 @@ struct Paging {
     max_results: Option<usize>,
 }
 
-/// One page of ARNs or names under the member's name. ECS gives up to 100 at once.
+/// One page of ARNs or names in this member, at most 100.
 fn paged(call: &Call, member: &str, all: Vec<String>) -> Answer {
     let paging: Paging = call.parse()?;
     let size = paging.max_results.unwrap_or(100);

@@ -1,4 +1,4 @@
-//! Pulling a container image: whether it succeeds, the digest, and the image's behavior.
+//! Image pulls: whether one succeeds, how long it takes, and the digest.
 
 use std::fmt::Write as _;
 
@@ -8,17 +8,17 @@ use super::super::super::container_behavior::ContainerBehavior;
 use super::super::super::world::World;
 use super::super::ecr;
 
-/// An image that is there.
+/// A pulled image.
 pub(super) struct Pulled {
-    /// `sha256:` and 64 digits.
+    /// `sha256:` and 64 hexadecimal digits.
     pub digest: String,
     pub behavior: ContainerBehavior,
 }
 
-/// Pulls an image: of ECR one that is there and active, of other registries any.
+/// Pulls an image. An ECR image must exist and be active; images of other registries always exist.
 ///
 /// # Errors
-/// Why it cannot be pulled, as ECS words it.
+/// ECS's message if the image cannot be pulled.
 pub(super) fn pull(world: &World, image: &str) -> Result<Pulled, String> {
     let behavior = world.ecs.options.container.clone();
     if let Some(error) = &behavior.pull_error {
@@ -36,20 +36,20 @@ pub(super) fn pull(world: &World, image: &str) -> Result<Pulled, String> {
     };
     let digest = match named.split_once('@') {
         Some((_, digest)) => digest.to_owned(),
-        // Another registry's answer for a tag; the same one for as long as the tag stays where it is.
+        // A made-up digest for another registry's image, derived from its name.
         None => format!("sha256:{}", hex(&Sha256::digest(image))),
     };
     Ok(Pulled { digest, behavior })
 }
 
-/// How long the pull of an image takes, in seconds.
+/// The duration of an image pull in seconds.
 pub(super) fn seconds(world: &World, _image: &str) -> u64 {
     world.ecs.options.container.pull.duration().as_secs()
 }
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a string does not fail.
+        // Writing to a string cannot fail.
         let _ = write!(text, "{byte:02x}");
         text
     })

@@ -1,4 +1,4 @@
-//! Connections to a task's address: which container answers, and how.
+//! Connections to a task's address: which container responds, and how.
 
 use std::time::Duration;
 
@@ -10,9 +10,9 @@ use super::task::Task;
 /// The outcome of a connection to an address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reached {
-    /// Nothing has the address: packets are lost.
+    /// No task has the address: packets are lost.
     Nobody,
-    /// A task has it, and nothing listens on the port.
+    /// A task has the address, but nothing listens on the port.
     Refused,
     Answer {
         status: u16,
@@ -20,7 +20,7 @@ pub enum Reached {
     },
 }
 
-/// Knocks at a port of an address with a request for a path.
+/// Sends a request for a path to a port of an address.
 #[must_use]
 pub fn knock(world: &World, address: &str, port: u16, path: &str) -> Reached {
     let has_address =
@@ -43,7 +43,7 @@ pub fn knock(world: &World, address: &str, port: u16, path: &str) -> Reached {
     }
 }
 
-/// How long a container has listened; `None` while it does not.
+/// How long a container has been listening; `None` if it is not.
 fn since(container: &Container, now: Time) -> Option<Duration> {
     let runs = now - container.started.filter(|_| container.is_running())?;
     container.behavior.listens.then_some(())?;

@@ -1,7 +1,8 @@
-//! Reconciliation of services: start missing tasks, replace old and unhealthy ones, fail or roll back a deployment.
+//! Reconciliation of services: starts missing tasks, replaces old and unhealthy ones, fails or rolls back a
+//! deployment.
 //!
-//! The rolling update of the developer guide: the new deployment's tasks are started up to the maximum, and the old
-//! ones' stopped as far as the minimum allows.
+//! Implements the rolling update of the developer guide: new tasks are started up to the maximum, and old ones are
+//! stopped as far as the minimum allows.
 
 use std::time::Duration;
 
@@ -14,10 +15,10 @@ use super::service::{Deployment, Rollout, Service, Status};
 use super::task::{self, Task};
 use super::{Event, enter, life, task_definition};
 
-/// How long a service waits before it starts tasks in place of failed ones.
+/// The delay before a service replaces failed tasks.
 const PAUSE: Duration = Duration::from_secs(10);
 
-/// Lets the service of a task that has changed look after it.
+/// Reconciles the service of a changed task.
 pub(super) fn look_after(world: &mut World, at: Time, group: &str, cluster: &str) {
     let Some(name) = group.strip_prefix("service:") else { return };
     let service =
@@ -42,7 +43,7 @@ fn fails(world: &World, service: &str) -> bool {
     service.and_then(|service| service.deployments.first()).is_some_and(|deployment| deployment.failed > 0)
 }
 
-/// Tasks a deployment started.
+/// The tasks that a deployment started.
 fn tasks<'w>(world: &'w World, service: &Service, deployment: &str) -> impl Iterator<Item = &'w Task> {
     let cluster = service.cluster.clone();
     let deployment = deployment.to_owned();
@@ -53,7 +54,7 @@ fn tasks<'w>(world: &'w World, service: &Service, deployment: &str) -> impl Iter
         .filter(move |task| task.cluster == cluster && task.started_by.as_ref() == Some(&deployment))
 }
 
-/// Tasks of the newest deployment that ended without having been asked to are failures, until one is good.
+/// Counts the newest deployment's tasks that stopped unexpectedly; a healthy task resets the count.
 fn count_failures(world: &mut World, arn: &str) {
     let Some(service) = world.ecs.services.get(arn) else { return };
     let Some(first) = service.deployments.first() else { return };
@@ -69,13 +70,13 @@ fn count_failures(world: &mut World, arn: &str) {
     }
 }
 
-/// Whether a task counts towards the running ones of a rollout.
+/// Whether a task counts as running and healthy in a rollout.
 fn is_good(task: &Task) -> bool {
     let checked = task.containers.iter().any(|container| container.declared.health_check.is_some());
     task.is_wanted() && task.status == task::Status::Running && (!checked || task.health() == Health::Healthy)
 }
 
-/// One look of a service at its tasks.
+/// Reconciles a service once.
 pub(super) fn reconcile(world: &mut World, at: Time, arn: &str) {
     replace_unhealthy(world, at, arn);
     let Some(service) = world.ecs.services.get(arn).cloned() else { return };
@@ -89,13 +90,13 @@ pub(super) fn reconcile(world: &mut World, at: Time, arn: &str) {
         enter(world, at, Event::Scheduled(arn.to_owned()));
         return;
     }
-    // Up to the maximum, start what the newest deployment lacks.
+    // Start the newest deployment's missing tasks, up to the maximum.
     let most = desired.saturating_mul(service.limits.maximum_percent) / 100;
     let lacks = desired.saturating_sub(new).min(most.saturating_sub(all));
     if service.status == Status::Active && first.rollout != Rollout::Failed && lacks > 0 {
         launch(world, arn, &service, &first, lacks);
     }
-    // Down to the minimum, stop what is old; what is too much of the newest goes at once.
+    // Stop old tasks, down to the minimum. Surplus tasks of the newest deployment are stopped at once.
     let old: Vec<&Task> = mine
         .iter()
         .skip(1)
@@ -168,7 +169,8 @@ fn launch(world: &mut World, arn: &str, service: &Service, deployment: &Deployme
     say(world, arn, message);
 }
 
-/// The circuit breaker: half the desired tasks, three at least and two hundred at most, failed one after the other.
+/// The deployment circuit breaker: its threshold is half the desired count, at least 3 and at most 200 consecutive
+/// failures. Returns whether it failed the deployment.
 fn turns_back(world: &mut World, service: &Service, first: &Deployment) -> bool {
     let breaker = service.limits.deployment_circuit_breaker;
     let threshold =
@@ -199,7 +201,8 @@ fn turns_back(world: &mut World, service: &Service, first: &Deployment) -> bool 
     true
 }
 
-/// Old deployments without tasks go; the newest is complete once all its tasks are good; a drained service ends.
+/// Removes old deployments without tasks, completes the newest once all its tasks are healthy, and ends a drained
+/// service.
 fn settle(world: &mut World, at: Time, arn: &str) {
     let Some(service) = world.ecs.services.get(arn).cloned() else { return };
     let desired = usize::try_from(service.desired).unwrap_or(usize::MAX);

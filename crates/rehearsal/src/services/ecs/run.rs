@@ -17,14 +17,14 @@ use super::task::{Interface, Status, Task};
 use super::task_definition::{TaskDefinition, runnable};
 use super::{Event, arn, client, cluster, enter, invalid, life, long_id, place};
 
-/// From a task's creation until its network interface is attached.
+/// The time from a task's creation until its network interface is attached.
 const ATTACHING: Duration = Duration::from_secs(9);
-/// Tasks one call starts.
+/// The maximum number of tasks that one call starts.
 const MOST: u64 = 10;
-/// How long a client token is known.
+/// How long a client token is remembered.
 const TOKEN_KNOWN: Duration = Duration::from_hours(24);
 
-/// A client token's request and what it started.
+/// The request of a client token and the tasks that it started.
 #[derive(Clone, Debug)]
 pub(super) struct Remembered {
     request: Map<String, Value>,
@@ -64,7 +64,7 @@ struct Run {
     propagate_tags: Option<String>,
 }
 
-/// What a task is started with.
+/// The parameters of a new task.
 pub(super) struct Start<'a> {
     pub cluster: String,
     pub definition: &'a TaskDefinition,
@@ -94,7 +94,7 @@ pub(super) fn run(world: &mut World, call: &Call) -> Answer {
         return Err(invalid("Invalid request parameter: startedBy is invalid."));
     }
     if input.launch_type.as_deref() != Some("FARGATE") {
-        // There are no container instances that a task could be placed on.
+        // There are no container instances, so tasks run only on Fargate.
         return Err(invalid("No Container Instances were found in your cluster."));
     }
     check_network(world, call, &definition, &input.network_configuration)?;
@@ -141,7 +141,7 @@ fn check_token(token: &str) -> Result<(), ApiError> {
     Ok(())
 }
 
-/// The tasks a token has started already, as they are now.
+/// The tasks that a client token has already started, in their current state.
 fn replay(world: &World, here: &Place, token: &str, call: &Call) -> Result<Option<Value>, ApiError> {
     let known = world.ecs.remembered.get(&(here.clone(), token.to_owned()));
     let Some(known) = known.filter(|known| call.now < known.at + TOKEN_KNOWN) else { return Ok(None) };
@@ -155,10 +155,10 @@ fn replay(world: &World, here: &Place, token: &str, call: &Call) -> Result<Optio
     Ok(Some(json!({ "tasks": tasks, "failures": [] })))
 }
 
-/// Holds subnets and security groups against the network.
+/// Checks that the subnets and security groups exist.
 ///
 /// # Errors
-/// One is not there, or none is given where the definition's network mode needs one.
+/// One does not exist, or the definition's network mode requires a network configuration and none is given.
 pub(super) fn check_network(
     world: &mut World,
     call: &Call,
@@ -197,10 +197,10 @@ pub(super) fn check_network(
     Ok(())
 }
 
-/// Starts one task; its ARN.
+/// Starts one task. Returns its ARN.
 ///
 /// # Errors
-/// An override names a container that is not there.
+/// An override names an unknown container.
 pub(super) fn begin(world: &mut World, here: &Place, start: Start<'_>) -> Result<String, ApiError> {
     let overrides: Vec<Override> = start
         .overrides
@@ -218,7 +218,7 @@ pub(super) fn begin(world: &mut World, here: &Place, start: Start<'_>) -> Result
     }
     let subnets =
         start.network.awsvpc_configuration.as_ref().map(|vpc| vpc.subnets.as_slice()).unwrap_or_default();
-    // Tasks spread over the subnets.
+    // Distribute tasks over the subnets.
     let nth = usize::try_from(world.ids.next() % 16).unwrap_or(0) % subnets.len().max(1);
     let subnet = subnets.get(nth).cloned().unwrap_or_default();
     let zone = ec2::subnet_zone(world, here, &subnet).unwrap_or_default().to_owned();
@@ -260,7 +260,7 @@ pub(super) fn begin(world: &mut World, here: &Place, start: Start<'_>) -> Result
     Ok(task_arn)
 }
 
-/// ECS answers overrides with their lists, given or not.
+/// Adds empty lists to overrides: ECS returns them even if they were not given.
 fn with_lists(mut overrides: Map<String, Value>) -> Value {
     for list in ["containerOverrides", "inferenceAcceleratorOverrides"] {
         overrides.entry(list).or_insert_with(|| json!([]));
@@ -281,7 +281,7 @@ struct Stop {
     reason: Option<String>,
 }
 
-/// `StopTask`: a task that is stopping or has stopped is answered as it is.
+/// `StopTask`: returns a task that is stopping or stopped unchanged.
 pub(super) fn stop(world: &mut World, call: &Call) -> Answer {
     let input: Stop = call.parse()?;
     let cluster = cluster::find(world, &place(call), input.cluster.as_deref())?;

@@ -1,4 +1,4 @@
-//! Services: created, updated, deleted. `rollout` reconciles their tasks.
+//! ECS services: create, update, delete. `rollout` reconciles their tasks.
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -12,7 +12,7 @@ use super::tags::{self, Tag};
 use super::task_definition::runnable;
 use super::{Event, arn, cluster, enter, invalid, place, service_view};
 
-/// How far a service's deletion is.
+/// The status of a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Status {
     Active,
@@ -25,26 +25,26 @@ pub(super) struct Service {
     pub arn: String,
     pub name: String,
     pub place: Place,
-    /// ARN of the cluster.
+    /// The ARN of the cluster.
     pub cluster: String,
     pub status: Status,
     pub desired: u64,
     pub network: Network,
-    /// Members that are answered as they were given.
+    /// Members that are returned as given.
     pub given: Map<String, Value>,
     pub limits: Limits,
     pub tags: Tags,
     pub created: Time,
-    /// The newest first, which is the one the service is to be at.
+    /// The deployments, newest first. The newest is the desired one.
     pub deployments: Vec<Deployment>,
-    /// The definition it was last steady at: where the circuit breaker turns back to.
+    /// The last definition with a steady state: the circuit breaker's rollback target.
     pub steady_at: Option<String>,
     pub events: Vec<(String, Time, String)>,
-    /// Client token and request of its creation.
+    /// The client token and request of its creation.
     token: Option<(String, Map<String, Value>)>,
 }
 
-/// How many tasks a rollout may have, in per cent of the desired ones, and when it has failed.
+/// The deployment configuration: minimum and maximum tasks in percent of the desired count, and the circuit breaker.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Limits {
@@ -77,7 +77,7 @@ impl Limits {
     }
 }
 
-/// The service at one task definition.
+/// A deployment: the service with one task definition.
 #[derive(Clone, Debug)]
 pub(super) struct Deployment {
     pub id: String,
@@ -85,7 +85,7 @@ pub(super) struct Deployment {
     pub definition: String,
     pub created: Time,
     pub updated: Time,
-    /// Tasks that failed one after the other.
+    /// The number of consecutive failed tasks.
     pub failed: u64,
     pub rollout: Rollout,
     pub reason: String,
@@ -107,12 +107,12 @@ impl Service {
         self.status == Status::Inactive
     }
 
-    /// Whether it runs a definition, or may yet.
+    /// Whether the service uses a definition, or may roll back to it.
     pub(super) fn needs(&self, definition: &str) -> bool {
         !self.is_gone() && self.deployments.iter().any(|deployment| deployment.definition == definition)
     }
 
-    /// What its tasks' group is called.
+    /// The name of its tasks' group.
     pub(super) fn group(&self) -> String {
         format!("service:{}", self.name)
     }
@@ -147,7 +147,7 @@ struct Create {
     tags: Vec<Tag>,
 }
 
-/// Members that are answered as they were given.
+/// The members that are returned as given.
 const GIVEN: [&str; 10] = [
     "loadBalancers",
     "serviceRegistries",
@@ -211,7 +211,7 @@ fn given(input: &Map<String, Value>) -> Map<String, Value> {
     members.collect()
 }
 
-/// The ARN of the service a request names.
+/// The ARN of the service that a request names.
 fn find(world: &World, call: &Call, cluster: Option<&str>, asked: &str) -> Result<String, ApiError> {
     let cluster = cluster::find(world, &place(call), cluster)?;
     let arn = service_view::service_arn(cluster, asked);
@@ -233,7 +233,7 @@ struct Update {
     force_new_deployment: bool,
 }
 
-/// `UpdateService`: another definition, another network or `forceNewDeployment` is a new deployment.
+/// `UpdateService`: a changed definition or network, or `forceNewDeployment`, starts a new deployment.
 pub(super) fn update(world: &mut World, call: &Call) -> Answer {
     let input: Update = call.parse()?;
     let here = place(call);
@@ -272,7 +272,7 @@ struct Delete {
     force: Option<bool>,
 }
 
-/// `DeleteService`: it drains until its tasks have stopped.
+/// `DeleteService`: the service drains until its tasks have stopped.
 pub(super) fn delete(world: &mut World, call: &Call) -> Answer {
     let input: Delete = call.parse()?;
     let arn = find(world, call, input.cluster.as_deref(), &input.service)?;

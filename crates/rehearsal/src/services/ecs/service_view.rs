@@ -1,4 +1,4 @@
-//! Services as the API shows them.
+//! API views of services.
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -8,10 +8,10 @@ use super::super::super::world::World;
 use super::service::{Deployment, Rollout, Service, Status};
 use super::{cluster, invalid, paged, place, tags, task};
 
-/// Services one description takes.
+/// The maximum number of services in one `DescribeServices`.
 const MOST: usize = 10;
 
-/// How many tasks started by a deployment run, and how many are on their way.
+/// The number of running and of pending tasks, of one deployment or of all.
 fn counts(world: &World, service: &Service, deployment: Option<&str>) -> (usize, usize) {
     let group = service.group();
     let mine = world.ecs.tasks.values().filter(|task| {
@@ -94,7 +94,7 @@ pub(super) fn view(world: &World, service: &Service, with_tags: bool) -> Value {
     Value::Object(view)
 }
 
-/// The ARN of a service that is named by its name or its ARN.
+/// The ARN of a service, given its name or ARN.
 pub(super) fn service_arn(cluster: &cluster::Cluster, asked: &str) -> String {
     if asked.starts_with("arn:") {
         return asked.to_owned();

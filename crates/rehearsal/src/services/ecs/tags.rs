@@ -8,10 +8,10 @@ use super::super::super::world::World;
 use super::super::support::Tags;
 use super::{State, invalid, place, task_definition};
 
-/// Tags of one resource.
+/// The maximum number of tags of a resource.
 const MOST: usize = 50;
 
-/// One `{key, value}` of a request.
+/// A tag in a request.
 #[derive(Clone, Debug, Deserialize)]
 pub(super) struct Tag {
     key: String,
@@ -19,10 +19,10 @@ pub(super) struct Tag {
     value: String,
 }
 
-/// A request's tags as a map.
+/// Validates the tags of a request and converts them to a map.
 ///
 /// # Errors
-/// Too many of them, or two of one key.
+/// There are too many tags, or two with the same key.
 pub(super) fn read(tags: &[Tag]) -> Result<Tags, ApiError> {
     if tags.len() > MOST {
         return Err(invalid("The number of tags exceeds the maximum allowed (50)."));
@@ -34,12 +34,12 @@ pub(super) fn read(tags: &[Tag]) -> Result<Tags, ApiError> {
     Ok(map)
 }
 
-/// Tags as ECS answers them.
+/// Tags as ECS returns them.
 pub(super) fn view(tags: &Tags) -> Value {
     tags.iter().map(|(key, value)| json!({ "key": key, "value": value })).collect()
 }
 
-/// Whether `include` asks for tags.
+/// Whether `include` requests tags.
 pub(super) fn wanted(include: &[String]) -> bool {
     include.iter().any(|field| field == "TAGS")
 }

@@ -1,4 +1,4 @@
-//! Tasks, as they are and as they are shown.
+//! Tasks: state and API view.
 
 use serde_json::{Value, json};
 
@@ -7,7 +7,7 @@ use super::super::support::{Place, Tags, present};
 use super::container::{Container, Health};
 use super::tags;
 
-/// Where a task is in its life.
+/// The status of a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Status {
     Provisioning,
@@ -31,25 +31,25 @@ impl Status {
     }
 }
 
-/// Why a task is stopped.
+/// The reason of a task's stop, and its times.
 #[derive(Clone, Debug)]
 pub(super) struct Stop {
     pub code: &'static str,
     pub reason: String,
     pub asked: Time,
-    /// When its containers were gone.
+    /// The time when its containers ended.
     pub executed: Option<Time>,
     pub ended: Option<Time>,
 }
 
-/// One task.
+/// A task.
 #[derive(Clone, Debug)]
 pub struct Task {
     pub arn: String,
     pub(super) place: Place,
-    /// ARN of the cluster.
+    /// The ARN of the cluster.
     pub(super) cluster: String,
-    /// ARN of the definition.
+    /// The ARN of the task definition.
     pub(super) definition: String,
     pub(super) family: String,
     pub(super) group: String,
@@ -76,23 +76,23 @@ pub(super) struct Interface {
     pub subnet: String,
     pub zone: String,
     pub mac: String,
-    /// Its private IPv4 address, from when it is attached.
+    /// The private IPv4 address, once attached.
     pub address: Option<String>,
 }
 
 impl Task {
-    /// The images its containers run, as the definition names them.
+    /// The images of its containers, as named in the definition.
     pub fn images(&self) -> impl Iterator<Item = &str> {
         self.containers.iter().map(|container| container.declared.image.as_str())
     }
 
-    /// Whether it has ended.
+    /// Whether the task has stopped.
     #[must_use]
     pub fn has_stopped(&self) -> bool {
         self.status == Status::Stopped
     }
 
-    /// Whether ECS means it to run.
+    /// Whether the desired status is RUNNING.
     pub(super) fn is_wanted(&self) -> bool {
         self.stop.is_none()
     }
@@ -101,7 +101,7 @@ impl Task {
         if self.is_wanted() { "RUNNING" } else { "STOPPED" }
     }
 
-    /// The outcome of its essential containers.
+    /// The health status, from its essential containers.
     pub(super) fn health(&self) -> Health {
         let essential = || self.containers.iter().filter(|container| container.declared.essential);
         if essential().any(|container| container.health == Health::Unhealthy) {

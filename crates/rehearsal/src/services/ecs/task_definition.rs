@@ -1,4 +1,4 @@
-//! Task definitions: revisions of families, registered, deregistered, deleted.
+//! Task definitions: register, deregister, delete.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -14,14 +14,14 @@ use super::container::Declared;
 use super::tags::{self, Tag};
 use super::{Event, arn, client, enter, invalid, place};
 
-/// How often ECS looks whether a definition that is to be deleted is still needed.
+/// How often ECS checks whether a definition marked for deletion is still in use.
 const DELETION_LOOK: Duration = Duration::from_mins(1);
-/// Definitions one deletion takes.
+/// The maximum number of definitions in one `DeleteTaskDefinitions`.
 const MOST_DELETED: usize = 10;
 
 type Families = BTreeMap<(Place, String), Vec<TaskDefinition>>;
 
-/// One revision of a family.
+/// A task definition: one revision of a family.
 #[derive(Clone, Debug)]
 pub struct TaskDefinition {
     pub arn: String,
@@ -56,7 +56,7 @@ impl Status {
 }
 
 impl TaskDefinition {
-    /// The images its containers run.
+    /// The images of its containers.
     pub fn images(&self) -> impl Iterator<Item = &str> {
         self.containers.iter().map(|container| container.image.as_str())
     }
@@ -85,7 +85,7 @@ impl TaskDefinition {
     }
 }
 
-/// Family and revision of `family`, `family:revision` or an ARN.
+/// Parses `family`, `family:revision` or an ARN into family and revision.
 fn parts(reference: &str) -> (&str, Option<u32>) {
     let name = reference.rsplit_once(":task-definition/").map_or(reference, |(_, name)| name);
     match name.rsplit_once(':') {
@@ -94,7 +94,7 @@ fn parts(reference: &str) -> (&str, Option<u32>) {
     }
 }
 
-/// A revision that is named, in whatever state it is.
+/// The revision that a request names, in any status.
 pub(super) fn find_mut<'w>(
     families: &'w mut Families,
     here: &Place,
@@ -105,7 +105,7 @@ pub(super) fn find_mut<'w>(
     revisions.iter_mut().find(|definition| Some(definition.revision) == revision)
 }
 
-/// The revision a reference means: the family's latest active one when none is named.
+/// Resolves a reference to a revision; without a number, the family's latest active one.
 pub(super) fn find<'w>(families: &'w Families, here: &Place, reference: &str) -> Option<&'w TaskDefinition> {
     let (family, revision) = parts(reference);
     let revisions = families.get(&(here.clone(), family.to_owned()))?;
@@ -115,10 +115,10 @@ pub(super) fn find<'w>(families: &'w Families, here: &Place, reference: &str) ->
     }
 }
 
-/// The active definition that a task or a service is to run.
+/// The active definition for a new task or service.
 ///
 /// # Errors
-/// There is none, or it is no longer active.
+/// The definition does not exist or is not active.
 pub(super) fn runnable(world: &World, here: &Place, reference: &str) -> Result<TaskDefinition, ApiError> {
     let definition =
         find(&world.ecs.definitions, here, reference).ok_or_else(|| client("TaskDefinition not found."))?;
@@ -143,7 +143,7 @@ struct Register {
     tags: Vec<Tag>,
 }
 
-/// What Fargate offers: units of CPU, and the least, the most and the step of memory in MiB.
+/// Fargate's task sizes: CPU units, and minimum, maximum and step of memory in MiB.
 const FARGATE: [(u64, u64, u64, u64); 7] = [
     (256, 512, 2048, 512),
     (512, 1024, 4096, 1024),
@@ -154,7 +154,7 @@ const FARGATE: [(u64, u64, u64, u64); 7] = [
     (16_384, 32_768, 122_880, 8192),
 ];
 
-/// `256`, `.25 vCPU` or `2 GB` in units of CPU or MiB.
+/// Parses `256`, `.25 vCPU` or `2 GB` into CPU units or MiB.
 fn units(text: &str) -> Option<u64> {
     let text = text.trim().to_ascii_lowercase();
     let scaled = |suffix: &str| {
@@ -162,7 +162,7 @@ fn units(text: &str) -> Option<u64> {
         #[allow(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
-            reason = "a float cast saturates, and no saturated number is one Fargate offers"
+            reason = "a float cast saturates, and no saturated number is a Fargate size"
         )]
         Some((number * 1024.0) as u64)
     };
@@ -227,7 +227,7 @@ fn check(input: &Register) -> Result<(), ApiError> {
     Ok(())
 }
 
-/// `RegisterTaskDefinition`: every call makes a revision, however like the one before.
+/// `RegisterTaskDefinition`: every call creates a revision, even if nothing changed.
 pub(super) fn register(world: &mut World, call: &Call) -> Answer {
     let input: Register = call.parse()?;
     check(&input)?;
@@ -240,7 +240,7 @@ pub(super) fn register(world: &mut World, call: &Call) -> Answer {
     }
     let here = place(call);
     let key = (here.clone(), input.family.clone());
-    // A number is not given twice, whatever was deleted.
+    // Revision numbers are not reused after a deletion.
     let issued = world.ecs.issued.entry(key.clone()).or_default();
     *issued = issued.saturating_add(1);
     let revision = *issued;
@@ -282,7 +282,7 @@ pub(super) fn describe(world: &World, call: &Call) -> Answer {
     Ok(answer)
 }
 
-/// `DeregisterTaskDefinition`: what runs goes on, nothing new starts; doing it twice changes nothing.
+/// `DeregisterTaskDefinition`: existing tasks continue, new ones cannot start. Repeating it has no effect.
 pub(super) fn deregister(world: &mut World, call: &Call) -> Answer {
     let input: Describe = call.parse()?;
     if parts(&input.task_definition).1.is_none() {
@@ -303,7 +303,7 @@ struct Delete {
     task_definitions: Vec<String>,
 }
 
-/// `DeleteTaskDefinitions`: they go once no task and no service needs them.
+/// `DeleteTaskDefinitions`: marks definitions for deletion. They are deleted once no task or service uses them.
 pub(super) fn delete(world: &mut World, call: &Call) -> Answer {
     let input: Delete = call.parse()?;
     if !(1..=MOST_DELETED).contains(&input.task_definitions.len()) {
@@ -340,7 +340,7 @@ pub(super) fn delete(world: &mut World, call: &Call) -> Answer {
     Ok(json!({ "taskDefinitions": deleted, "failures": failures }))
 }
 
-/// A definition that is to be deleted goes, unless a task or a service needs it: then ECS looks again later.
+/// Deletes a definition marked for deletion; if a task or service still uses it, ECS checks again later.
 pub(super) fn gone(world: &mut World, at: Time, here: &Place, family: &str, revision: u32) {
     let arn = arn(here, &format!("task-definition/{family}:{revision}"));
     let needed = world.ecs.tasks.values().any(|task| task.definition == arn && !task.has_stopped())

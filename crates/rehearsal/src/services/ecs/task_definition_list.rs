@@ -1,4 +1,4 @@
-//! Task definitions and their families, listed.
+//! Lists of task definitions and families.
 
 use serde::Deserialize;
 
@@ -15,7 +15,7 @@ struct List {
     sort: Option<String>,
 }
 
-/// `ListTaskDefinitions`: `familyPrefix` is a whole family's name here, by the model's words.
+/// `ListTaskDefinitions`: `familyPrefix` is a full family name, as the model documents.
 pub(super) fn definitions(world: &World, call: &Call) -> Answer {
     let input: List = call.parse()?;
     let here = place(call);

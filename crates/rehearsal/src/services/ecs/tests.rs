@@ -1,4 +1,4 @@
-//! Tasks live and end as the developer guide says; services keep them.
+//! Tests of the documented rules of ECS tasks and services.
 
 use serde_json::{Value, json};
 
@@ -57,7 +57,7 @@ impl Fixtures {
         answer["tasks"][0].clone()
     }
 
-    /// Every status a task goes through from now on until it stays for ten minutes.
+    /// Every status that a task goes through from now on, until it is unchanged for ten minutes.
     fn statuses(&mut self, arn: &str) -> Vec<String> {
         let mut seen: Vec<String> = Vec::new();
         let mut same = 0;
@@ -82,7 +82,7 @@ impl Fixtures {
 }
 
 #[test]
-fn a_task_goes_through_its_life_and_answers_at_its_address() {
+fn a_task_goes_through_every_status_and_responds_at_its_address() {
     let mut cluster = cluster(ContainerBehavior {
         answers: vec![AnswerRule {
             port: None,
@@ -128,7 +128,7 @@ fn an_essential_container_that_ends_stops_the_task_with_its_exit_code() {
     let task = cluster.task(&arn);
     assert_eq!(task["stopCode"], "EssentialContainerExited");
     assert_eq!(task["containers"][0]["exitCode"], 3);
-    // Another command of the same image goes on.
+    // Another command of the same image keeps running.
     let definition = cluster.register(json!({}));
     let mut request = cluster.request(&definition);
     request["clientToken"] = json!("token-2");
@@ -149,7 +149,7 @@ fn an_image_that_cannot_be_pulled_stops_the_task_before_it_ran() {
 }
 
 #[test]
-fn an_image_of_ecr_is_what_lies_there_now() {
+fn an_ecr_tag_resolves_to_its_current_image() {
     let mut cluster = cluster(ContainerBehavior::default());
     let there = cluster.aws.ok("ecr", "DescribeImages", json!({ "repositoryName": "web" }));
     let digest = there["imageDetails"][0]["imageDigest"].as_str().unwrap().to_owned();
@@ -171,7 +171,7 @@ fn an_image_of_ecr_is_what_lies_there_now() {
 }
 
 #[test]
-fn health_follows_the_container_not_the_wish() {
+fn task_health_follows_the_container_health_checks() {
     let check = json!({ "healthCheck": { "command": ["CMD-SHELL", "curl -f localhost:8080"], "interval": 10,
         "retries": 2, "startPeriod": 30 } });
     for (healthy, start_seconds, expected) in [
@@ -203,7 +203,7 @@ fn health_follows_the_container_not_the_wish() {
 }
 
 #[test]
-fn a_client_token_starts_its_task_once_and_for_one_request() {
+fn a_client_token_starts_a_task_once_and_is_bound_to_its_request() {
     let mut cluster = cluster(ContainerBehavior::default());
     let definition = cluster.register(json!({}));
     let mut request = cluster.request(&definition);
@@ -221,7 +221,7 @@ fn a_client_token_starts_its_task_once_and_for_one_request() {
 }
 
 #[test]
-fn definitions_are_numbered_once_and_end_in_two_steps() {
+fn revision_numbers_are_not_reused_and_definitions_are_deregistered_before_deletion() {
     let mut cluster = cluster(ContainerBehavior::default());
     let (one, two) = (cluster.register(json!({})), cluster.register(json!({})));
     assert!(one.ends_with("web:1") && two.ends_with("web:2"), "{one} {two}");
@@ -241,7 +241,7 @@ fn definitions_are_numbered_once_and_end_in_two_steps() {
 }
 
 #[test]
-fn what_fargate_does_not_offer_is_refused() {
+fn invalid_fargate_sizes_and_definitions_are_rejected() {
     let mut cluster = cluster(ContainerBehavior::default());
     let input = json!({ "family": "web", "networkMode": "awsvpc", "requiresCompatibilities": ["FARGATE"],
         "cpu": "256", "memory": "512", "executionRoleArn": "arn:aws:iam::111122223333:role/run",
@@ -266,7 +266,7 @@ fn what_fargate_does_not_offer_is_refused() {
 }
 
 #[test]
-fn a_service_rolls_over_without_ever_having_less_than_it_should() {
+fn a_rolling_update_never_falls_below_the_minimum() {
     let mut cluster = cluster(ContainerBehavior::default());
     let definition = cluster.register(json!({}));
     let network = cluster.request(&definition)["networkConfiguration"].clone();
@@ -308,7 +308,7 @@ fn a_service_rolls_over_without_ever_having_less_than_it_should() {
 }
 
 #[test]
-fn the_circuit_breaker_brings_back_what_ran_before() {
+fn the_circuit_breaker_rolls_back_to_the_previous_definition() {
     let mut cluster = cluster(ContainerBehavior::default());
     let good = cluster.register(json!({}));
     let network = cluster.request(&good)["networkConfiguration"].clone();

@@ -1,4 +1,4 @@
-//! Actions of listeners and rules: validation, and the traffic they route.
+//! Actions of listeners and rules: validation, and the routed traffic.
 
 use std::collections::BTreeMap;
 
@@ -9,12 +9,12 @@ use super::super::super::call::ApiError;
 use super::super::super::world::World;
 use super::super::support::{Place, refuse};
 
-/// Requests a minute that arrive where the set-up says nothing else.
+/// The default of requests per minute.
 const DEFAULT_TRAFFIC: f64 = 600.0;
-/// Target groups one forward action can name.
+/// The maximum number of target groups in a forward action.
 const MOST_GROUPS: usize = 5;
 
-/// One forward action: target groups and their weights.
+/// A forward action: target groups and their weights.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Forward {
     pub groups: Vec<(String, u32)>,
@@ -53,8 +53,8 @@ struct Stickiness {
     duration_seconds: Option<i64>,
 }
 
-/// Checks a list of actions and brings them into the form the service answers: a forward action has both
-/// members, `TargetGroupArn` (when it names one group) and `ForwardConfig`.
+/// Validates a list of actions and converts them to the form that the service returns: a forward action has both
+/// `TargetGroupArn` (if it names one group) and `ForwardConfig`.
 pub(super) fn accept(
     world: &World,
     here: &Place,
@@ -157,7 +157,7 @@ fn check_group(
     Ok(())
 }
 
-/// The forward actions in a list that was accepted before.
+/// The forward actions in a validated list.
 pub(super) fn forwards(actions: &[Value]) -> Vec<Forward> {
     actions
         .iter()
@@ -168,7 +168,7 @@ pub(super) fn forwards(actions: &[Value]) -> Vec<Forward> {
         .collect()
 }
 
-/// Every forward action there is, with its load balancer: rules' and listeners' defaults.
+/// Every forward action with its load balancer, of rules and of listener defaults.
 fn all(world: &World) -> impl Iterator<Item = (&str, &Forward)> {
     let defaults = world
         .elbv2
@@ -199,11 +199,11 @@ pub(super) fn in_use(world: &World, group: &str) -> bool {
     all(world).any(|(_, forward)| forward.groups.iter().any(|(arn, _)| arn == group))
 }
 
-/// Requests a minute every group in use receives, with the load balancer they come through.
+/// The requests per minute of every target group in use, with its load balancer.
 ///
-/// What arrives at a forward action is the sum of what the set-up gave its groups (600 a minute where it gave
-/// nothing), and is divided by weight. A group with several actions gets the most any one of them gives it.
-/// There is no failover between weighted groups: an empty one loses its share.
+/// A forward action receives the sum of its groups' seeded traffic (600 per minute by default) and splits it by
+/// weight. A group in several actions receives the largest share of any of them. There is no failover between
+/// weighted groups: requests to an empty group fail.
 pub fn traffic(world: &World) -> BTreeMap<String, (String, f64)> {
     let mut rates: BTreeMap<String, (String, f64)> = BTreeMap::new();
     for (load_balancer, forward) in all(world) {

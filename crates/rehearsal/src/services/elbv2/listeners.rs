@@ -9,7 +9,7 @@ use super::super::support::{Place, Tag, Tags, page, present, put_tags, refuse};
 use super::actions::{Forward, accept, forwards};
 use super::{load_balancers, place, short_id, targets};
 
-/// One listener.
+/// A listener.
 #[derive(Clone, Debug)]
 pub struct Listener {
     pub arn: String,
@@ -19,12 +19,12 @@ pub struct Listener {
     pub protocol: String,
     pub actions: Vec<Value>,
     pub(super) forwards: Vec<Forward>,
-    /// The default rule, which holds the default actions.
+    /// The ARN of the default rule, which has the default actions.
     pub(super) default_rule: String,
 }
 
 impl Listener {
-    /// Adds one; its ARN.
+    /// Adds a listener. Returns its ARN.
     pub(super) fn add(
         world: &mut World,
         load_balancer: &str,
@@ -154,7 +154,7 @@ struct Modify {
     protocol: Option<String>,
 }
 
-/// `ModifyListener`: a list of default actions replaces the whole list there was.
+/// `ModifyListener`: given default actions replace the whole list.
 pub(super) fn modify(world: &mut World, call: &Call) -> Answer {
     let input: Modify = call.parse()?;
     let load_balancer = owned(world, call, &input.listener_arn)?.load_balancer.clone();

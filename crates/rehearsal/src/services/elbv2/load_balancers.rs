@@ -9,7 +9,7 @@ use super::super::super::world::World;
 use super::super::support::{Place, Tag, Tags, page, present, put_tags, refuse};
 use super::{arn, place, short_id, targets};
 
-/// One application load balancer.
+/// An Application Load Balancer.
 #[derive(Clone, Debug)]
 pub struct LoadBalancer {
     pub arn: String,
@@ -22,7 +22,7 @@ pub struct LoadBalancer {
 }
 
 impl LoadBalancer {
-    /// Adds one; its ARN.
+    /// Adds a load balancer. Returns its ARN.
     pub(super) fn add(
         world: &mut World,
         here: &Place,
@@ -35,7 +35,7 @@ impl LoadBalancer {
         Self::place(world, here, &dimension, scheme, subnets, security_groups)
     }
 
-    /// As [`LoadBalancer::add`], under a given `app/NAME/ID`.
+    /// As [`LoadBalancer::add`], with a given `app/NAME/ID`.
     pub(super) fn place(
         world: &mut World,
         here: &Place,
@@ -160,7 +160,7 @@ struct Delete {
     load_balancer_arn: String,
 }
 
-/// `DeleteLoadBalancer`: its listeners and rules go with it; deleting what is gone succeeds.
+/// `DeleteLoadBalancer`: also deletes its listeners and rules. Succeeds if the load balancer does not exist.
 pub(super) fn delete(world: &mut World, call: &Call) -> Answer {
     let input: Delete = call.parse()?;
     let here = place(call);

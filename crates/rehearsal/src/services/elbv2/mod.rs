@@ -32,19 +32,19 @@ pub struct State {
     rules: BTreeMap<String, Rule>,
     pub(super) target_groups: BTreeMap<String, TargetGroup>,
     tags: BTreeMap<String, Tags>,
-    /// Counts changes to targets and routing, so that others may keep what they computed from them.
+    /// Counts changes to targets and routing, so that other services can cache values computed from them.
     pub(super) epoch: u64,
 }
 
 #[derive(Clone, Debug)]
 pub enum Event {
-    /// The health checks of a target have run; `turn` is the target's when the check was entered.
+    /// The health checks of a target have run. The event is void if the target's `turn` has changed since.
     Checked { group: String, instance: String, port: u16, turn: u64 },
-    /// A draining target is gone.
+    /// A target has finished draining.
     Drained { group: String, instance: String, port: u16, turn: u64 },
 }
 
-/// Operations this service offers.
+/// The operations that this service implements.
 pub const OPERATIONS: &[&str] = &[
     "AddTags",
     "CreateListener",
@@ -70,10 +70,10 @@ pub const OPERATIONS: &[&str] = &[
     "RemoveTags",
 ];
 
-/// Answers one `ELBv2` call.
+/// Handles one `ELBv2` call.
 ///
 /// # Errors
-/// The service's own error codes.
+/// The error that the service returns.
 pub fn call(world: &mut World, call: &Call) -> Answer {
     match call.operation.as_str() {
         "AddTags" => tags::add(world, call),
@@ -104,7 +104,7 @@ pub fn call(world: &mut World, call: &Call) -> Answer {
     }
 }
 
-/// Lets a due event happen.
+/// Applies a due event.
 pub fn on_event(world: &mut World, _at: Time, event: Event) {
     targets::on_event(world, event);
 }
@@ -122,7 +122,7 @@ fn arn(here: &Place, rest: &str) -> String {
     format!("arn:aws:elasticloadbalancing:{}:{}:{rest}", here.region, here.account)
 }
 
-/// Sixteen hexadecimal digits, as the service ends its ARNs.
+/// Sixteen hexadecimal digits, the last part of the service's ARNs.
 fn short_id(world: &mut World) -> String {
     format!("{:016x}", world.ids.next())
 }

@@ -1,4 +1,4 @@
-//! Rules of listeners: conditions, and actions that are replaced as a whole.
+//! Listener rules: conditions and actions.
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -10,7 +10,7 @@ use super::actions::{Forward, accept, forwards};
 use super::listeners;
 use super::{Listener, place, short_id, targets};
 
-/// One rule that is not a listener's default.
+/// A rule other than a listener's default.
 #[derive(Clone, Debug)]
 pub struct Rule {
     pub arn: String,
@@ -97,7 +97,7 @@ struct Describe {
     page_size: Option<usize>,
 }
 
-/// `DescribeRules`: in order of priority, the default last.
+/// `DescribeRules`: sorted by priority, the default last.
 pub(super) fn describe(world: &World, call: &Call) -> Answer {
     let input: Describe = call.parse()?;
     let here = place(call);
@@ -146,7 +146,7 @@ struct Modify {
     actions: Option<Vec<Value>>,
 }
 
-/// The ARN's rule; a listener's default rule cannot be changed as a rule.
+/// The rule with this ARN. A listener's default rule cannot be changed as a rule.
 fn owned<'a>(world: &'a mut World, call: &Call, arn: &str) -> Result<&'a mut Rule, ApiError> {
     let here = place(call);
     if world.elbv2.listeners.values().any(|l| l.place == here && l.default_rule == arn) {
@@ -158,7 +158,7 @@ fn owned<'a>(world: &'a mut World, call: &Call, arn: &str) -> Result<&'a mut Rul
     world.elbv2.rules.get_mut(arn).filter(|r| r.place == here).ok_or_else(|| not_found(arn))
 }
 
-/// `ModifyRule`: a list given replaces the whole list there was; nothing is kept from it.
+/// `ModifyRule`: a given list replaces the whole list.
 pub(super) fn modify(world: &mut World, call: &Call) -> Answer {
     let input: Modify = call.parse()?;
     let load_balancer = owned(world, call, &input.rule_arn)?.load_balancer.clone();

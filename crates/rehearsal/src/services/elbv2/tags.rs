@@ -18,7 +18,7 @@ struct Change {
     tag_keys: Vec<String>,
 }
 
-/// Every resource must exist, or nothing happens.
+/// Checks that every resource exists.
 fn all_exist(world: &World, call: &Call, arns: &[String]) -> Result<(), ApiError> {
     let here = place(call);
     let mine = |owner: Option<&Place>| owner == Some(&here);

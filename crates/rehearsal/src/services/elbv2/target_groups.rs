@@ -1,4 +1,4 @@
-//! Target groups: create, describe, attributes, delete, and the set-up's own.
+//! Target groups: create, describe, attributes, delete, and fixtures.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use super::actions;
 use super::targets::Target;
 use super::{Listener, LoadBalancer, arn, place, short_id};
 
-/// One target group.
+/// A target group.
 #[derive(Clone, Debug)]
 pub struct TargetGroup {
     pub arn: String,
@@ -24,13 +24,13 @@ pub struct TargetGroup {
     pub vpc_id: Option<String>,
     pub health_check: HealthCheck,
     pub attributes: BTreeMap<String, String>,
-    /// What the set-up lets arrive for this group, per minute.
+    /// The seeded traffic of this group, in requests per minute.
     pub requests_per_minute: Option<u32>,
-    /// By instance and port.
+    /// Targets by instance and port.
     pub targets: BTreeMap<(String, u16), Target>,
 }
 
-/// How targets are checked.
+/// The health check settings.
 #[derive(Clone, Debug)]
 pub struct HealthCheck {
     pub path: String,
@@ -78,7 +78,7 @@ impl TargetGroup {
         }
     }
 
-    /// How long a deregistered target drains.
+    /// The deregistration delay in seconds.
     pub(super) fn deregistration_delay(&self) -> u64 {
         self.attributes
             .get("deregistration_delay.timeout_seconds")
@@ -110,7 +110,7 @@ impl TargetGroup {
     }
 }
 
-/// Puts a target group in place behind a load balancer and listener of its own; its ARN.
+/// Seeds a target group with its own load balancer and listener. Returns its ARN.
 pub fn seed_target_group(
     world: &mut World,
     account: &str,
@@ -123,8 +123,8 @@ pub fn seed_target_group(
     place_target_group(world, account, region, &format!("app/{name}/{balancer}"), &group, requests_per_minute)
 }
 
-/// Puts a target group in place behind a load balancer and listener of its own; its ARN. The names are the
-/// dimensions CloudWatch knows them by: `app/NAME/ID` and `targetgroup/NAME/ID`.
+/// Seeds a target group with its own load balancer and listener. Returns its ARN. The names are those of CloudWatch's
+/// dimensions: `app/NAME/ID` and `targetgroup/NAME/ID`.
 pub fn place_target_group(
     world: &mut World,
     account: &str,
@@ -138,7 +138,7 @@ pub fn place_target_group(
     let group_arn = arn(&here, target_group);
     let mut group = TargetGroup::new(&here, name, group_arn.clone());
     group.requests_per_minute = Some(requests_per_minute);
-    // Ten-second checks and two in a row: what an impatient but sensible owner sets.
+    // Fast health checks: two in a row, ten seconds apart.
     group.health_check.interval_seconds = 10;
     group.health_check.healthy_threshold = 2;
     world.elbv2.target_groups.insert(group_arn.clone(), group);
@@ -156,7 +156,7 @@ pub fn place_target_group(
     group_arn
 }
 
-/// Changes the traffic that arrives for a group.
+/// Sets the traffic of a target group.
 pub fn set_requests_per_minute(world: &mut World, group: &str, requests: u32) {
     if let Some(group) = world.elbv2.target_groups.get_mut(group) {
         group.requests_per_minute = Some(requests);
@@ -227,7 +227,7 @@ pub(super) fn create(world: &mut World, call: &Call) -> Answer {
     };
     let existing = world.elbv2.target_groups.values().find(|g| g.place == here && g.name == input.name);
     if let Some(existing) = existing {
-        // Creating the same group again answers the one there is.
+        // Creating the same group again returns the existing one.
         let same = existing.protocol == group.protocol
             && existing.port == group.port
             && existing.vpc_id == group.vpc_id
@@ -322,7 +322,7 @@ pub(super) fn modify_attributes(world: &mut World, call: &Call) -> Answer {
     Ok(attribute_list(group))
 }
 
-/// `DeleteTargetGroup`: refused while a listener or rule forwards to it; deleting what is gone succeeds.
+/// `DeleteTargetGroup`: fails while a listener or rule forwards to the group. Succeeds if the group does not exist.
 pub(super) fn delete(world: &mut World, call: &Call) -> Answer {
     let input: OfGroup = call.parse()?;
     if actions::in_use(world, &input.target_group_arn) {

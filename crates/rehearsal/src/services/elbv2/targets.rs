@@ -30,11 +30,11 @@ pub enum Health {
 pub struct Target {
     pub health: Health,
     pub registered: Time,
-    /// Grows with every new expectation, so that checks entered before are void.
+    /// Incremented with every new pending health check, which voids the earlier ones.
     turn: u64,
 }
 
-/// Registers an instance; the group's own port when `port` is `None`.
+/// Registers an instance, with the group's port if `port` is `None`.
 pub fn register(world: &mut World, group: &str, instance: &str, port: Option<u16>) {
     let now = world.now;
     let in_use = actions::in_use(world, group);
@@ -56,7 +56,7 @@ pub fn register(world: &mut World, group: &str, instance: &str, port: Option<u16
     cloudwatch::wake(world);
 }
 
-/// Puts a target in place that is healthy from the start.
+/// Seeds a healthy target.
 pub fn seed_healthy(world: &mut World, group: &str, instance: &str) {
     let now = world.now;
     let Some(target_group) = world.elbv2.target_groups.get_mut(group) else { return };
@@ -66,7 +66,7 @@ pub fn seed_healthy(world: &mut World, group: &str, instance: &str) {
     cloudwatch::wake(world);
 }
 
-/// Takes an instance out: it drains for the group's deregistration delay.
+/// Deregisters an instance: it drains for the group's deregistration delay.
 pub fn deregister(world: &mut World, group: &str, instance: &str, port: Option<u16>) {
     let now = world.now;
     let Some(target_group) = world.elbv2.target_groups.get_mut(group) else { return };
@@ -77,7 +77,7 @@ pub fn deregister(world: &mut World, group: &str, instance: &str, port: Option<u
             continue;
         }
         target.turn += 1;
-        // Only a target that gets requests has any to finish.
+        // Only a healthy target has requests in flight to drain.
         let at = if target.health == Health::Healthy { now + delay } else { now };
         target.health = Health::Draining;
         drained.push((at, *own_port, target.turn));
@@ -89,14 +89,14 @@ pub fn deregister(world: &mut World, group: &str, instance: &str, port: Option<u
     world.elbv2.epoch += 1;
 }
 
-/// The health of an instance in a group; `None` when it is not (or no longer) registered.
+/// The health of an instance in a group; `None` if it is not registered.
 #[must_use]
 pub fn health(world: &World, group: &str, instance: &str) -> Option<Health> {
     let targets = &world.elbv2.target_groups.get(group)?.targets;
     targets.iter().find(|((id, _), _)| id == instance).map(|(_, target)| target.health)
 }
 
-/// An instance started or stopped serving, or ended: its targets will show it after some checks.
+/// Schedules health checks for the targets of an instance that started or stopped serving, or ended.
 pub fn instance_changed(world: &mut World, instance: &str) {
     let places: Vec<(String, (String, u16))> = world
         .elbv2
@@ -119,14 +119,14 @@ pub fn instance_changed(world: &mut World, instance: &str) {
     }
 }
 
-/// Enters the check that will show the target's present condition.
+/// Schedules the health check that will detect the target's current condition.
 fn expect(world: &mut World, group: &str, key: &(String, u16)) {
     let now = world.now;
     let serves = serves(world, &key.0);
     let Some(target_group) = world.elbv2.target_groups.get_mut(group) else { return };
     let check = target_group.health_check.clone();
     let Some(target) = target_group.targets.get_mut(key) else { return };
-    // A new target is healthy after one good check; afterwards the thresholds count.
+    // A new target is healthy after one successful check; later the thresholds apply.
     let checks = match (target.health, serves) {
         (Health::Initial, true) => 1,
         (Health::Unhealthy, true) => check.healthy_threshold,
@@ -161,7 +161,7 @@ pub(super) fn on_event(world: &mut World, event: Event) {
     autoscaling::instance_changed(world, &key.0);
 }
 
-/// Listeners or rules changed: groups come into use or fall out of it.
+/// Updates targets after listeners or rules changed: target groups become used or unused.
 pub(super) fn routing_changed(world: &mut World) {
     world.elbv2.epoch += 1;
     let groups: Vec<String> = world.elbv2.target_groups.keys().cloned().collect();
@@ -260,7 +260,7 @@ pub(super) fn describe_health(world: &mut World, call: &Call) -> Answer {
         .filter(|((id, port), _)| wanted(id, *port))
         .map(|((id, port), target)| view(id, *port, &health_view(target.health)))
         .collect();
-    // A target asked for by name that is not registered is answered as unused.
+    // A requested target that is not registered is returned as unused.
     for target in &input.targets {
         if !group.targets.keys().any(|(id, _)| *id == target.id) {
             let health = json!({

@@ -1,4 +1,4 @@
-//! Health follows the instance; routing decides who is in use and gets traffic.
+//! Tests of target health, routing and traffic.
 
 use serde_json::{Value, json};
 
@@ -39,7 +39,7 @@ fn forward(groups: &[(&str, u32)]) -> Value {
 }
 
 #[test]
-fn a_target_is_initial_then_healthy_and_drains_when_taken_out() {
+fn a_target_is_initial_then_healthy_and_drains_when_deregistered() {
     let mut aws = TestAws::new();
     let fleet = aws.fleet(0, InstanceBehavior::default());
     let id = instance(&mut aws, &fleet.old);
@@ -59,7 +59,7 @@ fn a_target_is_initial_then_healthy_and_drains_when_taken_out() {
 }
 
 #[test]
-fn a_target_that_does_not_boot_turns_unhealthy() {
+fn a_target_that_does_not_boot_becomes_unhealthy() {
     let mut aws = TestAws::new();
     let fleet = aws.fleet(0, InstanceBehavior::never_boots());
     let id = instance(&mut aws, &fleet.new);
@@ -146,7 +146,7 @@ fn modifying_a_rule_replaces_its_whole_list() {
 }
 
 #[test]
-fn actions_that_make_no_sense_are_refused() {
+fn invalid_actions_are_rejected() {
     let mut aws = TestAws::new();
     let fleet = aws.fleet(0, InstanceBehavior::default());
     let canary = group(&mut aws, "canary");
@@ -171,7 +171,7 @@ fn actions_that_make_no_sense_are_refused() {
 }
 
 #[test]
-fn tags_are_kept_by_arn() {
+fn tags_are_stored_by_arn() {
     let mut aws = TestAws::new();
     let fleet = aws.fleet(0, InstanceBehavior::default());
     let arns = json!([fleet.target_group]);

@@ -1,6 +1,6 @@
 //! Image Builder's ARNs: `arn:aws:imagebuilder:REGION:ACCOUNT:KIND/NAME[/VERSION[/BUILD]]`.
 
-/// A parsed ARN. Versions may have `x` for any number.
+/// A parsed ARN. In a version, `x` stands for any number.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Arn<'a> {
     pub region: &'a str,
@@ -25,7 +25,7 @@ impl<'a> Arn<'a> {
         path.next().is_none().then_some(Self { region, account, kind, name, version, build })
     }
 
-    /// Whether this names `other`, a full ARN, or a set it belongs to.
+    /// Whether this ARN, which may have wildcards, matches the full ARN `other`.
     pub(super) fn covers(&self, other: &Arn<'_>) -> bool {
         (self.region, self.account, self.kind, self.name)
             == (other.region, other.account, other.kind, other.name)
@@ -37,14 +37,14 @@ impl<'a> Arn<'a> {
             && self.build.is_none_or(|wanted| Some(wanted) == other.build)
     }
 
-    /// Orders versions and builds of one name.
+    /// The sort key of versions and builds.
     pub(super) fn order(&self) -> (Vec<u32>, u32) {
         let version = self.version.unwrap_or_default().split('.').map(|n| n.parse().unwrap_or(0)).collect();
         (version, self.build.unwrap_or(0))
     }
 }
 
-/// A name as ARNs have it: lower case, with `-` for what is not a letter or digit.
+/// A name as in ARNs: lower case, with `-` for other characters than letters and digits.
 pub(super) fn slug(name: &str) -> String {
     name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' }).collect()
 }
@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_pattern_covers_what_it_names() {
+    fn an_arn_with_wildcards_matches_versions_and_builds() {
         let full = "arn:aws:imagebuilder:eu-west-1:1:image/web/1.2.3/4";
         for (pattern, covered) in [
             ("image/web/1.2.3/4", true),
@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_arn_is_refused() {
+    fn an_invalid_arn_is_rejected() {
         for text in ["", "arn:aws:ec2:r:1:image/x", "arn:aws:imagebuilder:r:1:image/x/1.0.0/one", "web"] {
             assert!(Arn::parse(text).is_none(), "{text}");
         }

@@ -1,4 +1,4 @@
-//! Builds: started, moved from phase to phase, failed, cancelled, retried in place.
+//! Image builds: start, phases, failure, cancellation and retry.
 
 use std::collections::BTreeMap;
 #[cfg(test)]
@@ -19,7 +19,7 @@ use super::{
     BuildEvent, ComponentFault, DistributionFault, Event, Outcome, containers, distribute, invalid, not_found,
 };
 
-/// Characters of `ImageState.reason`.
+/// The maximum length of `ImageState.reason`.
 const REASON_LIMIT: usize = 1024;
 
 #[derive(Deserialize)]
@@ -30,7 +30,7 @@ struct Start {
     tags: BTreeMap<String, String>,
 }
 
-/// `StartImagePipelineExecution` works for enabled and disabled pipelines.
+/// `StartImagePipelineExecution`, for enabled and disabled pipelines.
 pub(super) fn start(world: &mut World, call: &Call) -> Answer {
     let input: Start = call.parse()?;
     let arn = input.image_pipeline_arn;
@@ -54,7 +54,7 @@ pub(super) fn create_image(world: &mut World, call: &Call) -> Answer {
     Ok(json!({ "imageBuildVersionArn": arn }))
 }
 
-/// Begins the next build of the recipe that `source`, a pipeline or a request, names.
+/// Starts the next build of the recipe in `source`, a pipeline or a request.
 fn begin(
     world: &mut World,
     call: &Call,
@@ -126,7 +126,7 @@ fn begin(
     Ok(arn)
 }
 
-/// How the run that begins now ends.
+/// The outcome of the run that begins now.
 fn next_outcome(world: &mut World) -> Outcome {
     let state = &mut world.imagebuilder;
     state.builds += 1;
@@ -136,7 +136,7 @@ fn next_outcome(world: &mut World) -> Outcome {
     }
 }
 
-/// An image enters a phase; what ends the phase is put on the schedule.
+/// Moves an image to a phase and schedules the end of the phase.
 pub(super) fn enter(world: &mut World, at: Time, arn: &str, phase: Phase) {
     let whole = world.imagebuilder.options.duration;
     let Some(image) = world.imagebuilder.images.get_mut(arn) else { return };
@@ -179,7 +179,7 @@ pub(super) fn enter(world: &mut World, at: Time, arn: &str, phase: Phase) {
     }
 }
 
-/// Component phases `build` and `validate` run while BUILDING, `test` while TESTING.
+/// The phase in which a component fails: `build` and `validate` run in BUILDING, `test` in TESTING.
 fn failing_phase(fault: &ComponentFault, tests: bool) -> Phase {
     if fault.phase == "test" && tests { Phase::Testing } else { Phase::Building }
 }
@@ -190,7 +190,7 @@ pub(super) fn schedule(world: &mut World, at: Time, arn: &str, what: BuildEvent)
     world.schedule.add(at, world::Event::ImageBuilder(event));
 }
 
-/// What the outcome names fails in the workflow under way.
+/// Fails the current workflow as the outcome says.
 pub(super) fn fail(world: &mut World, at: Time, arn: &str) {
     if let Some(image) = world.imagebuilder.images.get_mut(arn)
         && let Outcome::DistributionFailed(fault) = image.outcome.clone()
@@ -228,7 +228,7 @@ pub(super) fn fail(world: &mut World, at: Time, arn: &str) {
     image.failure = Some(failure);
 }
 
-/// The image is made; on its way to one Region it fails.
+/// Fails the distribution to one Region; the image itself is created.
 fn fail_distribution(image: &mut Image, at: Time, fault: &DistributionFault) {
     let message = format!("Distribution to {} failed: {}", fault.region, fault.message);
     if let Some(workflow) = image.workflows.iter_mut().find(|workflow| workflow.is_running()) {
@@ -247,7 +247,7 @@ fn fail_distribution(image: &mut Image, at: Time, fault: &DistributionFault) {
     image.reason = Some(message);
 }
 
-/// The recipe's component of that name, with its version resolved.
+/// The ARN of the recipe's component of this name, with its version resolved.
 fn component_arn(world: &World, image: &Image, name: &str) -> String {
     let named = image
         .recipe
@@ -270,7 +270,7 @@ struct ByArn {
     image_build_version_arn: String,
 }
 
-/// Asks for the end of a build; it comes a little later.
+/// `CancelImageCreation`: requests the cancellation, which takes effect a little later.
 pub(super) fn cancel(world: &mut World, call: &Call) -> Answer {
     let arn = call.parse::<ByArn>()?.image_build_version_arn;
     let image = world.imagebuilder.images.get(&arn).ok_or_else(|| not_found(&arn))?;
@@ -282,7 +282,7 @@ pub(super) fn cancel(world: &mut World, call: &Call) -> Answer {
     Ok(json!({ "imageBuildVersionArn": arn }))
 }
 
-/// The build ends as CANCELLED; what it made stays.
+/// Ends a build as CANCELLED. Its output resources remain.
 pub(super) fn cancelled(world: &mut World, at: Time, arn: &str) {
     let Some(image) = world.imagebuilder.images.get_mut(arn) else { return };
     if let Some(workflow) = image.workflows.iter_mut().find(|workflow| workflow.is_running()) {
@@ -293,7 +293,7 @@ pub(super) fn cancelled(world: &mut World, at: Time, arn: &str) {
     image.reason = Some("The image build was cancelled".to_owned());
 }
 
-/// Runs a failed or cancelled build on from the test or distribution phase it stopped in.
+/// `RetryImage`: continues a failed or cancelled build from the test or distribution phase in which it stopped.
 pub(super) fn retry(world: &mut World, call: &Call) -> Answer {
     let arn = call.parse::<ByArn>()?.image_build_version_arn;
     let image = world.imagebuilder.images.get(&arn).ok_or_else(|| not_found(&arn))?;
@@ -316,7 +316,7 @@ pub(super) fn retry(world: &mut World, call: &Call) -> Answer {
     Ok(json!({ "imageBuildVersionArn": arn }))
 }
 
-/// Half of a phase's duration, for a moment inside it.
+/// Half of a phase's duration, for events in the middle of it.
 #[cfg(test)]
 pub(super) fn middle_of(phase: Phase, whole: Duration) -> Duration {
     let mut before = Duration::ZERO;

@@ -1,4 +1,4 @@
-//! The container images of a build: pushed to a repository of ECR in each Region they are distributed to.
+//! The container images of a build, pushed to an ECR repository in each Region of the distribution.
 
 use std::time::Duration;
 
@@ -12,15 +12,15 @@ use super::distribute::distributions;
 use super::image::{Image, OutputContainer};
 use super::{BuildEvent, DistributionFault, Outcome};
 
-/// A repository the image is pushed to, and the tags it gets there.
+/// A repository that the image is pushed to, and the image's tags.
 struct Target {
     region: String,
     repository: String,
     tags: Vec<String>,
 }
 
-/// Pushes the image wherever it is not yet: a retried distribution goes on with what there is. One Region that refuses
-/// fails the build.
+/// Pushes the image to every Region that does not have it yet, so that a retry continues a distribution. A failure in
+/// one Region fails the build.
 pub(super) fn push(world: &mut World, at: Time, arn: &str) {
     let Some(image) = world.imagebuilder.images.get(arn) else { return };
     let (account, manifest) = (image.account.clone(), ecr::sample_manifest(arn));
@@ -59,8 +59,8 @@ fn output(world: &mut World, arn: &str, account: &str, target: Target) {
     image.containers.push(OutputContainer { region, uris });
 }
 
-/// One target for each Region of the distribution, or the recipe's own where the build is. Every image has a tag of its
-/// version and build beside those that the distribution names.
+/// One target per Region of the distribution; without a distribution, the recipe's repository in the build's Region.
+/// Every image has a tag of its version and build in addition to the distribution's tags.
 fn targets(image: &Image) -> Vec<Target> {
     let own_tag = format!("{}-{}", image.version, image.build());
     let repository = |from: Option<&Value>| {
@@ -95,7 +95,7 @@ mod tests {
 
     const BUILD: u64 = 25 * 60;
 
-    /// A container recipe with a distribution to two Regions, whose repositories are there.
+    /// A container recipe with a distribution to two Regions, and these repositories.
     fn aws(repositories: &[&'static str]) -> TestAws {
         let mut aws = TestAws::new();
         let home = aws.region;
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn a_build_pushes_to_every_region_under_its_own_tag_and_those_of_the_distribution() {
+    fn a_build_pushes_to_every_region_with_its_own_tag_and_those_of_the_distribution() {
         let mut aws = aws(&["eu-west-1", "eu-central-1"]);
         let build = build(&mut aws);
         let image = get(&mut aws, &build);
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn a_region_without_the_repository_fails_the_build_and_a_retry_goes_on_with_the_rest() {
+    fn a_missing_repository_fails_the_build_and_a_retry_pushes_to_the_remaining_regions() {
         let mut aws = aws(&["eu-west-1"]);
         let build = build(&mut aws);
         let failed = get(&mut aws, &build);
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn a_build_is_of_one_recipe_and_a_recipe_has_one_dockerfile() {
+    fn a_build_requires_exactly_one_recipe_and_a_recipe_one_dockerfile() {
         let mut aws = aws(&[]);
         let infrastructure = arn("infrastructure-configuration/web");
         let none = json!({ "infrastructureConfigurationArn": infrastructure, "clientToken": "n" });

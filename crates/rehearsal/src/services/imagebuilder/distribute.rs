@@ -1,4 +1,4 @@
-//! Distribution: the AMIs of a build, one for each Region and account, and the parameters that name them.
+//! Distribution: the AMIs of a build, one per Region and account, and the SSM parameters with their ids.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use super::super::{ec2, ssm};
 use super::image::{Image, OutputAmi};
 use super::{date, resource};
 
-/// One AMI to be made.
+/// An AMI to create.
 struct Target {
     region: String,
     account: String,
@@ -20,10 +20,10 @@ struct Target {
     tags: BTreeMap<String, String>,
 }
 
-/// Registers the AMIs of a build in its distribution phase. Their copies are available before the phase ends.
+/// Registers the AMIs of a build in its distribution phase. The copies are available before the phase ends.
 pub(super) fn register(world: &mut World, at: Time, arn: &str, takes: Duration) {
     let Some(image) = world.imagebuilder.images.get(arn) else { return };
-    // A retried distribution goes on with the AMIs there are.
+    // A retried distribution keeps the existing AMIs.
     if !image.amis.is_empty() {
         return;
     }
@@ -68,7 +68,7 @@ pub(super) fn register(world: &mut World, at: Time, arn: &str, takes: Duration) 
     }
 }
 
-/// The root volume as the recipe asks for it.
+/// The root volume of the recipe.
 fn disk(image: &Image) -> ec2::Disk {
     let root = image.recipe.get("blockDeviceMappings").and_then(|mappings| mappings.pointer("/0/ebs"));
     let size = root.and_then(|ebs| ebs.get("volumeSize")?.as_u64()).and_then(|size| u32::try_from(size).ok());
@@ -88,7 +88,7 @@ pub(super) fn distributions(image: &Image) -> impl Iterator<Item = &Value> {
         .flatten()
 }
 
-/// One target for each Region and account, the build's own first; without a distribution only that one.
+/// One target per Region and account, the build's own first; without a distribution, only that one.
 fn targets(image: &Image, at: Time) -> Vec<Target> {
     let mut tags = resource::pairs(image.recipe.get("amiTags"));
     tags.insert("CreatedBy".to_owned(), "EC2 Image Builder".to_owned());
@@ -100,7 +100,7 @@ fn targets(image: &Image, at: Time) -> Vec<Target> {
         let settings = distribution.get("amiDistributionConfiguration");
         let name = text(settings.and_then(|s| s.get("name")))
             .unwrap_or_else(|| format!("{} {{{{ imagebuilder:buildDate }}}}", image.name));
-        // The build's account has a copy of its own in every Region; it is what the others are copied from.
+        // The build's account has a copy in every Region, the source of the other accounts' copies.
         let mut accounts = vec![image.account.clone()];
         let others = settings.and_then(|s| s.get("targetAccountIds")?.as_array()).into_iter().flatten();
         for account in others.filter_map(|account| text(Some(account))) {
@@ -133,13 +133,13 @@ fn targets(image: &Image, at: Time) -> Vec<Target> {
     targets
 }
 
-/// The name with the build date in it; AMI names have no colons.
+/// The AMI name with the build date. AMI names cannot have colons.
 fn dated(name: &str, at: Time) -> String {
     let date = date(at).replace(':', "-");
     name.replace("{{ imagebuilder:buildDate }}", &date).replace("{{imagebuilder:buildDate}}", &date)
 }
 
-/// Writes the distribution's parameters, each in its Region and in the account it names.
+/// Writes the distribution's SSM parameters, each in its Region and account.
 pub(super) fn put_parameters(world: &mut World, at: Time, arn: &str) {
     let Some(image) = world.imagebuilder.images.get(arn) else { return };
     let mut writes = Vec::new();

@@ -1,4 +1,4 @@
-//! One build of an image, and how the API shows it.
+//! Images: a build version of an image, and its API views.
 
 use std::collections::BTreeMap;
 
@@ -19,11 +19,11 @@ pub struct Image {
     /// `arn:aws:imagebuilder:REGION:ACCOUNT:image/NAME/VERSION/BUILD`.
     pub arn: String,
     pub phase: Phase,
-    /// Whether it is of a container recipe.
+    /// Whether it is built from a container recipe.
     pub(super) is_container: bool,
-    /// AMIs of the distribution, as far as they exist.
+    /// The AMIs created so far.
     pub amis: Vec<OutputAmi>,
-    /// Container images of the distribution, one for each Region.
+    /// The container images pushed so far, one entry per Region.
     pub containers: Vec<OutputContainer>,
     pub tags: BTreeMap<String, String>,
     pub created: Time,
@@ -35,7 +35,7 @@ pub struct Image {
     pub(super) failure: Option<Value>,
     pub(super) attempt: u32,
     pub(super) outcome: Outcome,
-    /// The phase in which it failed or was cancelled.
+    /// The phase in which the build failed or was cancelled.
     pub(super) stopped_in: Option<Phase>,
     pub(super) pipeline: Option<String>,
     pub(super) recipe: Map<String, Value>,
@@ -44,14 +44,14 @@ pub struct Image {
     pub(super) tests: Value,
     pub(super) scanning: bool,
     pub(super) scan_abandoned: bool,
-    /// From when on a scan's findings are complete.
+    /// The time when the scan's findings are complete.
     pub(super) scanned_at: Time,
-    /// Members of the request that are only shown: `executionRole`, `workflows`, ….
+    /// Members of the request that are returned and have no effect: `executionRole`, `workflows`, ….
     pub(super) shown: Map<String, Value>,
     pub(super) workflows: Vec<Workflow>,
 }
 
-/// One AMI of the output.
+/// An output AMI.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OutputAmi {
     pub region: String,
@@ -61,11 +61,11 @@ pub struct OutputAmi {
     pub(super) description: String,
 }
 
-/// The container images of one Region.
+/// The output container images of one Region.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OutputContainer {
     pub region: String,
-    /// `REGISTRY/REPOSITORY:TAG`, one for each tag.
+    /// `REGISTRY/REPOSITORY:TAG`, one per tag.
     pub uris: Vec<String>,
 }
 
@@ -113,7 +113,7 @@ impl Image {
         output
     }
 
-    /// A scan whose findings were not collected before the image's end is abandoned.
+    /// The status of the vulnerability scan.
     pub(super) fn scan_state(&self, now: Time) -> &'static str {
         match self.phase {
             Phase::Pending | Phase::Creating | Phase::Building => "PENDING",
@@ -125,7 +125,7 @@ impl Image {
         }
     }
 
-    /// The members `GetImage` and the lists share.
+    /// The members that `GetImage` and the lists share.
     pub(super) fn summary(&self) -> Value {
         json!({
             "arn": self.arn,
@@ -186,7 +186,7 @@ pub(super) fn get(world: &World, call: &Call) -> Answer {
     Ok(json!({ "image": image.view(pipeline_name, call.now) }))
 }
 
-/// An ARN without a build number, or with `x` in its version, names the newest build that is AVAILABLE.
+/// Resolves an ARN without a build number, or with `x` in its version, to the newest AVAILABLE build.
 fn latest_available<'w>(world: &'w World, text: &str) -> Option<&'w Image> {
     let wanted = Arn::parse(text).filter(|arn| arn.build.is_none())?;
     world
@@ -206,7 +206,7 @@ struct ByArn {
     image_build_version_arn: String,
 }
 
-/// Removes the record; AMIs and snapshots stay.
+/// `DeleteImage`: removes the record only. AMIs and snapshots remain.
 pub(super) fn delete(world: &mut World, call: &Call) -> Answer {
     let input: ByArn = call.parse()?;
     let arn = input.image_build_version_arn;

@@ -1,6 +1,6 @@
-//! EC2 Image Builder: recipes and pipelines as they are declared, and builds that take their time.
+//! EC2 Image Builder: recipes, configurations, pipelines, and builds that take virtual time.
 //!
-//! Rules come from the service model 2019-12-02 and the user guide.
+//! The rules come from the service model 2019-12-02 and the user guide.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -27,7 +27,7 @@ pub use image::{Image, OutputAmi, OutputContainer};
 pub use phase::Phase;
 pub use scan::Finding;
 
-/// Operations this service offers.
+/// The operations that this service implements.
 pub const OPERATIONS: &[&str] = &[
     "CancelImageCreation",
     "CreateComponent",
@@ -68,23 +68,23 @@ pub const OPERATIONS: &[&str] = &[
     "UntagResource",
 ];
 
-/// How builds go.
+/// The behavior of builds, set by the scenario.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// What instances of the images built here do.
+    /// The behavior of instances of the built images.
     pub baked: InstanceBehavior,
-    /// From start to AVAILABLE.
+    /// The time from the start of a build to AVAILABLE.
     pub duration: Duration,
     pub outcome: Outcome,
-    /// How many builds end as `outcome` says before the rest end well; `None` is all of them.
+    /// How many builds end with `outcome` before the others succeed; `None` means all.
     pub outcome_builds: Option<u32>,
-    /// From a cancellation's request to CANCELLED.
+    /// The time from the cancellation request to CANCELLED.
     pub cancel_takes: Duration,
     /// Whether a scan ends as ABANDONED although the image becomes AVAILABLE.
     pub scan_abandoned: bool,
-    /// How long after AVAILABLE a scan is still collecting its findings.
+    /// The time from AVAILABLE until the scan's findings are complete.
     pub scan_delay: Duration,
-    /// What scans find.
+    /// The findings of every scan.
     pub findings: Vec<Finding>,
 }
 
@@ -110,23 +110,23 @@ pub enum Outcome {
     Failed(ComponentFault),
     /// The image is created, and its distribution to one Region fails.
     DistributionFailed(DistributionFault),
-    /// Someone else cancels it while it builds.
+    /// Someone else cancels the build.
     Cancelled,
-    /// It stays in BUILDING until it is cancelled.
+    /// The build stays in BUILDING until it is cancelled.
     Hangs,
 }
 
-/// What goes wrong on the way to which Region.
+/// The failure of a distribution, and its Region.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DistributionFault {
     pub region: String,
     pub message: String,
 }
 
-/// What goes wrong in which component.
+/// The failure of a component.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ComponentFault {
-    /// Name of the component, as in its ARN.
+    /// The name of the component, as in its ARN.
     pub component: String,
     /// `build` or `validate` fail in BUILDING, `test` in TESTING.
     pub phase: String,
@@ -138,22 +138,22 @@ pub struct ComponentFault {
 
 /// Account, Region, operation and client token.
 type TokenUse = (String, String, String, String);
-/// Input and answer of the call a token was first used for.
+/// The input and response of the first call with a token.
 type Remembered = (Map<String, Value>, Value);
 
-/// Every resource and image.
+/// All resources and images.
 #[derive(Clone, Debug, Default)]
 pub struct State {
     pub options: Options,
     resources: BTreeMap<String, resource::Resource>,
     images: BTreeMap<String, Image>,
-    /// Builds and retries begun so far.
+    /// The number of builds and retries started so far.
     builds: u32,
-    /// What each client token was used for, and the answer it got.
+    /// The first call of each client token.
     tokens: BTreeMap<TokenUse, Remembered>,
 }
 
-/// What happens later to the `attempt`-th run of an image.
+/// A scheduled event of the `attempt`-th run of an image.
 #[derive(Clone, Debug)]
 pub struct Event {
     image: String,
@@ -174,22 +174,22 @@ pub fn image<'w>(world: &'w World, arn: &str) -> Option<&'w Image> {
     world.imagebuilder.images.get(arn)
 }
 
-/// An AMI of the newest image that has one.
+/// An AMI of the newest image with output AMIs.
 pub(in super::super) fn newest_output(world: &World) -> Option<String> {
     let images = world.imagebuilder.images.values().filter(|image| !image.amis.is_empty());
     Some(images.max_by_key(|image| image.created)?.amis.first()?.image.clone())
 }
 
-/// The image that is being built.
+/// The ARN of the image that is being built.
 pub(in super::super) fn building(world: &World) -> Option<String> {
     let images = world.imagebuilder.images.values().filter(|image| !image.phase.is_terminal());
     images.max_by_key(|image| image.created).map(|image| image.arn.clone())
 }
 
-/// Answers one call.
+/// Handles one API call.
 ///
 /// # Errors
-/// The service's own refusal.
+/// The error that the service returns.
 pub fn call(world: &mut World, call: &Call) -> Answer {
     match call.operation.as_str() {
         "CancelImageCreation" => once(world, call, build::cancel),
@@ -231,8 +231,8 @@ pub fn call(world: &mut World, call: &Call) -> Answer {
     }
 }
 
-/// Applies one event.
-#[allow(clippy::needless_pass_by_value, reason = "an event is applied once, as in every service")]
+/// Applies a due event.
+#[allow(clippy::needless_pass_by_value, reason = "the signature is the same in every service")]
 pub fn on_event(world: &mut World, at: Time, event: Event) {
     let Some(image) = world.imagebuilder.images.get(&event.image) else { return };
     if image.attempt != event.attempt || image.phase.is_terminal() {
@@ -245,7 +245,7 @@ pub fn on_event(world: &mut World, at: Time, event: Event) {
     }
 }
 
-/// Runs a call under its client token: the same token with the same input is answered as the first time.
+/// Runs a call once per client token: the same token with the same input returns the first response.
 fn once(world: &mut World, call: &Call, operation: fn(&mut World, &Call) -> Answer) -> Answer {
     let mut input = call.input.clone();
     let token = input.remove("clientToken");
@@ -272,12 +272,12 @@ fn invalid(message: impl Into<String>) -> ApiError {
     ApiError::new("InvalidRequestException", message)
 }
 
-/// The model lists this error for few operations, the service answers it for all that name a resource.
+/// The error of an unknown resource. The model lists it for a few operations; the service returns it for all.
 fn not_found(arn: &str) -> ApiError {
     ApiError::new("ResourceNotFoundException", format!("The resource {arn} was not found")).with_status(404)
 }
 
-/// A date as the API writes it: a string, not a number.
+/// A date in the API's format: a string, not a number.
 fn date(at: Time) -> String {
     let format = ::time::macros::format_description!(
         "[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z"

@@ -1,8 +1,8 @@
-//! The phases of a build, their names and their shares of its time.
+//! The phases of a build: names, order and durations.
 
 use std::time::Duration;
 
-/// An image's state, named as `ImageStatus` names it.
+/// The state of an image, with the names of `ImageStatus`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
     Pending,
@@ -17,7 +17,7 @@ pub enum Phase {
 }
 
 impl Phase {
-    /// The API's word.
+    /// The name in the API.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -39,7 +39,7 @@ impl Phase {
         matches!(self, Self::Available | Self::Cancelled | Self::Failed)
     }
 
-    /// The phase after this one when all goes well.
+    /// The phase after this one if it succeeds.
     pub(super) fn next(self, tests: bool) -> Option<Self> {
         match self {
             Self::Pending => Some(Self::Creating),
@@ -52,7 +52,7 @@ impl Phase {
         }
     }
 
-    /// How much of a whole build's time the phase takes.
+    /// The duration of the phase, as a share of the whole build's.
     pub(super) fn duration(self, whole: Duration) -> Duration {
         let percent = match self {
             Self::Pending => 2,

@@ -11,7 +11,7 @@ use super::image::Image;
 use super::resource::{Kind, Resource};
 use super::{date, invalid, not_found};
 
-/// Largest page of every list.
+/// The maximum page size of every list.
 const PAGE: usize = 25;
 
 #[derive(Deserialize)]
@@ -46,7 +46,7 @@ fn paged(input: &Input, member: &str, all: Vec<Value>) -> Answer {
     Ok(answer)
 }
 
-/// Filters name members of the shown item whose values are strings.
+/// Applies filters, which name string members of the listed items.
 fn filtered(all: Vec<Value>, filters: &[Filter]) -> Result<Vec<Value>, ApiError> {
     const KNOWN: [&str; 10] = [
         "name",
@@ -80,7 +80,7 @@ pub(super) fn resources(world: &World, call: &Call) -> Answer {
     let Some(kind) = Kind::of(&call.operation) else {
         return Err(ApiError::new("UnknownOperationException", call.operation.clone()));
     };
-    // Other owners' resources are not part of this world.
+    // Resources of other owners are not simulated.
     let own = input.owner.as_ref().is_none_or(|owner| owner == "Self");
     let all = world
         .imagebuilder
@@ -101,7 +101,7 @@ pub(super) fn resources(world: &World, call: &Call) -> Answer {
     paged(&input, member, all)
 }
 
-/// A resource as its list shows it.
+/// A resource as listed.
 fn shown(resource: &Resource) -> Value {
     let members: &[&str] = match resource.kind {
         Kind::Component => &[
@@ -139,7 +139,7 @@ fn shown(resource: &Resource) -> Value {
         .collect();
     match resource.kind {
         Kind::Component => {
-            // The list is of versions, not of builds.
+            // The list has versions, not builds.
             if let Some((version, _)) = resource.text("arn").and_then(|arn| arn.rsplit_once('/')) {
                 view.insert("arn".into(), version.into());
             }
@@ -168,7 +168,7 @@ fn own_images<'w>(world: &'w World, call: &'w Call) -> impl Iterator<Item = &'w 
         .filter(|image| image.account == call.account && image.region == call.region)
 }
 
-/// Image versions, each once however many builds it has.
+/// `ListImages`: image versions, each once regardless of its number of builds.
 pub(super) fn images(world: &World, call: &Call) -> Answer {
     let input: Input = call.parse()?;
     let own = input.owner.as_ref().is_none_or(|owner| owner == "Self");

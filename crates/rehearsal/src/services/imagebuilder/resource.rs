@@ -1,4 +1,4 @@
-//! Components, recipes, configurations and pipelines: what builds are made from.
+//! Components, recipes, configurations and pipelines.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use super::super::super::world::World;
 use super::arn::{Arn, slug};
 use super::{date, invalid, not_found};
 
-/// Kinds of resources, named as operations name them.
+/// The kinds of resources, with the names in operations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Component,
@@ -22,7 +22,7 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    /// The kind an operation such as `GetImageRecipe` or `ListComponents` is about.
+    /// The kind in the name of an operation such as `GetImageRecipe` or `ListComponents`.
     pub(super) fn of(operation: &str) -> Option<Self> {
         let name = operation.trim_start_matches(|c: char| !c.is_uppercase());
         let name = ["Create", "Delete", "Get", "List"].iter().find_map(|verb| name.strip_prefix(verb))?;
@@ -37,7 +37,7 @@ impl Kind {
         })
     }
 
-    /// The kind's word in an ARN.
+    /// The kind's name in an ARN.
     pub(super) fn in_arn(self) -> &'static str {
         match self {
             Self::Component => "component",
@@ -49,7 +49,7 @@ impl Kind {
         }
     }
 
-    /// The member that holds the resource in a `Get…` answer.
+    /// The member of the resource in a `Get…` response.
     pub(super) fn member(self) -> &'static str {
         match self {
             Self::Component => "component",
@@ -61,7 +61,7 @@ impl Kind {
         }
     }
 
-    /// The member that holds its ARN in requests and `Create…` answers.
+    /// The member of its ARN in requests and `Create…` responses.
     fn arn_member(self) -> &'static str {
         match self {
             Self::Component => "componentBuildVersionArn",
@@ -74,7 +74,7 @@ impl Kind {
     }
 }
 
-/// One resource. The body is what a `Get…` answer shows.
+/// A resource. The body is that of a `Get…` response.
 #[derive(Clone, Debug)]
 pub(super) struct Resource {
     pub kind: Kind,
@@ -88,7 +88,7 @@ impl Resource {
         self.body.get(member)?.as_str()
     }
 
-    /// String pairs of a member such as `tags`.
+    /// The string map of a member such as `tags`.
     pub(super) fn pairs(&self, member: &str) -> BTreeMap<String, String> {
         pairs(self.body.get(member))
     }
@@ -104,7 +104,7 @@ pub(super) fn pairs(object: Option<&Value>) -> BTreeMap<String, String> {
         .collect()
 }
 
-/// The resource an ARN names; of components and recipes with an open version the newest.
+/// The resource with this ARN; for a version with wildcards, the newest component or recipe.
 pub(super) fn find<'w>(world: &'w World, text: &str) -> Option<&'w Resource> {
     if let Some(resource) = world.imagebuilder.resources.get(text) {
         return Some(resource);
@@ -166,7 +166,7 @@ fn check_version(version: &str) -> Result<(), ApiError> {
     Err(ApiError::new("InvalidVersionNumberException", format!("{version} is not of the form 1.2.3")))
 }
 
-/// Adds what the service fills in, and refuses references to nothing.
+/// Fills in the members that the service sets, and rejects references to unknown resources.
 fn complete(world: &World, call: &Call, kind: Kind, body: &mut Map<String, Value>) -> Result<(), ApiError> {
     match kind {
         Kind::Component => {
@@ -226,7 +226,7 @@ fn complete(world: &World, call: &Call, kind: Kind, body: &mut Map<String, Value
     Ok(())
 }
 
-/// What image and container recipes have in common: components that exist, a platform and an owner.
+/// Checks the components of an image or container recipe, and sets its platform and owner.
 fn made_from_components(world: &World, call: &Call, body: &mut Map<String, Value>) -> Result<(), ApiError> {
     for component in body.get("components").and_then(Value::as_array).into_iter().flatten() {
         refers(world, component.get("componentArn"))?;
@@ -236,7 +236,7 @@ fn made_from_components(world: &World, call: &Call, body: &mut Map<String, Value
     Ok(())
 }
 
-/// A build is of one recipe, for machine images or for containers, on configurations that exist.
+/// Checks that a build has exactly one recipe, and that its configurations exist.
 pub(super) fn recipe_and_configurations(world: &World, body: &Map<String, Value>) -> Result<(), ApiError> {
     for member in [
         "imageRecipeArn",
@@ -252,7 +252,7 @@ pub(super) fn recipe_and_configurations(world: &World, body: &Map<String, Value>
     Ok(())
 }
 
-/// A resource of an account of this world must be there; AWS's own components are.
+/// Checks that a referenced resource exists. AWS's own components always do.
 pub(super) fn refers(world: &World, arn: Option<&Value>) -> Result<(), ApiError> {
     let Some(text) = arn.and_then(Value::as_str) else { return Ok(()) };
     let Some(parsed) = Arn::parse(text) else { return Err(invalid(format!("{text} is not a valid ARN"))) };
@@ -277,7 +277,7 @@ pub(super) fn get(world: &World, call: &Call) -> Answer {
     Ok(answer)
 }
 
-/// Deletes a component or a recipe. One that another resource or an image is made from is refused.
+/// Deletes a component or a recipe, unless another resource or an image uses it.
 pub(super) fn delete(world: &mut World, call: &Call) -> Answer {
     let Some(kind) = Kind::of(&call.operation) else {
         return Err(ApiError::new("UnknownOperationException", call.operation.clone()));
@@ -299,7 +299,7 @@ pub(super) fn delete(world: &mut World, call: &Call) -> Answer {
     Ok(answer)
 }
 
-/// A pipeline, recipe or image that is made from a resource.
+/// A pipeline, recipe or image that uses a resource.
 fn user_of(world: &World, arn: &str) -> Option<String> {
     let names = |text: Option<&Value>| {
         let text = text.and_then(Value::as_str).unwrap_or_default();
@@ -316,7 +316,7 @@ fn user_of(world: &World, arn: &str) -> Option<String> {
     resource.map(|(user, _)| user.clone()).or_else(|| image().map(|image| image.arn.clone()))
 }
 
-/// What a pipeline shows of its latest build.
+/// Adds the latest build to a pipeline's view.
 fn last_run(world: &World, pipeline: &str, body: &mut Value) {
     let latest = world
         .imagebuilder
@@ -340,7 +340,7 @@ struct Tagging {
     tag_keys: Vec<String>,
 }
 
-/// The tags of a resource or image, changed by `change`.
+/// Changes the tags of a resource or image with `change`.
 fn with_tags(
     world: &mut World,
     arn: &str,

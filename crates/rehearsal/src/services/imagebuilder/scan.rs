@@ -1,4 +1,4 @@
-//! Vulnerability scans: what they found, once they are complete.
+//! Vulnerability scans and their findings.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -9,7 +9,7 @@ use super::super::super::world::World;
 use super::super::page::page;
 use super::{invalid, not_found};
 
-/// Largest page of findings.
+/// The maximum page size.
 const PAGE: usize = 25;
 
 /// One finding of every scan.
@@ -101,7 +101,7 @@ struct Filter {
     values: Vec<String>,
 }
 
-/// Takes one filter with one value. The findings of a scan under way are not there yet.
+/// `ListImageScanFindings`: supports one filter with one value. A scan in progress has no findings yet.
 pub(super) fn list(world: &World, call: &Call) -> Answer {
     let input: Input = call.parse()?;
     let [Filter { name, values }] = input.filters.as_slice() else {

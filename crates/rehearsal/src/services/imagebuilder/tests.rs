@@ -1,4 +1,4 @@
-//! The documented rules of Image Builder, one by one.
+//! Tests of the documented rules of Image Builder.
 
 use std::time::Duration;
 
@@ -100,7 +100,7 @@ fn fault(phase: &str, component: &str) -> Outcome {
 }
 
 #[test]
-fn a_build_goes_through_every_phase_in_its_time() {
+fn a_build_goes_through_every_phase() {
     let mut w = world();
     let image = start(&mut w, "a", &json!({})).unwrap();
     let begun = w.now;
@@ -158,7 +158,7 @@ fn a_client_token_identifies_one_build() {
 }
 
 #[test]
-fn a_version_names_its_newest_available_build() {
+fn a_version_arn_resolves_to_its_newest_available_build() {
     let mut w = world();
     let first = start(&mut w, "a", &json!({})).unwrap();
     for open in ["image/web/2.1.0", "image/web/x.x.x"] {
@@ -173,7 +173,7 @@ fn a_version_names_its_newest_available_build() {
 }
 
 #[test]
-fn a_failed_build_names_its_component_and_step() {
+fn the_reason_of_a_failed_build_names_its_component_and_step() {
     for (phase, component, status_then, step) in [
         ("build", "nginx", "BUILDING", "ApplyBuildComponents"),
         ("validate", "nginx", "BUILDING", "ApplyBuildComponents"),
@@ -211,7 +211,7 @@ fn a_failed_build_names_its_component_and_step() {
 }
 
 #[test]
-fn steps_move_while_the_build_does() {
+fn workflow_steps_advance_with_the_build() {
     let mut w = world();
     let image = start(&mut w, "a", &json!({})).unwrap();
     wait(&mut w, Duration::from_mins(10));
@@ -226,7 +226,7 @@ fn steps_move_while_the_build_does() {
 }
 
 #[test]
-fn a_cancelled_build_ends_a_little_later_and_keeps_what_it_made() {
+fn a_cancelled_build_ends_a_little_later_and_keeps_its_amis() {
     let mut w = world();
     let image = start(&mut w, "a", &json!({})).unwrap();
     let whole = w.imagebuilder.options.duration;
@@ -239,7 +239,7 @@ fn a_cancelled_build_ends_a_little_later_and_keeps_what_it_made() {
     assert_eq!(get(&mut w, &image)["outputResources"]["amis"].as_array().unwrap().len(), 3);
     wait(&mut w, whole);
     assert_eq!(status(&mut w, &image), "CANCELLED");
-    assert!(ask(&mut w, "CancelImageCreation", input).is_ok(), "the token's first answer stands");
+    assert!(ask(&mut w, "CancelImageCreation", input).is_ok(), "the token returns the first response");
     let other = json!({ "imageBuildVersionArn": image, "clientToken": "d" });
     assert_eq!(ask(&mut w, "CancelImageCreation", other).unwrap_err().code, "InvalidRequestException");
 }
@@ -276,7 +276,7 @@ fn a_retry_continues_the_same_build_from_the_test_phase() {
 }
 
 #[test]
-fn what_was_to_come_of_a_cancelled_run_does_not_hurry_its_retry() {
+fn events_of_a_cancelled_run_do_not_affect_its_retry() {
     let mut w = world();
     let whole = w.imagebuilder.options.duration;
     let image = start(&mut w, "a", &json!({})).unwrap();
@@ -286,7 +286,7 @@ fn what_was_to_come_of_a_cancelled_run_does_not_hurry_its_retry() {
     wait(&mut w, cancelling);
     assert_eq!(status(&mut w, &image), "CANCELLED");
     ask(&mut w, "RetryImage", json!({ "imageBuildVersionArn": image, "clientToken": "r" })).unwrap();
-    // The first run's tests would have ended by now; the retry's have as long as they always have.
+    // The first run's tests would have ended by now; those of the retry take their full time.
     let tests = Phase::Testing.duration(whole);
     wait(&mut w, tests.checked_sub(cancelling).unwrap());
     assert_eq!(status(&mut w, &image), "TESTING");
@@ -307,7 +307,7 @@ fn a_build_that_has_not_failed_cannot_be_retried() {
 }
 
 #[test]
-fn scripted_outcomes() {
+fn builds_end_with_the_outcome_of_the_scenario() {
     for (outcome, expected) in [(Outcome::Hangs, "BUILDING"), (Outcome::Cancelled, "CANCELLED")] {
         let mut w = world();
         w.imagebuilder.options.outcome = outcome;
@@ -350,7 +350,7 @@ fn deleting_an_image_removes_its_record_only_when_it_has_ended() {
 }
 
 #[test]
-fn a_recipe_and_a_component_are_deleted_only_once_nothing_is_made_from_them() {
+fn a_recipe_or_component_in_use_cannot_be_deleted() {
     let mut w = world();
     let recipe = json!({ "imageRecipeArn": arn("image-recipe/web/2.1.0") });
     let component = json!({ "componentBuildVersionArn": arn("component/smoke/1.0.0/1") });
@@ -366,7 +366,7 @@ fn a_recipe_and_a_component_are_deleted_only_once_nothing_is_made_from_them() {
 }
 
 #[test]
-fn resources_are_checked_shown_and_listed() {
+fn resources_are_validated_returned_and_listed() {
     let mut w = world();
     let recipe = ask(&mut w, "GetImageRecipe", json!({ "imageRecipeArn": arn("image-recipe/web/2.1.0") }));
     assert_eq!(recipe.unwrap()["imageRecipe"]["components"].as_array().unwrap().len(), 3);

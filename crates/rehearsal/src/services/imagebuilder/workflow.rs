@@ -1,4 +1,4 @@
-//! Workflow executions: the progress of a build's phases, step by step.
+//! Workflow executions: the steps of a build's phases.
 
 use std::time::Duration;
 
@@ -14,10 +14,10 @@ use super::image::Image;
 use super::phase::Phase;
 use super::{date, not_found};
 
-/// Largest page of the two lists.
+/// The maximum page size of both lists.
 const PAGE: usize = 25;
 
-/// Steps of a phase's workflow: name, action, share of the phase in percent.
+/// The steps of a phase's workflow: name, action, share of the phase in percent.
 type Steps = &'static [(&'static str, &'static str, u32)];
 
 const BUILD: Steps = &[
@@ -50,7 +50,7 @@ enum Status {
     Cancelled(Time),
 }
 
-/// One run of one workflow of a build.
+/// A workflow execution of a build.
 #[derive(Clone, Debug)]
 pub(super) struct Workflow {
     pub id: String,
@@ -67,7 +67,7 @@ struct Step {
     id: String,
     name: &'static str,
     action: &'static str,
-    /// When it begins and ends if nothing comes between.
+    /// The planned start; `ends` is the planned end.
     begins: Time,
     ends: Time,
 }
@@ -119,7 +119,7 @@ impl Workflow {
         })
     }
 
-    /// Id and name of the step under way at `at`.
+    /// Id and name of the step in progress at `at`.
     pub(super) fn step_at(&self, at: Time) -> Option<(String, &'static str)> {
         let step = self.steps.iter().find(|step| step.ends > at).or(self.steps.last())?;
         Some((step.id.clone(), step.name))
@@ -134,7 +134,7 @@ impl Workflow {
     }
 
     pub(super) fn fail(&mut self, at: Time, message: &str) {
-        // `WorkflowStepMessage` has 500 characters.
+        // `WorkflowStepMessage` has at most 500 characters.
         self.status = Status::Failed(at, message.chars().take(500).collect());
     }
 

@@ -34,7 +34,7 @@ fn arn(name: &Name) -> String {
     format!("arn:aws:kms:{}:{}:{}", name.1, name.0, name.2)
 }
 
-/// The id of the key an alias is to mean; an alias cannot mean an alias.
+/// The id of an alias's target key. The target cannot be an alias.
 fn target(world: &World, call: &Call, text: &str) -> Result<String, ApiError> {
     if text.contains("alias/") {
         return Err(super::validation("Aliases must refer to keys. Not aliases"));

@@ -10,7 +10,7 @@ use super::super::super::ids::Ids;
 use super::super::super::world::World;
 use super::{key, validation};
 
-/// What KMS adds to a data key when it encrypts it.
+/// How many bytes longer than the data key its ciphertext is.
 const OVERHEAD: usize = 152;
 
 pub(super) fn generate(world: &mut World, call: &Call) -> Answer {

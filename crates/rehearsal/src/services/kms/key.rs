@@ -1,4 +1,4 @@
-//! Keys: made from the world's ids, so that one seed has the same keys and, by RFC 6979, the same signatures.
+//! KMS keys, derived from the world's ids: the same seed gives the same keys and, by RFC 6979, the same signatures.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -14,10 +14,10 @@ use super::super::super::world::World;
 use super::super::page::page;
 use super::{bad_marker, not_found, validation};
 
-/// The one kind of key that signs here.
+/// The only supported key spec for signing.
 pub(super) const P256: &str = "ECC_NIST_P256";
 
-/// One key.
+/// A KMS key.
 #[derive(Clone, Debug)]
 pub struct Key {
     pub arn: String,
@@ -59,8 +59,8 @@ impl Key {
     }
 }
 
-/// The key a key id, key ARN, alias name or alias ARN means. Permissions are not part of this world: an ARN
-/// may be of another account, but not of another Region.
+/// The key with this key id, key ARN, alias name or alias ARN. Permissions are not evaluated: an ARN may be of
+/// another account, but not of another Region.
 pub(super) fn find<'w>(world: &'w World, call: &Call, text: &str) -> Result<&'w Key, ApiError> {
     let (account, resource) = match text.strip_prefix("arn:aws:kms:") {
         None => (call.account.as_str(), text),
@@ -94,7 +94,7 @@ pub(super) fn find<'w>(world: &'w World, call: &Call, text: &str) -> Result<&'w 
         .ok_or_else(|| not_found(&format!("Key 'arn:aws:kms:{}:{account}:key/{id}'", call.region)))
 }
 
-/// A key that may be used.
+/// The key with this id, which must be enabled.
 pub(super) fn usable<'w>(world: &'w World, call: &Call, text: &str) -> Result<&'w Key, ApiError> {
     let key = find(world, call, text)?;
     if key.enabled {
@@ -103,7 +103,7 @@ pub(super) fn usable<'w>(world: &'w World, call: &Call, text: &str) -> Result<&'
     Err(ApiError::new("DisabledException", format!("{} is disabled.", key.arn)))
 }
 
-/// A private key from the world's ids; all but a vanishing share of 256-bit numbers are one.
+/// Generates a private key from the world's ids. Almost every 256-bit number is valid.
 fn draw(ids: &mut Ids) -> SigningKey {
     loop {
         let mut bytes = [0_u8; 32];
@@ -170,7 +170,7 @@ pub(super) fn describe(world: &World, call: &Call) -> Answer {
     Ok(json!({ "KeyMetadata": find(world, call, &input.key_id)?.metadata() }))
 }
 
-/// Enables or disables a key; aliases are not taken here.
+/// Enables or disables a key. Aliases are not accepted.
 pub(super) fn enable(world: &mut World, call: &Call, enabled: bool) -> Answer {
     let input: ById = call.parse()?;
     if input.key_id.contains("alias/") {

@@ -1,7 +1,7 @@
 //! Key Management Service: P-256 signing keys with real signatures, and aliases.
 //!
-//! Rules come from the service model 2014-11-01 and the developer guide. Symmetric keys exist by their metadata
-//! only: S3 names them, nothing is encrypted with them.
+//! The rules come from the service model 2014-11-01 and the developer guide. Symmetric keys have metadata only: S3
+//! objects name them, but nothing is encrypted.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ mod sign;
 
 pub use key::Key;
 
-/// Operations this service offers.
+/// The operations that this service implements.
 pub const OPERATIONS: &[&str] = &[
     "CreateAlias",
     "CreateKey",
@@ -33,16 +33,16 @@ pub const OPERATIONS: &[&str] = &[
     "Verify",
 ];
 
-/// Every key and alias.
+/// All keys and aliases.
 #[derive(Clone, Debug, Default)]
 pub struct State {
-    /// By key id.
+    /// Keys by key id.
     keys: BTreeMap<String, Key>,
-    /// By account, Region and alias name.
+    /// Aliases by account, Region and alias name.
     aliases: BTreeMap<(String, String, String), Alias>,
 }
 
-/// A second name of a key.
+/// An alias of a key.
 #[derive(Clone, Debug)]
 struct Alias {
     target: String,
@@ -50,10 +50,10 @@ struct Alias {
     updated: Time,
 }
 
-/// Answers one call.
+/// Handles one API call.
 ///
 /// # Errors
-/// The service's own refusal.
+/// The error that the service returns.
 pub fn call(world: &mut World, call: &Call) -> Answer {
     match call.operation.as_str() {
         "CreateAlias" => alias::create(world, call),

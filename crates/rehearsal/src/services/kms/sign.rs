@@ -13,7 +13,7 @@ use super::super::super::world::World;
 use super::key::usable;
 use super::validation;
 
-/// Bytes of a message, raw or digest.
+/// The maximum size of a message or digest in bytes.
 const MESSAGE_LIMIT: usize = 4096;
 const ALGORITHM: &str = "ECDSA_SHA_256";
 
@@ -33,7 +33,7 @@ fn blob(member: &str, text: &str) -> Result<Vec<u8>, ApiError> {
     STANDARD.decode(text).map_err(|e| ApiError::new("SerializationException", format!("{member}: {e}")))
 }
 
-/// The digest to sign: of the message, or the message itself when it is one already.
+/// The digest to sign: that of the message, or the message itself if it is a digest.
 fn digest(input: &Input) -> Result<[u8; 32], ApiError> {
     let message = blob("Message", &input.message)?;
     if message.is_empty() || message.len() > MESSAGE_LIMIT {
@@ -48,7 +48,7 @@ fn digest(input: &Input) -> Result<[u8; 32], ApiError> {
     }
 }
 
-/// The key behind a request, with its ARN; it must be one that signs, by this algorithm.
+/// The key that a request names, with its ARN. It must be a signing key and support the algorithm.
 fn signing_key<'w>(
     world: &'w World,
     call: &Call,
@@ -91,7 +91,7 @@ pub(super) fn sign(world: &World, call: &Call) -> Answer {
     }))
 }
 
-/// A signature that does not fit is an error, never an answer of `false`.
+/// `Verify`: an invalid signature is an error, never a response of `false`.
 pub(super) fn verify(world: &World, call: &Call) -> Answer {
     let input: Input = call.parse()?;
     let (arn, key) = signing_key(world, call, &input)?;
@@ -100,7 +100,10 @@ pub(super) fn verify(world: &World, call: &Call) -> Answer {
     let fits = DerSignature::from_bytes(&bytes)
         .is_ok_and(|signature| key.verifying_key().verify_prehash(&digest, &signature).is_ok());
     if !fits {
-        return Err(ApiError::new("KMSInvalidSignatureException", "The signature does not fit the message"));
+        return Err(ApiError::new(
+            "KMSInvalidSignatureException",
+            "The signature does not match the message",
+        ));
     }
     if input.dry_run {
         return Err(dry_run());

@@ -1,4 +1,4 @@
-//! The documented rules of KMS, one by one.
+//! Tests of the documented rules of KMS.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -27,7 +27,7 @@ fn ask(world: &mut World, operation: &str, input: Value) -> Result<Value, ApiErr
     world.call(&call)
 }
 
-/// A world with one signing key, by its ARN.
+/// A world with one signing key, and the key's ARN.
 fn world() -> (World, String) {
     let mut w = World::new(Time(1_700_000_000_000), 9);
     let input = json!({ "KeySpec": "ECC_NIST_P256", "KeyUsage": "SIGN_VERIFY" });
@@ -54,7 +54,7 @@ fn public_key(w: &mut World, key: &str) -> VerifyingKey {
 }
 
 #[test]
-fn signatures_are_der_and_fit_the_public_key() {
+fn signatures_are_der_and_match_the_public_key() {
     let (mut w, key) = world();
     let public = public_key(&mut w, &key);
     let digest = Sha256::digest(b"message");
@@ -67,7 +67,7 @@ fn signatures_are_der_and_fit_the_public_key() {
 }
 
 #[test]
-fn one_seed_has_the_same_keys() {
+fn the_same_seed_gives_the_same_keys() {
     let ((mut a, key), (mut b, again)) = (world(), world());
     assert_eq!(key, again);
     assert_eq!(public_key(&mut a, &key), public_key(&mut b, &key));
@@ -79,7 +79,7 @@ fn one_seed_has_the_same_keys() {
 }
 
 #[test]
-fn messages_and_digests_have_their_lengths() {
+fn messages_and_digests_of_invalid_length_are_rejected() {
     let (mut w, key) = world();
     for (length, kind, fits) in [
         (1, "RAW", true),
@@ -100,7 +100,7 @@ fn messages_and_digests_have_their_lengths() {
 }
 
 #[test]
-fn a_signature_that_does_not_fit_is_an_error() {
+fn an_invalid_signature_is_an_error() {
     let (mut w, key) = world();
     let good = sign(&mut w, &key, b"message", "RAW").unwrap();
     let mut bent = good.clone();
@@ -123,7 +123,7 @@ fn a_signature_that_does_not_fit_is_an_error() {
 }
 
 #[test]
-fn keys_have_many_names() {
+fn keys_are_found_by_id_arn_and_alias() {
     let (mut w, arn) = world();
     let id = arn.rsplit('/').next().unwrap().to_owned();
     ask(&mut w, "CreateAlias", json!({ "AliasName": "alias/release", "TargetKeyId": id })).unwrap();
@@ -140,7 +140,7 @@ fn keys_have_many_names() {
 }
 
 #[test]
-fn aliases_come_move_and_go() {
+fn aliases_are_created_updated_and_deleted() {
     let (mut w, first) = world();
     let input = json!({ "KeySpec": "ECC_NIST_P256", "KeyUsage": "SIGN_VERIFY" });
     let second = ask(&mut w, "CreateKey", input).unwrap()["KeyMetadata"]["Arn"].clone();
@@ -162,7 +162,7 @@ fn aliases_come_move_and_go() {
 }
 
 #[test]
-fn keys_are_used_for_what_they_are() {
+fn the_key_usage_limits_the_operations() {
     let (mut w, key) = world();
     let symmetric = ask(&mut w, "CreateKey", json!({})).unwrap()["KeyMetadata"]["KeyId"].clone();
     let refused = sign(&mut w, symmetric.as_str().unwrap(), b"m", "RAW").unwrap_err();

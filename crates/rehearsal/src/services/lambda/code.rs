@@ -1,4 +1,4 @@
-//! A function's code: an archive, or an image whose tag is resolved once.
+//! Function code: a zip archive, or an image whose tag is resolved once.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -14,11 +14,11 @@ use super::invalid;
 pub(super) enum Code {
     /// The base64 of its SHA-256, and its size.
     Zip { sha256: String, size: usize },
-    /// As it was asked for, and by the digest it had then.
+    /// The URI as given, and resolved to the digest of that time.
     Image { uri: String, resolved: String },
 }
 
-/// The members of a request that say what the code is.
+/// The members of a request that specify the code.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct Given {
@@ -29,7 +29,7 @@ pub(super) struct Given {
 
 impl Given {
     /// # Errors
-    /// Not exactly one is given, or the image is not there.
+    /// Not exactly one is given, or the image does not exist.
     pub(super) fn code(self, world: &World, region: &str) -> Result<Code, ApiError> {
         match (self.zip_file, self.image_uri, self.s3_bucket) {
             (Some(zip), None, None) => {
@@ -43,7 +43,7 @@ impl Given {
                     || invalid(format!("Source image {uri} does not exist. Provide a valid source image."));
                 Ok(Code::Image { resolved: resolved.ok_or_else(missing)?, uri })
             }
-            (None, None, Some(_)) => Err(invalid("code in S3 is not read here")),
+            (None, None, Some(_)) => Err(invalid("the embedded AWS does not read code from S3")),
             _ => Err(invalid("Please provide a source for function code.")),
         }
     }
@@ -57,7 +57,7 @@ impl Code {
         }
     }
 
-    /// `CodeSha256`: of an image, the digits of its digest.
+    /// `CodeSha256`: for an image, the hexadecimal digest.
     pub(super) fn sha256(&self) -> &str {
         match self {
             Self::Zip { sha256, .. } => sha256,
@@ -65,7 +65,7 @@ impl Code {
         }
     }
 
-    /// Bytes; an image counts as none.
+    /// The size in bytes; zero for an image.
     pub(super) fn size(&self) -> usize {
         match self {
             Self::Zip { size, .. } => *size,

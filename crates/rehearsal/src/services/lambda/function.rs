@@ -1,4 +1,4 @@
-//! Functions: made, given other code, published, deleted.
+//! Lambda functions: create, update code, publish, delete.
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -11,10 +11,10 @@ use super::code::Given;
 use super::list::view;
 use super::{Function, LATEST, SETTLES, Version, invalid};
 
-/// Members of a configuration that are kept as they are given.
+/// Configuration members that are stored as given.
 const SETTINGS: [&str; 6] = ["Role", "Runtime", "Handler", "Timeout", "MemorySize", "Architectures"];
 
-/// The key of the function a name, `ACCOUNT:function:NAME` or an ARN means, and the qualifier at its end.
+/// Parses a name, `ACCOUNT:function:NAME` or an ARN into the function's key and the qualifier.
 pub(super) fn parse(call: &Call, text: &str) -> ((Place, String), Option<String>) {
     let place = Place::new(call.account.as_str(), call.region.as_str());
     let (name, qualifier) = match text.split_once("function:") {
@@ -34,7 +34,7 @@ pub(super) fn not_found(arn: &str) -> ApiError {
 }
 
 impl Function {
-    /// Refuses while the function is pending or an update of it is under way.
+    /// Returns an error while the function is pending or being updated.
     fn settled(&self, name: &str, now: Time) -> Result<(), ApiError> {
         if self.latest.modified.max(self.created) + SETTLES <= now {
             return Ok(());
@@ -45,7 +45,7 @@ impl Function {
         Err(ApiError::new("ResourceConflictException", message))
     }
 
-    /// A new version of what is latest; the last one where nothing has changed since.
+    /// Publishes `$LATEST` as a new version; returns the last version if nothing has changed since.
     fn publish(&mut self, description: Option<String>, revision: String) -> Version {
         if let Some(last) = self.published.last()
             && last.code == self.latest.code
@@ -86,7 +86,7 @@ pub(super) fn create(world: &mut World, call: &Call) -> Answer {
     }
     let code = input.code.code(world, &call.region)?;
     if input.package_type.as_deref().unwrap_or("Zip") != code.package() {
-        return Err(invalid("PackageType and Code do not fit each other"));
+        return Err(invalid("PackageType does not match Code"));
     }
     let has = |member: &str| call.input.contains_key(member);
     if (code.package() == "Zip") != (has("Runtime") && has("Handler")) {
@@ -146,7 +146,7 @@ pub(super) fn update(world: &mut World, call: &Call) -> Answer {
     let package = function.latest.code.package();
     let code = input.code.code(world, &call.region)?;
     if code.package() != package {
-        return Err(invalid("The package type of a function does not change"));
+        return Err(invalid("The package type of a function cannot be changed"));
     }
     let (latest_revision, revision) = (world.ids.uuid(), world.ids.uuid());
     let Some(function) = world.lambda.functions.get_mut(&key) else {
@@ -162,7 +162,7 @@ pub(super) fn update(world: &mut World, call: &Call) -> Answer {
     Ok(answer)
 }
 
-/// Holds the optimistic lock of a request against the function.
+/// Checks the `RevisionId` of a request, the optimistic lock.
 fn revised(function: &Function, given: Option<&str>) -> Result<(), ApiError> {
     if given.is_some_and(|given| given != function.latest.revision) {
         let message = "The Revision Id provided does not match the latest Revision Id. Call the GetFunction/GetAlias API to retrieve the latest Revision Id";
@@ -212,7 +212,7 @@ pub(super) fn delete(world: &mut World, call: &Call) -> Answer {
         Some(LATEST) => {
             return Err(invalid("$LATEST version cannot be deleted without deleting the function."));
         }
-        // A version that is not there is as good as deleted.
+        // Deleting an unknown version succeeds.
         Some(version) => function.published.retain(|published| published.name != version),
     }
     Ok(json!({ "StatusCode": 204 }))

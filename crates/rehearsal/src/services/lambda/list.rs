@@ -1,4 +1,4 @@
-//! Functions and versions as the API shows them.
+//! API views and lists of functions and versions.
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -12,7 +12,7 @@ use super::code::Code;
 use super::function::{arn, not_found, parse};
 use super::{Function, LATEST, SETTLES, Version, invalid};
 
-/// Functions or versions on one page at most, whatever is asked for.
+/// The maximum page size, regardless of `MaxItems`.
 const PAGE: usize = 50;
 
 /// A `FunctionConfiguration`.

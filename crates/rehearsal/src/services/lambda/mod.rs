@@ -1,6 +1,6 @@
-//! Lambda: functions, their code, and published versions, whose code does not change.
+//! Lambda: functions, their code, and published versions, which are immutable.
 //!
-//! Rules come from the service model 2015-03-31 and the developer guide. Functions are never invoked here.
+//! The rules come from the service model 2015-03-31 and the developer guide. Functions are never invoked.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,7 +14,7 @@ mod code;
 mod function;
 mod list;
 
-/// Operations this service offers.
+/// The operations that this service implements.
 pub const OPERATIONS: &[&str] = &[
     "CreateFunction",
     "DeleteFunction",
@@ -24,12 +24,12 @@ pub const OPERATIONS: &[&str] = &[
     "UpdateFunctionCode",
 ];
 
-/// The version that changes with the function.
+/// The unpublished, mutable version.
 const LATEST: &str = "$LATEST";
-/// How long a function is pending, and an update of its code under way.
+/// How long a function is pending after its creation, and in progress after a code update.
 const SETTLES: Duration = Duration::from_secs(20);
 
-/// Every function, by place and name.
+/// All functions, by place and name.
 #[derive(Clone, Debug, Default)]
 pub struct State {
     functions: BTreeMap<(Place, String), Function>,
@@ -37,12 +37,12 @@ pub struct State {
 
 #[derive(Clone, Debug)]
 struct Function {
-    /// As the request that made it had them: members of its configuration that do not change here.
+    /// The configuration members of the create request. They do not change.
     settings: serde_json::Map<String, serde_json::Value>,
     tags: Tags,
     created: Time,
     latest: Version,
-    /// The oldest first; numbers are never used twice.
+    /// Published versions, oldest first. Numbers are not reused.
     published: Vec<Version>,
     last_number: u64,
 }
@@ -57,10 +57,10 @@ struct Version {
     description: String,
 }
 
-/// Answers one call.
+/// Handles one API call.
 ///
 /// # Errors
-/// The service's own refusal.
+/// The error that the service returns.
 pub fn call(world: &mut World, call: &Call) -> Answer {
     match call.operation.as_str() {
         "CreateFunction" => function::create(world, call),

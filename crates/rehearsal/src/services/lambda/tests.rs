@@ -1,4 +1,4 @@
-//! The documented rules of Lambda, one by one.
+//! Tests of the documented rules of Lambda.
 
 use serde_json::{Value, json};
 
@@ -7,7 +7,7 @@ use super::super::test_aws::{ACCOUNT, REGION, TestAws};
 
 const URI: &str = "111122223333.dkr.ecr.eu-west-1.amazonaws.com/app";
 
-/// A aws with the repository `app` whose tag `v1` is an image; its digest.
+/// An AWS with the repository `app` and an image with the tag `v1`, and the image's digest.
 fn aws() -> (TestAws, String) {
     let mut aws = TestAws::new();
     ecr::seed_repository(&mut aws.world, ACCOUNT, REGION, "app");
@@ -46,7 +46,7 @@ fn a_tag_is_resolved_once_and_a_version_keeps_its_image() {
 }
 
 #[test]
-fn publishing_what_has_not_changed_makes_no_version() {
+fn publishing_unchanged_code_creates_no_version() {
     let (mut t, _) = aws();
     create(&mut t, "web");
     t.pass(60);
@@ -59,7 +59,7 @@ fn publishing_what_has_not_changed_makes_no_version() {
 }
 
 #[test]
-fn a_function_that_is_pending_or_updated_is_not_changed() {
+fn a_pending_or_updating_function_cannot_be_changed() {
     let (mut t, _) = aws();
     assert_eq!(create(&mut t, "web")["State"], "Pending");
     assert_eq!(
@@ -73,7 +73,7 @@ fn a_function_that_is_pending_or_updated_is_not_changed() {
 }
 
 #[test]
-fn an_image_that_is_not_there_is_refused() {
+fn an_unknown_image_is_rejected() {
     let (mut t, _) = aws();
     let input = json!({ "FunctionName": "web", "Role": "arn:aws:iam::111122223333:role/run",
         "PackageType": "Image", "Code": { "ImageUri": format!("{URI}:v9") } });
@@ -81,7 +81,7 @@ fn an_image_that_is_not_there_is_refused() {
 }
 
 #[test]
-fn pages_hold_fifty_at_most() {
+fn a_page_has_at_most_fifty_functions() {
     let (mut t, _) = aws();
     for number in 0..51 {
         create(&mut t, &format!("f{number}"));

@@ -7,7 +7,7 @@ use s3s::crypto::{Checksum as _, Crc32, Crc32c, Crc64Nvme, Md5, Sha1, Sha256};
 use s3s::dto::ChecksumType;
 use s3s::{S3Error, S3Result, s3_error};
 
-/// Checksums in base64, as headers have them.
+/// Checksums in base64, as in headers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Checksums {
     pub crc32: Option<String>,
@@ -15,7 +15,7 @@ pub struct Checksums {
     pub crc64nvme: Option<String>,
     pub sha1: Option<String>,
     pub sha256: Option<String>,
-    /// Made from the parts' checksums, not from the whole object.
+    /// Whether they are computed from the parts' checksums instead of the whole object.
     pub composite: bool,
 }
 
@@ -62,14 +62,14 @@ impl Checksums {
         ]
     }
 
-    /// `FULL_OBJECT` or `COMPOSITE`; nothing without checksums.
+    /// `FULL_OBJECT` or `COMPOSITE`; `None` without checksums.
     #[must_use]
     pub fn kind(&self) -> Option<ChecksumType> {
         let kind = if self.composite { ChecksumType::COMPOSITE } else { ChecksumType::FULL_OBJECT };
         (!self.is_empty()).then(|| ChecksumType::from_static(kind))
     }
 
-    /// The same algorithms over this body.
+    /// Computes the same algorithms' checksums of this body.
     #[must_use]
     pub fn over(&self, body: &[u8]) -> Self {
         let mut hasher = ChecksumHasher {
@@ -84,7 +84,7 @@ impl Checksums {
         given!(sums)
     }
 
-    /// Refuses a body these checksums are not of.
+    /// Returns an error if these checksums do not match the body.
     pub(super) fn verify(&self, body: &[u8]) -> S3Result<()> {
         let found = self.over(body);
         for ((name, given), (_, computed)) in self.pairs().into_iter().zip(found.pairs()) {
@@ -95,7 +95,7 @@ impl Checksums {
         Ok(())
     }
 
-    /// The checksum of an object put together from parts: of the parts' checksums, with their number.
+    /// The composite checksum of a multipart object: that of the parts' checksums, with the number of parts.
     #[must_use]
     pub fn composite(parts: &[&Self]) -> Self {
         let joined = |pick: fn(&Self) -> &Option<String>| -> Option<Vec<u8>> {
@@ -123,7 +123,7 @@ impl Checksums {
     }
 }
 
-/// Refuses a body whose `Content-MD5` is another.
+/// Returns an error if `Content-MD5` does not match the body.
 pub(super) fn verify_md5(given: Option<&str>, body: &[u8]) -> S3Result<()> {
     match given {
         Some(given) if given != STANDARD.encode(md5(body)) => {
@@ -156,8 +156,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_checksum_is_of_its_body() {
-        // CRC32 of "123456789" is cbf43926 (the catalogue's check value).
+    fn a_checksum_is_verified_against_its_body() {
+        // CRC32 of "123456789" is cbf43926 (the check value of the CRC catalog).
         let crc32 = STANDARD.encode(0xcbf4_3926_u32.to_be_bytes());
         let given = Checksums { crc32: Some(crc32), ..Checksums::default() };
         assert!(given.verify(b"123456789").is_ok());
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn a_composite_names_the_number_of_parts() {
+    fn a_composite_checksum_has_the_number_of_parts() {
         let part = |body: &[u8]| Checksums { sha256: Some(String::new()), ..Checksums::default() }.over(body);
         let (one, two) = (part(b"a"), part(b"b"));
         let composite = Checksums::composite(&[&one, &two]);

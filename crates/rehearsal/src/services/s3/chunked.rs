@@ -1,4 +1,4 @@
-//! `aws-chunked` bodies: data in announced pieces, then trailers such as a checksum.
+//! `aws-chunked` bodies: chunks with their sizes, then trailers such as a checksum.
 
 use bytes::{Buf as _, Bytes, BytesMut};
 
@@ -9,7 +9,7 @@ pub(super) struct Decoded {
     pub trailers: Vec<(String, String)>,
 }
 
-/// Decodes a body; nothing when it is malformed or cut short. One piece is not copied.
+/// Decodes a body; `None` if it is malformed or truncated. A single chunk is not copied.
 pub(super) fn decode(mut encoded: Bytes) -> Option<Decoded> {
     let mut pieces: Vec<Bytes> = Vec::new();
     loop {
@@ -65,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn pieces_are_joined_and_trailers_read() {
+    fn chunks_are_joined_and_trailers_are_read() {
         for (text, expected) in [
             ("3\r\nabc\r\n0\r\n\r\n", Some(("abc", 0))),
             (
@@ -95,14 +95,14 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn what_was_encoded_is_decoded(pieces: Vec<Vec<u8>>) {
+        fn encoded_bodies_are_decoded(pieces: Vec<Vec<u8>>) {
             let decoded = decode(encoded(&pieces)).unwrap();
             proptest::prop_assert_eq!(decoded.body.to_vec(), pieces.concat());
             proptest::prop_assert_eq!(decoded.trailers.len(), 1);
         }
 
         #[test]
-        fn a_body_cut_short_is_no_body(pieces: Vec<Vec<u8>>, cut in 0.0..1.0_f64) {
+        fn a_truncated_body_is_rejected(pieces: Vec<Vec<u8>>, cut in 0.0..1.0_f64) {
             let whole = encoded(&pieces);
             let end = whole.len() - b"x-amz-checksum-crc32:AAAAAA==\r\n\r\n".len();
             #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]

@@ -1,8 +1,11 @@
-//! The S3 trait of s3s: each method collects the body, then acts on the world in one go.
+//! The S3 trait of s3s. Each method collects the body first, then changes the world under one lock.
 
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt as _;
-#[allow(clippy::wildcard_imports, reason = "every operation has two structures of its name there")]
+#[allow(
+    clippy::wildcard_imports,
+    reason = "s3s has an input and an output structure for every operation"
+)]
 use s3s::dto::*;
 use s3s::{S3, S3Request, S3Response, S3Result, s3_error};
 
@@ -22,7 +25,7 @@ impl Front {
     }
 }
 
-/// The body; one that came in one piece is not copied.
+/// Collects the body; a single chunk is not copied.
 async fn collected(body: Option<StreamingBlob>) -> S3Result<Bytes> {
     let Some(mut body) = body else { return Ok(Bytes::new()) };
     let mut all = match body.next().await {
@@ -127,7 +130,7 @@ impl S3 for Front {
         req: S3Request<GetBucketLocationInput>,
     ) -> Reply<GetBucketLocationOutput> {
         let region = self.act(|world| Ok(object::bucket_mut(world, &req.input.bucket)?.region.clone()))?;
-        // us-east-1 is the one region that has no constraint.
+        // Only us-east-1 has no location constraint.
         let constraint = (region != "us-east-1").then(|| BucketLocationConstraint::from(region));
         Ok(S3Response::new(GetBucketLocationOutput { location_constraint: constraint }))
     }

@@ -1,4 +1,4 @@
-//! Listings: objects by prefix, delimiter and page; buckets.
+//! `ListObjectsV2` and `ListBuckets`.
 
 use std::ops::Bound;
 
@@ -12,7 +12,7 @@ use super::super::super::world::World;
 use super::object::bucket_mut;
 use super::timestamp;
 
-/// The most entries a page holds.
+/// The maximum number of entries on a page.
 const FULL_PAGE: i32 = 1000;
 
 pub(super) fn objects(world: &mut World, input: &ListObjectsV2Input) -> S3Result<ListObjectsV2Output> {
@@ -24,7 +24,7 @@ pub(super) fn objects(world: &mut World, input: &ListObjectsV2Input) -> S3Result
     let room = usize::try_from(page.min(FULL_PAGE)).unwrap_or_default();
     let prefix = input.prefix.as_deref().unwrap_or_default();
     let delimiter = input.delimiter.as_deref().filter(|d| !d.is_empty());
-    // The token is the last entry of the page before, marked so that another string is refused.
+    // The token is the last entry of the previous page, with a prefix so that other strings are rejected.
     let token = match &input.continuation_token {
         None => None,
         Some(token) => Some(
@@ -48,7 +48,7 @@ pub(super) fn objects(world: &mut World, input: &ListObjectsV2Input) -> S3Result
             let end = rest.find(delimiter)? + delimiter.len();
             key.get(..prefix.len() + end)
         });
-        // A group listed on this page or the page before is not listed again.
+        // A common prefix listed on this or the previous page is not listed again.
         if group.is_some_and(|group| prefixes.last().is_some_and(|p| p == group) || group == after) {
             continue;
         }

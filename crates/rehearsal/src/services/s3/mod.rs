@@ -1,4 +1,4 @@
-//! Buckets and objects. The wire layer is the s3s crate; this module has the operations' effects.
+//! S3: buckets and objects. The s3s crate implements the wire protocol; this module implements the operations.
 
 mod checksum;
 mod chunked;
@@ -21,7 +21,7 @@ use super::super::world::World;
 pub use checksum::Checksums;
 use multipart::Upload;
 
-/// Operations this service offers.
+/// The operations that this service implements.
 pub const OPERATIONS: &[&str] = &[
     "AbortMultipartUpload",
     "CompleteMultipartUpload",
@@ -45,47 +45,47 @@ pub const OPERATIONS: &[&str] = &[
     "UploadPart",
 ];
 
-/// Every bucket, by name.
+/// All buckets, by name.
 #[derive(Clone, Debug, Default)]
 pub struct State {
     buckets: BTreeMap<String, Bucket>,
 }
 
-/// One bucket.
+/// A bucket.
 #[derive(Clone, Debug)]
 pub struct Bucket {
     pub account: String,
     pub region: String,
     pub created: Time,
-    /// Whether its policy denies writes that do not ask for `aws:kms`, as `CodePipeline`'s artifact buckets' do.
+    /// Whether its policy denies writes without `aws:kms`, like that of `CodePipeline`'s artifact buckets.
     pub require_kms: bool,
     objects: BTreeMap<String, Arc<Object>>,
     uploads: BTreeMap<String, Upload>,
 }
 
-/// One object. Never changed, only replaced.
+/// An object. Immutable; a write replaces it.
 #[derive(Clone, Debug)]
 pub struct Object {
     pub body: Bytes,
-    /// Without quotes. The MD5 of the body only for single-part objects without KMS.
+    /// The `ETag` without quotes. It is the MD5 of the body only for single-part objects without KMS.
     pub etag: String,
     pub modified: Time,
     pub content_type: Option<String>,
-    /// `x-amz-meta-…` by the name behind the prefix.
+    /// User metadata (`x-amz-meta-…`) by name, without the prefix.
     pub metadata: BTreeMap<String, String>,
     pub encryption: Encryption,
     pub checksums: Checksums,
 }
 
-/// How an object is encrypted at rest, as the caller asked for it.
+/// The server-side encryption that the caller requested.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Encryption {
     /// `AES256`, S3's default.
     #[default]
     S3,
-    /// `aws:kms`, with a key or else the AWS managed one.
+    /// `aws:kms`, with a key or the AWS managed key.
     Kms { key_id: Option<String> },
-    /// Another algorithm S3 has, kept as it was named.
+    /// Another algorithm, stored as given.
     Other(String),
 }
 
@@ -100,11 +100,11 @@ impl Encryption {
         }
     }
 
-    /// The KMS key as S3 answers it: always an ARN.
+    /// The KMS key as S3 returns it: always an ARN.
     #[must_use]
     pub fn key_arn(&self, bucket: &Bucket) -> Option<String> {
         let Self::Kms { key_id } = self else { return None };
-        // AWS has one managed key for each account; this AWS has one fixed id.
+        // AWS has one managed key per account; here it always has the same id.
         let id = key_id.as_deref().unwrap_or("00000000-0000-4000-8000-000000000053");
         if id.starts_with("arn:") {
             return Some(id.to_owned());
@@ -127,20 +127,20 @@ impl Bucket {
         }
     }
 
-    /// With the policy that denies writes which do not ask for `aws:kms`.
+    /// Adds the policy that denies writes without `aws:kms`.
     #[must_use]
     pub fn requiring_kms(mut self) -> Self {
         self.require_kms = true;
         self
     }
 
-    /// The objects by key, in order.
+    /// The objects, sorted by key.
     pub fn objects(&self) -> impl Iterator<Item = (&str, &Object)> {
         self.objects.iter().map(|(key, object)| (key.as_str(), object.as_ref()))
     }
 }
 
-/// Makes a bucket, or replaces one with everything in it.
+/// Creates a bucket, or replaces an existing one with all its objects.
 pub fn create_bucket(world: &mut World, name: &str, bucket: Bucket) {
     world.s3.buckets.insert(name.to_owned(), bucket);
 }
@@ -151,7 +151,7 @@ pub fn bucket<'w>(world: &'w World, name: &str) -> Option<&'w Bucket> {
     world.s3.buckets.get(name)
 }
 
-/// Writes an object on a service's behalf; policies do not hold it up.
+/// Writes an object on a service's behalf, regardless of bucket policies.
 ///
 /// # Errors
 /// `NoSuchBucket`.
@@ -181,18 +181,18 @@ pub fn put(
     Ok(())
 }
 
-/// An object, when it is there.
+/// An object by bucket and key.
 #[must_use]
 pub fn get<'w>(world: &'w World, bucket: &str, key: &str) -> Option<&'w Object> {
     world.s3.buckets.get(bucket)?.objects.get(key).map(AsRef::as_ref)
 }
 
-/// Removes an object; whether it was there.
+/// Deletes an object. Returns whether it existed.
 pub fn delete(world: &mut World, bucket: &str, key: &str) -> bool {
     world.s3.buckets.get_mut(bucket).is_some_and(|bucket| bucket.objects.remove(key).is_some())
 }
 
-/// The world a call sees: the present one, or the past for a stale read.
+/// The world that a call sees: the current one, or a past one for a stale read.
 #[derive(Clone)]
 pub enum View {
     Present(Cloud),
@@ -208,7 +208,7 @@ impl View {
     }
 }
 
-/// A moment as s3s writes it.
+/// Converts a time to s3s's type.
 fn timestamp(at: Time) -> s3s::dto::Timestamp {
     let nanoseconds = i128::from(at.0).saturating_mul(1_000_000);
     OffsetDateTime::from_unix_timestamp_nanos(nanoseconds).unwrap_or(OffsetDateTime::UNIX_EPOCH).into()

@@ -18,12 +18,12 @@ use super::checksum::{answer, given, hex, md5, verify_md5};
 use super::object::{bucket_mut, check_write, encryption_of, etag};
 use super::{Bucket, Checksums, Encryption, Object, timestamp};
 
-/// Every part but the last must be as large (S3 user guide, multipart limits).
+/// The minimum size of every part but the last (S3 user guide, multipart limits).
 const SMALLEST_PART: usize = 5 << 20;
 /// The highest part number.
 const LAST_PART: i32 = 10_000;
 
-/// An upload under way.
+/// A multipart upload in progress.
 #[derive(Clone, Debug)]
 pub(super) struct Upload {
     key: String,
@@ -118,7 +118,7 @@ pub(super) fn upload_part(
     Ok(output)
 }
 
-/// The parts named by the caller, in their order, each as it was uploaded.
+/// The uploaded parts that the caller listed, in the same order.
 fn chosen<'u>(upload: &'u Upload, named: &[CompletedPart]) -> S3Result<Vec<&'u Part>> {
     let numbers = || named.iter().map(|part| part.part_number.unwrap_or_default());
     if !numbers().is_sorted_by(|one, next| one < next) {

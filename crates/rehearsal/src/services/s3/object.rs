@@ -1,4 +1,4 @@
-//! Conditions of writes, and reads of single objects.
+//! Conditional writes, and reads of single objects.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ pub(super) fn bucket_mut<'w>(world: &'w mut World, name: &str) -> S3Result<&'w m
     world.s3.buckets.get_mut(name).ok_or_else(missing)
 }
 
-/// The `ETag` of an object of one part: its MD5, but under KMS something else.
+/// The `ETag` of a single-part object: its MD5, except under KMS.
 pub(super) fn etag(body: &[u8], encryption: &Encryption, key: &str, modified: Time) -> String {
     let digest = md5(body);
     if *encryption == Encryption::S3 {
@@ -69,7 +69,7 @@ pub(super) fn check_write(
     match (if_none_match, there) {
         (Some(ETagCondition::Any), Some(_)) => return Err(failed()),
         (Some(ETagCondition::ETag(_)), _) => {
-            return Err(s3_error!(NotImplemented, "If-None-Match takes only * in a write"));
+            return Err(s3_error!(NotImplemented, "If-None-Match accepts only * in a write"));
         }
         _ => {}
     }
@@ -126,7 +126,7 @@ pub(super) fn put(world: &mut World, input: &PutObjectInput, body: Bytes) -> S3R
     Ok(output)
 }
 
-/// The object of a read, after its conditions are checked.
+/// The object to read, after checking the request's conditions.
 fn readable<'w>(
     world: &'w mut World,
     bucket: &str,
@@ -146,7 +146,7 @@ fn readable<'w>(
     Ok((bucket, object))
 }
 
-/// The bytes a range asks for, and the `Content-Range` to answer.
+/// The requested range of bytes, and the `Content-Range` of the response.
 fn slice(object: &Object, range: Option<&Range>) -> S3Result<(Bytes, Option<String>)> {
     let Some(range) = range else { return Ok((object.body.clone(), None)) };
     let full = object.body.len() as u64;
@@ -179,7 +179,7 @@ pub(super) fn get(world: &mut World, input: &GetObjectInput) -> S3Result<GetObje
         ssekms_key_id: object.encryption.key_arn(bucket),
         ..GetObjectOutput::default()
     };
-    // A stored checksum is of the whole object: it says nothing about a range.
+    // A stored checksum is of the whole object and does not apply to a range.
     if whole && input.checksum_mode.is_some() {
         answer!(output, &object.checksums);
         output.checksum_type = object.checksums.kind();
@@ -219,7 +219,7 @@ fn metadata(object: &Object) -> Option<Metadata> {
     (!map.is_empty()).then_some(map)
 }
 
-/// Whether anything was removed: S3 answers the same either way.
+/// `DeleteObject`. Returns whether the object existed; S3's response is the same either way.
 pub(super) fn delete(world: &mut World, input: &DeleteObjectInput) -> S3Result<bool> {
     let bucket = bucket_mut(world, &input.bucket)?;
     if let Some(condition) = &input.if_match {
@@ -234,7 +234,7 @@ pub(super) fn delete(world: &mut World, input: &DeleteObjectInput) -> S3Result<b
 
 pub(super) fn copy(world: &mut World, input: &CopyObjectInput) -> S3Result<CopyObjectOutput> {
     let CopySource::Bucket { bucket: from, key, .. } = &input.copy_source else {
-        return Err(s3_error!(NotImplemented, "access points are not part of this AWS"));
+        return Err(s3_error!(NotImplemented, "the embedded AWS does not support access points"));
     };
     let conditions = (input.copy_source_if_match.as_ref(), input.copy_source_if_none_match.as_ref());
     let source = match readable(world, from, key, conditions.0, conditions.1) {

@@ -41,7 +41,7 @@ fn code<E: ProvideErrorMetadata, R: std::fmt::Debug>(error: &SdkError<E, R>) -> 
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_object_comes_back_as_it_was_put() {
+async fn an_object_is_read_as_written() {
     let cloud = cloud();
     for s3 in [client(&cloud), Client::from_conf(config(&cloud).force_path_style(true).build())] {
         let put = s3
@@ -67,7 +67,7 @@ async fn an_object_comes_back_as_it_was_put() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_streamed_body_arrives_without_its_chunks() {
+async fn a_chunked_body_is_decoded() {
     let cloud = cloud();
     let file = tempfile::NamedTempFile::new().unwrap();
     let content = "0123456789".repeat(30_000);
@@ -84,7 +84,7 @@ async fn a_streamed_body_arrives_without_its_chunks() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn reads_keep_to_ranges_and_conditions() {
+async fn reads_honor_ranges_and_conditions() {
     let cloud = cloud();
     cloud.with_world(|w| put(w, "plain", "k", Bytes::from_static(b"0123456789"), Encryption::S3)).unwrap();
     let s3 = client(&cloud);
@@ -111,7 +111,7 @@ async fn reads_keep_to_ranges_and_conditions() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn conditional_writes_are_won_once() {
+async fn only_one_conditional_write_succeeds() {
     let cloud = cloud();
     let s3 = client(&cloud);
     let write = || s3.put_object().bucket("plain").key("lock").body(ByteStream::from_static(b"x"));
@@ -148,7 +148,7 @@ async fn a_wrong_checksum_is_refused() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_policy_wants_kms_and_the_etag_is_then_no_md5() {
+async fn a_bucket_policy_can_require_kms_and_the_etag_is_then_not_the_md5() {
     let cloud = cloud();
     let s3 = client(&cloud);
     let write = || s3.put_object().bucket("strict").key("k").body(ByteStream::from_static(b"hello"));
@@ -164,7 +164,7 @@ async fn the_policy_wants_kms_and_the_etag_is_then_no_md5() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn parts_become_an_object_and_bad_completions_are_refused() {
+async fn a_multipart_upload_creates_an_object_and_invalid_completions_are_rejected() {
     let cloud = cloud();
     let s3 = client(&cloud);
     let begin = s3
@@ -208,7 +208,7 @@ async fn parts_become_an_object_and_bad_completions_are_refused() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_aborted_upload_and_a_small_part_come_to_nothing() {
+async fn an_aborted_upload_and_a_too_small_part_create_no_object() {
     let cloud = cloud();
     let s3 = client(&cloud);
     let begin = s3.create_multipart_upload().bucket("plain").key("k").send().await.unwrap();
@@ -229,7 +229,7 @@ async fn an_aborted_upload_and_a_small_part_come_to_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn listings_page_and_group() {
+async fn listings_are_paginated_and_grouped_by_delimiter() {
     let cloud = cloud();
     cloud.with_world(|w| {
         for key in ["a", "b/1", "b/2", "c/1", "d", "e"] {
@@ -256,7 +256,7 @@ async fn listings_page_and_group() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn copies_deletes_and_buckets() {
+async fn objects_are_copied_and_deleted_and_buckets_are_listed() {
     let cloud = cloud();
     cloud.with_world(|w| put(w, "plain", "from", Bytes::from_static(b"x"), Encryption::S3)).unwrap();
     let s3 = client(&cloud);

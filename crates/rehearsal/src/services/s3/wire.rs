@@ -1,4 +1,4 @@
-//! S3 on the wire: which operation a request is, in which style it names its bucket, and the way through s3s.
+//! S3's wire protocol: the operation of a request, path-style and virtual-hosted-style buckets, and dispatch to s3s.
 
 use bytes::Bytes;
 use http::header::{self, HeaderName};
@@ -15,18 +15,18 @@ use super::super::super::wire::text;
 use super::front::Front;
 use super::{View, chunked};
 
-/// What a request is about.
+/// The operation, bucket and key of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
     pub operation: &'static str,
     /// Empty for `ListBuckets`.
     pub bucket: String,
-    /// Percent-encoded as it came, without the slash before it; empty for operations on the bucket.
+    /// The key, percent-encoded as received, without the leading slash; empty for bucket operations.
     raw_key: String,
 }
 
 impl Target {
-    /// Reads bucket and key from host and path, and the operation from method and query.
+    /// Parses bucket and key from host and path, and the operation from method and query.
     #[must_use]
     pub fn of(parts: &Parts) -> Self {
         let path = parts.uri.path().trim_start_matches('/');
@@ -41,7 +41,7 @@ impl Target {
         Self { operation, bucket, raw_key: raw_key.to_owned() }
     }
 
-    /// The target as the transcript shows it.
+    /// The target as recorded in the transcript.
     #[must_use]
     pub fn as_input(&self, body: usize) -> Value {
         let mut input = json!({ "Bucket": self.bucket });
@@ -99,7 +99,7 @@ fn operation(parts: &Parts, bucket: bool, key: bool) -> &'static str {
     }
 }
 
-/// Headers that speak of the signature or of the body's transport, which are done with here.
+/// Headers of the signature and the transfer encoding, which are already processed.
 const DONE_WITH: [&str; 9] = [
     "authorization",
     "x-amz-content-sha256",
@@ -112,7 +112,7 @@ const DONE_WITH: [&str; 9] = [
     "expect",
 ];
 
-/// Answers a request whose caller was let in.
+/// Handles a request of an authenticated caller.
 pub async fn serve(
     view: View,
     (account, region): (String, String),
@@ -129,10 +129,10 @@ pub async fn serve(
     let failed = |why| encode_s3(&ApiError::new("InternalError", why).with_status(500), "");
     let Ok(response) = service.call(request).await else { return failed("s3s could not answer") };
     let (mut parts, body) = response.into_parts();
-    // A body of one piece is handed on, not copied.
-    let Ok(body) = body.collect().await else { return failed("the answer broke off") };
+    // A single-chunk body is passed on without a copy.
+    let Ok(body) = body.collect().await else { return failed("the response body was truncated") };
     let bytes = body.to_bytes();
-    // HTTP gives neither of them a body.
+    // Neither a 304 response nor a HEAD response has a body.
     if parts.status == StatusCode::NOT_MODIFIED {
         parts.headers.remove(header::CONTENT_LENGTH);
         parts.headers.remove(header::CONTENT_TYPE);
@@ -145,7 +145,7 @@ pub async fn serve(
     Response::from_parts(parts, bytes)
 }
 
-/// The request in path style, unsigned, with its body as it is to be stored.
+/// Converts the request to an unsigned path-style one with a decoded body.
 fn plain(target: &Target, parts: Parts, body: Bytes) -> Option<Request<Body>> {
     let mut headers = parts.headers;
     let codings: Vec<String> = headers
@@ -177,7 +177,7 @@ fn plain(target: &Target, parts: Parts, body: Bytes) -> Option<Request<Body>> {
     Some(request)
 }
 
-/// What remains of the content codings belongs to the object.
+/// Keeps the remaining content codings as the object's.
 fn keep_codings(headers: &mut HeaderMap, codings: Vec<String>) -> Option<()> {
     headers.remove(header::CONTENT_ENCODING);
     let own: Vec<String> = codings.into_iter().filter(|coding| coding != "aws-chunked").collect();
@@ -187,7 +187,7 @@ fn keep_codings(headers: &mut HeaderMap, codings: Vec<String>) -> Option<()> {
     Some(())
 }
 
-/// The address with the bucket in the path and nothing of a presigned signature in the query.
+/// The path-style URL, without the query parameters of a presigned signature.
 fn path_style(target: &Target, uri: &Uri) -> Option<Uri> {
     let query: Vec<&str> = uri
         .query()
@@ -200,7 +200,7 @@ fn path_style(target: &Target, uri: &Uri) -> Option<Uri> {
     format!("/{}{slash}{}{mark}{}", target.bucket, target.raw_key, query.join("&")).parse().ok()
 }
 
-/// The code of a refusal, read back from its body; for a HEAD, which has none, from the status.
+/// The error code of a response, from its body or, for HEAD, from the status.
 #[must_use]
 pub fn error_code(response: &Response<Bytes>) -> Option<String> {
     let status = response.status();

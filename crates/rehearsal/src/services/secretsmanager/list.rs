@@ -1,4 +1,4 @@
-//! Secrets as the API shows them, without their values.
+//! API views and lists of secrets, without their values.
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -13,7 +13,7 @@ fn bad_token() -> ApiError {
     ApiError::new("InvalidNextTokenException", "The NextToken value is invalid.")
 }
 
-/// The members `DescribeSecret` and `ListSecrets` share; the map of versions is called `stages`.
+/// The members that `DescribeSecret` and `ListSecrets` share; `stages` is the name of the version map's member.
 fn view(secret: &Secret, stages: &str) -> Value {
     let versions: Map<String, Value> = secret
         .versions
@@ -79,7 +79,7 @@ struct Filter {
 }
 
 impl Filter {
-    /// Values match beginnings; a `!` before one turns it round.
+    /// Whether a secret matches. Values match prefixes; a leading `!` negates.
     fn fits(&self, secret: &Secret) -> bool {
         let tags = |member: &str| -> Vec<String> {
             secret.tags.iter().filter_map(|tag| tag.get(member)?.as_str()).map(str::to_owned).collect()
@@ -124,7 +124,7 @@ pub(super) fn secrets(world: &World, call: &Call) -> Answer {
     Ok(answer)
 }
 
-/// Versions; those without a label only on request.
+/// `ListSecretVersionIds`: versions without a label only on request.
 pub(super) fn versions(world: &World, call: &Call) -> Answer {
     #[derive(Deserialize)]
     #[serde(rename_all = "PascalCase")]

@@ -1,6 +1,6 @@
-//! Secrets Manager: secrets, their versions, and the staging labels that move between them.
+//! Secrets Manager: secrets, versions and staging labels.
 //!
-//! Rules come from the service model 2017-10-17 and the user guide. Rotation and replication are not here.
+//! The rules come from the service model 2017-10-17 and the user guide. Rotation and replication are not implemented.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -14,7 +14,7 @@ mod secret;
 mod stage;
 mod value;
 
-/// Operations this service offers.
+/// The operations that this service implements.
 pub const OPERATIONS: &[&str] = &[
     "CreateSecret",
     "DeleteSecret",
@@ -27,12 +27,12 @@ pub const OPERATIONS: &[&str] = &[
     "UpdateSecretVersionStage",
 ];
 
-/// The label of the version that is read when none is named.
+/// The staging label of the current version, the default of reads.
 const CURRENT: &str = "AWSCURRENT";
-/// The label of the version that was current before.
+/// The staging label of the previous version.
 const PREVIOUS: &str = "AWSPREVIOUS";
 
-/// Every secret, by ARN.
+/// All secrets, by ARN.
 #[derive(Clone, Debug, Default)]
 pub struct State {
     secrets: BTreeMap<String, Secret>,
@@ -50,9 +50,9 @@ struct Secret {
     created: Time,
     changed: Time,
     accessed: Option<Time>,
-    /// When it was marked for deletion, and when it goes.
+    /// When it was marked for deletion, and when it will be deleted.
     deleted: Option<(Time, Time)>,
-    /// The oldest first.
+    /// Oldest first.
     versions: Vec<Version>,
 }
 
@@ -68,7 +68,7 @@ struct Version {
 #[derive(Clone, PartialEq, Eq)]
 enum Value {
     Text(String),
-    /// Base64, as the protocol carries it.
+    /// Base64, as in the protocol.
     Binary(String),
 }
 
@@ -81,12 +81,12 @@ impl fmt::Debug for Value {
     }
 }
 
-/// Answers one call.
+/// Handles one API call.
 ///
 /// # Errors
-/// The service's own refusal.
+/// The error that the service returns.
 pub fn call(world: &mut World, call: &Call) -> Answer {
-    // What was marked for deletion goes when its time has come.
+    // Delete the secrets whose recovery window has ended.
     world.secretsmanager.secrets.retain(|_, secret| secret.deleted.is_none_or(|(_, goes)| call.now < goes));
     match call.operation.as_str() {
         "CreateSecret" => secret::create(world, call),

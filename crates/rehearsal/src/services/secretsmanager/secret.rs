@@ -1,4 +1,4 @@
-//! Secrets: made, found, deleted, restored.
+//! Secrets: create, find, delete, restore.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use super::{CURRENT, Secret, Value, Version, invalid_parameter, invalid_request,
 
 const DAY: Duration = Duration::from_hours(24);
 
-/// The ARN of the secret a name, an ARN, or an ARN without its six last characters means.
+/// The ARN of the secret with this name, ARN, or ARN without its random suffix.
 pub(super) fn arn_of(world: &World, call: &Call, id: &str) -> Result<String, ApiError> {
     let secrets = &world.secretsmanager.secrets;
     if secrets.contains_key(id) {
@@ -38,7 +38,7 @@ pub(super) fn live<'w>(world: &'w mut World, call: &Call, id: &str) -> Result<&'
     }
 }
 
-/// The one of two members that is given.
+/// The secret's content from whichever of the two members is given.
 pub(super) fn content(text: Option<String>, binary: Option<String>) -> Result<Option<Value>, ApiError> {
     match (text, binary) {
         (Some(_), Some(_)) => Err(invalid_parameter("You can't specify both a binary and a text value")),

@@ -13,8 +13,7 @@ fn holder(secret: &Secret, label: &str) -> Option<String> {
     secret.versions.iter().find(|version| version.stages.contains(label)).map(|version| version.id.clone())
 }
 
-/// Puts a label on a version and takes it from any other. With AWSCURRENT moves AWSPREVIOUS, to the version
-/// that was current.
+/// Moves a label to a version. Moving AWSCURRENT also moves AWSPREVIOUS to the version that was current.
 pub(super) fn attach(secret: &mut Secret, label: &str, to: &str) {
     let from = holder(secret, label);
     if from.as_deref() == Some(to) {

@@ -1,4 +1,4 @@
-//! The documented rules of Secrets Manager, one by one.
+//! Tests of the documented rules of Secrets Manager.
 
 use std::time::Duration;
 
@@ -70,7 +70,7 @@ fn a_version_and_a_stage_must_agree() {
 }
 
 #[test]
-fn a_token_names_one_value_for_ever() {
+fn a_client_token_is_bound_to_one_value() {
     let mut w = world();
     put(&mut w, THIRD, "three").unwrap();
     put(&mut w, SECOND, "two").unwrap();
@@ -80,7 +80,7 @@ fn a_token_names_one_value_for_ever() {
 }
 
 #[test]
-fn labels_move_only_from_where_they_are() {
+fn moving_a_label_requires_its_current_version() {
     let go = |w: &mut World, label: &str, from: Option<&str>, to: Option<&str>| {
         let mut input = json!({ "SecretId": "app/key", "VersionStage": label });
         if let Some(from) = from {
@@ -106,7 +106,7 @@ fn labels_move_only_from_where_they_are() {
 }
 
 #[test]
-fn secrets_are_found_by_name_and_arn() {
+fn secrets_are_found_by_name_arn_and_partial_arn() {
     let mut w = world();
     let arn = ask(&mut w, "DescribeSecret", json!({ "SecretId": "app/key" })).unwrap()["ARN"].clone();
     let arn = arn.as_str().unwrap();
@@ -121,7 +121,7 @@ fn secrets_are_found_by_name_and_arn() {
 }
 
 #[test]
-fn a_deleted_secret_waits_and_can_be_restored() {
+fn a_deleted_secret_can_be_restored_in_its_recovery_window() {
     let mut w = world();
     let by_name = json!({ "SecretId": "app/key" });
     ask(&mut w, "DeleteSecret", json!({ "SecretId": "app/key", "RecoveryWindowInDays": 7 })).unwrap();
@@ -137,7 +137,7 @@ fn a_deleted_secret_waits_and_can_be_restored() {
 }
 
 #[test]
-fn requests_that_cannot_be_are_refused() {
+fn invalid_requests_are_rejected() {
     for (operation, input, code) in [
         ("CreateSecret", json!({ "Name": "app/key", "SecretString": "x" }), "ResourceExistsException"),
         (
@@ -163,7 +163,7 @@ fn requests_that_cannot_be_are_refused() {
 }
 
 #[test]
-fn lists_show_no_values_and_hide_what_has_no_label() {
+fn lists_have_no_values_and_omit_unlabeled_versions() {
     let mut w = world();
     put(&mut w, THIRD, "three").unwrap();
     let names = |answer: &Value| answer["Versions"].as_array().unwrap().len();
@@ -175,7 +175,7 @@ fn lists_show_no_values_and_hide_what_has_no_label() {
         ask(&mut w, "ListSecrets", json!({ "Filters": [{ "Key": "name", "Values": ["app/"] }] })).unwrap();
     assert_eq!(listed["SecretList"].as_array().unwrap().len(), 1);
     assert!(!listed.to_string().contains("three"));
-    assert!(!format!("{w:?}").contains("three"), "a printed world keeps its secrets");
+    assert!(!format!("{w:?}").contains("three"), "the debug output of a world has no secrets");
     let none =
         ask(&mut w, "ListSecrets", json!({ "Filters": [{ "Key": "name", "Values": ["web"] }] })).unwrap();
     assert!(none["SecretList"].as_array().unwrap().is_empty());

@@ -1,4 +1,4 @@
-//! Values: read by version or stage, written as new versions.
+//! Secret values: read by version or stage, written as new versions.
 
 use serde::Deserialize;
 use serde_json::json;
@@ -76,7 +76,7 @@ pub(super) fn put(world: &mut World, call: &Call) -> Answer {
     let id = input.client_request_token.unwrap_or_else(|| world.ids.uuid());
     let secret = live(world, call, &input.secret_id)?;
     if let Some(version) = secret.versions.iter().find(|version| version.id == id) {
-        // The same token is the same version; its value can never change.
+        // The same token is the same version, whose value cannot change.
         if version.value != value {
             let message = format!("A resource with the ID {id} already exists with another value.");
             return Err(ApiError::new("ResourceExistsException", message));
@@ -89,7 +89,7 @@ pub(super) fn put(world: &mut World, call: &Call) -> Answer {
             created: call.now,
             stages: std::collections::BTreeSet::new(),
         });
-        // A first version is current, whatever else it is.
+        // The first version is always AWSCURRENT.
         if secret.versions.len() == 1 {
             stage::attach(secret, CURRENT, &id);
         }

@@ -7,11 +7,11 @@ use super::super::super::world::World;
 use super::super::support::Place;
 use super::State;
 
-/// The one version of the format there is.
+/// The only schema version of the Security Finding Format.
 const SCHEMA: &str = "2018-10-08";
-/// Bytes of one finding.
+/// The maximum size of a finding in bytes.
 const SIZE: usize = 240 * 1024;
-/// Members that belong to the customer: the first import sets them, later imports do not change them.
+/// Members that belong to the customer: later imports do not change them.
 const OF_THE_CUSTOMER: [&str; 4] = ["Note", "UserDefinedFields", "VerificationState", "Workflow"];
 
 pub(super) fn batch(world: &mut World, call: &Call, place: &Place) -> Value {
@@ -57,7 +57,7 @@ fn judge(finding: &Map<String, Value>, place: &Place, state: &State) -> Result<(
     for member in ["CreatedAt", "UpdatedAt"] {
         let format = &::time::format_description::well_known::Rfc3339;
         if ::time::OffsetDateTime::parse(text(finding, member), format).is_err() {
-            return Err(format!("{member} is no date of RFC 3339"));
+            return Err(format!("{member} is not an RFC 3339 date"));
         }
     }
     let of_provider = finding.get("FindingProviderFields").and_then(|fields| fields.get("Severity"));
@@ -80,7 +80,7 @@ fn judge(finding: &Map<String, Value>, place: &Place, state: &State) -> Result<(
 fn keep(state: &mut State, place: &Place, mut finding: Map<String, Value>) {
     let key = (place.clone(), text(&finding, "ProductArn").to_owned(), text(&finding, "Id").to_owned());
     if let Some(before) = state.findings.get(&key) {
-        // An older state does not come over a newer one.
+        // An older finding does not replace a newer one.
         if text(before, "UpdatedAt") > text(&finding, "UpdatedAt") {
             return;
         }

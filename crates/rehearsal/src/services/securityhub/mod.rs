@@ -1,7 +1,7 @@
-//! Security Hub: importing findings, and reading them.
+//! Security Hub: imports and reads findings.
 //!
-//! Rules come from the service model 2018-10-26 and the user guide's pages on `BatchImportFindings` and the AWS Security
-//! Finding Format. Products, standards, insights and automation rules are not here.
+//! The rules come from the service model 2018-10-26 and the user guide's pages on `BatchImportFindings` and the AWS
+//! Security Finding Format. Products, standards, insights and automation rules are not implemented.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,23 +16,23 @@ mod query;
 #[cfg(test)]
 mod tests;
 
-/// Operations this service offers.
+/// The operations that this service implements.
 pub const OPERATIONS: &[&str] = &["BatchImportFindings", "EnableSecurityHub", "GetFindings"];
 
-/// What is enabled where, and every finding.
+/// The accounts and Regions in which Security Hub is enabled, and all findings.
 #[derive(Clone, Debug, Default)]
 pub struct State {
     enabled: BTreeSet<Place>,
-    /// By place, product and id.
+    /// Findings by place, product and id.
     findings: BTreeMap<(Place, String, String), Map<String, Value>>,
     /// Vulnerabilities whose findings are rejected, with the error message.
     pub rejected: BTreeMap<String, String>,
 }
 
-/// Answers one call.
+/// Handles one API call.
 ///
 /// # Errors
-/// The service's own refusal.
+/// The error that the service returns.
 pub fn call(world: &mut World, call: &Call) -> Answer {
     let place = Place::new(&call.account, &call.region);
     if call.operation != "EnableSecurityHub" && !world.securityhub.enabled.contains(&place) {

@@ -1,4 +1,4 @@
-//! `GetFindings`, with the filters that compare a text.
+//! `GetFindings`, with string filters.
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -8,7 +8,7 @@ use super::super::super::world::World;
 use super::super::support::{Place, page, present};
 use super::invalid;
 
-/// The largest page.
+/// The maximum page size.
 const PAGE: usize = 100;
 
 #[derive(Deserialize)]
@@ -42,14 +42,17 @@ pub(super) fn get(world: &World, call: &Call, place: &Place) -> Answer {
     let mut filters = Vec::new();
     for (member, given) in &input.filters {
         if !["AwsAccountId", "GeneratorId", "Id", "ProductArn", "Title"].contains(&member.as_str()) {
-            return Err(invalid(format!("Findings are not filtered by {member} here")));
+            return Err(invalid(format!("the embedded AWS does not filter findings by {member}")));
         }
         let texts: Vec<TextFilter> =
             serde_json::from_value(given.clone()).map_err(|error| invalid(error.to_string()))?;
         if let Some(other) =
             texts.iter().find(|text| !matches!(text.comparison.as_str(), "EQUALS" | "PREFIX"))
         {
-            return Err(invalid(format!("The comparison {} is not offered here", other.comparison)));
+            return Err(invalid(format!(
+                "the embedded AWS does not support the comparison {}",
+                other.comparison
+            )));
         }
         filters.push((member, texts));
     }

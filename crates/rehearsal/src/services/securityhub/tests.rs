@@ -1,4 +1,4 @@
-//! The documented rules of importing findings, one by one.
+//! Tests of the documented rules of importing findings.
 
 use serde_json::{Value, json};
 
@@ -30,7 +30,7 @@ fn aws() -> TestAws {
 }
 
 #[test]
-fn each_finding_is_taken_or_refused_by_itself() {
+fn each_finding_is_imported_or_rejected_on_its_own() {
     let mut aws = aws();
     let changed = |member: &str, value: Value| {
         let mut finding = finding(member, "2026-01-01T00:00:00Z");
@@ -63,7 +63,7 @@ fn each_finding_is_taken_or_refused_by_itself() {
 }
 
 #[test]
-fn an_import_updates_what_is_its_own_and_nothing_older() {
+fn an_import_keeps_customer_members_and_newer_findings() {
     let mut aws = aws();
     let import = |aws: &mut TestAws, finding: Value| {
         let answer = aws.ok("securityhub", "BatchImportFindings", json!({ "Findings": [finding] }));
@@ -84,7 +84,7 @@ fn an_import_updates_what_is_its_own_and_nothing_older() {
 }
 
 #[test]
-fn findings_are_found_by_texts() {
+fn findings_are_filtered_by_strings() {
     let mut aws = aws();
     let all: Vec<Value> = ["a/1", "a/2", "b/1"].map(|id| finding(id, "2026-01-01T00:00:00Z")).into();
     aws.ok("securityhub", "BatchImportFindings", json!({ "Findings": all }));

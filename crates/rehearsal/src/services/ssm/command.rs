@@ -16,38 +16,38 @@ use super::node::{self, Ping};
 use super::output::{self, Target as Output};
 use super::{Event, enter, list, validation};
 
-/// Default of `TimeoutSeconds`.
+/// The default of `TimeoutSeconds`.
 const HOUR: u64 = 3600;
-/// Instances `SendCommand` takes by id.
+/// The maximum number of instance ids in `SendCommand`.
 const INSTANCES_LIMIT: usize = 50;
 
-/// One command.
+/// A command.
 #[derive(Clone, Debug)]
 pub struct Command {
     pub id: String,
     pub sent: Time,
     pub comment: String,
-    /// What runs: the lines of the script, or the document's name and its parameters.
+    /// The lines of the script, or the document's name and its parameters.
     pub script: String,
     pub(super) document: Document,
     pub(super) version: String,
-    /// One for each instance it was sent to.
+    /// The invocations, one per instance.
     pub invocations: Vec<Invocation>,
     pub(super) account: String,
     pub(super) region: String,
     pub(super) parameters: BTreeMap<String, Vec<String>>,
     pub(super) instance_ids: Vec<String>,
     pub(super) targets: Value,
-    /// Delivery timeout.
+    /// The delivery timeout.
     pub(super) timeout: Duration,
     execution_timeout: Duration,
     pub(super) max_concurrency: String,
     pub(super) max_errors: String,
-    /// Where the agent writes all of the output.
+    /// The S3 location where the agent writes the full output.
     pub(super) output: Option<Output>,
 }
 
-/// A command on one instance.
+/// An invocation: a command on one instance.
 #[derive(Clone, Debug)]
 pub struct Invocation {
     pub instance: String,
@@ -60,7 +60,7 @@ pub struct Invocation {
     pub stderr: String,
     pub(super) started: Option<Time>,
     pub(super) ended: Option<Time>,
-    /// How it will end, known once the script runs.
+    /// Its outcome, known once the script runs.
     outcome: Option<(&'static str, &'static str, i32)>,
     output: (String, String),
 }
@@ -167,13 +167,13 @@ fn pending(instance: &str) -> Invocation {
     }
 }
 
-/// A document's name and its parameters as one text, which an image's rules match.
+/// A document's name and parameters as one text, for the command rules of an image.
 fn told(name: &str, parameters: &BTreeMap<String, Vec<String>>) -> String {
     let parameters = parameters.iter().map(|(name, values)| format!(" {name}={}", values.join(",")));
     std::iter::once(name.to_owned()).chain(parameters).collect()
 }
 
-/// The instances a request names. Named by id each must be online; targets are taken as they are found.
+/// The instances of a request. Those given by id must be online; targets select whatever matches.
 fn resolve(world: &mut World, call: &Call, input: &Send) -> Result<Vec<String>, ApiError> {
     if input.instance_ids.is_empty() == input.targets.is_empty() {
         return Err(validation("Give either InstanceIds or Targets"));
@@ -219,9 +219,9 @@ fn invocation_mut<'w>(world: &'w mut World, command: &str, instance: &str) -> Op
         .find(|invocation| invocation.instance == instance && !invocation.has_ended())
 }
 
-/// The agent takes the command and runs it as the instance's image behaves.
+/// Delivers a command: the agent runs it with the behavior of the instance's image.
 pub(super) fn deliver(world: &mut World, at: Time, id: &str, instance: &str) {
-    // An instance that went away in between leaves the command pending until its delivery timeout.
+    // If the instance is no longer online, the command stays pending until its delivery timeout.
     if node::ping(world, instance, at) != Some(Ping::Online) {
         return;
     }
@@ -252,7 +252,7 @@ pub(super) fn deliver(world: &mut World, at: Time, id: &str, instance: &str) {
     invocation.started = Some(at);
     let code = rule.as_ref().map_or(0, |rule| rule.exit_code);
     invocation.outcome = Some(match (takes > limit, code) {
-        // A script killed by its timeout ends as by SIGKILL.
+        // A script that exceeds its timeout ends like with SIGKILL.
         (true, _) => ("TimedOut", "Execution Timed Out", 137),
         (false, 0) => ("Success", "Success", 0),
         (false, code) => ("Failed", "Failed", code),
@@ -268,7 +268,7 @@ pub(super) fn finish(world: &mut World, at: Time, id: &str, instance: &str) {
         return;
     };
     if !alive {
-        // Nobody is left to report the end of the script.
+        // No agent is left to report the end of the script.
         invocation.end(at, "TimedOut", "Execution Timed Out", -1);
         return;
     }
@@ -294,7 +294,7 @@ pub(super) fn cancelled(world: &mut World, at: Time, id: &str, instance: &str) {
     }
 }
 
-/// The command, in the caller's account and Region.
+/// A command in the caller's account and Region.
 pub(super) fn find<'w>(world: &'w World, call: &Call, id: &str) -> Result<&'w Command, ApiError> {
     world
         .ssm
@@ -304,7 +304,7 @@ pub(super) fn find<'w>(world: &'w World, call: &Call, id: &str) -> Result<&'w Co
         .ok_or_else(|| ApiError::new("InvalidCommandId", format!("Command {id} does not exist")))
 }
 
-/// Asks for the end of a command; not every script can be stopped in time.
+/// `CancelCommand`: requests the cancellation; a script may end before it takes effect.
 pub(super) fn cancel(world: &mut World, call: &Call) -> Answer {
     #[derive(Deserialize)]
     #[serde(rename_all = "PascalCase")]

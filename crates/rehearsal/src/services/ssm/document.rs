@@ -1,4 +1,4 @@
-//! Documents: their parameters and steps.
+//! SSM documents: parameters and steps.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -6,40 +6,40 @@ use std::time::Duration;
 use super::super::super::call::ApiError;
 use super::super::super::world::World;
 
-/// Default of a step's execution timeout.
+/// The default of a step's execution timeout.
 const HOUR: Duration = Duration::from_hours(1);
 
-/// A document as far as a command needs it.
+/// A document, as far as a command needs it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Document {
     pub name: String,
-    /// In the order in which they run.
+    /// The steps, in order.
     pub steps: Vec<Step>,
     parameters: BTreeMap<String, Parameter>,
 }
 
-/// A step, which is a plugin of a command.
+/// A step of a document, a plugin of the command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Step {
     pub name: String,
-    /// Whether its precondition holds on a node that runs Linux, as all of this world do.
+    /// Whether its precondition holds on Linux. All nodes here run Linux.
     pub runs: bool,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Parameter {
     required: bool,
-    /// Any value if there are none.
+    /// The allowed values; empty for any value.
     allowed: &'static [&'static str],
 }
 
 const REQUIRED: Parameter = Parameter { required: true, allowed: &[] };
 const OPTIONAL: Parameter = Parameter { required: false, allowed: &[] };
 
-/// Account, Region and name of a document of someone's own.
+/// Account, Region and name of a customer's document.
 pub(super) type Key = (String, String, String);
 
-/// Makes a document of the account's own, of one step that takes parameters of these names, none of them required.
+/// Creates a document in the account, with one step and these optional parameters.
 pub fn write_document(world: &mut World, account: &str, region: &str, name: &str, parameters: &[String]) {
     let document = Document {
         name: name.to_owned(),
@@ -49,7 +49,7 @@ pub fn write_document(world: &mut World, account: &str, region: &str, name: &str
     world.ssm.documents.insert((account.to_owned(), region.to_owned(), name.to_owned()), document);
 }
 
-/// A document by its name, or by its ARN if it is the account's own.
+/// A document by name, or by ARN if the account owns it.
 ///
 /// # Errors
 /// `InvalidDocument`.
@@ -78,7 +78,7 @@ fn aws(name: &str) -> Option<Document> {
     };
     match name {
         "AWS-RunShellScript" => Some(of(&[("aws:runShellScript", true)], &script)),
-        // PowerShell runs on Linux too, where it is installed.
+        // PowerShell runs on Linux too, if it is installed.
         "AWS-RunPowerShellScript" => Some(of(&[("aws:runPowerShellScript", true)], &script)),
         "AWS-RunPatchBaseline" => {
             Some(of(&[("PatchWindows", false), ("PatchLinux", true), ("PatchMacOS", false)], &patch))
@@ -88,10 +88,10 @@ fn aws(name: &str) -> Option<Document> {
 }
 
 impl Document {
-    /// The step whose result a look without a plugin's name gets.
+    /// The step of an invocation to read: the named one, or the only one.
     ///
     /// # Errors
-    /// `InvalidPluginName`: no step has the name, or none was named and there are several.
+    /// `InvalidPluginName` if no step has the name, or no name is given and there are several steps.
     pub fn step(&self, named: Option<&str>) -> Result<&Step, ApiError> {
         let found = match (named, self.steps.as_slice()) {
             (None, [only]) => Some(only),
@@ -104,7 +104,7 @@ impl Document {
         })
     }
 
-    /// Holds a command's version and parameters against the document; how long a step may take.
+    /// Validates a command's document version and parameters. Returns the execution timeout of a step.
     ///
     /// # Errors
     /// `InvalidDocumentVersion`, `InvalidParameters`.

@@ -1,4 +1,4 @@
-//! Invocations as the API shows them. They cannot be seen right after the command was sent.
+//! API views of invocations, which become visible some time after the command is sent.
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -13,11 +13,11 @@ use super::document::Step;
 use super::list::Filter;
 use super::output;
 
-/// Characters shown of a script's output.
+/// The maximum length of the returned standard output.
 const STDOUT_LIMIT: usize = 24_000;
-/// Characters shown of a script's error output.
+/// The maximum length of the returned standard error.
 const STDERR_LIMIT: usize = 8_000;
-/// Characters of a plugin's output in `ListCommandInvocations`.
+/// The maximum length of a plugin's output in `ListCommandInvocations`.
 const PLUGIN_LIMIT: usize = 2_500;
 
 fn first(text: &str, characters: usize) -> String {
@@ -71,7 +71,7 @@ pub(super) fn get(world: &World, call: &Call) -> Answer {
     }))
 }
 
-/// What an invocation shows of one of its steps. There is no output before the end.
+/// The API view of one step of an invocation. There is no output before the step ends.
 struct Shown<'i> {
     status: &'static str,
     details: &'static str,
@@ -83,7 +83,7 @@ struct Shown<'i> {
 fn of<'i>(step: &Step, invocation: &'i Invocation) -> Shown<'i> {
     let ended = invocation.has_ended();
     if !step.runs && invocation.started.is_some() {
-        // A step whose precondition does not hold is skipped, and has succeeded.
+        // A step whose precondition does not hold is skipped and counts as succeeded.
         let stdout = if ended { "Step skipped: its precondition does not hold on this platform" } else { "" };
         return Shown { status: "Success", details: "Success", code: 0, stdout, stderr: "" };
     }
@@ -96,7 +96,7 @@ fn of<'i>(step: &Step, invocation: &'i Invocation) -> Shown<'i> {
     }
 }
 
-/// An ISO 8601 date with milliseconds; this operation alone has its dates as text.
+/// An ISO 8601 date with milliseconds. Only this operation has dates as strings.
 fn date(at: Time) -> String {
     let format = ::time::macros::format_description!(
         "[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z"

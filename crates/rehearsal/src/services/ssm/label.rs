@@ -1,4 +1,4 @@
-//! Labels: each is on one version of its parameter.
+//! Parameter labels. Each is on at most one version of its parameter.
 
 use serde::Deserialize;
 use serde_json::json;
@@ -7,7 +7,7 @@ use super::super::super::call::{Answer, ApiError, Call};
 use super::super::super::world::World;
 use super::parameter::{Version, find, key};
 
-/// Labels one version can have.
+/// The maximum number of labels of a version.
 const LIMIT: usize = 10;
 
 #[derive(Deserialize)]
@@ -35,7 +35,7 @@ fn version_missing(name: &str, number: u64) -> ApiError {
     )
 }
 
-/// Moves labels to a version. Labels that break the rules are answered, not refused.
+/// `LabelParameterVersion`: moves labels to a version. Invalid labels are listed in the response, not an error.
 pub(super) fn attach(world: &mut World, call: &Call) -> Answer {
     let input: Input = call.parse()?;
     let key = key(call, &input.name);

@@ -1,4 +1,4 @@
-//! Commands as the API shows them.
+//! API views and lists of commands.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use super::super::page::page;
 use super::bad_token;
 use super::command::{Command, find};
 
-/// A filter of the two lists.
+/// A filter of both lists.
 #[derive(Deserialize)]
 pub(super) struct Filter {
     key: String,
@@ -19,7 +19,7 @@ pub(super) struct Filter {
 }
 
 impl Filter {
-    /// Whether the command, with this status, is wanted.
+    /// Whether a command with this status matches.
     pub(super) fn fits(&self, command: &Command, status: &str) -> bool {
         let format = &::time::format_description::well_known::Rfc3339;
         let bound = || {
@@ -45,7 +45,7 @@ impl Filter {
 fn status(command: &Command) -> (&'static str, &'static str) {
     let any = |status: &str| command.invocations.iter().any(|invocation| invocation.status == status);
     let all = |status: &str| command.invocations.iter().all(|invocation| invocation.status == status);
-    // Without a target there is nothing to wait for.
+    // A command without targets succeeds at once.
     match () {
         () if all("Success") => ("Success", "Success"),
         () if all("Pending") => ("Pending", "Pending"),
@@ -61,7 +61,7 @@ fn status(command: &Command) -> (&'static str, &'static str) {
     }
 }
 
-/// A command as `SendCommand` and `ListCommands` show it.
+/// A command as `SendCommand` and `ListCommands` return it.
 pub(super) fn view(command: &Command) -> Value {
     let (status, details) = status(command);
     let count = |of: &dyn Fn(&super::command::Invocation) -> bool| {
@@ -72,7 +72,7 @@ pub(super) fn view(command: &Command) -> Value {
         "DocumentName": command.document.name,
         "DocumentVersion": command.version,
         "Comment": command.comment,
-        // Delivery and execution each have their hour by default.
+        // The delivery timeout plus the default execution timeout of one hour.
         "ExpiresAfter": (command.sent + command.timeout + Duration::from_hours(1)).epoch_seconds(),
         "Parameters": command.parameters,
         "InstanceIds": command.instance_ids,

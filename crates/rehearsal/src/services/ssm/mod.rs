@@ -1,6 +1,6 @@
-//! Systems Manager: commands on instances, and the parameter store.
+//! Systems Manager: Run Command and Parameter Store.
 //!
-//! Rules come from the service model 2014-11-06 and the user guide.
+//! The rules come from the service model 2014-11-06 and the user guide.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -25,7 +25,7 @@ pub use command::{Command, Invocation};
 pub use document::write_document;
 pub use parameter::{parameter_value, parameters_naming, write_parameter};
 
-/// Operations this service offers.
+/// The operations that this service implements.
 pub const OPERATIONS: &[&str] = &[
     "AddTagsToResource",
     "CancelCommand",
@@ -48,16 +48,16 @@ pub const OPERATIONS: &[&str] = &[
     "UnlabelParameterVersion",
 ];
 
-/// How long things take.
+/// The timing of commands and parameters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
-    /// From passed status checks until the agent is online.
+    /// The time from passed status checks until the agent is online.
     pub agent_after: Duration,
-    /// From `SendCommand` until its invocations can be seen.
+    /// The time from `SendCommand` until its invocations are visible.
     pub visible_after: Duration,
-    /// From `SendCommand` until the agent has the command.
+    /// The time from `SendCommand` until the agent receives the command.
     pub delivery_takes: Duration,
-    /// From `PutParameter` with data type `aws:ec2:image` until the value is stored or dropped.
+    /// The time from `PutParameter` with data type `aws:ec2:image` until the value is stored or dropped.
     pub image_validation_takes: Duration,
 }
 
@@ -75,25 +75,25 @@ impl Default for Options {
 /// Account, Region and name of a parameter.
 type Key = (String, String, String);
 
-/// Every command, parameter and document.
+/// All commands, parameters and documents.
 #[derive(Clone, Debug, Default)]
 pub struct State {
     pub options: Options,
-    /// By command id.
+    /// Commands by id.
     commands: BTreeMap<String, Command>,
     parameters: BTreeMap<Key, parameter::Parameter>,
-    /// Those of accounts; AWS's own are everywhere.
+    /// Documents of accounts. AWS's own documents are in every account.
     documents: BTreeMap<document::Key, document::Document>,
 }
 
-/// What happens later.
+/// A scheduled event.
 #[derive(Clone, Debug)]
 pub enum Event {
-    /// The command reaches the instance, if there is an agent to take it.
+    /// The command reaches the instance, if its agent is online.
     Deliver { command: String, instance: String },
-    /// The script has ended, or its time is up.
+    /// The script has ended or its timeout has expired.
     Finish { command: String, instance: String },
-    /// Nobody took the command in time.
+    /// The delivery timeout of the command has expired.
     DeliveryTimeout { command: String, instance: String },
     /// A cancelled invocation has stopped.
     Cancelled { command: String, instance: String },
@@ -106,10 +106,10 @@ pub fn commands(world: &World) -> impl Iterator<Item = &Command> {
     world.ssm.commands.values()
 }
 
-/// Answers one call.
+/// Handles one API call.
 ///
 /// # Errors
-/// The service's own refusal.
+/// The error that the service returns.
 pub fn call(world: &mut World, call: &Call) -> Answer {
     match call.operation.as_str() {
         "AddTagsToResource" => tags::add(world, call),
@@ -135,7 +135,7 @@ pub fn call(world: &mut World, call: &Call) -> Answer {
     }
 }
 
-/// Applies one event.
+/// Applies a due event.
 pub fn on_event(world: &mut World, at: Time, event: Event) {
     match event {
         Event::Deliver { command, instance } => command::deliver(world, at, &command, &instance),

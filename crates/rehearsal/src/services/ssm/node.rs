@@ -1,4 +1,4 @@
-//! Managed nodes: the instances whose agent has come online.
+//! Managed nodes: instances whose agent has come online.
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -10,14 +10,14 @@ use super::super::ec2::{self, InstanceState};
 use super::super::page::page;
 use super::{bad_token, validation};
 
-/// How Systems Manager sees an instance.
+/// The ping status of a managed node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ping {
     Online,
     ConnectionLost,
 }
 
-/// When the agent of an instance came online; `None` while it has not, or has no instance profile to do it with.
+/// When the agent of an instance came online; `None` if it has not, or the instance has no instance profile.
 fn registered(world: &mut World, id: &str, now: Time) -> Option<Time> {
     let instance = ec2::instance(world, id)?;
     let behavior = ec2::behavior(world, &instance.image_id);
@@ -27,7 +27,7 @@ fn registered(world: &mut World, id: &str, now: Time) -> Option<Time> {
     (passed && online <= now && has_profile(world, id, now)).then_some(online)
 }
 
-/// Whether EC2 shows the instance with an instance profile.
+/// Whether the instance has an instance profile, according to EC2.
 fn has_profile(world: &mut World, id: &str, now: Time) -> bool {
     let Some(instance) = ec2::instance(world, id) else { return false };
     let (account, region) = (instance.account.clone(), instance.region.clone());
@@ -35,7 +35,7 @@ fn has_profile(world: &mut World, id: &str, now: Time) -> bool {
     shown.iter().any(|instance| instance.get("IamInstanceProfile").is_some_and(Value::is_object))
 }
 
-/// What EC2 answers to `DescribeInstances`, without its reservations.
+/// The instances in EC2's response to `DescribeInstances`.
 fn describe_instances(
     world: &mut World,
     account: &str,
@@ -64,7 +64,7 @@ fn describe_instances(
         .collect()
 }
 
-/// Ids of instances a filter of `DescribeInstances` fits.
+/// The ids of instances that match filters of `DescribeInstances`.
 pub(super) fn find(world: &mut World, call: &Call, filters: &Value) -> Vec<String> {
     describe_instances(world, &call.account, &call.region, call.now, &json!({ "Filters": filters }))
         .iter()
@@ -72,7 +72,7 @@ pub(super) fn find(world: &mut World, call: &Call, filters: &Value) -> Vec<Strin
         .collect()
 }
 
-/// The agent's ping status; `None` for an instance that is no managed node.
+/// The agent's ping status; `None` if the instance is not a managed node.
 pub(super) fn ping(world: &mut World, id: &str, now: Time) -> Option<Ping> {
     registered(world, id, now)?;
     match ec2::instance(world, id)?.state {

@@ -1,7 +1,7 @@
-//! Output that the agent writes to S3: all of it, where the API shows the beginning only.
+//! Command output in S3: the agent writes the full output, while the API returns only the beginning.
 //!
-//! The keys are the agent's: `PREFIX/COMMAND/INSTANCE/PLUGIN/N.PLUGIN/stdout`, where a plugin's name is that of its
-//! action without the colon, as the user guide's examples have it.
+//! The keys are `PREFIX/COMMAND/INSTANCE/PLUGIN/N.PLUGIN/stdout`, where the plugin's name is that of its action
+//! without the colon, as in the user guide's examples.
 
 use bytes::Bytes;
 
@@ -11,7 +11,7 @@ use super::super::s3::{self, Encryption};
 use super::command::{Command, Invocation};
 use super::document::Step;
 
-/// Where a command's output goes.
+/// The S3 location of a command's output.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Target {
     pub bucket: String,
@@ -29,14 +29,14 @@ fn folder(command: &Command, target: &Target, instance: &str, step: &Step) -> St
     }
 }
 
-/// The URL of a step's output of one kind, `stdout` or `stderr`; empty where none was asked for.
+/// The URL of a step's `stdout` or `stderr`; empty if the command has no output location.
 pub(super) fn url(command: &Command, invocation: &Invocation, step: &Step, kind: &str) -> String {
     let Some(target) = &command.output else { return String::new() };
     let folder = folder(command, target, &invocation.instance, step);
     format!("https://s3.{}.amazonaws.com/{}/{folder}/{kind}", command.region, target.bucket)
 }
 
-/// The agent writes what the steps printed, under the instance's own role. What it may not write is not there.
+/// Writes the steps' output with the permissions of the instance's role. Without permission nothing is written.
 pub(super) fn write(world: &mut World, id: &str, instance: &str) {
     let Some(command) = world.ssm.commands.get(id) else { return };
     let Some(target) = command.output.clone() else { return };
@@ -51,14 +51,14 @@ pub(super) fn write(world: &mut World, id: &str, instance: &str) {
     for step in command.document.steps.iter().filter(|step| step.runs) {
         let folder = folder(command, &target, instance, step);
         for (kind, text) in [("stdout", &invocation.stdout), ("stderr", &invocation.stderr)] {
-            // An empty stream leaves no object.
+            // An empty stream creates no object.
             if !text.is_empty() {
                 objects.push((format!("{folder}/{kind}"), Bytes::from(text.clone())));
             }
         }
     }
     for (key, body) in objects {
-        // Without the bucket the output is lost, and nothing reports it.
+        // If the bucket does not exist, the output is silently lost.
         let _ = s3::put(world, &target.bucket, &key, body, Encryption::default());
     }
 }

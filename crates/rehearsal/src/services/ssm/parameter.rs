@@ -1,4 +1,4 @@
-//! Parameters: their versions, and how a name with a selector finds one.
+//! Parameters: versions, and names with selectors.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,7 +13,7 @@ use super::super::super::time::Time;
 use super::super::super::world::World;
 use super::Key;
 
-/// One parameter. Without a version it does not exist for any caller.
+/// A parameter. Callers do not see it before it has a version.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Parameter {
     pub kind: String,
@@ -22,11 +22,11 @@ pub(super) struct Parameter {
     pub allowed_pattern: Option<String>,
     pub key_id: Option<String>,
     pub tags: BTreeMap<String, String>,
-    /// The oldest first.
+    /// Versions, oldest first.
     pub versions: Vec<Version>,
-    /// Values whose image is still being validated.
+    /// Versions whose image is still being validated.
     pub unchecked: Vec<Version>,
-    /// The last version number given out.
+    /// The highest version number so far.
     pub last: u64,
 }
 
@@ -45,7 +45,7 @@ impl Parameter {
         self.versions.last()
     }
 
-    /// The version a selector names: a number or a label; without one the latest.
+    /// The version with this number or label; the latest without a selector.
     fn select(&self, selector: Option<&str>) -> Option<&Version> {
         match selector {
             None => self.latest(),
@@ -57,7 +57,7 @@ impl Parameter {
     }
 }
 
-/// Name and selector of `name`, `name:3`, `name:label`, or an ARN of these.
+/// Splits `name`, `name:3`, `name:label`, or an ARN of these into name and selector.
 fn split(text: &str) -> (String, Option<String>) {
     let text = match text.strip_prefix("arn:").and_then(|rest| rest.split_once(":parameter/")) {
         Some((_, name)) if name.contains('/') => format!("/{name}"),
@@ -74,7 +74,7 @@ pub(super) fn key(call: &Call, name: &str) -> Key {
     (call.account.clone(), call.region.clone(), split(name).0)
 }
 
-/// A parameter that exists for callers.
+/// A parameter that is visible to callers.
 pub(super) fn find<'w>(world: &'w World, key: &Key) -> Result<&'w Parameter, ApiError> {
     world
         .ssm
@@ -92,7 +92,7 @@ pub fn parameter_value(world: &World, account: &str, region: &str, name: &str) -
     parameter.select(selector.as_deref()).map(|version| version.value.clone())
 }
 
-/// Names of the parameters in an account and Region whose latest value is `value`.
+/// The names of the parameters in an account and Region whose latest value is `value`.
 #[must_use]
 pub fn parameters_naming(world: &World, account: &str, region: &str, value: &str) -> Vec<String> {
     world
@@ -104,7 +104,7 @@ pub fn parameters_naming(world: &World, account: &str, region: &str, value: &str
         .collect()
 }
 
-/// Writes a value on a service's behalf, or to set a world up: at once, and without any check.
+/// Writes a value on a service's behalf or as a fixture, at once and without validation.
 pub fn write_parameter(
     world: &mut World,
     at: Time,
@@ -131,12 +131,12 @@ pub fn write_parameter(
     });
 }
 
-/// The parameter's ARN; a leading slash of the name is the one after `parameter`.
+/// The parameter's ARN. A name's leading slash is not doubled.
 pub(super) fn arn(key: &Key) -> String {
     format!("arn:aws:ssm:{}:{}:parameter/{}", key.1, key.0, key.2.trim_start_matches('/'))
 }
 
-/// The value as a caller sees it: without decryption a secure string is only its ciphertext.
+/// The value in a response: without decryption, a secure string is returned as ciphertext.
 pub(super) fn shown_value(parameter: &Parameter, version: &Version, decrypt: bool) -> String {
     if parameter.kind != "SecureString" || decrypt {
         return version.value.clone();

@@ -13,7 +13,7 @@ use super::{Event, Key, enter, validation};
 
 /// The data type whose values must name an image.
 const IMAGE: &str = "aws:ec2:image";
-/// Versions kept of one parameter.
+/// The maximum number of versions of a parameter.
 const VERSIONS_LIMIT: usize = 100;
 
 #[derive(Deserialize)]
@@ -34,8 +34,8 @@ struct Put {
     tags: Vec<super::tags::Tag>,
 }
 
-/// HTTP 200 for data type `aws:ec2:image` does not mean that the value is stored: it appears, under the version
-/// answered, only if the image is found available a little later.
+/// `PutParameter`. For data type `aws:ec2:image`, success does not mean that the value is stored: it appears, with
+/// the returned version, only after the image has been validated.
 pub(super) fn put(world: &mut World, call: &Call) -> Answer {
     let input: Put = call.parse()?;
     check_name(&input.name)?;
@@ -59,12 +59,12 @@ pub(super) fn put(world: &mut World, call: &Call) -> Answer {
                     format!("The type of {} cannot be changed", key.2),
                 ));
             }
-            // The oldest version makes room for the new one, unless it carries a label.
+            // The oldest version is removed for the new one, unless it has a label.
             let full = parameter.versions.len() >= VERSIONS_LIMIT;
             if full && parameter.versions.first().is_some_and(|oldest| !oldest.labels.is_empty()) {
                 return Err(ApiError::new(
                     "ParameterMaxVersionLimitExceeded",
-                    format!("{} has {VERSIONS_LIMIT} versions and the oldest is labelled", key.2),
+                    format!("{} has {VERSIONS_LIMIT} versions and the oldest has a label", key.2),
                 ));
             }
         }
@@ -108,7 +108,7 @@ fn store(parameter: &mut Parameter, version: Version) {
     }
 }
 
-/// Stores the value whose image is there and available, and drops any other.
+/// Stores a value whose image exists and is available; otherwise drops it.
 pub(super) fn image_checked(world: &mut World, key: &Key, number: u64) {
     let Some(parameter) = world.ssm.parameters.get_mut(key) else { return };
     let Some(index) = parameter.unchecked.iter().position(|version| version.number == number) else { return };
@@ -168,7 +168,10 @@ fn check_value(input: &Put) -> Result<(), ApiError> {
     }
     if let Some(pattern) = &input.allowed_pattern {
         let Ok(compiled) = regex::Regex::new(pattern) else {
-            return Err(ApiError::new("InvalidAllowedPatternException", format!("{pattern} is no pattern")));
+            return Err(ApiError::new(
+                "InvalidAllowedPatternException",
+                format!("{pattern} is not a valid pattern"),
+            ));
         };
         if !compiled.is_match(&input.value) {
             return Err(ApiError::new(

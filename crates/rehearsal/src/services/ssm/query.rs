@@ -1,4 +1,4 @@
-//! Lists of parameters.
+//! Lists of parameters: by path, by filters, and history.
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -75,7 +75,7 @@ impl Filter {
             tag => tag.strip_prefix("tag:").and_then(|tag| parameter.tags.get(tag)).map(String::as_str),
         };
         let Some(text) = text else { return false };
-        // A tag filter without values asks whether the tag is there.
+        // A tag filter without values matches every parameter with the tag.
         self.values.is_empty()
             || self.values.iter().any(|value| match self.option.as_deref() {
                 Some("BeginsWith") => text.starts_with(value.as_str()),
@@ -85,7 +85,7 @@ impl Filter {
     }
 }
 
-/// Whether `name` is below `path`, in its first level or any.
+/// Whether `name` is below `path`, at the first level or, if recursive, at any level.
 fn is_under(name: &str, path: &str, recursive: bool) -> bool {
     let folder = format!("{}/", path.trim_end_matches('/'));
     name.strip_prefix(&folder).is_some_and(|rest| !rest.is_empty() && (recursive || !rest.contains('/')))
@@ -110,7 +110,7 @@ fn answer(all: Vec<Value>, input: &Input, default: usize) -> Answer {
     Ok(answer)
 }
 
-/// The members `ParameterMetadata` and `ParameterHistory` share.
+/// The members that `ParameterMetadata` and `ParameterHistory` share.
 fn metadata(key: &Key, parameter: &Parameter, version: &Version) -> Value {
     let mut view = json!({
         "Name": key.2,

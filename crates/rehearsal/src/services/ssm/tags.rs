@@ -1,4 +1,4 @@
-//! Tags of parameters, the one kind of resource here that has them.
+//! Tags of parameters. Other resource types have no tags here.
 
 use std::collections::BTreeMap;
 
@@ -34,7 +34,7 @@ fn tags_of<'w>(
     input: &Input,
 ) -> Result<&'w mut BTreeMap<String, String>, ApiError> {
     if input.resource_type != "Parameter" {
-        let message = format!("{} is not a resource type here", input.resource_type);
+        let message = format!("the embedded AWS does not support the resource type {}", input.resource_type);
         return Err(ApiError::new("InvalidResourceType", message));
     }
     let invalid = || ApiError::new("InvalidResourceId", format!("{} does not exist", input.resource_id));

@@ -1,4 +1,4 @@
-//! The documented rules of Systems Manager, one by one.
+//! Tests of the documented rules of Systems Manager.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -72,7 +72,7 @@ fn launch(world: &mut World, image: &str, profile: Option<&str>) -> String {
     answer["Instances"][0]["InstanceId"].as_str().unwrap().to_owned()
 }
 
-/// An instance whose agent is online; its image ends commands by these rules.
+/// A world with an instance whose agent is online, and whose image has these command rules.
 fn online(rules: Vec<CommandRule>) -> (World, String) {
     let mut world = new_world();
     let image = image(&mut world, InstanceBehavior { commands: rules, ..InstanceBehavior::default() }, 0);

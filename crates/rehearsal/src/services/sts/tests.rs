@@ -61,7 +61,7 @@ fn a_secret_is_not_printed() {
 }
 
 #[test]
-fn a_known_role_lets_in_whom_its_trust_names() {
+fn a_seeded_role_can_be_assumed_only_by_the_principal_of_its_trust_policy() {
     let mut w = world();
     let role = "arn:aws:iam::444455556666:role/target";
     let worker = "arn:aws:iam::111122223333:role/worker";
@@ -83,7 +83,7 @@ fn a_known_role_lets_in_whom_its_trust_names() {
     assert_eq!(assume(&good, role, Some("eight"), 3600), denied);
     assert_eq!(assume(&other, role, Some("seven"), 3600), denied);
     assert_eq!(assume(&good, "arn:aws:iam::444455556666:role/missing", Some("seven"), 3600), denied);
-    // Of another account nothing is known; but a session may not last longer than an hour in a chain.
+    // An account without seeded roles accepts any role, but a chained session lasts at most an hour.
     let elsewhere = "arn:aws:iam::777788889999:role/any";
     assert_eq!(assume(&session.access_key_id, elsewhere, None, 3600), Ok(()));
     assert_eq!(assume(&session.access_key_id, elsewhere, None, 7200), Err("ValidationError".to_owned()));

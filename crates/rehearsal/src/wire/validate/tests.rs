@@ -1,4 +1,4 @@
-//! Which inputs are refused, and with which message.
+//! Tests of which inputs are rejected, and with which message.
 
 use serde_json::{Value, json};
 
@@ -12,7 +12,7 @@ fn refuse(service: &str, operation: &str, input: &Value, dialect: Dialect) -> Op
 }
 
 #[test]
-fn an_input_within_its_model_passes() {
+fn a_valid_input_passes() {
     for (service, operation, input, dialect) in [
         (
             "codepipeline",
@@ -34,7 +34,7 @@ fn an_input_within_its_model_passes() {
 }
 
 #[test]
-fn what_breaks_the_model_is_refused_in_the_dialect_of_the_service() {
+fn an_invalid_input_is_rejected_with_the_wording_of_the_service() {
     let uuid = "11111111-2222-4333-8444-555555555555";
     let cases = [
         (
@@ -136,14 +136,14 @@ fn what_breaks_the_model_is_refused_in_the_dialect_of_the_service() {
 }
 
 #[test]
-fn a_secret_is_not_repeated_in_its_refusal() {
+fn the_error_does_not_contain_a_sensitive_value() {
     let input = json!({"Name": "n", "SecretString": "hunter2".repeat(10_000)});
     let (_, message) = refuse("secretsmanager", "CreateSecret", &input, Dialect::Json).unwrap();
     assert!(!message.contains("hunter2"), "{message}");
 }
 
 #[test]
-fn several_findings_are_counted() {
+fn the_message_has_the_number_of_findings() {
     let (_, message) = refuse("codepipeline", "AcknowledgeJob", &json!({}), Dialect::Json).unwrap();
     assert!(message.starts_with("2 validation errors detected: "), "{message}");
 }

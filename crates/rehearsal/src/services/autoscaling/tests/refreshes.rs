@@ -47,7 +47,7 @@ fn the_group_keeps_its_old_template_until_the_refresh_succeeds() {
         status == "Successful"
     });
     assert_eq!(baked, 900);
-    // A scale-out in the middle would have used the new version; here it is too late for anything else.
+    // The refresh has ended, so the scale-out uses the new version.
     assert_eq!(aws.running(&fleet.new), 4);
 }
 
@@ -76,7 +76,7 @@ fn a_checkpoint_pauses_and_then_continues_by_itself() {
     assert_eq!((aws.running(&fleet.old), aws.running(&fleet.new)), (8, 2));
     assert_eq!(aws.refresh()["PercentageComplete"], 20);
     aws.pass(1790);
-    assert_eq!((aws.running(&fleet.old), aws.running(&fleet.new)), (8, 2), "it holds for the whole delay");
+    assert_eq!((aws.running(&fleet.old), aws.running(&fleet.new)), (8, 2), "it waits for the whole delay");
     aws.until(60, |aws| aws.running(&fleet.new) > 2);
     aws.until(20_000, |aws| aws.refresh_status() == "Successful");
     assert_eq!(aws.running(&fleet.new), 10);
@@ -137,7 +137,7 @@ fn an_alarm_without_auto_rollback_fails_and_leaves_a_mixed_fleet() {
 }
 
 #[test]
-fn an_alarm_in_alarm_at_the_start_fails_is_ignored_or_refuses_the_refresh() {
+fn an_alarm_in_alarm_at_the_start_fails_the_refresh_is_ignored_or_prevents_it() {
     for (choice, outcome) in [
         (AlarmAtStart::Fail, "Failed"),
         (AlarmAtStart::Ignore, "InProgress"),
@@ -366,8 +366,12 @@ fn a_refresh_that_cannot_launch_rolls_back_by_itself() {
     aws.world.ec2.capacity_shortages = vec![ec2::CapacityShortage::default()];
     aws.start_refresh(with(launch_first(), &json!({ "AutoRollback": true })));
     aws.pass(3600 + 60);
-    assert_eq!(aws.refresh_status(), "InProgress", "stalled, but not yet for an hour beyond the warm-up");
+    assert_eq!(
+        aws.refresh_status(),
+        "InProgress",
+        "without progress, but not yet for an hour beyond the warm-up"
+    );
     aws.pass(60);
-    assert_eq!(aws.refresh_status(), "RollbackSuccessful", "nothing was launched, so nothing has to go");
+    assert_eq!(aws.refresh_status(), "RollbackSuccessful", "nothing was launched, so nothing is terminated");
     assert_eq!(aws.running(&fleet.old), 4);
 }

@@ -15,7 +15,7 @@ fn property(name: &str, required: bool, secret: bool, queryable: bool) -> Value 
 }
 
 #[test]
-fn action_types_keep_to_their_limits() {
+fn invalid_action_types_are_rejected() {
     let many = |count: usize| (0..count).map(|i| property(&format!("P{i}"), true, false, false)).collect();
     let cases: Vec<(&str, Value, bool)> = vec![
         ("configurationProperties", many(10), true),
@@ -88,7 +88,7 @@ fn an_account_has_fifty_custom_types() {
 }
 
 #[test]
-fn pipelines_that_cannot_be_are_refused() {
+fn invalid_pipelines_are_rejected() {
     type Change = fn(&mut Value);
     let cases: [(&str, Change, &str); 10] = [
         ("one stage", |d| d["stages"].as_array_mut().unwrap().truncate(1), "InvalidStructureException"),
@@ -150,7 +150,7 @@ fn pipelines_that_cannot_be_are_refused() {
 }
 
 #[test]
-fn an_update_makes_a_version_and_keeps_hidden_secrets() {
+fn an_update_creates_a_version_and_keeps_hidden_secrets() {
     let mut world = world_with(&declaration());
     let shown = ask(&mut world, "GetPipeline", json!({ "name": PIPELINE })).unwrap()["pipeline"].clone();
     assert_eq!(shown["stages"][1]["actions"][0]["configuration"]["Password"], "*****");
@@ -166,7 +166,7 @@ fn an_update_makes_a_version_and_keeps_hidden_secrets() {
 }
 
 #[test]
-fn members_without_a_meaning_here_are_kept() {
+fn members_without_an_effect_are_kept() {
     let mut declared = declaration();
     declared["name"] = json!("kept");
     declared["triggers"] = json!([{ "providerType": "CodeStarSourceConnection" }]);

@@ -1,4 +1,4 @@
-//! How executions move, stop, retry, roll back and supersede each other.
+//! How executions advance, stop, retry, roll back and supersede each other.
 
 use super::*;
 
@@ -33,7 +33,7 @@ fn a_retry_keeps_the_execution_and_has_a_new_action_execution() {
     assert_ne!(action_execution_id(&second), action_execution_id(&first));
     assert_ne!(second["data"]["outputArtifacts"], first["data"]["outputArtifacts"]);
     assert_eq!(second["data"]["pipelineContext"]["pipelineExecutionId"], execution);
-    assert!(second["data"].get("continuationToken").is_none(), "a retry starts anew");
+    assert!(second["data"].get("continuationToken").is_none(), "a retry has no continuation token");
     let statuses: Vec<_> =
         action_history(&mut world, &execution).iter().map(|a| a["status"].clone()).collect();
     assert_eq!(statuses, ["InProgress", "Failed", "Succeeded"]);
@@ -44,7 +44,7 @@ fn a_retry_keeps_the_execution_and_has_a_new_action_execution() {
 }
 
 #[test]
-fn a_retry_does_failed_actions_or_all_of_them() {
+fn a_retry_runs_failed_actions_or_all_of_them() {
     for (mode, again) in [("FAILED_ACTIONS", 1), ("ALL_ACTIONS", 2)] {
         let mut declared = declaration();
         let other = custom("Other", "Test", "SourceArtifact", "Report");
@@ -61,7 +61,7 @@ fn a_retry_does_failed_actions_or_all_of_them() {
 }
 
 #[test]
-fn run_orders_go_one_after_the_other() {
+fn run_orders_are_sequential() {
     let mut declared = declaration();
     let mut later = custom("Later", "Test", "Made", "Report");
     later["runOrder"] = json!(2);
@@ -102,7 +102,7 @@ fn stop_waits_for_the_action_and_abandon_does_not() {
 }
 
 #[test]
-fn a_start_with_the_same_token_is_the_same_execution() {
+fn a_start_with_the_same_token_returns_the_same_execution() {
     let mut world = world_with(&declaration());
     let mut go = |token: &str| {
         let input = json!({ "name": PIPELINE, "clientRequestToken": token });
@@ -113,7 +113,7 @@ fn a_start_with_the_same_token_is_the_same_execution() {
 }
 
 #[test]
-fn modes_differ_in_who_may_enter_a_stage() {
+fn the_execution_mode_decides_which_execution_enters_a_stage() {
     for (mode, second, third, entered) in [
         ("SUPERSEDED", "Superseded", "InProgress", 1),
         ("QUEUED", "InProgress", "InProgress", 1),
@@ -184,7 +184,7 @@ fn a_rollback_runs_one_stage_with_the_targets_artifacts() {
 }
 
 #[test]
-fn a_stage_may_declare_what_its_failure_does() {
+fn a_stage_can_declare_a_retry_or_rollback_on_failure() {
     let mut declared = declaration();
     declared["stages"][2]["onFailure"] = json!({ "result": "ROLLBACK" });
     declared["stages"][1]["onFailure"] =
@@ -208,7 +208,7 @@ fn a_stage_may_declare_what_its_failure_does() {
 }
 
 #[test]
-fn approvals_wait_for_their_token() {
+fn an_approval_requires_its_token() {
     let mut declared = declaration();
     let approve = json!({ "name": "Gate", "actions": [{ "name": "Ask",
         "actionTypeId": { "category": "Approval", "owner": "AWS", "provider": "Manual", "version": "1" },
@@ -242,7 +242,7 @@ fn a_missing_source_object_fails_the_execution() {
 }
 
 #[test]
-fn a_copy_of_the_world_is_independent_and_the_same_seed_names_the_same_things() {
+fn a_copy_of_the_world_is_independent_and_the_same_seed_gives_the_same_ids() {
     let (mut world, execution) = started();
     let mut copy = world.clone();
     through(&mut world);

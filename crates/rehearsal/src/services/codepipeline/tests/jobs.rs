@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::*;
 
 #[test]
-fn polling_is_for_known_custom_types_only() {
+fn only_known_custom_action_types_can_be_polled() {
     let (mut world, _) = started();
     let with = |owner: &str, version: &str| {
         json!({ "actionTypeId":
@@ -101,7 +101,7 @@ fn a_repeated_acknowledgement_succeeds_or_fails_by_option() {
 }
 
 #[test]
-fn unacknowledged_jobs_can_be_lost_for_good() {
+fn unacknowledged_jobs_can_be_lost_permanently() {
     let (mut world, _) = started();
     world.codepipeline.options.visibility = None;
     assert_eq!(poll(&mut world, "Build").len(), 1);
@@ -128,7 +128,7 @@ fn an_acknowledged_job_is_offered_again_only_by_option() {
 }
 
 #[test]
-fn a_batch_is_one_job_unless_asked_for_more() {
+fn a_poll_returns_one_job_unless_max_batch_size_is_given() {
     let (mut world, _) = started();
     let first = claim(&mut world, "Build");
     succeed(&mut world, &first);
@@ -138,7 +138,7 @@ fn a_batch_is_one_job_unless_asked_for_more() {
 }
 
 #[test]
-fn a_queryable_property_selects_jobs_and_is_mandatory() {
+fn a_queryable_property_filters_jobs_and_is_mandatory() {
     let mut world = World::new(Time(0), 1);
     ask(
         &mut world,
@@ -174,14 +174,14 @@ fn a_queryable_property_selects_jobs_and_is_mandatory() {
 }
 
 #[test]
-fn query_parameters_are_refused_where_nothing_is_queryable() {
+fn query_parameters_are_rejected_without_a_queryable_property() {
     let (mut world, _) = started();
     let input = json!({ "actionTypeId": type_id("Build"), "queryParam": { "Spec": "x" } });
     assert_eq!(ask(&mut world, "PollForJobs", input).unwrap_err().code, "ValidationException");
 }
 
 #[test]
-fn jobs_are_found_in_their_own_account_and_region_only() {
+fn jobs_are_visible_only_in_their_account_and_region() {
     let (mut world, _) = started();
     let job = poll(&mut world, "Build").remove(0);
     let call = Call {

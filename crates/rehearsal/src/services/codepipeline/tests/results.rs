@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn a_continuation_token_ends_the_job_and_makes_a_new_one_of_the_same_action() {
+fn a_continuation_token_ends_the_job_and_creates_a_new_one_of_the_same_action() {
     let (mut world, execution) = started();
     let first = claim(&mut world, "Build");
     let put = json!({ "jobId": first["id"], "continuationToken": "state-1",
@@ -27,7 +27,7 @@ fn a_continuation_token_ends_the_job_and_makes_a_new_one_of_the_same_action() {
 }
 
 #[test]
-fn results_are_refused_as_documented() {
+fn invalid_results_are_rejected() {
     let (mut world, _) = started();
     let job = claim(&mut world, "Build");
     let big = "v".repeat(122_880);
@@ -48,7 +48,7 @@ fn results_are_refused_as_documented() {
         let input = json!({ "jobId": id, "failureDetails": { "type": "JobFailed", "message": message } });
         assert_eq!(ask(&mut world, "PutJobFailureResult", input).unwrap_err().code, "ValidationException");
     }
-    // None of the refusals ended the job.
+    // None of the rejected results ended the job.
     let fits = "v".repeat(122_879);
     ask(&mut world, "PutJobSuccessResult", json!({ "jobId": id, "outputVariables": { "K": fits } })).unwrap();
     let details = json!({ "type": "JobFailed", "message": "late" });
@@ -57,7 +57,7 @@ fn results_are_refused_as_documented() {
 }
 
 #[test]
-fn a_job_nobody_acknowledged_takes_no_result() {
+fn an_unacknowledged_job_accepts_no_result() {
     let (mut world, _) = started();
     let job = poll(&mut world, "Build").remove(0);
     let refused = ask(&mut world, "PutJobSuccessResult", json!({ "jobId": job["id"] })).unwrap_err();
@@ -65,7 +65,7 @@ fn a_job_nobody_acknowledged_takes_no_result() {
 }
 
 #[test]
-fn an_ended_job_answers_an_acknowledgement_with_its_state() {
+fn acknowledging_an_ended_job_returns_its_status() {
     let (mut world, _) = started();
     let job = claim(&mut world, "Build");
     succeed(&mut world, &job);
@@ -111,7 +111,7 @@ fn an_unresolvable_variable_fails_the_action() {
 }
 
 #[test]
-fn secrets_are_shown_to_workers_only() {
+fn only_workers_see_secrets() {
     let (mut world, execution) = started();
     let shown = [
         ask(&mut world, "GetPipeline", json!({ "name": PIPELINE })).unwrap(),
@@ -124,7 +124,7 @@ fn secrets_are_shown_to_workers_only() {
 }
 
 #[test]
-fn an_action_has_a_day_over_all_its_jobs() {
+fn an_action_times_out_after_one_day_over_all_its_jobs() {
     let (mut world, execution) = started();
     let mut job = claim(&mut world, "Build");
     for hour in 0..23 {

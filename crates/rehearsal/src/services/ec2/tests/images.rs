@@ -18,7 +18,11 @@ fn deregistering_keeps_snapshots_that_other_images_use() {
         json!([{ "SnapshotId": own, "ReturnCode": "success" }, { "SnapshotId": shared, "ReturnCode": "skipped" }])
     );
     assert_eq!(aws.refused("ec2", "DeregisterImage", input), "InvalidAMIID.Unavailable");
-    assert_eq!(image_state(&mut aws, &second).as_deref(), Some("deregistered"), "it shows for a while");
+    assert_eq!(
+        image_state(&mut aws, &second).as_deref(),
+        Some("deregistered"),
+        "it is described for a while"
+    );
     aws.pass(61);
     let gone = aws.refused("ec2", "DescribeImages", json!({ "ImageIds": [second] }));
     assert_eq!(gone, "InvalidAMIID.NotFound");
@@ -75,7 +79,7 @@ fn disabling_hides_an_image_and_removes_its_permissions() {
 }
 
 #[test]
-fn references_are_found_within_their_limits() {
+fn image_references_are_found_within_the_documented_limits() {
     let mut aws = TestAws::new();
     let fleet = aws.fleet(1, InstanceBehavior::default());
     let container = json!({
@@ -124,7 +128,7 @@ fn references_are_found_within_their_limits() {
 }
 
 #[test]
-fn a_copy_behaves_as_its_source() {
+fn a_copy_behaves_like_its_source() {
     let mut aws = TestAws::new();
     let bad = InstanceBehavior { error_rate: 0.5, ..InstanceBehavior::default() };
     let source = aws.image("release", bad.clone());

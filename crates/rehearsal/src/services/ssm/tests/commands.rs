@@ -1,4 +1,4 @@
-//! Commands and managed nodes.
+//! Tests of Run Command and managed nodes.
 
 use super::super::super::super::span::Span;
 use super::*;
@@ -51,7 +51,7 @@ fn an_invocation_appears_runs_and_ends() {
 }
 
 #[test]
-fn the_first_rule_that_fits_decides_and_without_one_all_is_well() {
+fn the_first_matching_rule_applies_and_without_one_the_command_succeeds() {
     let rules = vec![rule("bad", 3, "", 0), rule("ba", 4, "", 0)];
     for (script, status, code) in
         [("run bad", "Failed", 3), ("run bar", "Failed", 4), ("other", "Success", 0)]
@@ -65,7 +65,7 @@ fn the_first_rule_that_fits_decides_and_without_one_all_is_well() {
 }
 
 #[test]
-fn only_the_first_characters_of_the_output_are_shown() {
+fn the_returned_output_is_truncated() {
     let long = CommandRule { stderr: "e".repeat(9000), ..rule("x", 1, &"o".repeat(30_000), 0) };
     let (mut world, id) = online(vec![long]);
     let command = send(&mut world, &id, "x");
@@ -80,7 +80,7 @@ fn only_the_first_characters_of_the_output_are_shown() {
 }
 
 #[test]
-fn a_script_has_its_execution_timeout() {
+fn a_script_is_killed_by_its_execution_timeout() {
     let (mut world, id) = online(vec![rule("sleep", 0, "", 600)]);
     let mut request = input(&id, "sleep 600");
     request["Parameters"]["executionTimeout"] = json!(["30"]);
@@ -97,7 +97,7 @@ fn a_script_has_its_execution_timeout() {
 }
 
 #[test]
-fn a_command_nobody_takes_times_out_in_delivery() {
+fn an_undelivered_command_times_out() {
     let (mut world, id) = online(vec![]);
     let mut request = input(&id, "true");
     request["TimeoutSeconds"] = json!(30);
@@ -128,7 +128,7 @@ fn a_command_can_be_cancelled() {
 }
 
 #[test]
-fn requests_that_cannot_be_are_refused() {
+fn invalid_requests_are_rejected() {
     let (mut world, id) = online(vec![]);
     let with = |member: &str, value: Value| {
         let mut request = input(&id, "true");
@@ -152,7 +152,7 @@ fn requests_that_cannot_be_are_refused() {
 }
 
 #[test]
-fn targets_that_fit_nothing_succeed_with_nothing() {
+fn a_command_whose_targets_match_nothing_succeeds() {
     let (mut world, _) = online(vec![]);
     let request = json!({ "Targets": [{ "Key": "tag:service", "Values": ["none"] }],
         "DocumentName": "AWS-RunShellScript", "Parameters": { "commands": ["true"] } });
@@ -161,7 +161,7 @@ fn targets_that_fit_nothing_succeed_with_nothing() {
 }
 
 #[test]
-fn the_same_request_twice_is_two_commands() {
+fn the_same_request_twice_sends_two_commands() {
     let (mut world, id) = online(vec![]);
     assert_ne!(send(&mut world, &id, "true"), send(&mut world, &id, "true"));
     let filter = json!({ "InstanceId": id, "Filters": [{ "key": "Status", "value": "Pending" }] });
@@ -170,7 +170,7 @@ fn the_same_request_twice_is_two_commands() {
 }
 
 #[test]
-fn an_instance_is_online_some_seconds_after_its_checks_and_only_with_a_profile() {
+fn an_instance_is_online_after_its_status_checks_and_only_with_an_instance_profile() {
     for (profile, boots, seconds, expected) in [
         (Some("Staging"), true, 44, 0),
         (Some("Staging"), true, 45, 1),
@@ -240,7 +240,7 @@ fn a_document_has_its_own_parameters_and_steps() {
         };
         let expected: Vec<_> = steps.iter().map(|(n, s, c)| (json!(n), json!(s), json!(c))).collect();
         assert_eq!(plugins.iter().map(shown).collect::<Vec<_>>(), expected);
-        // Without a step's name there is an answer only if there is one step.
+        // The step's name can be omitted only if there is one step.
         let unnamed = look(&mut world, &command, &id);
         assert_eq!(unnamed.is_ok(), steps.len() == 1, "{document}");
         for (name, status, _) in steps {

@@ -1,4 +1,4 @@
-//! The parameter store.
+//! Tests of Parameter Store.
 
 use super::super::{parameter_value, parameters_naming};
 use super::*;
@@ -15,7 +15,7 @@ fn value(world: &mut World, name: &str) -> Result<String, String> {
 }
 
 #[test]
-fn a_name_with_a_selector_finds_a_version() {
+fn a_selector_finds_a_version() {
     let mut world = new_world();
     for text in ["one", "two", "three"] {
         put(&mut world, "/app/image", text).unwrap();
@@ -58,7 +58,7 @@ fn an_image_is_validated_after_the_response() {
 }
 
 #[test]
-fn a_bad_image_leaves_the_last_good_one_in_place() {
+fn an_invalid_image_does_not_replace_the_last_valid_one() {
     let mut world = new_world();
     let ready = image(&mut world, InstanceBehavior::default(), 0);
     for ami in [ready.as_str(), "ami-00000000000000bad"] {
@@ -71,7 +71,7 @@ fn a_bad_image_leaves_the_last_good_one_in_place() {
 }
 
 #[test]
-fn writes_are_refused_as_documented() {
+fn invalid_writes_are_rejected() {
     let deep = "/a".repeat(16);
     let long = "v".repeat(4097);
     for (input, code) in [
@@ -111,7 +111,7 @@ fn writes_are_refused_as_documented() {
 }
 
 #[test]
-fn a_label_is_on_one_version_and_bad_ones_are_answered() {
+fn a_label_is_on_one_version_and_invalid_labels_are_returned() {
     let mut world = new_world();
     put(&mut world, "/p", "1").unwrap();
     put(&mut world, "/p", "2").unwrap();
@@ -132,7 +132,7 @@ fn a_label_is_on_one_version_and_bad_ones_are_answered() {
 }
 
 #[test]
-fn a_hundred_versions_are_kept_unless_the_oldest_is_labelled() {
+fn a_hundred_versions_are_kept_unless_the_oldest_has_a_label() {
     let mut world = new_world();
     for n in 1..=101 {
         put(&mut world, "/p", &n.to_string()).unwrap();
@@ -144,7 +144,7 @@ fn a_hundred_versions_are_kept_unless_the_oldest_is_labelled() {
 }
 
 #[test]
-fn lists_filter_and_page() {
+fn lists_are_filtered_and_paginated() {
     let mut world = new_world();
     for name in ["/a/one", "/a/two", "/a/deep/three", "/b/four"] {
         put(&mut world, name, "v").unwrap();
@@ -174,7 +174,7 @@ fn lists_filter_and_page() {
 }
 
 #[test]
-fn a_secure_string_is_shown_in_clear_only_on_request() {
+fn a_secure_string_is_decrypted_only_on_request() {
     let mut world = new_world();
     let secret = json!({ "Name": "/secret", "Value": "hush", "Type": "SecureString" });
     ask(&mut world, "PutParameter", secret).unwrap();
@@ -186,7 +186,7 @@ fn a_secure_string_is_shown_in_clear_only_on_request() {
 }
 
 #[test]
-fn tags_come_and_go() {
+fn tags_are_added_and_removed() {
     let mut world = new_world();
     put(&mut world, "/p", "v").unwrap();
     let on = |more: Value| {
