@@ -1,5 +1,8 @@
 //! Keys of version 1 of the release spec, each with its new place, and keys that are reserved for later versions.
 
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
 use serde_json::Value;
 
 use super::problem::SpecProblem;
@@ -166,6 +169,21 @@ const RESERVED: [(&str, &str); 5] = [
     ("test.stack", "tests in a CloudFormation stack"),
 ];
 
+type Row = (&'static str, When, &'static str);
+
+/// The rows of [`MOVED`] by the last key of their path. A worker reads a spec in every slice, and hardly any of its keys
+/// is in the table.
+static BY_LAST_KEY: LazyLock<HashMap<&'static str, Vec<&'static Row>>> = LazyLock::new(|| {
+    let mut rows: HashMap<_, Vec<_>> = HashMap::new();
+    for row in MOVED {
+        let last = row.0.rsplit('.').next().unwrap_or(row.0);
+        for key in last.trim_end_matches("[]").split('|') {
+            rows.entry(key).or_default().push(row);
+        }
+    }
+    rows
+});
+
 /// Every key of version 1 in the document, and every reserved one.
 pub(super) fn problems(document: &Document) -> Vec<SpecProblem> {
     let mut found = Vec::new();
@@ -178,7 +196,7 @@ fn walk(document: &Document, value: &Value, pointer: &str, found: &mut Vec<SpecP
         Value::Object(members) => {
             for (key, value) in members {
                 let pointer = member(pointer, key);
-                found.extend(problem(document, value, &pointer));
+                found.extend(problem(document, value, key, &pointer));
                 walk(document, value, &pointer, found);
             }
         }
@@ -191,7 +209,7 @@ fn walk(document: &Document, value: &Value, pointer: &str, found: &mut Vec<SpecP
     }
 }
 
-fn problem(document: &Document, value: &Value, pointer: &str) -> Option<SpecProblem> {
+fn problem(document: &Document, value: &Value, key: &str, pointer: &str) -> Option<SpecProblem> {
     let of = |what: String, expected: String, hint: Option<String>| SpecProblem {
         at: document.key_position(pointer),
         pointer: pointer.to_owned(),
@@ -207,8 +225,10 @@ fn problem(document: &Document, value: &Value, pointer: &str) -> Option<SpecProb
             Some(hint),
         ));
     }
-    let (_, when, new) =
-        MOVED.iter().find(|(path, when, _)| is_about(*when, value) && matches(path, pointer))?;
+    let rows = |key: &str| BY_LAST_KEY.get(key).into_iter().flatten();
+    let (_, when, new) = rows(key)
+        .chain(rows("*"))
+        .find(|(path, when, _)| is_about(*when, value) && matches(path, pointer))?;
     let name = dotted(pointer);
     let what = match when {
         Always => format!("{name} is a key of version 1"),

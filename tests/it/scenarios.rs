@@ -134,7 +134,7 @@ fn the_schema_admits_the_library_and_not_what_no_scenario_has() {
     for wrong in [
         "sede: 1",
         "build: {duration: 25}",
-        "build: {outcome: {hangs: {}}}",
+        "build: {outcome: hangs}",
         "events: [{at: 1m, sleep: {}}]",
         "events: [{at: soon, cancel_build: {}}]",
         "events: [{cancel_build: {}}]",

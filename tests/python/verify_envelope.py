@@ -60,6 +60,12 @@ def verify(envelope_bytes: bytes, pem: bytes) -> dict:
     predicate = dict(statement["predicate"])
     link = predicate.pop(CHAIN_FIELD, None)
     schema = PREDICATES.get(statement["predicateType"])
+    if schema is vsa_pb2.VerificationSummary:
+        # The package's message (0.9.3) has one text here. SLSA's specification of the predicate has an array of texts.
+        levels = predicate["verifiedLevels"]
+        if not isinstance(levels, list) or not levels or not all(isinstance(level, str) for level in levels):
+            raise ValueError(f"verifiedLevels is no array of texts: {levels}")
+        predicate["verifiedLevels"] = levels[0]
     if schema is not None:
         # Without the extension field every other field must be one of the published message.
         json_format.ParseDict(predicate, schema())

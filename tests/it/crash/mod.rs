@@ -3,7 +3,8 @@
 //! The stages run on a release with few and short holds. Everything a worker knows between two slices lies in the
 //! continuation token, so a case begins at the last copy of the world before its call, with another worker, instead of at
 //! the stage's first call; and it ends as soon as it has become the undisturbed run again (see [`convergence`]). Every tenth
-//! case runs to the stage's end all the same, and all of them do with `BAKELINE_TEST_CRASH=all`.
+//! case runs to the stage's end all the same. A test runs at most [`MAX_CASES`] cases and prints how many it leaves out;
+//! `BAKELINE_TEST_CRASH=all` runs every case to the stage's end, and a number there is a smaller maximum.
 
 mod convergence;
 mod run;
@@ -116,9 +117,13 @@ fn cases(undisturbed: &Undisturbed) -> (Vec<Case<'_>>, Vec<usize>) {
     (cases, without)
 }
 
-/// Runs a stage once for each of its calls and each fault; how many cases that were, and those that went wrong.
+/// Cases of one test of [`crash_everywhere`], unless `BAKELINE_TEST_CRASH` says otherwise.
+const MAX_CASES: usize = 400;
+
+/// Runs a stage once for each of its calls and each fault, for at most [`MAX_CASES`] of them; how many cases that were,
+/// and those that went wrong.
 pub fn crash_everywhere(name: &str, stage: Stage, moment: &Moment) -> (usize, Vec<String>) {
-    crash_within(name, stage, moment, |records| 0..records.len())
+    crash_some(name, stage, moment, |records| 0..records.len(), MAX_CASES)
 }
 
 /// As [`crash_everywhere`], for those calls of the undisturbed run that `part` picks: the others are another test's.
@@ -128,7 +133,7 @@ pub fn crash_within(
     moment: &Moment,
     part: impl FnOnce(&[Record]) -> Range<usize>,
 ) -> (usize, Vec<String>) {
-    crash_some(name, stage, moment, part, usize::MAX)
+    crash_some(name, stage, moment, part, MAX_CASES)
 }
 
 /// As [`crash_within`], for at most so many cases, spread evenly over the run, the calls and the faults. All of them run
@@ -148,7 +153,8 @@ pub fn crash_some(
     cases.retain(|case| part.contains(&case.call));
     without.retain(|call| part.contains(call));
     let all = cases.len();
-    if !run_all() && all > most {
+    let most = if run_all() { usize::MAX } else { max_cases().map_or(most, |max| max.min(most)) };
+    if all > most {
         let every = all.div_ceil(most);
         // Calls have four or five faults each: a stride that shares no factor with either meets all of them.
         let stride = (every..every + 10).find(|stride| stride % 2 != 0 && stride % 5 != 0).unwrap_or(every);
@@ -199,6 +205,11 @@ pub fn crash_some(
 /// Whether every case is run, each of them to the stage's end.
 fn run_all() -> bool {
     std::env::var("BAKELINE_TEST_CRASH").as_deref() == Ok("all")
+}
+
+/// The most cases of any crash test: a number in `BAKELINE_TEST_CRASH`.
+fn max_cases() -> Option<usize> {
+    std::env::var("BAKELINE_TEST_CRASH").ok()?.parse().ok()
 }
 
 fn cores() -> usize {

@@ -230,7 +230,7 @@ fn a_key_may_sign_only_for_its_stages_and_its_time() {
             (
                 "for other stages",
                 good.replace(all, "[promote, cleanup]"),
-                "which may sign for promote, cleanup, not for bake",
+                "which may sign promote, cleanup, not bake",
             ),
             (
                 "from next year on",

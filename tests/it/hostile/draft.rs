@@ -135,10 +135,12 @@ impl Draft {
         let mut previous: Option<Sha256> = None;
         for (path, mut said) in self.said {
             if self.linked {
-                let chain = said["predicate"]["bakeline_chain"].as_object_mut().unwrap();
-                chain.remove("previous");
-                if let Some(previous) = previous {
-                    chain.insert("previous".into(), json!({"sha256": previous.to_string()}));
+                // A draft may have made the link something else on purpose.
+                if let Some(chain) = said["predicate"]["bakeline_chain"].as_object_mut() {
+                    chain.remove("previous");
+                    if let Some(previous) = previous {
+                        chain.insert("previous".into(), json!({"sha256": previous.to_string()}));
+                    }
                 }
             }
             let message = pae(IN_TOTO, &serde_json::to_vec(&said).unwrap());

@@ -270,13 +270,10 @@ pub fn signed_as(name: &str) -> Option<&'static Model> {
     all().iter().find(|model| model.signing_name() == name)
 }
 
-/// The throttling error codes, as the AWS SDKs know them. The models do not mark them.
-const THROTTLING: [&str; 4] = [
-    "RequestThrottledException",
-    "ThrottlingException",
-    "TooManyRequestsException",
-    "LimitExceededException",
-];
+/// The throttling error codes, as the AWS SDKs know them. The models do not mark them. `LimitExceededException` is not
+/// among them: it is a quota, unless its status is 429.
+const THROTTLING: [&str; 3] =
+    ["RequestThrottledException", "ThrottlingException", "TooManyRequestsException"];
 
 /// The retryable errors of an operation as code and status: faults of the service, and throttling.
 #[must_use]
@@ -289,7 +286,7 @@ pub fn retryable_errors(service: &str, operation: &str) -> Vec<(&'static str, u1
             let code = shape.error.as_ref().and_then(|error| error.code.as_deref()).unwrap_or(name);
             let status = Model::status(shape);
             match status {
-                Some(status) if status >= 500 => Some((code, status)),
+                Some(status) if status >= 500 || status == 429 => Some((code, status)),
                 _ if THROTTLING.contains(&code) => Some((code, status.unwrap_or(400))),
                 _ => None,
             }
