@@ -387,3 +387,19 @@ fn a_rolling_promotion_asks_for_no_trial() {
     let bad = before(ROLLING, "images: {baked: {instance: {error_rate: 0.06}}}\n");
     check("rolling and bad", play(&bad, Meanwhile::Nothing), &rolled_back("error-percent", None, 2000.0));
 }
+
+#[test]
+fn a_refresh_that_aws_does_not_roll_back_is_cancelled() {
+    let irreversible = Fault::error(400, "IrreversibleInstanceRefresh");
+    let plan = FaultPlan::default().rule(When::every("autoscaling", "RollbackInstanceRefresh"), irreversible);
+    let bad = before(ROLLING, "images: {baked: {instance: {error_rate: 0.06}}}\n");
+    let end = play(&bad, Meanwhile::Faults(plan));
+    assert_eq!(end.status, ActionStatus::Failed);
+    let applied = |operation: &str| {
+        end.records.iter().filter(|record| record.operation == operation && record.applied).count()
+    };
+    assert_eq!((applied("RollbackInstanceRefresh"), applied("CancelInstanceRefresh")), (0, 1));
+    // Instances of both images are left: the report says that production is not what it was.
+    let record = end.record();
+    assert_eq!(record["outcome"], "indeterminate", "{record:#}");
+}
