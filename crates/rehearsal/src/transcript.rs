@@ -195,7 +195,7 @@ mod tests {
             transcript.json_lines(),
             "{\"seq\":1,\"at\":\"2023-11-14T22:13:20.250Z\",\"service\":\"ec2\",\"operation\":\"CopyImage\",\
              \"status\":200,\"applied\":true,\"mutating\":true,\
-             \"fault\":{\"lose_reply\":{},\"took_effect\":true}}\n"
+             \"fault\":{\"fault\":{\"lose_reply\":{}},\"took_effect\":true}}\n"
         );
         assert_eq!(transcript.count("ec2", "CopyImage"), 1);
     }

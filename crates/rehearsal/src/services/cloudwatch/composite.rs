@@ -44,7 +44,7 @@ impl Rule {
         }
     }
 
-    /// Whether the rule is true. An alarm that does not exist counts as INSUFFICIENT_DATA.
+    /// Whether the rule is true. An alarm that does not exist counts as `INSUFFICIENT_DATA`.
     pub fn holds(&self, state: &impl Fn(&str) -> Option<AlarmState>) -> bool {
         match self {
             Self::Is(wanted, name) => state(name).unwrap_or(AlarmState::InsufficientData) == *wanted,
