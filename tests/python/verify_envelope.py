@@ -61,10 +61,10 @@ def verify(envelope_bytes: bytes, pem: bytes) -> dict:
     link = predicate.pop(CHAIN_FIELD, None)
     schema = PREDICATES.get(statement["predicateType"])
     if schema is vsa_pb2.VerificationSummary:
-        # The package's message (0.9.3) has one text here. SLSA's specification of the predicate has an array of texts.
+        # The package's message (0.9.3) has one string here. SLSA's specification of the predicate has an array of strings.
         levels = predicate["verifiedLevels"]
         if not isinstance(levels, list) or not levels or not all(isinstance(level, str) for level in levels):
-            raise ValueError(f"verifiedLevels is no array of texts: {levels}")
+            raise ValueError(f"verifiedLevels is not an array of strings: {levels}")
         predicate["verifiedLevels"] = levels[0]
     if schema is not None:
         # Without the extension field every other field must be one of the published message.

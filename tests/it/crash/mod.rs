@@ -117,7 +117,7 @@ fn cases(undisturbed: &Undisturbed) -> (Vec<Case<'_>>, Vec<usize>) {
     (cases, without)
 }
 
-/// Cases of one test of [`crash_everywhere`], unless `BAKELINE_TEST_CRASH` says otherwise.
+/// The maximum number of cases of one test, unless `BAKELINE_TEST_CRASH` or the test has a smaller one.
 const MAX_CASES: usize = 400;
 
 /// Runs a stage once for each of its calls and each fault, for at most [`MAX_CASES`] of them; how many cases that were,
@@ -207,9 +207,12 @@ fn run_all() -> bool {
     std::env::var("BAKELINE_TEST_CRASH").as_deref() == Ok("all")
 }
 
-/// The most cases of any crash test: a number in `BAKELINE_TEST_CRASH`.
+/// The maximum number of cases of every test: a number in `BAKELINE_TEST_CRASH`.
 fn max_cases() -> Option<usize> {
-    std::env::var("BAKELINE_TEST_CRASH").ok()?.parse().ok()
+    let value = std::env::var("BAKELINE_TEST_CRASH").ok()?;
+    let number = value.parse().ok().filter(|number| *number > 0);
+    assert!(number.is_some(), "BAKELINE_TEST_CRASH is {value}, expected `all` or a number above 0");
+    number
 }
 
 fn cores() -> usize {
