@@ -7,6 +7,7 @@ use std::io::{BufRead, BufReader};
 use std::process::{Child, Stdio};
 
 use crate::kill::{BAKELINE, Listening};
+use crate::support::repository;
 
 /// A worker process and its log lines.
 fn worker(
@@ -27,7 +28,10 @@ fn worker(
 #[test]
 fn a_release_survives_kills_of_every_worker() {
     let folder = tempfile::tempdir().unwrap();
-    let aws = Listening::start(folder.path());
+    // At this speed the hold of three minutes is 1.5 s. It must be longer than a kill and the start of the next worker on a
+    // busy machine: AWS would pass the checkpoint while nobody judges it, and the promotion would fail as it should.
+    let spec = repository("tests/it/fixtures/crash/bakeline.yaml");
+    let aws = Listening::with(folder.path(), |command| command.arg(spec).args(["--speed", "120"]));
     let kills: usize =
         std::env::var("BAKELINE_TEST_CHAOS").ok().and_then(|count| count.parse().ok()).unwrap_or(12);
     for kill in 0..kills {

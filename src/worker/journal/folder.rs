@@ -10,12 +10,21 @@ use super::{JournalError, check_id};
 #[derive(Debug)]
 pub struct FolderJournal {
     path: PathBuf,
-    /// The lock of this process; the operating system releases it when the process ends.
-    _lock: File,
+    /// The lock of this process. If the process is killed, the operating system releases it.
+    lock: File,
 }
 
 /// The lock file. No job id contains a dot.
 const LOCK: &str = ".lock";
+
+/// Closing the file would not release the lock while a copy of its descriptor is open, as in a child process between
+/// fork and exec (flock(2)).
+impl Drop for FolderJournal {
+    fn drop(&mut self) {
+        // If this fails, the lock is released with the last descriptor.
+        let _ = self.lock.unlock();
+    }
+}
 
 impl FolderJournal {
     pub(super) fn open(path: PathBuf) -> Result<Self, JournalError> {
@@ -23,11 +32,11 @@ impl FolderJournal {
         fs::create_dir_all(&path).map_err(failed)?;
         let lock = File::create(path.join(LOCK)).map_err(failed)?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { path, _lock: lock }),
+            Ok(()) => Ok(Self { path, lock }),
             Err(fs::TryLockError::WouldBlock) => Err(JournalError::InUse { path }),
             // A file system without locks: the operator must not share the folder.
             Err(fs::TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {
-                Ok(Self { path, _lock: lock })
+                Ok(Self { path, lock })
             }
             Err(fs::TryLockError::Error(error)) => Err(failed(error)),
         }
@@ -88,4 +97,19 @@ async fn run_blocking(
 ) -> Result<(), JournalError> {
     let done = tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(io::Error::other(error)));
     done.map_err(|source| JournalError::Io { path, operation: "written", source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lock_is_released_while_a_copy_of_its_descriptor_is_open() {
+        let folder = tempfile::tempdir().unwrap();
+        let journal = FolderJournal::open(folder.path().to_owned()).unwrap();
+        let copy = journal.lock.try_clone().unwrap();
+        drop(journal);
+        FolderJournal::open(folder.path().to_owned()).unwrap();
+        drop(copy);
+    }
 }
