@@ -4,25 +4,37 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
+use std::path::Path;
 use std::process::{Child, Stdio};
+
+use aws_sdk_codepipeline::types::PipelineExecutionStatus;
 
 use crate::kill::{BAKELINE, Listening};
 use crate::support::repository;
 
-/// A worker process and its log lines.
-fn worker(
-    aws: &Listening,
-    journal: &std::path::Path,
-    drain: bool,
-) -> (Child, impl Iterator<Item = String> + use<>) {
+/// The maximum number of worker processes that one release is given.
+const MAX_STARTS: usize = 2_000;
+
+/// A worker process that ends when there is nothing to do, and its log lines.
+fn worker(aws: &Listening, journal: &Path) -> (Child, impl Iterator<Item = String> + use<>) {
     let mut command = aws.client(BAKELINE);
-    command.args(["work", "--slots", "4", "--journal"]).arg(journal);
-    if drain {
-        command.arg("--drain");
-    }
+    command.args(["work", "--slots", "4", "--drain", "--journal"]).arg(journal);
     let mut process = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let lines = BufReader::new(process.stderr.take().unwrap()).lines().map_while(Result::ok);
     (process, lines)
+}
+
+/// Whether the only execution of the pipeline has ended.
+fn has_ended(aws: &Listening) -> bool {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let client = aws_sdk_codepipeline::Client::new(&aws.sdk().await);
+        let pipelines = client.list_pipelines().send().await.unwrap();
+        let pipeline = pipelines.pipelines()[0].name().unwrap();
+        let answer = client.list_pipeline_executions().pipeline_name(pipeline).send().await.unwrap();
+        let [execution] = answer.pipeline_execution_summaries() else { panic!("{answer:?}") };
+        *execution.status().unwrap() != PipelineExecutionStatus::InProgress
+    })
 }
 
 #[test]
@@ -34,24 +46,28 @@ fn a_release_survives_kills_of_every_worker() {
     let aws = Listening::with(folder.path(), |command| command.arg(spec).args(["--speed", "120"]));
     let kills: usize =
         std::env::var("BAKELINE_TEST_CHAOS").ok().and_then(|count| count.parse().ok()).unwrap_or(12);
-    for kill in 0..kills {
-        // Two journals in turn: the jobs of one wait while the worker of the other continues.
-        let journal = folder.path().join(format!("journal-{}", kill % 2));
-        let (mut process, lines) = worker(&aws, &journal, true);
-        // The number of lines changes with every kill, so that kills hit all parts of a slice.
-        let after = 2 + kill * 7 % 11;
-        let printed = lines.take(after).count();
-        if printed < after {
+    let mut killed = 0;
+    // A worker that drains ends when CodePipeline offers nothing. A job that a killed worker had polled is offered again
+    // later, so that workers are started until the execution has ended, as a schedule does it.
+    for start in 0.. {
+        assert!(start < MAX_STARTS, "{MAX_STARTS} workers did not finish the release");
+        if has_ended(&aws) {
             break;
         }
-        process.kill().unwrap();
-        process.wait().unwrap();
+        // Two journals in turn: the jobs of one wait while the worker of the other continues.
+        let (mut process, mut lines) = worker(&aws, &folder.path().join(format!("journal-{}", start % 2)));
+        // The number of lines changes with every kill, so that kills hit all parts of a slice.
+        let after = if killed < kills { 2 + killed * 7 % 11 } else { usize::MAX };
+        let log: Vec<String> = lines.by_ref().take(after).collect();
+        if log.len() == after {
+            process.kill().unwrap();
+            process.wait().unwrap();
+            killed += 1;
+        } else {
+            assert!(process.wait().unwrap().success(), "{log:#?}");
+        }
     }
-    for journal in ["journal-0", "journal-1", "journal-0"] {
-        let (mut process, lines) = worker(&aws, &folder.path().join(journal), true);
-        let log: Vec<String> = lines.collect();
-        assert!(process.wait().unwrap().success(), "{log:#?}");
-    }
+    assert_eq!(killed, kills, "the release ended before every kill");
     let calls = aws.stop(folder.path());
     let mut ended: BTreeMap<&str, usize> = BTreeMap::new();
     let mut applied: BTreeMap<String, usize> = BTreeMap::new();
