@@ -12,7 +12,7 @@ use serde_json::json;
 use self::fake::Parameter;
 use self::suite::{Target, Versions};
 use crate::crash::SHORT;
-use crate::promote::fleet_of;
+use crate::promote::{blue_green, fleet_of, waves};
 use crate::support::{Moment, plan};
 use crate::trail::ask;
 
@@ -46,6 +46,52 @@ fn cancel_refresh(moment: &Moment, world: &mut World) {
 /// An instance refresh.
 fn rolling() -> Target {
     group("rolling", "tests/it/fixtures/crash/bakeline.yaml", cancel_refresh)
+}
+
+/// An instance refresh after a canary analysis on groups of its own.
+fn canary() -> Target {
+    group("canary", "tests/it/fixtures/trial/bakeline.yaml", cancel_refresh)
+}
+
+/// Two groups behind one load balancer. Only a group with a share of the traffic counts.
+fn blue_and_green() -> Target {
+    Target {
+        name: "blue/green",
+        before: before(blue_green::SPEC, ""),
+        is_under_way: |moment, world| traffic_versions(moment, world).new > 0,
+        interfere: |moment, world| blue_green::weigh(60, moment, world),
+        versions: traffic_versions,
+        cases: 12,
+    }
+}
+
+fn traffic_versions(moment: &Moment, world: &mut World) -> Versions {
+    let with_traffic = blue_green::standing(moment, world).into_iter().filter(|(weight, ..)| *weight > 0);
+    with_traffic.fold(Versions { old: 0, new: 0 }, |sum, (_, old, new)| Versions {
+        old: sum.old + old,
+        new: sum.new + new,
+    })
+}
+
+/// Groups that follow the first in waves, one of them in another Region.
+fn in_waves() -> Target {
+    Target {
+        name: "waves",
+        before: before(waves::SPEC, ""),
+        is_under_way: |moment, world| waves::moves("web-d", moment, world),
+        interfere: |moment, world| {
+            let input = json!({"AutoScalingGroupName": "web-d"});
+            ask(moment, world, "autoscaling", "CancelInstanceRefresh", input);
+        },
+        versions: |moment, world| {
+            let groups = waves::line(moment, world);
+            groups.into_iter().fold(Versions { old: 0, new: 0 }, |sum, (old, new)| Versions {
+                old: sum.old + old,
+                new: sum.new + new,
+            })
+        },
+        cases: 6,
+    }
 }
 
 /// The parameter of the fake target has the image that production runs.
@@ -111,3 +157,6 @@ macro_rules! conforms {
 
 conforms!(fake_target, super::Parameter, super::parameter);
 conforms!(asg_rolling, super::Deployment, super::rolling);
+conforms!(asg_canary, super::Deployment, super::canary);
+conforms!(asg_blue_green, super::Deployment, super::blue_and_green);
+conforms!(asg_waves, super::Deployment, super::in_waves);

@@ -1,6 +1,6 @@
 //! Promotions on the embedded AWS: what the fleet runs at the end, what the record says, whom it harmed.
 
-mod blue_green;
+pub mod blue_green;
 mod crash;
 mod mechanisms;
 mod outcomes;

@@ -7,6 +7,7 @@ use bakeline::evidence::Stage;
 use bakeline::stage::reap::{self, Builds, LeftoverKind};
 use bakeline::telemetry::Telemetry;
 use bakeline::worker::journal::Journal;
+use bakeline_rehearsal::faults::{Fault, FaultPlan, When};
 use bakeline_rehearsal::services::codepipeline::{self, ActionStatus};
 use bakeline_rehearsal::services::s3;
 use bakeline_rehearsal::transcript::Record;
@@ -76,8 +77,13 @@ fn left(moment: &Moment) -> usize {
 }
 
 fn test(moment: &Moment) -> Tested {
+    test_with(moment, FaultPlan::default())
+}
+
+fn test_with(moment: &Moment, faults: FaultPlan) -> Tested {
     in_virtual_time(async {
         let (cloud, clock) = moment.go_on();
+        cloud.set_faults(faults);
         let journal = Arc::new(Journal::in_memory());
         let deps = moment.worker(&cloud, &clock, &journal, &[Stage::Test], Telemetry::default()).await;
         let status = work(moment, &cloud, &deps, Stage::Test).await;
@@ -137,6 +143,18 @@ fn a_check_that_answers_late_is_flaky() {
     let tested = test(&baked(&[short], &late));
     assert_eq!(tested.status, ActionStatus::Succeeded, "{}", tested.why);
     assert_eq!(tested.statement()["predicate"]["warnedTests"], json!(["health"]));
+}
+
+/// Without the permission for a call, the test says which one and leaves nothing.
+#[test]
+fn a_call_that_is_not_allowed_ends_the_test_and_leaves_nothing() {
+    for operation in ["RegisterTaskDefinition", "RunTask"] {
+        let faults = FaultPlan::default().rule(When::every("ecs", operation), Fault::Deny);
+        let tested = test_with(&baked(&[], GOOD), faults);
+        assert_eq!(tested.status, ActionStatus::Failed, "{operation}");
+        assert!(tested.why.contains(operation), "{operation}: {}", tested.why);
+        assert_eq!(left(&tested.after), 0, "{operation}");
+    }
 }
 
 /// Tests that fail: the behavior of the container, and parts of the message. Everything they created is removed.

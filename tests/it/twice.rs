@@ -160,3 +160,26 @@ fn every_step_of_waves_run_twice_is_as_if_run_once() {
     crate::promote::waves::unfit(&mut moment);
     as_if_once("waves taken back", Stage::Promote, &moment);
 }
+
+/// An image whose instances answer one request in five with an error.
+const BAD: &str = "images: {baked: {instance: {error_rate: 0.2}}}\n";
+
+#[test]
+fn every_step_of_a_canary_run_twice_is_as_if_run_once() {
+    let before = |scenario: &str| {
+        let release = plan("tests/it/fixtures/trial/bakeline.yaml", &format!("{SHORT}{scenario}"));
+        Moment::before(&release, Stage::Promote)
+    };
+    as_if_once("canary", Stage::Promote, &before(""));
+    as_if_once("canary that fails", Stage::Promote, &before(BAD));
+}
+
+#[test]
+fn every_step_of_blue_green_run_twice_is_as_if_run_once() {
+    let before = |scenario: &str| {
+        let release = plan(crate::promote::blue_green::SPEC, &format!("{SHORT}{scenario}"));
+        Moment::before(&release, Stage::Promote)
+    };
+    as_if_once("blue/green", Stage::Promote, &before(""));
+    as_if_once("blue/green that fails", Stage::Promote, &before(BAD));
+}

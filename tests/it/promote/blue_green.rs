@@ -13,11 +13,11 @@ use super::{End, GROUP, Meanwhile, before, fleet_of, list, play};
 use crate::support::Moment;
 use crate::trail::ask;
 
-const SPEC: &str = "tests/it/fixtures/turns/bakeline.yaml";
+pub const SPEC: &str = "tests/it/fixtures/turns/bakeline.yaml";
 const GREEN: &str = "web-green";
 
 /// Both groups: the weight of its target group, instances in service on the old image, and on another one.
-type Standing = [(u64, usize, usize); 2];
+pub type Standing = [(u64, usize, usize); 2];
 
 const OLD: Standing = [(100, 8, 0), (0, 0, 0)];
 const NEW: Standing = [(0, 0, 0), (100, 0, 8)];
@@ -41,7 +41,7 @@ fn target_group(name: &str, moment: &Moment, world: &mut World) -> String {
     list(&groups, "AutoScalingGroups")[0]["TargetGroupARNs"][0].as_str().unwrap().to_owned()
 }
 
-fn standing(moment: &Moment, world: &mut World) -> Standing {
+pub fn standing(moment: &Moment, world: &mut World) -> Standing {
     let weights = listener(moment, world)["DefaultActions"][0]["ForwardConfig"]["TargetGroups"].clone();
     [GROUP, GREEN].map(|name| {
         let arn = target_group(name, moment, world);
@@ -53,7 +53,7 @@ fn standing(moment: &Moment, world: &mut World) -> Standing {
 }
 
 /// Gives the second group a share of the traffic, as a person would.
-fn weigh(percent: u64, moment: &Moment, world: &mut World) {
+pub fn weigh(percent: u64, moment: &Moment, world: &mut World) {
     let arn = listener(moment, world)["ListenerArn"].clone();
     let groups = json!([
         {"TargetGroupArn": target_group(GROUP, moment, world), "Weight": 100 - percent},

@@ -44,12 +44,12 @@ fn standing((name, region): (&str, Option<&str>), moment: &Moment, world: &mut W
     })
 }
 
-fn line(moment: &Moment, world: &mut World) -> Vec<(usize, usize)> {
+pub fn line(moment: &Moment, world: &mut World) -> Vec<(usize, usize)> {
     LINE.into_iter().map(|group| standing(group, moment, world)).collect()
 }
 
 /// Whether a group's refresh is under way.
-fn moves(name: &str, moment: &Moment, world: &mut World) -> bool {
+pub fn moves(name: &str, moment: &Moment, world: &mut World) -> bool {
     let input = json!({"AutoScalingGroupName": name});
     let refreshes = ask(moment, world, "autoscaling", "DescribeInstanceRefreshes", input);
     list(&refreshes, "InstanceRefreshes").iter().any(|refresh| refresh["Status"] == "InProgress")
