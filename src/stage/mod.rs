@@ -16,12 +16,25 @@ mod tokens;
 
 pub use context::{Authority, Cx};
 
-use crate::engine::{Failure, Machine, StageError, Step, Timestamp};
+use crate::engine::{ErrorClass, Failure, Machine, ModuleError, StageError, Step, Timestamp};
 use crate::evidence::Stage;
+
+/// A state that is not unwinding was stepped without inputs.
+#[derive(Debug, thiserror::Error)]
+#[error("a stage cannot unwind without its inputs from {state}")]
+struct NotUnwinding {
+    state: String,
+}
+
+impl ModuleError for NotUnwinding {
+    fn class(&self) -> ErrorClass {
+        ErrorClass::Bug
+    }
+}
 
 /// The error of [`StageMachine::unwind_without_inputs`] for a state that is not unwinding.
 fn not_unwinding(state: &impl std::fmt::Debug) -> StageError {
-    StageError::Bug(format!("a stage cannot unwind without its inputs from {state:?}"))
+    NotUnwinding { state: format!("{state:?}") }.into()
 }
 
 /// The state machine of one of the four stages.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::error::ViewError;
 use super::groups::{self, Group, Lifecycle};
 use super::images;
 use super::target_health::{self, TargetProblem};
@@ -23,11 +24,10 @@ impl FleetView {
     /// Reads a group, the images of its instances, and their health in its target groups.
     ///
     /// # Errors
-    /// A read failed; [`StageError::Rejected`] when the group does not exist.
+    /// A read failed; [`ViewError::NoGroup`] when the group does not exist.
     pub async fn read(aws: &Aws, name: &str) -> Result<Self, StageError> {
-        let group = groups::group(aws, name).await?.ok_or_else(|| {
-            StageError::Rejected(format!("the Auto Scaling group {name} does not exist any more"))
-        })?;
+        let group = groups::group(aws, name).await?;
+        let group = group.ok_or_else(|| ViewError::NoGroup { group: name.to_owned() })?;
         Self::of_group(aws, group).await
     }
 

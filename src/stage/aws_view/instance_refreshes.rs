@@ -3,6 +3,7 @@
 use aws_sdk_autoscaling::primitives::DateTime;
 use aws_sdk_autoscaling::types::InstanceRefresh;
 
+use super::error::ViewError;
 use crate::aws::{Aws, AwsError};
 use crate::engine::StageError;
 
@@ -103,7 +104,7 @@ pub async fn newest(aws: &Aws, group: &str) -> Result<Option<Refresh>, StageErro
 /// One refresh by id.
 ///
 /// # Errors
-/// `DescribeInstanceRefreshes` failed; [`StageError::NotYet`] when the refresh is not listed yet.
+/// `DescribeInstanceRefreshes` failed; [`ViewError::RefreshNotListed`] when the refresh is not listed yet.
 pub async fn find(aws: &Aws, group: &str, id: &str) -> Result<Refresh, StageError> {
     let answer = aws
         .autoscaling
@@ -114,9 +115,8 @@ pub async fn find(aws: &Aws, group: &str, id: &str) -> Result<Refresh, StageErro
         .await
         .map_err(|e| AwsError::new("autoscaling:DescribeInstanceRefreshes", format!("{id} of {group}"), e))?;
     let found = answer.instance_refreshes().iter().find(|refresh| refresh.instance_refresh_id() == Some(id));
-    found
-        .map(read)
-        .ok_or_else(|| StageError::NotYet(format!("the instance refresh {id} of {group} is not listed yet")))
+    let missing = || ViewError::RefreshNotListed { refresh: id.to_owned(), group: group.to_owned() };
+    Ok(found.map(read).ok_or_else(missing)?)
 }
 
 fn read(refresh: &InstanceRefresh) -> Refresh {

@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use aws_sdk_ec2::types::LaunchTemplateVersion;
 
+use super::error::ViewError;
 use crate::aws::{Aws, AwsError, Class};
 use crate::engine::StageError;
 use crate::engine::key::ClientToken;
@@ -82,7 +83,7 @@ pub fn image(version: &LaunchTemplateVersion) -> Option<String> {
 /// The version of a template that this attempt created, if it did.
 ///
 /// # Errors
-/// The call failed; [`StageError::Rejected`] when the version launches another image than `new`.
+/// The call failed; [`ViewError::OtherImage`] when the version launches another image than `new`.
 pub async fn ours(
     aws: &Aws,
     template: &str,
@@ -98,10 +99,10 @@ pub async fn ours(
         };
         return match image(version) {
             Some(image) if image == new => Ok(Some((number, mark))),
-            other => Err(StageError::Rejected(format!(
-                "version {number} of {template} says that this action created it, and launches {}, not {new}",
-                other.as_deref().unwrap_or("no image")
-            ))),
+            found => {
+                let (template, expected) = (template.to_owned(), new.to_owned());
+                Err(ViewError::OtherImage { template, version: number, found, expected }.into())
+            }
         };
     }
     Ok(None)

@@ -3,6 +3,7 @@
 pub mod alarms;
 pub mod canary_groups;
 pub mod dates;
+mod error;
 pub mod fleet;
 pub mod groups;
 pub mod image_references;
@@ -11,3 +12,5 @@ pub mod instance_refreshes;
 pub mod launch_templates;
 pub mod metric_data;
 pub mod target_health;
+
+pub use error::ViewError;

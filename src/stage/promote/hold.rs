@@ -7,6 +7,7 @@ use super::analysis::decide::{self, Decision};
 use super::analysis::guards::{self, Due, Finding, Readings};
 use super::analysis::input::{self, AnalysisInput};
 use super::analysis::windows::Period;
+use super::error::PromoteError;
 use super::history::History;
 use super::inputs::Inputs;
 use super::log::Entry;
@@ -100,7 +101,7 @@ async fn compare<D: DeploymentTarget>(
 ) -> Result<Decision, StageError> {
     let (judge, now) = (inputs.judge()?, cx.now());
     let sides = deployment.metric_sides(inputs, cx).await?;
-    let sides = sides.ok_or_else(|| StageError::Bug(format!("{deployment:?} has no two sides")))?;
+    let sides = sides.ok_or_else(|| PromoteError::NoSides { deployment: format!("{deployment:?}") })?;
     if history.periods.last().is_none_or(|period| period.0 != hold.since) {
         history.periods.push(Period(hold.since, 0));
     }

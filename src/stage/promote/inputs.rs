@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
+use super::error::PromoteError;
 use super::settings::{Settings, WaveSettings};
 use super::subject::Subject;
 use crate::aws::Aws;
@@ -62,29 +63,29 @@ impl Inputs {
     /// The judge's settings.
     ///
     /// # Errors
-    /// [`StageError::Bug`] when the spec has none.
+    /// [`PromoteError::NoJudge`] when the spec has none.
     pub fn judge(&self) -> Result<&Judge, StageError> {
         let judge = self.settings.judge.as_ref();
-        judge.ok_or_else(|| StageError::Bug("an analysis is under way and the spec has no judge".into()))
+        Ok(judge.ok_or(PromoteError::NoJudge)?)
     }
 
     /// The wave at this index, with the clients of its Region and the image there.
     ///
     /// # Errors
-    /// [`StageError::Bug`] when there is none.
+    /// [`PromoteError::NoWave`] when there is none.
     pub fn wave(&self, index: u8) -> Result<(&WaveSettings, &RegionContext), StageError> {
         let wave = self.settings.waves.get(usize::from(index));
-        let wave = wave.ok_or_else(|| StageError::Bug(format!("the spec has no wave {index}")))?;
+        let wave = wave.ok_or(PromoteError::NoWave { index })?;
         Ok((wave, self.region_of(wave)?))
     }
 
     /// The clients and the image of a wave's Region.
     ///
     /// # Errors
-    /// [`StageError::Bug`] when there are none.
+    /// [`PromoteError::NoClients`] when there are none.
     pub fn region_of(&self, wave: &WaveSettings) -> Result<&RegionContext, StageError> {
         let found = self.regions.get(&(wave.environment.clone(), wave.region.clone()));
-        found.ok_or_else(|| StageError::Bug(format!("there are no clients for the wave {}", wave.name)))
+        Ok(found.ok_or_else(|| PromoteError::NoClients { wave: wave.name.clone() })?)
     }
 }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::error::PromoteError;
 use super::history::{End, History};
 use super::inputs::Inputs;
 use super::target::{Abandon, Advance, Begin, Deployment, DeploymentTarget, Rollback, Version};
@@ -264,7 +265,7 @@ async fn confirm<D: DeploymentTarget>(
     cx: &Cx,
 ) -> Result<Step<Promote<D>>, StageError> {
     let found = deployment.read_back(Version::New, Some(inputs), cx).await?;
-    let found = found.ok_or_else(|| StageError::Bug(format!("{deployment:?} cannot be read back")))?;
+    let found = found.ok_or_else(|| PromoteError::NoUnits { deployment: format!("{deployment:?}") })?;
     let (seen, polls) = counted(found.not_ready.as_deref(), (seen, polls));
     let count = count(inputs, found.units);
     let why = match &found.not_ready {

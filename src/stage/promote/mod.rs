@@ -5,6 +5,7 @@
 
 pub mod analysis;
 pub mod check;
+mod error;
 pub mod history;
 mod hold;
 mod inputs;
@@ -19,5 +20,6 @@ pub mod target;
 #[cfg(test)]
 mod tests;
 
+pub use self::error::PromoteError;
 pub use self::inputs::{Inputs, RegionContext};
 pub use self::machine::Promote;

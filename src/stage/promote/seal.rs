@@ -2,6 +2,7 @@
 
 use super::analysis::input::{self, AnalysisInput, RECORDING, Recorded};
 use super::check::Check;
+use super::error::PromoteError;
 use super::history::{End, History};
 use super::inputs::Inputs;
 use super::record::{self, REPORT};
@@ -94,10 +95,9 @@ async fn hand_over(
         release.files.insert(RECORDING.to_owned(), recorded.recording);
     }
     let page = report::page(&record, &inputs.subject.to_string(), &looks)
-        .map_err(|error| StageError::Bug(format!("the promotion's page cannot be written: {error}")))?;
+        .map_err(|source| PromoteError::Page { source })?;
     release.files.insert(PAGE.to_owned(), page.into_bytes());
-    let report = serde_json::to_vec_pretty(&record)
-        .map_err(|error| StageError::Bug(format!("the promotion cannot be written as JSON: {error}")))?;
+    let report = serde_json::to_vec_pretty(&record).map_err(|source| PromoteError::Report { source })?;
     release.files.insert(REPORT.to_owned(), report);
     let valid_for = inputs.release.spec.evidence.valid_for.as_duration();
     let subjects = inputs.subject.descriptors();

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::error::PromoteError;
 use crate::digest::Sha256;
 use crate::engine::StageError;
 use crate::evidence::{ContainerIdentity, ImageIdentity, ResourceDescriptor};
@@ -30,13 +31,13 @@ impl Subject {
     /// The machine image.
     ///
     /// # Errors
-    /// [`StageError::Config`] for any other subject: the target takes machine images only.
+    /// [`PromoteError::NotAMachineImage`] for any other subject: the target takes machine images only.
     pub fn machine_image(&self) -> Result<&ImageIdentity, StageError> {
         match self {
             Self::MachineImage(image) => Ok(image),
-            other @ (Self::ContainerImage(_) | Self::FunctionCode(_)) => Err(StageError::Config(format!(
-                "promote.target takes a machine image, and the release is {other}"
-            ))),
+            other @ (Self::ContainerImage(_) | Self::FunctionCode(_)) => {
+                Err(PromoteError::NotAMachineImage { subject: other.to_string() }.into())
+            }
         }
     }
 }

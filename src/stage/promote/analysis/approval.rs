@@ -3,6 +3,7 @@
 use aws_sdk_codepipeline::types::{ActionExecutionStatus, StageExecution, StageState};
 
 use super::decide::Approval;
+use super::error::AnalysisError;
 use crate::aws::AwsError;
 use crate::engine::StageError;
 use crate::stage::context::Cx;
@@ -27,10 +28,8 @@ pub async fn read(cx: &Cx, action: &str) -> Result<Approval, StageError> {
         .flat_map(StageState::action_states)
         .find(|state| state.action_name() == Some(action));
     let Some(found) = found else {
-        return Err(StageError::Config(format!(
-            "promote.analysis.judge names the approval {action}, and the stage {} of {} has no such action",
-            key.pipeline_stage, key.pipeline
-        )));
+        let (stage, pipeline) = (key.pipeline_stage.clone(), key.pipeline.clone());
+        return Err(AnalysisError::NoApproval { action: action.to_owned(), stage, pipeline }.into());
     };
     // `GetPipelineState` shows the latest execution of a stage; while this action runs, that is this execution.
     let ours = stage.and_then(|stage| stage.latest_execution()).map(StageExecution::pipeline_execution_id);

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::cloudwatch::{self, SideNames};
+use super::error::AnalysisError;
 use super::rules::rules;
 use super::windows::{Period, Side, windows};
 use crate::aws::Aws;
@@ -79,10 +80,10 @@ impl AnalysisInput<'_> {
     /// The judge's verdict on windows.
     ///
     /// # Errors
-    /// [`StageError::Config`] when the rules of the spec cannot hold.
+    /// [`AnalysisError::Rules`] when the rules of the spec cannot hold.
     pub fn judge(&self, shown: &[Window]) -> Result<Look, StageError> {
         judge(&rules(self.judge, self.sides.size, &self.sides.shares), shown)
-            .map_err(|wrong| StageError::Config(format!("promote.analysis.judge: {wrong}")))
+            .map_err(|source| AnalysisError::Rules { source }.into())
     }
 
     /// The result of a comparison.
@@ -120,7 +121,7 @@ pub struct Recorded {
 /// Reads the windows of an ended comparison again, for the record.
 ///
 /// # Errors
-/// `GetMetricData` failed; [`StageError::Config`] when the rules of the spec are invalid.
+/// `GetMetricData` failed; [`AnalysisError::Rules`] when the rules of the spec are invalid.
 pub async fn record(
     ended: AnalysisResult,
     input: &AnalysisInput<'_>,
@@ -129,7 +130,7 @@ pub async fn record(
     let windows = input.windows(aws).await?;
     let recording = input.recording(&windows);
     let mut judge = crate::judge::Judge::new(&rules(input.judge, input.sides.size, &input.sides.shares))
-        .map_err(|wrong| StageError::Config(format!("promote.analysis.judge: {wrong}")))?;
+        .map_err(|source| AnalysisError::Rules { source })?;
     let mut looks = Vec::with_capacity(windows.len());
     for window in &windows {
         judge.observe(window);

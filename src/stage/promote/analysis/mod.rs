@@ -3,6 +3,7 @@
 pub mod approval;
 pub mod cloudwatch;
 pub mod decide;
+mod error;
 pub mod guards;
 pub mod input;
 pub mod rules;

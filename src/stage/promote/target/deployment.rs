@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::auto_scaling_group::GroupError;
 use super::auto_scaling_group::begin::{Begun, FirstState, begin};
 use super::auto_scaling_group::world::World;
 use super::auto_scaling_group::{self as group, BlueGreen, Canary, Rolling, Waves};
@@ -142,7 +143,8 @@ impl DeploymentTarget for Deployment {
             Self::AsgBlueGreen(state) => state.rollout(),
             Self::AsgWaves(state) => Some(state.rollout()),
         };
-        let rollout = rollout.ok_or_else(|| StageError::Bug(format!("nothing was changed in {self:?}")))?;
+        let rollout =
+            rollout.ok_or_else(|| GroupError::NothingChanged { deployment: format!("{self:?}") })?;
         group::describe::describe(rollout, inputs, promoted, cx).await
     }
 

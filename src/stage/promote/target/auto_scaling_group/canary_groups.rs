@@ -6,6 +6,7 @@ use aws_sdk_autoscaling::types::{AutoScalingGroup, LaunchTemplateSpecification, 
 use crate::aws::{Aws, AwsError};
 use crate::engine::{ExecutionKey, StageError};
 use crate::evidence::Stage;
+use crate::stage::aws_view::ViewError;
 use crate::stage::promote::analysis::windows::Side;
 
 /// The name of a side's group. No other attempt has the same.
@@ -18,7 +19,7 @@ pub fn name(key: &ExecutionKey, side: Side) -> String {
 /// token: a group that exists already is this attempt's.
 ///
 /// # Errors
-/// A call failed; [`StageError::Rejected`] when production's group does not exist.
+/// A call failed; [`ViewError::NoGroup`] when production's group does not exist.
 pub async fn create(
     aws: &Aws,
     key: &ExecutionKey,
@@ -27,9 +28,7 @@ pub async fn create(
     template: (&str, i64),
     instances: u32,
 ) -> Result<(), StageError> {
-    let group = raw(aws, like).await?.ok_or_else(|| {
-        StageError::Rejected(format!("the Auto Scaling group {like} does not exist any more"))
-    })?;
+    let group = raw(aws, like).await?.ok_or_else(|| ViewError::NoGroup { group: like.to_owned() })?;
     let count = i32::try_from(instances).unwrap_or(i32::MAX);
     let (id, version) = template;
     let call = aws

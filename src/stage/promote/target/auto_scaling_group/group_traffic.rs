@@ -1,10 +1,12 @@
 //! Two groups that alternate during a deployment, the traffic between them, and changes that someone else made.
 
 use super::alternate::{AlternateGroups, TargetGroupPair};
+use super::error::GroupError;
 use super::listener_weights::{self, Forwarding};
 use super::rollout::{GroupNames, Rollout};
 use crate::aws::Aws;
 use crate::engine::StageError;
+use crate::stage::aws_view::ViewError;
 use crate::stage::aws_view::groups::{self, Group, LaunchSource};
 use crate::stage::aws_view::instance_refreshes;
 
@@ -34,15 +36,14 @@ pub struct Both {
 /// Reads the two groups of a deployment under way.
 ///
 /// # Errors
-/// A read failed; [`StageError::Rejected`] when a group or its only target group does not exist any more.
+/// A read failed; [`ViewError::NoGroup`] or [`GroupError::TargetGroups`] when a group or its only target group does not exist any more.
 pub async fn read(names: GroupNames<'_>, aws: &Aws) -> Result<Both, StageError> {
-    let gone =
-        |name: &str| StageError::Rejected(format!("the Auto Scaling group {name} does not exist any more"));
+    let gone = |name: &str| ViewError::NoGroup { group: name.to_owned() };
     let old = groups::group(aws, names.old).await?.ok_or_else(|| gone(names.old))?;
     let new = groups::group(aws, names.new).await?.ok_or_else(|| gone(names.new))?;
     let only = |group: &Group, name: &str| match group.target_groups.first() {
         Some(arn) if group.target_groups.len() == 1 => Ok(arn.clone()),
-        _ => Err(StageError::Rejected(format!("{name} no longer has exactly one target group"))),
+        _ => Err(GroupError::TargetGroups { group: name.to_owned() }),
     };
     let pair = TargetGroupPair { old: only(&old, names.old)?, new: only(&new, names.new)? };
     Ok(Both { old, new, pair })
@@ -52,7 +53,7 @@ pub async fn read(names: GroupNames<'_>, aws: &Aws) -> Result<Both, StageError> 
 /// the weights.
 ///
 /// # Errors
-/// A call failed; [`StageError::Rejected`] when no listener forwards to the pair any more.
+/// A call failed; [`GroupError::NoListener`] when no listener forwards to the pair any more.
 pub async fn set_next(
     pair: &TargetGroupPair,
     percent: u8,
@@ -61,9 +62,7 @@ pub async fn set_next(
 ) -> Result<Option<u8>, StageError> {
     let all = listener_weights::read(aws, pair).await?;
     if all.is_empty() {
-        return Err(StageError::Rejected(
-            "no listener forwards to the two target groups any more".to_owned(),
-        ));
+        return Err(GroupError::NoListener.into());
     }
     let Some(next) = all.get(usize::from(done)) else { return Ok(None) };
     if !next.action.gives(pair, percent) {

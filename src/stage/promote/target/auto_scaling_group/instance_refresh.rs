@@ -5,6 +5,7 @@ use aws_sdk_autoscaling::types::{
     RefreshStrategy, ScaleInProtectedInstances, StandbyInstances,
 };
 
+use super::error::GroupError;
 use super::timing::Timing;
 use crate::aws::{Aws, AwsError, Class};
 use crate::engine::StageError;
@@ -14,7 +15,7 @@ use crate::stage::promote::settings::Settings;
 /// takes no client token, so the client does not retry it.
 ///
 /// # Errors
-/// `StartInstanceRefresh` failed; [`StageError::NotYet`] when a refresh is in progress: the caller reads whose it is.
+/// `StartInstanceRefresh` failed; [`StageError::RetryLater`] when a refresh is in progress: the caller reads whose it is.
 pub async fn start(
     aws: &Aws,
     settings: &Settings,
@@ -51,7 +52,7 @@ impl CapacityLimits {
 /// alarm may be the reason for the rollback. Instances that run the version already stay.
 ///
 /// # Errors
-/// `StartInstanceRefresh` failed; [`StageError::NotYet`] when a refresh is in progress.
+/// `StartInstanceRefresh` failed; [`StageError::RetryLater`] when a refresh is in progress.
 pub async fn start_restore(
     aws: &Aws,
     group: &str,
@@ -92,9 +93,10 @@ async fn send(
         .await
         .map_err(|e| AwsError::new("autoscaling:StartInstanceRefresh", group, e));
     match answer {
-        Ok(answer) => answer
-            .instance_refresh_id
-            .ok_or_else(|| StageError::NotYet("StartInstanceRefresh answered without an id".into())),
+        Ok(answer) => {
+            let id = answer.instance_refresh_id;
+            Ok(id.ok_or_else(|| GroupError::NoRefreshId { group: group.to_owned() })?)
+        }
         Err(error) if error.is("InstanceRefreshInProgress") => Err(StageError::RetryLater(error)),
         Err(error) => Err(error.into()),
     }

@@ -9,6 +9,7 @@ pub mod checkpoint;
 pub mod created_versions;
 pub mod describe;
 mod discover;
+mod error;
 pub mod group_state;
 mod group_traffic;
 pub mod instance_refresh;
@@ -32,6 +33,7 @@ pub mod world;
 
 pub use blue_green::BlueGreen;
 pub use canary::Canary;
+pub use error::GroupError;
 pub use rolling::Rolling;
 pub use rollout::{Plan, Rollout};
 pub use waves::Waves;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::error::GroupError;
 use crate::engine::{Progress, StageError};
 
 /// The time between two polls of what AWS changes.
@@ -20,5 +21,5 @@ pub fn progress(summary: String) -> Progress {
 
 /// The error of a step in the wrong direction: forward from a state that is rolling back, or back from one that is not.
 pub fn wrong_direction(state: &impl std::fmt::Debug) -> StageError {
-    StageError::Bug(format!("the deployment was stepped in the wrong direction from {state:?}"))
+    GroupError::WrongDirection { state: format!("{state:?}") }.into()
 }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::checkpoint::{CheckpointWatch, RefreshProgress};
 use super::created_versions::refresh_of;
 use super::discover;
+use super::error::GroupError;
 use super::instance_refresh;
 use super::progress::wrong_direction;
 use super::rollout::{Plan, Rollout};
@@ -157,11 +158,8 @@ async fn start(rollout: Rollout, inputs: &Inputs, cx: &Cx) -> Result<Advance<Rol
     let id = if let Some(refresh) = refresh_of(&found, &rollout.plan.template, rollout.to) {
         refresh.id.clone()
     } else if let Some(other) = found.iter().find(|refresh| !refresh.status.is_over()) {
-        return Err(StageError::Rejected(format!(
-            "the instance refresh {} of {group} was started by someone else after the preflight; its status is {}",
-            other.id,
-            other.status.name()
-        )));
+        let (refresh, status) = (other.id.clone(), other.status.name().to_owned());
+        return Err(GroupError::OthersRefresh { refresh, group: group.clone(), status }.into());
     } else {
         instance_refresh::start(&cx.aws, &inputs.settings, &rollout.plan.template, rollout.to).await?
     };
@@ -178,7 +176,7 @@ async fn poll(
 ) -> Result<Advance<Rolling>, StageError> {
     let settings = &inputs.settings;
     let Some(id) = rollout.refresh.clone() else {
-        return Err(StageError::Bug("an instance refresh is polled that was not started".into()));
+        return Err(GroupError::RefreshNotStarted { group: settings.group.clone() }.into());
     };
     let refresh = refreshes::find(&cx.aws, &settings.group, &id).await?;
     let group = groups::group(&cx.aws, &settings.group).await?;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use aws_sdk_ec2::types::{LaunchTemplateVersion, RequestLaunchTemplateData};
 
 use super::created_versions::FIRST;
+use super::error::GroupError;
 use super::rollout::{Plan, Rollout};
 use crate::aws::{Aws, AwsError};
 use crate::engine::{Progress, StageError};
@@ -17,7 +18,7 @@ use crate::stage::promote::target::Advance;
 /// the token before production is changed: any worker can then undo an action that is abandoned.
 ///
 /// # Errors
-/// A call failed; [`StageError::Rejected`] when the version launches another image.
+/// A call failed; [`ViewError::OtherImage`](crate::stage::aws_view::ViewError::OtherImage) when the version launches another image.
 pub async fn advance<D>(
     plan: Plan,
     of: impl FnOnce(Rollout) -> D,
@@ -41,7 +42,7 @@ pub async fn advance<D>(
 /// Creates a version: the replaced one with another image, under `mark`.
 ///
 /// # Errors
-/// `CreateLaunchTemplateVersion` failed; [`StageError::Rejected`] when the version launches another image.
+/// `CreateLaunchTemplateVersion` failed; [`GroupError::CreatedOtherImage`] when the version launches another image.
 pub async fn create(aws: &Aws, template: &str, mark: &Mark, new: &str) -> Result<i64, StageError> {
     let answer = aws
         .ec2
@@ -58,8 +59,9 @@ pub async fn create(aws: &Aws, template: &str, mark: &Mark, new: &str) -> Result
     let launches = created.and_then(image);
     match (created.and_then(LaunchTemplateVersion::version_number), launches) {
         (Some(number), Some(image)) if image == new => Ok(number),
-        (number, image) => Err(StageError::Rejected(format!(
-            "the version {number:?} that was created of {template} launches {image:?}, not {new}"
-        ))),
+        (version, found) => {
+            let (template, expected) = (template.to_owned(), new.to_owned());
+            Err(GroupError::CreatedOtherImage { template, version, found, expected }.into())
+        }
     }
 }

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::created_versions::{self, refresh_of};
+use super::error::GroupError;
 use super::preflight;
 use super::progress::wrong_direction;
 use super::rollout::Rollout;
@@ -13,6 +14,7 @@ use super::wave_rollback::TakeBack;
 use super::{discover, group_state, instance_refresh, take_back, template_version, world};
 use crate::engine::machine::UNWINDING_GRACE;
 use crate::engine::{StageError, Timestamp};
+use crate::stage::aws_view::ViewError;
 use crate::stage::aws_view::fleet::FleetView;
 use crate::stage::aws_view::groups::{self, Group, LaunchSource};
 use crate::stage::aws_view::instance_refreshes as refreshes;
@@ -219,11 +221,8 @@ async fn begin(settings: &Settings, region: &RegionContext, cx: &Cx) -> Result<b
     let (template, from) = launched(name, group.as_ref())?;
     let created = created_versions::read(aws, cx.key(), &template, from).await?;
     if let Some(other) = created.iter().find(|created| created.image.as_deref() != Some(image)) {
-        return Err(StageError::Rejected(format!(
-            "version {} of {template} says that this action created it, and launches {}, not {image}",
-            other.version,
-            other.image.as_deref().unwrap_or("no image")
-        )));
+        let (version, found, expected) = (other.version, other.image.clone(), image.to_owned());
+        return Err(ViewError::OtherImage { template, version, found, expected }.into());
     }
     let found = refreshes::list(aws, name).await?;
     let is_begun = created
@@ -244,7 +243,7 @@ async fn begin(settings: &Settings, region: &RegionContext, cx: &Cx) -> Result<b
         .map(|check| format!("{} ({})", check.observed, check.hint))
         .collect();
     if !failed.is_empty() {
-        return Err(StageError::Rejected(format!("{name} cannot take the image: {}", failed.join("; "))));
+        return Err(GroupError::Unfit { group: name.to_owned(), failed }.into());
     }
     if let Some(created) = created.iter().find(|created| created.mark.from == from) {
         instance_refresh::start(aws, settings, &template, created.version).await?;
@@ -258,18 +257,18 @@ async fn begin(settings: &Settings, region: &RegionContext, cx: &Cx) -> Result<b
 
 /// The template that a group launches from, and its version.
 fn launched(name: &str, group: Option<&Group>) -> Result<(String, i64), StageError> {
-    let gone = || StageError::Rejected(format!("the Auto Scaling group {name} does not exist any more"));
-    match &group.ok_or_else(gone)?.launch_source {
+    let group_name = || name.to_owned();
+    match &group.ok_or_else(|| ViewError::NoGroup { group: group_name() })?.launch_source {
         LaunchSource::Template { id, version } => {
-            let number = number(version).ok_or_else(|| {
-                StageError::Rejected(format!(
-                    "{name} launches version {version} of {id}, which is not a number"
-                ))
+            let number = number(version).ok_or_else(|| GroupError::VersionNotANumber {
+                group: group_name(),
+                template: id.clone(),
+                version: version.clone(),
             })?;
             Ok((id.clone(), number))
         }
         LaunchSource::Mixed | LaunchSource::Configuration(_) | LaunchSource::Nothing => {
-            Err(StageError::Rejected(format!("{name} does not launch from a launch template any more")))
+            Err(GroupError::NoTemplate { group: group_name() }.into())
         }
     }
 }
