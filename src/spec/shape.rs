@@ -252,7 +252,10 @@ impl<'d> CheckedValue<'d> {
             Kind::MinLength { limit: 1 } if self.value == "" => {
                 (format!("{name} is empty"), description(&self.schemas))
             }
-            Kind::MinLength { limit } => (is, Some(format!("at least {limit} characters"))),
+            Kind::MinLength { limit } => {
+                let why = description(&self.schemas).map(|text| format!(": {text}")).unwrap_or_default();
+                (is, Some(format!("at least {limit} characters{why}")))
+            }
             Kind::MaxLength { limit } => {
                 (format!("{name} is too long"), Some(format!("at most {limit} characters")))
             }
@@ -310,6 +313,7 @@ impl<'d> CheckedValue<'d> {
             Some("string") => "a text",
             Some("integer") => "a whole number",
             Some("number") => "a number",
+            Some("boolean") => "true or false",
             Some("array") => "a list",
             Some("object") => "a mapping of keys to values",
             _ => "another kind of value",
@@ -366,6 +370,11 @@ impl<'d> CheckedValue<'d> {
             if wants("array") {
                 return Some(format!("write it as a list: [{text}]"));
             }
+            if wants("boolean")
+                && let Some(value) = as_boolean(text)
+            {
+                return Some(format!("write {value}"));
+            }
             if (wants("integer") || wants("number"))
                 && text.trim_end_matches('%').trim().parse::<f64>().is_ok()
             {
@@ -413,5 +422,14 @@ impl<'d> CheckedValue<'d> {
             }
             _ => None,
         }
+    }
+}
+
+/// The boolean that a text is meant as: YAML 1.1 has more words for both, and quotes make a text of any.
+fn as_boolean(text: &str) -> Option<bool> {
+    match text.to_ascii_lowercase().as_str() {
+        "true" | "yes" | "on" | "y" => Some(true),
+        "false" | "no" | "off" | "n" => Some(false),
+        _ => None,
     }
 }
