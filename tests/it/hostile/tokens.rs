@@ -199,6 +199,30 @@ fn a_job_without_artifacts_fails_and_changes_nothing() {
 }
 
 #[test]
+fn a_wrong_path_of_the_spec_is_refused_with_the_property_that_has_it() {
+    let pending = &PendingJob::of_each_stage()[0];
+    for (value, says) in [
+        ("../bakeline.yaml", "the property `Spec` of the action's configuration is \"../bakeline.yaml\""),
+        ("/bakeline.yaml", "the property `Spec` of the action's configuration is \"/bakeline.yaml\""),
+        (
+            "deploy/bakeline.yaml",
+            "no file `deploy/bakeline.yaml`, the release spec, which the property `Spec` of the action's",
+        ),
+    ] {
+        let refusal = in_virtual_time(async {
+            let (cloud, clock) = pending.moment.go_on();
+            let deps = pending.worker(&cloud, &clock).await;
+            let job = claimed(&deps, pending).await;
+            let configuration = [("Spec".to_owned(), value.to_owned())].into_iter().collect();
+            run_once::run(&deps, Job { configuration, ..job }).await.unwrap();
+            refusal(&cloud)
+        });
+        let wrong = refusal.differences(value, "ConfigurationError", &[says]);
+        assert!(wrong.is_empty(), "{wrong:#?}");
+    }
+}
+
+#[test]
 fn a_job_that_uses_reserved_properties_or_artifacts_fails_and_changes_nothing() {
     use bakeline::worker::action::{OPTIONS, PART};
     fn set(property: &str) -> bakeline::engine::job::Configuration {
