@@ -34,7 +34,7 @@ pub struct Partition {
     pub id: String,
     /// The DNS suffix of its endpoints, such as `amazonaws.com.cn`.
     pub dns_suffix: String,
-    regions: BTreeMap<String, serde::de::IgnoredAny>,
+    regions: BTreeMap<String, serde_json::Value>,
     /// None if its pattern is no regular expression.
     form: Option<Regex>,
 }
@@ -50,7 +50,7 @@ struct Wire {
     id: String,
     region_regex: String,
     outputs: Outputs,
-    regions: BTreeMap<String, serde::de::IgnoredAny>,
+    regions: BTreeMap<String, serde_json::Value>,
 }
 
 #[derive(Deserialize)]

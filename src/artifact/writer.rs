@@ -148,9 +148,10 @@ impl ArchiveWriter {
         for (path, content) in &entries {
             scratch.seek(SeekFrom::Start(content.at)).map_err(self::scratch("read"))?;
             let mut bytes = (&mut scratch).take(content.len);
-            let added = match content.is_link {
-                true => pack.add_link(path, &mut bytes),
-                false => pack.add(path, content.len, &mut bytes),
+            let added = if content.is_link {
+                pack.add_link(path, &mut bytes)
+            } else {
+                pack.add(path, content.len, &mut bytes)
             };
             added.map_err(self::scratch("write"))?;
         }

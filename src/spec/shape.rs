@@ -6,7 +6,7 @@ use jsonschema::{Keyword, ValidationError, Validator, error::ValidationErrorKind
 use serde_json::{Map, Value};
 
 use super::{
-    names::NAME,
+    names::{NAME, SOURCE_PATH},
     one_of,
     problem::{Position, SpecProblem, nearest, quoted},
     span::{Span, SpanError},
@@ -380,6 +380,12 @@ impl<'d> CheckedValue<'d> {
             {
                 return Some(format!("write {} without quotes or sign", text.trim_end_matches('%').trim()));
             }
+        }
+        if let (Kind::Pattern { pattern }, Some(text)) = (kind, self.value.as_str())
+            && pattern == SOURCE_PATH
+            && let Some(path) = text.strip_prefix("./")
+        {
+            return Some(format!("write it as {path}: paths start at the top of the source artifact"));
         }
         if let (Kind::Pattern { .. }, Some(text)) = (kind, self.value.as_str()) {
             let lower = text.to_lowercase();

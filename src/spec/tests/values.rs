@@ -54,6 +54,12 @@ fn a_tab_between_a_key_and_its_value_is_white_space() {
 }
 
 #[test]
+fn a_path_that_begins_with_a_dot_is_answered_with_the_path_to_write() {
+    let said = messages("checks/serves.sh", "./checks/serves.sh");
+    assert!(said.contains("hint: write it as checks/serves.sh"), "{said}");
+}
+
+#[test]
 fn a_region_of_any_partition_is_one() {
     let copy = "{ region: eu-west-1, account: \"123456789012\" }";
     for region in [

@@ -1,6 +1,7 @@
 //! The findings of a scan as a SARIF 2.1.0 report, which code hosts and editors read. Pure.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 use time::Date;
@@ -104,7 +105,10 @@ fn uri(path: &str) -> String {
             b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'/' | b'-' | b'.' | b'_' | b'~' => {
                 uri.push(char::from(byte));
             }
-            _ => uri.push_str(&format!("%{byte:02X}")),
+            _ => {
+                // Writing to a text does not fail.
+                let _ = write!(uri, "%{byte:02X}");
+            }
         }
     }
     uri
