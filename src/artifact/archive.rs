@@ -125,6 +125,21 @@ impl<R: Read + Seek> Archive<R> {
         self.entries().iter().filter(|entry| entry.kind() == EntryKind::File).map(Entry::path)
     }
 
+    /// The target of a symbolic link, as bytes; the link is not followed.
+    ///
+    /// # Errors
+    /// [`ArtifactError::Refused`] if there is no such entry, or its data are damaged.
+    pub fn target(&mut self, path: &EntryPath) -> Result<Vec<u8>, ArtifactError> {
+        let entry = self.directory.file_or_link(path);
+        let bytes = entry.and_then(|entry| content(&mut self.source, entry)?.into_bytes());
+        bytes.map_err(|fault| self.refused(fault))
+    }
+
+    /// The paths of all symbolic links.
+    pub fn links(&self) -> impl Iterator<Item = &EntryPath> {
+        self.entries().iter().filter(|entry| entry.kind() == EntryKind::Link).map(Entry::path)
+    }
+
     pub(super) fn refused(&self, fault: ArchiveFault) -> ArtifactError {
         ArtifactError::Refused { origin: self.origin.clone(), fault }
     }

@@ -33,7 +33,7 @@ impl Directory {
         }
         entries.sort_by(|a, b| a.path.cmp(&b.path));
         check_paths(&entries)?;
-        check_totals(&entries, end, caps)?;
+        check_totals(&entries, caps)?;
         let order = lay_out(&mut entries, end.directory_at)?;
         Ok(Self { entries, order })
     }
@@ -56,10 +56,31 @@ impl Directory {
 
     /// The file of that path.
     pub(super) fn file(&self, path: &EntryPath) -> Result<&Entry, ArchiveFault> {
-        self.find(path)
-            .filter(|entry| entry.kind == EntryKind::File)
-            .ok_or_else(|| ArchiveFault::NoEntry { entry: path.clone() })
+        self.file_or_link(path).and_then(|entry| match entry.kind {
+            EntryKind::Link => Err(link(path, path.as_str())),
+            EntryKind::File | EntryKind::Folder => Ok(entry),
+        })
     }
+
+    /// The file or the symbolic link of that path. The content of a link is its target.
+    pub(super) fn file_or_link(&self, path: &EntryPath) -> Result<&Entry, ArchiveFault> {
+        if let Some(entry) = self.find(path).filter(|entry| entry.kind != EntryKind::Folder) {
+            return Ok(entry);
+        }
+        let is_link = |folder: &&str| {
+            let at = self.entries.binary_search_by(|entry| entry.path.as_str().cmp(folder)).ok();
+            at.and_then(|at| self.entries.get(at)).is_some_and(|entry| entry.kind == EntryKind::Link)
+        };
+        match path.folders().find(is_link) {
+            Some(folder) => Err(link(path, folder)),
+            None => Err(ArchiveFault::NoEntry { entry: path.clone() }),
+        }
+    }
+}
+
+/// A file that can only be reached by following a symbolic link.
+fn link(path: &EntryPath, at: &str) -> ArchiveFault {
+    ArchiveFault::ThroughLink { entry: path.clone(), link: at.to_owned() }
 }
 
 /// Refuses a path that occurs twice, or as a file and as a folder.
@@ -71,7 +92,7 @@ fn check_paths(sorted: &[Entry]) -> Result<(), ArchiveFault> {
             return Err(ArchiveFault::Duplicate { entry: b.path.clone() });
         }
     }
-    for file in sorted.iter().filter(|entry| entry.kind == EntryKind::File) {
+    for file in sorted.iter().filter(|entry| entry.kind != EntryKind::Folder) {
         let prefix = format!("{}/", file.path);
         let first = sorted.partition_point(|entry| entry.path.as_str() < prefix.as_str());
         if let Some(entry) = sorted.get(first).filter(|entry| entry.path.as_str().starts_with(&prefix)) {
@@ -82,14 +103,13 @@ fn check_paths(sorted: &[Entry]) -> Result<(), ArchiveFault> {
     Ok(())
 }
 
-fn check_totals(entries: &[Entry], end: &End, caps: &Caps) -> Result<(), ArchiveFault> {
+fn check_totals(entries: &[Entry], caps: &Caps) -> Result<(), ArchiveFault> {
     let total = entries.iter().fold(0_u64, |sum, entry| sum.saturating_add(entry.size));
     if total > caps.total_bytes {
         let what = "the content of all entries".to_owned();
         return Err(ArchiveFault::TooLarge { what, found: total, limit: caps.total_bytes });
     }
-    let archive = end.directory_at.saturating_add(end.directory_len);
-    record::check_ratio("the archive", archive, total, caps)
+    Ok(())
 }
 
 /// Computes the limit of every entry. Refuses entries that overlap, and bytes before the first entry.

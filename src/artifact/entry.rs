@@ -3,13 +3,15 @@
 use super::fault::ArchiveFault;
 use super::path::{EntryPath, PathFault};
 
-/// The kind of an entry; any other kind, such as a symbolic link, is refused.
+/// The kind of an entry; any other kind, such as a device, is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EntryKind {
     /// A plain file.
     File,
     /// A folder, without content.
     Folder,
+    /// A symbolic link: its content is its target. It is never followed.
+    Link,
 }
 
 /// The compression method of an entry.
@@ -24,6 +26,8 @@ pub enum Method {
 /// An entry, as the central directory declares it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
+    /// The stored name.
+    pub(super) name: Box<[u8]>,
     pub(super) path: EntryPath,
     pub(super) kind: EntryKind,
     pub(super) method: Method,
@@ -38,13 +42,13 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// The path, without the `/` at the end of a folder's name.
+    /// The path, without `./` at its begin and without the `/` at the end of a folder's name.
     #[must_use]
     pub fn path(&self) -> &EntryPath {
         &self.path
     }
 
-    /// File or folder.
+    /// File, folder or symbolic link.
     #[must_use]
     pub fn kind(&self) -> EntryKind {
         self.kind
@@ -64,16 +68,12 @@ impl Entry {
 
     /// The length of the stored name; that of a folder ends in `/`.
     pub(super) fn name_len(&self) -> usize {
-        self.path.as_str().len() + usize::from(self.kind == EntryKind::Folder)
+        self.name.len()
     }
 
     /// Whether `name` is the stored name of this entry.
     pub(super) fn is_named(&self, name: &[u8]) -> bool {
-        let path = self.path.as_str().as_bytes();
-        match self.kind {
-            EntryKind::File => name == path,
-            EntryKind::Folder => name.strip_suffix(b"/") == Some(path),
-        }
+        *self.name == *name
     }
 }
 
@@ -81,12 +81,18 @@ impl Entry {
 ///
 /// Without the flag, the name is in code page 437 or in the code page of the machine that wrote it. A name that is not
 /// UTF-8 is refused.
+///
+/// A leading `./` is left out: `tar` of Windows and macOS and `zip -r x.zip ./a` write it. The folder `./` is the root.
 pub(super) fn entry_name(name: &[u8], offset: u64) -> Result<(EntryPath, EntryKind), ArchiveFault> {
     let bad = |why| {
         let name = String::from_utf8_lossy(name).chars().take(200).collect();
         ArchiveFault::BadPath { name, offset, why }
     };
     let text = std::str::from_utf8(name).map_err(|_| bad(PathFault::NotUtf8))?;
+    if text == "./" {
+        return Ok((EntryPath::root(), EntryKind::Folder));
+    }
+    let text = text.strip_prefix("./").unwrap_or(text);
     let (path, kind) = match text.strip_suffix('/') {
         Some(folder) if !folder.is_empty() => (folder, EntryKind::Folder),
         _ => (text, EntryKind::File),

@@ -27,18 +27,6 @@ pub enum ArchiveFault {
         /// The cap.
         limit: u64,
     },
-    /// The compression ratio is above the cap.
-    #[error("{what} expands {packed} bytes to {size}, more than {limit} to 1")]
-    Ratio {
-        /// The entry, or the archive as a whole.
-        what: String,
-        /// Compressed size in bytes.
-        packed: u64,
-        /// Uncompressed size in bytes.
-        size: u64,
-        /// The cap.
-        limit: u64,
-    },
     /// An entry's name is not a valid path.
     #[error("the name {name:?} in the directory at byte {offset} cannot be used")]
     BadPath {
@@ -82,7 +70,7 @@ pub enum ArchiveFault {
         /// Their number.
         len: u64,
     },
-    /// A symbolic link, device, pipe or socket.
+    /// A device, pipe or socket; or a symbolic link where none is allowed.
     #[error("`{entry}` is {kind}; only plain files and folders are allowed")]
     Special {
         /// The entry.
@@ -149,6 +137,16 @@ pub enum ArchiveFault {
         found: u32,
         /// The CRC-32 in the directory.
         declared: u32,
+    },
+    /// A file that can only be reached by following a symbolic link.
+    #[error(
+        "`{entry}` cannot be read: `{link}` is a symbolic link, and links are not followed; name the file itself"
+    )]
+    ThroughLink {
+        /// The path.
+        entry: EntryPath,
+        /// The symbolic link: the path itself, or one of its folders.
+        link: String,
     },
     /// The archive has no such file.
     #[error("it has no file `{entry}`")]

@@ -70,6 +70,11 @@ impl EntryPath {
         Ok(Self(path))
     }
 
+    /// The root of an archive. No caller can name it: [`EntryPath::new`] refuses `.`.
+    pub(super) fn root() -> Self {
+        Self(".".to_owned())
+    }
+
     /// The path as text, components joined by `/`.
     #[must_use]
     pub fn as_str(&self) -> &str {

@@ -5,7 +5,7 @@ use super::bytes::Fields;
 use super::caps::Caps;
 use super::entry::{Entry, EntryKind, Method, entry_name};
 use super::fault::ArchiveFault;
-use super::path::EntryPath;
+use super::path::{EntryPath, MAX_PATH};
 
 const CENTRAL: u32 = 0x0201_4b50;
 const LOCAL: u32 = 0x0403_4b50;
@@ -27,14 +27,6 @@ mod flag {
 const ZIP64_EXTRA: u16 = 0x0001;
 const UNICODE_PATH_EXTRA: u16 = 0x7075;
 
-/// Refuses a compression ratio above the cap, unless the content is small.
-pub(super) fn check_ratio(what: &str, packed: u64, size: u64, caps: &Caps) -> Result<(), ArchiveFault> {
-    if size <= Caps::RATIO_FLOOR || size / caps.ratio.max(1) <= packed {
-        return Ok(());
-    }
-    Err(ArchiveFault::Ratio { what: what.to_owned(), packed, size, limit: caps.ratio })
-}
-
 /// Reads one record of the central directory.
 pub(super) fn entry(fields: &mut Fields<'_>, caps: &Caps) -> Result<Entry, ArchiveFault> {
     let offset = fields.at();
@@ -55,7 +47,7 @@ pub(super) fn entry(fields: &mut Fields<'_>, caps: &Caps) -> Result<Entry, Archi
 
     let (path, kind) = entry_name(name, offset)?;
     check_flags(&path, flags, offset)?;
-    check_attributes(&path, kind, attributes)?;
+    let kind = kind_of(&path, kind, attributes, caps)?;
     let method = match method {
         0 => Method::Stored,
         8 => Method::Deflated,
@@ -71,7 +63,8 @@ pub(super) fn entry(fields: &mut Fields<'_>, caps: &Caps) -> Result<Entry, Archi
     if disk != 0 && disk != u16::MAX {
         return Err(ArchiveFault::Malformed { offset, what: "the archive is split over several files" });
     }
-    let entry = Entry { path, kind, method, flags, crc32, packed, size, at, limit: 0 };
+    let name = name.into();
+    let entry = Entry { name, path, kind, method, flags, crc32, packed, size, at, limit: 0 };
     check_sizes(&entry, offset, caps)?;
     Ok(entry)
 }
@@ -86,15 +79,22 @@ fn check_flags(path: &EntryPath, flags: u16, offset: u64) -> Result<(), ArchiveF
     Ok(())
 }
 
-/// Refuses entries that are neither a plain file nor a folder. The upper half of the attributes is a Unix mode, the lower
-/// half DOS attributes. The check ignores the system that the entry names: a tool that unpacks it may ignore it, too.
-fn check_attributes(path: &EntryPath, kind: EntryKind, attributes: u32) -> Result<(), ArchiveFault> {
+/// The kind of an entry by its name and its attributes. Refuses entries that are neither a plain file, a folder nor a
+/// symbolic link. The upper half of the attributes is a Unix mode, the lower half DOS attributes. The check ignores the
+/// system that the entry names: a tool that unpacks it may ignore it, too.
+fn kind_of(
+    path: &EntryPath,
+    kind: EntryKind,
+    attributes: u32,
+    caps: &Caps,
+) -> Result<EntryKind, ArchiveFault> {
     const REPARSE_POINT: u32 = 0x400;
     let special = |kind| Err(ArchiveFault::Special { entry: path.clone(), kind });
-    match (attributes >> 16) & 0o170_000 {
-        0 => {}
-        0o100_000 if kind == EntryKind::File => {}
-        0o040_000 if kind == EntryKind::Folder => {}
+    let kind = match (attributes >> 16) & 0o170_000 {
+        0 => kind,
+        0o100_000 if kind == EntryKind::File => kind,
+        0o040_000 if kind == EntryKind::Folder => kind,
+        0o120_000 if kind == EntryKind::File && caps.links => EntryKind::Link,
         0o100_000 => return special("a file with the name of a folder"),
         0o040_000 => return special("a folder with the name of a file"),
         0o120_000 => return special("a symbolic link"),
@@ -103,11 +103,11 @@ fn check_attributes(path: &EntryPath, kind: EntryKind, attributes: u32) -> Resul
         0o010_000 => return special("a named pipe"),
         0o140_000 => return special("a socket"),
         _ => return special("an entry of an unknown type"),
-    }
+    };
     if attributes & REPARSE_POINT != 0 {
         return special("a reparse point");
     }
-    Ok(())
+    Ok(kind)
 }
 
 fn check_sizes(entry: &Entry, offset: u64, caps: &Caps) -> Result<(), ArchiveFault> {
@@ -121,7 +121,11 @@ fn check_sizes(entry: &Entry, offset: u64, caps: &Caps) -> Result<(), ArchiveFau
         let what = format!("`{}`", entry.path);
         return Err(ArchiveFault::TooLarge { what, found: entry.size, limit: caps.entry_bytes });
     }
-    check_ratio(&format!("`{}`", entry.path), entry.packed, entry.size, caps)
+    if entry.kind == EntryKind::Link && entry.size > MAX_PATH as u64 {
+        let what = format!("the target of the symbolic link `{}`", entry.path);
+        return Err(ArchiveFault::TooLarge { what, found: entry.size, limit: MAX_PATH as u64 });
+    }
+    Ok(())
 }
 
 /// The value of a 32-bit field, or the next value of the zip64 field if the 32-bit field is 0xffffffff.

@@ -11,7 +11,7 @@ use super::entry::{Entry, EntryKind};
 use super::error::{ArtifactError, Location, Origin};
 use super::fault::ArchiveFault;
 use super::fetch::{self, ObjectStream, Pinned};
-use super::path::EntryPath;
+use super::path::{EntryPath, MAX_PATH};
 use super::record::{self, LOCAL_LEN, MAX_DESCRIPTOR};
 use crate::digest::Sha256;
 
@@ -60,6 +60,11 @@ impl RemoteArchive {
         self.entries().iter().filter(|entry| entry.kind() == EntryKind::File).map(Entry::path)
     }
 
+    /// The paths of all symbolic links.
+    pub fn links(&self) -> impl Iterator<Item = &EntryPath> {
+        self.entries().iter().filter(|entry| entry.kind() == EntryKind::Link).map(Entry::path)
+    }
+
     /// The entry with this path, if there is one.
     #[must_use]
     pub fn find(&self, path: &EntryPath) -> Option<&Entry> {
@@ -91,6 +96,20 @@ impl RemoteArchive {
     /// [`ArtifactError::Changed`] if the object is no longer the one that was opened.
     pub async fn read(&self, path: &EntryPath, max: u64) -> Result<Vec<u8>, ArtifactError> {
         let entry = self.directory.file(path).map_err(|fault| self.refused(fault))?;
+        self.content(entry, max).await
+    }
+
+    /// The target of a symbolic link, as bytes; the link is not followed.
+    ///
+    /// # Errors
+    /// As [`RemoteArchive::read`].
+    pub async fn target(&self, path: &EntryPath) -> Result<Vec<u8>, ArtifactError> {
+        let entry = self.directory.file_or_link(path).map_err(|fault| self.refused(fault))?;
+        self.content(entry, MAX_PATH as u64).await
+    }
+
+    async fn content(&self, entry: &Entry, max: u64) -> Result<Vec<u8>, ArtifactError> {
+        let path = entry.path();
         let len = reach(entry, path, max).map_err(|fault| self.refused(fault))?;
         let bytes = self.bytes(entry.at, len).await?;
         extract(&bytes, entry).map_err(|fault| self.refused(fault))

@@ -27,11 +27,21 @@ use crate::digest::Sha256;
 #[derive(Debug)]
 pub struct ArchiveWriter {
     scratch: File,
-    /// Offset and length of every entry's content in the scratch file.
-    entries: BTreeMap<EntryPath, (u64, u64)>,
+    /// The content of every entry in the scratch file.
+    entries: BTreeMap<EntryPath, Content>,
     /// Every path and folder in lower case: two that differ in case only collide on some systems.
     folded: BTreeMap<String, (String, EntryKind)>,
+    /// Whether names may differ in case only, as in a source.
+    is_source: bool,
     end: u64,
+}
+
+/// Offset and length of a content in the scratch file.
+#[derive(Debug, Clone, Copy)]
+struct Content {
+    at: u64,
+    len: u64,
+    is_link: bool,
 }
 
 /// A finished archive in a scratch file; dropping it removes the file.
@@ -69,7 +79,15 @@ impl ArchiveWriter {
     /// [`ArtifactError::Scratch`] if no scratch file can be made.
     pub fn new() -> Result<Self, ArtifactError> {
         let scratch = tempfile::tempfile().map_err(scratch("make"))?;
-        Ok(Self { scratch, entries: BTreeMap::new(), folded: BTreeMap::new(), end: 0 })
+        Ok(Self { scratch, entries: BTreeMap::new(), folded: BTreeMap::new(), is_source: false, end: 0 })
+    }
+
+    /// An empty writer of a source: version control holds symbolic links, and names that differ in case only.
+    ///
+    /// # Errors
+    /// As [`ArchiveWriter::new`].
+    pub fn of_source() -> Result<Self, ArtifactError> {
+        Ok(Self { is_source: true, ..Self::new()? })
     }
 
     /// Adds a file from memory.
@@ -86,14 +104,36 @@ impl ArchiveWriter {
     /// [`ArtifactError::Unwritable`] if the path collides with an earlier one: the same path, in another
     /// case, or as a file within a file; [`ArtifactError::Refused`] if the content comes from an invalid
     /// archive; [`ArtifactError::Scratch`] if the content cannot be read or written.
-    pub fn add_reader(&mut self, path: &EntryPath, mut content: impl Read) -> Result<(), ArtifactError> {
-        reserve(&mut self.folded, path)?;
+    pub fn add_reader(&mut self, path: &EntryPath, content: impl Read) -> Result<(), ArtifactError> {
+        if !self.is_source {
+            reserve(&mut self.folded, path)?;
+        }
+        self.append(path, content, false)
+    }
+
+    /// Adds a symbolic link. The archive is then no canonical one.
+    ///
+    /// # Errors
+    /// As [`ArchiveWriter::add_reader`].
+    pub fn add_link(&mut self, path: &EntryPath, target: &[u8]) -> Result<(), ArtifactError> {
+        if !self.is_source {
+            reserve(&mut self.folded, path)?;
+        }
+        self.append(path, target, true)
+    }
+
+    fn append(
+        &mut self,
+        path: &EntryPath,
+        mut content: impl Read,
+        is_link: bool,
+    ) -> Result<(), ArtifactError> {
         let len = self
             .scratch
             .seek(SeekFrom::Start(self.end))
             .and_then(|_| io::copy(&mut content, &mut self.scratch))
             .map_err(scratch("fill"))?;
-        self.entries.insert(path.clone(), (self.end, len));
+        self.entries.insert(path.clone(), Content { at: self.end, len, is_link });
         self.end += len;
         Ok(())
     }
@@ -105,9 +145,15 @@ impl ArchiveWriter {
     pub fn finish(self) -> Result<Finished, ArtifactError> {
         let Self { mut scratch, entries, .. } = self;
         let mut pack = Pack::new()?;
-        for (path, (at, len)) in &entries {
-            scratch.seek(SeekFrom::Start(*at)).map_err(self::scratch("read"))?;
-            pack.add(path, *len, &mut (&mut scratch).take(*len)).map_err(self::scratch("write"))?;
+        for (path, content) in &entries {
+            scratch.seek(SeekFrom::Start(content.at)).map_err(self::scratch("read"))?;
+            let mut bytes = (&mut scratch).take(content.len);
+            let added = if content.is_link {
+                pack.add_link(path, &mut bytes)
+            } else {
+                pack.add(path, content.len, &mut bytes)
+            };
+            added.map_err(self::scratch("write"))?;
         }
         pack.finish()
     }
@@ -120,7 +166,7 @@ impl ArchiveWriter {
 /// [`ArtifactError::Refused`] if an entry's content is not as declared, [`ArtifactError::Scratch`] if a
 /// scratch file cannot be used.
 pub fn is_canonical<R: Read + Seek>(archive: &mut Archive<R>) -> Result<bool, ArtifactError> {
-    if archive.entries().iter().any(|entry| entry.kind() == EntryKind::Folder) {
+    if archive.entries().iter().any(|entry| entry.kind() != EntryKind::File) {
         return Ok(false);
     }
     let files: Vec<(EntryPath, u64)> =
@@ -150,7 +196,9 @@ fn reserve(
             Some((_, EntryKind::Folder)) if kind == EntryKind::File => {
                 format!("`{part}` is already a folder")
             }
-            Some((_, EntryKind::File)) if kind == EntryKind::Folder => format!("`{part}` is already a file"),
+            Some((_, EntryKind::File | EntryKind::Link)) if kind == EntryKind::Folder => {
+                format!("`{part}` is already a file")
+            }
             Some((other, _)) if other != part => format!("`{part}` and `{other}` differ in case only"),
             Some(_) if kind == EntryKind::File => "it was already added".to_owned(),
             _ => continue,
@@ -176,14 +224,15 @@ impl Pack {
     }
 
     fn add(&mut self, path: &EntryPath, size: u64, content: &mut impl Read) -> io::Result<()> {
-        let options = SimpleFileOptions::default()
-            .compression_method(CompressionMethod::Stored)
-            .last_modified_time(DateTime::DEFAULT)
-            .system(System::Unix)
-            .unix_permissions(0o644)
-            .large_file(size >= u64::from(u32::MAX));
+        let options = options().unix_permissions(0o644).large_file(size >= u64::from(u32::MAX));
         self.zip.start_file(path.as_str(), options)?;
         io::copy(content, &mut self.zip)?;
+        Ok(())
+    }
+
+    fn add_link(&mut self, path: &EntryPath, content: &mut impl Read) -> io::Result<()> {
+        let target = io::read_to_string(content)?;
+        self.zip.add_symlink(path.as_str(), target, options())?;
         Ok(())
     }
 
@@ -199,6 +248,13 @@ impl Pack {
         };
         write().map_err(scratch("write"))
     }
+}
+
+fn options() -> SimpleFileOptions {
+    SimpleFileOptions::default()
+        .compression_method(CompressionMethod::Stored)
+        .last_modified_time(DateTime::DEFAULT)
+        .system(System::Unix)
 }
 
 /// Maps an I/O error to an error of the scratch file, or of the archive that the content comes from.

@@ -18,8 +18,10 @@ impl Reference {
     pub fn parse(uri: &str) -> Option<Self> {
         let (host, rest) = uri.split_once('/')?;
         let (account, host) = host.split_once(".dkr.ecr.")?;
-        let region =
-            host.strip_suffix(".amazonaws.com").or_else(|| host.strip_suffix(".amazonaws.com.cn"))?;
+        let (region, suffix) = host.split_once('.')?;
+        if suffix != crate::partitions::dns_suffix(region) {
+            return None;
+        }
         let (named, digest) = match rest.split_once('@') {
             Some((named, digest)) => (named, Some(digest.strip_prefix("sha256:")?.parse().ok()?)),
             None => (rest, None),
@@ -73,6 +75,8 @@ mod tests {
         ] {
             assert_eq!(Reference::parse(&uri), expected, "{uri}");
         }
+        let sovereign = Reference::parse("123456789012.dkr.ecr.eusc-de-east-1.amazonaws.eu/web:1").unwrap();
+        assert_eq!(sovereign.region, "eusc-de-east-1");
         let china = Reference::parse("123456789012.dkr.ecr.cn-north-1.amazonaws.com.cn/web:1").unwrap();
         assert_eq!(china.region, "cn-north-1");
     }

@@ -153,7 +153,9 @@ pub fn schema() -> serde_json::Value {
     let generator = schemars::generate::SchemaSettings::draft2020_12().into_generator();
     let mut schema = generator.into_root_schema_for::<File>();
     schema.insert("$id".to_owned(), "https://bakeline.dev/schema/environments/v1".into());
-    schema.to_value()
+    let mut schema = schema.to_value();
+    crate::json_schema::remove_extensions(&mut schema);
+    schema
 }
 
 impl Environments {
@@ -185,7 +187,7 @@ impl Environments {
             return Err(EnvironmentError::TooLong);
         }
         let options = serde_saphyr::options! { with_snippet: false };
-        let file: File = serde_saphyr::from_str_with_options(text, options)
+        let file: File = serde_saphyr::from_str_with_options(&crate::text::yaml(text), options)
             .map_err(|error| EnvironmentError::Shape(error.without_snippet().to_string()))?;
         if file.version != VERSION {
             return Err(EnvironmentError::Version(file.version));

@@ -148,7 +148,9 @@ fn compare(input: impl BufRead, mode: Mode) -> Result<(), CliError> {
         if line.trim().is_empty() {
             continue;
         }
-        let sample: Sample = serde_json::from_str(&line).map_err(|error| refused().caused_by(&error))?;
+        // The first line may begin with a byte order mark.
+        let line = crate::text::without_bom(&line);
+        let sample: Sample = serde_json::from_str(line).map_err(|error| refused().caused_by(&error))?;
         if !(sample.conf_level > 0.0 && sample.conf_level < 1.0) {
             let message =
                 format!("line {}: conf_level is {}, not between 0 and 1", at + 1, sample.conf_level);

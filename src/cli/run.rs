@@ -109,6 +109,17 @@ async fn run(args: Args, job: Job) -> Result<(), CliError> {
                 CliError::unavailable(message, "give a writable folder with `--out`")
             }
             RunJobError::ActionType { .. } => CliError::data(message, ACTION_TYPES),
+            RunJobError::UnknownJob { .. } => CliError::data(
+                message,
+                "print the document of a job in progress with `aws codepipeline get-job-details --job-id ID`; or use local \
+                 artifacts, with `--input NAME=FILE` for each input and `--out DIR`",
+            ),
+            RunJobError::Credentials(_) => {
+                CliError::unavailable(message, "allow codepipeline:GetJobDetails, and run the command again")
+            }
+            RunJobError::NewerToken { .. } => {
+                CliError::data(message, "run it with the bakeline that began the action")
+            }
         }
     })?;
     if args.answer {

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::exit::CliError;
 use super::{say, schema_id};
+use crate::json_schema::remove_extensions;
 
 /// Arguments of `bakeline schema`.
 #[derive(Debug, clap::Args)]
@@ -34,7 +35,7 @@ enum Name {
 }
 
 pub fn main(args: &Args) -> Result<(), CliError> {
-    let schema = match args.name {
+    let mut schema = match args.name {
         Name::Release => crate::spec::schema(),
         #[cfg(feature = "rehearsal")]
         Name::Scenario => serde_json::to_value(bakeline_rehearsal::scenario::schema())
@@ -44,6 +45,8 @@ pub fn main(args: &Args) -> Result<(), CliError> {
         Name::DoctorReport => report::<super::doctor::Report<'_>>(super::doctor::REPORT),
         Name::VerifyReport => report::<super::verify::report::Report>(super::verify::report::SCHEMA),
     };
+    // No-op for a schema that has none: the scenario's and the reports' have.
+    remove_extensions(&mut schema);
     let text = serde_json::to_string_pretty(&schema)
         .map_err(|error| CliError::bug("the schema cannot be written as JSON").caused_by(&error))?;
     say(&text)

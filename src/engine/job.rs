@@ -216,6 +216,7 @@ mod document {
 
     /// Parses a document in any of its forms.
     pub fn read(text: &[u8], file: &str) -> Result<Job, JobError> {
+        let text = crate::text::bytes_without_bom(text);
         let Kind { job_details, jobs } = parse(text, file)?;
         let document = if job_details.is_some() {
             parse::<Details>(text, file)?.job_details

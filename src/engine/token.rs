@@ -84,6 +84,18 @@ impl<S: Serialize> Token<S> {
     }
 }
 
+/// The version of a token that a newer bakeline wrote; none for any other text. Workers of two versions run at the same
+/// time while a deployment replaces them.
+#[must_use]
+pub fn newer_version(raw: &str) -> Option<u64> {
+    if raw.len() > Token::<()>::MAX {
+        return None;
+    }
+    let envelope: Envelope = serde_json::from_str(raw).ok()?;
+    // No release counts that far.
+    (u64::from(VERSION) + 1..=u64::from(u8::MAX)).contains(&envelope.v).then_some(envelope.v)
+}
+
 /// The members that every version has.
 #[derive(Deserialize)]
 struct Envelope {

@@ -49,10 +49,10 @@ pub struct ContainerError {
 }
 
 impl ContainerIdentity {
-    /// The registry's host, `ACCOUNT.dkr.ecr.REGION.amazonaws.com`.
+    /// The registry's host, `ACCOUNT.dkr.ecr.REGION.amazonaws.com`; other partitions have other suffixes.
     #[must_use]
     pub fn registry(&self) -> String {
-        let suffix = if self.region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
+        let suffix = crate::partitions::dns_suffix(&self.region);
         format!("{}.dkr.ecr.{}.{suffix}", self.account, self.region)
     }
 
@@ -166,6 +166,9 @@ mod tests {
         for (region, host) in [
             ("eu-west-1", "111122223333.dkr.ecr.eu-west-1.amazonaws.com"),
             ("cn-north-1", "111122223333.dkr.ecr.cn-north-1.amazonaws.com.cn"),
+            ("us-gov-west-1", "111122223333.dkr.ecr.us-gov-west-1.amazonaws.com"),
+            ("eusc-de-east-1", "111122223333.dkr.ecr.eusc-de-east-1.amazonaws.eu"),
+            ("us-iso-east-1", "111122223333.dkr.ecr.us-iso-east-1.c2s.ic.gov"),
         ] {
             assert_eq!(copy(region, b"a").reference(), format!("{host}/team/web@sha256:{digest}"));
         }

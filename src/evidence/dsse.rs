@@ -121,6 +121,8 @@ impl Envelope {
         if bytes.len() > MAX_ENVELOPE_BYTES {
             return Err(EnvelopeError::TooLong { bytes: bytes.len() });
         }
+        // Of the envelope only: the signed payload stays byte for byte.
+        let bytes = crate::text::bytes_without_bom(bytes);
         let wire: Wire = serde_json::from_slice(bytes).map_err(EnvelopeError::Json)?;
         if wire.payload_type != IN_TOTO {
             return Err(EnvelopeError::UnknownPayloadType { found: wire.payload_type });

@@ -108,7 +108,7 @@ impl ImageIdentity {
     /// The image's ARN.
     #[must_use]
     pub fn arn(&self) -> String {
-        format!("arn:{}:ec2:{}::image/{}", partition(&self.region), self.region, self.image_id)
+        format!("arn:{}:ec2:{}::image/{}", crate::partitions::id(&self.region), self.region, self.image_id)
     }
 
     /// The image as the subject of a statement, with its identity as an annotation.
@@ -153,17 +153,6 @@ impl ImageIdentity {
             return Err(ImageError::Digest { image_id: image.image_id, region: image.region });
         }
         Ok(Some(image))
-    }
-}
-
-/// The AWS partition of a Region, by the prefix of the Region's name.
-fn partition(region: &str) -> &'static str {
-    match region.split('-').next() {
-        Some("cn") => "aws-cn",
-        Some("us") if region.starts_with("us-gov-") => "aws-us-gov",
-        Some("us") if region.starts_with("us-isob-") => "aws-iso-b",
-        Some("us") if region.starts_with("us-iso-") => "aws-iso",
-        _ => "aws",
     }
 }
 
@@ -215,6 +204,8 @@ mod tests {
             ("eu-west-1", "arn:aws:ec2:eu-west-1::image/ami-0123456789abcdef0"),
             ("cn-north-1", "arn:aws-cn:ec2:cn-north-1::image/ami-0123456789abcdef0"),
             ("us-gov-west-1", "arn:aws-us-gov:ec2:us-gov-west-1::image/ami-0123456789abcdef0"),
+            ("eusc-de-east-1", "arn:aws-eusc:ec2:eusc-de-east-1::image/ami-0123456789abcdef0"),
+            ("eu-isoe-west-1", "arn:aws-iso-e:ec2:eu-isoe-west-1::image/ami-0123456789abcdef0"),
         ] {
             let image = ImageIdentity { region: region.into(), ..image() };
             assert_eq!(image.subject().uri.as_deref(), Some(arn));

@@ -48,7 +48,9 @@ impl PublicKey {
     /// # Errors
     /// See [`KeyError`].
     pub fn from_pem(pem: &str) -> Result<Self, KeyError> {
-        let (label, der) = pem_rfc7468::decode_vec(pem.trim().as_bytes()).map_err(KeyError::Pem)?;
+        let rewrapped = super::pem::rewrapped(pem);
+        let pem = rewrapped.as_deref().map_or(pem.trim(), String::as_str);
+        let (label, der) = pem_rfc7468::decode_vec(pem.as_bytes()).map_err(KeyError::Pem)?;
         if label != "PUBLIC KEY" {
             return Err(KeyError::Label { found: label.to_owned() });
         }

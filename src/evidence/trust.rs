@@ -244,7 +244,9 @@ pub fn schema() -> serde_json::Value {
     let generator = schemars::generate::SchemaSettings::draft2020_12().into_generator();
     let mut schema = generator.into_root_schema_for::<Wire>();
     schema.insert("$id".to_owned(), "https://bakeline.dev/schema/trust/v1".into());
-    schema.to_value()
+    let mut schema = schema.to_value();
+    crate::json_schema::remove_extensions(&mut schema);
+    schema
 }
 
 impl TrustRoot {
@@ -270,7 +272,8 @@ impl TrustRoot {
             return Err(TrustError::TooLong { bytes: text.len() });
         }
         let options = serde_saphyr::options! { with_snippet: false };
-        let wire: Wire = serde_saphyr::from_str_with_options(text, options).map_err(|error| {
+        let text = crate::text::yaml(text);
+        let wire: Wire = serde_saphyr::from_str_with_options(&text, options).map_err(|error| {
             let at = error.location().map(position);
             TrustError::Shape { at, message: error.without_snippet().to_string() }
         })?;

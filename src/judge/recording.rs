@@ -85,6 +85,7 @@ pub enum RecordingError {
 impl Recording {
     /// Reads a recording; empty lines are skipped.
     pub fn parse(text: &str) -> Result<Self, RecordingError> {
+        let text = crate::text::without_bom(text);
         let (mut rules, mut windows) = (None, Vec::new());
         for (at, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
             let refused = |source| RecordingError::Line { line: at + 1, source };

@@ -6,6 +6,7 @@ pub mod gates;
 pub mod image_recipe;
 pub mod scan;
 
+use crate::partitions::{partition_pattern, region_pattern};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -128,7 +129,7 @@ pub struct ImagePipeline {
     /// ARN of the image pipeline.
     #[schemars(
         regex(
-            pattern = r"^arn:aws(-[a-z]+)*:imagebuilder:[a-z]{2}(-[a-z]+)+-[0-9]:[0-9]{12}:image-pipeline/[a-z0-9_-]{1,128}$"
+            pattern = concat!(r"^arn:", partition_pattern!(), r":imagebuilder:", region_pattern!(), r":[0-9]{12}:image-pipeline/[a-z0-9_-]{1,128}$")
         ),
         example = &"arn:aws:imagebuilder:eu-west-1:123456789012:image-pipeline/web"
     )]

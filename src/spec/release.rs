@@ -16,8 +16,8 @@ pub struct ReleaseSpec {
     /// Version of this format: 2.
     #[schemars(range(min = 2, max = 2))]
     pub version: u32,
-    /// Name of the service, the value of the tag `bakeline:service` on its images: 1 to 40 of a-z, 0-9 and `-`, with no `-` at either end.
-    #[schemars(length(max = 40), regex(pattern = NAME), example = &"web")]
+    /// Name of the service, of its Image Builder recipes (which need 3 characters), and the value of the tag `bakeline:service` on its images: 3 to 40 of a-z, 0-9 and `-`, with no `-` at either end.
+    #[schemars(length(min = 3, max = 40), regex(pattern = NAME), example = &"web")]
     pub service: String,
     /// Release channel, the value of the tag `bakeline:channel` on its images: 1 to 64 of a-z, 0-9 and `-`. Cleanup counts each channel on its own. Default: no tag.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -6,7 +6,7 @@ use jsonschema::{Keyword, ValidationError, Validator, error::ValidationErrorKind
 use serde_json::{Map, Value};
 
 use super::{
-    names::NAME,
+    names::{NAME, SOURCE_PATH},
     one_of,
     problem::{Position, SpecProblem, nearest, quoted},
     span::{Span, SpanError},
@@ -252,7 +252,10 @@ impl<'d> CheckedValue<'d> {
             Kind::MinLength { limit: 1 } if self.value == "" => {
                 (format!("{name} is empty"), description(&self.schemas))
             }
-            Kind::MinLength { limit } => (is, Some(format!("at least {limit} characters"))),
+            Kind::MinLength { limit } => {
+                let why = description(&self.schemas).map(|text| format!(": {text}")).unwrap_or_default();
+                (is, Some(format!("at least {limit} characters{why}")))
+            }
             Kind::MaxLength { limit } => {
                 (format!("{name} is too long"), Some(format!("at most {limit} characters")))
             }
@@ -310,6 +313,7 @@ impl<'d> CheckedValue<'d> {
             Some("string") => "a text",
             Some("integer") => "a whole number",
             Some("number") => "a number",
+            Some("boolean") => "true or false",
             Some("array") => "a list",
             Some("object") => "a mapping of keys to values",
             _ => "another kind of value",
@@ -366,11 +370,22 @@ impl<'d> CheckedValue<'d> {
             if wants("array") {
                 return Some(format!("write it as a list: [{text}]"));
             }
+            if wants("boolean")
+                && let Some(value) = as_boolean(text)
+            {
+                return Some(format!("write {value}"));
+            }
             if (wants("integer") || wants("number"))
                 && text.trim_end_matches('%').trim().parse::<f64>().is_ok()
             {
                 return Some(format!("write {} without quotes or sign", text.trim_end_matches('%').trim()));
             }
+        }
+        if let (Kind::Pattern { pattern }, Some(text)) = (kind, self.value.as_str())
+            && pattern == SOURCE_PATH
+            && let Some(path) = text.strip_prefix("./")
+        {
+            return Some(format!("write it as {path}: paths start at the top of the source artifact"));
         }
         if let (Kind::Pattern { .. }, Some(text)) = (kind, self.value.as_str()) {
             let lower = text.to_lowercase();
@@ -413,5 +428,14 @@ impl<'d> CheckedValue<'d> {
             }
             _ => None,
         }
+    }
+}
+
+/// The boolean that a text is meant as: YAML 1.1 has more words for both, and quotes make a text of any.
+fn as_boolean(text: &str) -> Option<bool> {
+    match text.to_ascii_lowercase().as_str() {
+        "true" | "yes" | "on" | "y" => Some(true),
+        "false" | "no" | "off" | "n" => Some(false),
+        _ => None,
     }
 }

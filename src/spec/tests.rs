@@ -2,6 +2,7 @@ mod keys;
 mod mistakes;
 mod releases;
 mod tasks;
+mod values;
 mod versions;
 
 use std::fmt::Write as _;

@@ -4,10 +4,10 @@ use std::sync::LazyLock;
 
 use serde_json::{Map, Value};
 
-use super::schema::schema;
+use super::schema::own_schema;
 
 /// The schema of the release spec.
-pub(super) static SCHEMA: LazyLock<Value> = LazyLock::new(schema);
+pub(super) static SCHEMA: LazyLock<Value> = LazyLock::new(own_schema);
 
 /// The schemas that the value at this pointer is validated against, references followed: one at every step, the last
 /// being its own definition.

@@ -83,14 +83,14 @@ pub(super) fn read(bytes: &[u8]) -> (Option<Document>, Vec<SpecProblem>) {
         return (None, vec![fatal(Position::START, what, "at most 256 KiB")]);
     }
     let text = match std::str::from_utf8(bytes) {
-        Ok(text) => text.strip_prefix('\u{feff}').unwrap_or(text),
+        Ok(text) => crate::text::yaml(text),
         Err(error) => {
             let valid = bytes.get(..error.valid_up_to()).unwrap_or_default();
             return (None, vec![fatal(end_of(valid), "the file is not UTF-8 text here".to_owned(), "UTF-8")]);
         }
     };
     let mut fold = Fold::default();
-    let mut parser = Parser::new_from_str(text);
+    let mut parser = Parser::new_from_str(&text);
     while let Some(event) = parser.next_event() {
         let step = match event {
             Ok((event, span)) => fold.take(event, position(span.start)),

@@ -33,6 +33,8 @@ pub fn hand_over_caps() -> Caps {
         entry_bytes: 4 << 20,
         total_bytes: 16 << 20,
         archive_bytes: 16 << 20,
+        // Stages write none.
+        links: false,
         ..Caps::default()
     }
 }
@@ -74,8 +76,10 @@ impl Source {
     /// The artifact cannot be read, the spec has mistakes, or a file that it names is missing.
     pub async fn open(cx: &Cx) -> Result<Self, StageError> {
         let archive = cx.store.open(input(&cx.job.inputs)?, &Caps::default()).await?;
-        let name = cx.job.configuration.get(SPEC_PROPERTY).unwrap_or(SPEC_FILE);
-        let text = read(&archive, name, SPEC_BYTES, "the release spec").await?;
+        let property = cx.job.configuration.get(SPEC_PROPERTY);
+        let (name, what) = spec_path(property)?;
+        let text = read(&archive, name, SPEC_BYTES, what).await;
+        let text = text.map_err(|error| below_one_folder(error, &archive, name))?;
         let spec = ReleaseSpec::parse(&text, name).map_err(StageError::config)?;
         cx.record_service(&spec.service);
         let mut files = Files::from([(SPEC.to_owned(), text)]);
@@ -89,6 +93,18 @@ impl Source {
             files.insert(path, bytes);
         }
         Ok(Self { spec, archive, files })
+    }
+}
+
+/// The path of the spec in the source, and its description for messages.
+fn spec_path(property: Option<&str>) -> Result<(&str, &'static str), HandoverError> {
+    let Some(value) = property else { return Ok((SPEC_FILE, "the release spec")) };
+    let path = value.strip_prefix("./").unwrap_or(value);
+    match EntryPath::new(path) {
+        Ok(_) => {
+            Ok((path, "the release spec, which the property `Spec` of the action's configuration names"))
+        }
+        Err(source) => Err(HandoverError::SpecProperty { value: value.to_owned(), source }),
     }
 }
 
@@ -112,6 +128,24 @@ async fn read(archive: &Input, path: &str, max: u64, what: &str) -> Result<Vec<u
         }
         other => other.into(),
     })
+}
+
+/// The only folder at the top of an archive that has no file at its top.
+fn only_folder(files: &[EntryPath]) -> Option<&str> {
+    let first = files.first()?.folders().next()?;
+    files.iter().all(|path| path.folders().next() == Some(first)).then_some(first)
+}
+
+/// Names the folder if the whole source, with its spec, is in one folder: a zip of a folder in place of its content.
+fn below_one_folder(error: StageError, archive: &Input, spec: &str) -> StageError {
+    let files = archive.files();
+    let Some(folder) = only_folder(&files) else { return error };
+    let below = format!("{folder}/{spec}");
+    if files.iter().any(|path| path.as_str() == below) {
+        let (spec, folder) = (spec.to_owned(), folder.to_owned());
+        return HandoverError::BelowOneFolder { spec, folder, source: Box::new(error) }.into();
+    }
+    error
 }
 
 fn entry(path: &str) -> Result<EntryPath, StageError> {

@@ -33,6 +33,9 @@ pub enum Input {
 /// The longest file of the source that is hashed for a build, in bytes.
 const SOURCE_FILE_BYTES: u64 = 64 << 20;
 
+/// What follows the path of a symbolic link among the digests of a source.
+const LINK: &str = "\0symbolic link";
+
 /// The action has no artifact where the stage needs one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NoArtifact {
@@ -120,7 +123,17 @@ impl Input {
         }
     }
 
-    /// SHA-256 of the content of every file whose path `wanted` accepts, by path.
+    /// The paths of all files.
+    pub fn files(&self) -> Vec<EntryPath> {
+        match self {
+            Self::Remote(archive) => archive.files().cloned().collect(),
+            Self::Local(archive) => lock(archive).files().cloned().collect(),
+        }
+    }
+
+    /// SHA-256 of the content of every file whose path `wanted` accepts, by path; and of the target of every such symbolic
+    /// link. A link is never followed. Its name here ends in [`LINK`], which no path contains: it differs from a file
+    /// with the target as its content.
     ///
     /// # Errors
     /// A file is too long, damaged, or cannot be read.
@@ -128,12 +141,19 @@ impl Input {
         &self,
         wanted: impl Fn(&str) -> bool,
     ) -> Result<BTreeMap<String, Sha256>, ArtifactError> {
-        let paths: Vec<EntryPath> = match self {
-            Self::Remote(archive) => archive.files().cloned().collect(),
-            Self::Local(archive) => lock(archive).files().cloned().collect(),
+        let links: Vec<EntryPath> = match self {
+            Self::Remote(archive) => archive.links().cloned().collect(),
+            Self::Local(archive) => lock(archive).links().cloned().collect(),
         };
         let mut digests = BTreeMap::new();
-        for path in paths.into_iter().filter(|path| wanted(path.as_str())) {
+        for path in links.into_iter().filter(|path| wanted(path.as_str())) {
+            let target = match self {
+                Self::Remote(archive) => archive.target(&path).await?,
+                Self::Local(archive) => lock(archive).target(&path)?,
+            };
+            digests.insert(format!("{path}{LINK}"), Sha256::of(&target));
+        }
+        for path in self.files().into_iter().filter(|path| wanted(path.as_str())) {
             let bytes = self.read(&path, SOURCE_FILE_BYTES).await?;
             digests.insert(path.as_str().to_owned(), Sha256::of(&bytes));
         }

@@ -6,8 +6,8 @@ use super::action::{VERSION, category, provider};
 use super::deps::WorkerDeps;
 use super::error::{ClaimError, WorkerError};
 use crate::aws::AwsError;
-use crate::engine::Job;
 use crate::engine::job::JobError;
+use crate::engine::{Job, token};
 use crate::evidence::Stage;
 
 /// The result of a claim.
@@ -37,12 +37,25 @@ pub async fn poll(deps: &WorkerDeps, stage: Stage, max: i32) -> Result<Vec<Job>,
     let mut jobs = Vec::new();
     for offered in answer.jobs.unwrap_or_default() {
         match Job::from_poll(offered) {
-            Ok(job) => jobs.push(job),
+            Ok(job) => match newer_version(&job) {
+                None => jobs.push(job),
+                // CodePipeline offers a job until a worker claims it: a newer one does.
+                Some(version) => tracing::info!(
+                    job = %job.id,
+                    version,
+                    "left a job to a newer worker: its continuation token has a newer version"
+                ),
+            },
             // An invalid job must not block the others; CodePipeline times it out.
             Err(error) => tracing::error!(%error, "CodePipeline offered an invalid job"),
         }
     }
     Ok(jobs)
+}
+
+/// The version of the job's token, if a newer bakeline wrote it.
+fn newer_version(job: &Job) -> Option<u64> {
+    token::newer_version(job.continuation_token.as_deref()?)
 }
 
 /// Claims an offered job.

@@ -3,16 +3,23 @@
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use tracing::Instrument as _;
 
 use super::action::stage_of;
+use super::claim::{self, Claim};
 use super::deps::WorkerDeps;
+use super::error::WorkerError;
 use super::slice::{self, Answer};
-use crate::engine::{Job, Outcome, Token};
+use crate::engine::error::with_causes;
+use crate::engine::{Job, Outcome, Token, token};
 use crate::evidence::Stage;
 use crate::telemetry::event::ActionFacts;
 use crate::telemetry::{Event, JobLabel};
+
+/// The age above which artifact credentials are renewed before a slice, as in the service.
+const CREDENTIALS_MAX_AGE: Duration = Duration::from_mins(5);
 
 /// The file that keeps the continuation token of a job between slices.
 #[derive(Clone, Debug)]
@@ -27,6 +34,15 @@ pub enum RunJobError {
     StateFile { path: PathBuf, operation: &'static str, source: std::io::Error },
     #[error("the state file {} exists: an earlier run of this job did not end", path.display())]
     EarlierRun { path: PathBuf },
+    /// Only a job that CodePipeline knows gets new artifact credentials, and a bake outlives the first ones.
+    #[error(
+        "CodePipeline does not give the job {id}, so its artifact credentials cannot be renewed: {reason}"
+    )]
+    UnknownJob { id: String, reason: String },
+    #[error("the artifact credentials of the job cannot be renewed")]
+    Credentials(#[source] Box<WorkerError>),
+    #[error("the state file or the job has a continuation token of version {version}, of a newer bakeline")]
+    NewerToken { version: u64 },
     #[error("no stage runs an action of type {category} {provider} {version}")]
     ActionType { category: String, provider: String, version: String },
 }
@@ -89,7 +105,8 @@ impl StateFile {
 /// an earlier run.
 ///
 /// # Errors
-/// The state file cannot be used, it exists but `resume` is not set, or no stage runs the job's action type.
+/// The state file cannot be used, it exists but `resume` is not set, CodePipeline does not know the job, or no stage runs
+/// the job's action type.
 pub async fn run_job(
     deps: &WorkerDeps,
     mut job: Job,
@@ -109,9 +126,39 @@ pub async fn run_job(
         Some(_) => return Err(RunJobError::EarlierRun { path: state_file.path.clone() }),
         None => {}
     }
+    if let Some(version) = job.continuation_token.as_deref().and_then(token::newer_version) {
+        return Err(RunJobError::NewerToken { version });
+    }
+    if needs_credentials(deps, &job) {
+        // Before the first slice: an action that loses its credentials later undoes what it has made.
+        match claim::read(deps, &job.id).await.map_err(|error| RunJobError::Credentials(Box::new(error)))? {
+            Claim::Ours(fresh) => job.credentials = fresh.credentials.or(job.credentials),
+            Claim::Refused { job_id, reason } => {
+                return Err(RunJobError::UnknownJob { id: job_id, reason });
+            }
+        }
+    }
     let label = JobLabel::of(&job, stage);
     let span = label.span();
     run_slices(deps, job, state_file, stage, &label).instrument(span).await
+}
+
+/// Whether a job uses artifact credentials: it has some, and an artifact is in S3.
+fn needs_credentials(deps: &WorkerDeps, job: &Job) -> bool {
+    let reads = job.inputs.iter().any(|input| !deps.input_files.contains_key(&input.name));
+    let writes = deps.output_folder.is_none() && !job.outputs.is_empty();
+    job.credentials.is_some() && (reads || writes)
+}
+
+/// Gives a job new artifact credentials. If CodePipeline gives none now, the slice runs with the old ones.
+async fn renew_credentials(deps: &WorkerDeps, job: &mut Job) {
+    match claim::read(deps, &job.id).await {
+        Ok(Claim::Ours(fresh)) => job.credentials = fresh.credentials.or(job.credentials.take()),
+        Ok(Claim::Refused { reason, .. }) => {
+            tracing::warn!(reason, "CodePipeline gives no new artifact credentials for the job");
+        }
+        Err(error) => tracing::warn!(error = %with_causes(&error), "cannot renew the credentials of the job"),
+    }
 }
 
 async fn run_slices(
@@ -124,9 +171,14 @@ async fn run_slices(
     let first = job.continuation_token.is_none();
     deps.telemetry.emit(deps.clock.now(), label, &Event::Claimed { first });
     let started = slice::started(&job).unwrap_or_else(|| deps.clock.now());
+    let mut issued = deps.clock.now();
     loop {
         let due = slice::not_before(&job);
         deps.clock.sleep(due.since(deps.clock.now())).await;
+        if needs_credentials(deps, &job) && deps.clock.now().since(issued) > CREDENTIALS_MAX_AGE {
+            renew_credentials(deps, &mut job).await;
+            issued = deps.clock.now();
+        }
         let context = deps.context(job.clone());
         match slice::run(stage, &context).await {
             Answer::Continue { token, not_before, progress } => {

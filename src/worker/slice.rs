@@ -3,7 +3,7 @@
 use crate::engine::machine::{MAX_FAULTS, UNWINDING_GRACE, run_slice, run_slice_with, start};
 use crate::engine::{
     ErrorClass, Failure, FailureKind, Job, Machine, ModuleError, Outcome, Progress, Slice, StageError,
-    Timestamp, Token,
+    Timestamp, Token, token,
 };
 use crate::evidence::Stage;
 use crate::stage::bake::Bake;
@@ -108,8 +108,20 @@ pub async fn attempt_as<M: StageMachine>(cx: &Cx) -> Result<Answer, StageError> 
     match Box::pin(slice::<M>(cx.clone())).await {
         Ok(done) => Ok(answer(done)),
         Err(error) if error.is_transient() => Err(error),
+        Err(error @ StageError::Token(_)) => Ok(left_to_newer(cx).unwrap_or_else(|| failed(&error))),
         Err(error) => Ok(failed(&error)),
     }
+}
+
+/// The answer to a job whose token a newer bakeline wrote, in a journal that this worker took over: the same token, so that
+/// CodePipeline offers the job again and a newer worker claims it.
+fn left_to_newer(cx: &Cx) -> Option<Answer> {
+    let raw = cx.job.continuation_token.as_deref()?;
+    let version = token::newer_version(raw)?;
+    tracing::warn!(version, "left the job to a newer worker: its continuation token has a newer version");
+    let summary = "left to a newer worker".to_owned();
+    let progress = Progress { summary, ..Progress::default() };
+    Some(Answer::Continue { token: raw.to_owned(), not_before: cx.now(), progress })
 }
 
 async fn unwind_stage<M: StageMachine>(cx: Cx, reason: &Failure) -> Answer {

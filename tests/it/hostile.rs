@@ -12,4 +12,4 @@ mod tokens;
 /// Builds zip archives field by field, as the unit tests of the archive reader do.
 #[allow(dead_code, reason = "its two users need different parts")]
 #[path = "../../src/artifact/tests/forge.rs"]
-mod forge;
+pub mod forge;

@@ -12,6 +12,7 @@
 
 mod architecture;
 mod bake;
+mod by_hand;
 mod chaos;
 mod checks;
 mod cleanup;
@@ -25,11 +26,13 @@ mod environments;
 mod hostile;
 mod independent;
 mod kill;
+mod partitions;
 mod process;
 mod promote;
 mod reap;
 mod release;
 mod scenarios;
+mod sources;
 mod storm;
 mod support;
 mod surface;

@@ -62,6 +62,40 @@ fn a_job_document_is_read_in_every_form_that_aws_prints() {
     }
 }
 
+/// Notepad and PowerShell write a byte order mark before UTF-8.
+#[test]
+fn every_file_that_people_write_may_begin_with_a_byte_order_mark() {
+    use bakeline::aws::Environments;
+    use bakeline::evidence::{Envelope, TrustRoot};
+    use bakeline::judge::recording::Recording;
+    use bakeline::spec::ReleaseSpec;
+    use bakeline_rehearsal::scenario::Scenario;
+
+    let read = |path: &str| {
+        let text = std::fs::read_to_string(repository(path)).unwrap();
+        assert!(!text.starts_with('\u{feff}'));
+        (format!("\u{feff}{text}"), text)
+    };
+    let (marked, plain) = read("examples/web/jobs/bake.json");
+    let [marked, plain] =
+        [marked, plain].map(|text| Job::from_document(text.as_bytes(), "job.json").unwrap());
+    assert_eq!((marked.id, marked.key), (plain.id, plain.key));
+    let (marked, plain) = read("tests/golden/evidence/trust.yaml");
+    assert_eq!(TrustRoot::parse(&marked).unwrap(), TrustRoot::parse(&plain).unwrap());
+    let (marked, _) = read("tests/golden/evidence/environments.yaml");
+    assert!(Environments::parse(&marked).is_ok());
+    let (marked, plain) = read("examples/web/bakeline.yaml");
+    let [marked, plain] = [marked, plain].map(|text| ReleaseSpec::parse(text.as_bytes(), "s").unwrap());
+    assert_eq!(marked, plain);
+    let (marked, _) = read("examples/web/scenarios/bake-fails.yaml");
+    assert!(Scenario::parse(&marked, "s").is_ok());
+    let (marked, _) = read("tests/golden/judge/rollout.jsonl");
+    assert!(Recording::parse(&marked).is_ok());
+    let (marked, plain) = read("tests/golden/evidence/statements/01-bake.dsse.json");
+    let [marked, plain] = [marked, plain].map(|text| Envelope::decode(text.as_bytes()).unwrap());
+    assert_eq!(marked.encode(), plain.encode(), "the payload is the same byte for byte");
+}
+
 #[test]
 fn the_schema_that_is_printed_is_the_golden_schema() {
     let printed = bakeline(&["schema"]);

@@ -18,6 +18,7 @@ pub mod instance_behavior;
 pub mod listen;
 mod one_of;
 pub mod other_resources;
+pub mod partition;
 pub mod recording;
 pub mod scenario;
 pub mod schedule;

@@ -159,6 +159,8 @@ impl Scenario {
     /// The text is not YAML, has an unknown key or an invalid value, or has no version.
     pub fn parse(text: &str, file: &str) -> Result<Self, ScenarioError> {
         let file = || file.to_owned();
+        // Editors on Windows begin a file with a byte order mark.
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let scenario: Self = serde_saphyr::from_str(text).map_err(|source| ScenarioError::Parse {
             file: file(),
             hint: hints::hint(text),

@@ -11,13 +11,13 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::call::{ApiError, Call};
-use super::other_resources;
 use super::scenario::Scenario;
 use super::services::s3::{self, Bucket, Encryption};
 use super::services::sts::{self, Credentials};
 use super::services::{ec2, securityhub, ssm};
 use super::time::Time;
 use super::world::World;
+use super::{other_resources, partition};
 
 pub use fleet::{Fleet, WaveGroups};
 pub use image_builder::RecipeFixtures;
@@ -91,7 +91,7 @@ pub fn provision(setup: &Setup, scenario: &Scenario, at: Time) -> Result<(World,
     let credentials = sts::issue_long_term(
         &mut world,
         &setup.account,
-        &format!("arn:aws:iam::{}:role/bakeline-worker", setup.account),
+        &format!("arn:{}:iam::{}:role/bakeline-worker", partition::id(&setup.region), setup.account),
     );
     let mut fixtures = Fixtures { world, setup };
     let (signing_key, public_key) = fixtures.signing_key()?;
@@ -123,7 +123,13 @@ pub fn provision(setup: &Setup, scenario: &Scenario, at: Time) -> Result<(World,
     let execution = fixtures.pipeline(&bucket)?;
     scenario.apply_after_setup(&mut fixtures.world);
     let provisioned = Provisioned {
-        pipeline_arn: format!("arn:aws:codepipeline:{}:{}:{}", setup.region, setup.account, setup.pipeline),
+        pipeline_arn: format!(
+            "arn:{}:codepipeline:{}:{}:{}",
+            partition::id(&setup.region),
+            setup.region,
+            setup.account,
+            setup.pipeline
+        ),
         execution,
         credentials,
         signing_key,
@@ -302,7 +308,8 @@ impl Fixtures<'_> {
             }]}));
             input = output;
         }
-        let role = format!("arn:aws:iam::{}:role/pipeline", self.setup.account);
+        let role =
+            format!("arn:{}:iam::{}:role/pipeline", partition::id(&self.setup.region), self.setup.account);
         self.ask(
             "codepipeline",
             "CreatePipeline",

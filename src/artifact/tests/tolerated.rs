@@ -55,6 +55,65 @@ fn folders_comments_modes_and_empty_files_are_accepted() {
     assert_eq!(contents(&zip(&[])), []);
 }
 
+/// `bsdtar -a -cf x.zip .`, the `tar` of Windows and macOS.
+#[test]
+fn names_that_begin_with_a_dot_are_the_same_names() {
+    let parts = [
+        Part::stored("./", b"").attributes(0o040_755 << 16),
+        Part::stored("./dir/", b"").attributes(0o040_755 << 16),
+        Part::stored("./dir/run.sh", b"#!/bin/sh\n"),
+        Part::stored("./.hidden", b"h"),
+        Part::stored("plain", b"p"),
+    ];
+    let names: Vec<String> = contents(&zip(&parts)).into_iter().map(|(name, _)| name).collect();
+    assert_eq!(names, [".hidden", "dir/run.sh", "plain"]);
+}
+
+/// `zip -y`, and what version control has.
+#[test]
+fn a_symbolic_link_is_an_entry_that_is_not_followed() {
+    let parts = [
+        Part::stored("a", b"content"),
+        Part::stored("b", b"a").attributes(0o120_777 << 16),
+        Part::stored("dir", b"../elsewhere").attributes(0o120_777 << 16),
+    ];
+    let mut archive = read_all(&zip(&parts), &Caps::default()).unwrap();
+    assert_eq!(archive.files().map(EntryPath::as_str).collect::<Vec<_>>(), ["a"]);
+    assert_eq!(archive.links().map(EntryPath::as_str).collect::<Vec<_>>(), ["b", "dir"]);
+    assert_eq!(archive.target(&path("b")).unwrap(), b"a");
+    for (name, at) in [("b", "b"), ("dir", "dir"), ("dir/x", "dir")] {
+        let error = archive.read(&path(name), 100).unwrap_err();
+        let ArtifactError::Refused { fault: ArchiveFault::ThroughLink { link, .. }, .. } = error else {
+            panic!("{name}: {error:?}")
+        };
+        assert_eq!(link, at);
+    }
+    assert!(!is_canonical(&mut archive).unwrap());
+}
+
+/// A fixture in JSON that compresses 340:1. The sizes of the entries are limited, not their ratio.
+#[test]
+fn a_file_that_compresses_well_is_accepted() {
+    let fixture = br#"{"id":0,"name":"","tags":[],"active":false}"#.repeat(200_000);
+    let part = Part::deflated("fixture.json", &fixture);
+    assert!(fixture.len() / part.data.len() > 200, "{} bytes", part.data.len());
+    let mut archive = read_all(&zip(&[part]), &Caps::default()).unwrap();
+    assert_eq!(archive.read(&path("fixture.json"), 10 << 20).unwrap(), fixture);
+}
+
+#[test]
+fn a_packed_source_keeps_links_and_names_that_differ_in_case_only() {
+    let mut writer = ArchiveWriter::of_source().unwrap();
+    writer.add(&path("Readme"), b"1").unwrap();
+    writer.add(&path("README"), b"2").unwrap();
+    writer.add_link(&path("docs"), b"elsewhere/docs").unwrap();
+    let finished = writer.finish().unwrap();
+    let mut archive = Archive::open(finished.path(), &Caps::default()).unwrap();
+    archive.check_contents().unwrap();
+    assert_eq!(archive.files().count(), 2);
+    assert_eq!(archive.target(&path("docs")).unwrap(), b"elsewhere/docs");
+}
+
 #[test]
 fn an_archive_within_an_archive_is_plain_content() {
     let inner = zip_with(&[Part::stored("x", b"x")], &Tail { comment: vec![b'c'; 40], ..Tail::default() });

@@ -222,10 +222,11 @@ pub fn trust_root(provisioned: &Provisioned) -> String {
 /// A role of the home account for every environment that a spec names.
 #[must_use]
 pub fn environments(spec: &ReleaseSpec) -> Environments {
-    let (_, account) = home(spec);
+    let (region, account) = home(spec);
+    let partition = crate::partitions::id(&region);
     let environment = |name: &str| Environment {
         name: name.to_owned(),
-        role: format!("arn:aws:iam::{account}:role/bakeline-environment-{name}"),
+        role: format!("arn:{partition}:iam::{account}:role/bakeline-environment-{name}"),
         external_id: None,
         region: None,
         allow: Allow { pipelines: vec!["*".to_owned()], stages: Stage::ALL.to_vec() },

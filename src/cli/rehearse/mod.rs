@@ -46,6 +46,9 @@ pub struct Args {
     /// The release spec; its folder is the source artifact
     #[arg(default_value = "bakeline.yaml")]
     spec: PathBuf,
+    /// The folder that is the source artifact, if the spec is in a folder below it; the spec's paths start there
+    #[arg(long, value_name = "DIR")]
+    root: Option<PathBuf>,
     /// How images behave, how builds end and which calls fail
     #[arg(long, value_name = "FILE")]
     scenario: Option<PathBuf>,
@@ -71,18 +74,25 @@ impl Plan {
     /// # Errors
     /// A file cannot be read or has mistakes.
     pub fn read(spec: &Path, scenario: Option<&Path>) -> Result<Self, CliError> {
+        Self::read_below(None, spec, scenario)
+    }
+
+    /// As [`Plan::read`], with another folder as the source artifact: one that contains the spec's.
+    ///
+    /// # Errors
+    /// As [`Plan::read`]; the spec is not below `root`.
+    pub fn read_below(root: Option<&Path>, spec: &Path, scenario: Option<&Path>) -> Result<Self, CliError> {
         let shown = spec.display().to_string();
         let text = crate::cli::read_input(spec, crate::spec::MAX_BYTES, "release spec")?;
         let release = ReleaseSpec::parse(&text, &shown).map_err(|mistakes| {
             let hint = "an editor finds mistakes with the JSON Schema of `bakeline schema`";
             CliError::data(Message::of(&mistakes), hint)
         })?;
-        let folder = spec.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let packed = source::pack(folder)?;
+        let (folder, inside) = source::root_and_spec(spec, root)?;
+        let packed = source::pack(&folder)?;
         let bytes =
             std::fs::read(packed.path()).map_err(|error| CliError::unavailable(error.to_string(), ""))?;
-        let inside = spec.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        let setup = fixtures::setup(&release, Bytes::from(bytes), inside);
+        let setup = fixtures::setup(&release, Bytes::from(bytes), &inside);
         Ok(Self { setup, scenario: read_scenario(scenario)?, environments: fixtures::environments(&release) })
     }
 }
@@ -98,11 +108,12 @@ fn read_scenario(path: Option<&Path>) -> Result<Scenario, CliError> {
         CliError::data(format!("{shown} is not a scenario"), "examples/scenarios has scenarios")
             .caused_by(&error)
     })?;
-    Scenario::parse(&text, &shown).map_err(|error| CliError::data(Message::of(&error), error.hint()))
+    Scenario::parse(&crate::text::yaml(&text), &shown)
+        .map_err(|error| CliError::data(Message::of(&error), error.hint()))
 }
 
 pub fn main(args: Args, output: Output) -> Result<(), CliError> {
-    let plan = Plan::read(&args.spec, args.scenario.as_deref())?;
+    let plan = Plan::read_below(args.root.as_deref(), &args.spec, args.scenario.as_deref())?;
     paused_runtime()?.block_on(rehearse(plan, &args, output))
 }
 

@@ -20,6 +20,9 @@ pub struct Args {
     /// Release specs; the embedded AWS has what each of them names, and a started execution of its pipeline
     #[arg(value_name = "SPEC", default_value = "bakeline.yaml")]
     specs: Vec<PathBuf>,
+    /// The folder that is the source artifact, if the specs are in folders below it; their paths start there
+    #[arg(long, value_name = "DIR")]
+    root: Option<PathBuf>,
     /// How images behave, how builds end and which calls fail
     #[arg(long, value_name = "FILE")]
     scenario: Option<PathBuf>,
@@ -48,11 +51,11 @@ pub fn main(args: &Args) -> Result<(), CliError> {
     let [first, others @ ..] = args.specs.as_slice() else {
         return Err(CliError::usage("no release spec is given", "name one, such as bakeline.yaml"));
     };
-    let plan = Plan::read(first, args.scenario.as_deref())?;
+    let plan = Plan::read_below(args.root.as_deref(), first, args.scenario.as_deref())?;
     crate::cli::runtime()?.block_on(async {
         let (mut world, provisioned) = provision(&plan)?;
         for spec in others {
-            let other = Plan::read(spec, None)?;
+            let other = Plan::read_below(args.root.as_deref(), spec, None)?;
             (world, _) = provision_another(world, &other.setup, &plan.scenario).map_err(|error| {
                 CliError::data(
                     format!("{}: {error}", spec.display()),

@@ -68,7 +68,7 @@ impl Progress {
     pub fn open(file: Option<&Path>) -> Result<Self, ProgressError> {
         let Some(path) = file else { return Ok(Self::default()) };
         let file: File = match std::fs::read(path) {
-            Ok(bytes) => serde_json::from_slice(&bytes)
+            Ok(bytes) => serde_json::from_slice(crate::text::bytes_without_bom(&bytes))
                 .map_err(|source| ProgressError::Shape { path: path.to_owned(), source })?,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => File::default(),
             Err(source) => return Err(ProgressError::Read { path: path.to_owned(), source }),

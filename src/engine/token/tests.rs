@@ -83,3 +83,20 @@ proptest! {
         prop_assert_eq!(Token::decode(&token.encode().unwrap(), &execution).unwrap(), token);
     }
 }
+
+#[test]
+fn a_token_of_a_newer_version_is_told_from_one_that_is_none() {
+    let good = token(json!(null)).encode().unwrap();
+    for (raw, version) in [
+        (good.replace("\"v\":2", "\"v\":3"), Some(3)),
+        (r#"{"v":7,"execution":"a-1","anything":[]}"#.to_owned(), Some(7)),
+        (good.clone(), None),
+        (good.replace("\"v\":2", "\"v\":1"), None),
+        (good.replace("\"v\":2", "\"v\":18446744073709551615"), None),
+        (good.replace("\"v\":2", "\"v\":\"3\""), None),
+        (format!("{}{}", good.replace("\"v\":2", "\"v\":3"), " ".repeat(2048)), None),
+        (String::new(), None),
+    ] {
+        assert_eq!(newer_version(&raw), version, "{raw}");
+    }
+}

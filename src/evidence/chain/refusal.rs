@@ -109,7 +109,7 @@ pub enum Refusal {
         service: String,
     },
     /// The key was not valid when the statement was issued.
-    #[error("signed by {key:?} at {issued}, when the key was not valid (from {}, before {})", moment(*not_before), moment(*not_after))]
+    #[error("signed by {key:?} at {}, when the key was not valid (from {}, before {})", written(*issued), moment(*not_before), moment(*not_after))]
     KeyNotValid {
         /// The key's name.
         key: String,
@@ -187,7 +187,7 @@ pub enum Refusal {
         found: Option<Sha256>,
     },
     /// The hand-over has expired.
-    #[error("expired at {expires}, and it is {now} now")]
+    #[error("expired at {}, and it is {} now", written(*expires), written(*now))]
     Expired {
         /// When it expired.
         expires: OffsetDateTime,
@@ -195,7 +195,7 @@ pub enum Refusal {
         now: OffsetDateTime,
     },
     /// Issued in the future.
-    #[error("was issued at {issued}, and it is only {now} now")]
+    #[error("was issued at {}, and it is only {} now", written(*issued), written(*now))]
     FromTheFuture {
         /// When it says it was issued.
         issued: OffsetDateTime,
@@ -203,7 +203,7 @@ pub enum Refusal {
         now: OffsetDateTime,
     },
     /// Issued before the statement it follows.
-    #[error("was issued at {issued}, before the statement it follows ({earlier})")]
+    #[error("was issued at {}, before the statement it follows ({})", written(*issued), written(*earlier))]
     BeforeItsPredecessor {
         /// When it says it was issued.
         issued: OffsetDateTime,
@@ -253,7 +253,12 @@ fn names(purposes: &[Purpose]) -> String {
 }
 
 fn moment(moment: Option<OffsetDateTime>) -> String {
-    moment.map_or_else(|| "any time".to_owned(), |moment| moment.to_string())
+    moment.map_or_else(|| "any time".to_owned(), written)
+}
+
+/// A moment as RFC 3339 writes it: `2026-01-01T00:00:00Z`.
+fn written(moment: OffsetDateTime) -> String {
+    moment.format(&time::format_description::well_known::Rfc3339).unwrap_or_default()
 }
 
 fn or_none(digest: Option<Sha256>) -> String {

@@ -19,6 +19,28 @@ fn carriage_returns_and_blank_lines_around_are_read() {
     assert_eq!(key, PublicKey::from_pem(P256).unwrap());
 }
 
+/// KMS prints the key on one line, YAML folds lines, and other tools wrap at 76 columns.
+#[test]
+fn the_base64_may_be_on_lines_of_any_width() {
+    let expected = PublicKey::from_pem(P256).unwrap();
+    let body: String = P256.lines().filter(|line| !line.starts_with("-----")).collect();
+    let wrapped = |width: usize| {
+        let letters: Vec<char> = body.chars().collect();
+        letters.chunks(width).map(|line| line.iter().collect::<String>()).collect::<Vec<_>>().join("\n")
+    };
+    for text in
+        [wrapped(1), wrapped(7), wrapped(76), wrapped(500), format!("{}\n\n{}", &body[..9], &body[9..])]
+    {
+        let pem = format!("-----BEGIN PUBLIC KEY-----\n{text}\n-----END PUBLIC KEY-----\n");
+        assert_eq!(PublicKey::from_pem(&pem).unwrap(), expected, "{pem}");
+    }
+    let line = format!("-----BEGIN PUBLIC KEY----- {body} -----END PUBLIC KEY-----");
+    assert_eq!(PublicKey::from_pem(&line).unwrap(), expected);
+    assert_eq!(PublicKey::from_pem(&format!("\u{feff}{P256}")).unwrap(), expected);
+    let cut = format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n", &body[..40]);
+    assert!(PublicKey::from_pem(&cut).is_err());
+}
+
 #[test]
 fn every_other_kind_of_key_is_refused() {
     for (pem, why) in [

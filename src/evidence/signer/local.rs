@@ -105,6 +105,8 @@ fn key_pair(text: &str) -> Result<(EcdsaKeyPair, PublicKey), &'static str> {
         .ok_or("expected a block `PRIVATE KEY` (PKCS#8) or `EC PRIVATE KEY` (SEC1)")?;
     let block = text.get(start..).unwrap_or_default().trim_end();
     let malformed = "the PEM is malformed";
+    let rewrapped = crate::evidence::pem::rewrapped(block);
+    let block = rewrapped.as_deref().map_or(block, String::as_str);
     let mut decoder = Decoder::new_detect_wrap(block.as_bytes()).map_err(|_| malformed)?;
     let mut der = Zeroizing::new(Vec::with_capacity(decoder.remaining_len()));
     decoder.decode_to_end(&mut der).map_err(|_| malformed)?;

@@ -1,5 +1,6 @@
 //! Components of a recipe, and when an earlier image is reused.
 
+use crate::partitions::{partition_pattern, region_pattern};
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
@@ -27,7 +28,7 @@ pub struct Component {
     #[schemars(
         with = "String",
         regex(
-            pattern = r"^arn:aws(-[a-z]+)*:imagebuilder:[a-z]{2}(-[a-z]+)+-[0-9]:([0-9]{12}|aws|third-party):component/[a-z0-9_-]+/[0-9]+\.[0-9]+\.[0-9]+(/[0-9]+)?$"
+            pattern = concat!(r"^arn:", partition_pattern!(), r":imagebuilder:", region_pattern!(), r":([0-9]{12}|aws|third-party):component/[a-z0-9_-]+/[0-9]+\.[0-9]+\.[0-9]+(/[0-9]+)?$")
         ),
         example = &"arn:aws:imagebuilder:eu-west-1:aws:component/update-linux/1.0.2"
     )]

@@ -1,5 +1,6 @@
 //! `bake.container_recipe`: the recipe of a container image, kept with the application.
 
+use crate::partitions::{partition_pattern, region_pattern};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -14,7 +15,7 @@ pub struct ContainerRecipe {
     #[schemars(
         length(max = 300),
         regex(
-            pattern = r"^(arn:aws(-[a-z]+)*:imagebuilder:[a-z]{2}(-[a-z]+)+-[0-9]:([0-9]{12}|aws):image/[a-z0-9_-]+/([0-9]+|x)\.([0-9]+|x)\.([0-9]+|x)|[a-z0-9][a-z0-9._-]*(/[a-z0-9][a-z0-9._-]*)*(:[A-Za-z0-9_][A-Za-z0-9._-]{0,127})?(@sha256:[0-9a-f]{64})?)$"
+            pattern = concat!(r"^(arn:", partition_pattern!(), r":imagebuilder:", region_pattern!(), r":([0-9]{12}|aws):image/[a-z0-9_-]+/([0-9]+|x)\.([0-9]+|x)\.([0-9]+|x)|[a-z0-9][a-z0-9._-]*(/[a-z0-9][a-z0-9._-]*)*(:[A-Za-z0-9_][A-Za-z0-9._-]{0,127})?(@sha256:[0-9a-f]{64})?)$")
         ),
         example = &"123456789012.dkr.ecr.eu-west-1.amazonaws.com/base:2026-11"
     )]

@@ -1,5 +1,6 @@
 //! `bake.image_recipe`: the recipe of a machine image, kept with the application.
 
+use crate::partitions::{partition_pattern, region_pattern};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -14,7 +15,7 @@ pub struct ImageRecipe {
     #[schemars(
         length(max = 1024),
         regex(
-            pattern = r"^(ami-[0-9a-f]{8,17}|ssm:/?[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*|arn:aws(-[a-z]+)*:imagebuilder:[a-z]{2}(-[a-z]+)+-[0-9]:([0-9]{12}|aws):image/[a-z0-9_-]+/([0-9]+|x)\.([0-9]+|x)\.([0-9]+|x))$"
+            pattern = concat!(r"^(ami-[0-9a-f]{8,17}|ssm:/?[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*|arn:", partition_pattern!(), r":imagebuilder:", region_pattern!(), r":([0-9]{12}|aws):image/[a-z0-9_-]+/([0-9]+|x)\.([0-9]+|x)\.([0-9]+|x))$")
         ),
         example = &"ssm:/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-x86_64"
     )]

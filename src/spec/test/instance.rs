@@ -1,5 +1,6 @@
 //! `test.instance`: the EC2 instance that a machine image is tested on.
 
+use crate::partitions::partition_pattern;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -21,7 +22,7 @@ pub struct Instance {
     /// Name or ARN of the instance profile. It must let the instance register with Systems Manager.
     #[schemars(
         regex(
-            pattern = r"^(arn:aws(-[a-z]+)*:iam::[0-9]{12}:instance-profile/([A-Za-z0-9+=,.@_-]+/)*)?[A-Za-z0-9+=,.@_-]{1,128}$"
+            pattern = concat!(r"^(arn:", partition_pattern!(), r":iam::[0-9]{12}:instance-profile/([A-Za-z0-9+=,.@_-]+/)*)?[A-Za-z0-9+=,.@_-]{1,128}$")
         ),
         example = &"web-staging"
     )]

@@ -1,5 +1,6 @@
 //! References to secrets: `ssm:NAME` or `secretsmanager:ARN`.
 
+use crate::partitions::{partition_pattern, region_pattern};
 use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -52,7 +53,13 @@ impl JsonSchema for Secret {
             "description": "Where a secret is stored: `ssm:` and the name of a SecureString parameter, or `secretsmanager:` and the ARN of a secret.",
             "examples": ["ssm:/web/token"],
             "maxLength": 1100,
-            "pattern": "^(ssm:/?[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*|secretsmanager:arn:aws(-[a-z]+)*:secretsmanager:[a-z]{2}(-[a-z]+)+-[0-9]:[0-9]{12}:secret:[A-Za-z0-9/_+=.@-]{1,512})$",
+            "pattern": concat!(
+                "^(ssm:/?[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*|secretsmanager:arn:",
+                partition_pattern!(),
+                ":secretsmanager:",
+                region_pattern!(),
+                ":[0-9]{12}:secret:[A-Za-z0-9/_+=.@-]{1,512})$"
+            ),
         })
     }
 }

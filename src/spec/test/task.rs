@@ -1,5 +1,6 @@
 //! `test.task`: the ECS task that a container image is tested in.
 
+use crate::partitions::partition_pattern;
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
@@ -15,7 +16,7 @@ use crate::spec::span::Span;
 pub struct Task {
     /// Name or ARN of the ECS cluster.
     #[schemars(
-        regex(pattern = r"^(arn:aws(-[a-z]+)*:ecs:[a-z0-9-]+:[0-9]{12}:cluster/)?[A-Za-z0-9_-]{1,255}$"),
+        regex(pattern = concat!(r"^(arn:", partition_pattern!(), r":ecs:[a-z0-9-]+:[0-9]{12}:cluster/)?[A-Za-z0-9_-]{1,255}$")),
         example = &"staging"
     )]
     pub cluster: String,

@@ -18,6 +18,31 @@ pub enum HandoverError {
         /// What needs the file.
         what: String,
     },
+    /// The action's configuration names a spec that cannot be one.
+    #[error(
+        "the property `Spec` of the action's configuration is {value:?}, which cannot be a path in the source artifact"
+    )]
+    SpecProperty {
+        /// The property's value.
+        value: String,
+        /// Why not.
+        #[source]
+        source: PathFault,
+    },
+    /// The whole source is in one folder of the artifact.
+    #[error(
+        "the source artifact has everything in the folder `{folder}`, also `{folder}/{spec}`; zip the content of that \
+         folder, not the folder"
+    )]
+    BelowOneFolder {
+        /// The path of the spec, as expected.
+        spec: String,
+        /// The folder.
+        folder: String,
+        /// The spec was not found.
+        #[source]
+        source: Box<crate::engine::StageError>,
+    },
     /// A path of the spec is not valid in an artifact.
     #[error("`{path}` cannot be a path in an artifact")]
     Path {
@@ -79,9 +104,12 @@ pub enum HandoverError {
 impl ModuleError for HandoverError {
     fn class(&self) -> ErrorClass {
         match self {
-            Self::NoFile { .. } | Self::Path { .. } | Self::SpecPathTaken { .. } | Self::NoSpec => {
-                ErrorClass::Config
-            }
+            Self::NoFile { .. }
+            | Self::BelowOneFolder { .. }
+            | Self::SpecProperty { .. }
+            | Self::Path { .. }
+            | Self::SpecPathTaken { .. }
+            | Self::NoSpec => ErrorClass::Config,
             Self::Images { .. }
             | Self::TestResult(_)
             | Self::TestFailed { .. }

@@ -75,11 +75,6 @@ const ATTACKS: &[Attack] = &[
     attack("backslashes", |good| and(good, Part::stored("..\\..\\x", b"x")), &["backslash"]),
     attack("NUL in a name", |good| and(good, Part::stored("x\0.sh", b"x")), &["NUL"]),
     attack(
-        "zip bomb by ratio",
-        |good| and(good, Part::deflated("zeros", &vec![0; 5 << 20])),
-        &["zeros", "more than"],
-    ),
-    attack(
         "zip bomb by declared size",
         |good| and(good, Part::stored("x", b"x").both(|h| (h.method, h.size) = (8, u32::MAX - 1))),
         &["4294967294", "more than"],
@@ -100,9 +95,9 @@ const ATTACKS: &[Attack] = &[
         &["bakeline.yaml` is a file"],
     ),
     attack(
-        "symbolic link",
-        |good| and(good, Part::stored("link", b"/etc/shadow").attributes(0o120_777 << 16)),
-        &["`link` is a symbolic link"],
+        "the spec is a symbolic link",
+        |good| spec(good, |path, _| Part::stored(path, b"/etc/shadow").attributes(0o120_777 << 16)),
+        &[SPEC, "is a symbolic link"],
     ),
     attack("device", |good| and(good, Part::stored("sda", b"").attributes(0o060_666 << 16)), &["`sda` is"]),
     attack(
@@ -162,6 +157,16 @@ const HAND_OVERS: &[Attack] = &[
         "bytes between the entries",
         |good| and(good, Part::stored("x", b"x").after(b"hidden payload")),
         &["14 bytes at", "belong to no entry"],
+    ),
+    attack(
+        "symbolic link",
+        |good| and(good, Part::stored("link", b"/etc/shadow").attributes(0o120_777 << 16)),
+        &["`link` is a symbolic link"],
+    ),
+    attack(
+        "a small archive with a large content",
+        |good| and(good, Part::deflated("zeros", &vec![0; 5 << 20])),
+        &["zeros", "more than"],
     ),
     attack(
         "too many entries",
@@ -224,6 +229,23 @@ fn an_invalid_source_is_a_configuration_error() {
     let (wrong_kind, place_says) = ("ConfigurationError", place.as_str());
     let table: &[(&str, Vec<u8>, &str, &[&str])] = &[
         ("no spec", without(SPEC), wrong_kind, &[place_says, "no file `bakeline.yaml`"]),
+        (
+            "a zip of the folder in place of its content",
+            pack(
+                &unpack(&pending.body).into_iter().map(|(path, b)| (format!("web-main/{path}"), b)).collect(),
+            ),
+            wrong_kind,
+            &["everything in the folder `web-main`", "zip the content of that folder"],
+        ),
+        (
+            "a check is a symbolic link",
+            and(
+                &without("checks/serves.sh"),
+                Part::stored("checks/serves.sh", b"x").attributes(0o120_777 << 16),
+            ),
+            "RevisionOutOfSync",
+            &[place_says, "`checks/serves.sh` is a symbolic link", "not followed"],
+        ),
         ("no script", without("checks/serves.sh"), wrong_kind, &[place_says, "no file `checks/serves.sh`"]),
         (
             "two mistakes",

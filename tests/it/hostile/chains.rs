@@ -117,7 +117,7 @@ fn cases() -> Vec<Case> {
             let issued = OffsetDateTime::parse(issued, &Rfc3339).unwrap();
             draft.links("handOverExpiresOn", &json!((issued + time::Duration::HOUR).format(&Rfc3339).unwrap()));
             draft.later = Duration::from_hours(2);
-        }), &["statements/", "expired at 2026-01-01"]),
+        }), &["statements/", "expired at 2026-01-01T"]),
         case("signed tomorrow", LATER, Signed(|draft| draft.links("issuedOn", &json!("2026-02-01T00:00:00Z"))), &[BAKE, "was issued at 2026-02-01"]),
         case("at the end of the calendar", LATER, Signed(|draft| draft.links("issuedOn", &json!("9999-12-31T23:59:59Z"))), &[BAKE, "was issued at 9999"]),
         case("replayed to the action that made it", LATER, Signed(|draft| {

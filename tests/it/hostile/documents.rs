@@ -328,8 +328,8 @@ fn verify_refuses_an_artifact_that_was_not_signed() {
     ));
     let good = rehearsed().join("2-test.zip");
     for (name, more, says) in [
-        ("too early", ["--at", "2025-01-01T00:00:00Z"], "was issued at"),
-        ("too late", ["--at", "2027-01-01T00:00:00Z"], "expired at"),
+        ("too early", ["--at", "2025-01-01T00:00:00Z"], "and it is only 2025-01-01T00:00:00Z now"),
+        ("too late", ["--at", "2027-01-01T00:00:00Z"], "and it is 2027-01-01T00:00:00Z now"),
         ("another pipeline", ["--pipeline", "arn:aws:codepipeline:eu-west-1:1:x"], "from the pipeline"),
         ("another run", ["--run", "x"], "from the run"),
     ] {

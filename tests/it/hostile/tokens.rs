@@ -85,7 +85,6 @@ fn an_invalid_token_is_refused_and_changes_nothing() {
         let length = format!("has {} bytes; CodePipeline accepts at most 2048", long.len());
         for (name, token, says) in [
             ("due at the end of time", unending.to_string(), "belongs to action execution".to_owned()),
-            ("of a later version", with("v", json!(3)), version("3")),
             ("of version 1", with("v", json!(1)), version("1")),
             ("of version 0", with("v", json!(0)), version("0")),
             ("of a version too large", with("v", json!(u64::MAX)), version("18446744073709551615")),
@@ -119,6 +118,45 @@ fn an_invalid_token_is_refused_and_changes_nothing() {
     }
     println!("{ran} tokens were refused");
     assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// While a deployment replaces the workers, two versions run at the same time.
+#[test]
+fn a_job_of_a_newer_worker_is_left_to_it_and_does_not_fail() {
+    for pending in PendingJob::of_each_stage() {
+        let stage = pending.stage.name();
+        let (_, sample) = golden(stage).remove(0);
+        let mut newer: Value = serde_json::from_str(&sample).unwrap();
+        newer["v"] = json!(3);
+        newer["execution"] = json!(pending.reader);
+        newer["state"] = json!({ "at": "a state of the future" });
+        let newer = newer.to_string();
+        in_virtual_time(async {
+            let (cloud, clock) = pending.moment.go_on();
+            let deps = pending.worker(&cloud, &clock).await;
+            let job = claimed(&deps, pending).await;
+            // A job that an older worker finds in a journal it took over.
+            run_once::run(&deps, Job { continuation_token: Some(newer.clone()), ..job }).await.unwrap();
+            let sent = |operation: &str| {
+                cloud.with_transcript(|transcript| {
+                    let calls = transcript.records().iter().filter(|record| record.operation == operation);
+                    calls.map(|record| record.input.clone()).collect::<Vec<_>>()
+                })
+            };
+            let tokens = sent("PutJobSuccessResult");
+            assert_eq!(tokens.len(), 1, "{stage}");
+            assert_eq!(tokens[0]["continuationToken"], newer.as_str(), "{stage}");
+            let claims = sent("AcknowledgeJob").len();
+            // CodePipeline offers it again, and the older worker does not claim it.
+            for _ in 0..20 {
+                clock.sleep(Duration::from_secs(30)).await;
+                assert_eq!(run_once::run_once(&deps).await.unwrap(), 0, "{stage}");
+            }
+            assert_eq!(sent("AcknowledgeJob").len(), claims, "{stage}");
+            assert!(sent("PutJobFailureResult").is_empty(), "{stage}");
+            assert!(sent("PollForJobs").len() >= 20, "{stage}");
+        });
+    }
 }
 
 #[test]
@@ -156,6 +194,30 @@ fn a_job_without_artifacts_fails_and_changes_nothing() {
             refusal(&cloud)
         });
         let wrong = refusal.differences(pending.stage.name(), "ConfigurationError", &["no input artifact"]);
+        assert!(wrong.is_empty(), "{wrong:#?}");
+    }
+}
+
+#[test]
+fn a_wrong_path_of_the_spec_is_refused_with_the_property_that_has_it() {
+    let pending = &PendingJob::of_each_stage()[0];
+    for (value, says) in [
+        ("../bakeline.yaml", "the property `Spec` of the action's configuration is \"../bakeline.yaml\""),
+        ("/bakeline.yaml", "the property `Spec` of the action's configuration is \"/bakeline.yaml\""),
+        (
+            "deploy/bakeline.yaml",
+            "no file `deploy/bakeline.yaml`, the release spec, which the property `Spec` of the action's",
+        ),
+    ] {
+        let refusal = in_virtual_time(async {
+            let (cloud, clock) = pending.moment.go_on();
+            let deps = pending.worker(&cloud, &clock).await;
+            let job = claimed(&deps, pending).await;
+            let configuration = [("Spec".to_owned(), value.to_owned())].into_iter().collect();
+            run_once::run(&deps, Job { configuration, ..job }).await.unwrap();
+            refusal(&cloud)
+        });
+        let wrong = refusal.differences(value, "ConfigurationError", &[says]);
         assert!(wrong.is_empty(), "{wrong:#?}");
     }
 }

@@ -196,7 +196,8 @@ fn assume_role(world: &mut World, call: &Call) -> Answer {
         return Err(ApiError::new("ValidationError", message).with_status(400));
     }
     let name = role.rsplit('/').next().unwrap_or(role);
-    let arn = format!("arn:aws:sts::{account}:assumed-role/{name}/{}", input.role_session_name);
+    let partition = input.role_arn.split(':').nth(1).unwrap_or("aws");
+    let arn = format!("arn:{partition}:sts::{account}:assumed-role/{name}/{}", input.role_session_name);
     // One hour is the API's default for DurationSeconds.
     let lifetime = Duration::from_secs(input.duration_seconds.unwrap_or(3600));
     let credentials = issue(world, account, &arn, lifetime);

@@ -14,7 +14,9 @@ pub fn log_link(arn: &str, name: Option<&str>) -> Option<String> {
     let console = match partition {
         "aws-cn" => "console.amazonaws.cn",
         "aws-us-gov" => "console.amazonaws-us-gov.com",
-        _ => "console.aws.amazon.com",
+        "aws" => "console.aws.amazon.com",
+        // No page of AWS says how other partitions link to log streams.
+        _ => return None,
     };
     let (group, stream) = (
         encoded(&format!("/aws/imagebuilder/{}", name.unwrap_or(lower))),

@@ -43,7 +43,10 @@ pub async fn seal(
     if let Some(scan) = &inputs.bake.gates.scan {
         let found = read::findings(cx, image).await?;
         let read_on = cx.now().date_time();
-        files.insert(layout::BAKE_SCAN.to_owned(), sarif::report(scan, &found, image, read_on.date()));
+        files.insert(
+            layout::BAKE_SCAN.to_owned(),
+            sarif::report(scan, &found, image, &source.spec, read_on.date()),
+        );
         // Image Builder gives no times of a scan: it starts after the build does, and has ended when it is read.
         let started = built.date_created.as_deref().and_then(provenance::date).unwrap_or(read_on);
         let statement = vulnerabilities::statement(scan, &found, subjects.clone(), started, read_on);

@@ -100,10 +100,10 @@ impl Image {
         self.tags.get(tag::CHANNEL).map_or("", String::as_str)
     }
 
-    /// The tag `bakeline:keep`. A value that is no date keeps the image forever.
+    /// The tag `bakeline:keep`. A day keeps the image to its end, in UTC; a value that is no date keeps it forever.
     #[must_use]
     pub fn keep_tag(&self) -> Option<KeepTag> {
-        self.tags.get(tag::KEEP).map(|value| dates::parse(value).map_or(KeepTag::Forever, KeepTag::Until))
+        self.tags.get(tag::KEEP).map(|value| dates::end_of(value).map_or(KeepTag::Forever, KeepTag::Until))
     }
 
     /// Whether ages and counts do not keep the image: the tag `bakeline:discard`.

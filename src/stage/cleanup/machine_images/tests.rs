@@ -104,6 +104,27 @@ fn each_reason_alone_keeps_an_image_and_without_any_it_is_removed() {
 }
 
 #[test]
+fn a_day_in_the_keep_tag_keeps_an_image_to_its_end() {
+    assert_eq!(NOW.to_string(), "2027-01-15T08:00:00Z");
+    for (value, is_kept) in [
+        ("2027-01-15", true),
+        ("2027-01-14", false),
+        ("2025-12-31", false),
+        ("2027-01-15T09:00:00Z", true),
+        ("2027-01-15T07:00:00Z", false),
+        // No dates.
+        ("true", true),
+        ("2027-02-30", true),
+        ("", true),
+    ] {
+        let mut old = image(1, 400);
+        old.tags.insert("bakeline:keep".into(), value.into());
+        let found = decide(&rules(1, 1), &[old, image(2, 0)], &KeepReasons::new());
+        assert_eq!(found[0] != REMOVED, is_kept, "{value:?}: {:?}", found[0]);
+    }
+}
+
+#[test]
 fn an_unusable_image_does_not_count_among_the_newest() {
     let images = [Image { state: "failed".into(), ..image(1, 20) }, image(2, 30), image(3, 40)];
     let decided = decide(&rules(1, 14), &images, &KeepReasons::new());

@@ -34,8 +34,10 @@ pub(super) fn create(world: &mut World, call: &Call) -> Answer {
     let mut made = call.input.clone();
     let uuid = world.ids.uuid();
     let arn = format!(
-        "arn:aws:autoscaling:{}:{}:launchConfiguration:{uuid}:launchConfigurationName/{name}",
-        here.region, here.account
+        "arn:{}:autoscaling:{}:{}:launchConfiguration:{uuid}:launchConfigurationName/{name}",
+        crate::partition::id(&here.region),
+        here.region,
+        here.account
     );
     made.insert("LaunchConfigurationARN".into(), arn.into());
     made.insert("CreatedTime".into(), world.now.epoch_seconds().into());

@@ -165,7 +165,9 @@ pub fn seed_warm_pool(world: &mut World, account: &str, region: &str, name: &str
 
 pub(super) fn arn(place: &Place, uuid: &str, name: &str) -> String {
     format!(
-        "arn:aws:autoscaling:{}:{}:autoScalingGroup:{uuid}:autoScalingGroupName/{name}",
-        place.region, place.account
+        "arn:{}:autoscaling:{}:{}:autoScalingGroup:{uuid}:autoScalingGroupName/{name}",
+        crate::partition::id(&place.region),
+        place.region,
+        place.account
     )
 }

@@ -263,7 +263,13 @@ pub(super) fn describe(world: &World, call: &Call) -> Answer {
 
 fn view(alarm: &Alarm, here: &Place) -> Value {
     let mut members = alarm.members.as_object().cloned().unwrap_or_default();
-    let arn = format!("arn:aws:cloudwatch:{}:{}:alarm:{}", here.region, here.account, alarm.name);
+    let arn = format!(
+        "arn:{}:cloudwatch:{}:{}:alarm:{}",
+        crate::partition::id(&here.region),
+        here.region,
+        here.account,
+        alarm.name
+    );
     for list in ["OKActions", "AlarmActions", "InsufficientDataActions"] {
         members.entry(list).or_insert_with(|| json!([]));
     }

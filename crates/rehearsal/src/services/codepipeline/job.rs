@@ -268,7 +268,8 @@ fn data(world: &mut World, job: &Job) -> Value {
     let wanted = action_type::find(world, &job.account, &job.region, &job.type_id)
         .is_some_and(|action_type| action_type.has_artifacts());
     if live && wanted {
-        let arn = format!("arn:aws:sts::{}:assumed-role/{role}/codepipeline-artifacts", job.account);
+        let partition = crate::partition::id(&job.region);
+        let arn = format!("arn:{partition}:sts::{}:assumed-role/{role}/codepipeline-artifacts", job.account);
         let lifetime = world.codepipeline.options.credentials_lifetime;
         let credentials = sts::issue(world, &job.account, &arn, lifetime);
         data["artifactCredentials"] = json!({

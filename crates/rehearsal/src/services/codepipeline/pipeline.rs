@@ -41,7 +41,13 @@ impl Pipeline {
 
 /// The pipeline's ARN.
 pub(super) fn arn(home: &Home) -> String {
-    format!("arn:aws:codepipeline:{}:{}:{}", home.region, home.account, home.name)
+    format!(
+        "arn:{}:codepipeline:{}:{}:{}",
+        crate::partition::id(&home.region),
+        home.region,
+        home.account,
+        home.name
+    )
 }
 
 pub(super) fn find<'w>(world: &'w World, home: &Home) -> Result<&'w Pipeline, ApiError> {

@@ -291,7 +291,7 @@ pub fn launch(
             launch_index,
             client_token: client_token.map(str::to_owned),
             security_groups: groups.clone(),
-            profile_arn: spec.iam_instance_profile.as_ref().and_then(|p| p.arn_in(&here.account)),
+            profile_arn: spec.iam_instance_profile.as_ref().and_then(|p| p.arn_in(here)),
             metadata_options: metadata_options(spec.metadata_options.as_ref()),
             key_name: spec.key_name.clone(),
             private_ip: format!("10.0.{}.{}", (draw >> 8) & 0xff, 4 + draw % 250),
@@ -351,9 +351,10 @@ fn usable_image(
 }
 
 impl Profile {
-    fn arn_in(&self, account: &str) -> Option<String> {
+    fn arn_in(&self, here: &Place) -> Option<String> {
+        let (partition, account) = (crate::partition::id(&here.region), &here.account);
         self.arn.clone().or_else(|| {
-            self.name.as_ref().map(|name| format!("arn:aws:iam::{account}:instance-profile/{name}"))
+            self.name.as_ref().map(|name| format!("arn:{partition}:iam::{account}:instance-profile/{name}"))
         })
     }
 }

@@ -117,7 +117,7 @@ fn view(template: &LaunchTemplate, number: u64) -> Option<Value> {
         "VersionNumber": number,
         "VersionDescription": version.description,
         "CreateTime": version.created.epoch_seconds(),
-        "CreatedBy": format!("arn:aws:iam::{}:root", template.account),
+        "CreatedBy": format!("arn:{}:iam::{}:root", crate::partition::id(&template.region), template.account),
         "DefaultVersion": number == template.default_version,
         "LaunchTemplateData": version.data,
     })))

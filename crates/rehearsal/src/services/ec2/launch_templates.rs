@@ -271,7 +271,7 @@ pub(super) fn view(template: &LaunchTemplate) -> Value {
         "LaunchTemplateId": template.id,
         "LaunchTemplateName": template.name,
         "CreateTime": template.created.epoch_seconds(),
-        "CreatedBy": format!("arn:aws:iam::{}:root", template.account),
+        "CreatedBy": format!("arn:{}:iam::{}:root", crate::partition::id(&template.region), template.account),
         "DefaultVersionNumber": template.default_version,
         "LatestVersionNumber": template.latest_version,
         "Tags": tag_list(&template.tags),

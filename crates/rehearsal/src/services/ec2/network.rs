@@ -160,7 +160,7 @@ pub(super) fn describe_subnets(world: &World, call: &Call) -> Answer {
         if fits {
             views.push(json!({
                 "SubnetId": subnet.id,
-                "SubnetArn": format!("arn:aws:ec2:{}:{}:subnet/{}", subnet.region, subnet.account, subnet.id),
+                "SubnetArn": format!("arn:{}:ec2:{}:{}:subnet/{}", crate::partition::id(&subnet.region), subnet.region, subnet.account, subnet.id),
                 "VpcId": subnet.vpc_id,
                 "AvailabilityZone": subnet.zone,
                 "State": "available",
@@ -239,7 +239,7 @@ fn all_fit<'a>(
     Ok(true)
 }
 
-/// The Regions that are enabled by default.
+/// The Regions of the partition `aws` that are enabled by default. Other partitions have all of theirs here.
 const REGIONS: &[&str] = &[
     "ap-northeast-1",
     "ap-northeast-2",
@@ -268,16 +268,18 @@ struct DescribeRegions {
 
 pub(super) fn regions(call: &Call) -> Answer {
     let input: DescribeRegions = call.parse()?;
-    if let Some(unknown) = input.region_names.iter().find(|n| !REGIONS.contains(&n.as_str())) {
+    let here = crate::partition::id(&call.region);
+    let regions = if here == "aws" { REGIONS.to_vec() } else { crate::partition::regions(here) };
+    if let Some(unknown) = input.region_names.iter().find(|n| !regions.contains(&n.as_str())) {
         return Err(refuse("InvalidParameterValue", format!("Invalid region provided: {unknown}")));
     }
-    let views: Vec<Value> = REGIONS
+    let views: Vec<Value> = regions
         .iter()
         .filter(|name| input.region_names.is_empty() || input.region_names.iter().any(|n| n == *name))
         .map(|name| {
             json!({
                 "RegionName": name,
-                "Endpoint": format!("ec2.{name}.amazonaws.com"),
+                "Endpoint": format!("ec2.{name}.{}", crate::partition::dns_suffix(name)),
                 "OptInStatus": "opt-in-not-required",
             })
         })

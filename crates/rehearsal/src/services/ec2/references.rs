@@ -145,6 +145,7 @@ fn arns(
     kind: &Wanted,
 ) -> Result<Vec<String>, ApiError> {
     let Place { account, region } = here;
+    let partition = crate::partition::id(region);
     Ok(match kind.resource_type.as_str() {
         "ec2:Instance" => {
             let states = kind.option("state-name");
@@ -154,19 +155,21 @@ fn arns(
                 .values()
                 .filter(|i| here.holds(&i.account, &i.region) && i.image_id == image)
                 .filter(|i| states.is_none_or(|states| states.iter().any(|s| s == i.state.name())))
-                .map(|i| format!("arn:aws:ec2:{region}:{account}:instance/{}", i.id))
+                .map(|i| format!("arn:{partition}:ec2:{region}:{account}:instance/{}", i.id))
                 .collect()
         }
         "ec2:LaunchTemplate" => {
             let depth = kind.depth()?;
             let mine = world.ec2.launch_templates.values().filter(|t| here.holds(&t.account, &t.region));
             mine.filter(|t| t.versions.keys().rev().take(depth).any(|v| t.data_image(*v) == Some(image)))
-                .map(|t| format!("arn:aws:ec2:{region}:{account}:launch-template/{}", t.id))
+                .map(|t| format!("arn:{partition}:ec2:{region}:{account}:launch-template/{}", t.id))
                 .collect()
         }
         "ssm:Parameter" => ssm::parameters_naming(world, account, region, image)
             .iter()
-            .map(|name| format!("arn:aws:ssm:{region}:{account}:parameter/{}", name.trim_start_matches('/')))
+            .map(|name| {
+                format!("arn:{partition}:ssm:{region}:{account}:parameter/{}", name.trim_start_matches('/'))
+            })
             .collect(),
         "imagebuilder:ImageRecipe" => naming(&recipes.image, image),
         "imagebuilder:ContainerRecipe" => naming(&recipes.container, image),

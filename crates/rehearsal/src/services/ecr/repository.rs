@@ -56,10 +56,10 @@ pub(super) fn get<'w>(
 fn view(place: &Place, name: &str, repository: &Repository) -> Value {
     let Place { account, region } = place;
     let mut view = json!({
-        "repositoryArn": format!("arn:aws:ecr:{region}:{account}:repository/{name}"),
+        "repositoryArn": format!("arn:{}:ecr:{region}:{account}:repository/{name}", crate::partition::id(region)),
         "registryId": account,
         "repositoryName": name,
-        "repositoryUri": format!("{account}.dkr.ecr.{region}.amazonaws.com/{name}"),
+        "repositoryUri": format!("{account}.dkr.ecr.{region}.{}/{name}", crate::partition::dns_suffix(region)),
         "createdAt": repository.created.epoch_seconds(),
         "imageTagMutability": repository.mutability.setting,
         "imageScanningConfiguration": repository.scanning,
@@ -191,7 +191,12 @@ pub(super) fn tags(world: &World, call: &Call) -> Answer {
         resource_arn: String,
     }
     let input: Input = call.parse()?;
-    let prefix = format!("arn:aws:ecr:{}:{}:repository/", call.region, call.account);
+    let prefix = format!(
+        "arn:{}:ecr:{}:{}:repository/",
+        crate::partition::id(&call.region),
+        call.region,
+        call.account
+    );
     let name = input.resource_arn.strip_prefix(&prefix).ok_or_else(|| invalid("Invalid resource ARN"))?;
     let key = key(world, call, None, name)?;
     let repository = world.ecr.repositories.get(&key).ok_or_else(|| unknown(name, &call.account))?;
@@ -225,7 +230,10 @@ struct Address<'a> {
 fn address(uri: &str) -> Option<Address<'_>> {
     let (host, path) = uri.split_once('/')?;
     let (account, rest) = host.split_once(".dkr.ecr.")?;
-    let region = rest.strip_suffix(".amazonaws.com")?;
+    let (region, suffix) = rest.split_once('.')?;
+    if suffix != crate::partition::dns_suffix(region) {
+        return None;
+    }
     let (path, digest) = match path.split_once('@') {
         Some((path, digest)) => (path, Some(digest)),
         None => (path, None),

@@ -163,7 +163,7 @@ fn place(call: &Call) -> Place {
 
 /// `arn:aws:ecs:REGION:ACCOUNT:REST`.
 fn arn(here: &Place, rest: &str) -> String {
-    format!("arn:aws:ecs:{}:{}:{rest}", here.region, here.account)
+    format!("arn:{}:ecs:{}:{}:{rest}", crate::partition::id(&here.region), here.region, here.account)
 }
 
 /// A task id: 32 hexadecimal digits.

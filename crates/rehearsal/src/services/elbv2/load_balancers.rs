@@ -68,7 +68,7 @@ impl LoadBalancer {
         json!({
             "LoadBalancerArn": self.arn,
             "LoadBalancerName": self.name,
-            "DNSName": format!("{}-1.{}.elb.amazonaws.com", self.name, self.place.region),
+            "DNSName": format!("{}-1.{}.elb.{}", self.name, self.place.region, crate::partition::dns_suffix(&self.place.region)),
             "CreatedTime": self.created.epoch_seconds(),
             "Scheme": self.scheme,
             "State": { "Code": "active" },

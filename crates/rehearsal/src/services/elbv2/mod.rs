@@ -119,7 +119,12 @@ fn place(call: &Call) -> Place {
 
 /// `arn:aws:elasticloadbalancing:REGION:ACCOUNT:REST`.
 fn arn(here: &Place, rest: &str) -> String {
-    format!("arn:aws:elasticloadbalancing:{}:{}:{rest}", here.region, here.account)
+    format!(
+        "arn:{}:elasticloadbalancing:{}:{}:{rest}",
+        crate::partition::id(&here.region),
+        here.region,
+        here.account
+    )
 }
 
 /// Sixteen hexadecimal digits, the last part of the service's ARNs.

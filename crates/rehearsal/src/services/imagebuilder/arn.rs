@@ -13,7 +13,7 @@ pub(super) struct Arn<'a> {
 
 impl<'a> Arn<'a> {
     pub(super) fn parse(text: &'a str) -> Option<Self> {
-        let mut parts = text.strip_prefix("arn:aws:imagebuilder:")?.splitn(3, ':');
+        let mut parts = crate::partition::after(text)?.strip_prefix("imagebuilder:")?.splitn(3, ':');
         let (region, account, resource) = (parts.next()?, parts.next()?, parts.next()?);
         let mut path = resource.split('/');
         let (kind, name) = (path.next()?, path.next().filter(|name| !name.is_empty())?);

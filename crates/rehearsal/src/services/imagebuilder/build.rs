@@ -77,7 +77,8 @@ fn begin(
     let text = |member: &str| recipe.get(member).and_then(Value::as_str).unwrap_or_default().to_owned();
     let (name, version) = (text("name"), text("version"));
     let prefix = format!(
-        "arn:aws:imagebuilder:{}:{}:image/{}/{version}/",
+        "arn:{}:imagebuilder:{}:{}:image/{}/{version}/",
+        crate::partition::id(&call.region),
         call.region,
         call.account,
         super::arn::slug(&name)
@@ -259,7 +260,14 @@ fn component_arn(world: &World, image: &Image, name: &str) -> String {
         .find(|arn| Arn::parse(arn).is_some_and(|parsed| parsed.name == name));
     let known = named.and_then(|arn| resource::find(world, arn)).and_then(|found| found.text("arn"));
     known.or(named).map_or_else(
-        || format!("arn:aws:imagebuilder:{}:{}:component/{name}/1.0.0/1", image.region, image.account),
+        || {
+            format!(
+                "arn:{}:imagebuilder:{}:{}:component/{name}/1.0.0/1",
+                crate::partition::id(&image.region),
+                image.region,
+                image.account
+            )
+        },
         str::to_owned,
     )
 }

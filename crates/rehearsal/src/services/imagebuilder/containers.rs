@@ -54,7 +54,7 @@ fn output(world: &mut World, arn: &str, account: &str, target: Target) {
         return;
     }
     let Target { region, repository, tags } = target;
-    let registry = format!("{account}.dkr.ecr.{region}.amazonaws.com");
+    let registry = format!("{account}.dkr.ecr.{region}.{}", crate::partition::dns_suffix(&region));
     let uris = tags.iter().map(|tag| format!("{registry}/{repository}:{tag}")).collect();
     image.containers.push(OutputContainer { region, uris });
 }

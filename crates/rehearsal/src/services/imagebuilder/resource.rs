@@ -136,7 +136,13 @@ pub(super) fn create(world: &mut World, call: &Call) -> Answer {
     if let Some(version) = &version {
         check_version(version)?;
     }
-    let mut arn = format!("arn:aws:imagebuilder:{}:{}:{}/{name}", call.region, call.account, kind.in_arn());
+    let mut arn = format!(
+        "arn:{}:imagebuilder:{}:{}:{}/{name}",
+        crate::partition::id(&call.region),
+        call.region,
+        call.account,
+        kind.in_arn()
+    );
     if let Some(version) = &version {
         arn = format!("{arn}/{version}");
         body.insert("version".into(), version.as_str().into());

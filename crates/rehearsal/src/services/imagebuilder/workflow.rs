@@ -110,7 +110,10 @@ impl Workflow {
             .collect();
         Some(Self {
             id: format!("wf-{}", ids.uuid()),
-            arn: format!("arn:aws:imagebuilder:{region}:aws:workflow/{path}/1.0.0/1"),
+            arn: format!(
+                "arn:{}:imagebuilder:{region}:aws:workflow/{path}/1.0.0/1",
+                crate::partition::id(region)
+            ),
             kind,
             started: at,
             status: Status::Running,

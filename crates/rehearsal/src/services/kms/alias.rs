@@ -31,7 +31,7 @@ fn name(call: &Call, alias: &str) -> Result<Name, ApiError> {
 }
 
 fn arn(name: &Name) -> String {
-    format!("arn:aws:kms:{}:{}:{}", name.1, name.0, name.2)
+    format!("arn:{}:kms:{}:{}:{}", crate::partition::id(&name.1), name.1, name.0, name.2)
 }
 
 /// The id of an alias's target key. The target cannot be an alias.

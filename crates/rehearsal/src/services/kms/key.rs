@@ -62,7 +62,7 @@ impl Key {
 /// The key with this key id, key ARN, alias name or alias ARN. Permissions are not evaluated: an ARN may be of
 /// another account, but not of another Region.
 pub(super) fn find<'w>(world: &'w World, call: &Call, text: &str) -> Result<&'w Key, ApiError> {
-    let (account, resource) = match text.strip_prefix("arn:aws:kms:") {
+    let (account, resource) = match crate::partition::after(text).and_then(|rest| rest.strip_prefix("kms:")) {
         None => (call.account.as_str(), text),
         Some(rest) => {
             let mut parts = rest.splitn(3, ':');
@@ -78,20 +78,26 @@ pub(super) fn find<'w>(world: &'w World, call: &Call, text: &str) -> Result<&'w 
     };
     let id = if resource.starts_with("alias/") {
         let key = (account.to_owned(), call.region.clone(), resource.to_owned());
-        let alias =
-            world.kms.aliases.get(&key).ok_or_else(|| {
-                not_found(&format!("Alias arn:aws:kms:{}:{account}:{resource}", call.region))
-            })?;
+        let alias = world.kms.aliases.get(&key).ok_or_else(|| {
+            not_found(&format!(
+                "Alias arn:{}:kms:{}:{account}:{resource}",
+                crate::partition::id(&call.region),
+                call.region
+            ))
+        })?;
         alias.target.as_str()
     } else {
         resource
     };
-    world
-        .kms
-        .keys
-        .get(id)
-        .filter(|key| key.account == account && key.region == call.region)
-        .ok_or_else(|| not_found(&format!("Key 'arn:aws:kms:{}:{account}:key/{id}'", call.region)))
+    world.kms.keys.get(id).filter(|key| key.account == account && key.region == call.region).ok_or_else(
+        || {
+            not_found(&format!(
+                "Key 'arn:{}:kms:{}:{account}:key/{id}'",
+                crate::partition::id(&call.region),
+                call.region
+            ))
+        },
+    )
 }
 
 /// The key with this id, which must be enabled.
@@ -145,7 +151,12 @@ pub(super) fn create(world: &mut World, call: &Call) -> Answer {
     };
     let id = world.ids.uuid();
     let key = Key {
-        arn: format!("arn:aws:kms:{}:{}:key/{id}", call.region, call.account),
+        arn: format!(
+            "arn:{}:kms:{}:{}:key/{id}",
+            crate::partition::id(&call.region),
+            call.region,
+            call.account
+        ),
         id: id.clone(),
         account: call.account.clone(),
         region: call.region.clone(),

@@ -37,7 +37,8 @@ impl Given {
                 Ok(Code::Zip { sha256: STANDARD.encode(Sha256::digest(&bytes)), size: bytes.len() })
             }
             (None, Some(uri), None) => {
-                let here = uri.contains(&format!(".dkr.ecr.{region}.amazonaws.com/"));
+                let here =
+                    uri.contains(&format!(".dkr.ecr.{region}.{}/", crate::partition::dns_suffix(region)));
                 let resolved = ecr::resolve(world, &uri).filter(|_| here);
                 let missing =
                     || invalid(format!("Source image {uri} does not exist. Provide a valid source image."));

@@ -25,7 +25,12 @@ pub(super) fn parse(call: &Call, text: &str) -> ((Place, String), Option<String>
 }
 
 pub(super) fn arn((place, name): &(Place, String), version: &str) -> String {
-    let arn = format!("arn:aws:lambda:{}:{}:function:{name}", place.region, place.account);
+    let arn = format!(
+        "arn:{}:lambda:{}:{}:function:{name}",
+        crate::partition::id(&place.region),
+        place.region,
+        place.account
+    );
     if version == LATEST { arn } else { format!("{arn}:{version}") }
 }
 

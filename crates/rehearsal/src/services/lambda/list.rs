@@ -58,7 +58,11 @@ pub(super) fn get(world: &World, call: &Call) -> Answer {
     };
     let code = match &version.code {
         Code::Zip { sha256, .. } => {
-            let location = format!("https://awslambda-code.s3.amazonaws.com/{}", sha256.replace('/', "_"));
+            let location = format!(
+                "https://awslambda-code.s3.{}/{}",
+                crate::partition::dns_suffix(&key.0.region),
+                sha256.replace('/', "_")
+            );
             json!({ "RepositoryType": "S3", "Location": location })
         }
         Code::Image { uri, resolved } => {

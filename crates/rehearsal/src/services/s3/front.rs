@@ -145,13 +145,16 @@ impl S3 for Front {
 
     async fn get_bucket_policy(&self, req: S3Request<GetBucketPolicyInput>) -> Reply<GetBucketPolicyOutput> {
         let name = &req.input.bucket;
-        let require_kms = self.act(|world| Ok(object::bucket_mut(world, name)?.require_kms))?;
+        let (require_kms, partition) = self.act(|world| {
+            let bucket = object::bucket_mut(world, name)?;
+            Ok((bucket.require_kms, crate::partition::id(&bucket.region)))
+        })?;
         if !require_kms {
             return Err(s3_error!(NoSuchBucketPolicy, "The bucket policy does not exist"));
         }
         let policy = serde_json::json!({"Version": "2012-10-17", "Statement": [{
             "Sid": "DenyUnEncryptedObjectUploads", "Effect": "Deny", "Principal": "*", "Action": "s3:PutObject",
-            "Resource": format!("arn:aws:s3:::{name}/*"),
+            "Resource": format!("arn:{partition}:s3:::{name}/*"),
             "Condition": {"StringNotEquals": {"s3:x-amz-server-side-encryption": "aws:kms"}},
         }]});
         Ok(S3Response::new(GetBucketPolicyOutput { policy: Some(policy.to_string()) }))

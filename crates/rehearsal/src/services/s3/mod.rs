@@ -110,7 +110,12 @@ impl Encryption {
             return Some(id.to_owned());
         }
         let kind = if id.starts_with("alias/") { "" } else { "key/" };
-        Some(format!("arn:aws:kms:{}:{}:{kind}{id}", bucket.region, bucket.account))
+        Some(format!(
+            "arn:{}:kms:{}:{}:{kind}{id}",
+            crate::partition::id(&bucket.region),
+            bucket.region,
+            bucket.account
+        ))
     }
 }
 

@@ -191,7 +191,13 @@ pub(super) fn complete(
     let mut output = CompleteMultipartUploadOutput {
         bucket: Some(input.bucket.clone()),
         key: Some(input.key.clone()),
-        location: Some(format!("https://{}.s3.{}.amazonaws.com/{}", input.bucket, bucket.region, input.key)),
+        location: Some(format!(
+            "https://{}.s3.{}.{}/{}",
+            input.bucket,
+            bucket.region,
+            crate::partition::dns_suffix(&bucket.region),
+            input.key
+        )),
         e_tag: Some(ETag::Strong(object.etag.clone())),
         checksum_type: object.checksums.kind(),
         server_side_encryption: Some(object.encryption.algorithm().to_owned().into()),

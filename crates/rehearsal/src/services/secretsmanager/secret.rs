@@ -86,8 +86,13 @@ pub(super) fn create(world: &mut World, call: &Call) -> Answer {
         return Err(ApiError::new("ResourceExistsException", message));
     }
     let suffix: String = format!("{:016x}", world.ids.next()).chars().take(6).collect();
-    let arn =
-        format!("arn:aws:secretsmanager:{}:{}:secret:{}-{suffix}", call.region, call.account, input.name);
+    let arn = format!(
+        "arn:{}:secretsmanager:{}:{}:secret:{}-{suffix}",
+        crate::partition::id(&call.region),
+        call.region,
+        call.account,
+        input.name
+    );
     let version = value.map(|value| Version {
         id: input.client_request_token.unwrap_or_else(|| world.ids.uuid()),
         value,

@@ -47,7 +47,8 @@ fn judge(finding: &Map<String, Value>, place: &Place, state: &State) -> Result<(
         return Err(format!("SchemaVersion must be {SCHEMA}"));
     }
     let (account, region) = (&place.account, &place.region);
-    let product = format!("arn:aws:securityhub:{region}:{account}:product/{account}/default");
+    let partition = crate::partition::id(region);
+    let product = format!("arn:{partition}:securityhub:{region}:{account}:product/{account}/default");
     if text(finding, "ProductArn") != product {
         return Err(format!("ProductArn must be {product}"));
     }

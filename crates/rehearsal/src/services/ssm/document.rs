@@ -54,7 +54,7 @@ pub fn write_document(world: &mut World, account: &str, region: &str, name: &str
 /// # Errors
 /// `InvalidDocument`.
 pub(super) fn find(world: &World, account: &str, region: &str, name: &str) -> Result<Document, ApiError> {
-    let own = format!("arn:aws:ssm:{region}:{account}:document/");
+    let own = format!("arn:{}:ssm:{region}:{account}:document/", crate::partition::id(region));
     let key = (account.to_owned(), region.to_owned(), name.strip_prefix(&own).unwrap_or(name).to_owned());
     aws(name)
         .or_else(|| world.ssm.documents.get(&key).cloned())

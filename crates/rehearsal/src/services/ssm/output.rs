@@ -33,7 +33,12 @@ fn folder(command: &Command, target: &Target, instance: &str, step: &Step) -> St
 pub(super) fn url(command: &Command, invocation: &Invocation, step: &Step, kind: &str) -> String {
     let Some(target) = &command.output else { return String::new() };
     let folder = folder(command, target, &invocation.instance, step);
-    format!("https://s3.{}.amazonaws.com/{}/{folder}/{kind}", command.region, target.bucket)
+    format!(
+        "https://s3.{}.{}/{}/{folder}/{kind}",
+        command.region,
+        crate::partition::dns_suffix(&command.region),
+        target.bucket
+    )
 }
 
 /// Writes the steps' output with the permissions of the instance's role. Without permission nothing is written.

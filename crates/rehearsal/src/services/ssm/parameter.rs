@@ -126,14 +126,20 @@ pub fn write_parameter(
         value: value.to_owned(),
         data_type: data_type.to_owned(),
         modified: at,
-        user: format!("arn:aws:iam::{account}:root"),
+        user: format!("arn:{}:iam::{account}:root", crate::partition::id(region)),
         labels: BTreeSet::new(),
     });
 }
 
 /// The parameter's ARN. A name's leading slash is not doubled.
 pub(super) fn arn(key: &Key) -> String {
-    format!("arn:aws:ssm:{}:{}:parameter/{}", key.1, key.0, key.2.trim_start_matches('/'))
+    format!(
+        "arn:{}:ssm:{}:{}:parameter/{}",
+        crate::partition::id(&key.1),
+        key.1,
+        key.0,
+        key.2.trim_start_matches('/')
+    )
 }
 
 /// The value in a response: without decryption, a secure string is returned as ciphertext.

@@ -73,8 +73,10 @@ pub(super) fn put(world: &mut World, call: &Call) -> Answer {
         }
         None => {}
     }
-    let user = sts::principal(world, &call.access_key)
-        .map_or_else(|| format!("arn:aws:iam::{}:root", call.account), |principal| principal.arn);
+    let user = sts::principal(world, &call.access_key).map_or_else(
+        || format!("arn:{}:iam::{}:root", crate::partition::id(&call.region), call.account),
+        |principal| principal.arn,
+    );
     let data_type = input.data_type.unwrap_or_else(|| "text".to_owned());
     let parameter = world.ssm.parameters.entry(key.clone()).or_default();
     parameter.kind = input.kind.unwrap_or_else(|| parameter.kind.clone());
