@@ -41,7 +41,7 @@ pub enum RunJobError {
     UnknownJob { id: String, reason: String },
     #[error("the artifact credentials of the job cannot be renewed")]
     Credentials(#[source] Box<WorkerError>),
-    #[error("the state file or the job has a continuation token of version {version}, of a newer bakeline")]
+    #[error("the continuation token has version {version}: a newer bakeline wrote it")]
     NewerToken { version: u64 },
     #[error("no stage runs an action of type {category} {provider} {version}")]
     ActionType { category: String, provider: String, version: String },
@@ -129,7 +129,7 @@ pub async fn run_job(
     if let Some(version) = job.continuation_token.as_deref().and_then(token::newer_version) {
         return Err(RunJobError::NewerToken { version });
     }
-    if needs_credentials(deps, &job) {
+    if has_own_token(&job) && needs_credentials(deps, &job) {
         // Before the first slice: an action that loses its credentials later undoes what it has made.
         match claim::read(deps, &job.id).await.map_err(|error| RunJobError::Credentials(Box::new(error)))? {
             Claim::Ours(fresh) => job.credentials = fresh.credentials.or(job.credentials),
@@ -141,6 +141,12 @@ pub async fn run_job(
     let label = JobLabel::of(&job, stage);
     let span = label.span();
     run_slices(deps, job, state_file, stage, &label).instrument(span).await
+}
+
+/// Whether the job has no token or a valid one. The first slice refuses any other before it reads an artifact.
+fn has_own_token(job: &Job) -> bool {
+    let token = job.continuation_token.as_deref();
+    token.is_none_or(|raw| Token::<serde_json::Value>::decode(raw, &job.key.attempt_id).is_ok())
 }
 
 /// Whether a job uses artifact credentials: it has some, and an artifact is in S3.

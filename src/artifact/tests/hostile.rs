@@ -81,7 +81,7 @@ fn contradicting_entries_are_refused() {
         (
             "`./` in the directory only",
             with(Part::stored("./x", b"1").local(|header| header.name = b"x".to_vec())),
-            fault!(ArchiveFault::Differs { field: "name", .. }),
+            fault!(ArchiveFault::Overlap { .. }),
         ),
         (
             "a symbolic link that is used as a folder",

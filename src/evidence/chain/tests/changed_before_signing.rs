@@ -106,13 +106,13 @@ const ROWS: &[Row] = &[
         "expired this moment",
         |c| c.now = START + Duration::days(7),
         Stage::Bake,
-        "expired at 2026-11-09 10:00:00",
+        "expired at 2026-11-09T10:00:00Z",
     ),
     (
         "one in the middle expired",
         |c| c.link(Stage::Test).hand_over_expires_on = START + Duration::hours(5),
         Stage::Test,
-        "expired at 2026-11-02 15:00:00",
+        "expired at 2026-11-02T15:00:00Z",
     ),
     (
         "expired before it was issued",
