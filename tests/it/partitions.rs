@@ -1,4 +1,4 @@
-//! A release outside of the partition `aws`: ARNs, registries and Regions of China, GovCloud and the European Sovereign Cloud.
+//! A release outside of the partition `aws`: ARNs, registries and Regions of China, `GovCloud` and the European Sovereign Cloud.
 
 use std::fs;
 

@@ -10,7 +10,7 @@ fn messages(passage: &str, replacement: &str) -> String {
     parse(&example_with(passage, replacement)).expect_err(replacement).to_string()
 }
 
-/// A recipe is named as the service, and CreateImageRecipe refuses names of less than three characters.
+/// A recipe is named as the service, and `CreateImageRecipe` refuses names of less than three characters.
 #[test]
 fn a_service_that_image_builder_cannot_name_a_recipe_by_is_refused_with_the_reason() {
     for name in ["no", "a", "x1"] {

@@ -127,7 +127,7 @@ const ROWS: &[Row] = &[
         "issued in the future",
         |c| c.now = START + Duration::hours(4) - CLOCK_TOLERANCE - Duration::SECOND,
         Stage::Cleanup,
-        "was issued at 2026-11-02 14:00:00",
+        "was issued at 2026-11-02T14:00:00Z",
     ),
     (
         "issued at the end of the calendar",
